@@ -1,0 +1,57 @@
+// Package aggregate decides commands on the state of one stream and appends what was decided.
+//
+// State evolves, commands decide. The state of an aggregate is a plain value with one method that folds an event into it;
+// a command is a plain value with one method that looks at the state and gives events, or says no:
+//
+//	func (a Account) Evolve(e Event) Account           // one type switch, pure
+//	func (c Withdraw) Decide(a Account) ([]Event, error) // one rule, pure
+//
+// Event is an interface of the caller's that the aggregate's events, and no others, implement.
+//
+// # Typical use
+//
+//	accounts, err := aggregate.New(store, "account", Account{}, nil)
+//	result, err := accounts.Do(ctx, "42", Withdraw{Amount: 100})
+//
+// [Repository.Do] loads stream account/42, decides, and appends the events on top of exactly the version it decided on.
+// When another writer was faster, it loads what came and decides again. [Transact] does the same for several aggregates
+// at once, all or nothing.
+//
+// # Idempotency keys
+//
+// With [Key], a command that is sent again is not done again: the stream's last commits, [Config.KeyWindow] of them, are
+// searched for the key, and the first commit's events, version and position are given back with Repeated set. The same
+// key with a different command is refused with ErrKeyReused. Rejections are not remembered: a command that was rejected
+// may be sent again under its key, and may be accepted then. Commands are compared by a hash of their Go type's name and
+// their fields, so renaming the type of a command ends what its keys protect.
+//
+// # The cache
+//
+// A repository keeps the states it met last, [Config.CacheSize] of them. A cached state may be old; the append's
+// expectation finds out, and so does a look at the stream's leader before a command is rejected or found to change
+// nothing. So a cache changes no outcome, it saves a load. A state of plain fields is cached as it is. One that holds
+// maps, slices or pointers is cached only if it has a method Clone() S, since callers would share what they point to.
+//
+// # Guarantees
+//
+// What Do appends was decided on the state right before it. A rejection, and a result without events, was true on the
+// leader's newest version at some time during the call. Decide runs again for every try, so it must be pure.
+//
+// # Errors
+//
+// A command's own error comes back as [RejectedError], which unwraps to it. Do returns an error that matches
+// eventstore.ErrConflict when IfVersion does not hold or the tries are used up, ErrKeyReused, and everything that
+// appending and loading return: an event in the aggregate's stream that is of an unknown type, undecodable, or none of
+// the aggregate's own fails the command, since a state without it would be wrong.
+//
+// # Concurrency
+//
+// A Repository is safe for concurrent use. Within one process, commands on one aggregate run one at a time, in no
+// particular order; commands on different aggregates rarely wait for each other. A call blocks until the outcome is
+// known or ctx ends. No goroutine is started.
+//
+// # Caveats
+//
+// A transaction costs an atomic batch: about 4 ms on one replica with file storage. An operation of a transaction that
+// decides no events takes no part in it, so its state is not guarded while the others are written.
+package aggregate

@@ -1,0 +1,55 @@
+package aggregate
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+var (
+	// ErrRejected: the domain said no. See [RejectedError].
+	ErrRejected = errors.New("rejected")
+	// ErrKeyReused: the idempotency key stands for a different command. See [KeyReusedError].
+	ErrKeyReused = errors.New("idempotency key reused")
+	// ErrForeignEvent: the aggregate's stream holds an event that is not one of the aggregate's.
+	ErrForeignEvent = errors.New("event of another aggregate")
+	// ErrInvalidState: the state type cannot be used as it is.
+	ErrInvalidState = errors.New("invalid state type")
+	// ErrInvalidCommand: the command cannot be compared with others, so it cannot have a key.
+	ErrInvalidCommand = errors.New("invalid command type")
+)
+
+// RejectedError says that a command's Decide returned an error. It matches ErrRejected and unwraps to that error.
+// Nothing was stored.
+type RejectedError struct {
+	Stream  eventstore.StreamID
+	Version eventstore.Version // of the state that decided
+	Err     error              // what Decide returned
+}
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("aggregate: %s at version %d: %v: %v", e.Stream, e.Version, ErrRejected, e.Err)
+}
+
+// Is reports whether target is ErrRejected.
+func (e *RejectedError) Is(target error) bool { return target == ErrRejected }
+
+// Unwrap gives what Decide returned.
+func (e *RejectedError) Unwrap() error { return e.Err }
+
+// KeyReusedError says that a key was used before, for another command. It matches ErrKeyReused. Nothing was stored: send
+// the command under a key of its own.
+type KeyReusedError struct {
+	Stream  eventstore.StreamID
+	Key     string
+	Version eventstore.Version // of the first event that was stored under the key
+}
+
+func (e *KeyReusedError) Error() string {
+	return fmt.Sprintf("aggregate: %s: %v: %q stands for the command that gave version %d: use a new key for a new command",
+		e.Stream, ErrKeyReused, e.Key, e.Version)
+}
+
+// Is reports whether target is ErrKeyReused.
+func (e *KeyReusedError) Is(target error) bool { return target == ErrKeyReused }

@@ -1,0 +1,164 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// Option is an option of one command.
+type Option func(*options)
+
+type options struct {
+	key       string
+	ifVersion *eventstore.Version
+}
+
+// Key makes a command that is sent again be done once, as the package documentation says. Keys are 1 to 256 bytes.
+func Key(key string) Option { return func(o *options) { o.key = key } }
+
+// IfVersion makes a command fail with an error that matches eventstore.ErrConflict unless the aggregate is at that version.
+func IfVersion(version eventstore.Version) Option {
+	return func(o *options) { o.ifVersion = &version }
+}
+
+const maxKey = 256
+
+// Operation is one aggregate's part in a transaction. Repositories make operations with On; they are for one call of
+// [Transact] each.
+type Operation interface {
+	streamID() eventstore.StreamID
+	maxTries() int
+	// lock is what the operation holds while it runs.
+	lock() *lock
+	// begin loads the state to decide on.
+	begin(ctx context.Context, store *eventstore.Store) error
+	// refresh loads what the leader has beyond that, and reports whether there was anything.
+	refresh(ctx context.Context) (changed bool, err error)
+	// decide gives the write that follows from the state. The position is that of the commit in which the operation was
+	// done before, under the same key, or 0.
+	decide() (eventstore.Write, eventstore.Position, error)
+	// stored takes over what was stored; c is nil when the operation decided no events.
+	stored(c *eventstore.Commit)
+	// repeated takes over what was stored before.
+	repeated(c *eventstore.Commit) error
+}
+
+// Op is the [Operation] of a command on one aggregate.
+type Op[S State[S, E], E eventstore.Event] struct {
+	repository *Repository[S, E]
+	id         string
+	command    Command[S, E]
+	options    options
+
+	hash    []byte
+	entry   entry[S]
+	decided []E
+	result  Result[S, E]
+}
+
+// On makes the operation of a command for [Transact].
+func (r *Repository[S, E]) On(id string, command Command[S, E], opts ...Option) *Op[S, E] {
+	op := &Op[S, E]{repository: r, id: id, command: command}
+	for _, option := range opts {
+		option(&op.options)
+	}
+	return op
+}
+
+// Result is what the operation led to, once Transact returned nil.
+func (op *Op[S, E]) Result() Result[S, E] { return op.result }
+
+func (op *Op[S, E]) streamID() eventstore.StreamID { return op.repository.stream(op.id) }
+func (op *Op[S, E]) maxTries() int                 { return op.repository.cfg.maxTries() }
+func (op *Op[S, E]) lock() *lock                   { return op.repository.locks.of(op.id) }
+
+func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store) error {
+	if store != op.repository.store {
+		return fmt.Errorf("aggregate: %s: the transaction is over another store than the repository", op.streamID())
+	}
+	if key := op.options.key; key != "" {
+		if len(key) > maxKey {
+			return fmt.Errorf("aggregate: %s: idempotency key of %d bytes, at most %d are allowed", op.streamID(), len(key), maxKey)
+		}
+		var err error
+		if op.hash, err = hashCommand(op.command); err != nil {
+			return fmt.Errorf("aggregate: %s: %w", op.streamID(), err)
+		}
+	}
+	var err error
+	op.entry, err = op.repository.load(ctx, op.id)
+	return err
+}
+
+func (op *Op[S, E]) refresh(ctx context.Context) (changed bool, err error) {
+	op.entry, changed, err = op.repository.refresh(ctx, op.streamID(), op.entry)
+	if err == nil && changed {
+		op.repository.cache.put(op.id, op.entry)
+	}
+	return changed, err
+}
+
+func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
+	var none eventstore.Write
+	stream, head := op.streamID(), op.entry.head
+	if before, ok := op.entry.find(op.options.key); ok {
+		if string(before.hash) != string(op.hash) {
+			return none, 0, &KeyReusedError{Stream: stream, Key: before.key, Version: before.version}
+		}
+		return none, before.position, nil
+	}
+	if want := op.options.ifVersion; want != nil && *want != head.Version {
+		return none, 0, &eventstore.ConflictError{Stream: stream, Expected: *want, Actual: head.Version}
+	}
+	decided, err := op.command.Decide(op.repository.clone(op.entry.state))
+	if err != nil {
+		return none, 0, &RejectedError{Stream: stream, Version: head.Version, Err: err}
+	}
+	op.decided = decided
+	events := make([]eventstore.Event, len(decided))
+	for i, event := range decided {
+		events[i] = event
+	}
+	return eventstore.Write{Stream: stream, Expected: head, Events: events, Key: op.options.key, KeyHash: op.hash}, 0, nil
+}
+
+func (op *Op[S, E]) stored(c *eventstore.Commit) {
+	r := op.repository
+	if c != nil {
+		e := op.entry
+		e.state = r.clone(e.state)
+		for _, event := range op.decided {
+			e.state = e.state.Evolve(event)
+		}
+		e.remember(c, r.cfg.keyWindow())
+		e.head = c.Head()
+		op.entry = e
+	}
+	r.cache.put(op.id, op.entry)
+	op.result = r.result(op.entry)
+	op.result.Events = op.decided
+}
+
+func (op *Op[S, E]) repeated(c *eventstore.Commit) error {
+	if op.options.key != "" && c.Key == op.options.key && string(c.KeyHash) != string(op.hash) {
+		return &KeyReusedError{Stream: c.Stream, Key: c.Key, Version: c.First}
+	}
+	op.result = op.repository.result(op.entry)
+	op.result.Version, op.result.Position, op.result.Repeated = c.Last(), c.Position, true
+	op.result.Events = nil
+	for recorded := range c.Events() {
+		decoded, err := recorded.Decode()
+		if err != nil {
+			return err
+		}
+		event, ok := decoded.(E)
+		if !ok {
+			return errors.Join(ErrForeignEvent, fmt.Errorf("aggregate: %s: %T", c.Stream, decoded))
+		}
+		op.result.Events = append(op.result.Events, event)
+	}
+	return nil
+}

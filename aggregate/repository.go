@@ -1,0 +1,188 @@
+package aggregate
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// State is what the state type S of an aggregate with events of type E must do: fold one event in and give the new
+// state. It must not fail, and must not change what the receiver points to unless S has Clone.
+type State[S, E any] interface {
+	Evolve(event E) S
+}
+
+// Command is a request to an aggregate. Decide gives the events that follow from it, none if there is nothing to do, or an
+// error to reject it. It must be pure: it runs again on every try.
+type Command[S, E any] interface {
+	Decide(state S) ([]E, error)
+}
+
+// Config holds what New needs beyond its arguments. A nil *Config and the zero Config give the defaults.
+type Config struct {
+	// CacheSize is how many states are kept; -1 keeps none. Defaults to 10,000.
+	CacheSize int
+	// KeyWindow is how many of a stream's last commits are searched for an idempotency key. Defaults to 256.
+	KeyWindow int
+	// MaxTries is how often a command is decided before a conflict is given up on. Defaults to 20.
+	MaxTries int
+}
+
+func (c *Config) cacheSize() int {
+	if c == nil || c.CacheSize == 0 {
+		return 10_000
+	}
+	return max(c.CacheSize, 0)
+}
+
+func (c *Config) keyWindow() uint64 {
+	if c == nil || c.KeyWindow <= 0 {
+		return 256
+	}
+	return uint64(c.KeyWindow)
+}
+
+func (c *Config) maxTries() int {
+	if c == nil || c.MaxTries <= 0 {
+		return 20
+	}
+	return c.MaxTries
+}
+
+// Repository runs commands on the aggregates of one category. It is safe for concurrent use.
+type Repository[S State[S, E], E eventstore.Event] struct {
+	store    *eventstore.Store
+	category string
+	initial  S
+	clone    func(S) S
+	cfg      *Config
+	cache    *cache[S]
+	locks    *locks
+}
+
+// New gives the repository of a category of streams, whose name has 1 to 64 letters, digits, - or _. The initial state
+// is what the first event of every aggregate is folded into. It returns an error that matches eventstore.ErrInvalidID or
+// ErrInvalidState.
+func New[S State[S, E], E eventstore.Event](store *eventstore.Store, category string, initial S, cfg *Config) (*Repository[S, E], error) {
+	if err := eventstore.CheckCategory(category); err != nil {
+		return nil, fmt.Errorf("aggregate: %w", err)
+	}
+	clone, cacheable, err := cloner(initial)
+	if err != nil {
+		return nil, fmt.Errorf("aggregate: %s: %w", category, err)
+	}
+	size := cfg.cacheSize()
+	if !cacheable {
+		size = 0
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("aggregate: %s: %w", category, err)
+	}
+	return &Repository[S, E]{
+		store: store, category: category, initial: initial, clone: clone, cfg: cfg,
+		cache: newCache[S](size), locks: newLocks(id),
+	}, nil
+}
+
+// Result is what a command led to.
+type Result[S, E any] struct {
+	State    S
+	Version  eventstore.Version  // of the stream after the command, or after the first one of a repeated command
+	Position eventstore.Position // of the commit; of the stream's newest when no events were decided
+	Events   []E                 // what was appended
+	Repeated bool                // the command was done before, under the same key; State is the present one
+}
+
+// Load gives the state of an aggregate from the leader's newest version. An aggregate without events has the initial
+// state and version 0.
+func (r *Repository[S, E]) Load(ctx context.Context, id string) (Result[S, E], error) {
+	e, _, err := r.refresh(ctx, r.stream(id), r.cached(id))
+	if err != nil {
+		return Result[S, E]{}, err
+	}
+	r.cache.put(id, e)
+	return r.result(e), nil
+}
+
+// Do decides a command on the aggregate of that id and appends its events. See the package documentation for what it
+// guarantees and returns.
+func (r *Repository[S, E]) Do(ctx context.Context, id string, command Command[S, E], options ...Option) (Result[S, E], error) {
+	op := r.On(id, command, options...)
+	if err := run(ctx, r.store, []Operation{op}); err != nil {
+		return Result[S, E]{}, err
+	}
+	return op.Result(), nil
+}
+
+func (r *Repository[S, E]) stream(id string) eventstore.StreamID {
+	return eventstore.StreamID{Category: r.category, ID: id}
+}
+
+func (r *Repository[S, E]) cached(id string) entry[S] {
+	if e, ok := r.cache.get(id); ok {
+		return e
+	}
+	return entry[S]{state: r.initial}
+}
+
+// load gives a state to decide on: the cached one, or what any replica has. It may be old.
+func (r *Repository[S, E]) load(ctx context.Context, id string) (entry[S], error) {
+	if e, ok := r.cache.get(id); ok {
+		return e, nil
+	}
+	history, err := r.store.Load(ctx, r.stream(id))
+	if err != nil {
+		return entry[S]{}, err
+	}
+	return r.fold(entry[S]{state: r.initial}, history)
+}
+
+// refresh brings an entry up to the leader's newest version and reports whether it had to.
+func (r *Repository[S, E]) refresh(ctx context.Context, stream eventstore.StreamID, e entry[S]) (entry[S], bool, error) {
+	history, err := r.store.Load(ctx, stream, eventstore.From(e.head.Version+1), eventstore.Leader())
+	if err != nil {
+		return e, false, err
+	}
+	if history.Head.Position == e.head.Position {
+		return e, false, nil
+	}
+	if history.Head.Version < e.head.Version {
+		// The log went backwards under us; what we remember is not in it.
+		if history, err = r.store.Load(ctx, stream, eventstore.Leader()); err != nil {
+			return e, false, err
+		}
+		e = entry[S]{state: r.initial}
+	}
+	e, err = r.fold(e, history)
+	return e, true, err
+}
+
+// fold gives the entry with the commits of a history folded in.
+func (r *Repository[S, E]) fold(e entry[S], history eventstore.History) (entry[S], error) {
+	e.state = r.clone(e.state)
+	for _, c := range history.Commits {
+		for recorded := range c.Events() {
+			decoded, err := recorded.Decode()
+			if err != nil {
+				return e, err
+			}
+			event, ok := decoded.(E)
+			if !ok {
+				return e, fmt.Errorf("aggregate: %s version %d at position %d: %w: %q is a %T: no other category may write it here",
+					recorded.Stream, recorded.Version(), recorded.Position, ErrForeignEvent, recorded.Type(), decoded)
+			}
+			e.state = e.state.Evolve(event)
+		}
+		e.remember(c, r.cfg.keyWindow())
+	}
+	e.head = history.Head
+	return e, nil
+}
+
+func (r *Repository[S, E]) result(e entry[S]) Result[S, E] {
+	return Result[S, E]{State: r.clone(e.state), Version: e.head.Version, Position: e.head.Position}
+}

@@ -1,0 +1,149 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/backoff"
+)
+
+// retries spaces the tries of one command after conflicts.
+var retries = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond}
+
+// Transact runs several operations, made with [Repository.On], as one transaction: the events of all of them are stored,
+// or none are. A rejection of one rejects all. Each aggregate may take part once; operations may be of different
+// repositories over the same store. It blocks, retries and fails like [Repository.Do]. After it returned nil, each
+// operation's Result says what became of it.
+func Transact(ctx context.Context, store *eventstore.Store, operations ...Operation) error {
+	return run(ctx, store, operations)
+}
+
+// run is the life of one command, or of several as one transaction:
+//
+//	load (cache or any replica) -> decide -> key found: give the first commit
+//	                                      -> rejected, no events or not the wanted version:
+//	                                             ask the leader -> it has more: decide again
+//	                                                            -> it has not: say so
+//	                                      -> events: append -> stored: fold them into the cache
+//	                                                        -> conflict: load what came, decide again
+func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
+	unlock, err := lockAll(ctx, ops)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, op := range ops {
+		if err := op.begin(ctx, store); err != nil {
+			return err
+		}
+	}
+	for try := 1; ; try++ {
+		writes, repeated, err := decideAll(ops)
+		if repeated != 0 {
+			return repeat(ctx, store, ops, repeated)
+		}
+		if err != nil || len(writes) < len(ops) {
+			changed, refreshErr := refreshAll(ctx, ops)
+			if refreshErr != nil {
+				return refreshErr
+			}
+			if changed && try < ops[0].maxTries() {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		err = appendAll(ctx, store, ops, writes)
+		if !errors.Is(err, eventstore.ErrConflict) {
+			return err
+		}
+		if try >= ops[0].maxTries() {
+			return fmt.Errorf("aggregate: gave up after %d tries: %w", try, err)
+		}
+		if err := retries.Wait(ctx, try); err != nil {
+			return err
+		}
+		if _, err := refreshAll(ctx, ops); err != nil {
+			return err
+		}
+	}
+}
+
+// decideAll lets all operations decide and gives the writes of those that decided events, or the position of a commit in
+// which the command was done before.
+func decideAll(ops []Operation) (writes []eventstore.Write, repeated eventstore.Position, err error) {
+	writes = make([]eventstore.Write, 0, len(ops))
+	for _, op := range ops {
+		write, before, err := op.decide()
+		if before != 0 || err != nil {
+			return nil, before, err
+		}
+		if len(write.Events) > 0 {
+			writes = append(writes, write)
+		}
+	}
+	return writes, 0, nil
+}
+
+func refreshAll(ctx context.Context, ops []Operation) (changed bool, err error) {
+	for _, op := range ops {
+		c, err := op.refresh(ctx)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || c
+	}
+	return changed, nil
+}
+
+// appendAll appends what was decided, and lets the operations take over what was stored.
+func appendAll(ctx context.Context, store *eventstore.Store, ops []Operation, writes []eventstore.Write) error {
+	var commits []*eventstore.Commit
+	if len(writes) > 0 {
+		var err error
+		if commits, err = store.AppendAll(ctx, writes...); err != nil {
+			return err
+		}
+	}
+	for _, op := range ops {
+		var own *eventstore.Commit
+		if len(commits) > 0 && commits[0].Stream == op.streamID() {
+			own, commits = commits[0], commits[1:]
+		}
+		op.stored(own)
+	}
+	return nil
+}
+
+// repeat gives each operation its part in the commit, or in the transaction, that was stored under the key before.
+func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, position eventstore.Position) error {
+	first, err := store.At(ctx, position)
+	if err != nil {
+		return err
+	}
+	commits := map[eventstore.StreamID]*eventstore.Commit{first.Stream: first}
+	if tx := first.Transaction; tx != nil && len(ops) > 1 {
+		begin := position - eventstore.Position(tx.Index)
+		for i := range tx.Count {
+			c, err := store.At(ctx, begin+eventstore.Position(i))
+			if err != nil {
+				return err
+			}
+			commits[c.Stream] = c
+		}
+	}
+	for _, op := range ops {
+		c := commits[op.streamID()]
+		if c == nil {
+			return &KeyReusedError{Stream: first.Stream, Key: first.Key, Version: first.First}
+		}
+		if err := op.repeated(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

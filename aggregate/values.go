@@ -1,0 +1,118 @@
+package aggregate
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// cloner gives how states are copied, and whether they may be cached: a state that refers to memory of its own can be
+// shared only through its Clone method.
+func cloner[S any](initial S) (clone func(S) S, cacheable bool, err error) {
+	if _, ok := any(initial).(interface{ Clone() S }); ok {
+		return func(s S) S { return any(s).(interface{ Clone() S }).Clone() }, true, nil
+	}
+	same := func(s S) S { return s }
+	t := reflect.TypeFor[S]()
+	switch {
+	case t.Kind() == reflect.Interface || t.Kind() == reflect.Pointer:
+		return nil, false, fmt.Errorf("%w: %s: use a struct value, or give it a method Clone() %s", ErrInvalidState, t, t)
+	case flat(t):
+		return same, true, nil
+	case refers(reflect.ValueOf(initial)):
+		return nil, false, fmt.Errorf("%w: the initial %s holds a map, slice or pointer, which all aggregates would share: give %s a method Clone() %s",
+			ErrInvalidState, t, t, t)
+	}
+	return same, false, nil
+}
+
+// flat reports whether copying a value of the type copies all of it.
+func flat(t reflect.Type) bool {
+	if t == reflect.TypeFor[time.Time]() {
+		return true // its location is never changed
+	}
+	switch t.Kind() {
+	case reflect.Map, reflect.Slice, reflect.Pointer, reflect.Interface, reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		return false
+	case reflect.Array:
+		return flat(t.Elem())
+	case reflect.Struct:
+		for f := range t.Fields() {
+			if !flat(f.Type) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// refers reports whether a value holds memory that its copies share.
+func refers(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Map, reflect.Slice, reflect.Pointer, reflect.Interface, reflect.Func, reflect.Chan:
+		return !v.IsNil()
+	case reflect.Array:
+		for i := range v.Len() {
+			if refers(v.Index(i)) {
+				return true
+			}
+		}
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			if refers(field) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// hashCommand gives what tells a command from another under the same key: the SHA-256 of its type's name and its fields.
+func hashCommand(command any) ([]byte, error) {
+	t := reflect.TypeOf(command)
+	if t == nil {
+		return nil, fmt.Errorf("%w: the command is nil", ErrInvalidCommand)
+	}
+	if name := unexported(t, nil); name != "" {
+		return nil, fmt.Errorf("%w: field %s is not exported, so two commands that differ in it would be taken for one", ErrInvalidCommand, name)
+	}
+	var buf bytes.Buffer
+	enc := msgpack.NewEncoder(&buf)
+	enc.SetSortMapKeys(true)
+	if err := enc.EncodeMulti(t.Name(), command); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrInvalidCommand, t, err)
+	}
+	sum := sha256.Sum256(buf.Bytes())
+	return sum[:16], nil
+}
+
+// unexported names a field that an encoder would pass over, or gives "".
+func unexported(t reflect.Type, above []reflect.Type) string {
+	for _, seen := range above {
+		if seen == t {
+			return ""
+		}
+	}
+	above = append(above, t)
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+		return unexported(t.Elem(), above)
+	case reflect.Struct:
+		if t == reflect.TypeFor[time.Time]() {
+			return ""
+		}
+		for f := range t.Fields() {
+			if !f.IsExported() {
+				return t.String() + "." + f.Name
+			}
+			if name := unexported(f.Type, above); name != "" {
+				return name
+			}
+		}
+	}
+	return ""
+}

@@ -1,0 +1,118 @@
+package eventstore
+
+import (
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Commit is what one append wrote to one stream: one message, one position, one event or more. It is read-only and safe
+// to share.
+type Commit struct {
+	Stream   StreamID
+	Position Position
+	First    Version   // of its first event
+	ID       uuid.UUID // chosen by the writer, unique; version 7
+	Time     time.Time // the writer's clock, in UTC; orders nothing
+	Metadata
+
+	// Key is the idempotency key the commit was written under, or "", and KeyHash the hash of the command.
+	Key     string
+	KeyHash []byte
+
+	// Transaction says to which transaction the commit belongs. Nil where it stands alone.
+	Transaction *Transaction
+
+	links  []Position // of the stream's commits before this one, newest first
+	events []event
+	store  *Store
+}
+
+// Transaction is one commit's place in the transaction it was written in. The commits of a transaction stand next to
+// each other in the log.
+type Transaction struct {
+	ID    uuid.UUID
+	Index int // of this commit, from 0
+	Count int // of the transaction's commits
+}
+
+// event is one event as it is stored.
+type event struct {
+	name string
+	data []byte
+}
+
+// Len is the number of the commit's events.
+func (c *Commit) Len() int { return len(c.events) }
+
+// Last is the version of the commit's last event.
+func (c *Commit) Last() Version { return c.First + Version(len(c.events)) - 1 }
+
+// Head is where the stream stood once the commit was stored.
+func (c *Commit) Head() Head {
+	return Head{Version: c.First - 1, links: c.links}.after(c.Position, len(c.events))
+}
+
+// Whole reports whether the log up to and with this commit holds every transaction whole, so that a checkpoint may stand
+// here.
+func (c *Commit) Whole() bool { return c.Transaction == nil || c.Transaction.Index == c.Transaction.Count-1 }
+
+// end is the position of the last commit of the commit's transaction.
+func (c *Commit) end() Position {
+	if c.Transaction == nil {
+		return c.Position
+	}
+	return c.Position + Position(c.Transaction.Count-1-c.Transaction.Index)
+}
+
+// Events yields the commit's events in the order of their versions.
+func (c *Commit) Events() iter.Seq[Recorded] {
+	return func(yield func(Recorded) bool) {
+		for i := range c.events {
+			if !yield(Recorded{Commit: c, Index: i}) {
+				return
+			}
+		}
+	}
+}
+
+// Recorded is one event in the log. It is a small value; what it shares with the other events of its commit is in Commit.
+type Recorded struct {
+	*Commit
+	Index int // within the commit, from 0
+}
+
+// Version is the event's version in its stream.
+func (r Recorded) Version() Version { return r.First + Version(r.Index) }
+
+// Type is the event's name.
+func (r Recorded) Type() string { return r.events[r.Index].name }
+
+// Data is the event as the store's codec encoded it. It must not be changed.
+func (r Recorded) Data() []byte { return r.events[r.Index].data }
+
+// EventID names the event uniquely: the commit's id and the event's index in it.
+func (r Recorded) EventID() string { return fmt.Sprintf("%s/%d", r.ID, r.Index) }
+
+// Decode gives the event as a value of its registered type. It returns an [EventError] that matches ErrUnknownType or
+// ErrUndecodable.
+func (r Recorded) Decode() (Event, error) {
+	e := r.events[r.Index]
+	t, ok := r.store.registry.byName[e.name]
+	if !ok {
+		return nil, r.fault(ErrUnknownType, nil)
+	}
+	decoded, err := r.store.codec.decode(e.data, t)
+	if err != nil {
+		return nil, r.fault(ErrUndecodable, err)
+	}
+	return decoded, nil
+}
+
+func (r Recorded) fault(reason, err error) error {
+	return &EventError{
+		Stream: r.Stream, Version: r.Version(), Position: r.Position, Type: r.Type(), Reason: reason, Err: err,
+	}
+}

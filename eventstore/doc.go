@@ -1,0 +1,85 @@
+// Package eventstore is an append-only log of events on NATS JetStream, with optimistic concurrency on every write.
+//
+// A [Store] holds everything of one bounded context in one JetStream stream. Its events form streams: a stream is the
+// history of one thing, named category/id ("account/42"). What one append writes to one stream is a commit, which is one
+// message; it holds one event or more and is stored whole or not at all. Within a stream events are numbered by their
+// version, 1, 2, 3 and so on without gaps. Across the store, commits are ordered by their position, which is the
+// message's sequence in JetStream.
+//
+// # What is stored
+//
+//	JetStream stream   bank                      limits retention, no age or count limits, discard new, deny delete and purge
+//	subjects           bank.*.*                  <store>.<category>.<id>: one literal subject for each stream
+//	message 1          bank.account.42           commit: versions 1 to 2 of account/42
+//	message 2          bank.account.anna=40x.org commit: version 1 of account/anna@x.org
+//	message 3          bank.account.42           commit: version 3 of account/42; expects 1 to be the subject's last message
+//
+// Ids are any UTF-8 of 1 to 256 bytes; what a subject cannot hold is escaped, injectively. The message's payload is a
+// msgpack envelope with a checksum; docs/wire-format.md describes it so that other languages can read it. It carries the
+// commit's id, time, metadata and events, and links: the positions of the stream's commits before it, newest first. A
+// load gets the subject's last message and then the linked ones, all at once, instead of searching the log for them.
+//
+// # Typical use
+//
+// Events are plain structs with a name of their own, the same for ever:
+//
+//	type Deposited struct{ Amount int64 }
+//
+//	func (Deposited) EventType() string { return "account.deposited" }
+//
+// [Open] checks the prototypes and the stream's settings. [Store.Append] writes on top of a [Head], which says where the
+// stream stood when the caller decided: the zero Head for a new stream, the head of a [Store.Load], or that of the commit
+// before. [Store.AppendAll] writes several streams in one transaction. [Store.Stream] reads one stream, [Store.All] the
+// whole log, and with [Live] it goes on with what is appended.
+//
+// # Guarantees
+//
+// Of any number of appends that expect the same head, at most one is stored: every message carries the expectation that
+// its subject's last message is the one the writer saw. There is no unconditional append.
+//
+// An append ends in one of four ways, and says which. Stored: the commit, with its position. Conflict: the stream had
+// moved, nothing was stored. Refused: the store said no, nothing was stored. Unknown: the context or
+// [Config.AppendTimeout] ended before the answer could be found; the error carries what [Store.Outcome] needs to find it
+// later. Behind this, once a single try went unanswered, no later answer but an acknowledgement is believed: the commit
+// that begins at the expected version is read back from the stream's leader, and its id says whose it is.
+//
+// A transaction is stored whole or not at all, and read whole. It is an atomic batch of JetStream, which on one replica
+// with file storage costs about 4 ms where an append costs 0.03 ms.
+//
+// How much a stored commit survives is JetStream's to say: replicas, and whether it syncs to disk before it
+// acknowledges. See package natsrun.
+//
+// # Reading
+//
+// The log is read unfiltered, and categories and types are picked here: only so can a missing position be seen. It is
+// fetched from the leader, and where the leader has none, reading ends with ErrCorrupt. Reads of one stream may lag
+// behind its leader where there are replicas; appends are conditional, so a stale read costs a conflict and never a
+// wrong write. [Leader] reads what the leader holds.
+//
+// [Recorded] decodes on demand. A reader of some types never trips over others, so two services, or two releases of one,
+// can share a store; asked to decode an event of an unknown type, it says ErrUnknownType.
+//
+// # Errors
+//
+// Every error says what failed on which stream and version, matches one sentinel of this package through [errors.Is],
+// and has a type with the fields a program needs: [ConflictError], [AppendError], [EventError], [CorruptError],
+// [SettingsError], [ServerVersionError]. See errors.go for the list, grouped by the moment they occur.
+//
+// # Concurrency
+//
+// A Store is safe for concurrent use. It starts no goroutine of its own; nats.go runs one for its replies until
+// [Store.Close]. The connection is the caller's: the store neither dials nor closes. It must have been made with
+// nats.ReconnectBufSize(-1), since otherwise a publish that timed out while disconnected is stored later; Open checks.
+// Give [Config.Reads] a connection of its own where whole logs are read beside appends.
+//
+// # Caveats
+//
+// A newest commit that vanished from the disk of every replica cannot be told from one that never was.
+//
+// A leader that was cut off from its peers believes itself leader until it steps down, some seconds later, and answers
+// reads with what it had. No append can be stored through it, but an outcome, or the confirmation of a rejection, may be
+// read from it.
+//
+// A first append, or a read, of a stream that was last touched long ago makes the server read a block of 4 MiB from
+// disk: 10 to 40 ms.
+package eventstore

@@ -1,0 +1,194 @@
+package eventstore
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Errors of [Open].
+var (
+	// ErrInvalidEvents: the prototypes cannot be used as they are.
+	ErrInvalidEvents = errors.New("invalid events")
+	// ErrSettings: the JetStream stream exists with settings under which the guarantees do not hold. See [SettingsError].
+	ErrSettings = errors.New("settings differ")
+	// ErrServerVersion: the server is too old. See [ServerVersionError].
+	ErrServerVersion = errors.New("server version not supported")
+	// ErrUnsafeConnection: the connection keeps publishes while it is disconnected and sends them later.
+	ErrUnsafeConnection = errors.New("connection buffers publishes while disconnected")
+)
+
+// Errors of appends. After all of them but ErrUnknownOutcome, nothing was stored.
+var (
+	// ErrConflict: the stream had moved. See [ConflictError].
+	ErrConflict = errors.New("conflict")
+	// ErrUnknownOutcome: it could not be found out whether the commit was stored. See [UnknownOutcomeError].
+	ErrUnknownOutcome = errors.New("outcome unknown")
+	// ErrTooLarge: the commit is larger than the server takes.
+	ErrTooLarge = errors.New("too large")
+	// ErrFull: the store, the account or the disk is full.
+	ErrFull = errors.New("store full")
+	// ErrNoPermission: the server does not let this connection write, or read, the subject.
+	ErrNoPermission = errors.New("no permission")
+	// ErrUnavailable: the stream had no leader that could take the commit for all of the time.
+	ErrUnavailable = errors.New("store unavailable")
+	// ErrRefused: the server said no for another reason, which the error's cause names.
+	ErrRefused = errors.New("refused")
+	// ErrInvalidID: the category or the id cannot name a stream.
+	ErrInvalidID = errors.New("invalid stream id")
+)
+
+// Errors of reads.
+var (
+	// ErrUnknownType: an event's type is not among those the store was opened with. See [EventError].
+	ErrUnknownType = errors.New("unknown event type")
+	// ErrUndecodable: an event's data does not decode into its type. See [EventError].
+	ErrUndecodable = errors.New("undecodable event")
+	// ErrCorrupt: the log is damaged: a checksum, a version or a position does not hold. See [CorruptError].
+	ErrCorrupt = errors.New("log corrupt")
+)
+
+// ConflictError says that a stream was not where an append expected it. It matches ErrConflict. Load the stream again,
+// decide again, append again.
+type ConflictError struct {
+	Stream   StreamID
+	Expected Version // what the append expected
+	Actual   Version // what the stream was at
+}
+
+func (e *ConflictError) Error() string {
+	if e.Actual == e.Expected {
+		return fmt.Sprintf("eventstore: append %s: another write came between while the stream is at version %d: load it and decide again",
+			e.Stream, e.Actual)
+	}
+	return fmt.Sprintf("eventstore: append %s: expected version %d, the stream is at %d: load it and decide again",
+		e.Stream, e.Expected, e.Actual)
+}
+
+// Is reports whether target is ErrConflict.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// UnknownOutcomeError says that neither an acknowledgement nor a look at the stream settled whether a commit was stored.
+// It matches ErrUnknownOutcome. Give it to [Store.Outcome] later, or append again with the same head: at most one of the
+// two is ever stored.
+type UnknownOutcomeError struct {
+	Stream   StreamID
+	Version  Version   // of the commit's first event
+	CommitID uuid.UUID // what Outcome looks for
+	Err      error     // why the wait ended
+}
+
+func (e *UnknownOutcomeError) Error() string {
+	return fmt.Sprintf("eventstore: append %s at version %d: not known whether commit %s was stored: ask Store.Outcome when the server answers: %v",
+		e.Stream, e.Version, e.CommitID, e.Err)
+}
+
+// Is reports whether target is ErrUnknownOutcome.
+func (e *UnknownOutcomeError) Is(target error) bool { return target == ErrUnknownOutcome }
+
+// Unwrap gives the cause.
+func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
+
+// AppendError says that a commit was refused and is not in the log. It matches its Reason.
+type AppendError struct {
+	Stream  StreamID
+	Version Version // of the commit's first event
+	Reason  error   // ErrTooLarge, ErrFull, ErrNoPermission, ErrUnavailable, ErrUnknownType, ErrInvalidID or ErrRefused
+	Advice  string  // what to do next
+	Err     error   // what the server, the connection or the codec said; may be nil
+}
+
+func (e *AppendError) Error() string {
+	text := fmt.Sprintf("eventstore: append %s at version %d: %v, nothing was stored", e.Stream, e.Version, e.Reason)
+	if e.Advice != "" {
+		text += ": " + e.Advice
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap gives the reason and the cause.
+func (e *AppendError) Unwrap() []error { return []error{e.Reason, e.Err} }
+
+// EventError says that one event could not be decoded. It matches its Reason. Nothing is skipped for it: the reader
+// stops, or asks for other types only.
+type EventError struct {
+	Stream   StreamID
+	Version  Version
+	Position Position
+	Type     string
+	Reason   error // ErrUnknownType or ErrUndecodable
+	Err      error // what the codec said; may be nil
+}
+
+func (e *EventError) Error() string {
+	text := fmt.Sprintf("eventstore: %s version %d at position %d: %v %q", e.Stream, e.Version, e.Position, e.Reason, e.Type)
+	if errors.Is(e.Reason, ErrUnknownType) {
+		text += ": add its prototype to the events the store is opened with, or deploy the release that knows it"
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap gives the reason and the cause.
+func (e *EventError) Unwrap() []error { return []error{e.Reason, e.Err} }
+
+// CorruptError says what about the log does not hold, and where. It matches ErrCorrupt. Restore the position from a
+// replica or a backup; until then the reader stops there.
+type CorruptError struct {
+	Store    string
+	Stream   StreamID // zero where the damage is not one stream's
+	Position Position // 0 where it is not one position's
+	Err      error    // what does not hold
+}
+
+func (e *CorruptError) Error() string {
+	where := "store " + e.Store
+	if e.Stream != (StreamID{}) {
+		where = e.Stream.String()
+	}
+	if e.Position != 0 {
+		where += fmt.Sprintf(" at position %d", e.Position)
+	}
+	return fmt.Sprintf("eventstore: %s: %v: %v: restore it from a replica or a backup", where, ErrCorrupt, e.Err)
+}
+
+// Is reports whether target is ErrCorrupt.
+func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+// Unwrap gives the cause.
+func (e *CorruptError) Unwrap() error { return e.Err }
+
+// SettingsError lists how the settings of a store's JetStream stream differ from what the store needs. It matches
+// ErrSettings.
+type SettingsError struct {
+	Store       string
+	Differences []string // "deny delete: is false, must be true"
+}
+
+func (e *SettingsError) Error() string {
+	return fmt.Sprintf("eventstore: open %s: %v: %s: put them back (nats stream edit %s) or open with the configuration it was made with",
+		e.Store, ErrSettings, strings.Join(e.Differences, "; "), e.Store)
+}
+
+// Is reports whether target is ErrSettings.
+func (e *SettingsError) Is(target error) bool { return target == ErrSettings }
+
+// ServerVersionError says that the connected server cannot be trusted with a store. It matches ErrServerVersion.
+type ServerVersionError struct {
+	Version string // as the server gives it
+}
+
+func (e *ServerVersionError) Error() string {
+	return fmt.Sprintf("eventstore: %v: server %q: needs 2.12.15 or later in 2.12, or 2.14.4 or later: upgrade the server",
+		ErrServerVersion, e.Version)
+}
+
+// Is reports whether target is ErrServerVersion.
+func (e *ServerVersionError) Is(target error) bool { return target == ErrServerVersion }

@@ -1,0 +1,116 @@
+package eventstore
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Event is something that happened, as a plain value: a struct whose exported fields are all its data.
+type Event interface {
+	// EventType is the event's name in the log, such as "account.deposited" or "account.deposited.v2". It is written by
+	// hand, the same for all values of the Go type, and stays when the Go type is renamed or moved.
+	EventType() string
+}
+
+const maxTypeName = 128
+
+// registry knows the events that a store may write and decode. It is fixed when the store is opened.
+type registry struct {
+	byName map[string]reflect.Type
+	names  map[reflect.Type]string
+}
+
+func newRegistry(prototypes []Event) (*registry, error) {
+	r := &registry{byName: make(map[string]reflect.Type), names: make(map[reflect.Type]string)}
+	for i, p := range prototypes {
+		if p == nil {
+			return nil, fmt.Errorf("%w: prototype %d is nil", ErrInvalidEvents, i)
+		}
+		t, name := reflect.TypeOf(p), p.EventType()
+		if err := checkTypeName(name); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrInvalidEvents, t, err)
+		}
+		if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
+			return nil, fmt.Errorf("%w: %s: register the value type, not a pointer", ErrInvalidEvents, t)
+		}
+		if err := checkPlain(t, t.String(), nil); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalidEvents, err)
+		}
+		if other, ok := r.byName[name]; ok {
+			return nil, fmt.Errorf("%w: %q is the name of both %s and %s", ErrInvalidEvents, name, other, t)
+		}
+		if other, ok := r.names[t]; ok {
+			return nil, fmt.Errorf("%w: %s is registered as %q and as %q", ErrInvalidEvents, t, other, name)
+		}
+		r.byName[name], r.names[t] = t, name
+	}
+	return r, nil
+}
+
+func checkTypeName(name string) error {
+	if name == "" || len(name) > maxTypeName || !utf8.ValidString(name) {
+		return fmt.Errorf("event type %q: must be 1 to %d bytes of UTF-8", name, maxTypeName)
+	}
+	for _, c := range name {
+		if unicode.IsControl(c) || unicode.IsSpace(c) {
+			return fmt.Errorf("event type %q: must not hold blanks or control characters", name)
+		}
+	}
+	return nil
+}
+
+// checkPlain refuses what a codec would lose without a word: unexported fields, functions, channels, interfaces.
+func checkPlain(t reflect.Type, path string, above []reflect.Type) error {
+	for _, seen := range above {
+		if seen == t {
+			return nil // recursive type, checked on the way down
+		}
+	}
+	above = append(above, t)
+	if t == reflect.TypeFor[time.Time]() || encodesItself(t) {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		for f := range t.Fields() {
+			if !f.IsExported() {
+				return fmt.Errorf("%s.%s is not exported, so it would be lost: export it or leave it out", path, f.Name)
+			}
+			if err := checkPlain(f.Type, path+"."+f.Name, above); err != nil {
+				return err
+			}
+		}
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Interface, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
+		return fmt.Errorf("%s is a %s, which cannot be stored: use plain data", path, t.Kind())
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return checkPlain(t.Elem(), path+"[]", above)
+	case reflect.Map:
+		if err := checkPlain(t.Key(), path+" key", above); err != nil {
+			return err
+		}
+		return checkPlain(t.Elem(), path+"[]", above)
+	}
+	return nil
+}
+
+// encodesItself reports whether both codecs leave the type's encoding to the type.
+func encodesItself(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return (t.Implements(textMarshaler) || t.Implements(binaryMarshaler)) &&
+		(p.Implements(textUnmarshaler) || p.Implements(binaryUnmarshaler))
+}
+
+// nameOf gives the registered name of an event about to be written.
+func (r *registry) nameOf(e Event) (string, error) {
+	if e == nil {
+		return "", fmt.Errorf("%w: the event is nil", ErrUnknownType)
+	}
+	name, ok := r.names[reflect.TypeOf(e)]
+	if !ok {
+		return "", fmt.Errorf("%w: %T is not among the events the store was opened with", ErrUnknownType, e)
+	}
+	return name, nil
+}

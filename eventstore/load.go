@@ -1,0 +1,308 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// maxHops is how often a load follows the links of the oldest commit it has before it reads the subject filtered. Four
+// hops of 16 links reach 64 commits back; beyond, one filtered read costs less than more round trips.
+const maxHops = 4
+
+// readOptions are the options of reads.
+type readOptions struct {
+	from       Version
+	after      Position
+	leader     bool
+	live       bool
+	categories []string
+	types      []string
+}
+
+// ReadOption is an option of one read.
+type ReadOption func(*readOptions)
+
+// From makes [Store.Stream] and [Store.Load] begin at a version. The commit that holds the version is read whole by Load.
+// The default is the first.
+func From(version Version) ReadOption { return func(o *readOptions) { o.from = version } }
+
+// Leader makes [Store.Stream] and [Store.Load] ask the stream's leader where the stream stands instead of any replica.
+func Leader() ReadOption { return func(o *readOptions) { o.leader = true } }
+
+// After makes [Store.All] and [Store.Log] begin behind a position. The default is the log's begin.
+func After(position Position) ReadOption { return func(o *readOptions) { o.after = position } }
+
+// Live makes [Store.All] and [Store.Log] go on with what is appended, until their context ends.
+func Live() ReadOption { return func(o *readOptions) { o.live = true } }
+
+// Categories makes [Store.All] yield the events of streams of these categories only.
+func Categories(categories ...string) ReadOption {
+	return func(o *readOptions) { o.categories = append(o.categories, categories...) }
+}
+
+// Types makes [Store.All] yield the events of these types only.
+func Types(types ...string) ReadOption {
+	return func(o *readOptions) { o.types = append(o.types, types...) }
+}
+
+func readOptionsOf(options []ReadOption) readOptions {
+	o := readOptions{from: 1}
+	for _, option := range options {
+		option(&o)
+	}
+	o.from = max(o.from, 1)
+	return o
+}
+
+// History is a stream's commits and where the stream stands.
+type History struct {
+	Head    Head
+	Commits []*Commit // oldest first
+}
+
+// Stream yields a stream's events in the order of their versions. A stream without events yields none. On failure it
+// yields one error and ends: one that matches ErrCorrupt or ErrInvalidID, the context's cause, or what the server said.
+// It holds the stream's encoded commits in memory while it runs.
+func (s *Store) Stream(ctx context.Context, stream StreamID, options ...ReadOption) iter.Seq2[Recorded, error] {
+	return func(yield func(Recorded, error) bool) {
+		history, err := s.Load(ctx, stream, options...)
+		if err != nil {
+			yield(Recorded{}, err)
+			return
+		}
+		from := readOptionsOf(options).from
+		for _, c := range history.Commits {
+			for event := range c.Events() {
+				if event.Version() >= from && !yield(event, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Head gives where a stream stands, from the stream's leader. It fails like [Store.Stream].
+func (s *Store) Head(ctx context.Context, stream StreamID) (Head, error) {
+	history, err := s.Load(ctx, stream, From(^Version(0)), Leader())
+	return history.Head, err
+}
+
+// Load gives a stream's commits, and its head for an append on top of them. Versions and checksums are verified. A
+// stream without events has the zero History. Load fails like [Store.Stream].
+func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption) (History, error) {
+	o := readOptionsOf(options)
+	subject, err := stream.subject(s.name)
+	if err != nil {
+		return History{}, fmt.Errorf("eventstore: load: %w", err)
+	}
+	l := load{store: s, subject: subject, stream: stream, from: o.from}
+	history, err := l.run(ctx, o.leader)
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		err = fmt.Errorf("eventstore: load %s: %w", stream, err)
+	}
+	return history, err
+}
+
+// load is one load of one stream.
+type load struct {
+	store   *Store
+	subject string
+	stream  StreamID
+	from    Version
+}
+
+// run begins with the newest commit and follows the links back:
+//
+//	last message of the subject -> torn, by a power cut in its transaction -> the one before
+//	    -> its links, all at once -> the links of the oldest -> ... at most maxHops
+//	    -> a link that is missing, leads elsewhere or does not reach: read the subject filtered
+func (l *load) run(ctx context.Context, leader bool) (History, error) {
+	tail, err := l.tail(ctx, leader)
+	if errors.Is(err, jsapi.ErrNotFound) {
+		moved, err := l.confirmEmpty(ctx, leader)
+		if err == nil && moved {
+			return l.run(ctx, true)
+		}
+		return History{}, err
+	}
+	if err != nil {
+		return History{}, err
+	}
+	newest, err := l.newestWhole(ctx, tail)
+	if err != nil {
+		return History{}, err
+	}
+	if newest == nil {
+		return History{Head: Head{Position: tail.Position}}, nil
+	}
+	head := newest.Head()
+	head.Position = tail.Position
+	commits, ok, err := l.byLinks(ctx, newest)
+	if err != nil {
+		return History{}, err
+	}
+	if !ok {
+		l.store.counters.linkMisses.Add(1)
+		l.store.logger.LogAttrs(ctx, slog.LevelDebug, "links do not reach, reading the subject filtered",
+			slog.String("stream", l.stream.String()), slog.Uint64("position", uint64(newest.Position)))
+		if commits, err = l.filtered(ctx, newest); err != nil {
+			return History{}, err
+		}
+	}
+	slices.Reverse(commits)
+	return History{Head: head, Commits: commits}, nil
+}
+
+func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
+	if leader {
+		msg, err := l.store.api.LeaderLast(ctx, l.store.name, l.subject)
+		return l.store.parse(msg, err)
+	}
+	msg, err := l.store.api.DirectLast(l.store.name, l.subject).Wait(ctx)
+	return l.store.parse(msg, err)
+}
+
+// confirmEmpty asks for the first message of a subject whose last was not found: where the newest commit is damaged on
+// disk, the server says that there is none, and would take a second history on top of the first. It reports true where
+// the leader does have a last message: a replica lagged behind, or the first commit was stored between the questions.
+func (l *load) confirmEmpty(ctx context.Context, leader bool) (moved bool, err error) {
+	var first jsapi.Message
+	if leader {
+		first, err = l.store.api.LeaderNext(ctx, l.store.name, l.subject, 1)
+	} else {
+		first, err = l.store.api.DirectNext(l.store.name, l.subject, 1).Wait(ctx)
+	}
+	switch {
+	case errors.Is(err, jsapi.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	_, err = l.tail(ctx, true)
+	if errors.Is(err, jsapi.ErrNotFound) {
+		err = &CorruptError{Store: l.store.name, Stream: l.stream, Position: Position(first.Sequence),
+			Err: errors.New("the stream has a first message and no last")}
+	}
+	return true, err
+}
+
+// newestWhole gives the newest commit that is not a remainder of a torn transaction, or nil when there is none.
+func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
+	for {
+		whole, err := l.store.whole(ctx, c)
+		if err != nil || whole {
+			return c, err
+		}
+		l.store.skipTorn(ctx, c)
+		if len(c.links) == 0 {
+			return nil, nil
+		}
+		if c, err = l.store.at(ctx, c.links[0]); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// byLinks gives the commits from newest back to the one that holds version from, or false where the links do not lead
+// there.
+func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, ok bool, err error) {
+	commits = []*Commit{newest}
+	for range maxHops {
+		oldest := commits[len(commits)-1]
+		if oldest.First <= l.from {
+			return l.trim(commits), true, nil
+		}
+		// A commit holds one version at least, so more links than versions wanted cannot be needed.
+		links := oldest.links
+		if want := uint64(oldest.First - l.from); uint64(len(links)) > want {
+			links = links[:want]
+		}
+		if len(links) == 0 {
+			return nil, false, nil
+		}
+		gets := make([]jsapi.Get, len(links))
+		for i, link := range links {
+			gets[i] = l.store.api.DirectSequence(l.store.name, uint64(link))
+		}
+		for i, link := range links {
+			c, err := l.linked(ctx, gets[i], link)
+			if err != nil || c == nil || c.Last()+1 != commits[len(commits)-1].First {
+				jsapi.Abandon(gets[i+1:])
+				return nil, false, err
+			}
+			commits = append(commits, c)
+		}
+	}
+	if commits[len(commits)-1].First <= l.from {
+		return l.trim(commits), true, nil
+	}
+	return nil, false, nil
+}
+
+// linked waits for the commit at a link. It gives nil where the link leads to no commit of the stream.
+func (l *load) linked(ctx context.Context, get jsapi.Get, link Position) (*Commit, error) {
+	c, err := l.store.parse(get.Wait(ctx))
+	if errors.Is(err, jsapi.ErrNotFound) {
+		// A replica may lag behind; the leader does not.
+		c, err = l.store.at(ctx, link)
+	}
+	switch {
+	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, errForeign):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case c.Stream != l.stream:
+		return nil, nil
+	}
+	return c, nil
+}
+
+// trim drops what was read beyond the commit that holds version from. Commits are newest first.
+func (l *load) trim(commits []*Commit) []*Commit {
+	for len(commits) > 0 && commits[len(commits)-1].Last() < l.from {
+		commits = commits[:len(commits)-1]
+	}
+	return commits
+}
+
+// filtered reads all of the subject up to and with newest, and verifies that versions run from 1 without gaps. It gives
+// the commits newest first.
+func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) {
+	var all []*Commit
+	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: newest.Position}) {
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 0 && c.First == all[len(all)-1].First {
+			// The same version again: what stood there must be the remainder of a torn transaction.
+			whole, err := l.store.whole(ctx, all[len(all)-1])
+			if err != nil {
+				return nil, err
+			}
+			if !whole {
+				all = all[:len(all)-1]
+			}
+		}
+		next := Version(1)
+		if len(all) > 0 {
+			next = all[len(all)-1].Last() + 1
+		}
+		if c.First != next {
+			return nil, &CorruptError{Store: l.store.name, Stream: l.stream, Position: c.Position,
+				Err: fmt.Errorf("version %d stands where version %d should", c.First, next)}
+		}
+		all = append(all, c)
+	}
+	if len(all) == 0 || all[len(all)-1].Position != newest.Position {
+		return nil, &CorruptError{Store: l.store.name, Stream: l.stream, Position: newest.Position,
+			Err: errors.New("the newest commit is not found again when the stream is read from its begin")}
+	}
+	slices.Reverse(all)
+	return l.trim(all), nil
+}

@@ -1,0 +1,130 @@
+package eventstore
+
+import (
+	"context"
+	"iter"
+	"slices"
+)
+
+// All yields the events of the whole store in the order of their positions, up to the log's end at the time of the call,
+// or with [Live] until ctx ends. A transaction is yielded whole or, where a power cut tore it, not at all. On failure it
+// yields one error and ends: one that matches ErrCorrupt, the cause of ctx, or what the server said. Interruptions of
+// the connection are waited out.
+func (s *Store) All(ctx context.Context, options ...ReadOption) iter.Seq2[Recorded, error] {
+	o := readOptionsOf(options)
+	return func(yield func(Recorded, error) bool) {
+		for c, err := range s.Log(ctx, options...) {
+			if err != nil {
+				yield(Recorded{}, err)
+				return
+			}
+			if len(o.categories) > 0 && !slices.Contains(o.categories, c.Stream.Category) {
+				continue
+			}
+			for event := range c.Events() {
+				if len(o.types) > 0 && !slices.Contains(o.types, event.Type()) {
+					continue
+				}
+				if !yield(event, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Log is All by commits, and of all categories and types: for those who keep a checkpoint, which may stand behind a
+// commit that is [Commit.Whole].
+func (s *Store) Log(ctx context.Context, options ...ReadOption) iter.Seq2[*Commit, error] {
+	o := readOptionsOf(options)
+	return func(yield func(*Commit, error) bool) {
+		var end Position
+		if !o.live {
+			var err error
+			if end, err = s.End(ctx); err != nil {
+				yield(nil, err)
+				return
+			}
+			if end <= o.after {
+				return
+			}
+		}
+		g := grouper{store: s, yield: yield, end: end}
+		for c, err := range s.scan(ctx, scanOptions{after: o.after}) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !g.add(ctx, c) {
+				return
+			}
+		}
+	}
+}
+
+// grouper holds back the commits of a transaction until all are there.
+type grouper struct {
+	store *Store
+	yield func(*Commit, error) bool
+	end   Position // where to stop, or 0
+	held  []*Commit
+}
+
+// add takes the next commit of the log and reports whether to go on.
+func (g *grouper) add(ctx context.Context, c *Commit) bool {
+	if len(g.held) > 0 && !follows(g.held[len(g.held)-1], c) {
+		g.dropHeld(ctx)
+	}
+	switch {
+	case c.Transaction == nil:
+		if !g.yield(c, nil) {
+			return false
+		}
+	case c.Transaction.Index > 0 && len(g.held) == 0:
+		g.store.skipTorn(ctx, c) // its transaction's begin is not before it
+	default:
+		g.held = append(g.held, c)
+		if c.Whole() && !g.release() {
+			return false
+		}
+	}
+	if g.end == 0 || c.Position < g.end {
+		return true
+	}
+	if len(g.held) == 0 {
+		return false
+	}
+	// The log ended inside a transaction when we asked: either more of it came since, or it is torn.
+	whole, err := g.store.whole(ctx, c)
+	switch {
+	case err != nil:
+		g.yield(nil, err)
+		return false
+	case !whole:
+		g.dropHeld(ctx)
+		return false
+	}
+	return true
+}
+
+func follows(a, b *Commit) bool {
+	return b.Transaction != nil && b.Transaction.ID == a.Transaction.ID && b.Transaction.Index == a.Transaction.Index+1
+}
+
+func (g *grouper) release() bool {
+	held := g.held
+	g.held = g.held[:0]
+	for _, c := range held {
+		if !g.yield(c, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *grouper) dropHeld(ctx context.Context) {
+	for _, c := range g.held {
+		g.store.skipTorn(ctx, c)
+	}
+	g.held = g.held[:0]
+}

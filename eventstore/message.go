@@ -1,0 +1,86 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// errForeign says that a message in the store's stream is not a commit of one of its streams.
+var errForeign = errors.New("not a commit")
+
+// parse gives the commit in a message, or passes on why there is no message. What does not parse is damage: only this
+// package writes to the store's subjects.
+func (s *Store) parse(msg jsapi.Message, err error) (*Commit, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s.commitOf(msg.Subject, Position(msg.Sequence), msg.Data)
+}
+
+func (s *Store) commitOf(subject string, position Position, data []byte) (*Commit, error) {
+	stream, err := parseSubject(s.name, subject)
+	if err != nil {
+		return nil, &CorruptError{Store: s.name, Position: position, Err: errors.Join(errForeign, err)}
+	}
+	c, err := decodeEnvelope(data, s.registry)
+	if err != nil {
+		return nil, &CorruptError{Store: s.name, Stream: stream, Position: position, Err: err}
+	}
+	c.Stream, c.Position, c.store = stream, position, s
+	return c, nil
+}
+
+// at gives the commit at a position, from the leader.
+func (s *Store) at(ctx context.Context, position Position) (*Commit, error) {
+	return s.parse(s.api.LeaderSequence(ctx, s.name, uint64(position)))
+}
+
+// leaderNext gives the first commit on a subject at or after a position, from the leader.
+func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (*Commit, error) {
+	return s.parse(s.api.LeaderNext(ctx, s.name, subject, uint64(from)))
+}
+
+// At gives the commit at a position, from the leader. It returns an error that matches ErrCorrupt when the position is
+// missing or damaged though the log goes on behind it, and nil, nil when the log ends before it.
+func (s *Store) At(ctx context.Context, position Position) (*Commit, error) {
+	c, err := s.at(ctx, position)
+	if !errors.Is(err, jsapi.ErrNotFound) {
+		return c, err
+	}
+	end, err := s.End(ctx)
+	if err != nil || position > end {
+		return nil, err
+	}
+	return nil, s.missing(position)
+}
+
+func (s *Store) missing(position Position) error {
+	return &CorruptError{Store: s.name, Position: position, Err: errors.New("the position is missing, and nothing may be deleted")}
+}
+
+// whole reports whether the transaction of c is in the log to its end. On one replica that does not sync, a power cut can
+// leave the begin of an atomic batch without its end, and the server serves it.
+func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
+	if c.Whole() {
+		return true, nil
+	}
+	end, err := s.parse(s.api.DirectSequence(s.name, uint64(c.end())).Wait(ctx))
+	if errors.Is(err, jsapi.ErrNotFound) {
+		end, err = s.At(ctx, c.end())
+	}
+	if err != nil {
+		return false, err
+	}
+	return end != nil && end.Transaction != nil && end.Transaction.ID == c.Transaction.ID, nil
+}
+
+// skipTorn counts and reports a commit that is not part of the log because its transaction is not whole.
+func (s *Store) skipTorn(ctx context.Context, c *Commit) {
+	s.counters.torn.Add(1)
+	s.logger.LogAttrs(ctx, slog.LevelWarn, "commit of a torn transaction skipped",
+		slog.String("stream", c.Stream.String()), slog.Uint64("version", uint64(c.First)),
+		slog.Uint64("position", uint64(c.Position)), slog.String("transaction", c.Transaction.ID.String()))
+}

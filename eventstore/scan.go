@@ -1,0 +1,253 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/backoff"
+)
+
+const (
+	// fetchMessages bounds one fetch, and with it what a reader holds that has not been yielded.
+	fetchMessages = 2000
+	// fetchBytes bounds the same by size, where the server's messages are not larger than that.
+	fetchBytes = 8 << 20
+	// fetchWait is how long a fetch waits for messages. When none came, the leader is asked whether that is right.
+	fetchWait = 5 * time.Second
+	// quietFilters is how many fetches of a filtered reader may bring nothing though the log has reached its end.
+	quietFilters = 3
+	// consumerInactive is after how long without a fetch the server may drop the consumer; it is then made anew.
+	consumerInactive = time.Minute
+)
+
+// rescans spaces the attempts of a reader whose consumer or connection is gone.
+var rescans = backoff.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second}
+
+// scanOptions say what a scan reads.
+type scanOptions struct {
+	subject string   // one literal subject, or "" for all
+	after   Position // where to begin
+	upTo    Position // where to end, or 0 for never
+}
+
+// scan yields commits as the server delivers them, in the order of their positions, each once. An unfiltered scan has no
+// gaps: what the server skips is fetched from the leader, and where the leader has nothing, the scan ends with ErrCorrupt.
+// A scan outlives its consumer and its connection's interruptions. It ends with the cause when ctx ends.
+//
+// It pulls from an ephemeral consumer without acknowledgements. A server that goes quiet though the log goes on, because
+// its copy is damaged or its consumer stuck, is found out after fetchWait and read around.
+func (s *Store) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, error] {
+	return func(yield func(*Commit, error) bool) {
+		r := &scanner{store: s, scanOptions: o, position: o.after, yield: yield}
+		defer r.drop()
+		for failures := 0; ; {
+			before := r.position
+			more, err := r.fetch(ctx)
+			if !more {
+				return
+			}
+			if err == nil {
+				failures = 0
+				continue
+			}
+			if r.position > before {
+				failures = 0
+			}
+			if s.reads.Conn().IsClosed() {
+				yield(nil, fmt.Errorf("eventstore: read %s behind position %d: %w: connect again", s.name, r.position, err))
+				return
+			}
+			r.drop()
+			failures++
+			if rescans.Wait(ctx, failures) != nil {
+				yield(nil, context.Cause(ctx))
+				return
+			}
+		}
+	}
+}
+
+type scanner struct {
+	scanOptions
+	store    *Store
+	position Position // of the last commit yielded
+	consumer jetstream.Consumer
+	quiets   int // fetches in a row that brought nothing
+	yield    func(*Commit, error) bool
+}
+
+// drop gives the consumer back. The server would drop it by itself later, so failures do not matter.
+func (r *scanner) drop() {
+	if r.consumer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = r.store.reads.DeleteConsumer(ctx, r.store.name, r.consumer.CachedInfo().Name)
+	r.consumer = nil
+}
+
+// fetch yields one fetch of commits. It reports false when the scan is over, and an error when it must be tried again.
+func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
+	if ctx.Err() != nil {
+		return r.fail(context.Cause(ctx))
+	}
+	if err := r.open(ctx); err != nil {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return r.fail(fmt.Errorf("eventstore: read %s: %w", r.store.name, err))
+		}
+		return true, err
+	}
+	wait, cancel := context.WithTimeout(ctx, fetchWait)
+	defer cancel()
+	size := max(fetchBytes, 2*int(r.store.reads.Conn().MaxPayload()))
+	messages, err := r.consumer.Fetch(fetchMessages, jetstream.FetchContext(wait), jetstream.FetchMaxBytes(size))
+	if err != nil {
+		return true, err
+	}
+	r.quiets++
+	for msg := range messages.Messages() {
+		r.quiets = 0
+		if !r.message(ctx, msg) {
+			return false, nil
+		}
+	}
+	if r.quiets == 0 {
+		return true, nil
+	}
+	if ctx.Err() != nil {
+		return r.fail(context.Cause(ctx))
+	}
+	if err := messages.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
+		return true, err
+	}
+	return r.quiet(ctx)
+}
+
+func (r *scanner) fail(err error) (bool, error) {
+	r.yield(nil, err)
+	return false, nil
+}
+
+func (r *scanner) open(ctx context.Context) error {
+	if r.consumer != nil {
+		return nil
+	}
+	cfg := jetstream.ConsumerConfig{
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       uint64(r.position) + 1,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: consumerInactive,
+	}
+	if r.subject != "" {
+		cfg.FilterSubject = r.subject
+	}
+	consumer, err := r.store.reads.CreateConsumer(ctx, r.store.name, cfg)
+	if err == nil {
+		r.consumer = consumer
+	}
+	return err
+}
+
+// message yields the commit in a message, after those that the server skipped before it.
+func (r *scanner) message(ctx context.Context, msg jetstream.Msg) bool {
+	position, err := positionOf(msg)
+	if err != nil {
+		more, _ := r.fail(err)
+		return more
+	}
+	if position <= r.position {
+		return true
+	}
+	if r.subject == "" && position > r.position+1 && !r.refetch(ctx, position-1) {
+		return false
+	}
+	c, err := r.store.commitOf(msg.Subject(), position, msg.Data())
+	if err != nil {
+		more, _ := r.fail(err)
+		return more
+	}
+	return r.commit(c)
+}
+
+// commit yields one commit and reports whether the scan goes on.
+func (r *scanner) commit(c *Commit) bool {
+	r.position = c.Position
+	return r.yield(c, nil) && (r.upTo == 0 || r.position < r.upTo)
+}
+
+// refetch yields the commits up to a position from the leader, because the server passed over them.
+func (r *scanner) refetch(ctx context.Context, upTo Position) bool {
+	for r.position < upTo {
+		missing := r.position + 1
+		c, err := r.store.At(ctx, missing)
+		if err == nil && c == nil {
+			err = r.store.missing(missing)
+		}
+		if err != nil {
+			more, _ := r.fail(err)
+			return more
+		}
+		r.store.counters.refetched.Add(1)
+		if !r.commit(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// quiet decides what it means that a fetch brought nothing.
+func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
+	end, err := r.store.End(ctx)
+	if err != nil {
+		return true, err
+	}
+	if end < r.position {
+		return r.fail(&CorruptError{Store: r.store.name, Position: r.position,
+			Err: fmt.Errorf("the log ends at position %d, before what was read from it", end)})
+	}
+	if r.subject != "" {
+		// What a filtered reader was not given may be there for others, so its consumer is made anew, perhaps on another
+		// replica. In the end, who reads filtered checks the versions.
+		r.drop()
+		return r.upTo == 0 || end < r.upTo || r.quiets < quietFilters, nil
+	}
+	if r.upTo != 0 {
+		end = min(end, r.upTo)
+	}
+	if end == r.position {
+		return true, nil
+	}
+	r.drop()
+	return r.refetch(ctx, end), nil
+}
+
+// positionOf reads the stream sequence from the subject for acknowledgements, which a consumer without them sends too.
+// It is its third number from the end but two; see nats.go's Metadata, which builds a struct of all of them.
+func positionOf(msg jetstream.Msg) (Position, error) {
+	// $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or with domain and account
+	// hash in front and a token behind.
+	parts := strings.Split(msg.Reply(), ".")
+	at := 5
+	if len(parts) > 9 {
+		at = 7
+	}
+	if len(parts) <= at {
+		return 0, fmt.Errorf("eventstore: message without a sequence: reply subject %q", msg.Reply())
+	}
+	n, err := strconv.ParseUint(parts[at], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("eventstore: message without a sequence: reply subject %q: %w", msg.Reply(), err)
+	}
+	return Position(n), nil
+}

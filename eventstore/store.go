@@ -1,0 +1,204 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/token"
+)
+
+// Config holds what Open needs beyond its arguments. A nil *Config and the zero Config give the defaults.
+type Config struct {
+	// Codec encodes the events. It is fixed when the store is created. Defaults to Msgpack.
+	Codec Codec
+	// Replicas is how many servers keep the store. Defaults to 1 when the store is created, and to what it has after.
+	Replicas int
+	// MaxBytes bounds the store; appends beyond it are refused with ErrFull. Defaults to no bound when the store is
+	// created, and to what it has after.
+	MaxBytes int64
+	// Storage is file storage or, for tests, memory. Defaults to file storage.
+	Storage jetstream.StorageType
+	// AppendTimeout bounds one append with all its tries. Defaults to 30 seconds.
+	AppendTimeout time.Duration
+	// AckTimeout is how long one try of an append waits for its acknowledgement before the stream is looked at. Defaults
+	// to 2 seconds.
+	AckTimeout time.Duration
+	// Reads is a JetStream context on a connection of its own, for reads of the whole log, so that they do not delay
+	// acknowledgements. Defaults to the one of the appends.
+	Reads jetstream.JetStream
+	// Now is the clock that commits are stamped with. Defaults to time.Now.
+	Now func() time.Time
+	// Logger tells of repairs: links missed, positions refetched, torn transactions. Defaults to none.
+	Logger *slog.Logger
+}
+
+func (c *Config) codec() Codec {
+	if c == nil || c.Codec == "" {
+		return Msgpack
+	}
+	return c.Codec
+}
+
+func (c *Config) replicas() int {
+	if c == nil {
+		return 0
+	}
+	return c.Replicas
+}
+
+func (c *Config) maxBytes() int64 {
+	if c == nil || c.MaxBytes <= 0 {
+		return -1
+	}
+	return c.MaxBytes
+}
+
+func (c *Config) storage() jetstream.StorageType {
+	if c == nil {
+		return jetstream.FileStorage
+	}
+	return c.Storage
+}
+
+func (c *Config) appendTimeout() time.Duration {
+	if c == nil || c.AppendTimeout <= 0 {
+		return 30 * time.Second
+	}
+	return c.AppendTimeout
+}
+
+func (c *Config) ackTimeout() time.Duration {
+	if c == nil || c.AckTimeout <= 0 {
+		return 2 * time.Second
+	}
+	return c.AckTimeout
+}
+
+func (c *Config) reads(js jetstream.JetStream) jetstream.JetStream {
+	if c == nil || c.Reads == nil {
+		return js
+	}
+	return c.Reads
+}
+
+func (c *Config) now() time.Time {
+	if c == nil || c.Now == nil {
+		return time.Now()
+	}
+	return c.Now()
+}
+
+func (c *Config) logger() *slog.Logger {
+	if c == nil || c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
+}
+
+// Store is the log of one bounded context. It is safe for concurrent use.
+type Store struct {
+	name     string
+	identity string
+	cfg      *Config
+	codec    Codec
+	registry *registry
+	js       jetstream.JetStream
+	reads    jetstream.JetStream
+	api      *jsapi.Client
+	logger   *slog.Logger
+
+	// batches bounds the transactions under way, below the 50 atomic batches that the server has open for one stream.
+	batches chan struct{}
+
+	counters struct {
+		resolved, linkMisses, refetched, torn atomic.Int64
+	}
+}
+
+// Counters says how often a store had to do more than the usual, since it was opened.
+type Counters struct {
+	Resolved   int64 // appends whose outcome was read back because an acknowledgement was missing or a no was in doubt
+	LinkMisses int64 // loads that had to search the log because links were missing, wrong or too few
+	Refetched  int64 // positions that a reader of the whole log was not given and fetched from the leader
+	Torn       int64 // commits of transactions that a power cut left incomplete, each time one was skipped
+}
+
+// Open gives the store of that name on js, and creates its JetStream stream where there is none. The name has 1 to 64
+// letters, digits, - or _. Events are the prototypes of all types that this program writes or decodes, as zero values.
+//
+// It returns an error that matches ErrInvalidEvents, ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID or
+// ErrNoPermission, or what the server said. Close gives back the subscription for replies.
+func Open(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
+	if err := token.CheckName(name); err != nil {
+		return nil, fmt.Errorf("eventstore: open: %w: store name: %w", ErrInvalidID, err)
+	}
+	if err := cfg.codec().check(); err != nil {
+		return nil, err
+	}
+	known, err := newRegistry(events)
+	if err != nil {
+		return nil, fmt.Errorf("eventstore: open %s: %w", name, err)
+	}
+	nc := js.Conn()
+	if nc.Opts.ReconnectBufSize != -1 {
+		return nil, fmt.Errorf("eventstore: open %s: %w: connect with nats.ReconnectBufSize(-1)", name, ErrUnsafeConnection)
+	}
+	if err := checkServer(nc.ConnectedServerVersion()); err != nil {
+		return nil, err
+	}
+	api, err := jsapi.New(js)
+	if err != nil {
+		return nil, fmt.Errorf("eventstore: open %s: %w", name, err)
+	}
+	s := &Store{
+		name: name, cfg: cfg, codec: cfg.codec(), registry: known,
+		js: js, reads: cfg.reads(js), api: api, logger: cfg.logger(),
+		batches: make(chan struct{}, 32),
+	}
+	if err := s.bind(ctx); err != nil {
+		return nil, errors.Join(err, api.Close())
+	}
+	return s, nil
+}
+
+// Name is the store's name, which is also that of its JetStream stream.
+func (s *Store) Name() string { return s.name }
+
+// Identity is a UUID the store was given when it was created. A store that is made anew under the same name has another.
+func (s *Store) Identity() string { return s.identity }
+
+// JetStream is what the store was opened on, for those who keep something beside it.
+func (s *Store) JetStream() jetstream.JetStream { return s.js }
+
+// Logger is where the store tells of repairs. It is never nil.
+func (s *Store) Logger() *slog.Logger { return s.logger }
+
+// Counters gives the store's counters.
+func (s *Store) Counters() Counters {
+	return Counters{
+		Resolved:   s.counters.resolved.Load(),
+		LinkMisses: s.counters.linkMisses.Load(),
+		Refetched:  s.counters.refetched.Load(),
+		Torn:       s.counters.torn.Load(),
+	}
+}
+
+// Close ends the subscription for replies; appends and reads under way fail. The connection stays open.
+func (s *Store) Close() error { return s.api.Close() }
+
+
+// End gives the position of the log's newest commit, as the stream's leader knows it; 0 for an empty log.
+func (s *Store) End(ctx context.Context) (Position, error) {
+	stream, err := s.js.Stream(ctx, s.name)
+	if err != nil {
+		return 0, fmt.Errorf("eventstore: end of %s: %w", s.name, err)
+	}
+	return Position(stream.CachedInfo().State.LastSeq), nil
+}

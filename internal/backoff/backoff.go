@@ -1,0 +1,41 @@
+// Package backoff waits between tries: exponential with full jitter, so that many who failed together do not come back
+// together. (The scheme is "full jitter" of Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+package backoff
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Policy bounds the waits. The zero Policy does not wait.
+type Policy struct {
+	Base time.Duration // the longest first wait
+	Max  time.Duration // the longest wait at all
+}
+
+// Delay is the wait before try n: the first repetition is 1. It is uniform between zero and Base doubled n-1 times,
+// at most Max.
+func (p Policy) Delay(n int) time.Duration {
+	limit := p.Max
+	// 62 doublings overflow; far fewer reach any Max in use.
+	if shift := n - 1; shift < 30 && p.Base<<shift < p.Max {
+		limit = p.Base << shift
+	}
+	if limit <= 0 {
+		return 0
+	}
+	return rand.N(limit)
+}
+
+// Wait blocks for Delay(n) or until ctx ends, and then gives the cause.
+func (p Policy) Wait(ctx context.Context, n int) error {
+	timer := time.NewTimer(p.Delay(n))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,121 @@
+package jsapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Class is what an answer to a publish says about that one try.
+type Class int
+
+// The classes of answers. Only Stored and Unknown leave room for the message being in the stream.
+const (
+	// Unknown: no answer, or one that settles nothing. The message may be stored, now or later.
+	Unknown Class = iota
+	// Stored: a plain acknowledgement with the message's sequence.
+	Stored
+	// Conflict: the expectation did not hold, or another write on the subject was in flight.
+	Conflict
+	// Unavailable: this try was not stored; the same may succeed a moment later.
+	Unavailable
+	// Full: this try was not stored for want of storage or of an account's resources.
+	Full
+	// TooLarge: this try was not stored because the message, its header or the batch is too large.
+	TooLarge
+	// Refused: this try was not stored, for a reason that stays.
+	Refused
+)
+
+// String names the class.
+func (c Class) String() string {
+	names := [...]string{"unknown", "stored", "conflict", "unavailable", "full", "too large", "refused"}
+	if int(c) < len(names) {
+		return names[c]
+	}
+	return fmt.Sprintf("class %d", int(c))
+}
+
+// Answer is a classified reply to a publish.
+type Answer struct {
+	Class    Class
+	Sequence uint64 // of the message, when Stored
+	Err      error  // what the server or the connection said, when not Stored
+}
+
+type pubAck struct {
+	Stream   string              `json:"stream"`
+	Sequence uint64              `json:"seq"`
+	Error    *jetstream.APIError `json:"error"`
+}
+
+// Server error codes that jetstream has no constants for; see nats-server's errors.json.
+const (
+	codeWrongLastSequence         jetstream.ErrorCode = 10071
+	codeWrongLastSequenceInFlight jetstream.ErrorCode = 10164
+	codeLastSequenceNotReady      jetstream.ErrorCode = 10163
+	codeDuplicateInProcess        jetstream.ErrorCode = 10158
+	codeDuplicateInBatch          jetstream.ErrorCode = 10201
+	codeBatchIncomplete           jetstream.ErrorCode = 10176
+	codeBatchTooLarge             jetstream.ErrorCode = 10199
+	codeBatchesInFlight           jetstream.ErrorCode = 10210
+	codeTooManyRequests           jetstream.ErrorCode = 10167
+	codeClusterNotAvailable       jetstream.ErrorCode = 10008
+	codeClusterNotLeader          jetstream.ErrorCode = 10009
+	codeStreamOffline             jetstream.ErrorCode = 10118
+	codeStreamOfflineReason       jetstream.ErrorCode = 10194
+	codeAccountResources          jetstream.ErrorCode = 10002
+	codeInsufficientResources     jetstream.ErrorCode = 10023
+	codeMemoryResources           jetstream.ErrorCode = 10028
+	codeStorageResources          jetstream.ErrorCode = 10047
+	codeStoreFailed               jetstream.ErrorCode = 10077
+	codeMessageTooLarge           jetstream.ErrorCode = 10054
+	codeHeaderTooLarge            jetstream.ErrorCode = 10097
+)
+
+// Classify decides what the outcome of one publish was. It is the only place that reads error codes, and what it says
+// holds for that one try: after a try without an answer, the caller reads the stream whatever a later try was told.
+func Classify(msg *nats.Msg, err error) Answer {
+	switch {
+	case err != nil && (errors.Is(err, nats.ErrMaxPayload)):
+		return Answer{Class: TooLarge, Err: err}
+	case err != nil && NotSent(err):
+		return Answer{Class: Unavailable, Err: err}
+	case err != nil:
+		return Answer{Class: Unknown, Err: err}
+	case len(msg.Data) == 0 && msg.Header.Get("Status") == "503":
+		// No stream listens to the subject: it is gone, or its leader is.
+		return Answer{Class: Unavailable, Err: nats.ErrNoResponders}
+	}
+	var ack pubAck
+	if err := json.Unmarshal(msg.Data, &ack); err != nil {
+		return Answer{Class: Unknown, Err: fmt.Errorf("unreadable acknowledgement: %w", err)}
+	}
+	if ack.Error != nil {
+		return Answer{Class: classOf(ack.Error.ErrorCode), Err: ack.Error}
+	}
+	if ack.Sequence == 0 || ack.Stream == "" {
+		return Answer{Class: Unknown, Err: errors.New("acknowledgement without stream or sequence")}
+	}
+	return Answer{Class: Stored, Sequence: ack.Sequence}
+}
+
+func classOf(code jetstream.ErrorCode) Class {
+	switch code {
+	case codeWrongLastSequence, codeWrongLastSequenceInFlight, codeLastSequenceNotReady,
+		codeDuplicateInProcess, codeDuplicateInBatch:
+		return Conflict
+	case codeBatchIncomplete, codeBatchesInFlight, codeTooManyRequests,
+		codeClusterNotAvailable, codeClusterNotLeader, codeStreamOffline, codeStreamOfflineReason:
+		return Unavailable
+	case codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources, codeStoreFailed:
+		return Full
+	case codeMessageTooLarge, codeHeaderTooLarge, codeBatchTooLarge:
+		return TooLarge
+	default:
+		return Refused
+	}
+}

@@ -1,0 +1,180 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrNoReply says that a request went out and nothing came back in time: whether the server did it is not known.
+var ErrNoReply = errors.New("no reply in time")
+
+// ErrClosed says that the Client was closed.
+var ErrClosed = errors.New("client closed")
+
+// Client sends requests and collects their replies. It is safe for concurrent use.
+type Client struct {
+	nc     *nats.Conn
+	prefix string // of the JetStream API, "$JS.API." unless a domain is set
+	inbox  string // the replies' subject up to their number, with its dot
+	sub    *nats.Subscription
+
+	mu      sync.Mutex // guards the fields below
+	next    uint64
+	waiting map[uint64]*Call
+	closed  bool
+}
+
+// New subscribes to an inbox of its own on the connection of js. Close gives it back; so does closing the connection.
+func New(js jetstream.JetStream) (*Client, error) {
+	opts := js.Options()
+	c := &Client{
+		nc:      js.Conn(),
+		prefix:  jetstream.DefaultAPIPrefix,
+		waiting: make(map[uint64]*Call),
+	}
+	switch {
+	case opts.Domain != "":
+		c.prefix = "$JS." + opts.Domain + ".API."
+	case opts.APIPrefix != "":
+		c.prefix = strings.TrimSuffix(opts.APIPrefix, ".") + "."
+	}
+	c.inbox = c.nc.NewInbox() + "."
+	sub, err := c.nc.Subscribe(c.inbox+"*", c.receive)
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to the reply inbox: %w", err)
+	}
+	// A reply may be as large as a message may be, and the callers bound how many are under way.
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return nil, errors.Join(err, sub.Unsubscribe())
+	}
+	c.sub = sub
+	return c, nil
+}
+
+// Conn is the connection the requests go over.
+func (c *Client) Conn() *nats.Conn { return c.nc }
+
+// Close ends the subscription. Calls under way end with ErrClosed.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	waiting := c.waiting
+	already := c.closed
+	c.waiting, c.closed = nil, true
+	c.mu.Unlock()
+	for _, call := range waiting {
+		call.reply <- nil
+	}
+	if already || c.nc.IsClosed() {
+		return nil
+	}
+	return c.sub.Unsubscribe()
+}
+
+// Call is one request under way.
+type Call struct {
+	client *Client
+	number uint64
+	reply  chan *nats.Msg // holds one: the reply, or nil when the Client closes
+}
+
+// Send publishes a request and returns without waiting for its reply. An error means that the publish failed; [NotSent]
+// tells whether it certainly never left.
+func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, error) {
+	call := &Call{client: c, reply: make(chan *nats.Msg, 1)}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, ErrClosed
+	}
+	c.next++
+	call.number = c.next
+	c.waiting[call.number] = call
+	c.mu.Unlock()
+
+	reply := c.inbox + strconv.FormatUint(call.number, 36)
+	msg := &nats.Msg{Subject: subject, Reply: reply, Header: header, Data: data}
+	if err := c.nc.PublishMsg(msg); err != nil {
+		c.take(call.number)
+		return nil, err
+	}
+	return call, nil
+}
+
+// Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). It may be called once.
+func (call *Call) Wait(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case msg := <-call.reply:
+		if msg == nil {
+			return nil, ErrClosed
+		}
+		return msg, nil
+	case <-timer.C:
+		call.client.take(call.number)
+		return nil, ErrNoReply
+	case <-ctx.Done():
+		call.client.take(call.number)
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Request is Send and Wait.
+func (c *Client) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
+	call, err := c.Send(subject, nil, data)
+	if err != nil {
+		return nil, err
+	}
+	return call.Wait(ctx, timeout)
+}
+
+// receive runs on the subscription's own goroutine, one message at a time.
+func (c *Client) receive(msg *nats.Msg) {
+	number, err := strconv.ParseUint(msg.Subject[len(c.inbox):], 36, 64)
+	if err != nil {
+		return // not a reply to a request of ours
+	}
+	if call := c.take(number); call != nil {
+		call.reply <- msg
+	}
+}
+
+// take removes a call from those waiting and gives it, or nil when its reply came, or its waiter left, before.
+func (c *Client) take(number uint64) *Call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call := c.waiting[number]
+	delete(c.waiting, number)
+	return call
+}
+
+// NotSent reports whether a publish that failed with err certainly never reached the server.
+func NotSent(err error) bool {
+	for _, certain := range []error{
+		nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrInvalidConnection,
+		nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrHeadersNotSupported, ErrClosed,
+	} {
+		if errors.Is(err, certain) {
+			return true
+		}
+	}
+	return false
+}
+
+// Denied reports whether the server refused publishes to subject on this connection for want of permission. The server
+// tells so only by an asynchronous error that names the subject in its text, which is all there is to go by.
+func (c *Client) Denied(subject string) error {
+	err := c.nc.LastError()
+	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`) {
+		return err
+	}
+	return nil
+}

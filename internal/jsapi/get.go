@@ -1,0 +1,167 @@
+package jsapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrNotFound says that the stream, as the one who answered knows it, holds no such message.
+var ErrNotFound = errors.New("no such message")
+
+// getTimeout bounds one get. A get is idempotent, so who cannot wait that long repeats it.
+const getTimeout = 5 * time.Second
+
+// Message is a stored message. Data must not be changed: it is shared with what was received.
+type Message struct {
+	Subject  string
+	Sequence uint64
+	Time     time.Time   // when the stream's leader took it
+	Header   nats.Header // what it was stored with; a direct get adds headers of its own
+	Data     []byte
+}
+
+// Get is a direct get under way.
+type Get struct {
+	call *Call
+	err  error // why it could not be sent
+}
+
+// DirectLast asks any replica for the last message of a literal subject.
+func (c *Client) DirectLast(stream, subject string) Get {
+	return c.direct(stream, append(append([]byte(`{"last_by_subj":"`), subject...), `"}`...))
+}
+
+// DirectSequence asks any replica for the message at a sequence.
+func (c *Client) DirectSequence(stream string, sequence uint64) Get {
+	return c.direct(stream, append(strconv.AppendUint([]byte(`{"seq":`), sequence, 10), '}'))
+}
+
+// DirectNext asks any replica for the first message of a literal subject at or after a sequence.
+func (c *Client) DirectNext(stream, subject string, from uint64) Get {
+	return c.direct(stream, nextRequest(subject, from))
+}
+
+func (c *Client) direct(stream string, request []byte) Get {
+	call, err := c.Send(c.prefix+"DIRECT.GET."+stream, nil, request)
+	return Get{call: call, err: err}
+}
+
+// Wait blocks for the message. It returns ErrNotFound where that replica has none.
+func (g Get) Wait(ctx context.Context) (Message, error) {
+	if g.err != nil {
+		return Message{}, g.err
+	}
+	msg, err := g.call.Wait(ctx, getTimeout)
+	if err != nil {
+		return Message{}, err
+	}
+	switch status := msg.Header.Get("Status"); status {
+	case "":
+	case "404":
+		return Message{}, ErrNotFound
+	case "503":
+		return Message{}, nats.ErrNoResponders
+	default:
+		return Message{}, fmt.Errorf("direct get: status %s %s", status, msg.Header.Get("Description"))
+	}
+	return directMessage(msg)
+}
+
+// directMessage reads what a direct get says in the headers of its reply.
+func directMessage(msg *nats.Msg) (Message, error) {
+	sequence, err := strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64)
+	if err != nil {
+		return Message{}, fmt.Errorf("direct get: reply without a sequence: %w", err)
+	}
+	stored, err := time.Parse(time.RFC3339Nano, msg.Header.Get(jetstream.TimeStampHeaer))
+	if err != nil {
+		return Message{}, fmt.Errorf("direct get: reply without a time: %w", err)
+	}
+	return Message{
+		Subject:  msg.Header.Get(jetstream.SubjectHeader),
+		Sequence: sequence,
+		Time:     stored,
+		Header:   msg.Header,
+		Data:     msg.Data,
+	}, nil
+}
+
+// Abandon gives up gets that nobody will wait for.
+func Abandon(gets []Get) {
+	for _, g := range gets {
+		if g.call != nil {
+			g.call.client.take(g.call.number)
+		}
+	}
+}
+
+// LeaderLast asks the stream's leader for the last message of a literal subject.
+func (c *Client) LeaderLast(ctx context.Context, stream, subject string) (Message, error) {
+	return c.leader(ctx, stream, append(append([]byte(`{"last_by_subj":"`), subject...), `"}`...))
+}
+
+// LeaderSequence asks the stream's leader for the message at a sequence.
+func (c *Client) LeaderSequence(ctx context.Context, stream string, sequence uint64) (Message, error) {
+	return c.leader(ctx, stream, append(strconv.AppendUint([]byte(`{"seq":`), sequence, 10), '}'))
+}
+
+// LeaderNext asks the stream's leader for the first message of a literal subject at or after a sequence.
+func (c *Client) LeaderNext(ctx context.Context, stream, subject string, from uint64) (Message, error) {
+	return c.leader(ctx, stream, nextRequest(subject, from))
+}
+
+func nextRequest(subject string, from uint64) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"seq":%d,"next_by_subj":%q}`, from, subject)
+	return b.Bytes()
+}
+
+func (c *Client) leader(ctx context.Context, stream string, request []byte) (Message, error) {
+	subject := c.prefix + "STREAM.MSG.GET." + stream
+	msg, err := c.Request(ctx, subject, request, getTimeout)
+	if err != nil {
+		if denied := c.Denied(subject); errors.Is(err, ErrNoReply) && denied != nil {
+			return Message{}, denied
+		}
+		return Message{}, err
+	}
+	if msg.Header.Get("Status") == "503" {
+		return Message{}, nats.ErrNoResponders
+	}
+	var reply struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Time     time.Time `json:"time"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(msg.Data, &reply); err != nil {
+		return Message{}, fmt.Errorf("unreadable reply from the leader: %w", err)
+	}
+	switch {
+	case reply.Error == nil:
+	case reply.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return Message{}, ErrNotFound
+	default:
+		return Message{}, reply.Error
+	}
+	m := reply.Message
+	var header nats.Header
+	if len(m.Header) > 0 {
+		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
+			return Message{}, fmt.Errorf("unreadable header from the leader: %w", err)
+		}
+	}
+	return Message{Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: header, Data: m.Data}, nil
+}

@@ -1,0 +1,76 @@
+package jsapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// MaxLastMany is how many subjects the server answers in one read of [Client.DirectLastMany].
+const MaxLastMany = 1024
+
+// DirectLastMany asks one replica for the last messages of up to MaxLastMany literal subjects, as they were at one point
+// in time. Subjects without a message are absent. It gives whole = false where the server's limit of bytes cut the answer
+// short; what is missing then has to be read on its own.
+func (c *Client) DirectLastMany(ctx context.Context, stream string, subjects []string) (found []Message, whole bool, err error) {
+	request, err := json.Marshal(map[string][]string{"multi_last": subjects})
+	if err != nil {
+		return nil, false, err
+	}
+	// Many replies come to one request, which the shared inbox does not do.
+	inbox := c.nc.NewInbox()
+	sub, err := c.nc.SubscribeSync(inbox)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() {
+		// A connection that was closed meanwhile has taken the subscription along.
+		if gone := sub.Unsubscribe(); err == nil && !errors.Is(gone, nats.ErrConnectionClosed) {
+			err = gone
+		}
+	}()
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return nil, false, err
+	}
+	if err := c.nc.PublishRequest(c.prefix+"DIRECT.GET."+stream, inbox, request); err != nil {
+		return nil, false, err
+	}
+	return collect(ctx, sub, len(subjects))
+}
+
+// collect gathers the replies to one request until the one that says it was the last.
+func collect(ctx context.Context, sub *nats.Subscription, most int) (found []Message, whole bool, err error) {
+	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
+	defer cancel()
+	found = make([]Message, 0, most)
+	for {
+		msg, err := sub.NextMsgWithContext(timed)
+		if timed.Err() != nil {
+			return nil, false, context.Cause(timed)
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		switch status, description := msg.Header.Get("Status"), msg.Header.Get("Description"); {
+		case status == "":
+			stored, err := directMessage(msg)
+			if err != nil {
+				return nil, false, err
+			}
+			found = append(found, stored)
+		case status == "204":
+			return found, msg.Header.Get("Nats-Num-Pending") == "0", nil
+		case status == "404" && strings.EqualFold(description, "No Results"):
+			return nil, true, nil
+		case status == "503":
+			return nil, false, nats.ErrNoResponders
+		default:
+			// Among them 404 with another description: a message that the index lists cannot be read.
+			return nil, false, fmt.Errorf("direct get of many: status %s %s", status, description)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// MaxBatch is the server's default limit of messages in one atomic batch.
+const MaxBatch = 1000
+
+// Headers of an atomic batch (ADR-50 of NATS).
+const (
+	headerBatchID       = "Nats-Batch-Id"
+	headerBatchSequence = "Nats-Batch-Sequence"
+	headerBatchCommit   = "Nats-Batch-Commit"
+)
+
+// Write is one message of a publish or a batch.
+type Write struct {
+	Subject string
+	// Expected is the sequence that the subject's last message must have, 0 for none.
+	Expected uint64
+	// Unconditional leaves the expectation out: for the documents of a view, which the checkpoint in their batch guards.
+	Unconditional bool
+	// Header holds further headers and may be nil. It is taken over.
+	Header nats.Header
+	Data   []byte
+}
+
+func (w Write) header() nats.Header {
+	h := w.Header
+	if h == nil {
+		h = make(nats.Header, 1)
+	}
+	if !w.Unconditional {
+		h[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(w.Expected, 10)}
+	}
+	return h
+}
+
+// Publish sends one message and classifies the answer to this one try.
+func (c *Client) Publish(ctx context.Context, w Write, timeout time.Duration) Answer {
+	call, err := c.Send(w.Subject, w.header(), w.Data)
+	if err != nil {
+		return Classify(nil, err)
+	}
+	answer := Classify(call.Wait(ctx, timeout))
+	return c.permission(answer, w.Subject)
+}
+
+// PublishBatch sends the writes as one atomic batch: all are stored, next to each other and in this order, or none is.
+// The sequence of the answer is that of the last. The batch has an id of its own, so a batch that is sent again under the
+// same expectations is a new one, of which at most one is stored.
+//
+// All messages are sent at once. The server answers the first, where it can refuse the batch, and the last.
+func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.Duration) Answer {
+	if len(writes) == 1 {
+		return c.Publish(ctx, writes[0], timeout)
+	}
+	id := uuid.NewString()
+	var first, last *Call
+	for i, w := range writes {
+		h := w.header()
+		h[headerBatchID] = []string{id}
+		h[headerBatchSequence] = []string{strconv.Itoa(i + 1)}
+		var err error
+		switch i {
+		case 0:
+			first, err = c.Send(w.Subject, h, w.Data)
+		case len(writes) - 1:
+			h[headerBatchCommit] = []string{"1"}
+			last, err = c.Send(w.Subject, h, w.Data)
+		default:
+			err = c.nc.PublishMsg(&nats.Msg{Subject: w.Subject, Header: h, Data: w.Data})
+		}
+		if err != nil {
+			// Without its last message the server stores nothing of a batch; only a failed send of that one is in doubt.
+			if first != nil {
+				c.take(first.number)
+			}
+			answer := Classify(nil, err)
+			if i < len(writes)-1 && answer.Class == Unknown {
+				answer.Class = Unavailable
+			}
+			return answer
+		}
+	}
+	answer := Classify(last.Wait(ctx, timeout))
+	if answer.Class == Stored {
+		c.take(first.number)
+		return answer
+	}
+	return c.permission(c.firstReason(first, answer), writes[0].Subject, writes[len(writes)-1].Subject)
+}
+
+// firstReason prefers the reason why the batch was refused at its first message: the last is then only told that the
+// batch is incomplete. The first message's answer, sent before, is there when the last one's is.
+func (c *Client) firstReason(first *Call, answer Answer) Answer {
+	select {
+	case msg := <-first.reply:
+		if msg == nil || len(msg.Data) == 0 && msg.Header.Get("Status") == "" {
+			return answer // the empty reply says that the batch was opened
+		}
+		if reason := Classify(msg, nil); reason.Class != Unknown && answer.Class != Unknown {
+			return reason
+		}
+	default:
+		c.take(first.number)
+	}
+	return answer
+}
+
+// permission turns silence into a refusal where the server said that the connection may not publish to a subject.
+func (c *Client) permission(answer Answer, subjects ...string) Answer {
+	if answer.Class != Unknown || !errors.Is(answer.Err, ErrNoReply) {
+		return answer
+	}
+	for _, subject := range subjects {
+		if err := c.Denied(subject); err != nil {
+			return Answer{Class: Refused, Err: err}
+		}
+	}
+	return answer
+}
