@@ -1,11 +1,11 @@
 package aggregate
 
 import (
-	"container/list"
 	"slices"
 	"sync"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/lru"
 )
 
 // entry is what is known of one aggregate. Entries are values: one that was handed out never changes, but for what a
@@ -56,49 +56,24 @@ func (e *entry[S]) find(key string) (keyEntry, bool) {
 	return keyEntry{}, false
 }
 
-// cache keeps the entries used last.
+// cache keeps the entries used last. It is safe for concurrent use.
 type cache[S any] struct {
-	size int
-
-	mu     sync.Mutex // guards the fields below
-	byID   map[string]*list.Element
-	recent *list.List // of *cached[S], most recently used in front
-}
-
-type cached[S any] struct {
-	id    string
-	entry entry[S]
+	mu      sync.Mutex // guards entries
+	entries *lru.Cache[string, entry[S]]
 }
 
 func newCache[S any](size int) *cache[S] {
-	return &cache[S]{size: size, byID: make(map[string]*list.Element), recent: list.New()}
+	return &cache[S]{entries: lru.New[string, entry[S]](size)}
 }
 
 func (c *cache[S]) get(id string) (entry[S], bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	element, ok := c.byID[id]
-	if !ok {
-		return entry[S]{}, false
-	}
-	c.recent.MoveToFront(element)
-	return element.Value.(*cached[S]).entry, true
+	return c.entries.Get(id)
 }
 
 func (c *cache[S]) put(id string, e entry[S]) {
-	if c.size == 0 {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if element, ok := c.byID[id]; ok {
-		element.Value.(*cached[S]).entry = e
-		c.recent.MoveToFront(element)
-		return
-	}
-	c.byID[id] = c.recent.PushFront(&cached[S]{id: id, entry: e})
-	if c.recent.Len() > c.size {
-		oldest := c.recent.Remove(c.recent.Back()).(*cached[S])
-		delete(c.byID, oldest.id)
-	}
+	c.entries.Put(id, e)
 }

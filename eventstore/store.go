@@ -202,3 +202,6 @@ func (s *Store) End(ctx context.Context) (Position, error) {
 	}
 	return Position(stream.CachedInfo().State.LastSeq), nil
 }
+
+// TypeOf gives the name of an event's type, or an error that matches ErrUnknownType when the store was not opened with it.
+func (s *Store) TypeOf(event Event) (string, error) { return s.registry.nameOf(event) }

@@ -62,7 +62,7 @@ func New(js jetstream.JetStream) (*Client, error) {
 // Conn is the connection the requests go over.
 func (c *Client) Conn() *nats.Conn { return c.nc }
 
-// Close ends the subscription. Calls under way end with ErrClosed.
+// Close ends the subscription. Calls under way end with ErrNoReply: they were sent, so what became of them is not known.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	waiting := c.waiting
@@ -115,7 +115,7 @@ func (call *Call) Wait(ctx context.Context, timeout time.Duration) (*nats.Msg, e
 	select {
 	case msg := <-call.reply:
 		if msg == nil {
-			return nil, ErrClosed
+			return nil, fmt.Errorf("%w: the client was closed", ErrNoReply)
 		}
 		return msg, nil
 	case <-timer.C:

@@ -1,0 +1,136 @@
+package kv
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/token"
+)
+
+// Bucket holds documents of one type under keys. It is safe for concurrent use.
+type Bucket[T any] struct {
+	core *core
+}
+
+// Entry is a document as it is stored.
+type Entry[T any] struct {
+	Key   string
+	Value T
+	// Revision is the position of this write in the bucket: any later write has a higher one. It is never 0.
+	Revision uint64
+	// Time is when the server took the write, by the server's clock.
+	Time time.Time
+}
+
+// Open gives the bucket of that name and creates it where it is missing. Close gives back what it holds.
+//
+// The name has 1 to 64 letters, digits, - or _. In a bucket that exists, Open allows atomic batches where they are not
+// allowed yet, since nats.go's CreateOrUpdateKeyValue takes that setting back. It ends with ErrInvalidName,
+// ErrReconnectBuffer, ErrSettings (a *SettingsError), or what the server said; nothing was created then, except where
+// the connection broke on the way.
+func Open[T any](ctx context.Context, js jetstream.JetStream, bucket string, cfg *Config) (*Bucket[T], error) {
+	c, err := open(ctx, js, bucket, cfg.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	return &Bucket[T]{core: c}, nil
+}
+
+// Name is the bucket's name.
+func (b *Bucket[T]) Name() string { return b.core.bucket }
+
+// Close gives back the subscription that replies come in on. Reads and writes under way and later ones fail; iterators
+// go on until their context ends. The connection stays open. Close may be called more than once.
+func (b *Bucket[T]) Close() error {
+	if err := b.core.client.Close(); err != nil {
+		return &Error{Op: "close", Bucket: b.core.bucket, Err: err}
+	}
+	return nil
+}
+
+// core is a bucket without the type of its documents: what buckets, cells and batches share.
+type core struct {
+	bucket  string
+	stream  string // "KV_<bucket>"
+	prefix  string // "$KV.<bucket>.", before each KV key
+	js      jetstream.JetStream
+	client  *jsapi.Client
+	codec   Codec
+	log     *slog.Logger
+	timeout time.Duration
+	maxSize int // of a message by the stream's settings, -1 for no limit
+}
+
+func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config) (*core, error) {
+	if err := token.CheckName(bucket); err != nil {
+		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrInvalidName, Err: err}
+	}
+	if js.Conn().Opts.ReconnectBufSize >= 0 {
+		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrReconnectBuffer}
+	}
+	settings, err := ensureStream(ctx, js, bucket, cfg)
+	if err != nil {
+		return nil, err
+	}
+	client, err := jsapi.New(js)
+	if err != nil {
+		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
+	}
+	return &core{
+		bucket:  bucket,
+		stream:  settings.Name,
+		prefix:  "$KV." + bucket + ".",
+		js:      js,
+		client:  client,
+		codec:   cfg.Codec,
+		log:     cfg.Logger.With("bucket", bucket),
+		timeout: cfg.Timeout,
+		maxSize: int(settings.MaxMsgSize),
+	}, nil
+}
+
+// subject gives the subject of a key.
+func (c *core) subject(op, key string) (string, error) {
+	encoded, err := token.EncodeKey(key)
+	if err != nil {
+		return "", &Error{Op: op, Bucket: c.bucket, Key: key, Reason: ErrInvalidKey, Err: err}
+	}
+	return c.prefix + encoded, nil
+}
+
+func (c *core) encode(op, key string, v any) ([]byte, error) {
+	data, err := c.codec.Marshal(v)
+	if err != nil {
+		return nil, &Error{Op: op, Bucket: c.bucket, Key: key, Reason: ErrEncode, Err: err}
+	}
+	if limit := c.limit(); len(data) > limit {
+		return nil, &TooLargeError{Op: op, Bucket: c.bucket, Key: key, Size: len(data), Limit: limit}
+	}
+	return data, nil
+}
+
+// headerRoom is kept free of every message for its headers: a batch's id, sequence and end, the expected revision and
+// the write's id take about 200 bytes.
+const headerRoom = 512
+
+// limit is how large an encoded value may be.
+func (c *core) limit() int {
+	limit := int(c.client.Conn().MaxPayload())
+	if c.maxSize > 0 {
+		limit = min(limit, c.maxSize)
+	}
+	return limit - headerRoom
+}
+
+// decode makes an entry of a message that is not a deletion.
+func decode[T any](c *core, op, key string, m jsapi.Message) (Entry[T], error) {
+	entry := Entry[T]{Key: key, Revision: m.Sequence, Time: m.Time}
+	if err := c.codec.Unmarshal(m.Data, &entry.Value); err != nil {
+		return Entry[T]{}, &DecodeError{Op: op, Bucket: c.bucket, Key: key, Revision: m.Sequence, Err: err}
+	}
+	return entry, nil
+}

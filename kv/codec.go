@@ -1,0 +1,54 @@
+package kv
+
+import (
+	"encoding/json"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/runnel-go/runnel/internal/wellformed"
+)
+
+// Codec turns documents into bytes and back. Its methods may be called from several goroutines at once.
+type Codec interface {
+	// Name identifies the format. It is kept with the bucket, so it must not change.
+	Name() string
+	// Marshal encodes a document.
+	Marshal(v any) ([]byte, error)
+	// Unmarshal decodes data into v, which points to a zero document. It must not keep data.
+	Unmarshal(data []byte, v any) error
+}
+
+var (
+	_ Codec = JSON{}
+	_ Codec = Msgpack{}
+)
+
+// JSON is encoding/json: any NATS client and the nats command line read such documents.
+type JSON struct{}
+
+// Name is "json".
+func (JSON) Name() string { return "json" }
+
+// Marshal encodes v as JSON.
+func (JSON) Marshal(v any) ([]byte, error) { return json.Marshal(v) }
+
+// Unmarshal decodes JSON into v.
+func (JSON) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
+
+// Msgpack is MessagePack: smaller documents that decode faster. Fields are named by the struct tag "msgpack".
+type Msgpack struct{}
+
+// Name is "msgpack".
+func (Msgpack) Name() string { return "msgpack" }
+
+// Marshal encodes v as MessagePack.
+func (Msgpack) Marshal(v any) ([]byte, error) { return msgpack.Marshal(v) }
+
+// Unmarshal decodes MessagePack into v. The bytes are checked before, since the decoder allocates what a payload
+// claims to hold, and anybody who may write the bucket may claim anything.
+func (Msgpack) Unmarshal(data []byte, v any) error {
+	if err := wellformed.Msgpack(data); err != nil {
+		return err
+	}
+	return msgpack.Unmarshal(data, v)
+}

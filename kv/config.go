@@ -1,0 +1,55 @@
+package kv
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Config is what may be left out when a bucket is opened. The zero value and nil are the defaults.
+//
+// Replicas, Storage and MaxBytes are used when Open creates the bucket and change nothing about one that is there.
+type Config struct {
+	// Codec turns documents into bytes and back. A bucket that was created with another one is refused.
+	// Defaults to JSON{}.
+	Codec Codec
+	// Timeout bounds one write with its repetitions; a context that ends earlier wins.
+	// Defaults to 10 seconds.
+	Timeout time.Duration
+	// Logger is told when Open changes a setting and when a Watch has to start again.
+	// Defaults to a logger that discards.
+	Logger *slog.Logger
+	// Replicas is the number of servers that hold the bucket, 1, 3 or 5.
+	// Defaults to 1.
+	Replicas int
+	// Storage is where the servers keep the bucket.
+	// Defaults to jetstream.FileStorage.
+	Storage jetstream.StorageType
+	// MaxBytes is the size in bytes above which writes end with ErrFull. 0 is no limit.
+	// Defaults to 0.
+	MaxBytes int64
+}
+
+func (c *Config) withDefaults() Config {
+	var full Config
+	if c != nil {
+		full = *c
+	}
+	if full.Codec == nil {
+		full.Codec = JSON{}
+	}
+	if full.Timeout <= 0 {
+		full.Timeout = 10 * time.Second
+	}
+	if full.Logger == nil {
+		full.Logger = slog.New(slog.DiscardHandler)
+	}
+	if full.Replicas <= 0 {
+		full.Replicas = 1
+	}
+	if full.MaxBytes <= 0 {
+		full.MaxBytes = -1
+	}
+	return full
+}

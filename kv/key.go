@@ -1,0 +1,61 @@
+package kv
+
+import (
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/runnel-go/runnel/internal/token"
+)
+
+// Headers of NATS KV that make a message a deletion instead of a document (ADR-8 of NATS).
+const (
+	headerOperation    = "KV-Operation"
+	headerMarkerReason = "Nats-Marker-Reason"
+	operationDelete    = "DEL"
+	operationPurge     = "PURGE"
+)
+
+// cellMark begins the KV key of a cell. The encoding of keys continues it with "=", an upper-case digit, a dot or
+// nothing, so with the lower-case letter of a cell's name behind it, no key ever becomes a cell.
+const cellMark = "="
+
+func isCell(raw string) bool {
+	return len(raw) > 1 && strings.HasPrefix(raw, cellMark) && 'a' <= raw[1] && raw[1] <= 'z'
+}
+
+func validCell(name string) bool {
+	if token.CheckName(name) != nil || name != strings.ToLower(name) {
+		return false
+	}
+	return 'a' <= name[0] && name[0] <= 'z'
+}
+
+// filter turns a pattern of keys into one of KV keys: levels are encoded, whole-level wildcards stay.
+func filter(pattern string) (string, error) {
+	levels := strings.Split(pattern, ".")
+	for i, level := range levels {
+		if level == "*" || level == ">" && i == len(levels)-1 {
+			continue
+		}
+		if level == "" {
+			levels[i] = "=" // as EncodeKey does
+			continue
+		}
+		encoded, err := token.Encode(level)
+		if err != nil {
+			return "", err
+		}
+		levels[i] = encoded
+	}
+	return strings.Join(levels, "."), nil
+}
+
+// deleted reports whether a stored message says that its key has no document.
+func deleted(header nats.Header) bool {
+	if len(header) == 0 {
+		return false
+	}
+	operation := header.Get(headerOperation)
+	return operation == operationDelete || operation == operationPurge || header.Get(headerMarkerReason) != ""
+}

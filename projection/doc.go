@@ -1,0 +1,57 @@
+// Package projection keeps read models in NATS KV that are folded from the events of a store.
+//
+// A view is a set of documents of one type, each under a key, and a checkpoint: the position up to which they are
+// complete. Rules say how an event changes a document:
+//
+//	balances, err := projection.NewView[Balance](ctx, store, "balances", 1, nil,
+//		projection.On(func(b Balance, e Opened) Balance { return Balance{Owner: e.Owner} }),
+//		projection.On(func(b Balance, e Deposited) Balance { b.Amount += e.Amount; return b }),
+//	)
+//	go balances.Run(ctx)
+//	b, err := balances.Get(ctx, "42", projection.At(result.Position)) // reads what was just written
+//
+// # What is stored
+//
+//	bucket        bank-balances-v1    <store>-<view>-v<fold version>, a NATS KV bucket
+//	key 42        {"Owner":"anna","Amount":1250}
+//	key =checkpoint   {"store":"0198...","position":17,"commit":"0198...","write":"..."}
+//
+// Documents are plain JSON, which any NATS client reads. The key is the id of the event's stream unless the rule says
+// otherwise.
+//
+// # How a view runs
+//
+// [View.Run] reads the log from the checkpoint on and goes on live. Commits are folded in batches. The documents that a
+// batch changes and the checkpoint are written together, as one atomic batch of the bucket, under the condition that the
+// checkpoint is still the one that was read. The first event after a pause goes out at once; under load batches are
+// [Config.Interval] apart, so that they do not slow the appends beside them.
+//
+// # Guarantees
+//
+// Documents and checkpoint always agree: whatever is killed, and whenever, each event is folded into the view exactly
+// once, in the order of the log. Any number of processes may run one view. The one whose checkpoint is written counts,
+// and the others begin again from there, so a runner that was frozen and wakes changes nothing.
+//
+// The checkpoint names the store by its identity and the commit it stands at. A view refuses to run on another store, or
+// on a log that went backwards.
+//
+// The fold version is part of the bucket's name. It is raised when a rule or the document type changes: the view is then
+// folded from the begin into a bucket of its own, and old and new code never write the same one.
+//
+// # Errors
+//
+// Run stops at the first event it cannot fold, before the batch that would pass it: a [FoldError] for a rule that
+// panicked, an eventstore.EventError for an event that does not decode. It returns an error that matches ErrOtherStore or
+// ErrLogRewound when the checkpoint does not fit the log. Interruptions of the connection are waited out. Get returns
+// ErrNotFound for a key without a document and ErrPositionAhead for a position that the log does not have.
+//
+// # Concurrency
+//
+// A View is safe for concurrent use. Run blocks until its context ends, which is no error, or until it fails; it starts one
+// goroutine that reads the log and waits for it. Readers need no Run in their process.
+//
+// # Caveats
+//
+// A batch changes 999 documents at most, so one commit or transaction whose events change more cannot be folded.
+// A document read without [At] may lag behind the log, and behind the bucket's leader where there are replicas.
+package projection

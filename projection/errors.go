@@ -1,0 +1,58 @@
+package projection
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// Errors of NewView.
+var (
+	// ErrInvalidRule: a rule cannot be used as it is.
+	ErrInvalidRule = errors.New("invalid rule")
+	// ErrInvalidView: the view's name or fold version cannot be used.
+	ErrInvalidView = errors.New("invalid view")
+)
+
+// Errors of Run.
+var (
+	// ErrOtherStore: the checkpoint was written for another store of the same name.
+	ErrOtherStore = errors.New("checkpoint of another store")
+	// ErrLogRewound: the log ends before the checkpoint, or holds another commit there.
+	ErrLogRewound = errors.New("log went backwards")
+	// ErrTooManyDocuments: one commit or transaction changes more documents than an atomic batch holds.
+	ErrTooManyDocuments = errors.New("too many documents in one commit")
+	// ErrFold: a rule panicked. See [FoldError].
+	ErrFold = errors.New("fold failed")
+	// ErrRunning: the view already runs in this View.
+	ErrRunning = errors.New("already running")
+)
+
+// Errors of reads.
+var (
+	// ErrNotFound: the view has no document under the key.
+	ErrNotFound = kv.ErrNotFound
+	// ErrPositionAhead: the position asked for is beyond the log's end, so no view will reach it for now.
+	ErrPositionAhead = errors.New("position beyond the log's end")
+)
+
+// FoldError says at which event a rule panicked. It matches ErrFold. The view stands before the event's batch; deploy a
+// rule that folds it and run again.
+type FoldError struct {
+	View     string
+	Stream   eventstore.StreamID
+	Version  eventstore.Version
+	Position eventstore.Position
+	Type     string
+	Panic    any // what the rule panicked with
+}
+
+func (e *FoldError) Error() string {
+	return fmt.Sprintf("projection: view %s: %v at %s version %d, position %d: rule for %q panicked: %v: mend the rule and run again",
+		e.View, ErrFold, e.Stream, e.Version, e.Position, e.Type, e.Panic)
+}
+
+// Is reports whether target is ErrFold.
+func (e *FoldError) Is(target error) bool { return target == ErrFold }

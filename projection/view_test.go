@@ -1,0 +1,255 @@
+package projection_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/projection"
+)
+
+type deposited struct {
+	Amount int64
+	Text   string
+}
+
+func (deposited) EventType() string { return "account.deposited" }
+
+type withdrawn struct{ Amount int64 }
+
+func (withdrawn) EventType() string { return "account.withdrawn" }
+
+type unread struct{ A int }
+
+func (unread) EventType() string { return "account.unread" }
+
+var events = []eventstore.Event{deposited{}, withdrawn{}, unread{}}
+
+type balance struct {
+	Amount int64
+	Events int
+}
+
+type entry struct{ Amount int64 }
+
+func account(id string) eventstore.StreamID { return eventstore.StreamID{Category: "account", ID: id} }
+
+func open(t *testing.T) *eventstore.Store {
+	t.Helper()
+	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store
+}
+
+func balances(t *testing.T, store *eventstore.Store, rules ...projection.Rule[balance]) *projection.View[balance] {
+	t.Helper()
+	if len(rules) == 0 {
+		rules = []projection.Rule[balance]{
+			projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }),
+			projection.On(func(b balance, e withdrawn) balance { return balance{b.Amount - e.Amount, b.Events + 1} }),
+		}
+	}
+	view, err := projection.NewView(t.Context(), store, "balances", 1, nil, rules...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, view.Close()) })
+	return view
+}
+
+// run starts a view and gives what stops it and waits.
+func run[V any](t *testing.T, view *projection.View[V]) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var runner sync.WaitGroup
+	runner.Go(func() {
+		if err := view.Run(ctx); err != nil {
+			t.Errorf("view ended: %v", err)
+		}
+	})
+	stop = sync.OnceFunc(func() {
+		cancel()
+		runner.Wait()
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func deposit(t *testing.T, store *eventstore.Store, id string, amounts ...int64) eventstore.Position {
+	t.Helper()
+	head, err := store.Head(t.Context(), account(id))
+	require.NoError(t, err)
+	batch := make([]eventstore.Event, len(amounts))
+	for i, a := range amounts {
+		batch[i] = deposited{Amount: a}
+	}
+	c, err := store.Append(t.Context(), account(id), head, batch...)
+	require.NoError(t, err)
+	return c.Position
+}
+
+func TestAViewReadsItsOwnWrites(t *testing.T) {
+	store := open(t)
+	view := balances(t, store)
+	run(t, view)
+	for i := range int64(50) {
+		at := deposit(t, store, "42", 1, 1)
+		got, err := view.Get(t.Context(), "42", projection.At(at))
+		require.NoError(t, err)
+		require.Equal(t, balance{2 * (i + 1), int(2 * (i + 1))}, got)
+	}
+	other := balances(t, store)
+	got, err := other.Get(t.Context(), "42", projection.At(deposit(t, store, "42", 1)))
+	require.NoError(t, err, "a reader without a runner waits for the one elsewhere")
+	require.Equal(t, balance{101, 101}, got)
+
+	_, err = view.Get(t.Context(), "43")
+	require.ErrorIs(t, err, projection.ErrNotFound)
+	_, err = view.Get(t.Context(), "42", projection.At(1000))
+	require.ErrorIs(t, err, projection.ErrPositionAhead)
+}
+
+func TestAViewGoesOnWhereItStopped(t *testing.T) {
+	store := open(t)
+	for round := range 5 {
+		view := balances(t, store)
+		stop := run(t, view)
+		at := deposit(t, store, "a", 1)
+		require.NoError(t, view.WaitFor(t.Context(), at))
+		stop()
+		deposit(t, store, "a", 1)
+		at, err := view.Position(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, eventstore.Position(2*round+1), at)
+	}
+}
+
+func TestTwoRunnersFoldEachEventOnce(t *testing.T) {
+	store := open(t)
+	one, two := balances(t, store), balances(t, store)
+	run(t, one)
+	run(t, two)
+	var last eventstore.Position
+	for i := range 300 {
+		last = deposit(t, store, fmt.Sprint(i%7), 1)
+	}
+	require.NoError(t, one.WaitFor(t.Context(), last))
+	sum := 0
+	for e, err := range one.List(t.Context()) {
+		require.NoError(t, err)
+		sum += e.Value.Events
+	}
+	require.Equal(t, 300, sum)
+}
+
+func TestKeysAreChosenByEvents(t *testing.T) {
+	store := open(t)
+	view, err := projection.NewView(t.Context(), store, "statement", 1, nil,
+		projection.On(func(_ entry, e deposited) entry { return entry(struct{ Amount int64 }{e.Amount}) }).
+			ByRecorded(func(_ deposited, r eventstore.Recorded) string { return fmt.Sprintf("%s.%d", r.Stream.ID, r.Version()) }))
+	require.NoError(t, err)
+	defer view.Close()
+	run(t, view)
+	deposit(t, store, "a", 1, 2)
+	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "b", 3)))
+	var keys []string
+	for e, err := range view.List(t.Context(), "a.*") {
+		require.NoError(t, err)
+		keys = append(keys, fmt.Sprint(e.Key, "=", e.Value.Amount))
+	}
+	require.ElementsMatch(t, []string{"a.1=1", "a.2=2"}, keys)
+}
+
+func TestMoreDocumentsThanABatchHolds(t *testing.T) {
+	store := open(t)
+	view, err := projection.NewView(t.Context(), store, "entries", 1, nil,
+		projection.On(func(_ entry, e deposited) entry { return entry{e.Amount} }).
+			ByRecorded(func(_ deposited, r eventstore.Recorded) string { return fmt.Sprint(r.Version()) }))
+	require.NoError(t, err)
+	defer view.Close()
+	amounts := make([]int64, 600)
+	for range 4 {
+		deposit(t, store, "a", amounts...)
+	}
+	stop := run(t, view)
+	require.NoError(t, view.WaitFor(t.Context(), 4))
+	count := 0
+	for _, err := range view.List(t.Context()) {
+		require.NoError(t, err)
+		count++
+	}
+	require.Equal(t, 2400, count)
+	stop()
+	deposit(t, store, "a", make([]int64, 1000)...)
+	require.ErrorIs(t, view.Run(t.Context()), projection.ErrTooManyDocuments)
+}
+
+func TestAPanicStopsTheViewBeforeTheEvent(t *testing.T) {
+	store := open(t)
+	view := balances(t, store, projection.On(func(b balance, e deposited) balance {
+		if e.Amount == 13 {
+			panic("unlucky")
+		}
+		return balance{b.Amount + e.Amount, b.Events + 1}
+	}))
+	deposit(t, store, "a", 1)
+	deposit(t, store, "a", 13)
+	err := view.Run(t.Context())
+	var fold *projection.FoldError
+	require.ErrorAs(t, err, &fold)
+	require.Equal(t, eventstore.Position(2), fold.Position)
+	at, err := view.Position(t.Context())
+	require.NoError(t, err)
+	require.Less(t, at, eventstore.Position(2))
+}
+
+func TestAnotherStoreIsRefused(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	js := server.JetStream(t)
+	make := func() (*eventstore.Store, *projection.View[balance]) {
+		store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, store.Close()) })
+		return store, balances(t, store)
+	}
+	store, view := make()
+	stop := run(t, view)
+	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	stop()
+	require.NoError(t, js.DeleteStream(t.Context(), "bank"))
+	store, view = make()
+	deposit(t, store, "a", 1)
+	require.ErrorIs(t, view.Run(t.Context()), projection.ErrOtherStore)
+}
+
+func TestRulesAreCheckedWhenTheViewIsMade(t *testing.T) {
+	store := open(t)
+	type foreign struct{ deposited }
+	for name, rule := range map[string]projection.Rule[balance]{
+		"an interface": projection.On(func(b balance, _ eventstore.Event) balance { return b }),
+		"a pointer":    projection.On(func(b balance, _ *deposited) balance { return b }),
+		"not known":    projection.On(func(b balance, _ foreign) balance { return b }),
+	} {
+		_, err := projection.NewView(t.Context(), store, "v", 1, nil, rule)
+		require.ErrorIs(t, err, projection.ErrInvalidRule, name)
+	}
+	same := projection.On(func(b balance, _ deposited) balance { return b })
+	_, err := projection.NewView(t.Context(), store, "v", 1, nil, projection.Rule[balance](same), same)
+	require.ErrorIs(t, err, projection.ErrInvalidRule)
+	_, err = projection.NewView[balance](t.Context(), store, "v", 1, nil)
+	require.ErrorIs(t, err, projection.ErrInvalidRule)
+	_, err = projection.NewView(t.Context(), store, "v.v", 1, nil, projection.Rule[balance](same))
+	require.ErrorIs(t, err, projection.ErrInvalidView)
+}
+
+func TestRunEndsWithoutErrorWhenItIsStopped(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	view := balances(t, open(t))
+	cancel(errors.New("enough"))
+	require.NoError(t, view.Run(ctx))
+}
