@@ -1,0 +1,154 @@
+package natsrun
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// State is what a connection is doing.
+type State string
+
+// The states, from best to worst.
+const (
+	Connected    State = "connected"
+	Reconnecting State = "reconnecting" // nothing is sent; the client tries by itself
+	Closed       State = "closed"       // for good, by Close or by the client
+)
+
+// Health is the condition of a [Runtime] at one moment.
+type Health struct {
+	State      State      `json:"state"`      // the worse of the two below
+	Commands   State      `json:"commands"`   // the connection behind Commands
+	Reads      State      `json:"reads"`      // the connection behind Reads
+	Server     string     `json:"server"`     // "embedded", or the URL that Commands is or was connected to, without secrets
+	JetStream  bool       `json:"jetstream"`  // false: the embedded server has stopped, or switched JetStream off after a disk error
+	Durability Durability `json:"durability"` // with Replicas 0 where they are a stream's own business
+}
+
+// Ready reports whether commands can be served: both connections are up, and
+// the embedded server still stores.
+func (h Health) Ready() bool { return h.State == Connected && h.JetStream }
+
+// Health looks at both connections and the embedded server. It does not block
+// and asks no server: JetStream is always true for a remote one.
+func (rt *Runtime) Health() Health {
+	h := Health{
+		Commands:   rt.commands.state(),
+		Reads:      rt.reads.state(),
+		Server:     rt.commands.nc.ConnectedUrlRedacted(),
+		JetStream:  true,
+		Durability: rt.Durability(0),
+	}
+	h.State = worse(h.Commands, h.Reads)
+	if rt.embedded != nil {
+		h.Server = "embedded"
+		h.JetStream = rt.embedded.server.JetStreamEnabled()
+	}
+	return h
+}
+
+func (c *conn) state() State {
+	switch c.nc.Status() {
+	case nats.CLOSED:
+		return Closed
+	case nats.CONNECTED, nats.DRAINING_SUBS, nats.DRAINING_PUBS:
+		return Connected
+	default:
+		return Reconnecting
+	}
+}
+
+func worse(a, b State) State {
+	switch {
+	case a == Closed || b == Closed:
+		return Closed
+	case a == Reconnecting || b == Reconnecting:
+		return Reconnecting
+	default:
+		return Connected
+	}
+}
+
+// Durability is what has to fail before an acknowledged message is lost: how
+// many servers hold it, and whether it is on their disks.
+type Durability struct {
+	Embedded bool `json:"embedded"`
+	Replicas int  `json:"replicas"` // of the stream; 1 if embedded; 0 if not known
+	Sync     Sync `json:"sync"`     // SyncUnknown unless embedded
+}
+
+// Durability returns the grade of a file-based stream with that many replicas,
+// 0 if the caller does not know. An embedded server holds one of everything.
+func (rt *Runtime) Durability(replicas int) Durability {
+	if rt.embedded != nil {
+		return Durability{Embedded: true, Replicas: 1, Sync: rt.cfg.Sync}
+	}
+	return Durability{Replicas: max(0, replicas), Sync: SyncUnknown}
+}
+
+// String says in plain words what a kill, a power cut and a lost disk do.
+func (d Durability) String() string {
+	where := "cluster"
+	if d.Embedded {
+		where = "embedded server"
+	}
+	return fmt.Sprintf("%s, %s, sync %s. Kill: %s. Power cut: %s. Lost disk: %s.",
+		where, d.copies(), d.Sync, d.kill(), d.powerCut(), d.lostDisk())
+}
+
+func (d Durability) copies() string {
+	switch d.Replicas {
+	case 0:
+		return "replicas unknown"
+	case 1:
+		return "1 replica"
+	default:
+		return fmt.Sprintf("%d replicas", d.Replicas)
+	}
+}
+
+// spare is how many servers a stream can do without.
+func (d Durability) spare() int { return max(0, (d.Replicas-1)/2) }
+
+func (d Durability) kill() string {
+	if n := d.spare(); n > 0 {
+		return fmt.Sprintf("nothing acknowledged is lost, and %s may be down while the rest work on", servers(n))
+	}
+	return "nothing acknowledged is lost; the store is away until the server is back"
+}
+
+func (d Durability) powerCut() string {
+	var parts []string
+	if n := d.spare(); n > 0 {
+		parts = append(parts, fmt.Sprintf("of %s at a time nothing acknowledged is lost; of more", servers(n)))
+	}
+	switch d.Sync {
+	case SyncAlways:
+		parts = append(parts, "nothing acknowledged is lost")
+	case SyncInterval:
+		parts = append(parts, "up to two minutes of acknowledged messages are lost, and a transaction may be torn")
+	default:
+		parts = append(parts, "unknown, ask your operator whether sync_interval is always")
+	}
+	return strings.Join(parts, " ")
+}
+
+func (d Durability) lostDisk() string {
+	switch {
+	case d.spare() > 0:
+		return fmt.Sprintf("nothing is lost with the disks of %s", servers(d.spare()))
+	case d.Replicas == 0:
+		return "unknown, it depends on the replicas"
+	default:
+		return "everything since the last backup may be lost"
+	}
+}
+
+func servers(n int) string {
+	if n == 1 {
+		return "1 server"
+	}
+	return fmt.Sprintf("%d servers", n)
+}
