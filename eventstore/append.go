@@ -51,21 +51,30 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.appendTimeout(), errAppendTimeout)
-	defer cancel()
+	deadline := time.Now().Add(s.cfg.appendTimeout())
 	a, err := s.prepare(ctx, writes)
 	if err != nil {
 		return nil, err
 	}
-	if len(writes) > 1 {
-		select {
-		case s.batches <- struct{}{}:
-			defer func() { <-s.batches }()
-		case <-ctx.Done():
-			return nil, a.refused(ErrUnavailable, "too many transactions under way; try again", context.Cause(ctx))
+	if len(writes) == 1 {
+		// The first try nearly always is the only one, and is spared a context of its own.
+		answer := s.api.Publish(ctx, a.writes[0], min(s.cfg.ackTimeout(), s.cfg.appendTimeout()))
+		if answer.Class == jsapi.Stored {
+			return a.stored(Position(answer.Sequence)), nil
 		}
+		ctx, cancel := context.WithDeadlineCause(ctx, deadline, errAppendTimeout)
+		defer cancel()
+		return a.settle(ctx, answer)
 	}
-	return a.run(ctx)
+	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errAppendTimeout)
+	defer cancel()
+	select {
+	case s.batches <- struct{}{}:
+		defer func() { <-s.batches }()
+	case <-ctx.Done():
+		return nil, a.refused(ErrUnavailable, "too many transactions under way; try again", context.Cause(ctx))
+	}
+	return a.settle(ctx, s.api.PublishBatch(ctx, a.writes, s.cfg.ackTimeout()))
 }
 
 // attempt is one append: its commits, ready to be sent any number of times.
@@ -191,7 +200,7 @@ func (a *attempt) checkStreams() error {
 	return nil
 }
 
-// run sends until the outcome is known:
+// settle goes on from the answer to the first try until the outcome is known:
 //
 //	publish -> acknowledged ----------------------------------------> stored
 //	        -> anything else: look at the leader's tail
@@ -200,10 +209,9 @@ func (a *attempt) checkStreams() error {
 //	               no such version: a clear no, and no try in doubt -> refused
 //	                                otherwise back off and publish again, of all tries at most one can win
 //	        -> time is up: unavailable, or unknown where a try is in doubt
-func (a *attempt) run(ctx context.Context) ([]*Commit, error) {
+func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, error) {
 	s := a.store
 	for try := 1; ; try++ {
-		answer := s.api.PublishBatch(ctx, a.writes, s.cfg.ackTimeout())
 		if answer.Class == jsapi.Stored {
 			return a.stored(Position(answer.Sequence)), nil
 		}
@@ -230,6 +238,7 @@ func (a *attempt) run(ctx context.Context) ([]*Commit, error) {
 		if err := retries.Wait(ctx, try); err != nil {
 			return nil, a.undecided(err, answer.Err)
 		}
+		answer = s.api.PublishBatch(ctx, a.writes, s.cfg.ackTimeout())
 	}
 }
 

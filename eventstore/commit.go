@@ -57,7 +57,9 @@ func (c *Commit) Head() Head {
 
 // Whole reports whether the log up to and with this commit holds every transaction whole, so that a checkpoint may stand
 // here.
-func (c *Commit) Whole() bool { return c.Transaction == nil || c.Transaction.Index == c.Transaction.Count-1 }
+func (c *Commit) Whole() bool {
+	return c.Transaction == nil || c.Transaction.Index == c.Transaction.Count-1
+}
 
 // end is the position of the last commit of the commit's transaction.
 func (c *Commit) end() Position {

@@ -129,7 +129,9 @@ func decodeEnvelope(payload []byte, r *registry) (*Commit, error) {
 	if err := wellformed.Msgpack(payload); err != nil {
 		return nil, err
 	}
-	in := newReader(payload)
+	in := readers.Get().(*reader)
+	defer readers.Put(in)
+	in.reset(payload)
 	if n := in.arrayLen(); in.err == nil && n != 3 {
 		return nil, fmt.Errorf("envelope has %d elements instead of 3", n)
 	}
@@ -146,7 +148,8 @@ func decodeEnvelope(payload []byte, r *registry) (*Commit, error) {
 	if err := wellformed.Msgpack(body); err != nil {
 		return nil, err
 	}
-	return decodeBody(newReader(body), r)
+	in.reset(body)
+	return decodeBody(in, r)
 }
 
 func decodeBody(in *reader, r *registry) (*Commit, error) {
@@ -201,11 +204,13 @@ type reader struct {
 	err  error
 }
 
-func newReader(data []byte) *reader {
-	r := &reader{data: data}
+// readers are kept, because a decoder and its buffer are most of what decoding an envelope would allocate.
+var readers = sync.Pool{New: func() any { return &reader{dec: msgpack.NewDecoder(nil)} }}
+
+func (r *reader) reset(data []byte) {
+	r.data, r.err = data, nil
 	r.src.Reset(data)
-	r.dec = msgpack.NewDecoder(&r.src)
-	return r
+	r.dec.Reset(&r.src)
 }
 
 func keep[T any](r *reader, decode func() (T, error)) T {

@@ -232,22 +232,25 @@ func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 	return r.refetch(ctx, end), nil
 }
 
-// positionOf reads the stream sequence from the subject for acknowledgements, which a consumer without them sends too.
-// It is its third number from the end but two; see nats.go's Metadata, which builds a struct of all of them.
+// positionOf reads the stream sequence from the subject for acknowledgements, which messages of a consumer that wants
+// none carry too. It is the sixth token, or the eighth where domain and account stand in front:
+//
+//	$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>
+//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>[.<random>]
 func positionOf(msg jetstream.Msg) (Position, error) {
-	// $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or with domain and account
-	// hash in front and a token behind.
-	parts := strings.Split(msg.Reply(), ".")
-	at := 5
-	if len(parts) > 9 {
-		at = 7
+	reply := msg.Reply()
+	before := 5
+	if strings.Count(reply, ".") > 8 {
+		before = 7
 	}
-	if len(parts) <= at {
-		return 0, fmt.Errorf("eventstore: message without a sequence: reply subject %q", msg.Reply())
+	rest := reply
+	for range before {
+		_, rest, _ = strings.Cut(rest, ".")
 	}
-	n, err := strconv.ParseUint(parts[at], 10, 64)
+	sequence, _, _ := strings.Cut(rest, ".")
+	n, err := strconv.ParseUint(sequence, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("eventstore: message without a sequence: reply subject %q: %w", msg.Reply(), err)
+		return 0, fmt.Errorf("eventstore: message without a sequence: reply subject %q: %w", reply, err)
 	}
 	return Position(n), nil
 }

@@ -193,7 +193,6 @@ func (s *Store) Counters() Counters {
 // Close ends the subscription for replies; appends and reads under way fail. The connection stays open.
 func (s *Store) Close() error { return s.api.Close() }
 
-
 // End gives the position of the log's newest commit, as the stream's leader knows it; 0 for an empty log.
 func (s *Store) End(ctx context.Context) (Position, error) {
 	stream, err := s.js.Stream(ctx, s.name)

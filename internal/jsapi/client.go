@@ -83,12 +83,21 @@ type Call struct {
 	client *Client
 	number uint64
 	reply  chan *nats.Msg // holds one: the reply, or nil when the Client closes
+	timer  *time.Timer
 }
+
+// calls keeps those that got their reply: nobody else holds them then.
+var calls = sync.Pool{New: func() any {
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	return &Call{reply: make(chan *nats.Msg, 1), timer: timer}
+}}
 
 // Send publishes a request and returns without waiting for its reply. An error means that the publish failed; [NotSent]
 // tells whether it certainly never left.
 func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, error) {
-	call := &Call{client: c, reply: make(chan *nats.Msg, 1)}
+	call := calls.Get().(*Call)
+	call.client = c
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()

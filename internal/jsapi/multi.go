@@ -14,10 +14,18 @@ import (
 const MaxLastMany = 1024
 
 // DirectLastMany asks one replica for the last messages of up to MaxLastMany literal subjects, as they were at one point
-// in time. Subjects without a message are absent. It gives whole = false where the server's limit of bytes cut the answer
-// short; what is missing then has to be read on its own.
-func (c *Client) DirectLastMany(ctx context.Context, stream string, subjects []string) (found []Message, whole bool, err error) {
-	request, err := json.Marshal(map[string][]string{"multi_last": subjects})
+// in time. Subjects without a message are absent. The answer ends with the message that reaches maxBytes; whole is false
+// where messages are missing for that, which have to be read on their own.
+//
+// maxBytes should be well below the server's max_pending (64 MiB): the server sends all of it at once, and drops a
+// connection on which more is pending.
+func (c *Client) DirectLastMany(
+	ctx context.Context, stream string, subjects []string, maxBytes int,
+) (found []Message, whole bool, err error) {
+	request, err := json.Marshal(struct {
+		MultiLast []string `json:"multi_last"`
+		MaxBytes  int      `json:"max_bytes"`
+	}{subjects, maxBytes})
 	if err != nil {
 		return nil, false, err
 	}

@@ -66,6 +66,15 @@ func Encode(id string) (string, error) {
 	return encode(id), nil
 }
 
+func allPlain(s string) bool {
+	for i := range len(s) {
+		if !plain(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 func encode(id string) string {
 	escapes := 0
 	for i := range len(id) {
@@ -95,6 +104,9 @@ func encode(id string) string {
 
 // Decode gives the id of a token, and an error for a token that Encode does not give.
 func Decode(token string) (string, error) {
+	if token != "" && len(token) <= MaxID && allPlain(token) {
+		return token, nil
+	}
 	id, err := decode(token)
 	if err != nil {
 		return "", err
