@@ -219,6 +219,9 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		if ctx.Err() != nil {
 			return nil, a.undecided(context.Cause(ctx), answer.Err)
 		}
+		if s.api.Conn().IsClosed() {
+			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
+		}
 		no := a.refusal(answer)
 		// That a permission is missing is inferred from silence and an older complaint, so it is looked into as well.
 		denied := errors.Is(no, ErrNoPermission)

@@ -7,6 +7,9 @@ import (
 	"iter"
 	"log/slog"
 	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
@@ -67,8 +70,8 @@ type History struct {
 }
 
 // Stream yields a stream's events in the order of their versions. A stream without events yields none. On failure it
-// yields one error and ends: one that matches ErrCorrupt or ErrInvalidID, the context's cause, or what the server said.
-// It holds the stream's encoded commits in memory while it runs.
+// yields one error and ends: one that matches ErrCorrupt, ErrInvalidID, ErrNoPermission or ErrUnavailable, or the cause
+// of ctx. Interruptions are waited out for Config.ReadTimeout. It holds the stream's encoded commits in memory while it runs.
 func (s *Store) Stream(ctx context.Context, stream StreamID, options ...ReadOption) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		history, err := s.Load(ctx, stream, options...)
@@ -102,11 +105,23 @@ func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption
 		return History{}, fmt.Errorf("eventstore: load: %w", err)
 	}
 	l := load{store: s, subject: subject, stream: stream, from: o.from}
-	history, err := l.run(ctx, o.leader)
-	if err != nil && !errors.Is(err, ErrCorrupt) {
-		err = fmt.Errorf("eventstore: load %s: %w", stream, err)
+	deadline := time.Now().Add(s.cfg.readTimeout())
+	for try := 1; ; try++ {
+		history, err := l.run(ctx, o.leader)
+		switch {
+		case err == nil, errors.Is(err, ErrCorrupt):
+			return history, err
+		case ctx.Err() != nil:
+			return History{}, fmt.Errorf("eventstore: load %s: %w", stream, context.Cause(ctx))
+		case errors.Is(err, nats.ErrPermissionViolation):
+			return History{}, fmt.Errorf("eventstore: load %s: %w: %w", stream, ErrNoPermission, err)
+		case !jsapi.Transient(err), time.Now().After(deadline):
+			return History{}, fmt.Errorf("eventstore: load %s: %w: %w", stream, ErrUnavailable, err)
+		}
+		if err := retries.Wait(ctx, try); err != nil {
+			return History{}, fmt.Errorf("eventstore: load %s: %w", stream, err)
+		}
 	}
-	return history, err
 }
 
 // load is one load of one stream.

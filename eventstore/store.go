@@ -30,6 +30,8 @@ type Config struct {
 	// AckTimeout is how long one try of an append waits for its acknowledgement before the stream is looked at. Defaults
 	// to 2 seconds.
 	AckTimeout time.Duration
+	// ReadTimeout is how long a read of one stream waits for a connection or a leader. Defaults to 10 seconds.
+	ReadTimeout time.Duration
 	// Reads is a JetStream context on a connection of its own, for reads of the whole log, so that they do not delay
 	// acknowledgements. Defaults to the one of the appends.
 	Reads jetstream.JetStream
@@ -79,6 +81,13 @@ func (c *Config) ackTimeout() time.Duration {
 		return 2 * time.Second
 	}
 	return c.AckTimeout
+}
+
+func (c *Config) readTimeout() time.Duration {
+	if c == nil || c.ReadTimeout <= 0 {
+		return 10 * time.Second
+	}
+	return c.ReadTimeout
 }
 
 func (c *Config) reads(js jetstream.JetStream) jetstream.JetStream {

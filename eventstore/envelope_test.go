@@ -1,0 +1,203 @@
+package eventstore
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"hash/crc32"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/vmihailenco/msgpack/v5"
+	"pgregory.net/rapid"
+)
+
+func emptyRegistry() *registry {
+	r, err := newRegistry(nil)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+func commits() *rapid.Generator[*Commit] {
+	return rapid.Custom(func(t *rapid.T) *Commit {
+		c := &Commit{
+			ID:    uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
+			Time:  time.Unix(0, rapid.Int64().Draw(t, "time")).UTC(),
+			First: Version(rapid.Uint64Range(1, math.MaxUint64).Draw(t, "first")),
+			Key:   rapid.String().Draw(t, "key"),
+		}
+		c.Correlation, c.Causation, c.Actor = rapid.String().Draw(t, "correlation"), rapid.String().Draw(t, "causation"), rapid.String().Draw(t, "actor")
+		c.TraceParent, c.TraceState = rapid.String().Draw(t, "parent"), rapid.String().Draw(t, "state")
+		if hash := rapid.SliceOfN(rapid.Byte(), 0, 32).Draw(t, "hash"); len(hash) > 0 {
+			c.KeyHash = hash
+		}
+		if user := rapid.MapOfN(rapid.String(), rapid.String(), 0, 3).Draw(t, "user"); len(user) > 0 {
+			c.User = user
+		}
+		at := Position(math.MaxUint64)
+		for range rapid.IntRange(0, maxLinks).Draw(t, "links") {
+			at = Position(rapid.Uint64Range(uint64(at)/2, uint64(at)-1).Draw(t, "link"))
+			c.links = append(c.links, at)
+		}
+		if rapid.Bool().Draw(t, "transaction") {
+			count := rapid.IntRange(2, 1000).Draw(t, "count")
+			c.Transaction = &Transaction{ID: uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "tx")), Count: count, Index: rapid.IntRange(0, count-1).Draw(t, "index")}
+		}
+		for range rapid.IntRange(1, 4).Draw(t, "events") {
+			c.events = append(c.events, event{name: rapid.StringN(1, 50, -1).Draw(t, "name"), data: rapid.SliceOfN(rapid.Byte(), 1, 300).Draw(t, "data")})
+		}
+		return c
+	})
+}
+
+func TestWhatIsEncodedIsDecoded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := commits().Draw(t, "commit")
+		data, err := want.encode()
+		require.NoError(t, err)
+		got, err := decodeEnvelope(data, emptyRegistry())
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		again, err := got.encode()
+		require.NoError(t, err)
+		require.Equal(t, data, again, "the same commit is always the same bytes")
+	})
+}
+
+func TestAnyFlippedBitOfAnEnvelopeIsFound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		data, err := commits().Draw(t, "commit").encode()
+		require.NoError(t, err)
+		bit := rapid.IntRange(0, 8*len(data)-1).Draw(t, "bit")
+		data[bit/8] ^= 1 << (bit % 8)
+		_, err = decodeEnvelope(data, emptyRegistry())
+		require.Error(t, err)
+	})
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestTheWireFormatStays compares with a file that other releases, and readers in other languages, were tested against.
+// A change of it is a new format.
+func TestTheWireFormatStays(t *testing.T) {
+	full := &Commit{
+		ID: uuid.MustParse("01938d6e-7a10-7000-8000-0000000000a1"), Time: time.Unix(1_700_000_000, 123_456_789).UTC(), First: 7,
+		Metadata: Metadata{
+			Correlation: "order 9", Causation: "request 4", Actor: "anna",
+			TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", TraceState: "vendor=1",
+			User: map[string]string{"via": "web", "lang": "cs"},
+		},
+		Key: "k-1", KeyHash: []byte{1, 2, 3},
+		Transaction: &Transaction{ID: uuid.MustParse("01938d6e-7a10-7000-8000-0000000000b2"), Index: 1, Count: 2},
+		links:       []Position{1000, 990, 3},
+		events:      []event{{"account.deposited", []byte{0x81, 0xa6, 'A', 'm', 'o', 'u', 'n', 't', 0x05}}, {"account.closed", []byte{0x80}}},
+	}
+	small := &Commit{
+		ID: full.ID, Time: time.Unix(1_700_000_000, 0).UTC(), First: 1,
+		events: []event{{"account.opened", []byte{0x80}}},
+	}
+	for name, c := range map[string]*Commit{"full": full, "small": small} {
+		data, err := c.encode()
+		require.NoError(t, err)
+		file := filepath.Join("testdata", "envelope-v1-"+name+".hex")
+		if *update {
+			require.NoError(t, os.WriteFile(file, []byte(hex.EncodeToString(data)+"\n"), 0o600))
+		}
+		golden, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, strings.TrimSpace(string(golden)), hex.EncodeToString(data), name)
+		got, err := decodeEnvelope(data, emptyRegistry())
+		require.NoError(t, err)
+		require.Equal(t, c, got)
+	}
+}
+
+// envelopeOf wraps a body with a right checksum, to reach what is behind it.
+func envelopeOf(format uint64, body []byte) []byte {
+	var buf bytes.Buffer
+	enc := msgpack.NewEncoder(&buf)
+	_ = enc.EncodeArrayLen(3)
+	_ = enc.EncodeUint(format)
+	_ = enc.EncodeUint32(crc32.Checksum(body, castagnoli))
+	_ = enc.EncodeBytes(body)
+	return buf.Bytes()
+}
+
+func TestEnvelopesThatNoWriterWritesAreRefused(t *testing.T) {
+	body := func(edit func(*Commit)) []byte {
+		c := &Commit{First: 1, events: []event{{"a", []byte{0x80}}}}
+		edit(c)
+		data, err := c.encode()
+		require.NoError(t, err)
+		return data
+	}
+	for name, test := range map[string]struct {
+		data []byte
+		text string
+	}{
+		"a newer format":         {envelopeOf(2, nil), "format 2, this release reads 1"},
+		"a bomb":                 {[]byte{0xdd, 0xff, 0xff, 0xff, 0xff}, "claimed"},
+		"a bomb in the body":     {envelopeOf(1, []byte{0xdd, 0xff, 0xff, 0xff, 0xff}), "claimed"},
+		"an empty body":          {envelopeOf(1, nil), "ends early"},
+		"another shape":          {envelopeOf(1, []byte{0x91, 0x01}), "1 fields instead of 13"},
+		"no array":               {[]byte{0x01}, "array"},
+		"two elements":           {[]byte{0x92, 0x01, 0x01}, "2 elements instead of 3"},
+		"version 0":              {body(func(c *Commit) { c.First = 0 }), "version 0"},
+		"no events":              {body(func(c *Commit) { c.events = nil }), "without events"},
+		"too many links":         {body(func(c *Commit) { c.links = make([]Position, 17) }), "17 links"},
+		"links that rise":        {body(func(c *Commit) { c.links = []Position{1, 2} }), "links do not fall"},
+		"links that stay":        {body(func(c *Commit) { c.links = []Position{2, 2} }), "links do not fall"},
+		"a transaction of one":   {body(func(c *Commit) { c.Transaction = &Transaction{Count: 1} }), "transaction of 1"},
+		"beyond its transaction": {body(func(c *Commit) { c.Transaction = &Transaction{Count: 2, Index: 2} }), "commit 2 of"},
+		"nothing":                {nil, "ends early"},
+		"text":                   {[]byte("hello"), "bytes after"},
+	} {
+		_, err := decodeEnvelope(test.data, emptyRegistry())
+		require.ErrorContains(t, err, test.text, name)
+	}
+}
+
+func FuzzEnvelope(f *testing.F) {
+	for _, name := range []string{"full", "small"} {
+		golden, err := os.ReadFile(filepath.Join("testdata", "envelope-v1-"+name+".hex"))
+		require.NoError(f, err)
+		data, err := hex.DecodeString(strings.TrimSpace(string(golden)))
+		require.NoError(f, err)
+		f.Add(data, false)
+		f.Add(data[9:], true)
+	}
+	f.Add([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}, false)
+	f.Add([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}, true)
+	f.Add(bytes.Repeat([]byte{0x91}, 100), true)
+	known := emptyRegistry()
+	f.Fuzz(func(t *testing.T, data []byte, isBody bool) {
+		if len(data) > 4096 {
+			data = data[:4096]
+		}
+		if isBody {
+			data = envelopeOf(1, data)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		c, err := decodeEnvelope(data, known)
+		runtime.ReadMemStats(&after)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+		if err != nil {
+			return
+		}
+		again, err := c.encode()
+		require.NoError(t, err)
+		back, err := decodeEnvelope(again, known)
+		require.NoError(t, err)
+		require.Equal(t, c, back)
+	})
+}

@@ -1,0 +1,349 @@
+package eventstore_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+)
+
+// numbered is an event that says which attempt to append wrote it.
+type numbered struct{ Attempt int64 }
+
+func (numbered) EventType() string { return "test.numbered" }
+
+// deployments are what the promises must hold on.
+func deployments(t *testing.T, test func(t *testing.T, d deployment)) {
+	t.Run("one replica", func(t *testing.T) {
+		server := eventstoretest.NewServer(t)
+		test(t, deployment{replicas: 1, js: server.JetStream(t), url: server.URL()})
+	})
+	t.Run("three replicas", func(t *testing.T) {
+		cluster := eventstoretest.NewCluster(t, 3)
+		test(t, deployment{replicas: 3, js: cluster.JetStream(t), url: cluster.Nodes()[0].URL()})
+	})
+}
+
+type deployment struct {
+	replicas int
+	js       jetstream.JetStream // past any proxy
+	url      string              // of a server, to put a proxy before
+}
+
+func (d deployment) open(t *testing.T, js jetstream.JetStream, cfg eventstore.Config) *eventstore.Store {
+	t.Helper()
+	cfg.Replicas = d.replicas
+	store, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{numbered{}}, &cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store
+}
+
+// attempts records how appends were reported to have ended, by the number in their event.
+type attempts struct {
+	mu     sync.Mutex
+	next   int64
+	stored map[int64]*eventstore.Commit
+	failed map[int64]error
+}
+
+func newAttempts() *attempts {
+	return &attempts{stored: make(map[int64]*eventstore.Commit), failed: make(map[int64]error)}
+}
+
+// begin gives the number of a new attempt.
+func (a *attempts) begin() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next++
+	return a.next
+}
+
+func (a *attempts) end(number int64, c *eventstore.Commit, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err != nil {
+		a.failed[number] = err
+	} else {
+		a.stored[number] = c
+	}
+}
+
+// verify compares what was reported with the log.
+func (a *attempts) verify(t *testing.T, store *eventstore.Store) {
+	t.Helper()
+	versions := make(map[eventstore.StreamID]eventstore.Version)
+	inLog := make(map[int64]eventstore.Position)
+	for recorded, err := range store.All(t.Context()) {
+		require.NoError(t, err)
+		versions[recorded.Stream]++
+		require.Equal(t, versions[recorded.Stream], recorded.Version(), "versions of %s are dense", recorded.Stream)
+		event, err := recorded.Decode()
+		require.NoError(t, err)
+		number := event.(numbered).Attempt
+		require.NotContains(t, inLog, number, "attempt %d is stored once", number)
+		inLog[number] = recorded.Position
+	}
+	for number, c := range a.stored {
+		require.Equal(t, c.Position, inLog[number], "attempt %d was reported stored there", number)
+		delete(inLog, number)
+	}
+	require.Empty(t, inLog, "everything in the log was reported stored")
+	for number, err := range a.failed {
+		var conflict *eventstore.ConflictError
+		require.ErrorAs(t, err, &conflict, "attempt %d", number)
+		require.Greater(t, conflict.Actual, conflict.Expected, "attempt %d", number)
+	}
+}
+
+// contend lets writers append to few streams from heads that are often old, until it is enough, and records how each
+// append ended.
+func contend(t *testing.T, stores []*eventstore.Store, writers, streams int, enough func(attempts int64) bool) *attempts {
+	t.Helper()
+	record := newAttempts()
+	var all sync.WaitGroup
+	for w := range writers {
+		store := stores[w%len(stores)]
+		all.Go(func() {
+			heads := make(map[eventstore.StreamID]eventstore.Head)
+			for number := record.begin(); !enough(number); number = record.begin() {
+				stream := account(fmt.Sprint(rand.IntN(streams)))
+				c, err := store.Append(t.Context(), stream, heads[stream], numbered{number})
+				record.end(number, c, err)
+				if err == nil {
+					heads[stream] = c.Head()
+					continue
+				}
+				head, err := store.Head(t.Context(), stream)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				heads[stream] = head
+			}
+		})
+	}
+	all.Wait()
+	return record
+}
+
+func TestOfContendedAppendsOneWinsEachVersion(t *testing.T) {
+	deployments(t, func(t *testing.T, d deployment) {
+		store := d.open(t, d.js, eventstore.Config{})
+		record := contend(t, []*eventstore.Store{store}, 16, 4, func(n int64) bool { return n > 10_000 })
+		record.verify(t, store)
+		require.Len(t, record.stored, 10_000-len(record.failed))
+		require.Greater(t, len(record.failed), 1000, "the writers did contend")
+		t.Logf("%d stored, %d conflicts", len(record.stored), len(record.failed))
+	})
+}
+
+func TestEveryAppendWhoseAcknowledgementWasDroppedIsSettled(t *testing.T) {
+	const drops = 1000
+	deployments(t, func(t *testing.T, d deployment) {
+		proxy := eventstoretest.NewProxy(t, d.url)
+		behind := d.open(t, proxy.JetStream(t), eventstore.Config{AckTimeout: 10 * time.Millisecond})
+		direct := d.open(t, d.js, eventstore.Config{})
+		dropped := 0
+		proxy.DropAcksWhere(func() bool {
+			if dropped == drops || rand.IntN(2) == 0 {
+				return false
+			}
+			dropped++
+			return true
+		})
+		// A quarter of the writers have acknowledgements and write on top of what the others do not know yet.
+		record := contend(t, []*eventstore.Store{behind, behind, behind, direct}, 16, 40, func(int64) bool { return proxy.Dropped() >= drops })
+		proxy.DropAcksWhere(nil)
+		require.Equal(t, drops, proxy.Dropped())
+		record.verify(t, direct)
+		t.Logf("%d acknowledgements dropped: %d stored, %d conflicts, %d outcomes read back",
+			proxy.Dropped(), len(record.stored), len(record.failed), behind.Counters().Resolved)
+		require.Positive(t, behind.Counters().Resolved)
+	})
+}
+
+func TestAFullStoreDoesNotHideThatAnAppendWasStored(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", []eventstore.Event{opened{}},
+		&eventstore.Config{MaxBytes: 100_000, AckTimeout: 50 * time.Millisecond})
+	require.NoError(t, err)
+	defer store.Close()
+	large := opened{Owner: string(make([]byte, 40_000))}
+	_, err = store.Append(t.Context(), account("a"), eventstore.Head{}, large)
+	require.NoError(t, err)
+
+	proxy.DropAcks(1)
+	stored, err := store.Append(t.Context(), account("b"), eventstore.Head{}, large)
+	require.NoError(t, err)
+	require.Equal(t, eventstore.Position(2), stored.Position)
+	require.Equal(t, 1, proxy.Dropped())
+
+	_, err = store.Append(t.Context(), account("c"), eventstore.Head{}, large)
+	require.ErrorIs(t, err, eventstore.ErrFull, "the store is full indeed")
+	_, err = store.Append(t.Context(), account("b"), stored.Head(), large)
+	require.ErrorIs(t, err, eventstore.ErrFull)
+	require.Len(t, decodeOpened(t, store), 2)
+}
+
+func decodeOpened(t *testing.T, store *eventstore.Store) []eventstore.Event {
+	t.Helper()
+	return decode(t, store.All(t.Context()))
+}
+
+func TestAnAppendWithoutAnyAnswerEndsUnknownAndTheTruthIsFoundLater(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events,
+		&eventstore.Config{AppendTimeout: 300 * time.Millisecond, AckTimeout: 50 * time.Millisecond})
+	require.NoError(t, err)
+	defer store.Close()
+
+	// The server stops answering publishes, which it never sees.
+	proxy.Silence("bank.>")
+	_, err = store.Append(t.Context(), account("lost"), eventstore.Head{}, deposited{1})
+	var lost *eventstore.UnknownOutcomeError
+	require.ErrorAs(t, err, &lost)
+	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome)
+	require.Equal(t, account("lost"), lost.Stream)
+	require.Equal(t, eventstore.Version(1), lost.Version)
+	_, err = store.Outcome(t.Context(), lost.Stream, lost.Version, lost.CommitID)
+	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome, "nothing is there yet")
+	proxy.Resume()
+	_, err = store.Append(t.Context(), account("lost"), eventstore.Head{}, deposited{2})
+	require.NoError(t, err)
+	_, err = store.Outcome(t.Context(), lost.Stream, lost.Version, lost.CommitID)
+	require.ErrorIs(t, err, eventstore.ErrConflict, "another commit took the version")
+
+	// The server stores, and nothing it says comes back.
+	proxy.DropReplies(func(string, []byte) bool { return true })
+	_, err = store.Append(t.Context(), account("kept"), eventstore.Head{}, deposited{3})
+	var kept *eventstore.UnknownOutcomeError
+	require.ErrorAs(t, err, &kept)
+	proxy.DropReplies(nil)
+	c, err := store.Outcome(t.Context(), kept.Stream, kept.Version, kept.CommitID)
+	require.NoError(t, err)
+	require.Equal(t, kept.CommitID, c.ID)
+	require.Equal(t, eventstore.Position(2), c.Position)
+
+	// A caller that leaves is told the same.
+	proxy.DropReplies(func(string, []byte) bool { return true })
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	_, err = store.Append(ctx, account("left"), eventstore.Head{}, deposited{4})
+	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	_, err = store.Append(ctx, account("left"), eventstore.Head{}, deposited{4})
+	require.NotErrorIs(t, err, eventstore.ErrUnknownOutcome, "nothing was sent")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestATransactionWhoseAcknowledgementWasDroppedIsSettled(t *testing.T) {
+	deployments(t, func(t *testing.T, d deployment) {
+		proxy := eventstoretest.NewProxy(t, d.url)
+		store := d.open(t, proxy.JetStream(t), eventstore.Config{AckTimeout: 100 * time.Millisecond})
+		record := newAttempts()
+		for i := range 20 {
+			proxy.DropAcks(i % 2)
+			a, b := record.begin(), record.begin()
+			ha, err := store.Head(t.Context(), account("a"))
+			require.NoError(t, err)
+			hb, err := store.Head(t.Context(), account("b"))
+			require.NoError(t, err)
+			commits, err := store.AppendAll(t.Context(),
+				eventstore.Write{Stream: account("a"), Expected: ha, Events: []eventstore.Event{numbered{a}}},
+				eventstore.Write{Stream: account("b"), Expected: hb, Events: []eventstore.Event{numbered{b}}})
+			require.NoError(t, err)
+			record.end(a, commits[0], nil)
+			record.end(b, commits[1], nil)
+		}
+		require.Equal(t, 10, proxy.Dropped())
+		record.verify(t, store)
+	})
+}
+
+func TestAppendsWaitOutACutConnection(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", []eventstore.Event{numbered{}},
+		&eventstore.Config{AckTimeout: 100 * time.Millisecond})
+	require.NoError(t, err)
+	defer store.Close()
+	var stop atomic.Bool
+	var cutter sync.WaitGroup
+	cutter.Go(func() {
+		for !stop.Load() {
+			proxy.Cut()
+			proxy.Heal()
+			<-time.After(150 * time.Millisecond)
+		}
+	})
+	record := contend(t, []*eventstore.Store{store}, 8, 50, func(n int64) bool { return n > 1500 })
+	stop.Store(true)
+	cutter.Wait()
+	record.verify(t, store)
+}
+
+func TestANodeThatStopsLosesNothing(t *testing.T) {
+	cluster := eventstoretest.NewCluster(t, 3)
+	d := deployment{replicas: 3}
+	store := d.open(t, cluster.JetStream(t), eventstore.Config{AckTimeout: 250 * time.Millisecond})
+	var all sync.WaitGroup
+	record := newAttempts()
+	all.Go(func() {
+		head := eventstore.Head{}
+		for number := record.begin(); number <= 600; number = record.begin() {
+			c, err := store.Append(t.Context(), account("1"), head, numbered{number})
+			record.end(number, c, err)
+			if err != nil {
+				t.Errorf("append %d: %v", number, err)
+				return
+			}
+			head = c.Head()
+		}
+	})
+	leader := cluster.StreamLeader(t, "bank")
+	leader.Stop()
+	cluster.WaitForLeader(t, "bank")
+	leader.Restart()
+	all.Wait()
+	record.verify(t, store)
+}
+
+func TestAReaderFetchesWhatItWasNotGiven(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	head := eventstore.Head{}
+	for i := range 20 {
+		c, err := store.Append(t.Context(), account("1"), head, deposited{int64(i)})
+		require.NoError(t, err)
+		head = c.Head()
+	}
+	proxy := server.Proxy(t)
+	reader, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer reader.Close()
+	deliveries := 0
+	proxy.DropReplies(func(_ string, payload []byte) bool {
+		deliveries++
+		return len(payload) > 60 && len(payload) < 200 && deliveries%5 == 0 // some of the commits
+	})
+	all := decode(t, reader.All(t.Context()))
+	require.Len(t, all, 20)
+	for i, event := range all {
+		require.Equal(t, deposited{int64(i)}, event)
+	}
+	require.Positive(t, reader.Counters().Refetched)
+}

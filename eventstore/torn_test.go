@@ -1,0 +1,125 @@
+package eventstore_test
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+)
+
+// replay publishes the payload at a position under another stream's subject, as if the server had kept only that of a
+// transaction, or as if a writer had written false links.
+func replay(t *testing.T, js jetstream.JetStream, position eventstore.Position, onto string) {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), "bank")
+	require.NoError(t, err)
+	msg, err := stream.GetMsg(t.Context(), uint64(position))
+	require.NoError(t, err)
+	_, err = js.Publish(t.Context(), "bank.account."+onto, msg.Data)
+	require.NoError(t, err)
+}
+
+func TestTheRemainderOfATornTransactionIsNoPartOfTheLog(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		js := eventstoretest.JetStream(t)
+		store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+		require.NoError(t, err)
+		defer store.Close()
+		_, err = store.AppendAll(t.Context(),
+			eventstore.Write{Stream: account("a"), Events: []eventstore.Event{deposited{1}}},
+			eventstore.Write{Stream: account("b"), Events: []eventstore.Event{deposited{2}}},
+			eventstore.Write{Stream: account("c"), Events: []eventstore.Event{deposited{3}}})
+		require.NoError(t, err)
+		replay(t, js, 1, "torn1") // the first two of three, and the third never came
+		replay(t, js, 2, "torn2")
+		if later {
+			_, err = store.Append(t.Context(), account("d"), eventstore.Head{}, deposited{4})
+			require.NoError(t, err)
+		}
+		for _, id := range []string{"torn1", "torn2"} {
+			history, err := store.Load(t.Context(), account(id))
+			require.NoError(t, err)
+			require.Empty(t, history.Commits)
+			require.Zero(t, history.Head.Version)
+
+			c, err := store.Append(t.Context(), account(id), history.Head, deposited{5})
+			require.NoError(t, err, "the stream goes on from the version before")
+			require.Equal(t, eventstore.Version(1), c.First)
+			c, err = store.Append(t.Context(), account(id), c.Head(), deposited{6})
+			require.NoError(t, err)
+			require.Equal(t, []eventstore.Event{deposited{5}, deposited{6}}, decode(t, store.Stream(t.Context(), account(id))))
+		}
+		want := []eventstore.Event{deposited{1}, deposited{2}, deposited{3}}
+		if later {
+			want = append(want, deposited{4})
+		}
+		want = append(want, deposited{5}, deposited{6}, deposited{5}, deposited{6})
+		require.Equal(t, want, decode(t, store.All(t.Context())))
+		require.Positive(t, store.Counters().Torn)
+	}
+}
+
+func TestATornTransactionAtTheLogsEndEndsTheReading(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	_, err = store.AppendAll(t.Context(),
+		eventstore.Write{Stream: account("a"), Events: []eventstore.Event{deposited{1}}},
+		eventstore.Write{Stream: account("b"), Events: []eventstore.Event{deposited{2}}})
+	require.NoError(t, err)
+	replay(t, js, 1, "torn")
+	require.Equal(t, []eventstore.Event{deposited{1}, deposited{2}}, decode(t, store.All(t.Context())))
+	require.Equal(t, int64(1), store.Counters().Torn)
+}
+
+func TestALongStreamIsReadAcrossATornCommit(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	_, err = store.AppendAll(t.Context(),
+		eventstore.Write{Stream: account("a"), Events: []eventstore.Event{deposited{1}}},
+		eventstore.Write{Stream: account("b"), Events: []eventstore.Event{deposited{2}}})
+	require.NoError(t, err)
+	replay(t, js, 1, "long")
+	head, err := store.Head(t.Context(), account("long"))
+	require.NoError(t, err)
+	for i := range 100 {
+		c, err := store.Append(t.Context(), account("long"), head, deposited{int64(i)})
+		require.NoError(t, err)
+		head = c.Head()
+	}
+	all := decode(t, store.Stream(t.Context(), account("long")))
+	require.Len(t, all, 100)
+	require.Equal(t, deposited{0}, all[0])
+	require.Positive(t, store.Counters().LinkMisses, "more than the links reach")
+}
+
+func TestFalseLinksAreHintsOnly(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	for _, id := range []string{"a", "b"} {
+		c, err := store.Append(t.Context(), account(id), eventstore.Head{}, opened{id})
+		require.NoError(t, err)
+		if id == "a" {
+			_, err = store.Append(t.Context(), account(id), c.Head(), deposited{2})
+			require.NoError(t, err)
+		}
+	}
+	replay(t, js, 2, "b") // version 2, linked to the first commit of the other stream
+	require.Equal(t, []eventstore.Event{opened{"b"}, deposited{2}}, decode(t, store.Stream(t.Context(), account("b"))))
+	require.Equal(t, int64(1), store.Counters().LinkMisses)
+
+	replay(t, js, 2, "b") // version 2 again
+	_, err = store.Load(t.Context(), account("b"))
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
+	replay(t, js, 2, "c") // version 2 without a version 1
+	_, err = store.Load(t.Context(), account("c"))
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
+}
