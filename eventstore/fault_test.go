@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,18 +106,17 @@ func (a *attempts) verify(t *testing.T, store *eventstore.Store) {
 	}
 }
 
-// contend lets writers append to few streams from heads that are often old, until it is enough, and records how each
-// append ended.
-func contend(t *testing.T, stores []*eventstore.Store, writers, streams int, enough func(attempts int64) bool) *attempts {
+// contend lets one writer for each of the stores append to streams that it picks, from heads that may be old, until it is
+// enough, and records how each append ended.
+func contend(t *testing.T, stores []*eventstore.Store, pick func(writer int) int, enough func(attempts int64) bool) *attempts {
 	t.Helper()
 	record := newAttempts()
 	var all sync.WaitGroup
-	for w := range writers {
-		store := stores[w%len(stores)]
+	for w, store := range stores {
 		all.Go(func() {
 			heads := make(map[eventstore.StreamID]eventstore.Head)
 			for number := record.begin(); !enough(number); number = record.begin() {
-				stream := account(fmt.Sprint(rand.IntN(streams)))
+				stream := account(fmt.Sprint(pick(w)))
 				c, err := store.Append(t.Context(), stream, heads[stream], numbered{number})
 				record.end(number, c, err)
 				if err == nil {
@@ -139,7 +139,8 @@ func contend(t *testing.T, stores []*eventstore.Store, writers, streams int, eno
 func TestOfContendedAppendsOneWinsEachVersion(t *testing.T) {
 	deployments(t, func(t *testing.T, d deployment) {
 		store := d.open(t, d.js, eventstore.Config{})
-		record := contend(t, []*eventstore.Store{store}, 16, 4, func(n int64) bool { return n > 10_000 })
+		record := contend(t, slices.Repeat([]*eventstore.Store{store}, 16),
+			func(int) int { return rand.IntN(4) }, func(n int64) bool { return n > 10_000 })
 		record.verify(t, store)
 		require.Len(t, record.stored, 10_000-len(record.failed))
 		require.Greater(t, len(record.failed), 1000, "the writers did contend")
@@ -152,20 +153,29 @@ func TestEveryAppendWhoseAcknowledgementWasDroppedIsSettled(t *testing.T) {
 	deployments(t, func(t *testing.T, d deployment) {
 		proxy := eventstoretest.NewProxy(t, d.url)
 		behind := d.open(t, proxy.JetStream(t), eventstore.Config{AckTimeout: 10 * time.Millisecond})
-		direct := d.open(t, d.js, eventstore.Config{})
+		slow := eventstoretest.NewProxy(t, d.url)
+		slow.Delay(time.Millisecond)
+		other := d.open(t, slow.JetStream(t), eventstore.Config{})
 		dropped := 0
 		proxy.DropAcksWhere(func() bool {
-			if dropped == drops || rand.IntN(2) == 0 {
+			if dropped == drops || rand.IntN(3) == 0 {
 				return false
 			}
 			dropped++
 			return true
 		})
-		// A quarter of the writers have acknowledgements and write on top of what the others do not know yet.
-		record := contend(t, []*eventstore.Store{behind, behind, behind, direct}, 16, 40, func(int64) bool { return proxy.Dropped() >= drops })
+		// Fourteen writers lose acknowledgements, each with five streams of its own. Two more lose none, and write on top
+		// of what the others do not know yet.
+		stores := append(slices.Repeat([]*eventstore.Store{behind}, 14), other, other)
+		record := contend(t, stores, func(w int) int {
+			if w >= 14 {
+				return rand.IntN(14 * 5)
+			}
+			return w*5 + rand.IntN(5)
+		}, func(int64) bool { return proxy.Dropped() >= drops })
 		proxy.DropAcksWhere(nil)
 		require.Equal(t, drops, proxy.Dropped())
-		record.verify(t, direct)
+		record.verify(t, other)
 		t.Logf("%d acknowledgements dropped: %d stored, %d conflicts, %d outcomes read back",
 			proxy.Dropped(), len(record.stored), len(record.failed), behind.Counters().Resolved)
 		require.Positive(t, behind.Counters().Resolved)
@@ -288,7 +298,8 @@ func TestAppendsWaitOutACutConnection(t *testing.T) {
 			<-time.After(150 * time.Millisecond)
 		}
 	})
-	record := contend(t, []*eventstore.Store{store}, 8, 50, func(n int64) bool { return n > 1500 })
+	record := contend(t, slices.Repeat([]*eventstore.Store{store}, 8),
+		func(int) int { return rand.IntN(50) }, func(n int64) bool { return n > 1500 })
 	stop.Store(true)
 	cutter.Wait()
 	record.verify(t, store)
