@@ -19,8 +19,9 @@ const connectTimeout = 10 * time.Second
 // when it cannot connect.
 //
 // The connection reconnects for ever and at once, and keeps nothing to send
-// later: with the client's default reconnect buffer a publish that has timed out
-// while disconnected is stored after all. Asynchronous errors are not printed. Options given here win.
+// later: with the client's default reconnect buffer a publish that has timed
+// out while disconnected is stored after all. Asynchronous errors are not
+// printed. Options given here win.
 func (s *Server) Connect(t testing.TB, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	return connect(t, s.URL(), opts)

@@ -1,1 +1,108 @@
+// Package eventstoretest gives a test a real NATS server with JetStream, and
+// ways to break it.
+//
+// There is no fake of the store in Runnel: a server starts inside the test's
+// process in about ten milliseconds, and what passes against it passes against NATS. Most
+// tests need one line:
+//
+//	func TestDeposit(t *testing.T) {
+//		js := eventstoretest.JetStream(t)
+//		...
+//	}
+//
+// The server, its connection and its files are gone when the test ends. The
+// package depends on nats-server and its client only, so that code which uses
+// NATS without Runnel can be tested with it too.
+//
+// # Servers
+//
+// There are four, all on 127.0.0.1, all with free ports that a restart keeps:
+//
+//	JetStream   one server, in process, no port      0.01 s   the usual test
+//	NewServer   one server, in process and TCP       0.01 s   restarts, users and permissions, limits
+//	NewCluster  three servers, or more               0.5 s    replicas, elections, loss of a node
+//	NewProcess  one server in its own process        1 s      kill -9, a server that freezes
+//
+// [Options] edits the server's own options, [SyncAlways] makes it sync each
+// write, [Memory] takes the disk out. Stop and Restart keep port and files, and
+// the clients find their way back.
+//
+// # Faults
+//
+// A [Proxy] stands in front of any of them and understands the frames that pass:
+//
+//	client                     proxy                      server
+//	  | -- PUB events.a inbox -> | -- DropRequests, ------> |   not stored
+//	  |                          |    Silence               |
+//	  | <- MSG inbox ----------- | <- DropAcks, ----------- |   stored, nobody hears of it
+//	  |                          |    DropReplies           |
+//	  | <- INFO ---------------- | <- RewriteInfo --------- |   another version, another limit
+//	  |                          |                          |
+//	  | <----------------------> | Delay, Cut and Heal <--> |   slow, or away
+//
+// The message that was stored without its publisher hearing of it, which every
+// append must be able to tell from one that was not stored:
+//
+//	func TestStoredWithoutAnAnswer(t *testing.T) {
+//		srv := eventstoretest.NewServer(t)
+//		proxy := srv.Proxy(t)
+//		js := proxy.JetStream(t)
+//		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"events.>"}})
+//		require.NoError(t, err)
+//
+//		proxy.DropAcks(1)
+//		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+//		defer cancel()
+//		_, err = js.Publish(ctx, "events.a", []byte("hello"))
+//		require.ErrorIs(t, err, context.DeadlineExceeded)
+//
+//		stream, err := js.Stream(t.Context(), "EVENTS")
+//		require.NoError(t, err)
+//		require.Equal(t, uint64(1), stream.CachedInfo().State.Msgs)
+//	}
+//
+// # Time
+//
+// [Bubble] runs a test with the fake clock of [testing/synctest], server
+// included: a timeout of an hour passes at once.
+//
+// # Guarantees
+//
+//   - What a constructor returns is ready: clients can connect, and a cluster
+//     has elected its leader.
+//   - Everything ends with the test that made it, in the right order, goroutines
+//     included; goleak finds nothing.
+//   - A connection from this package never sends later what it could not send at
+//     once, so that a publish which failed while disconnected is not stored afterwards.
+//   - A fault takes effect with the next frame that the proxy reads. Frames
+//     that pass keep their order.
+//   - Acknowledgements are known by their content, so the client's inbox prefix
+//     does not matter.
+//
+// # Errors
+//
+// Where the kit itself fails, it fails the test, with a message that begins
+// with "eventstoretest:". A proxy that reads what is not the NATS protocol
+// fails the test too.
+//
+// # Concurrency
+//
+// The methods of [Server], [Cluster] and [Proxy] may be called from several
+// goroutines at once, those of [Process] may not. What can fail a test belongs
+// on that test's goroutine. A proxy calls one predicate at a time; a predicate
+// may switch faults.
+//
+// # Caveats
+//
+//   - A server in the test's process stops in good order: it hands over its
+//     leadership and writes what it holds. Only [Process.Kill] is a crash, and
+//     no test here is a power cut: the kernel keeps what it was given.
+//   - The proxy reads plain text, not TLS or WebSocket, and stands between
+//     clients and servers, not between the nodes of a cluster.
+//   - The servers of a cluster share one process, its processors and its disk. It
+//     shows what happens, not how fast.
+//   - Routes of a cluster and ports after a restart are freed for a moment
+//     before they are used. Another process could take one; the test then fails
+//     at the start of the server.
+//   - [NewProcess] runs the go command, which must be there.
 package eventstoretest

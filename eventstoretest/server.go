@@ -1,9 +1,9 @@
 package eventstoretest
 
 import (
-	"errors"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -21,10 +21,6 @@ const startTimeout = 30 * time.Second
 // loopback is the only address the kit listens on.
 const loopback = "127.0.0.1"
 
-// errStopped is what an in-process connection gets from a server that is
-// stopped at the moment. The client takes it as any failed dial and tries again.
-var errStopped = errors.New("eventstoretest: the server is stopped: call Restart")
-
 // An Option changes a server before it starts.
 type Option func(*config)
 
@@ -36,9 +32,9 @@ type config struct {
 
 // Options edits the options of the server itself: users, permissions,
 // MaxPayload, JetStreamMaxStore and so on. The function runs at every start, so
-// on a Restart once more, with fresh options; for a cluster it runs for each node.
-// Host, port, store directory and cluster routes belong to the kit: what the function sets
-// there is overwritten, except that it may set DontListen.
+// on a Restart once more, with fresh options; for a cluster it runs for each
+// node. Host, port, store directory and cluster routes belong to the kit: what
+// the function sets there is overwritten, except that it may set DontListen.
 func Options(edit func(*server.Options)) Option {
 	return func(c *config) { c.edits = append(c.edits, edit) }
 }
@@ -84,13 +80,13 @@ func NewServer(t testing.TB, opts ...Option) *Server {
 
 // JetStream starts one server for this test and returns a JetStream context on
 // an in-process connection to it. The server opens no port, so it also runs
-// inside a [testing/synctest] bubble. Server and connection are closed when the test ends.
+// inside a [Bubble]. Server and connection are closed when the test ends.
 //
 //	js := eventstoretest.JetStream(t)
 func JetStream(t testing.TB, opts ...Option) jetstream.JetStream {
 	t.Helper()
 	unlisted := Options(func(o *server.Options) { o.DontListen = true })
-	return NewServer(t, append(opts, unlisted)...).JetStream(t)
+	return NewServer(t, slices.Concat(opts, []Option{unlisted})...).JetStream(t)
 }
 
 // prepare makes the server's directory and registers its end, without starting it.
@@ -148,6 +144,11 @@ func (s *Server) Restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopLocked()
+	s.startLocked()
+}
+
+func (s *Server) startLocked() {
+	s.t.Helper()
 	node, err := server.NewServer(s.optionsLocked())
 	if err != nil {
 		s.t.Fatalf("eventstoretest: start a server: %v", err)
@@ -199,11 +200,6 @@ func (s *Server) NATS() *server.Server {
 
 // InProcessConn opens a connection to the server without a socket, so that a
 // Server can be given to [nats.InProcessServer]. Unlike nats-server's own, it
-// leads to the new server after a Restart.
-func (s *Server) InProcessConn() (net.Conn, error) {
-	node := s.NATS()
-	if !node.Running() {
-		return nil, errStopped
-	}
-	return node.InProcessConn()
-}
+// leads to the new server after a Restart. A stopped server returns an error,
+// which the client takes as any failed dial.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.NATS().InProcessConn() }

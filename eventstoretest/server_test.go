@@ -1,8 +1,9 @@
 package eventstoretest_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,13 +23,13 @@ func TestJetStreamIsOneLine(t *testing.T) {
 }
 
 func TestJetStreamRunsInABubbleWithFakeTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	eventstoretest.Bubble(t, func(t *testing.T) {
 		js := eventstoretest.JetStream(t)
 		events(t, js, 1)
 		started := time.Now()
 		_, err := js.Publish(t.Context(), "events.a", []byte("1"))
 		require.NoError(t, err)
-		time.Sleep(time.Hour) // an hour of the bubble's clock, not of ours
+		<-time.After(time.Hour) // an hour of the bubble's clock, not of ours
 		require.GreaterOrEqual(t, time.Since(started), time.Hour)
 		requireStored(t, js, 1)
 	})
@@ -66,6 +67,27 @@ func TestOptionsReachTheServerAlsoAfterARestart(t *testing.T) {
 	require.Equal(t, int64(100), nc.MaxPayload())
 	srv.Restart()
 	require.Equal(t, int64(100), srv.Connect(t).MaxPayload())
+}
+
+func TestSyncAlwaysReachesTheServer(t *testing.T) {
+	for want, opts := range map[bool][]eventstoretest.Option{true: {eventstoretest.SyncAlways()}, false: nil} {
+		info, err := eventstoretest.NewServer(t, opts...).NATS().Jsz(nil)
+		require.NoError(t, err)
+		require.Equal(t, want, info.Config.SyncAlways)
+	}
+}
+
+func TestMemoryStoresInTheMemoryFileSystemAndCleansUp(t *testing.T) {
+	if _, err := os.Stat("/dev/shm"); err != nil {
+		t.Skip("this machine has no /dev/shm")
+	}
+	var dir string
+	t.Run("while the server lives", func(t *testing.T) {
+		dir = eventstoretest.NewServer(t, eventstoretest.Memory()).StoreDir()
+		require.DirExists(t, filepath.Join(dir, "jetstream"))
+		require.Equal(t, "/dev/shm", filepath.Dir(dir))
+	})
+	require.NoDirExists(t, dir)
 }
 
 func TestAConnectionKeepsNothingToSendLater(t *testing.T) {

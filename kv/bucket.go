@@ -63,6 +63,8 @@ type core struct {
 	log     *slog.Logger
 	timeout time.Duration
 	maxSize int // of a message by the stream's settings, -1 for no limit
+	// manyBytes is how much one answer to GetMany may hold: half of what a server lets be pending on a connection.
+	manyBytes int
 }
 
 func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config) (*core, error) {
@@ -81,15 +83,16 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
 	}
 	return &core{
-		bucket:  bucket,
-		stream:  settings.Name,
-		prefix:  "$KV." + bucket + ".",
-		js:      js,
-		client:  client,
-		codec:   cfg.Codec,
-		log:     cfg.Logger.With("bucket", bucket),
-		timeout: cfg.Timeout,
-		maxSize: int(settings.MaxMsgSize),
+		bucket:    bucket,
+		stream:    settings.Name,
+		prefix:    "$KV." + bucket + ".",
+		js:        js,
+		client:    client,
+		codec:     cfg.Codec,
+		log:       cfg.Logger.With("bucket", bucket),
+		timeout:   cfg.Timeout,
+		maxSize:   int(settings.MaxMsgSize),
+		manyBytes: 32 << 20,
 	}, nil
 }
 

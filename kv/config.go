@@ -14,7 +14,8 @@ type Config struct {
 	// Codec turns documents into bytes and back. A bucket that was created with another one is refused.
 	// Defaults to JSON{}.
 	Codec Codec
-	// Timeout bounds one write with its repetitions; a context that ends earlier wins.
+	// Timeout bounds one write with its repetitions, each of which waits for an answer for half of it; a context that
+	// ends earlier wins.
 	// Defaults to 10 seconds.
 	Timeout time.Duration
 	// Logger is told when Open changes a setting and when a Watch has to start again.

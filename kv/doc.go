@@ -67,8 +67,8 @@
 // # Concurrency
 //
 // A Bucket and a Cell may be used by any number of goroutines, a Batch by one. Reads and writes block until they are
-// answered or their context ends. Neither starts goroutines; a List or Watch reads through a consumer of its own, which
-// the client library feeds in the background until the range statement is left.
+// answered or their context ends. A List or Watch reads through a consumer of its own, whose goroutines end when the range
+// statement is left.
 //
 // # Caveats
 //
@@ -80,9 +80,10 @@
 //     writes of the bucket wait for it. On three replicas and in memory it costs no more than its writes.
 //   - Plain subscribers of the subjects (not consumers) see messages of a batch before it is stored, or refused.
 //   - Deleted keys leave a marker of about 100 bytes for good.
-//   - A reader of another language decodes keys as internal/token writes them; keys of letters, digits, -, _ and dots are
-//     the same. Keys that other clients write and this package would not, such as "a/b", end a List or Watch of them with
-//     ErrInvalidKey.
+//   - A power cut can leave half of a batch on a server that holds the only replica and does not sync each write
+//     (sync_interval: always): the server then serves the half.
+//   - Other clients see keys in their escaped form; keys of letters, digits, -, _ and dots look the same. A key that
+//     another client writes and this package never would, such as "a/b", ends a List or Watch with ErrInvalidKey.
 //   - A bucket that is deleted and created again under the same name while a Watch is running may be missed by it.
 //   - JetStream contexts with a domain or an API prefix work where the subjects $KV.> of the bucket reach it unchanged.
 package kv

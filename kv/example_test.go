@@ -29,27 +29,33 @@ func Example() {
 
 	balances, err := kv.Open[Balance](ctx, js, "balances", nil)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
-	defer balances.Close()
 
 	first, err := balances.Create(ctx, "anna@example.com", Balance{Cents: 1200})
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	if _, err := balances.Update(ctx, "anna@example.com", Balance{Cents: 900}, first); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	_, err = balances.Update(ctx, "anna@example.com", Balance{Cents: 800}, first)
-	var conflict *kv.ConflictError
-	if errors.As(err, &conflict) {
+	if conflict, ok := errors.AsType[*kv.ConflictError](err); ok {
 		fmt.Println("conflict: expected", conflict.Expected, "actual", conflict.Actual)
 	}
 	anna, err := balances.Get(ctx, "anna@example.com")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println(anna.Key, anna.Value.Cents)
+	if err := balances.Close(); err != nil {
+		fmt.Println(err)
+		return
+	}
 	// Output:
 	// conflict: expected 1 actual 2
 	// anna@example.com 900
@@ -61,12 +67,13 @@ func ExampleBucket_Batch() {
 	defer stop()
 	balances, err := kv.Open[Balance](ctx, js, "balances", nil)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
-	defer balances.Close()
 	checkpoint, err := kv.NewCell[Checkpoint](balances, "checkpoint")
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 
 	batch := balances.Batch()
@@ -75,7 +82,8 @@ func ExampleBucket_Batch() {
 	checkpoint.UpdateIn(batch, Checkpoint{Position: 7}, 0)
 	revision, err := batch.Commit(ctx)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	fmt.Println("the checkpoint is at revision", revision)
 
@@ -87,7 +95,8 @@ func ExampleBucket_Batch() {
 
 	for entry, err := range balances.List(ctx) {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		fmt.Println(entry.Key, entry.Value.Cents)
 	}
@@ -104,9 +113,9 @@ func ExampleBucket_Modify() {
 	defer stop()
 	balances, err := kv.Open[Balance](ctx, js, "balances", nil)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
-	defer balances.Close()
 
 	deposit := func(b Balance, found bool) (Balance, error) {
 		fmt.Println("found:", found)
@@ -115,7 +124,8 @@ func ExampleBucket_Modify() {
 	for range 2 {
 		b, _, err := balances.Modify(ctx, "42", deposit)
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		fmt.Println(b.Cents)
 	}
@@ -132,22 +142,25 @@ func ExampleBucket_Watch() {
 	defer stop()
 	balances, err := kv.Open[Balance](ctx, js, "balances", nil)
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
-	defer balances.Close()
 	if _, err := balances.Put(ctx, "42.eur", Balance{Cents: 900}); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 
 	for change, err := range balances.Watch(ctx, "42.*") {
 		if err != nil {
-			log.Fatal(err)
+			fmt.Println(err)
+			return
 		}
 		switch {
 		case change.Synced:
 			fmt.Println("that is all for now")
 			if err := balances.Delete(ctx, "42.eur"); err != nil {
-				log.Fatal(err)
+				fmt.Println(err)
+				return
 			}
 		case change.Deleted:
 			fmt.Println(change.Key, "deleted")
@@ -190,4 +203,3 @@ func connect() (js jetstream.JetStream, stop func()) {
 		}
 	}
 }
-

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,26 +14,38 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// codeFiltersOverlap is the server's refusal of two filters that can match one subject; see nats-server's errors.json.
+// codeFiltersOverlap is the server's refusal of two filters of which one contains the other; see nats-server's errors.json.
 const codeFiltersOverlap jetstream.ErrorCode = 10138
 
 const (
-	// cleanup bounds the deletion of a consumer that is not needed any more; the server forgets it by itself after
-	// consumerIdle.
-	cleanup      = 2 * time.Second
+	// requestTimeout bounds the creation and the deletion of a consumer: the request or its answer may be lost with a
+	// connection that breaks.
+	requestTimeout = 2 * time.Second
+	// heartbeat is how often a server without messages says that the consumer lives. After two without, it does not.
+	heartbeat = 2 * time.Second
+	// consumerIdle is when the server forgets a consumer that nobody pulls from.
 	consumerIdle = time.Minute
 	// syncCheck is how long a feed that is not synced waits for a message before it asks whether there is any: the
 	// number that the last message gave as pending may count messages that were overwritten since.
 	syncCheck = 200 * time.Millisecond
 )
 
-var restart = backoff.Policy{Base: 50 * time.Millisecond, Max: 5 * time.Second}
+// Reasons to go on with another consumer.
+var (
+	errReconnected = errors.New("the connection was lost and is back")
+	errGap         = errors.New("a message was lost on the way")
+)
+
+var restart = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second}
 
 // feed gives the newest message of each subject that matches the filters, then an event that is synced, then every
 // message to come. It ends with one error.
 //
-// The feed is a chain of ordered consumers. Each begins after the last message that was given, or at the newest message
-// of each subject. So what is overwritten between two consumers is left out, and its newest value is not.
+// The feed is a chain of consumers. Each begins after the last message that was given, the first at the newest message
+// of each subject, and ends at the first sign that a message may be lost: a gap in its numbering, a missing heartbeat, a
+// new connection. So what is overwritten between two consumers is left out, and its newest value is not. (nats.go's
+// ordered consumer does the same, but waits for up to ten seconds for an answer that was lost with a connection, and
+// does not mind ctx meanwhile.)
 func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		f := &feed{core: c, filters: filters, yield: yield}
@@ -42,14 +55,15 @@ func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[
 			if !goOn {
 				return
 			}
-			if f.last != before {
-				try = 1
-			}
 			if f.final(ctx, err) {
 				yield(event{}, c.feedError(ctx, op, err))
 				return
 			}
-			c.log.WarnContext(ctx, "kv: watch begins again", "after", f.last, "error", err)
+			c.log.WarnContext(ctx, "kv: begin again", "operation", op, "after", f.last, "error", err)
+			if f.last != before || errors.Is(err, errReconnected) {
+				try = 0
+				continue
+			}
 			if err := restart.Wait(ctx, try); err != nil {
 				yield(event{}, c.feedError(ctx, op, err))
 				return
@@ -75,57 +89,85 @@ type feed struct {
 
 // consume gives messages of one consumer until it fails with err, or until the reader has left (goOn is false).
 func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
-	consumer, err := f.js.OrderedConsumer(ctx, f.stream, f.settings())
+	session, end := f.session(ctx)
+	defer end()
+	consumer, err := f.create(session)
 	if err != nil {
-		return true, err
+		return true, errors.Join(context.Cause(session), err)
 	}
 	f.started = true
-	defer func() { f.forget(ctx, consumer.CachedInfo().Name) }()
+	defer f.forget(ctx, consumer.CachedInfo().Name)
 	if consumer.CachedInfo().NumPending == 0 && !f.sync() {
 		return false, nil
 	}
-	messages, err := consumer.Messages()
+	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
 		return true, err
 	}
 	defer messages.Stop()
-	var delivered uint64 // consumer sequence of the last message
+	delivered := uint64(0) // consumer sequence of the last message
 	for {
-		msg, err := f.next(ctx, messages)
-		if err == nil {
-			meta, err := msg.Metadata()
-			if err != nil {
-				return true, err
-			}
-			delivered = meta.Sequence.Consumer
-			if !f.give(msg, meta) {
+		msg, err := f.next(session, messages)
+		switch {
+		case session.Err() != nil:
+			return true, context.Cause(session)
+		case errors.Is(err, context.DeadlineExceeded):
+			if idle(session, consumer, delivered) && !f.sync() {
 				return false, nil
 			}
 			continue
-		}
-		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+		case err != nil:
 			return true, err
 		}
-		if idle(ctx, consumer, delivered) && !f.sync() {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return true, err
+		}
+		delivered++
+		if meta.Sequence.Consumer != delivered {
+			return true, errGap
+		}
+		if !f.give(msg, meta) {
 			return false, nil
 		}
 	}
 }
 
-// settings of the next consumer. The client makes one try to replace a consumer that it lost; the next tries are feed's
-// own, since they end with ctx.
-func (f *feed) settings() jetstream.OrderedConsumerConfig {
-	settings := jetstream.OrderedConsumerConfig{
+// session gives a context that ends with ctx, or with errReconnected. The caller ends it, which waits for its goroutine.
+func (f *feed) session(ctx context.Context) (context.Context, func()) {
+	session, cancel := context.WithCancelCause(ctx)
+	connected := f.js.Conn().StatusChanged(nats.CONNECTED)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-connected:
+			cancel(errReconnected)
+		case <-session.Done():
+		}
+	})
+	return session, func() {
+		cancel(nil)
+		watcher.Wait()
+		f.js.Conn().RemoveStatusListener(connected)
+	}
+}
+
+func (f *feed) create(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	settings := jetstream.ConsumerConfig{
 		FilterSubjects:    f.filters,
 		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
+		AckPolicy:         jetstream.AckNonePolicy,
 		InactiveThreshold: consumerIdle,
-		MaxResetAttempts:  1,
+		MemoryStorage:     true,
+		Replicas:          1,
 	}
 	if f.last > 0 {
 		settings.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
 		settings.OptStartSeq = f.last + 1
 	}
-	return settings
+	return f.js.CreateConsumer(ctx, f.stream, settings)
 }
 
 // next waits for a message; before the feed is synced, not for longer than syncCheck.
@@ -164,11 +206,13 @@ func (f *feed) sync() bool {
 
 // idle asks the server whether it has no more for the consumer and all it sent has arrived.
 func idle(ctx context.Context, consumer jetstream.Consumer, delivered uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	info, err := consumer.Info(ctx)
 	if err != nil {
 		return false // the consumer is lost; the next message or heartbeat will say so
 	}
-	return info.NumPending == 0 && (info.Delivered.Consumer == delivered || info.Delivered.Consumer == 0)
+	return info.NumPending == 0 && info.Delivered.Consumer == delivered
 }
 
 // forget deletes a consumer, so that lists do not pile them up on the server. The reader may have left because ctx ended.
@@ -176,7 +220,7 @@ func (f *feed) forget(ctx context.Context, name string) {
 	if f.js.Conn().Status() != nats.CONNECTED {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 	if err := f.js.DeleteConsumer(ctx, f.stream, name); err != nil {
 		f.log.DebugContext(ctx, "kv: the server will forget the consumer by itself", "consumer", name, "error", err)
@@ -186,7 +230,7 @@ func (f *feed) forget(ctx context.Context, name string) {
 // final reports whether a feed that failed with err must end: it never began, its reader is gone, or no new consumer can
 // ever succeed.
 func (f *feed) final(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || !f.started || f.js.Conn().IsClosed() ||
+	return ctx.Err() != nil || f.js.Conn().IsClosed() || !f.started && !errors.Is(err, errReconnected) ||
 		errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrPermissionViolation)
 }
 

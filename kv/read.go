@@ -72,8 +72,8 @@ func (c *core) readError(op, key string, err error) error {
 //
 // Up to 1024 keys are read as they were at one point in time, whatever is written meanwhile, and an atomic batch is seen
 // whole or not at all; as with Get that point may lie a little back. More keys are read in parts of 1024, each of its own
-// point in time. So are documents that together exceed 64 MiB (the server's max_pending). It ends as Get does, except
-// that nothing is ErrNotFound.
+// point in time, and so are documents that together exceed 32 MiB. It ends as Get does, except that nothing is
+// ErrNotFound.
 func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Entry[T], error) {
 	wanted := make(map[string]string, len(keys)) // keys by subject
 	subjects := make([]string, 0, len(keys))
@@ -90,7 +90,7 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 	entries := make(map[string]Entry[T], len(subjects))
 	for len(subjects) > 0 {
 		part := subjects[:b.core.part(subjects)]
-		found, whole, err := b.core.client.DirectLastMany(ctx, b.core.stream, part)
+		found, whole, err := b.core.client.DirectLastMany(ctx, b.core.stream, part, b.core.manyBytes)
 		if err == nil && !whole && len(found) == 0 {
 			err = errors.New("the server gave none of the documents it has")
 		}
@@ -115,7 +115,7 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 // part is how many of the subjects go into one request, by their number and by what a message may hold.
 func (c *core) part(subjects []string) int {
 	const quotes = len(`"",`)
-	room := int(c.client.Conn().MaxPayload()) - len(`{"multi_last":[]}`)
+	room := int(c.client.Conn().MaxPayload()) - len(`{"multi_last":[],"max_bytes":33554432}`)
 	for i, subject := range subjects {
 		room -= len(subject) + quotes
 		if i == jsapi.MaxLastMany || room < 0 && i > 0 {

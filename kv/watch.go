@@ -24,7 +24,7 @@ type Change[T any] struct {
 // first. It ends after the last, or with one error.
 //
 // A pattern is a key in which a level may be *, for any one level, and the last level may be >, for one or more. Two
-// patterns that can match the same key are refused with ErrInvalidKey.
+// patterns of which one matches all that the other does are refused with ErrInvalidKey.
 //
 // Every document that is there during the whole List is given. The List is not of one point in time: a document that is
 // written meanwhile may be given again with its newer value, and of an atomic batch a part may be seen; use GetMany where

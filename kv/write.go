@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,7 +28,8 @@ func (b *Bucket[T]) Create(ctx context.Context, key string, value T) (revision u
 }
 
 // Update stores value under key where the document is at the given revision, and gives the new one. Revision 0 stands
-// for no document, as in Create. It ends as Put does, or with a *ConflictError that matches ErrConflict.
+// for no document, as in Create; the revision of a deletion, which Watch gives, for nothing written since. It ends as
+// Put does, or with a *ConflictError that matches ErrConflict.
 func (b *Bucket[T]) Update(ctx context.Context, key string, value T, revision uint64) (uint64, error) {
 	return b.core.writeKey(ctx, "update", key, value, expect(revision))
 }
@@ -118,9 +120,6 @@ func (c *core) deleteKey(ctx context.Context, key string, expected expectation) 
 // headerWriteID tells two writes of the same bytes apart when the outcome of one has to be looked up.
 const headerWriteID = "Runnel-Write-Id"
 
-// tryTimeout is how long one try waits for its answer.
-const tryTimeout = 5 * time.Second
-
 // retry is the wait between tries of a write that was not stored: short at first, since most often another write of the
 // same key is in flight or a new leader takes over.
 var retry = backoff.Policy{Base: 4 * time.Millisecond, Max: 500 * time.Millisecond}
@@ -145,12 +144,13 @@ func (c *core) commit(ctx context.Context, op string, writes []write) (uint64, e
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
 	defer cancel()
+	// A try gets half of the time, so that there is some left to look up what became of it.
 	a := attempt{core: c, op: op, writes: writes}
 	if len(writes) == 1 {
 		a.id = rand.Text()
 	}
 	for try := 1; ; try++ {
-		a.answer = c.client.PublishBatch(ctx, a.messages(), tryTimeout)
+		a.answer = c.client.PublishBatch(ctx, a.messages(), c.timeout/2)
 		if a.answer.Class == jsapi.Stored {
 			return a.answer.Sequence, nil
 		}
@@ -242,7 +242,7 @@ func (a *attempt) compare(w *write, m jsapi.Message, found bool) error {
 		w.sequence = m.Sequence
 		return nil
 	}
-	if live && m.Sequence == w.sequence {
+	if found && m.Sequence == w.sequence {
 		return nil
 	}
 	conflict := &ConflictError{Op: a.op, Bucket: a.bucket, Key: w.key, Expected: uint64(w.expected)}
@@ -290,8 +290,8 @@ func (a *attempt) resolve(ctx context.Context) (uint64, error) {
 // permanent stops the repetition of a write in doubt that the server will not take, however often it is sent. That an
 // earlier try may still arrive cannot be excluded then.
 func (a *attempt) permanent() error {
-	switch a.answer.Class {
-	case jsapi.Full, jsapi.TooLarge, jsapi.Refused:
+	refusals := []jsapi.Class{jsapi.Full, jsapi.TooLarge, jsapi.Refused}
+	if slices.Contains(refusals, a.answer.Class) {
 		return a.unknown(a.answer.Err)
 	}
 	return nil

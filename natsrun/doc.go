@@ -70,7 +70,7 @@
 //   - The embedded server may fill the disk to 90 % of what was free when it
 //     started and then refuses to store, with its own error. A full disk would
 //     make it switch JetStream off altogether.
-//   - A publish that was made while a connection is down fails at once. The
+//   - A publish on a connection that the client knows to be down fails at once. The
 //     NATS client would otherwise keep it and store it after the reconnect, long
 //     after the caller was told that it failed.
 //   - Close waits for acknowledgements that are outstanding on Commands and

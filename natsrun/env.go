@@ -17,6 +17,7 @@ type EnvError struct {
 	Want  string // what is accepted
 }
 
+// Error names the variable and what it accepts.
 func (e *EnvError) Error() string {
 	return fmt.Sprintf("natsrun: environment variable %s is %q: want %s", e.Name, e.Value, e.Want)
 }

@@ -63,6 +63,7 @@ type ConfigError struct {
 	Want  string // what is accepted
 }
 
+// Error names the field and what it accepts.
 func (e *ConfigError) Error() string {
 	return fmt.Sprintf("natsrun: Config.%s is %q: want %s", e.Field, e.Value, e.Want)
 }
@@ -78,6 +79,7 @@ type DataDirError struct {
 	Err error
 }
 
+// Error names the directory, who holds it, and what to do.
 func (e *DataDirError) Error() string {
 	if !errors.Is(e.Err, ErrDataDirInUse) {
 		return fmt.Sprintf("natsrun: data directory %s: %v: create it, or make it writable for this process", e.Dir, e.Err)
@@ -102,6 +104,7 @@ type EmbeddedError struct {
 	Err error
 }
 
+// Error names the data directory and the cause.
 func (e *EmbeddedError) Error() string {
 	return fmt.Sprintf("natsrun: start embedded server on %s: %v", e.Dir, e.Err)
 }
@@ -119,6 +122,7 @@ type ConnectError struct {
 	Err error
 }
 
+// Error names the servers and the cause.
 func (e *ConnectError) Error() string {
 	return fmt.Sprintf("natsrun: connect to %s: %v", e.URL, e.Err)
 }
@@ -136,6 +140,7 @@ type VersionError struct {
 	Version string // what it calls itself
 }
 
+// Error names the server, its version, and those to upgrade to.
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("server %s has version %s: upgrade it to 2.12.15 or later in 2.12, or to 2.14.4 or later", e.Server, e.Version)
 }
@@ -150,6 +155,7 @@ type ConnectionClosedError struct {
 	Err  error  // the client's last error; nil if it was closed without one
 }
 
+// Error names the connection and the client's last error.
 func (e *ConnectionClosedError) Error() string {
 	if e.Err == nil {
 		return fmt.Sprintf("natsrun: connection %s closed for good", e.Name)
@@ -170,6 +176,7 @@ type UnfinishedError struct {
 	After time.Duration // how long was waited
 }
 
+// Error names what did not end.
 func (e *UnfinishedError) Error() string {
 	return fmt.Sprintf("natsrun: did not end within %v: %s", e.After.Round(time.Millisecond), strings.Join(e.Names, ", "))
 }

@@ -30,7 +30,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(cfg.DataDir)
+	defer func() { _ = os.RemoveAll(cfg.DataDir) }()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 
 	err = natsrun.Run(ctx, cfg, func(ctx context.Context, rt *natsrun.Runtime) error {
@@ -64,14 +64,18 @@ func ExampleOpen() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 
 	rt, err := natsrun.Open(ctx, &natsrun.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer rt.Close(context.WithoutCancel(ctx))
+	defer func() {
+		if err := rt.Close(context.WithoutCancel(ctx)); err != nil {
+			fmt.Println(err)
+		}
+	}()
 
 	_, err = rt.Commands().CreateStream(ctx, jetstream.StreamConfig{Name: "bank", Subjects: []string{"bank.>"}})
 	if err != nil {

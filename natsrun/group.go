@@ -50,6 +50,7 @@ type MemberError struct {
 	Err  error
 }
 
+// Error names the member.
 func (e *MemberError) Error() string { return fmt.Sprintf("natsrun: %s: %v", e.Name, e.Err) }
 
 // Unwrap returns the cause.
@@ -61,6 +62,7 @@ type PanicError struct {
 	Stack []byte // of the member's goroutine
 }
 
+// Error gives the value, without the stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
 // Unwrap returns the value if it is an error.
@@ -135,6 +137,7 @@ func (r *groupRun) start(ctx context.Context, m member) {
 		defer func() { r.ended <- run }()
 		defer close(run.done)
 		close(begun)
+		run.err = errGoexit // unless protect returns
 		run.err = protect(memberCtx, m.run)
 	}()
 	<-begun
@@ -230,7 +233,6 @@ func (r *groupRun) judge(run *running, stopping bool) {
 
 // protect turns a panic of run into an error.
 func protect(ctx context.Context, run func(context.Context) error) (err error) {
-	err = errGoexit
 	defer func() {
 		if value := recover(); value != nil {
 			err = &PanicError{Value: value, Stack: debug.Stack()}

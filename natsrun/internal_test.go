@@ -2,6 +2,7 @@ package natsrun
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func TestStoreLimit(t *testing.T) {
 }
 
 func TestEmbeddedServerGetsTheLimitOfTheFreeSpace(t *testing.T) {
-	cfg := &Config{DataDir: t.TempDir(), freeSpace: func(string) (int64, bool) { return 10_000_000, true }}
+	cfg := &Config{Logger: slog.New(slog.DiscardHandler), DataDir: t.TempDir(), freeSpace: func(string) (int64, bool) { return 10_000_000, true }}
 	rt, err := Open(t.Context(), cfg)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, rt.Close(t.Context())) }()
@@ -49,7 +50,7 @@ func TestEmbeddedServerGetsTheLimitOfTheFreeSpace(t *testing.T) {
 }
 
 func TestEmbeddedServerListensNowhere(t *testing.T) {
-	rt, err := Open(t.Context(), &Config{DataDir: t.TempDir()})
+	rt, err := Open(t.Context(), &Config{Logger: slog.New(slog.DiscardHandler), DataDir: t.TempDir()})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, rt.Close(t.Context())) }()
 	srv := rt.embedded.server
@@ -61,7 +62,7 @@ func TestEmbeddedServerListensNowhere(t *testing.T) {
 
 func TestEmbeddedServerSyncsAlwaysUnlessToldOtherwise(t *testing.T) {
 	for sync, always := range map[Sync]bool{"": true, SyncAlways: true, SyncInterval: false} {
-		rt, err := Open(t.Context(), &Config{DataDir: t.TempDir(), Sync: sync})
+		rt, err := Open(t.Context(), &Config{Logger: slog.New(slog.DiscardHandler), DataDir: t.TempDir(), Sync: sync})
 		require.NoError(t, err)
 		require.Equal(t, always, rt.embedded.server.JetStreamConfig().SyncAlways)
 		require.NoError(t, rt.Close(t.Context()))
@@ -96,6 +97,7 @@ func TestRedactURL(t *testing.T) {
 		"nats://a:b@h1:1,tls://c:d@h2":        "nats://xxxxx@h1:1,tls://xxxxx@h2",
 		"nats://h1,nats://a:b@h2":             "nats://xxxxx@h2",
 		"nats://a:1,2@host":                   "nats://xxxxx@host",
+		"ws://ada:1/secret@host":              "ws://xxxxx@host",
 		"a:b://c@host":                        "xxxxx@host",
 		"nats://[::1]:4222":                   "nats://[::1]:4222",
 		"wss://ada:pw@host/path?token=hidden": "wss://xxxxx@host",

@@ -48,15 +48,18 @@ func checkServer(ctx context.Context, cfg *Config, rt *Runtime) error {
 			return &VersionError{Server: c.nc.ConnectedUrlRedacted(), Version: version}
 		}
 	}
-	_, err := rt.commands.js.AccountInfo(ctx)
+	// A user whose permissions are cut down to its own subjects may not ask, and
+	// the server answers that with silence: so the wait is short, and no answer is
+	// no refusal.
+	askCtx, cancel := context.WithTimeout(ctx, nats.DefaultTimeout)
+	defer cancel()
+	_, err := rt.commands.js.AccountInfo(askCtx)
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("%w: enable it on the server and for the account: %w", ErrNoJetStream, err)
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
-		// A user whose permissions are cut down to its own subjects may not ask,
-		// and the server answers that with silence.
 		cfg.Logger.Warn("cannot ask whether JetStream is enabled, going on", slog.Any("error", err))
 	}
 	return nil

@@ -30,7 +30,9 @@ type Runtime struct {
 // seconds for millions of streams. ctx is looked at before and after, as a
 // recovery cannot be cut short. A remote server is tried once, for two seconds
 // or until ctx's deadline; a cancelled ctx is noticed between two servers'
-// attempts. ctx does not bound the Runtime's life.
+// attempts. A remote server that does not say within two more seconds whether it
+// has JetStream, as to a user without permission for $JS.API.INFO, is taken with
+// a warning in the log. ctx does not bound the Runtime's life.
 //
 // The error matches [ErrConfig], [ErrDataDir], [ErrEmbedded] or [ErrConnect], or
 // is the cause of ctx. Nothing is left running.
@@ -147,8 +149,12 @@ func (rt *Runtime) Close(ctx context.Context) error {
 	if len(late) > 0 {
 		failed = errors.Join(failed, &UnfinishedError{Names: late, After: time.Since(began)})
 	}
-	rt.cfg.Logger.Info("NATS is closed", slog.Duration("took", time.Since(began)), slog.Any("error", failed))
-	return failed
+	if failed != nil {
+		rt.cfg.Logger.Error("NATS is not closed in good order", slog.Any("error", failed))
+		return failed
+	}
+	rt.cfg.Logger.Info("NATS is closed", slog.String("took", time.Since(began).String()))
+	return nil
 }
 
 // A closer is one step of Close. It may be taken again.

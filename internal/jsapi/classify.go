@@ -108,6 +108,19 @@ func Classify(msg *nats.Msg, err error) Answer {
 	return Answer{Class: Stored, Sequence: ack.Sequence}
 }
 
+// Transient reports whether a read that failed with err may succeed a moment later: the connection is interrupted, the
+// stream has no leader at the moment, or the answer was lost.
+func Transient(err error) bool {
+	var api *jetstream.APIError
+	switch {
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, ErrClosed):
+		return false // for good
+	case errors.As(err, &api):
+		return classOf(api.ErrorCode) == Unavailable
+	}
+	return errors.Is(err, ErrNoReply) || errors.Is(err, nats.ErrNoResponders) || NotSent(err)
+}
+
 // plainAck reads the one acknowledgement that is frequent, {"stream":"bank","seq":42}, and nothing else. It saves a tenth
 // of what an append costs here.
 func plainAck(data []byte) (sequence uint64, ok bool) {

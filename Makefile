@@ -1,0 +1,72 @@
+# The make targets of Runnel. Go, make and git are all that they need; what else they use, they install into ./bin.
+
+GOLANGCI_VERSION := v2.15.0
+GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
+
+FUZZTIME ?= 30s
+BENCHTIME ?= 1s
+
+# The folder with the ledger that a test of examples/bank reads. Tests run in the folders of their packages, so the path
+# is made absolute.
+ifdef RUNNEL_LEDGER
+override RUNNEL_LEDGER := $(abspath $(RUNNEL_LEDGER))
+export RUNNEL_LEDGER
+endif
+
+# list_tests prints a line "package name" for each test function of the module that matches a pattern.
+list_tests = go test -list $(1) ./... | awk '$$1 == "ok" { for (i = 0; i < n; i++) print $$2, name[i]; n = 0; next } \
+	/^(Fuzz|Benchmark)/ { name[n++] = $$1 } /^FAIL/ { failed = 1 } END { exit failed }'
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## print this help
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: ## serve the example bank, with an embedded server and its data in ./data
+	go run ./examples/bank serve
+
+.PHONY: test
+test: ## run all tests, under the race detector where a C compiler is found (RUNNEL_LEDGER=folder of a ledger)
+	@race=-race; \
+	go build -race runtime/cgo 2>/dev/null || { race=; echo "no C compiler works here: testing without the race detector"; }; \
+	echo "go test $$race -timeout 6m ./..."; \
+	go test $$race -timeout 6m ./...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## check formatting, vet, go.mod, and all that .golangci.yml asks for
+	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+	go vet ./...
+	go mod tidy -diff
+	$(GOLANGCI) run
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv bin/golangci-lint $@
+
+.PHONY: check
+check: lint test ## what CI runs: lint and test
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for FUZZTIME=30s
+	@targets=$$($(call list_tests,'^Fuzz')) && echo "$$targets" | while read -r package name; do \
+		test -n "$$name" || { echo "there are no fuzz targets"; exit 1; }; \
+		echo "go test -run '^$$' -fuzz '^$$name\$$' -fuzztime $(FUZZTIME) $$package"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks, each for BENCHTIME=1s
+	@packages=$$($(call list_tests,'^Benchmark')) && packages=$$(echo "$$packages" | cut -d' ' -f1 | sort -u) && \
+	if test -z "$$packages"; then echo "there are no benchmarks"; exit 1; fi && \
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $$packages
+
+.PHONY: cover
+cover: ## run all tests and print how much of each function they cover
+	go test -timeout 6m -coverpkg=./... -coverprofile=coverage.out ./...
+	go tool cover -func=coverage.out
+
+.PHONY: clean
+clean: ## remove what make has made; ./data, which holds events, stays
+	rm -rf bin coverage.out

@@ -1,0 +1,51 @@
+// Natsd is the nats-server that eventstoretest.Process runs as a process of its
+// own. It takes nats-server's command line, prints its client URL on standard output when
+// clients can connect, and ends when its standard input does, so that it
+// cannot outlive the test that started it.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "natsd:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stdin io.Reader, stdout io.Writer) error {
+	flags := flag.NewFlagSet("natsd", flag.ContinueOnError)
+	usage := func() { flags.Usage() }
+	opts, err := server.ConfigureOptions(flags, args, usage, usage, usage)
+	if err != nil {
+		return fmt.Errorf("read the command line: %w", err)
+	}
+	opts.NoSigs = true
+	node, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("start a server: %w", err)
+	}
+	node.ConfigureLogger()
+	node.Start()
+	defer node.WaitForShutdown()
+	defer node.Shutdown()
+	if !node.ReadyForConnections(30 * time.Second) {
+		return errors.New("the server takes no connections after 30 seconds")
+	}
+	if _, err := fmt.Fprintln(stdout, node.ClientURL()); err != nil {
+		return fmt.Errorf("tell the address: %w", err)
+	}
+	if _, err := io.Copy(io.Discard, stdin); err != nil {
+		return fmt.Errorf("wait for the end of standard input: %w", err)
+	}
+	return nil
+}

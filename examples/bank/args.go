@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+)
+
+// environment is what the process gives the program.
+type environment struct {
+	lookup         func(name string) (string, bool)
+	stdout, stderr io.Writer
+}
+
+// A command is what was asked for, ready to run. It gives the exit code.
+type command func(ctx context.Context) int
+
+const usage = `Bank is the example of Runnel: accounts, transfers and statements, events kept in NATS JetStream.
+
+  bank [serve] [--addr HOST:PORT] [--data DIR]   serve the page and the HTTP interface
+  bank import DIR [--data DIR]                   book the ledger in DIR; may be cut short and run again
+  bank audit DIR [--data DIR]                    compare all that was booked with the ledger in DIR
+
+Run "bank serve --help" for the flags and the environment.
+`
+
+const environmentUsage = `
+Environment:
+  NATS_URL                   use these NATS servers; empty: a server inside this process, which keeps its files in --data
+  BANK_TOKEN                 bearer token that requests must carry; needed to serve on another address than loopback
+  SERVICE_NAME, LOG_LEVEL, GRACEFUL_SHUTDOWN_TIMEOUT, MAX_RECONNECT_ATTEMPTS, JETSTREAM_ENABLED as in package natsrun
+`
+
+// parseArgs gives the command that the arguments ask for, nil where they ask for help, which it prints. Its errors say how
+// the program is used.
+func parseArgs(args []string, env environment) (command, error) {
+	name := "serve"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		name, args = args[0], args[1:]
+	} else if len(args) == 1 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
+		name = "help"
+	}
+	switch name {
+	case "help":
+		_, err := fmt.Fprint(env.stdout, usage)
+		return nil, err
+	case "serve":
+		return parseServe(args, env)
+	case "import":
+		return parseFolder(name, args, env, env.importFolder)
+	case "audit":
+		return parseFolder(name, args, env, env.auditFolder)
+	}
+	return nil, fmt.Errorf("bank: unknown sub-command %q: use serve, import or audit; bank --help says more", name)
+}
+
+func parseServe(args []string, env environment) (command, error) {
+	flags, data := newFlags("serve")
+	addr := flags.String("addr", "127.0.0.1:8080", "address to listen on; port 0 takes any that is free")
+	rest, help, err := parseFlags(flags, args, env.stdout)
+	if err != nil || help {
+		return nil, err
+	}
+	if len(rest) > 0 {
+		return nil, usageError("serve", fmt.Errorf("surplus argument %q", rest[0]))
+	}
+	token, _ := env.lookup("BANK_TOKEN")
+	if token == "" && !isLoopback(*addr) {
+		return nil, usageError("serve", fmt.Errorf("--addr %s is open to others: set BANK_TOKEN, or listen on 127.0.0.1", *addr))
+	}
+	return func(ctx context.Context) int { return env.serve(ctx, *data, *addr, token) }, nil
+}
+
+// parseFolder parses the arguments of a sub-command that works on a ledger.
+func parseFolder(name string, args []string, env environment, do func(ctx context.Context, data, dir string) int) (command, error) {
+	flags, data := newFlags(name)
+	rest, help, err := parseFlags(flags, args, env.stdout)
+	switch {
+	case err != nil || help:
+		return nil, err
+	case len(rest) == 0:
+		return nil, usageError(name, errors.New("which folder? It has the files account.asc and trans.asc"))
+	case len(rest) > 1:
+		return nil, usageError(name, fmt.Errorf("surplus argument %q", rest[1]))
+	}
+	return func(ctx context.Context) int { return do(ctx, *data, rest[0]) }, nil
+}
+
+func newFlags(name string) (flags *flag.FlagSet, data *string) {
+	flags = flag.NewFlagSet("bank "+name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // errors are returned, help is printed where it belongs
+	return flags, flags.String("data", "./data", "directory of the server inside this process")
+}
+
+// parseFlags takes flags before, between and behind the other arguments, which it gives.
+func parseFlags(flags *flag.FlagSet, args []string, stdout io.Writer) (rest []string, help bool, err error) {
+	for len(args) > 0 {
+		err := flags.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			printHelp(flags, stdout)
+			return nil, true, nil
+		}
+		if err != nil {
+			return nil, false, usageError(strings.TrimPrefix(flags.Name(), "bank "), err)
+		}
+		if args = flags.Args(); len(args) > 0 {
+			rest, args = append(rest, args[0]), args[1:]
+		}
+	}
+	return rest, false, nil
+}
+
+func printHelp(flags *flag.FlagSet, w io.Writer) {
+	_, _ = fmt.Fprintf(w, "%s\nFlags of %s:\n", usage, flags.Name())
+	flags.SetOutput(w)
+	flags.PrintDefaults()
+	_, _ = fmt.Fprint(w, environmentUsage)
+}
+
+func usageError(name string, err error) error {
+	return fmt.Errorf("bank %s: %w\nbank %s --help says how it is used", name, err, name)
+}
+
+// isLoopback reports whether only this machine can reach an address.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return true // net.Listen will refuse it, in better words
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

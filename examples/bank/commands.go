@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/runnel-go/runnel/natsrun"
+)
+
+// serve serves until ctx ends.
+func (env environment) serve(ctx context.Context, data, addr, token string) int {
+	return env.withBank(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) error {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		if err != nil {
+			return fmt.Errorf("bank: %w: choose another --addr", err)
+		}
+		defer func() { _ = listener.Close() }() // for the case that the server did not come to it
+		bank.log.Info("durability", slog.String("grade", rt.Durability(0).String()))
+		if _, err := fmt.Fprintf(env.stdout, "listening on http://%s\n", listener.Addr()); err != nil {
+			return err
+		}
+		group := rt.NewGroup()
+		bank.addViews(group)
+		group.Add("http", func(ctx context.Context) error { return newServer(bank, rt, token).run(ctx, listener) })
+		return group.Run(ctx)
+	})
+}
+
+// importFolder books the ledger in a folder.
+func (env environment) importFolder(ctx context.Context, data, dir string) int {
+	return env.toTheEnd(ctx, data, func(ctx context.Context, _ *natsrun.Runtime, bank *Bank) error {
+		return bank.importLedger(ctx, os.DirFS(dir), env.stderr)
+	})
+}
+
+// errAudit makes the exit code of an audit that found something, and has said what.
+var errAudit = errors.New("the log, the ledger and the views do not agree: see what was printed")
+
+// auditFolder compares the log with the ledger in a folder. The views run until it is done.
+func (env environment) auditFolder(ctx context.Context, data, dir string) int {
+	return env.toTheEnd(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) error {
+		running, done := context.WithCancel(ctx)
+		defer done()
+		group := rt.NewGroup()
+		bank.addViews(group)
+		group.Add("audit", func(ctx context.Context) error {
+			defer done()
+			wrong, err := bank.audit(ctx, os.DirFS(dir), env.stdout)
+			if err == nil && wrong > 0 {
+				err = errAudit
+			}
+			return err
+		})
+		if err := group.Run(running); err != nil {
+			return err
+		}
+		return context.Cause(ctx)
+	})
+}
+
+// toTheEnd is withBank for a program that comes to an end by itself. That it was cut short is a failure.
+func (env environment) toTheEnd(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *Bank) error) int {
+	ended := false
+	code := env.withBank(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) error {
+		err := program(ctx, rt, bank)
+		ended = err == nil
+		return err
+	})
+	if code == exitOK && !ended {
+		return env.fail(errors.New("bank: cut short: run it again"))
+	}
+	return code
+}
+
+// withBank runs a program on the bank that the environment and the data directory name.
+func (env environment) withBank(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *Bank) error) int {
+	cfg, err := natsrun.FromEnv(env.lookup)
+	if err != nil {
+		return env.fail(err)
+	}
+	cfg.DataDir = data
+	cfg.LogText = isTerminal(env.stderr)
+	if name, _ := env.lookup("SERVICE_NAME"); name == "" {
+		cfg.ServiceName = "bank"
+	}
+	cfg.Logger = natsrun.NewLogger(cfg, env.stderr)
+	err = natsrun.Run(ctx, cfg, func(ctx context.Context, rt *natsrun.Runtime) (err error) {
+		bank, err := openBank(ctx, rt, cfg.Logger)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, bank.Close()) }()
+		return program(ctx, rt, bank)
+	})
+	if err != nil {
+		return env.fail(err)
+	}
+	return exitOK
+}
+
+func (env environment) fail(err error) int {
+	_, _ = fmt.Fprintln(env.stderr, err)
+	return exitFailed
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"cmp"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/runnel-go/runnel/examples/bank/ledger"
+	"github.com/runnel-go/runnel/examples/bank/money"
+)
+
+// Account is the state of an account: what commands need to know in order to decide. It is plain data.
+type Account struct {
+	Open      bool
+	Owner     string
+	Overdraft money.Amount
+	Balance   money.Amount
+	Since     string // the date it was opened
+	Row       int64  // of the ledger, booked last; 0 if none was
+}
+
+// Evolve folds an event into the state. It does not question events: they happened.
+func (a Account) Evolve(event Event) Account {
+	switch e := event.(type) {
+	case Opened:
+		return Account{Open: true, Owner: e.Owner, Overdraft: e.Overdraft, Since: e.Date}
+	case Deposited:
+		a.Balance, a.Row = e.Balance, cmp.Or(e.Row, a.Row)
+	case Withdrawn:
+		a.Balance, a.Row = e.Balance, cmp.Or(e.Row, a.Row)
+	case TransferredOut:
+		a.Balance = e.Balance
+	case TransferredIn:
+		a.Balance = e.Balance
+	case Rounded:
+		a.Balance = e.Balance
+	case Corrected:
+		a.Balance = e.Balance
+	}
+	return a
+}
+
+// Open opens an account.
+type Open struct {
+	Owner     string
+	Overdraft money.Amount
+	Date      string `msgpack:"-"` // not part of what an idempotency key stands for: a repeat may come after midnight
+}
+
+// Decide rejects with account-already-open, invalid-owner or negative-overdraft.
+func (c Open) Decide(a Account) ([]Event, error) {
+	switch {
+	case a.Open:
+		return nil, reject(RuleAlreadyOpen, "the account is open since %s", a.Since)
+	case c.Owner == "" || !plain(c.Owner, maxOwner):
+		return nil, reject(RuleInvalidOwner, "the owner must have 1 to %d characters, none of them a control character", maxOwner)
+	case c.Overdraft < 0:
+		return nil, reject(RuleNegativeOverdraft, "the overdraft limit is %s, it must be 0.00 or more", c.Overdraft)
+	}
+	return []Event{Opened{Owner: c.Owner, Overdraft: c.Overdraft, Date: c.Date}}, nil
+}
+
+// Deposit pays cash in.
+type Deposit struct {
+	Amount money.Amount
+	Text   string
+	Date   string `msgpack:"-"` // see Open
+}
+
+// Decide rejects as credit does.
+func (c Deposit) Decide(a Account) ([]Event, error) {
+	balance, err := a.credit(c.Amount, c.Text)
+	if err != nil {
+		return nil, err
+	}
+	return []Event{Deposited{Amount: c.Amount, Balance: balance, Date: c.Date, Text: c.Text}}, nil
+}
+
+// Withdraw takes cash out.
+type Withdraw struct {
+	Amount money.Amount
+	Text   string
+	Date   string `msgpack:"-"` // see Open
+}
+
+// Decide rejects as debit does.
+func (c Withdraw) Decide(a Account) ([]Event, error) {
+	balance, err := a.debit(c.Amount, c.Text)
+	if err != nil {
+		return nil, err
+	}
+	return []Event{Withdrawn{Amount: c.Amount, Balance: balance, Date: c.Date, Text: c.Text}}, nil
+}
+
+// TransferOut is the paying account's part in a transfer.
+type TransferOut struct {
+	To     string
+	Amount money.Amount
+	Text   string
+	Date   string `msgpack:"-"` // see Open
+}
+
+// Decide rejects as debit does.
+func (c TransferOut) Decide(a Account) ([]Event, error) {
+	balance, err := a.debit(c.Amount, c.Text)
+	if err != nil {
+		return nil, err
+	}
+	return []Event{TransferredOut{To: c.To, Amount: c.Amount, Balance: balance, Date: c.Date, Text: c.Text}}, nil
+}
+
+// TransferIn is the receiving account's part in a transfer.
+type TransferIn struct {
+	From   string
+	Amount money.Amount
+	Text   string
+	Date   string `msgpack:"-"` // see Open
+}
+
+// Decide rejects as credit does.
+func (c TransferIn) Decide(a Account) ([]Event, error) {
+	balance, err := a.credit(c.Amount, c.Text)
+	if err != nil {
+		return nil, err
+	}
+	return []Event{TransferredIn{From: c.From, Amount: c.Amount, Balance: balance, Date: c.Date, Text: c.Text}}, nil
+}
+
+// BookRow books a row of the ledger: as a deposit or a withdrawal under the rules of these, and with it, in the same
+// commit, what the old bank's balance was off.
+type BookRow struct {
+	Booking ledger.Booking
+	After   int64 // the row that must have been booked last, or 0
+}
+
+// Decide rejects with row-out-of-order, and as credit and debit do.
+func (c BookRow) Decide(a Account) ([]Event, error) {
+	if a.Open && a.Row != c.After {
+		return nil, reject(RuleRowOutOfOrder, "row %d of the ledger follows row %d, but row %d was booked last", c.Booking.ID, c.After, a.Row)
+	}
+	booked, err := c.movement(a)
+	if err != nil {
+		return nil, err
+	}
+	b := c.Booking
+	switch b.Fit {
+	case ledger.Rounding:
+		return []Event{booked, Rounded{Amount: b.Difference, Balance: b.Balance, Date: b.Date}}, nil
+	case ledger.Discrepancy:
+		return []Event{booked, Corrected{Amount: b.Difference, Balance: b.Balance, Date: b.Date}}, nil
+	}
+	return []Event{booked}, nil
+}
+
+func (c BookRow) movement(a Account) (Event, error) {
+	b, text := c.Booking, c.Booking.Description()
+	if b.Debit {
+		balance, err := a.debit(b.Amount, text)
+		return Withdrawn{Amount: b.Amount, Balance: balance, Date: b.Date, Text: text, Row: b.ID}, err
+	}
+	balance, err := a.credit(b.Amount, text)
+	return Deposited{Amount: b.Amount, Balance: balance, Date: b.Date, Text: text, Row: b.ID}, err
+}
+
+// credit gives the balance once an amount has come in. It rejects with account-not-open, amount-not-positive, invalid-text or
+// balance-out-of-range.
+func (a Account) credit(amount money.Amount, text string) (money.Amount, error) {
+	if err := a.checkBooking(amount, text); err != nil {
+		return 0, err
+	}
+	balance, ok := a.Balance.Add(amount)
+	if !ok {
+		return 0, reject(RuleOutOfRange, "the balance would be too large to be held")
+	}
+	return balance, nil
+}
+
+// debit gives the balance once an amount has gone out. It rejects as credit does, and with insufficient-funds.
+func (a Account) debit(amount money.Amount, text string) (money.Amount, error) {
+	if err := a.checkBooking(amount, text); err != nil {
+		return 0, err
+	}
+	balance, ok := a.Balance.Sub(amount)
+	if !ok || balance < -a.Overdraft {
+		return 0, reject(RuleInsufficientFunds, "the balance is %s and may go down to %s: %s is more than that allows",
+			a.Balance, -a.Overdraft, amount)
+	}
+	return balance, nil
+}
+
+func (a Account) checkBooking(amount money.Amount, text string) error {
+	switch {
+	case !a.Open:
+		return reject(RuleNotOpen, "the account is not open")
+	case amount <= 0:
+		return reject(RuleNotPositive, "the amount is %s, it must be above zero", amount)
+	case !plain(text, maxText):
+		return reject(RuleInvalidText, "the text must have at most %d characters, none of them a control character", maxText)
+	}
+	return nil
+}
+
+// The most characters that the free texts may have. A commit stays small, and a page can show them.
+const (
+	maxOwner = 100
+	maxText  = 140
+)
+
+func plain(s string, most int) bool {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > most {
+		return false
+	}
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			return false
+		}
+	}
+	return true
+}

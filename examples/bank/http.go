@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/runnel-go/runnel/natsrun"
+)
+
+// server is the bank's HTTP interface.
+type server struct {
+	bank    *Bank
+	health  func() natsrun.Health
+	token   string // that requests must carry, or ""
+	today   func() string
+	log     *slog.Logger
+	streams chan struct{} // holds one token for each client of /events
+	closing chan struct{} // closed when the server shuts down
+}
+
+// maxStreams bounds the clients of /events: each costs the server a consumer.
+const maxStreams = 100
+
+func newServer(bank *Bank, rt *natsrun.Runtime, token string) *server {
+	return &server{
+		bank: bank, health: rt.Health, token: token, log: bank.log,
+		today:   func() string { return time.Now().Format(time.DateOnly) },
+		streams: make(chan struct{}, maxStreams),
+		closing: make(chan struct{}),
+	}
+}
+
+// How long the parts of a request may take. A write waits for the store for at most writeTime and for the views for
+// settleTime, which together stay below the time for an answer.
+const (
+	headerTime   = 5 * time.Second
+	requestTime  = 10 * time.Second
+	answerTime   = 30 * time.Second
+	idleTime     = 2 * time.Minute
+	writeTime    = 15 * time.Second
+	settleTime   = 5 * time.Second
+	shutdownTime = 5 * time.Second
+)
+
+// run serves on a listener until ctx ends. Requests under way are finished, streams are ended.
+func (s *server) run(ctx context.Context, listener net.Listener) error {
+	httpServer := &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       requestTime,
+		WriteTimeout:      answerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- httpServer.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	close(s.closing)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
+	err := httpServer.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, httpServer.Close())
+	}
+	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
+
+// endpoint answers a request, or returns what problemOf makes an answer of.
+type endpoint func(w http.ResponseWriter, r *http.Request) error
+
+// route is a path and what it answers by method. A GET answers HEAD too.
+type route struct {
+	path    string
+	public  bool // needs no token
+	methods map[string]endpoint
+}
+
+func (s *server) routes() []route {
+	get := func(e endpoint) map[string]endpoint { return map[string]endpoint{http.MethodGet: e} }
+	post := func(e endpoint) map[string]endpoint { return map[string]endpoint{http.MethodPost: e} }
+	return []route{
+		{path: "/accounts", methods: map[string]endpoint{http.MethodGet: s.listAccounts, http.MethodPost: s.openAccount}},
+		{path: "/accounts/{id}", methods: get(s.showAccount)},
+		{path: "/accounts/{id}/statement", methods: get(s.showStatement)},
+		{path: "/accounts/{id}/deposits", methods: post(s.deposit)},
+		{path: "/accounts/{id}/withdrawals", methods: post(s.withdraw)},
+		{path: "/transfers", methods: post(s.transfer)},
+		{path: "/events", methods: get(s.streamBalances)},
+		{path: "/healthz", public: true, methods: get(s.live)},
+		{path: "/readyz", public: true, methods: get(s.ready)},
+		{path: "/{$}", public: true, methods: get(pageFile("index.html"))},
+		{path: "/app.js", public: true, methods: get(pageFile("app.js"))},
+		{path: "/style.css", public: true, methods: get(pageFile("style.css"))},
+		{path: "/icon.svg", public: true, methods: get(pageFile("icon.svg"))},
+	}
+}
+
+// handler is the whole interface: what guards it, in the order in which a request meets it, and the routes.
+func (s *server) handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, route := range s.routes() {
+		mux.Handle(route.path, s.answer(func(w http.ResponseWriter, r *http.Request) error {
+			if !route.public {
+				if err := s.authorize(r); err != nil {
+					return err
+				}
+			}
+			return route.serve(w, r)
+		}))
+	}
+	mux.Handle("/", s.answer(func(http.ResponseWriter, *http.Request) error {
+		return newProblem(http.StatusNotFound, "there is nothing under this path")
+	}))
+	crossOrigin := http.NewCrossOriginProtection()
+	return s.answer(func(w http.ResponseWriter, r *http.Request) error {
+		setSecurityHeaders(w.Header())
+		if err := s.checkHost(r); err != nil {
+			return err
+		}
+		if err := crossOrigin.Check(r); err != nil {
+			return newProblem(http.StatusForbidden, "a page of another origin sent this")
+		}
+		mux.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+// answer makes a handler of an endpoint.
+func (s *server) answer(e endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := e(w, r); err != nil {
+			writeProblem(w, r, s.log, err)
+		}
+	})
+}
+
+func (t route) serve(w http.ResponseWriter, r *http.Request) error {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if e, ok := t.methods[method]; ok {
+		return e(w, r)
+	}
+	allowed := make([]string, 0, len(t.methods)+1)
+	for m := range t.methods {
+		allowed = append(allowed, m)
+		if m == http.MethodGet {
+			allowed = append(allowed, http.MethodHead)
+		}
+	}
+	slices.Sort(allowed)
+	p := newProblem(http.StatusMethodNotAllowed, "this path takes %s", strings.Join(allowed, ", "))
+	p.header = map[string]string{"Allow": strings.Join(allowed, ", ")}
+	return p
+}
+
+// live says that the process answers.
+func (s *server) live(w http.ResponseWriter, _ *http.Request) error {
+	writeJSON(w, "application/json", http.StatusOK, map[string]string{"status": "live"})
+	return nil
+}
+
+// ready says whether bookings can be taken, and what a stored one survives.
+func (s *server) ready(w http.ResponseWriter, _ *http.Request) error {
+	health := s.health()
+	status := http.StatusOK
+	if !health.Ready() {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, "application/json", status, struct {
+		Ready bool `json:"ready"`
+		natsrun.Health
+		Survives string `json:"survives"`
+	}{health.Ready(), health, health.Durability.String()})
+	return nil
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lines gives the lines of a stream that carry data.
+func lines(t *testing.T, response *http.Response) func() string {
+	scanner := bufio.NewScanner(response.Body)
+	return func() string {
+		t.Helper()
+		for scanner.Scan() {
+			if line := scanner.Text(); line != "" && line != ":" {
+				return line
+			}
+		}
+		require.NoError(t, scanner.Err())
+		return ""
+	}
+}
+
+func TestBalancesMoveByThemselves(t *testing.T) {
+	c := newClient(t, "", nil)
+	c.open("anna", "5")
+	response, err := http.Get(c.url + "/events")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, response.Body.Close()) }()
+	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
+	next := lines(t, response)
+
+	require.Equal(t, "event: account", next())
+	require.Equal(t, `data: {"id":"anna","owner":"ANNA","balance":"5.00","overdraft":"10.00","since":"2026-01-31","version":2}`, next())
+	require.Equal(t, "event: synced", next())
+	require.Equal(t, "data: {}", next())
+	c.post("/accounts/anna/deposits", `{"amount":"1"}`).is(http.StatusOK)
+	require.Equal(t, "event: account", next())
+	require.Contains(t, next(), `"balance":"6.00"`)
+}
+
+func TestNoMoreThanSoManyFollow(t *testing.T) {
+	c := newClient(t, "", nil)
+	for range maxStreams {
+		c.server.streams <- struct{}{}
+	}
+	require.Equal(t, "1", c.get("/events").is(http.StatusServiceUnavailable).header.Get("Retry-After"))
+}
+
+func TestAShutdownEndsStreams(t *testing.T) {
+	rt := newRuntime(t)
+	bank := newBank(t, rt, nil)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- newServer(bank, rt, "").run(ctx, listener) }()
+
+	response, err := http.Get("http://" + listener.Addr().String() + "/events")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, response.Body.Close()) }()
+	next := lines(t, response)
+	require.Equal(t, "event: synced", next())
+	stop()
+	require.NoError(t, <-ended)
+	for line := next(); line != ""; line = next() {
+		require.False(t, strings.HasPrefix(line, "event: account"))
+	}
+}

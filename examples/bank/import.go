@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/runnel-go/runnel/aggregate"
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/examples/bank/ledger"
+)
+
+// importWorkers is how many accounts are booked at once. The server syncs to disk before it acknowledges, so one
+// account at a time would wait for the disk most of the time.
+const importWorkers = 16
+
+// importLedger books the ledger in a directory through the accounts, and shows its progress on w.
+//
+// Each booking expects the version that its account has when all bookings before it are in. So an import that was cut
+// short goes on where each account ends, any number may run at once, and nothing is booked twice.
+func (b *Bank) importLedger(ctx context.Context, dir fs.FS, w io.Writer) error {
+	accounts, err := ledger.Read(dir)
+	if err != nil {
+		return err
+	}
+	plans := make([]plan, len(accounts))
+	total := 0
+	for i, account := range accounts {
+		plans[i] = planOf(account)
+		total += int(plans[i].last())
+	}
+	bar := startProgress(w, total)
+	ctx = eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "import"})
+	err = b.bookAll(ctx, plans, bar)
+	summary := bar.finish()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "import: %s, %d accounts\n", summary, len(accounts))
+	return err
+}
+
+// bookAll books the plans, importWorkers at a time, and gives the first error. It returns when all workers have ended.
+func (b *Bank) bookAll(ctx context.Context, plans []plan, bar *progress) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var (
+		workers sync.WaitGroup
+		next    atomic.Int64
+	)
+	for range min(importWorkers, len(plans)) {
+		workers.Go(func() {
+			for i := next.Add(1); i <= int64(len(plans)); i = next.Add(1) {
+				if err := b.book(ctx, plans[i-1], bar); err != nil {
+					cancel(err) // the first cause stays
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+	return context.Cause(ctx)
+}
+
+// plan is what an import does to one account: its commands, and the version that each of them expects.
+type plan struct {
+	account  string
+	opened   Opened
+	commands []aggregate.Command[Account, Event]
+	versions []eventstore.Version // one more than commands: the last is that of the finished account
+}
+
+func (p plan) last() eventstore.Version { return p.versions[len(p.versions)-1] }
+
+// from gives which command comes next on an account at a version, len(p.commands) when all have been done. It is false
+// for a version at which no import ever leaves the account.
+func (p plan) from(version eventstore.Version) (int, bool) {
+	if version > p.last() {
+		return len(p.commands), true // somebody books on an account that was imported
+	}
+	return slices.BinarySearch(p.versions, version)
+}
+
+func planOf(account ledger.Account) plan {
+	p := plan{
+		account: account.ID,
+		opened:  Opened{Owner: "Account " + account.ID, Overdraft: account.Overdraft(), Date: account.Opened},
+	}
+	add := func(command aggregate.Command[Account, Event], events eventstore.Version) {
+		p.commands = append(p.commands, command)
+		p.versions = append(p.versions, p.last()+events)
+	}
+	p.versions = []eventstore.Version{0}
+	add(Open{Owner: p.opened.Owner, Overdraft: p.opened.Overdraft, Date: p.opened.Date}, 1)
+	row := int64(0)
+	for _, booking := range account.Bookings {
+		events := eventstore.Version(1)
+		if booking.Fit != ledger.Exact {
+			events = 2
+		}
+		add(BookRow{Booking: booking, After: row}, events)
+		row = booking.ID
+	}
+	return p
+}
+
+// book does the commands of one plan that have not been done yet.
+func (b *Bank) book(ctx context.Context, p plan, bar *progress) error {
+	found, err := b.accounts.Load(ctx, p.account)
+	if err != nil {
+		return err
+	}
+	bar.add(int(min(found.Version, p.last())), true)
+	for {
+		next, ok := p.from(found.Version)
+		if !ok || found.Version > 0 && !p.owns(found.State) {
+			return fmt.Errorf("bank: import account %s: it is at version %d with bookings that are not the ledger's: import into a data directory of its own",
+				p.account, found.Version)
+		}
+		if next == len(p.commands) {
+			return nil
+		}
+		done, err := b.accounts.Do(ctx, p.account, p.commands[next], aggregate.IfVersion(p.versions[next]))
+		if errors.Is(err, eventstore.ErrConflict) {
+			// Another import was faster.
+			before := found.Version
+			if found, err = b.accounts.Load(ctx, p.account); err != nil {
+				return err
+			}
+			bar.add(int(min(found.Version, p.last())-before), true)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("bank: import account %s: %w", p.account, err)
+		}
+		bar.add(len(done.Events), false)
+		found = done
+	}
+}
+
+// owns reports whether an account was opened by an import of this ledger.
+func (p plan) owns(a Account) bool {
+	return a.Owner == p.opened.Owner && a.Overdraft == p.opened.Overdraft && a.Since == p.opened.Date
+}

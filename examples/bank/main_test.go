@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/natsrun"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const syntheticLedger = "ledger/testdata/synthetic"
+
+// newRuntime starts the embedded server of a test. It does not sync to disk, which tests of logic need not wait for.
+func newRuntime(t *testing.T) *natsrun.Runtime {
+	t.Helper()
+	rt, err := natsrun.Open(t.Context(), &natsrun.Config{
+		DataDir: t.TempDir(), Sync: natsrun.SyncInterval, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, rt.Close(context.Background())) })
+	return rt
+}
+
+// newBank opens a bank on a runtime, with a store that may be given special settings.
+func newBank(t *testing.T, rt *natsrun.Runtime, cfg *eventstore.Config) *Bank {
+	t.Helper()
+	bank, err := openBankWith(t.Context(), rt, slog.New(slog.NewTextHandler(t.Output(), nil)), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, bank.Close()) })
+	return bank
+}
+
+// runViews keeps a bank's views up to date until the test ends.
+func runViews(t *testing.T, rt *natsrun.Runtime, bank *Bank) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	group := rt.NewGroup()
+	bank.addViews(group)
+	go func() { ended <- group.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-ended)
+	})
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/runnel-go/runnel/aggregate"
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// problem is an answer that is not what was asked for, as RFC 9457 writes it. Handlers return it as their error.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	Rule   Rule   `json:"rule,omitempty"` // of a rejection
+
+	cause  error             // for the log, never for the client
+	header map[string]string // to answer with
+}
+
+func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.Title, p.Detail) }
+
+func (p *problem) Unwrap() error { return p.cause }
+
+// newProblem is a problem that its status says all about.
+func newProblem(status int, format string, args ...any) *problem {
+	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
+}
+
+// because adds what goes to the log.
+func (p *problem) because(err error) *problem {
+	p.cause = err
+	return p
+}
+
+// retryLater adds when the client may try again.
+func (p *problem) retryLater() *problem {
+	p.header = map[string]string{"Retry-After": "1"}
+	return p
+}
+
+// tagPrefix begins the types of problems that are the bank's own. They name, they do not locate (RFC 4151).
+const tagPrefix = "tag:github.com,2026:runnel-go/runnel/examples/bank/"
+
+// problemOf gives the answer for an error, whatever it is. The most particular comes first: a transaction's error may match more than one.
+func problemOf(err error) *problem {
+	var (
+		known     *problem
+		rejection *Rejection
+		reused    *aggregate.KeyReusedError
+	)
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &rejection):
+		return &problem{
+			Type: tagPrefix + string(rejection.Rule), Title: "Rejected", Status: http.StatusUnprocessableEntity,
+			Detail: rejection.Detail, Rule: rejection.Rule,
+		}
+	case errors.As(err, &reused):
+		return &problem{
+			Type: tagPrefix + "idempotency-key-reused", Title: "Idempotency key reused", Status: http.StatusUnprocessableEntity,
+			Detail: fmt.Sprintf("the key stands for another request, which gave version %d of account %s: use a new key for a new request",
+				reused.Version, reused.Stream.ID),
+		}
+	case errors.Is(err, eventstore.ErrUnknownOutcome):
+		return newProblem(http.StatusGatewayTimeout, "it is not known whether this was booked: send it again with the same "+
+			"Idempotency-Key, which is safe, or look at the statement").because(err).retryLater()
+	case errors.Is(err, eventstore.ErrConflict):
+		return newProblem(http.StatusConflict, "others kept booking on the account, nothing was booked: send it again").because(err).retryLater()
+	case errors.Is(err, eventstore.ErrFull):
+		return newProblem(http.StatusInsufficientStorage, "the store is full, nothing was booked").because(err)
+	case errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, kv.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return newProblem(http.StatusServiceUnavailable, "the store does not answer, nothing was booked: send it again").because(err).retryLater()
+	case errors.Is(err, kv.ErrNotFound):
+		return newProblem(http.StatusNotFound, "there is no such account")
+	}
+	return newProblem(http.StatusInternalServerError, "something is wrong that you cannot put right; the log of the bank says what").because(err)
+}
+
+// writeProblem answers with the problem that an error is.
+func writeProblem(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError {
+		log.ErrorContext(r.Context(), "request failed", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			slog.Int("status", p.Status), slog.Any("error", p.cause))
+	}
+	for name, value := range p.header {
+		w.Header().Set(name, value)
+	}
+	writeJSON(w, "application/problem+json", p.Status, p)
+}
+
+// writeJSON answers with a document. Once the status is out, a client that has gone is nobody's failure.
+func writeJSON(w http.ResponseWriter, contentType string, status int, document any) {
+	body, err := json.Marshal(document)
+	if err != nil {
+		// The documents are plain values, so this is for a future one that is not.
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}

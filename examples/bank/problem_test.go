@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/aggregate"
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/kv"
+)
+
+func TestEveryErrorHasItsStatus(t *testing.T) {
+	stream := eventstore.StreamID{Category: category, ID: "anna"}
+	refused := func(reason error) error { return &eventstore.AppendError{Stream: stream, Reason: reason} }
+	for _, c := range []struct {
+		err    error
+		status int
+		says   string
+	}{
+		{&eventstore.UnknownOutcomeError{Stream: stream, Err: context.DeadlineExceeded}, 504, "same Idempotency-Key, which is safe"},
+		{&eventstore.ConflictError{Stream: stream}, 409, "nothing was booked"},
+		{refused(eventstore.ErrFull), 507, "nothing was booked"},
+		{refused(eventstore.ErrUnavailable), 503, "nothing was booked"},
+		{context.DeadlineExceeded, 503, "does not answer"},
+		{fmt.Errorf("list: %w", kv.ErrUnavailable), 503, "does not answer"},
+		{kv.ErrNotFound, 404, "no such account"},
+		{refused(eventstore.ErrNoPermission), 500, "the log of the bank says what"},
+		{errors.New("secret"), 500, "the log of the bank says what"},
+		{&aggregate.RejectedError{Stream: stream, Err: reject(RuleNotOpen, "closed")}, 422, "closed"},
+		{&aggregate.KeyReusedError{Stream: stream, Key: "k", Version: 3}, 422, "version 3 of account anna"},
+	} {
+		p := problemOf(fmt.Errorf("bank: %w", c.err))
+		require.Equal(t, c.status, p.Status, "%v", c.err)
+		require.Contains(t, p.Detail, c.says)
+		require.NotContains(t, p.Detail, "secret")
+	}
+}

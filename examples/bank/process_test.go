@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// process is a bank of its own, as a stranger would start it.
+type process struct {
+	*client
+	cmd *exec.Cmd
+}
+
+func startProcess(t *testing.T, binary, data string) *process {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binary, "--addr", "127.0.0.1:0", "--data", data)
+	cmd.Env = append(cmd.Environ(), "NATS_URL=", "BANK_TOKEN=")
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	scanner := bufio.NewScanner(stdout)
+	require.True(t, scanner.Scan(), "the bank did not start")
+	url, ok := strings.CutPrefix(scanner.Text(), "listening on ")
+	require.True(t, ok, scanner.Text())
+	return &process{client: &client{t: t, url: url}, cmd: cmd}
+}
+
+// kill ends the process as a crash would.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Kill())
+	require.Error(t, p.cmd.Wait())
+}
+
+// Four clients book as fast as they can while the bank is killed. All that was acknowledged is there afterwards, and at most
+// what was under way besides.
+func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "bank")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	data := t.TempDir()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+
+	const clients, enough = 4, 10
+	acknowledged := make([]int, clients) // deposits
+	for round := range 2 {
+		bank := startProcess(t, binary, data)
+		if round == 0 {
+			for i := range clients {
+				bank.post("/accounts", fmt.Sprintf(`{"id":"c%d","owner":"Client"}`, i)).is(http.StatusCreated)
+			}
+		}
+		var booking sync.WaitGroup
+		reached := make(chan struct{}, clients)
+		for i := range clients {
+			booking.Go(func() {
+				url := fmt.Sprintf("%s/accounts/c%d/deposits", bank.url, i)
+				for n := 0; ; n++ {
+					if n == enough {
+						reached <- struct{}{}
+					}
+					r, err := (&http.Client{Transport: transport}).Post(url, "application/json", strings.NewReader(`{"amount":"1.00"}`))
+					if err != nil {
+						return // killed
+					}
+					_ = r.Body.Close()
+					if r.StatusCode != http.StatusOK {
+						return
+					}
+					acknowledged[i]++
+				}
+			})
+		}
+		for range clients {
+			<-reached
+		}
+		bank.kill(t)
+		booking.Wait()
+	}
+
+	bank := startProcess(t, binary, data)
+	defer bank.kill(t)
+	for i, want := range acknowledged {
+		var account Balance
+		require.Eventually(t, func() bool { // the views catch up with what they had not folded
+			a := bank.get(fmt.Sprintf("/accounts/c%d", i)).is(http.StatusOK)
+			require.NoError(t, json.Unmarshal([]byte(a.body), &account))
+			return int(account.Version) >= 1+want
+		}, 10*time.Second, 20*time.Millisecond)
+		require.LessOrEqual(t, int(account.Version), 1+want+2, "one booking may have been under way at each kill")
+		require.Equal(t, int64(account.Version-1)*100, int64(account.Balance))
+	}
+}

@@ -1,0 +1,32 @@
+package main
+
+import "fmt"
+
+// Rule names why a command was rejected. It is part of the HTTP interface and stays.
+type Rule string
+
+// The rules of the bank.
+const (
+	RuleNotOpen           Rule = "account-not-open"
+	RuleAlreadyOpen       Rule = "account-already-open"
+	RuleInvalidOwner      Rule = "invalid-owner"
+	RuleNegativeOverdraft Rule = "negative-overdraft"
+	RuleNotPositive       Rule = "amount-not-positive"
+	RuleInvalidText       Rule = "invalid-text"
+	RuleInsufficientFunds Rule = "insufficient-funds"
+	RuleOutOfRange        Rule = "balance-out-of-range"
+	RuleSameAccount       Rule = "same-account"
+	RuleRowOutOfOrder     Rule = "row-out-of-order"
+)
+
+// Rejection is the bank's no, with the rule behind it.
+type Rejection struct {
+	Rule   Rule
+	Detail string // a sentence for people
+}
+
+func (r *Rejection) Error() string { return r.Detail }
+
+func reject(rule Rule, format string, args ...any) error {
+	return &Rejection{Rule: rule, Detail: fmt.Sprintf(format, args...)}
+}

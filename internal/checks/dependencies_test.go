@@ -1,0 +1,59 @@
+package checks_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// libraryModules is what a program that uses Runnel's libraries compiles in. Whoever lengthens it answers for its
+// licence, its upkeep and its size.
+var libraryModules = []string{
+	"github.com/google/uuid",
+	"github.com/klauspost/compress", // nats.go's
+	"github.com/nats-io/nats.go",
+	"github.com/nats-io/nkeys", // nats.go's
+	"github.com/nats-io/nuid",  // nats.go's
+	"github.com/vmihailenco/msgpack/v5",
+	"github.com/vmihailenco/tagparser/v2", // msgpack's
+	"golang.org/x/crypto",                 // nkeys'
+	"golang.org/x/sys",                    // crypto's
+}
+
+// serverModules is what comes on top with the embedded server.
+var serverModules = []string{
+	"github.com/antithesishq/antithesis-sdk-go",
+	"github.com/minio/highwayhash",
+	"github.com/nats-io/jwt/v2",
+	"github.com/nats-io/nats-server/v2",
+	"golang.org/x/time",
+}
+
+// withServer are the library packages that embed a server.
+var withServer = []string{"natsrun", "eventstoretest"}
+
+func TestLibrariesDependOnTheseModulesOnly(t *testing.T) {
+	var libraries []string
+	for _, p := range packages(t) {
+		if p.library() && !slices.Contains(withServer, p.path()) {
+			libraries = append(libraries, p.ImportPath)
+		}
+	}
+	require.Equal(t, libraryModules, compiledIn(t, libraries...))
+}
+
+func TestAllPackagesDependOnTheseModulesOnly(t *testing.T) {
+	all := slices.Sorted(slices.Values(slices.Concat(libraryModules, serverModules)))
+	require.Equal(t, all, compiledIn(t, "./..."))
+}
+
+// compiledIn gives the modules, sorted, whose packages the build of the packages takes in.
+func compiledIn(t *testing.T, packages ...string) []string {
+	t.Helper()
+	args := append([]string{"-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}, packages...)
+	modules := strings.Fields(string(golist(t, args...)))
+	slices.Sort(modules)
+	return slices.DeleteFunc(slices.Compact(modules), func(path string) bool { return path == module })
+}

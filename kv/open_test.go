@@ -1,0 +1,88 @@
+package kv_test
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/kv"
+)
+
+func TestOpenMakesTheBucketThatNATSMakes(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	open[doc](t, js, "ours", nil)
+	_, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "theirs"})
+	require.NoError(t, err)
+
+	config := func(name string) jetstream.StreamConfig {
+		s, err := js.Stream(t.Context(), name)
+		require.NoError(t, err)
+		return s.CachedInfo().Config
+	}
+	ours, theirs := config("KV_ours"), config("KV_theirs")
+	require.True(t, ours.AllowAtomicPublish)
+	require.Equal(t, "json", ours.Metadata["runnel-kv-codec"])
+	theirs.Name, theirs.Subjects, theirs.AllowAtomicPublish = ours.Name, ours.Subjects, true
+	ours.Metadata, theirs.Metadata = nil, nil
+	require.Equal(t, theirs, ours)
+}
+
+func TestOpenSwitchesAtomicBatchesOnAgain(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	b := open[doc](t, js, "docs", nil)
+	_, err := b.Put(t.Context(), "42", doc{N: 1})
+	require.NoError(t, err)
+	_, err = js.CreateOrUpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "docs"})
+	require.NoError(t, err)
+
+	commit := func(b *kv.Bucket[doc]) error {
+		batch := b.Batch()
+		batch.Put("42", doc{N: 2})
+		batch.Put("43", doc{N: 2})
+		_, err := batch.Commit(t.Context())
+		return err
+	}
+	require.ErrorIs(t, commit(b), kv.ErrRefused)
+	require.NoError(t, commit(open[doc](t, js, "docs", nil)))
+}
+
+func TestOpenRefusesABucketThatCannotWork(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	cases := map[string]jetstream.StreamConfig{
+		"other subjects": {Subjects: []string{"$KV.b.x"}, AllowDirect: true},
+		"work queue":     {Subjects: []string{"$KV.b.>"}, AllowDirect: true, Retention: jetstream.WorkQueuePolicy},
+		"no direct gets": {Subjects: []string{"$KV.b.>"}},
+		"no answers":     {Subjects: []string{"$KV.b.>"}, AllowDirect: true, NoAck: true},
+		"another codec":  {Subjects: []string{"$KV.b.>"}, AllowDirect: true, Metadata: map[string]string{"runnel-kv-codec": "msgpack"}},
+		"asynchronous":   {Subjects: []string{"$KV.b.>"}, AllowDirect: true, PersistMode: jetstream.AsyncPersistMode},
+		"a mirror":       {Mirror: &jetstream.StreamSource{Name: "KV_other"}, AllowDirect: true},
+	}
+	for name, cfg := range cases {
+		t.Run(name, func(t *testing.T) {
+			cfg.Name = "KV_b"
+			_, err := js.CreateStream(t.Context(), cfg)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, js.DeleteStream(t.Context(), "KV_b")) }()
+			_, err = kv.Open[doc](t.Context(), js, "b", nil)
+			require.ErrorIs(t, err, kv.ErrSettings)
+			var settings *kv.SettingsError
+			require.ErrorAs(t, err, &settings)
+			require.Equal(t, "b", settings.Bucket)
+		})
+	}
+}
+
+func TestOpenRefusesNamesAndConnections(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	for _, name := range []string{"", "a.b", "a b", "a*", "ä"} {
+		_, err := kv.Open[doc](t.Context(), srv.JetStream(t), name, nil)
+		require.ErrorIs(t, err, kv.ErrInvalidName, "%q", name)
+	}
+	_, err := kv.Open[doc](t.Context(), srv.JetStream(t, nats.ReconnectBufSize(1024)), "docs", nil)
+	require.ErrorIs(t, err, kv.ErrReconnectBuffer)
+	_, err = kv.Open[doc](t.Context(), srv.JetStream(t, nats.ReconnectBufSize(0)), "docs", nil)
+	require.ErrorIs(t, err, kv.ErrReconnectBuffer, "0 is the client's default of 8 MiB")
+}

@@ -1,0 +1,99 @@
+package kv_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// rules hold whatever the number of replicas is: a replicated stream decides conditions and batches by other code of the
+// server than one with a single replica.
+var rules = map[string]func(*testing.T, *kv.Bucket[doc]){
+	"conditions hold or are conflicts":                   conditionsHold,
+	"modify loses no update of many writers":             modifyLosesNothing,
+	"a batch is stored whole and in order":               batchIsWhole,
+	"a batch with a condition that fails stores nothing": batchIsNothing,
+	"a batch creates what was deleted":                   batchCreatesAgain,
+	"a cell guards a batch":                              cellGuardsBatch,
+	"get many sees a batch whole or not at all":          getManySeesBatchesWhole,
+	"of many writers of one cell one wins each time":     oneCellWriterWins,
+}
+
+func TestRulesOnOneReplica(t *testing.T) { checkRules(t, eventstoretest.JetStream(t), 1) }
+
+func TestRulesOnThreeReplicas(t *testing.T) {
+	checkRules(t, eventstoretest.NewCluster(t, 3).JetStream(t), 3)
+}
+
+func checkRules(t *testing.T, js jetstream.JetStream, replicas int) {
+	for name, rule := range rules {
+		t.Run(name, func(t *testing.T) {
+			bucket := strings.ReplaceAll(name, " ", "-")
+			rule(t, open[doc](t, js, bucket, &kv.Config{Replicas: replicas}))
+		})
+	}
+}
+
+func oneCellWriterWins(t *testing.T, b *kv.Bucket[doc]) {
+	cell := newCell(t, b)
+	at := uint64(0)
+	for round := range 10 {
+		const writers = 4
+		type outcome struct {
+			revision uint64
+			err      error
+		}
+		outcomes := make(chan outcome, writers)
+		for n := range writers {
+			go func() {
+				batch := b.Batch()
+				batch.Put("42", doc{N: n})
+				cell.UpdateIn(batch, checkpoint{Position: uint64(n)}, at)
+				revision, err := batch.Commit(t.Context())
+				outcomes <- outcome{revision, err}
+			}()
+		}
+		won := uint64(0)
+		for range writers {
+			o := <-outcomes
+			if o.err != nil {
+				require.ErrorIs(t, o.err, kv.ErrConflict)
+				continue
+			}
+			require.Zero(t, won, "round %d has two winners", round)
+			won = o.revision
+		}
+		require.NotZero(t, won, "round %d has no winner", round)
+		at = won
+		document, err := b.GetLeader(t.Context(), "42")
+		require.NoError(t, err)
+		position, err := cell.GetLeader(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, document.Value.N, int(position.Value.Position))
+	}
+}
+
+func TestWatchAndWritesGoOnWhenTheLeaderStops(t *testing.T) {
+	cluster := eventstoretest.NewCluster(t, 3)
+	b := open[doc](t, cluster.JetStream(t), "docs", &kv.Config{Replicas: 3, Timeout: 30 * time.Second})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for change, err := range b.Watch(ctx) {
+		require.NoError(t, err)
+		if change.Synced {
+			cluster.StreamLeader(t, "KV_docs").Stop()
+			_, err := b.Create(ctx, "42", doc{N: 1})
+			require.NoError(t, err)
+			continue
+		}
+		require.Equal(t, "42", change.Key)
+		return
+	}
+}

@@ -1,0 +1,187 @@
+package kv_test
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/kv"
+)
+
+func keys(t testing.TB, list iter.Seq2[kv.Entry[doc], error]) []string {
+	t.Helper()
+	var found []string
+	for entry, err := range list {
+		require.NoError(t, err)
+		found = append(found, entry.Key)
+	}
+	return found
+}
+
+func TestListGivesWhatAPatternMatches(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	require.Empty(t, keys(t, b.List(t.Context())))
+	for _, key := range []string{"42", "42.eur", "42.usd", "42.eur.old", "43.eur", "a@b.eur", "gone.eur"} {
+		_, err := b.Put(t.Context(), key, doc{})
+		require.NoError(t, err)
+	}
+	require.NoError(t, b.Delete(t.Context(), "gone.eur"))
+	for pattern, want := range map[string][]string{
+		">":          {"42", "42.eur", "42.usd", "42.eur.old", "43.eur", "a@b.eur"},
+		"42":         {"42"},
+		"42.*":       {"42.eur", "42.usd"},
+		"42.>":       {"42.eur", "42.usd", "42.eur.old"},
+		"*.eur":      {"42.eur", "43.eur", "a@b.eur"},
+		"a@b.*":      {"a@b.eur"},
+		"nothing.at": nil,
+		"4*":         nil,
+	} {
+		require.Equal(t, want, keys(t, b.List(t.Context(), pattern)), pattern)
+	}
+	require.Equal(t, []string{"42.eur", "42.usd", "43.eur"}, keys(t, b.List(t.Context(), "42.*", "43.*")))
+	require.Equal(t, []string{"42.eur", "42.usd", "43.eur", "a@b.eur"}, keys(t, b.List(t.Context(), "42.*", "*.eur")))
+	for entry, err := range b.List(t.Context(), "42.*", "42.eur") {
+		require.ErrorIs(t, err, kv.ErrInvalidKey, "one contains the other")
+		require.Zero(t, entry)
+	}
+	for _, err := range b.List(t.Context(), "42.\xff") {
+		require.ErrorIs(t, err, kv.ErrInvalidKey)
+	}
+}
+
+func TestListGivesEveryDocumentThatIsThereThroughout(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	const documents = 3000
+	for from := 0; from < documents; from += kv.MaxBatch {
+		batch := b.Batch()
+		for i := range kv.MaxBatch {
+			batch.Put(fmt.Sprint(from+i), doc{N: i})
+		}
+		_, err := batch.Commit(t.Context())
+		require.NoError(t, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := 0; ctx.Err() == nil; i++ {
+			_, _ = b.Put(ctx, fmt.Sprint(i*7919%documents), doc{N: i}) // fails once ctx ends, and only then
+		}
+	}()
+	for range 5 {
+		seen := make(map[string]bool, documents)
+		for _, key := range keys(t, b.List(t.Context())) {
+			seen[key] = true
+		}
+		require.Len(t, seen, documents)
+	}
+	cancel()
+	<-done
+}
+
+func TestListsLeaveNoConsumersBehind(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	b := open[doc](t, js, "docs", nil)
+	for i := range 3 {
+		_, err := b.Put(t.Context(), fmt.Sprint(i), doc{})
+		require.NoError(t, err)
+	}
+	keys(t, b.List(t.Context()))
+	for _, err := range b.List(t.Context()) {
+		require.NoError(t, err)
+		break
+	}
+	s, err := js.Stream(t.Context(), "KV_docs")
+	require.NoError(t, err)
+	require.Zero(t, s.CachedInfo().State.Consumers)
+}
+
+func TestWatchGivesThePresentThenChanges(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	_, err := b.Put(ctx, "a", doc{N: 1})
+	require.NoError(t, err)
+	_, err = b.Put(ctx, "b", doc{N: 1})
+	require.NoError(t, err)
+
+	enough := fmt.Errorf("enough")
+	var got []string
+	for change, err := range b.Watch(ctx) {
+		switch {
+		case err != nil:
+			require.ErrorIs(t, err, enough)
+			got = append(got, "end")
+		case change.Synced:
+			got = append(got, "synced")
+			_, err := b.Put(ctx, "a", doc{N: 2})
+			require.NoError(t, err)
+			require.NoError(t, b.Delete(ctx, "b"))
+		case change.Deleted:
+			require.NotZero(t, change.Revision)
+			got = append(got, change.Key+" deleted")
+			cancel(enough)
+		default:
+			got = append(got, fmt.Sprint(change.Key, change.Value.N))
+		}
+	}
+	require.Equal(t, []string{"a1", "b1", "synced", "a2", "b deleted", "end"}, got)
+}
+
+func TestWatchGoesOnAfterARestart(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	b := open[doc](t, srv.JetStream(t), "docs", nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	const restarts = 3
+	last := 0
+	for change, err := range b.Watch(ctx) {
+		require.NoError(t, err)
+		if change.Synced {
+			_, err := b.Put(ctx, "n", doc{N: 1})
+			require.NoError(t, err)
+			continue
+		}
+		require.Greater(t, change.Value.N, last, "nothing is given again")
+		last = change.Value.N
+		if last > restarts {
+			break
+		}
+		srv.Restart()
+		require.Eventually(t, func() bool {
+			_, err := b.Put(ctx, "n", doc{N: last + 1})
+			return err == nil
+		}, 20*time.Second, 10*time.Millisecond)
+	}
+	require.Equal(t, restarts+1, last)
+}
+
+func TestWatchEndsWhereItsBucketIsNot(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	b := open[doc](t, js, "docs", nil)
+	require.NoError(t, js.DeleteKeyValue(t.Context(), "docs"))
+	n := 0
+	for _, err := range b.Watch(t.Context()) {
+		require.Error(t, err)
+		n++
+	}
+	require.Equal(t, 1, n)
+}
+
+func TestAKeyOfAnotherClientThatIsNoneIsNotPassedOver(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	b := open[doc](t, js, "docs", nil)
+	_, err := js.Publish(t.Context(), "$KV.docs.a/b", []byte(`{}`))
+	require.NoError(t, err)
+	n := 0
+	for _, err := range b.List(t.Context()) {
+		require.ErrorIs(t, err, kv.ErrInvalidKey)
+		n++
+	}
+	require.Equal(t, 1, n)
+}

@@ -1,0 +1,113 @@
+package natsrun_test
+
+import (
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/natsrun"
+)
+
+// startServer runs a server on a port of the loopback interface that is free.
+func startServer(t *testing.T, change func(*server.Options)) *server.Server {
+	t.Helper()
+	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}
+	if change != nil {
+		change(opts)
+	}
+	srv, err := server.NewServer(opts)
+	require.NoError(t, err)
+	srv.Start()
+	require.True(t, srv.ReadyForConnections(10*time.Second))
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	return srv
+}
+
+func TestOpenConnectsToARemoteServer(t *testing.T) {
+	srv := startServer(t, nil)
+	rt := open(t, natsrun.Config{URL: srv.ClientURL()})
+	createStream(t, rt)
+	_, err := rt.Commands().Publish(t.Context(), "bank.42", nil)
+	require.NoError(t, err)
+
+	h := rt.Health()
+	require.Equal(t, srv.ClientURL(), h.Server)
+	require.True(t, h.Ready())
+	require.Equal(t, natsrun.Durability{Sync: natsrun.SyncUnknown}, h.Durability)
+	require.Equal(t, natsrun.Durability{Replicas: 3, Sync: natsrun.SyncUnknown}, rt.Durability(3))
+}
+
+func TestOptionsAreAddedAndHandlersAreChained(t *testing.T) {
+	srv := startServer(t, func(o *server.Options) { o.Username, o.Password = "ada", "secret" })
+	var closed atomic.Int32
+	rt := open(t, natsrun.Config{URL: srv.ClientURL(), Options: []nats.Option{
+		nats.UserInfo("ada", "secret"),
+		nats.ClosedHandler(func(*nats.Conn) { closed.Add(1) }),
+		nats.NoCallbacksAfterClientClose(),
+		nats.ReconnectBufSize(1 << 20),
+		nats.PingInterval(time.Minute),
+	}})
+	require.Equal(t, -1, rt.Conn().Opts.ReconnectBufSize)
+	require.Equal(t, time.Minute, rt.Conn().Opts.PingInterval)
+	require.NoError(t, rt.Close(t.Context()))
+	require.EqualValues(t, 2, closed.Load())
+}
+
+func TestOpenRefusesAServerWithoutJetStream(t *testing.T) {
+	srv := startServer(t, func(o *server.Options) { o.JetStream = false })
+	_, err := natsrun.Open(t.Context(), &natsrun.Config{URL: srv.ClientURL(), Logger: quiet()})
+	require.ErrorIs(t, err, natsrun.ErrConnect)
+	require.ErrorIs(t, err, natsrun.ErrNoJetStream)
+	require.ErrorContains(t, err, srv.ClientURL())
+}
+
+func TestOpenFailsAtOnceWhenNobodyListens(t *testing.T) {
+	srv := startServer(t, nil)
+	url := strings.Replace(srv.ClientURL(), "nats://", "nats://ada:secret@", 1)
+	srv.Shutdown()
+	srv.WaitForShutdown()
+	_, err := natsrun.Open(t.Context(), &natsrun.Config{URL: url, Logger: quiet()})
+	require.ErrorIs(t, err, natsrun.ErrConnect)
+	require.ErrorIs(t, err, nats.ErrNoServers)
+	refused, ok := errors.AsType[*natsrun.ConnectError](err)
+	require.True(t, ok)
+	require.Equal(t, strings.Replace(url, "ada:secret", "xxxxx", 1), refused.URL)
+	require.NotContains(t, err.Error(), "secret")
+}
+
+func TestOpenFailsOnWrongCredentialsWithoutPrintingThem(t *testing.T) {
+	srv := startServer(t, func(o *server.Options) { o.Username, o.Password = "ada", "right" })
+	url := strings.Replace(srv.ClientURL(), "nats://", "nats://ada:wrong@", 1)
+	_, err := natsrun.Open(t.Context(), &natsrun.Config{URL: url, Logger: quiet()})
+	require.ErrorIs(t, err, nats.ErrAuthorization)
+	require.NotContains(t, err.Error(), "wrong")
+}
+
+func TestAUserWhoMayNotAskForJetStreamIsLetIn(t *testing.T) {
+	srv := startServer(t, func(o *server.Options) {
+		o.Users = []*server.User{{Username: "ada", Password: "pw", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{"bank.>"}},
+		}}}
+	})
+	cfg := &natsrun.Config{URL: srv.ClientURL(), Logger: quiet(), Options: []nats.Option{nats.UserInfo("ada", "pw")}}
+	rt, err := natsrun.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	require.NoError(t, rt.Close(t.Context()))
+}
+
+func TestAPublishWhileDisconnectedFailsAtOnce(t *testing.T) {
+	srv := startServer(t, nil)
+	rt := open(t, natsrun.Config{URL: srv.ClientURL()})
+	srv.Shutdown()
+	srv.WaitForShutdown()
+	require.Eventually(t, func() bool { return rt.Health().Commands == natsrun.Reconnecting }, 5*time.Second, time.Millisecond)
+	require.False(t, rt.Health().Ready())
+	require.ErrorIs(t, rt.Conn().Publish("bank.42", nil), nats.ErrReconnectBufExceeded)
+	require.NoError(t, rt.Close(t.Context()))
+}
