@@ -8,15 +8,15 @@ import (
 )
 
 var (
-	// ErrRejected: the domain said no. See [RejectedError].
+	// ErrRejected means that the domain said no. See [RejectedError].
 	ErrRejected = errors.New("rejected")
-	// ErrKeyReused: the idempotency key stands for a different command. See [KeyReusedError].
+	// ErrKeyReused means that the idempotency key stands for a different command. See [KeyReusedError].
 	ErrKeyReused = errors.New("idempotency key reused")
-	// ErrForeignEvent: the aggregate's stream holds an event that is not one of the aggregate's.
+	// ErrForeignEvent means that the aggregate's stream holds an event that is not one of the aggregate's.
 	ErrForeignEvent = errors.New("event of another aggregate")
-	// ErrInvalidState: the state type cannot be used as it is.
+	// ErrInvalidState means that the state type cannot be used as it is.
 	ErrInvalidState = errors.New("invalid state type")
-	// ErrInvalidCommand: the command cannot be compared with others, so it cannot have a key.
+	// ErrInvalidCommand means that the command cannot be compared with others, so it cannot have a key.
 	ErrInvalidCommand = errors.New("invalid command type")
 )
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -92,10 +93,8 @@ func hashCommand(command any) ([]byte, error) {
 
 // unexported names a field that an encoder would pass over, or gives "".
 func unexported(t reflect.Type, above []reflect.Type) string {
-	for _, seen := range above {
-		if seen == t {
-			return ""
-		}
+	if slices.Contains(above, t) {
+		return ""
 	}
 	above = append(above, t)
 	switch t.Kind() {

@@ -10,43 +10,43 @@ import (
 
 // Errors of [Open].
 var (
-	// ErrInvalidEvents: the prototypes cannot be used as they are.
+	// ErrInvalidEvents means that the prototypes cannot be used as they are.
 	ErrInvalidEvents = errors.New("invalid events")
-	// ErrSettings: the JetStream stream exists with settings under which the guarantees do not hold. See [SettingsError].
+	// ErrSettings means that the JetStream stream exists with settings under which the guarantees do not hold. See [SettingsError].
 	ErrSettings = errors.New("settings differ")
-	// ErrServerVersion: the server is too old. See [ServerVersionError].
+	// ErrServerVersion means that the server is too old. See [ServerVersionError].
 	ErrServerVersion = errors.New("server version not supported")
-	// ErrUnsafeConnection: the connection keeps publishes while it is disconnected and sends them later.
+	// ErrUnsafeConnection means that the connection keeps publishes while it is disconnected and sends them later.
 	ErrUnsafeConnection = errors.New("connection buffers publishes while disconnected")
 )
 
 // Errors of appends. After all of them but ErrUnknownOutcome, nothing was stored.
 var (
-	// ErrConflict: the stream had moved. See [ConflictError].
+	// ErrConflict means that the stream had moved. See [ConflictError].
 	ErrConflict = errors.New("conflict")
-	// ErrUnknownOutcome: it could not be found out whether the commit was stored. See [UnknownOutcomeError].
+	// ErrUnknownOutcome means that it could not be found out whether the commit was stored. See [UnknownOutcomeError].
 	ErrUnknownOutcome = errors.New("outcome unknown")
-	// ErrTooLarge: the commit is larger than the server takes.
+	// ErrTooLarge means that the commit is larger than the server takes.
 	ErrTooLarge = errors.New("too large")
-	// ErrFull: the store, the account or the disk is full.
+	// ErrFull means that the store, the account or the disk is full.
 	ErrFull = errors.New("store full")
-	// ErrNoPermission: the server does not let this connection write, or read, the subject.
+	// ErrNoPermission means that the server does not let this connection write, or read, the subject.
 	ErrNoPermission = errors.New("no permission")
-	// ErrUnavailable: the stream had no leader that could take the commit for all of the time.
+	// ErrUnavailable means that the stream had no leader that could take the commit for all of the time.
 	ErrUnavailable = errors.New("store unavailable")
-	// ErrRefused: the server said no for another reason, which the error's cause names.
+	// ErrRefused means that the server said no for another reason, which the error's cause names.
 	ErrRefused = errors.New("refused")
-	// ErrInvalidID: the category or the id cannot name a stream.
+	// ErrInvalidID means that the category or the id cannot name a stream.
 	ErrInvalidID = errors.New("invalid stream id")
 )
 
 // Errors of reads.
 var (
-	// ErrUnknownType: an event's type is not among those the store was opened with. See [EventError].
+	// ErrUnknownType means that an event's type is not among those the store was opened with. See [EventError].
 	ErrUnknownType = errors.New("unknown event type")
-	// ErrUndecodable: an event's data does not decode into its type. See [EventError].
+	// ErrUndecodable means that an event's data does not decode into its type. See [EventError].
 	ErrUndecodable = errors.New("undecodable event")
-	// ErrCorrupt: the log is damaged: a checksum, a version or a position does not hold. See [CorruptError].
+	// ErrCorrupt means that the log is damaged: a checksum, a version or a position does not hold. See [CorruptError].
 	ErrCorrupt = errors.New("log corrupt")
 )
 

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -64,10 +65,8 @@ func checkTypeName(name string) error {
 
 // checkPlain refuses what a codec would lose without a word: unexported fields, functions, channels, interfaces.
 func checkPlain(t reflect.Type, path string, above []reflect.Type) error {
-	for _, seen := range above {
-		if seen == t {
-			return nil // recursive type, checked on the way down
-		}
+	if slices.Contains(above, t) {
+		return nil // recursive type, checked on the way down
 	}
 	above = append(above, t)
 	if t == reflect.TypeFor[time.Time]() || encodesItself(t) {

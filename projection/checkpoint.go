@@ -47,7 +47,7 @@ func (v *View[V]) verify(ctx context.Context, at stand) error {
 		return err
 	}
 	if c == nil || c.ID.String() != at.Commit {
-		return fmt.Errorf("projection: view %s: %w: the checkpoint stands at position %d, commit %s, which the log does not have: restore the log, or raise the fold version to build the view anew",
+		return fmt.Errorf("projection: view %s: %w: the checkpoint is at position %d, commit %s, which the log lacks: restore the log, or raise the fold version",
 			v.name, ErrLogRewound, at.Position, at.Commit)
 	}
 	return nil

@@ -10,31 +10,31 @@ import (
 
 // Errors of NewView.
 var (
-	// ErrInvalidRule: a rule cannot be used as it is.
+	// ErrInvalidRule means that a rule cannot be used as it is.
 	ErrInvalidRule = errors.New("invalid rule")
-	// ErrInvalidView: the view's name or fold version cannot be used.
+	// ErrInvalidView means that the view's name or fold version cannot be used.
 	ErrInvalidView = errors.New("invalid view")
 )
 
 // Errors of Run.
 var (
-	// ErrOtherStore: the checkpoint was written for another store of the same name.
+	// ErrOtherStore means that the checkpoint was written for another store of the same name.
 	ErrOtherStore = errors.New("checkpoint of another store")
-	// ErrLogRewound: the log ends before the checkpoint, or holds another commit there.
+	// ErrLogRewound means that the log ends before the checkpoint, or holds another commit there.
 	ErrLogRewound = errors.New("log went backwards")
-	// ErrTooManyDocuments: one commit or transaction changes more documents than an atomic batch holds.
+	// ErrTooManyDocuments means that one commit or transaction changes more documents than an atomic batch holds.
 	ErrTooManyDocuments = errors.New("too many documents in one commit")
-	// ErrFold: a rule panicked. See [FoldError].
+	// ErrFold means that a rule panicked. See [FoldError].
 	ErrFold = errors.New("fold failed")
-	// ErrRunning: the view already runs in this View.
+	// ErrRunning means that the view already runs in this View.
 	ErrRunning = errors.New("already running")
 )
 
 // Errors of reads.
 var (
-	// ErrNotFound: the view has no document under the key.
+	// ErrNotFound means that the view has no document under the key.
 	ErrNotFound = kv.ErrNotFound
-	// ErrPositionAhead: the position asked for is beyond the log's end, so no view will reach it for now.
+	// ErrPositionAhead means that the position asked for is beyond the log's end, so no view will reach it for now.
 	ErrPositionAhead = errors.New("position beyond the log's end")
 )
 

@@ -211,18 +211,18 @@ func TestAPanicStopsTheViewBeforeTheEvent(t *testing.T) {
 func TestAnotherStoreIsRefused(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	js := server.JetStream(t)
-	make := func() (*eventstore.Store, *projection.View[balance]) {
+	begin := func() (*eventstore.Store, *projection.View[balance]) {
 		store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, store.Close()) })
 		return store, balances(t, store)
 	}
-	store, view := make()
+	store, view := begin()
 	stop := run(t, view)
 	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "a", 1)))
 	stop()
 	require.NoError(t, js.DeleteStream(t.Context(), "bank"))
-	store, view = make()
+	store, view = begin()
 	deposit(t, store, "a", 1)
 	require.ErrorIs(t, view.Run(t.Context()), projection.ErrOtherStore)
 }

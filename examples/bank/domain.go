@@ -57,7 +57,7 @@ func (c Open) Decide(a Account) ([]Event, error) {
 	case c.Overdraft < 0:
 		return nil, reject(RuleNegativeOverdraft, "the overdraft limit is %s, it must be 0.00 or more", c.Overdraft)
 	}
-	return []Event{Opened{Owner: c.Owner, Overdraft: c.Overdraft, Date: c.Date}}, nil
+	return []Event{Opened(c)}, nil
 }
 
 // Deposit pays cash in.
@@ -148,8 +148,9 @@ func (c BookRow) Decide(a Account) ([]Event, error) {
 		return []Event{booked, Rounded{Amount: b.Difference, Balance: b.Balance, Date: b.Date}}, nil
 	case ledger.Discrepancy:
 		return []Event{booked, Corrected{Amount: b.Difference, Balance: b.Balance, Date: b.Date}}, nil
+	default:
+		return []Event{booked}, nil
 	}
-	return []Event{booked}, nil
 }
 
 func (c BookRow) movement(a Account) (Event, error) {

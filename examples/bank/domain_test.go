@@ -65,7 +65,7 @@ func TestCommandsDecide(t *testing.T) {
 			}
 			events, err := c.when.Decide(account)
 			if c.rule != "" {
-				var rejection *Rejection
+				var rejection *RejectionError
 				require.ErrorAs(t, err, &rejection)
 				require.Equal(t, c.rule, rejection.Rule)
 				require.Empty(t, events)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"testing"
 
@@ -21,7 +20,7 @@ const syntheticLedger = "ledger/testdata/synthetic"
 func newRuntime(t *testing.T) *natsrun.Runtime {
 	t.Helper()
 	rt, err := natsrun.Open(t.Context(), &natsrun.Config{
-		DataDir: t.TempDir(), Sync: natsrun.SyncInterval, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		DataDir: t.TempDir(), Sync: natsrun.SyncInterval, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rt.Close(context.Background())) })

@@ -53,7 +53,7 @@ const tagPrefix = "tag:github.com,2026:runnel-go/runnel/examples/bank/"
 func problemOf(err error) *problem {
 	var (
 		known     *problem
-		rejection *Rejection
+		rejection *RejectionError
 		reused    *aggregate.KeyReusedError
 	)
 	switch {

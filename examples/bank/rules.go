@@ -19,14 +19,14 @@ const (
 	RuleRowOutOfOrder     Rule = "row-out-of-order"
 )
 
-// Rejection is the bank's no, with the rule behind it.
-type Rejection struct {
+// RejectionError is the bank's no, with the rule behind it.
+type RejectionError struct {
 	Rule   Rule
 	Detail string // a sentence for people
 }
 
-func (r *Rejection) Error() string { return r.Detail }
+func (r *RejectionError) Error() string { return r.Detail }
 
 func reject(rule Rule, format string, args ...any) error {
-	return &Rejection{Rule: rule, Detail: fmt.Sprintf(format, args...)}
+	return &RejectionError{Rule: rule, Detail: fmt.Sprintf(format, args...)}
 }

@@ -25,9 +25,9 @@ import (
 type Amount int64
 
 var (
-	// ErrSyntax: the text is not a decimal with at most two places.
+	// ErrSyntax means that the text is not a decimal with at most two places.
 	ErrSyntax = errors.New(`an amount is digits with at most two decimals, such as "12.50"`)
-	// ErrRange: the text is a decimal that does not fit.
+	// ErrRange means that the text is a decimal that does not fit.
 	ErrRange = errors.New("the amount is too large")
 )
 
