@@ -51,7 +51,7 @@ func compare(b *testing.B, ours, raw func() int) {
 }
 
 // streams is how many streams the benchmarks of reads spread their commits over.
-func streams(b *testing.B) int {
+func streams() int {
 	n, err := strconv.Atoi(os.Getenv("RUNNEL_BENCH_STREAMS"))
 	if err != nil {
 		return 5_000
@@ -185,7 +185,7 @@ func fill(b *testing.B, store *eventstore.Store, streams int) [][]uint64 {
 
 func BenchmarkLoadTenCommits(b *testing.B) {
 	store, js := openBench(b)
-	positions := fill(b, store, streams(b))
+	positions := fill(b, store, streams())
 	api, err := jsapi.New(js)
 	require.NoError(b, err)
 	defer api.Close()
@@ -232,8 +232,8 @@ func BenchmarkLoadTenCommits(b *testing.B) {
 
 func BenchmarkReadAll(b *testing.B) {
 	store, js := openBench(b)
-	fill(b, store, streams(b))
-	total := min(10*streams(b), 300_000)
+	fill(b, store, streams())
+	total := min(10*streams(), 300_000)
 	ours := func() int {
 		n := 0
 		for recorded, err := range store.All(b.Context()) {
