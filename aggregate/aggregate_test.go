@@ -229,3 +229,32 @@ func TestWhatIsNotTheAggregatesFailsTheCommand(t *testing.T) {
 	_, err = accounts.Do(t.Context(), "1", deposit{1})
 	require.ErrorIs(t, err, aggregate.ErrForeignEvent)
 }
+
+// misread has the name of deposited and another shape.
+type misread struct{ Amount string }
+
+func (misread) EventType() string { return "account.deposited" }
+
+func TestWhatCannotBeDecodedFailsTheCommand(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	reopen := func(prototypes ...eventstore.Event) *eventstore.Store {
+		store, err := eventstore.Open(t.Context(), js, "bank", prototypes, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, store.Close()) })
+		return store
+	}
+	writer := reopen(misread{}, withdrawn{})
+	for id, event := range map[string]eventstore.Event{"undecodable": misread{"five"}, "unknown": withdrawn{1}} {
+		_, err := writer.Append(t.Context(), eventstore.StreamID{Category: "account", ID: id}, eventstore.Head{}, event)
+		require.NoError(t, err)
+	}
+	accounts := repository(t, reopen(deposited{}), nil)
+	for id, reason := range map[string]error{"undecodable": eventstore.ErrUndecodable, "unknown": eventstore.ErrUnknownType} {
+		_, err := accounts.Do(t.Context(), id, deposit{1})
+		require.ErrorIs(t, err, reason)
+		var fault *eventstore.EventError
+		require.ErrorAs(t, err, &fault)
+		require.Equal(t, eventstore.Version(1), fault.Version)
+		require.Equal(t, id, fault.Stream.ID)
+	}
+}
