@@ -109,10 +109,14 @@ func (p *Process) Kill() {
 }
 
 // Pause stops the process with SIGSTOP: its connections stay open and nobody
-// answers on them, as in a long pause of the machine. Kill works on a paused process.
+// answers on them, as in a long pause of the machine. It returns when all threads of the process stand still. Kill works
+// on a paused process.
 func (p *Process) Pause() {
 	p.t.Helper()
 	p.signal(syscall.SIGSTOP)
+	if _, err := syscall.Wait4(p.cmd.Process.Pid, nil, syscall.WUNTRACED, nil); err != nil {
+		p.t.Fatalf("eventstoretest: wait for the pause: %v", err)
+	}
 }
 
 // Continue lets a paused process go on, with SIGCONT.
