@@ -25,9 +25,10 @@ type Commit struct {
 	// Transaction says to which transaction the commit belongs. Nil where it stands alone.
 	Transaction *Transaction
 
-	links  []Position // of the stream's commits before this one, newest first
-	events []event
-	store  *Store
+	links   []Position // of the stream's commits before this one, newest first
+	events  []event
+	payload []byte // as it is stored; nil for a commit that was not read from the log
+	store   *Store
 }
 
 // Transaction is one commit's place in the transaction it was written in. The commits of a transaction stand next to

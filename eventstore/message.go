@@ -29,7 +29,7 @@ func (s *Store) commitOf(subject string, position Position, data []byte) (*Commi
 	if err != nil {
 		return nil, &CorruptError{Store: s.name, Stream: stream, Position: position, Err: err}
 	}
-	c.Stream, c.Position, c.store = stream, position, s
+	c.Stream, c.Position, c.payload, c.store = stream, position, data, s
 	return c, nil
 }
 
