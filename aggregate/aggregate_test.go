@@ -258,3 +258,66 @@ func TestWhatCannotBeDecodedFailsTheCommand(t *testing.T) {
 		require.Equal(t, id, fault.Stream.ID)
 	}
 }
+
+func TestAClosedAggregateTakesNoMore(t *testing.T) {
+	store := open(t)
+	accounts, other := repository(t, store, nil), repository(t, store, nil)
+	_, err := other.Do(t.Context(), "1", deposit{10})
+	require.NoError(t, err)
+	result, err := accounts.Do(t.Context(), "1", withdraw{10}, aggregate.Close("moved away"))
+	require.NoError(t, err)
+	require.Equal(t, []event{withdrawn{10}}, result.Events)
+	require.Equal(t, eventstore.Version(3), result.Version)
+	result, err = accounts.Do(t.Context(), "2", deposit{0}, aggregate.Close("never used"))
+	require.NoError(t, err, "a command that decides nothing closes as well")
+	require.Equal(t, eventstore.Version(1), result.Version)
+
+	for name, accounts := range map[string]*aggregate.Repository[balance, event]{
+		"who closed it": accounts, "who has the old state": other, "who knows nothing": repository(t, store, nil),
+	} {
+		for _, id := range []string{"1", "2"} {
+			_, err = accounts.Do(t.Context(), id, deposit{1})
+			require.ErrorIs(t, err, eventstore.ErrClosed, name)
+			_, err = accounts.Do(t.Context(), id, withdraw{1})
+			require.ErrorIs(t, err, errFunds, "the domain is asked first")
+			result, err := accounts.Load(t.Context(), id)
+			require.NoError(t, err)
+			require.Equal(t, balance{}, result.State)
+		}
+	}
+}
+
+// credited is how deposits were written once, fee included.
+type credited struct{ Amount, Fee int64 }
+
+func (credited) EventType() string { return "account.credited" }
+
+func TestTwoReleasesShareAStream(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	older, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{credited{}}, nil)
+	require.NoError(t, err)
+	defer older.Close()
+	newer, err := eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Upcasters: []eventstore.Upcaster{
+		eventstore.UpcastMany(func(e credited) []eventstore.Event {
+			return []eventstore.Event{deposited{e.Amount}, withdrawn{e.Fee}}
+		}, deposited{}, withdrawn{}),
+	}})
+	require.NoError(t, err)
+	defer newer.Close()
+	accounts := repository(t, newer, nil)
+
+	id := eventstore.StreamID{Category: "account", ID: "1"}
+	first, err := older.Append(t.Context(), id, eventstore.Head{}, credited{100, 1})
+	require.NoError(t, err)
+	result, err := accounts.Do(t.Context(), "1", withdraw{99})
+	require.NoError(t, err)
+	require.Equal(t, balance{0}, result.State)
+	require.Equal(t, eventstore.Version(2), result.Version, "versions count what is stored")
+	_, err = older.Append(t.Context(), id, first.Head(), credited{100, 1})
+	require.ErrorIs(t, err, eventstore.ErrConflict)
+	_, err = older.Append(t.Context(), id, eventstore.Head{Version: 2}, credited{50, 2})
+	require.NoError(t, err)
+	result, err = accounts.Do(t.Context(), "1", withdraw{48})
+	require.NoError(t, err, "which loads what the older release wrote meanwhile")
+	require.Equal(t, balance{0}, result.State)
+}

@@ -25,6 +25,11 @@
 // may be sent again under its key, and may be accepted then. Commands are compared by a hash of their Go type's name and
 // their fields, so renaming the type of a command ends what its keys protect.
 //
+// # The end of an aggregate
+//
+// [Close] ends the aggregate's stream with the events of a command. Later commands on it that would append are refused
+// with an error that matches eventstore.ErrClosed; what the domain rejects it still rejects first.
+//
 // # The cache
 //
 // A repository keeps the states it met last, [Config.CacheSize] of them. A cached state may be old; the append's

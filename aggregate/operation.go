@@ -2,7 +2,6 @@ package aggregate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -13,6 +12,7 @@ type Option func(*options)
 
 type options struct {
 	key       string
+	closing   *eventstore.StreamClosed
 	ifVersion *eventstore.Version
 }
 
@@ -22,6 +22,12 @@ func Key(key string) Option { return func(o *options) { o.key = key } }
 // IfVersion makes a command fail with an error that matches eventstore.ErrConflict unless the aggregate is at that version.
 func IfVersion(version eventstore.Version) Option {
 	return func(o *options) { o.ifVersion = &version }
+}
+
+// Close ends the aggregate's stream with the events of the command, or with nothing but its end where the command decides
+// none: commands on it that would append are refused from then on with an error that matches eventstore.ErrClosed.
+func Close(reason string) Option {
+	return func(o *options) { o.closing = &eventstore.StreamClosed{Reason: reason} }
 }
 
 const maxKey = 256
@@ -122,6 +128,9 @@ func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
 	for i, event := range decided {
 		events[i] = event
 	}
+	if op.options.closing != nil {
+		events = append(events, *op.options.closing)
+	}
 	return eventstore.Write{Stream: stream, Expected: head, Events: events, Key: op.options.key, KeyHash: op.hash}, 0, nil
 }
 
@@ -148,17 +157,7 @@ func (op *Op[S, E]) repeated(c *eventstore.Commit) error {
 	}
 	op.result = op.repository.result(op.entry)
 	op.result.Version, op.result.Position, op.result.Repeated = c.Last(), c.Position, true
-	op.result.Events = nil
-	for recorded := range c.Events() {
-		decoded, err := recorded.Decode()
-		if err != nil {
-			return err
-		}
-		event, ok := decoded.(E)
-		if !ok {
-			return errors.Join(ErrForeignEvent, fmt.Errorf("aggregate: %s: %T", c.Stream, decoded))
-		}
-		op.result.Events = append(op.result.Events, event)
-	}
-	return nil
+	var err error
+	op.result.Events, err = eventsOf[E](c)
+	return err
 }

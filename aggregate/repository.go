@@ -165,22 +165,39 @@ func (r *Repository[S, E]) refresh(ctx context.Context, stream eventstore.Stream
 func (r *Repository[S, E]) fold(e entry[S], history eventstore.History) (entry[S], error) {
 	e.state = r.clone(e.state)
 	for _, c := range history.Commits {
-		for recorded := range c.Events() {
-			decoded, err := recorded.Decode()
-			if err != nil {
-				return e, err
-			}
-			event, ok := decoded.(E)
-			if !ok {
-				return e, fmt.Errorf("aggregate: %s version %d at position %d: %w: %q is a %T: no other category may write it here",
-					recorded.Stream, recorded.Version(), recorded.Position, ErrForeignEvent, recorded.Type(), decoded)
-			}
+		events, err := eventsOf[E](c)
+		if err != nil {
+			return e, err
+		}
+		for _, event := range events {
 			e.state = e.state.Evolve(event)
 		}
 		e.remember(c, r.cfg.keyWindow())
 	}
 	e.head = history.Head
 	return e, nil
+}
+
+// eventsOf decodes the events of a commit. The toolkit's own are passed over, unless the aggregate's events include them.
+func eventsOf[E eventstore.Event](c *eventstore.Commit) ([]E, error) {
+	events := make([]E, 0, c.Len())
+	for recorded := range c.Events() {
+		decoded, err := recorded.Decode()
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range decoded {
+			event, ok := one.(E)
+			switch {
+			case ok:
+				events = append(events, event)
+			case !recorded.System():
+				return nil, fmt.Errorf("aggregate: %s version %d at position %d: %w: %q is a %T: no other category may write it here",
+					recorded.Stream, recorded.Version(), recorded.Position, ErrForeignEvent, recorded.Type(), one)
+			}
+		}
+	}
+	return events, nil
 }
 
 func (r *Repository[S, E]) result(e entry[S]) Result[S, E] {

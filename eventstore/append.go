@@ -22,6 +22,8 @@ type Write struct {
 	// Key is an idempotency key, which readers find in the commit, and KeyHash a hash of the command. Both are optional.
 	Key     string
 	KeyHash []byte
+
+	system bool // written by the toolkit itself, which may write what others may not
 }
 
 // errAppendTimeout ends the context of an append.
@@ -34,7 +36,7 @@ var retries = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}
 // known, ctx ends or Config.AppendTimeout passes, and sends again as long as that is harmless.
 //
 // It returns an error that matches ErrConflict, ErrUnknownOutcome, or one of ErrTooLarge, ErrFull, ErrNoPermission,
-// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrRefused; after all but ErrUnknownOutcome nothing was stored. When ctx
+// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused; after all but ErrUnknownOutcome nothing was stored. When ctx
 // had ended before the first try, it returns the cause.
 func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, events ...Event) (*Commit, error) {
 	commits, err := s.AppendAll(ctx, Write{Stream: stream, Expected: expected, Events: events})
@@ -120,6 +122,9 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 			c.Transaction = &Transaction{ID: tx, Index: i, Count: len(writes)}
 		}
 		a.commits[i], a.expected[i] = c, head
+		if err := w.check(head); err != nil {
+			return nil, err
+		}
 		if a.writes[i], err = s.encodeWrite(c, head, w.Events); err != nil {
 			return nil, err
 		}
@@ -127,19 +132,50 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 	return a, a.checkStreams()
 }
 
-// complete looks up the head of a write that names a version only.
+// complete looks up the head of a write that was made by hand, and so has no links and does not know whether the stream
+// has ended.
 func (s *Store) complete(ctx context.Context, w Write) (Head, error) {
-	if w.Expected.Version == 0 || w.Expected.Position != 0 {
+	if w.Expected.Version == 0 || len(w.Expected.links) > 0 {
 		return w.Expected, nil
 	}
 	head, err := s.Head(ctx, w.Stream)
+	if errors.Is(err, ErrErased) {
+		return Head{}, &AppendError{Stream: w.Stream, Version: w.Expected.Version + 1, Reason: ErrErased, Err: err}
+	}
 	if err != nil {
 		return Head{}, err
 	}
-	if head.Version != w.Expected.Version {
+	if head.Version != w.Expected.Version || w.Expected.Position != 0 && head.Position != w.Expected.Position {
 		return Head{}, &ConflictError{Stream: w.Stream, Expected: w.Expected.Version, Actual: head.Version}
 	}
 	return head, nil
+}
+
+// check refuses what may not stand on top of a head.
+func (w Write) check(head Head) error {
+	refused := func(reason error, advice string) error {
+		return &AppendError{Stream: w.Stream, Version: head.Version + 1, Reason: reason, Advice: advice}
+	}
+	if head.Closed() {
+		return refused(ErrClosed, "begin a new stream")
+	}
+	if w.system {
+		return nil
+	}
+	if w.Stream.Category == SystemCategory {
+		return refused(ErrInvalidID, "streams of category "+SystemCategory+" are the toolkit's own")
+	}
+	for i, e := range w.Events {
+		switch e.(type) {
+		case StreamClosed:
+			if i < len(w.Events)-1 {
+				return refused(ErrRefused, "what closes a stream is its last event")
+			}
+		case StreamErased, PositionsErased:
+			return refused(ErrRefused, "only Store.Erase writes such events")
+		}
+	}
+	return nil
 }
 
 // encodeWrite fills in what is left of a commit and gives its message.
@@ -232,6 +268,8 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		switch {
 		case errors.Is(err, ErrConflict), errors.Is(err, ErrCorrupt):
 			return nil, err
+		case errors.Is(err, ErrErased):
+			return nil, a.refused(ErrErased, "", err)
 		case found:
 			s.counters.resolved.Add(1)
 			return a.stored(last), nil

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +29,7 @@ type Commit struct {
 	links   []Position // of the stream's commits before this one, newest first
 	events  []event
 	payload []byte // as it is stored; nil for a commit that was not read from the log
+	erased  bool   // a placeholder: all that is known is in ErasedCommit
 	store   *Store
 }
 
@@ -53,7 +55,9 @@ func (c *Commit) Last() Version { return c.First + Version(len(c.events)) - 1 }
 
 // Head is where the stream stood once the commit was stored.
 func (c *Commit) Head() Head {
-	return Head{Version: c.First - 1, links: c.links}.after(c.Position, len(c.events))
+	head := Head{Version: c.First - 1, links: c.links}.after(c.Position, len(c.events))
+	head.end = endOf(c.events[len(c.events)-1])
+	return head
 }
 
 // Whole reports whether the log up to and with this commit holds every transaction whole, so that a checkpoint may stand
@@ -99,11 +103,12 @@ func (r Recorded) Data() []byte { return r.events[r.Index].data }
 // EventID names the event uniquely: the commit's id and the event's index in it.
 func (r Recorded) EventID() string { return fmt.Sprintf("%s/%d", r.ID, r.Index) }
 
-// Decode gives the event as a value of its registered type. It returns an [EventError] that matches ErrUnknownType or
-// ErrUndecodable.
-func (r Recorded) Decode() (Event, error) {
+// Decode gives what the event stands for: one value of its registered type or, where an upcaster says so, one or more of
+// newer types. It returns an [EventError] that matches ErrUnknownType or ErrUndecodable.
+func (r Recorded) Decode() ([]Event, error) {
 	e := r.events[r.Index]
-	t, ok := r.store.registry.byName[e.name]
+	known := r.store.registry
+	t, ok := known.byName[e.name]
 	if !ok {
 		return nil, r.fault(ErrUnknownType, nil)
 	}
@@ -111,8 +116,15 @@ func (r Recorded) Decode() (Event, error) {
 	if err != nil {
 		return nil, r.fault(ErrUndecodable, err)
 	}
-	return decoded, nil
+	current, err := known.upcast(e.name, decoded)
+	if err != nil {
+		return nil, r.fault(ErrUndecodable, err)
+	}
+	return current, nil
 }
+
+// System reports whether the event is one of the toolkit's own, such as [StreamClosed].
+func (r Recorded) System() bool { return strings.HasPrefix(r.Type(), systemPrefix) }
 
 func (r Recorded) fault(reason, err error) error {
 	return &EventError{

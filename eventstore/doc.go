@@ -59,6 +59,27 @@
 // [Recorded] decodes on demand. A reader of some types never trips over others, so two services, or two releases of one,
 // can share a store; asked to decode an event of an unknown type, it says ErrUnknownType.
 //
+// # Types that change
+//
+// A stored event is never changed, and the shape of a type that was written never either. A new shape is a new type, with
+// the schema's version in its name, "account.deposited.v2", and an [Upcaster] says what the events of the old type stand
+// for today: one newer event, or several. Upcasters run when an event is decoded, one after the other where there is a
+// chain. So whoever folds events sees current types only, and an older release goes on reading and writing what it
+// knows. Versions and positions count what is stored.
+//
+// # Streams that end
+//
+// [StreamClosed] as the last event closes a stream: it is read as ever, and appends to it end with ErrClosed. In a store
+// that was made with [Config.Erasure], [Store.Erase] deletes a stream's events from the servers' disks. A record takes
+// their place, so that loads say ErrErased, and another in the stream runnel/erased tells readers of the whole log which
+// positions are missing for that reason:
+//
+//	message 4          bank.account.42           version 4 of account/42: StreamErased; messages 1 and 3 are deleted after
+//	message 5          bank.runnel.erased        PositionsErased: 1 and 3, with their commit ids
+//
+// Events whose names begin with "runnel." are the toolkit's own. Every store decodes them, and folds that do not ask for
+// them pass them over.
+//
 // # Errors
 //
 // Every error says what failed on which stream and version, matches one sentinel of this package through [errors.Is],

@@ -34,6 +34,8 @@ var (
 	ErrNoPermission = errors.New("no permission")
 	// ErrUnavailable means that the stream had no leader that could take the commit for all of the time.
 	ErrUnavailable = errors.New("store unavailable")
+	// ErrClosed means that the stream was closed. What follows begins a new stream.
+	ErrClosed = errors.New("stream closed")
 	// ErrRefused means that the server said no for another reason, which the error's cause names.
 	ErrRefused = errors.New("refused")
 	// ErrInvalidID means that the category or the id cannot name a stream.
@@ -44,7 +46,9 @@ var (
 var (
 	// ErrUnknownType means that an event's type is not among those the store was opened with. See [EventError].
 	ErrUnknownType = errors.New("unknown event type")
-	// ErrUndecodable means that an event's data does not decode into its type. See [EventError].
+	// ErrErased means that the stream, or what stood at the position, was erased. Appends end with it too. See [ErasedError].
+	ErrErased = errors.New("erased")
+	// ErrUndecodable means that an event's data does not decode into its type, or that its upcaster fails. See [EventError].
 	ErrUndecodable = errors.New("undecodable event")
 	// ErrCorrupt means that the log is damaged: a checksum, a version or a position does not hold. See [CorruptError].
 	ErrCorrupt = errors.New("log corrupt")
@@ -95,7 +99,7 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 type AppendError struct {
 	Stream  StreamID
 	Version Version // of the commit's first event
-	Reason  error   // ErrTooLarge, ErrFull, ErrNoPermission, ErrUnavailable, ErrUnknownType, ErrInvalidID or ErrRefused
+	Reason  error   // ErrTooLarge, ErrFull, ErrNoPermission, ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased or ErrRefused
 	Advice  string  // what to do next
 	Err     error   // what the server, the connection or the codec said; may be nil
 }
@@ -164,6 +168,25 @@ func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 
 // Unwrap gives the cause.
 func (e *CorruptError) Unwrap() error { return e.Err }
+
+// ErasedError says that a stream's events, or the commit at one position, were erased by [Store.Erase]. It matches
+// ErrErased.
+type ErasedError struct {
+	Stream   StreamID // zero where a position was asked for: what stood there is not kept
+	Position Position // of the record of the erasure, or the one that was asked for
+	CommitID string   // of the commit that was at the position; "" where a stream was asked for
+	Reason   string   // as Store.Erase was given it; "" where a position was asked for
+}
+
+func (e *ErasedError) Error() string {
+	if e.CommitID != "" {
+		return fmt.Sprintf("eventstore: commit %s at position %d: %v", e.CommitID, e.Position, ErrErased)
+	}
+	return fmt.Sprintf("eventstore: %s: %v: %s (recorded at position %d)", e.Stream, ErrErased, e.Reason, e.Position)
+}
+
+// Is reports whether target is ErrErased.
+func (e *ErasedError) Is(target error) bool { return target == ErrErased }
 
 // SettingsError lists how the settings of a store's JetStream stream differ from what the store needs. It matches
 // ErrSettings.

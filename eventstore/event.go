@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -20,40 +21,59 @@ const maxTypeName = 128
 
 // registry knows the events that a store may write and decode. It is fixed when the store is opened.
 type registry struct {
-	byName map[string]reflect.Type
-	names  map[reflect.Type]string
+	byName    map[string]reflect.Type
+	names     map[reflect.Type]string
+	upcasters map[string]*upcaster // by the type they turn into others
+	sources   map[string][]string  // for each type, under which names its events may stand in the log, sorted
 }
 
-func newRegistry(prototypes []Event) (*registry, error) {
-	r := &registry{byName: make(map[string]reflect.Type), names: make(map[reflect.Type]string)}
+func newRegistry(prototypes []Event, upcasters []Upcaster) (*registry, error) {
+	r := &registry{
+		byName: make(map[string]reflect.Type), names: make(map[reflect.Type]string),
+		upcasters: make(map[string]*upcaster), sources: make(map[string][]string),
+	}
 	for i, p := range prototypes {
 		if p == nil {
 			return nil, fmt.Errorf("%w: prototype %d is nil", ErrInvalidEvents, i)
 		}
-		t, name := reflect.TypeOf(p), p.EventType()
-		if err := checkTypeName(name); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrInvalidEvents, t, err)
+		if err := r.add(p); err != nil {
+			return nil, err
 		}
-		if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
-			return nil, fmt.Errorf("%w: %s: register the value type, not a pointer", ErrInvalidEvents, t)
-		}
-		if err := checkPlain(t, t.String(), nil); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalidEvents, err)
-		}
-		if other, ok := r.byName[name]; ok {
-			return nil, fmt.Errorf("%w: %q is the name of both %s and %s", ErrInvalidEvents, name, other, t)
-		}
-		if other, ok := r.names[t]; ok {
-			return nil, fmt.Errorf("%w: %s is registered as %q and as %q", ErrInvalidEvents, t, other, name)
-		}
-		r.byName[name], r.names[t] = t, name
 	}
-	return r, nil
+	for _, p := range systemEvents() {
+		r.byName[p.EventType()], r.names[reflect.TypeOf(p)] = reflect.TypeOf(p), p.EventType()
+	}
+	return r, r.addUpcasters(upcasters)
+}
+
+// add registers one type of the user's.
+func (r *registry) add(p Event) error {
+	t, name := reflect.TypeOf(p), p.EventType()
+	if err := checkTypeName(name); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrInvalidEvents, t, err)
+	}
+	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
+		return fmt.Errorf("%w: %s: register the value type, not a pointer", ErrInvalidEvents, t)
+	}
+	if err := checkPlain(t, t.String(), nil); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidEvents, err)
+	}
+	if other, ok := r.byName[name]; ok {
+		return fmt.Errorf("%w: %q is the name of both %s and %s", ErrInvalidEvents, name, other, t)
+	}
+	if other, ok := r.names[t]; ok {
+		return fmt.Errorf("%w: %s is registered as %q and as %q", ErrInvalidEvents, t, other, name)
+	}
+	r.byName[name], r.names[t] = t, name
+	return nil
 }
 
 func checkTypeName(name string) error {
 	if name == "" || len(name) > maxTypeName || !utf8.ValidString(name) {
 		return fmt.Errorf("event type %q: must be 1 to %d bytes of UTF-8", name, maxTypeName)
+	}
+	if strings.HasPrefix(name, systemPrefix) {
+		return fmt.Errorf("event type %q: names that begin with %q are the toolkit's own", name, systemPrefix)
 	}
 	for _, c := range name {
 		if unicode.IsControl(c) || unicode.IsSpace(c) {
@@ -110,6 +130,9 @@ func (r *registry) nameOf(e Event) (string, error) {
 	name, ok := r.names[reflect.TypeOf(e)]
 	if !ok {
 		return "", fmt.Errorf("%w: %T is not among the events the store was opened with", ErrUnknownType, e)
+	}
+	if r.upcasters[name] != nil {
+		return "", fmt.Errorf("%w: %T is of an old type, which is upcast and not written: write its successor", ErrUnknownType, e)
 	}
 	return name, nil
 }

@@ -60,11 +60,11 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		event, err := recorded.Decode()
+		events, err := recorded.Decode() // one, where no upcaster makes it several
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Printf("%d %s %+v\n", recorded.Version(), recorded.Type(), event)
+		fmt.Printf("%d %s %+v\n", recorded.Version(), recorded.Type(), events[0])
 	}
 	// Output:
 	// 1 account.opened {Owner:Anna}

@@ -88,9 +88,9 @@ func (a *attempts) verify(t *testing.T, store *eventstore.Store) {
 		require.NoError(t, err)
 		versions[recorded.Stream]++
 		require.Equal(t, versions[recorded.Stream], recorded.Version(), "versions of %s are dense", recorded.Stream)
-		event, err := recorded.Decode()
+		decoded, err := recorded.Decode()
 		require.NoError(t, err)
-		number := event.(numbered).Attempt
+		number := decoded[0].(numbered).Attempt
 		require.NotContains(t, inLog, number, "attempt %d is stored once", number)
 		inLog[number] = recorded.Position
 	}

@@ -49,7 +49,7 @@ func Categories(categories ...string) ReadOption {
 	return func(o *readOptions) { o.categories = append(o.categories, categories...) }
 }
 
-// Types makes [Store.All] yield the events of these types only.
+// Types makes [Store.All] yield the events of these types only, and those of types that are upcast to them.
 func Types(types ...string) ReadOption {
 	return func(o *readOptions) { o.types = append(o.types, types...) }
 }
@@ -109,7 +109,7 @@ func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption
 	for try := 1; ; try++ {
 		history, err := l.run(ctx, o.leader)
 		switch {
-		case err == nil, errors.Is(err, ErrCorrupt):
+		case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrErased):
 			return history, err
 		case ctx.Err() != nil:
 			return History{}, fmt.Errorf("eventstore: load %s: %w", stream, context.Cause(ctx))
@@ -158,6 +158,9 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	}
 	head := newest.Head()
 	head.Position = tail.Position
+	if head.end == streamErased {
+		return History{}, l.erased(newest)
+	}
 	commits, ok, err := l.byLinks(ctx, newest)
 	if err != nil {
 		return History{}, err
@@ -172,6 +175,21 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	}
 	slices.Reverse(commits)
 	return History{Head: head, Commits: commits}, nil
+}
+
+// erased gives the error for a stream whose newest commit records that it was erased.
+func (l *load) erased(newest *Commit) error {
+	e := &ErasedError{Stream: l.stream, Position: newest.Position}
+	for recorded := range newest.Events() {
+		decoded, err := recorded.Decode()
+		if err != nil {
+			return err
+		}
+		if record, ok := decoded[0].(StreamErased); ok {
+			e.Reason = record.Reason
+		}
+	}
+	return e
 }
 
 func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {

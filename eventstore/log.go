@@ -12,6 +12,7 @@ import (
 // the connection are waited out.
 func (s *Store) All(ctx context.Context, options ...ReadOption) iter.Seq2[Recorded, error] {
 	o := readOptionsOf(options)
+	types := s.storedAs(o.types)
 	return func(yield func(Recorded, error) bool) {
 		for c, err := range s.Log(ctx, options...) {
 			if err != nil {
@@ -22,7 +23,7 @@ func (s *Store) All(ctx context.Context, options ...ReadOption) iter.Seq2[Record
 				continue
 			}
 			for event := range c.Events() {
-				if len(o.types) > 0 && !slices.Contains(o.types, event.Type()) {
+				if len(types) > 0 && !slices.Contains(types, event.Type()) {
 					continue
 				}
 				if !yield(event, nil) {
@@ -33,8 +34,17 @@ func (s *Store) All(ctx context.Context, options ...ReadOption) iter.Seq2[Record
 	}
 }
 
+// storedAs gives the names under which events of the types may stand in the log.
+func (s *Store) storedAs(types []string) []string {
+	stored := slices.Clone(types)
+	for _, name := range types {
+		stored = append(stored, s.StoredAs(name)...)
+	}
+	return stored
+}
+
 // Log is All by commits, and of all categories and types: for those who keep a checkpoint, which may stand behind a
-// commit that is [Commit.Whole].
+// commit that is [Commit.Whole]. Commits that were erased are not yielded.
 func (s *Store) Log(ctx context.Context, options ...ReadOption) iter.Seq2[*Commit, error] {
 	o := readOptionsOf(options)
 	return func(yield func(*Commit, error) bool) {
@@ -77,7 +87,7 @@ func (g *grouper) add(ctx context.Context, c *Commit) bool {
 	}
 	switch {
 	case c.Transaction == nil:
-		if !g.yield(c, nil) {
+		if !c.erased && !g.yield(c, nil) {
 			return false
 		}
 	case c.Transaction.Index > 0 && len(g.held) == 0:
@@ -115,7 +125,7 @@ func (g *grouper) release() bool {
 	held := g.held
 	g.held = g.held[:0]
 	for _, c := range held {
-		if !g.yield(c, nil) {
+		if !c.erased && !g.yield(c, nil) {
 			return false
 		}
 	}
@@ -124,7 +134,9 @@ func (g *grouper) release() bool {
 
 func (g *grouper) dropHeld(ctx context.Context) {
 	for _, c := range g.held {
-		g.store.skipTorn(ctx, c)
+		if !c.erased {
+			g.store.skipTorn(ctx, c)
+		}
 	}
 	g.held = g.held[:0]
 }

@@ -43,9 +43,19 @@ func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (
 	return s.parse(s.api.LeaderNext(ctx, s.name, subject, uint64(from)))
 }
 
-// At gives the commit at a position, from the leader. It returns an error that matches ErrCorrupt when the position is
-// missing or damaged though the log goes on behind it, and nil, nil when the log ends before it.
+// At gives the commit at a position, from the leader. It returns an error that matches ErrErased where the commit was
+// erased, one that matches ErrCorrupt when the position is missing or damaged though the log goes on behind it, and nil,
+// nil when the log ends before it.
 func (s *Store) At(ctx context.Context, position Position) (*Commit, error) {
+	c, err := s.place(ctx, position)
+	if err == nil && c != nil && c.erased {
+		return nil, &ErasedError{Position: position, CommitID: c.ID.String()}
+	}
+	return c, err
+}
+
+// place is At that gives a placeholder for a commit that was erased.
+func (s *Store) place(ctx context.Context, position Position) (*Commit, error) {
 	c, err := s.at(ctx, position)
 	if !errors.Is(err, jsapi.ErrNotFound) {
 		return c, err
@@ -54,11 +64,15 @@ func (s *Store) At(ctx context.Context, position Position) (*Commit, error) {
 	if err != nil || position > end {
 		return nil, err
 	}
+	c, err = s.erasures.placeholder(ctx, s, position)
+	if err != nil || c != nil {
+		return c, err
+	}
 	return nil, s.missing(position)
 }
 
 func (s *Store) missing(position Position) error {
-	return &CorruptError{Store: s.name, Position: position, Err: errors.New("the position is missing, and nothing may be deleted")}
+	return &CorruptError{Store: s.name, Position: position, Err: errors.New("the position is missing, and no erasure is recorded for it")}
 }
 
 // whole reports whether the transaction of c is in the log to its end. On one replica that does not sync, a power cut can
@@ -69,7 +83,7 @@ func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
 	}
 	end, err := s.parse(s.api.DirectSequence(s.name, uint64(c.end())).Wait(ctx))
 	if errors.Is(err, jsapi.ErrNotFound) {
-		end, err = s.At(ctx, c.end())
+		end, err = s.place(ctx, c.end())
 	}
 	if err != nil {
 		return false, err

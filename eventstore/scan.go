@@ -39,7 +39,8 @@ type scanOptions struct {
 }
 
 // scan yields commits as the server delivers them, in the order of their positions, each once. An unfiltered scan has no
-// gaps: what the server skips is fetched from the leader, and where the leader has nothing, the scan ends with ErrCorrupt.
+// gaps: what the server skips is fetched from the leader, what was erased is yielded as a placeholder, and where the leader
+// has nothing, the scan ends with ErrCorrupt.
 // A scan outlives its consumer and its connection's interruptions. It ends with the cause when ctx ends.
 //
 // It pulls from an ephemeral consumer without acknowledgements. A server that goes quiet though the log goes on, because
@@ -190,7 +191,7 @@ func (r *scanner) commit(c *Commit) bool {
 func (r *scanner) refetch(ctx context.Context, upTo Position) bool {
 	for r.position < upTo {
 		missing := r.position + 1
-		c, err := r.store.At(ctx, missing)
+		c, err := r.store.place(ctx, missing)
 		if err == nil && c == nil {
 			err = r.store.missing(missing)
 		}
@@ -198,7 +199,9 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) bool {
 			more, _ := r.fail(err)
 			return more
 		}
-		r.store.counters.refetched.Add(1)
+		if !c.erased {
+			r.store.counters.refetched.Add(1)
+		}
 		if !r.commit(c) {
 			return false
 		}

@@ -37,7 +37,7 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 		MaxMsgs:            -1,
 		MaxMsgsPerSubject:  maxMsgsPerSubject,
 		MaxMsgSize:         -1,
-		DenyDelete:         true,
+		DenyDelete:         !s.cfg.erasure(),
 		DenyPurge:          true,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,

@@ -18,6 +18,11 @@ import (
 type Config struct {
 	// Codec encodes the events. It is fixed when the store is created. Defaults to Msgpack.
 	Codec Codec
+	// Upcasters turn events of types that are not written any more into newer ones when they are decoded. Defaults to none.
+	Upcasters []Upcaster
+	// Erasure allows [Store.Erase], for which the server must be able to delete messages. It is fixed when the store is
+	// created. Defaults to false: nothing can be deleted.
+	Erasure bool
 	// Replicas is how many servers keep the store. Defaults to 1 when the store is created, and to what it has after.
 	Replicas int
 	// MaxBytes bounds the store; appends beyond it are refused with ErrFull. Defaults to no bound when the store is
@@ -47,6 +52,15 @@ func (c *Config) codec() Codec {
 	}
 	return c.Codec
 }
+
+func (c *Config) upcasters() []Upcaster {
+	if c == nil {
+		return nil
+	}
+	return c.Upcasters
+}
+
+func (c *Config) erasure() bool { return c != nil && c.Erasure }
 
 func (c *Config) replicas() int {
 	if c == nil {
@@ -126,6 +140,9 @@ type Store struct {
 	// batches bounds the transactions under way, below the 50 atomic batches that the server has open for one stream.
 	batches chan struct{}
 
+	// erasures remembers what was erased, once a reader met a hole.
+	erasures erasures
+
 	counters struct {
 		resolved, linkMisses, refetched, torn atomic.Int64
 	}
@@ -151,7 +168,7 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, events []Eve
 	if err := cfg.codec().check(); err != nil {
 		return nil, err
 	}
-	known, err := newRegistry(events)
+	known, err := newRegistry(events, cfg.upcasters())
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: open %s: %w", name, err)
 	}
@@ -211,5 +228,10 @@ func (s *Store) End(ctx context.Context) (Position, error) {
 	return Position(stream.CachedInfo().State.LastSeq), nil
 }
 
-// TypeOf gives the name of an event's type, or an error that matches ErrUnknownType when the store was not opened with it.
+// TypeOf gives the name of an event's type, or an error that matches ErrUnknownType when the store was not opened with it,
+// or when events of the type are upcast and so never come out of [Recorded.Decode].
 func (s *Store) TypeOf(event Event) (string, error) { return s.registry.nameOf(event) }
+
+// StoredAs gives the names under which events that decode to a type may stand in the log: its own, and those of the types
+// that are upcast to it. It must not be changed.
+func (s *Store) StoredAs(typeName string) []string { return s.registry.sources[typeName] }

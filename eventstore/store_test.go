@@ -36,9 +36,9 @@ func decode(t testing.TB, seq func(func(eventstore.Recorded, error) bool)) []eve
 	var all []eventstore.Event
 	for recorded, err := range seq {
 		require.NoError(t, err)
-		event, err := recorded.Decode()
+		decoded, err := recorded.Decode()
 		require.NoError(t, err)
-		all = append(all, event)
+		all = append(all, decoded...)
 	}
 	return all
 }

@@ -52,15 +52,40 @@ func parseSubject(store, subject string) (StreamID, error) {
 }
 
 // Head is where a stream stands, as an append expects it. The zero Head is that of a stream without events. Heads come
-// from [Store.Load], [Store.Head] and [Commit.Head]; one made by hand with a Version alone is allowed and makes the append
-// look the rest up first, which costs one more round trip.
+// from [Store.Load], [Store.Head] and [Commit.Head]; one made by hand is allowed and makes the append look the rest up
+// first, which costs one more round trip.
 type Head struct {
 	Version  Version  // of the stream's last event
 	Position Position // of the last message on the stream's subject
 
 	// links are the positions of the stream's last commits, newest first, at most maxLinks.
 	links []Position
+	end   streamEnd
 }
+
+// streamEnd says whether, and how, a stream has ended.
+type streamEnd uint8
+
+const (
+	streamOpen streamEnd = iota
+	streamClosed
+	streamErased
+)
+
+// endOf gives what the last event of a commit makes of its stream.
+func endOf(last event) streamEnd {
+	switch last.name {
+	case StreamClosed{}.EventType():
+		return streamClosed
+	case StreamErased{}.EventType():
+		return streamErased
+	default:
+		return streamOpen
+	}
+}
+
+// Closed reports whether the stream was closed, so that nothing can be appended to it.
+func (h Head) Closed() bool { return h.end != streamOpen }
 
 // after is the head once a commit was stored on top of h.
 func (h Head) after(position Position, events int) Head {

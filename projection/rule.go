@@ -88,3 +88,14 @@ func rulesByType[V any](store *eventstore.Store, rules []Rule[V]) (map[string]Ru
 	}
 	return byType, nil
 }
+
+// storedNames gives the names under which events with a rule may stand in the log: upcasters lead from several to one.
+func storedNames[V any](store *eventstore.Store, rules map[string]Rule[V]) map[string]bool {
+	names := make(map[string]bool)
+	for name := range rules {
+		for _, stored := range store.StoredAs(name) {
+			names[stored] = true
+		}
+	}
+	return names
+}

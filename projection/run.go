@@ -146,24 +146,40 @@ type change[V any] struct {
 func (s *session[V]) changes(group []*eventstore.Commit) (changes []change[V], err error) {
 	for _, c := range group {
 		for recorded := range c.Events() {
-			rule, ok := s.view.rules[recorded.Type()]
-			if !ok {
+			if !s.view.decodes[recorded.Type()] {
 				continue
 			}
-			event, err := recorded.Decode()
+			events, err := recorded.Decode()
 			if err != nil {
 				return nil, fmt.Errorf("projection: view %s: %w", s.view.name, err)
 			}
-			one := change[V]{rule: rule, event: event, recorded: recorded}
-			if err := s.guard(recorded, func() { one.key = rule.keyOf(event, recorded) }); err != nil {
-				return nil, err
-			}
-			if one.key != "" {
-				changes = append(changes, one)
+			for _, event := range events {
+				one, ok, err := s.change(event, recorded)
+				if err != nil {
+					return nil, err
+				}
+				if ok {
+					changes = append(changes, one)
+				}
 			}
 		}
 	}
 	return changes, nil
+}
+
+// change finds the rule for one decoded event and the key it changes, if there are any.
+func (s *session[V]) change(event eventstore.Event, recorded eventstore.Recorded) (one change[V], ok bool, err error) {
+	name, err := s.view.store.TypeOf(event)
+	if err != nil {
+		return one, false, err // unreachable: what Decode gives is registered and current
+	}
+	rule, ok := s.view.rules[name]
+	if !ok {
+		return one, false, nil
+	}
+	one = change[V]{rule: rule, event: event, recorded: recorded}
+	err = s.guard(recorded, func() { one.key = rule.keyOf(event, recorded) })
+	return one, err == nil && one.key != "", err
 }
 
 func (s *session[V]) apply(ctx context.Context, c change[V]) error {

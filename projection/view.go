@@ -59,6 +59,7 @@ type View[V any] struct {
 	store      *eventstore.Store
 	name       string
 	rules      map[string]Rule[V]
+	decodes    map[string]bool // the names in the log under which events of the rules may stand
 	cfg        *Config
 	logger     *slog.Logger
 	documents  *kv.Bucket[V]
@@ -90,7 +91,7 @@ func NewView[V any](ctx context.Context, store *eventstore.Store, name string, f
 		return nil, fmt.Errorf("projection: view %s: %w", name, err)
 	}
 	return &View[V]{
-		store: store, name: name, rules: byType, cfg: cfg, logger: logger, documents: documents, checkpoint: cell,
+		store: store, name: name, rules: byType, decodes: storedNames(store, byType), cfg: cfg, logger: logger, documents: documents, checkpoint: cell,
 	}, nil
 }
 

@@ -253,3 +253,39 @@ func TestRunEndsWithoutErrorWhenItIsStopped(t *testing.T) {
 	cancel(errors.New("enough"))
 	require.NoError(t, view.Run(ctx))
 }
+
+// received is how deposits were written once, as one event for several amounts.
+type received struct{ Amounts []int64 }
+
+func (received) EventType() string { return "account.received" }
+
+func TestAViewFoldsWhatOldEventsStandFor(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	older, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{received{}, unread{}}, nil)
+	require.NoError(t, err)
+	defer older.Close()
+	newer, err := eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Upcasters: []eventstore.Upcaster{
+		eventstore.UpcastMany(func(e received) (all []eventstore.Event) {
+			for _, amount := range e.Amounts {
+				all = append(all, deposited{Amount: amount})
+			}
+			return all
+		}, deposited{}),
+	}})
+	require.NoError(t, err)
+	defer newer.Close()
+	c, err := older.Append(t.Context(), account("1"), eventstore.Head{}, received{[]int64{1, 2, 3}}, unread{})
+	require.NoError(t, err)
+	last, err := newer.Append(t.Context(), account("1"), c.Head(), deposited{Amount: 4})
+	require.NoError(t, err)
+
+	view := balances(t, newer)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- view.Run(ctx) }()
+	document, err := view.Get(t.Context(), "1", projection.At(last.Position))
+	require.NoError(t, err)
+	require.Equal(t, balance{Amount: 10, Events: 4}, document)
+	cancel()
+	require.NoError(t, <-ended)
+}

@@ -33,7 +33,9 @@ func (b *Bank) audit(ctx context.Context, dir fs.FS, w io.Writer) (wrong int, er
 		if err != nil {
 			return 0, err
 		}
-		a.event(decoded, recorded)
+		for _, event := range decoded {
+			a.event(event, recorded)
+		}
 	}
 	a.compareWithLedger(accounts)
 	if err := a.compareWithViews(ctx, b.views, a.end); err != nil {

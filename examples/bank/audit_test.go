@@ -22,9 +22,9 @@ func tamper(t *testing.T, from *Bank, change func(stream eventstore.StreamID, ev
 		require.NoError(t, err)
 		var events []eventstore.Event
 		for recorded := range c.Events() {
-			event, err := recorded.Decode()
+			decoded, err := recorded.Decode()
 			require.NoError(t, err)
-			events = append(events, event)
+			events = append(events, decoded...)
 		}
 		if events = change(c.Stream, events); len(events) == 0 {
 			continue

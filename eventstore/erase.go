@@ -1,0 +1,222 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// erasedPerRecord is how many commits one record of an erasure lists. An entry has about 130 bytes with its transaction,
+// so that a record stays well under the server's default limit of 1 MiB.
+const erasedPerRecord = 2000
+
+// erasedStream is the stream of the records that say which positions were erased.
+var erasedStream = StreamID{Category: SystemCategory, ID: "erased"}
+
+// Erase deletes all events of a stream from the disks of the servers, and leaves a record: loads and appends then end
+// with ErrErased, and the whole log is read without the erased commits. The store must have been made with
+// [Config.Erasure].
+//
+// It blocks until all is deleted, about 30 ms for each commit on one replica that syncs. When it was cut short, the
+// stream is erased for all readers, but not all may be deleted yet: call it again until it returns nil, which is harmless
+// at any time. It returns an error that matches ErrSettings where the store does not allow it, or what appending, reading
+// and the server return. A stream without events is not erased, and is no error.
+//
+// What was copied out of the log is the caller's to erase: documents of views, snapshots, backups. The stream's id stays in
+// the record, as does its metadata in other commits; so an id that is personal should be the HMAC of it.
+func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error {
+	if !s.cfg.erasure() {
+		return fmt.Errorf("eventstore: erase %s: %w: the store must be made, and opened, with Config.Erasure", stream, ErrSettings)
+	}
+	record, err := s.endErased(ctx, stream, reason)
+	if err != nil || record == nil {
+		return err
+	}
+	left, err := s.leftBefore(ctx, record)
+	if err != nil {
+		return err
+	}
+	if err := s.recordErased(ctx, left); err != nil {
+		return err
+	}
+	js, err := s.js.Stream(ctx, s.name)
+	if err != nil {
+		return fmt.Errorf("eventstore: erase %s: %w", stream, err)
+	}
+	for _, c := range left {
+		if err := s.deletePosition(ctx, js, c.Position); err != nil {
+			return fmt.Errorf("eventstore: erase %s: position %d: %w: erase it again to go on", stream, c.Position, err)
+		}
+	}
+	return nil
+}
+
+// deletePosition overwrites a message on disk. That it is not there any more is no error.
+func (s *Store) deletePosition(ctx context.Context, js jetstream.Stream, position Position) error {
+	err := js.SecureDeleteMsg(ctx, uint64(position))
+	if err == nil {
+		return nil
+	}
+	if _, gone := s.api.LeaderSequence(ctx, s.name, uint64(position)); errors.Is(gone, jsapi.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// endErased puts the record that ends the stream on top of it, so that nothing comes after, and gives it; nil where the
+// stream has no events.
+func (s *Store) endErased(ctx context.Context, stream StreamID, reason string) (*Commit, error) {
+	for try := 1; ; try++ {
+		history, err := s.Load(ctx, stream, From(^Version(0)), Leader())
+		var before *ErasedError
+		if errors.As(err, &before) {
+			return s.At(ctx, before.Position)
+		}
+		if err != nil || history.Head.Position == 0 {
+			return nil, err
+		}
+		head := history.Head
+		head.end = streamOpen // a closed stream can be erased
+		commits, err := s.AppendAll(ctx, Write{Stream: stream, Expected: head, Events: []Event{StreamErased{reason}}, system: true})
+		if err == nil {
+			return commits[0], nil
+		}
+		if !errors.Is(err, ErrConflict) {
+			return nil, err
+		}
+		if err := retries.Wait(ctx, try); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// leftBefore gives the commits on the record's subject before it that are not deleted yet, remainders of torn
+// transactions among them.
+func (s *Store) leftBefore(ctx context.Context, record *Commit) ([]*Commit, error) {
+	subject, err := record.Stream.subject(s.name)
+	if err != nil {
+		return nil, err
+	}
+	var left []*Commit
+	for c, err := range s.scan(ctx, scanOptions{subject: subject, upTo: record.Position}) {
+		if err != nil {
+			return nil, err
+		}
+		if c.Position < record.Position {
+			left = append(left, c)
+		}
+	}
+	return left, nil
+}
+
+// recordErased makes sure that every one of the commits is recorded as erased. It comes before the first is deleted, so
+// that there is never a hole without a record.
+func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
+	for try := 1; ; try++ {
+		head, err := s.erasures.refresh(ctx, s)
+		if err != nil {
+			return err
+		}
+		var missing []ErasedCommit
+		for _, c := range commits {
+			if s.erasures.at(c.Position) == nil {
+				missing = append(missing, ErasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction})
+			}
+		}
+		if len(missing) == 0 {
+			return nil
+		}
+		for chunk := range slices.Chunk(missing, erasedPerRecord) {
+			var done []*Commit
+			done, err = s.AppendAll(ctx, Write{Stream: erasedStream, Expected: head, Events: []Event{PositionsErased{chunk}}, system: true})
+			if err != nil {
+				break
+			}
+			head = done[0].Head()
+		}
+		if err != nil && !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if err := retries.Wait(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+// erasures is what is known of the records in erasedStream. It is filled when a reader meets a hole, so that a store in
+// which nothing was erased never asks for it.
+type erasures struct {
+	mu         sync.Mutex // guards the fields below
+	head       Head       // up to where the records are known
+	byPosition map[Position]*Commit
+}
+
+// placeholder gives the placeholder for an erased position, or nil where no erasure is recorded for it.
+func (e *erasures) placeholder(ctx context.Context, s *Store, position Position) (*Commit, error) {
+	if c := e.at(position); c != nil {
+		return c, nil
+	}
+	if _, err := e.refresh(ctx, s); err != nil {
+		return nil, err
+	}
+	return e.at(position), nil
+}
+
+func (e *erasures) at(position Position) *Commit {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.byPosition[position]
+}
+
+// refresh reads the records that came since the last time, and gives where their stream stands.
+func (e *erasures) refresh(ctx context.Context, s *Store) (Head, error) {
+	e.mu.Lock()
+	known := e.head.Version
+	e.mu.Unlock()
+	history, err := s.Load(ctx, erasedStream, From(known+1), Leader())
+	if err != nil {
+		return Head{}, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range history.Commits {
+		for recorded := range c.Events() {
+			decoded, err := recorded.Decode()
+			if err != nil {
+				return Head{}, err
+			}
+			if record, ok := decoded[0].(PositionsErased); ok {
+				if err := e.addLocked(c, record); err != nil {
+					return Head{}, err
+				}
+			}
+		}
+	}
+	if history.Head.Version > e.head.Version {
+		e.head = history.Head
+	}
+	return history.Head, nil
+}
+
+func (e *erasures) addLocked(c *Commit, record PositionsErased) error {
+	if e.byPosition == nil {
+		e.byPosition = make(map[Position]*Commit)
+	}
+	for _, erased := range record.Commits {
+		id, err := uuid.Parse(erased.ID)
+		if err != nil {
+			return &CorruptError{Store: c.store.name, Stream: c.Stream, Position: c.Position, Err: err}
+		}
+		e.byPosition[erased.Position] = &Commit{
+			Position: erased.Position, ID: id, Transaction: erased.Transaction, store: c.store, erased: true,
+		}
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package eventstore
+
+// systemPrefix begins the names of the toolkit's own event types, which no other type's name may.
+const systemPrefix = "runnel."
+
+// SystemCategory is the category of the streams in which the toolkit keeps its own records.
+const SystemCategory = "runnel"
+
+// systemEvents are the prototypes of the toolkit's own events. Every store knows them.
+func systemEvents() []Event {
+	return []Event{StreamClosed{}, StreamErased{}, PositionsErased{}}
+}
+
+// StreamClosed ends a stream: it is the last event of its last commit, and appends on top of it are refused with
+// ErrClosed. It is appended like any other event, alone or behind others:
+//
+//	store.Append(ctx, account, head, BooksClosed{2026}, eventstore.StreamClosed{Reason: "goes on as account/42-2027"})
+//
+// There is no way to open the stream again. What follows begins a new one.
+type StreamClosed struct{ Reason string }
+
+// EventType is "runnel.stream.closed".
+func (StreamClosed) EventType() string { return "runnel.stream.closed" }
+
+// StreamErased stands in the place of a stream's events once [Store.Erase] has deleted them. Its version is the one after
+// the last of theirs.
+type StreamErased struct{ Reason string }
+
+// EventType is "runnel.stream.erased".
+func (StreamErased) EventType() string { return "runnel.stream.erased" }
+
+// PositionsErased records, in the stream runnel/erased, which positions of the log [Store.Erase] deletes, so that readers
+// can tell them from damage.
+type PositionsErased struct{ Commits []ErasedCommit }
+
+// ErasedCommit is what is kept of a commit that was erased: enough for a checkpoint that stands there to be recognised,
+// and for the rest of its transaction to be known as whole.
+type ErasedCommit struct {
+	Position    Position
+	ID          string // the commit's UUID
+	Transaction *Transaction
+}
+
+// EventType is "runnel.positions.erased".
+func (PositionsErased) EventType() string { return "runnel.positions.erased" }

@@ -1,0 +1,144 @@
+package eventstore
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// Upcaster turns events of a type that is not written any more into events of newer types, each time one is decoded. The
+// log stays as it is. [Upcast] and [UpcastMany] make upcasters, [Config.Upcasters] takes them.
+type Upcaster struct {
+	old   Event
+	to    []Event
+	apply func(Event) []Event
+}
+
+// Upcast makes the upcaster of events that became one newer event each:
+//
+//	eventstore.Upcast(func(e DepositedV1) Deposited { return Deposited{Amount: e.Amount, Currency: "CZK"} })
+//
+// The function must be pure. What it returns may itself be of a type that is upcast further.
+func Upcast[Old, New Event](f func(Old) New) Upcaster {
+	return Upcaster{
+		old:   prototypeOf[Old](),
+		to:    []Event{prototypeOf[New]()},
+		apply: func(e Event) []Event { return []Event{f(e.(Old))} },
+	}
+}
+
+// UpcastMany makes the upcaster of events that became one or more newer ones each, in the order in which they are to be
+// read. The prototypes are of all types that the function returns. It must be pure, and return one event at least.
+func UpcastMany[Old Event](f func(Old) []Event, prototypes ...Event) Upcaster {
+	return Upcaster{
+		old:   prototypeOf[Old](),
+		to:    prototypes,
+		apply: func(e Event) []Event { return f(e.(Old)) },
+	}
+}
+
+// prototypeOf gives the zero event of a type, or nil for an interface or pointer type, which newRegistry refuses.
+func prototypeOf[E Event]() Event {
+	if kind := reflect.TypeFor[E]().Kind(); kind == reflect.Interface || kind == reflect.Pointer {
+		return nil
+	}
+	return *new(E)
+}
+
+// upcaster is an Upcaster whose types are known to a registry.
+type upcaster struct {
+	from  string
+	to    []string
+	apply func(Event) []Event
+}
+
+// addUpcasters registers the old types, for decoding only, and then what becomes of them.
+func (r *registry) addUpcasters(upcasters []Upcaster) error {
+	for i, u := range upcasters {
+		if u.old == nil || len(u.to) == 0 || slices.Contains(u.to, nil) || u.apply == nil {
+			return fmt.Errorf("%w: upcaster %d: write it for struct types: it is from %T to %v", ErrInvalidEvents, i, u.old, u.to)
+		}
+		if err := r.add(u.old); err != nil {
+			return fmt.Errorf("%w: upcaster %d: an old type is not written any more, so it is not among the events", err, i)
+		}
+		r.upcasters[u.old.EventType()] = &upcaster{from: u.old.EventType(), apply: u.apply}
+	}
+	for _, u := range upcasters {
+		from := r.upcasters[u.old.EventType()]
+		for _, e := range u.to {
+			name, ok := r.names[reflect.TypeOf(e)]
+			if !ok {
+				return fmt.Errorf("%w: %q is upcast to %T, which is not among the events the store is opened with", ErrInvalidEvents, from.from, e)
+			}
+			from.to = append(from.to, name)
+		}
+	}
+	return r.indexSources()
+}
+
+// indexSources notes for each type under which names its events may stand in the log, and refuses upcasters that lead
+// round in a circle.
+func (r *registry) indexSources() error {
+	for stored := range r.byName {
+		reached := []string{stored}
+		for i := 0; i < len(reached); i++ {
+			u := r.upcasters[reached[i]]
+			if u == nil {
+				continue
+			}
+			for _, name := range u.to {
+				if name == stored {
+					return fmt.Errorf("%w: the upcasters of %q lead back to it", ErrInvalidEvents, stored)
+				}
+				if !slices.Contains(reached, name) {
+					reached = append(reached, name)
+				}
+			}
+		}
+		for _, name := range reached {
+			r.sources[name] = append(r.sources[name], stored)
+		}
+	}
+	for _, sources := range r.sources {
+		slices.Sort(sources)
+	}
+	return nil
+}
+
+// upcast gives what an event decoded from the log stands for today. Upcasters lead in no circle, so it ends.
+func (r *registry) upcast(name string, e Event) ([]Event, error) {
+	u := r.upcasters[name]
+	if u == nil {
+		return []Event{e}, nil
+	}
+	newer, err := u.run(e)
+	if err != nil {
+		return nil, err
+	}
+	var all []Event
+	for _, e := range newer {
+		name := r.names[reflect.TypeOf(e)]
+		if !slices.Contains(u.to, name) {
+			return nil, fmt.Errorf("the upcaster of %q gives a %T, which is not among its prototypes", u.from, e)
+		}
+		further, err := r.upcast(name, e)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, further...)
+	}
+	return all, nil
+}
+
+// run calls the function, whose panic is an error of the event it was given.
+func (u *upcaster) run(e Event) (newer []Event, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the upcaster of %q panics: %v", u.from, p)
+		}
+	}()
+	if newer = u.apply(e); len(newer) == 0 {
+		return nil, fmt.Errorf("the upcaster of %q gives no event", u.from)
+	}
+	return newer, nil
+}
