@@ -1,14 +1,12 @@
 package aggregate
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"reflect"
-	"slices"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
+	"github.com/runnel-go/runnel/internal/plain"
 )
 
 // cloner gives how states are copied, and whether they may be cached: a state that refers to memory of its own can be
@@ -78,40 +76,14 @@ func hashCommand(command any) ([]byte, error) {
 	if t == nil {
 		return nil, fmt.Errorf("%w: the command is nil", ErrInvalidCommand)
 	}
-	if name := unexported(t, nil); name != "" {
-		return nil, fmt.Errorf("%w: field %s is not exported, so two commands that differ in it would be taken for one", ErrInvalidCommand, name)
+	// Two commands that differ in what cannot be compared would be taken for one.
+	if err := plain.Check(t); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidCommand, err)
 	}
-	var buf bytes.Buffer
-	enc := msgpack.NewEncoder(&buf)
-	enc.SetSortMapKeys(true)
-	if err := enc.EncodeMulti(t.Name(), command); err != nil {
+	fields, err := plain.Canonical(command)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalidCommand, t, err)
 	}
-	sum := sha256.Sum256(buf.Bytes())
+	sum := sha256.Sum256(append([]byte(t.Name()+"\x00"), fields...))
 	return sum[:16], nil
-}
-
-// unexported names a field that an encoder would pass over, or gives "".
-func unexported(t reflect.Type, above []reflect.Type) string {
-	if slices.Contains(above, t) {
-		return ""
-	}
-	above = append(above, t)
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
-		return unexported(t.Elem(), above)
-	case reflect.Struct:
-		if t == reflect.TypeFor[time.Time]() {
-			return ""
-		}
-		for f := range t.Fields() {
-			if !f.IsExported() {
-				return t.String() + "." + f.Name
-			}
-			if name := unexported(f.Type, above); name != "" {
-				return name
-			}
-		}
-	}
-	return ""
 }

@@ -2,7 +2,6 @@ package eventstore
 
 import (
 	"bytes"
-	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -21,13 +20,6 @@ const (
 	Msgpack Codec = "msgpack"
 	// JSON can be read with any tool, at about twice the size.
 	JSON Codec = "json"
-)
-
-var (
-	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
-	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
-	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
-	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
 )
 
 func (c Codec) check() error {

@@ -3,11 +3,11 @@ package eventstore
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/runnel-go/runnel/internal/plain"
 )
 
 // Event is something that happened, as a plain value: a struct whose exported fields are all its data.
@@ -55,7 +55,7 @@ func (r *registry) add(p Event) error {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		return fmt.Errorf("%w: %s: register the value type, not a pointer", ErrInvalidEvents, t)
 	}
-	if err := checkPlain(t, t.String(), nil); err != nil {
+	if err := plain.Check(t); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidEvents, err)
 	}
 	if other, ok := r.byName[name]; ok {
@@ -81,45 +81,6 @@ func checkTypeName(name string) error {
 		}
 	}
 	return nil
-}
-
-// checkPlain refuses what a codec would lose without a word: unexported fields, functions, channels, interfaces.
-func checkPlain(t reflect.Type, path string, above []reflect.Type) error {
-	if slices.Contains(above, t) {
-		return nil // recursive type, checked on the way down
-	}
-	above = append(above, t)
-	if t == reflect.TypeFor[time.Time]() || encodesItself(t) {
-		return nil
-	}
-	switch t.Kind() {
-	case reflect.Struct:
-		for f := range t.Fields() {
-			if !f.IsExported() {
-				return fmt.Errorf("%s.%s is not exported, so it would be lost: export it or leave it out", path, f.Name)
-			}
-			if err := checkPlain(f.Type, path+"."+f.Name, above); err != nil {
-				return err
-			}
-		}
-	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Interface, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
-		return fmt.Errorf("%s is a %s, which cannot be stored: use plain data", path, t.Kind())
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return checkPlain(t.Elem(), path+"[]", above)
-	case reflect.Map:
-		if err := checkPlain(t.Key(), path+" key", above); err != nil {
-			return err
-		}
-		return checkPlain(t.Elem(), path+"[]", above)
-	}
-	return nil
-}
-
-// encodesItself reports whether both codecs leave the type's encoding to the type.
-func encodesItself(t reflect.Type) bool {
-	p := reflect.PointerTo(t)
-	return (t.Implements(textMarshaler) || t.Implements(binaryMarshaler)) &&
-		(p.Implements(textUnmarshaler) || p.Implements(binaryUnmarshaler))
 }
 
 // nameOf gives the registered name of an event about to be written.

@@ -1,0 +1,143 @@
+package plain
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/runnel-go/runnel/internal/wellformed"
+)
+
+// errNested also ends the way through a value that holds itself.
+var errNested = errors.New("is nested too deep to be stored")
+
+// Canonical gives bytes that two values of one type share if and only if they say the same: times are instants, nil and
+// empty slices are alike, and the order of a map's entries does not matter. A nil map differs from an empty one, since it
+// cannot be written. The bytes are the same in every process and release, so that they can be hashed and stored. It
+// refuses values that are not plain or nested deeper than what can be read back, so also those that hold themselves.
+func Canonical(v any) ([]byte, error) { return canonical(nil, reflect.ValueOf(v), wellformed.MaxDepth) }
+
+// Equal reports whether two values of one type say the same, as [Canonical] has it.
+func Equal(a, b any) bool {
+	one, errOne := Canonical(a)
+	other, errOther := Canonical(b)
+	return errOne == nil && errOther == nil && bytes.Equal(one, other)
+}
+
+// canonical appends a value: its kind, and its content behind the length where that varies.
+func canonical(b []byte, v reflect.Value, depth int) ([]byte, error) {
+	if !v.IsValid() {
+		return nil, errors.New("is nil")
+	}
+	if depth < 0 {
+		return nil, errNested
+	}
+	b = append(b, byte(v.Kind()))
+	if EncodesItself(v.Type()) {
+		return itself(b, v)
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		if v.Bool() {
+			return append(b, 1), nil
+		}
+		return append(b, 0), nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return binary.AppendVarint(b, v.Int()), nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return binary.AppendUvarint(b, v.Uint()), nil
+	case reflect.Float32, reflect.Float64:
+		return binary.BigEndian.AppendUint64(b, math.Float64bits(v.Float())), nil
+	case reflect.String:
+		return text(b, v.String()), nil
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return elements(b, v, depth)
+	case reflect.Struct:
+		return fields(b, v, depth)
+	case reflect.Map:
+		return entries(b, v, depth)
+	default:
+		return nil, fmt.Errorf("holds a %s, which cannot be stored", v.Kind())
+	}
+}
+
+func text(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// itself appends a value in the encoding of its own. That of a time has the location too, which is left out.
+func itself(b []byte, v reflect.Value) ([]byte, error) {
+	if nilable := v.Kind() == reflect.Pointer || v.Kind() == reflect.Map || v.Kind() == reflect.Slice; nilable && v.IsNil() {
+		return b, nil
+	}
+	var data []byte
+	var err error
+	switch m := v.Interface().(type) {
+	case time.Time:
+		data, err = m.UTC().MarshalBinary()
+	case encoding.BinaryMarshaler: // what msgpack prefers
+		data, err = m.MarshalBinary()
+	case encoding.TextMarshaler:
+		data, err = m.MarshalText()
+	}
+	return text(b, string(data)), err
+}
+
+func elements(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return append(b, 0), nil
+		}
+		return canonical(append(b, 1), v.Elem(), depth-1)
+	}
+	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
+		return text(b, string(v.Bytes())), nil
+	}
+	b = binary.AppendUvarint(b, uint64(v.Len()))
+	for i := range v.Len() {
+		if b, err = canonical(b, v.Index(i), depth-1); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func fields(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
+	b = binary.AppendUvarint(b, uint64(v.NumField()))
+	for field, value := range v.Fields() {
+		if !field.IsExported() {
+			return nil, fmt.Errorf("%s.%s is not exported", v.Type(), field.Name)
+		}
+		if b, err = canonical(text(b, field.Name), value, depth-1); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// entries appends a map's entries in the order of their bytes.
+func entries(b []byte, v reflect.Value, depth int) ([]byte, error) {
+	if v.IsNil() {
+		return append(b, 0), nil
+	}
+	b = binary.AppendUvarint(b, uint64(v.Len())+1)
+	all := make([][]byte, 0, v.Len())
+	for key, value := range v.Seq2() {
+		entry, err := canonical(nil, key, depth-1)
+		if err != nil {
+			return nil, err
+		}
+		if entry, err = canonical(entry, value, depth-1); err != nil {
+			return nil, err
+		}
+		all = append(all, entry)
+	}
+	slices.SortFunc(all, bytes.Compare)
+	return append(b, bytes.Join(all, nil)...), nil
+}

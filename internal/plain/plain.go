@@ -1,0 +1,65 @@
+// Package plain tells plain data from what a codec would lose, and compares plain data by what it says.
+//
+// Plain are types made of exported fields, numbers, strings, bytes, slices, arrays, maps, pointers and times, and types
+// that encode themselves as text or as bytes.
+package plain
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+)
+
+var (
+	timeType = reflect.TypeFor[time.Time]()
+
+	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
+	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
+	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
+	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
+)
+
+// Check refuses what a codec would lose without a word: unexported fields, functions, channels, interfaces. The error
+// names the field.
+func Check(t reflect.Type) error { return check(t, t.String(), nil) }
+
+func check(t reflect.Type, path string, above []reflect.Type) error {
+	if slices.Contains(above, t) {
+		return nil // recursive type, checked on the way down
+	}
+	above = append(above, t)
+	if EncodesItself(t) {
+		return nil
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		for f := range t.Fields() {
+			if !f.IsExported() {
+				return fmt.Errorf("%s.%s is not exported, so it would be lost: export it or leave it out", path, f.Name)
+			}
+			if err := check(f.Type, path+"."+f.Name, above); err != nil {
+				return err
+			}
+		}
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Interface, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
+		return fmt.Errorf("%s is a %s, which cannot be stored: use plain data", path, t.Kind())
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return check(t.Elem(), path+"[]", above)
+	case reflect.Map:
+		if err := check(t.Key(), path+" key", above); err != nil {
+			return err
+		}
+		return check(t.Elem(), path+"[]", above)
+	}
+	return nil
+}
+
+// EncodesItself reports whether codecs leave the type's encoding to the type: JSON takes its text, msgpack its bytes if it
+// has those, and each must lead back.
+func EncodesItself(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return t == timeType || t.Implements(textMarshaler) && p.Implements(textUnmarshaler) &&
+		t.Implements(binaryMarshaler) == p.Implements(binaryUnmarshaler)
+}

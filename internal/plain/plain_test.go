@@ -1,0 +1,143 @@
+package plain_test
+
+import (
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/vmihailenco/msgpack/v5"
+	"pgregory.net/rapid"
+
+	"github.com/runnel-go/runnel/internal/plain"
+)
+
+type money struct {
+	Cents    int64
+	Currency string
+}
+
+// tree holds trees.
+type tree struct {
+	Name     string
+	Children []tree
+}
+
+type everything struct {
+	Yes    bool
+	Int    int32
+	Uint   uint8
+	Float  float64
+	Text   string
+	Bytes  []byte
+	Time   time.Time
+	Addr   netip.Addr
+	Array  [2]int
+	Ptr    *money
+	Map    map[string]int64
+	Nested map[int][]money
+	Tree   tree
+}
+
+type hidden struct {
+	Amounts []struct{ amount int64 }
+}
+
+// bytesOnly encodes itself for msgpack and not for JSON.
+type bytesOnly struct{ n byte }
+
+func (b bytesOnly) MarshalBinary() ([]byte, error)     { return []byte{b.n}, nil }
+func (b *bytesOnly) UnmarshalBinary(data []byte) error { b.n = data[0]; return nil }
+
+func TestWhatACodecWouldLoseIsRefused(t *testing.T) {
+	require.NoError(t, plain.Check(reflect.TypeFor[everything]()))
+	for _, c := range []struct {
+		value any
+		want  string
+	}{
+		{hidden{}, "plain_test.hidden.Amounts[].amount is not exported, so it would be lost: export it or leave it out"},
+		{struct{ F func() }{}, "struct { F func() }.F is a func, which cannot be stored: use plain data"},
+		{struct{ E map[string]any }{}, "E[] is a interface, which cannot be stored"},
+		{map[*hidden]bool{}, "key[].Amounts[].amount is not exported"},
+		{complex(1, 1), "complex128 is a complex128"},
+		{bytesOnly{}, "plain_test.bytesOnly.n is not exported"}, // JSON does not ask for bytes
+	} {
+		require.ErrorContains(t, plain.Check(reflect.TypeOf(c.value)), c.want)
+	}
+}
+
+func TestValuesThatSayTheSameAreEqual(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 1, time.UTC)
+	for _, pair := range [][2]any{
+		{now, now.In(time.FixedZone("x", 3600))},
+		{[]byte(nil), []byte{}},
+		{tree{Children: []tree{}}, tree{}},
+		{map[string]int64{"a": 1, "b": 2}, map[string]int64{"b": 2, "a": 1}},
+		{&money{1, "CZK"}, &money{1, "CZK"}},
+		{netip.MustParseAddr("::1"), netip.MustParseAddr("::1")},
+	} {
+		require.True(t, plain.Equal(pair[0], pair[1]), "%v", pair)
+	}
+	for _, pair := range [][2]any{
+		{now, now.Add(1)},
+		{map[string]int64{}, map[string]int64(nil)}, // one can be written, the other cannot
+		{map[string]int64{"a": 1}, map[string]int64{"a": 2}},
+		{&money{}, (*money)(nil)},
+		{[]string{"ab", "c"}, []string{"a", "bc"}},
+		{[][]int{{1}, {}}, [][]int{{}, {1}}},
+		{money{1, "CZK"}, money{1, "EUR"}},
+		{hidden{make([]struct{ amount int64 }, 1)}, hidden{make([]struct{ amount int64 }, 1)}}, // cannot be told
+	} {
+		require.False(t, plain.Equal(pair[0], pair[1]), "%v", pair)
+	}
+}
+
+func TestAValueThatHoldsItselfEnds(t *testing.T) {
+	type ring struct{ Next *ring }
+	r := new(ring)
+	r.Next = r
+	_, err := plain.Canonical(r)
+	require.ErrorContains(t, err, "nested too deep")
+	_, err = plain.Canonical(nil)
+	require.ErrorContains(t, err, "nil")
+}
+
+func TestCanonicalBytesAgreeWithDeepEqual(t *testing.T) {
+	value := rapid.Custom(func(t *rapid.T) everything {
+		few := rapid.IntRange(0, 2)
+		e := everything{
+			Yes: rapid.Bool().Draw(t, "yes"), Int: int32(few.Draw(t, "int")), Text: rapid.StringN(0, 2, 2).Draw(t, "text"),
+			Bytes: []byte(rapid.StringN(1, 2, 2).Draw(t, "bytes")), Float: float64(few.Draw(t, "float")),
+			Map:    rapid.MapOfN(rapid.SampledFrom([]string{"a", "b", "ab"}), rapid.Int64Range(0, 1), 0, 3).Draw(t, "map"),
+			Nested: map[int][]money{few.Draw(t, "key"): {{Cents: int64(few.Draw(t, "cents"))}}},
+		}
+		if rapid.Bool().Draw(t, "pointer") {
+			e.Ptr = &money{Currency: rapid.SampledFrom([]string{"", "CZK"}).Draw(t, "currency")}
+		}
+		return e
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := value.Draw(t, "a"), value.Draw(t, "b")
+		require.Equal(t, reflect.DeepEqual(a, b), plain.Equal(a, b), "%+v %+v", a, b)
+
+		data, err := msgpack.Marshal(a)
+		require.NoError(t, err)
+		var back everything
+		require.NoError(t, msgpack.Unmarshal(data, &back))
+		require.True(t, plain.Equal(a, back), "a codec keeps it: %+v %+v", a, back)
+	})
+}
+
+// What was hashed is compared by later releases.
+func TestCanonicalBytesStayTheSame(t *testing.T) {
+	data, err := plain.Canonical(everything{
+		Yes: true, Int: -1, Uint: 2, Float: 0.5, Text: "é", Bytes: []byte{1}, Time: time.Unix(1, 2), Ptr: &money{300, "CZK"},
+		Addr: netip.MustParseAddr("10.0.0.1"), Map: map[string]int64{"b": 1, "a": 2}, Tree: tree{Children: []tree{{Name: "x"}}},
+	})
+	require.NoError(t, err)
+	require.Equal(t, "\x19\r\x03Yes\x01\x01\x03Int\x05\x01\x04Uint\b\x02\x05Float\x0e?\xe0\x00\x00\x00\x00\x00\x00\x04Text\x18\x02é\x05Bytes\x17\x01\x01"+
+		"\x04Time\x19\x0f\x01\x00\x00\x00\x0ew\x91\xf7\x01\x00\x00\x00\x02\xff\xff\x04Addr\x19\x04\n\x00\x00\x01\x05Array\x11\x02\x02\x00\x02\x00"+
+		"\x03Ptr\x16\x01\x19\x02\x05Cents\x06\xd8\x04\bCurrency\x18\x03CZK\x03Map\x15\x03\x18\x01a\x06\x04\x18\x01b\x06\x02\x06Nested\x15\x00"+
+		"\x04Tree\x19\x02\x04Name\x18\x00\bChildren\x17\x01\x19\x02\x04Name\x18\x01x\bChildren\x17\x00", string(data))
+}
