@@ -35,6 +35,12 @@
 // The checkpoint names the store by its identity and the commit it stands at. A view refuses to run on another store, or
 // on a log that went backwards.
 //
+// Of a server that holds the only replica and does not sync each write, a power cut can leave half of a batch in the bucket,
+// and the server serves it. A view looks for that when it is made, when Run begins, and whenever the connection was lost
+// and is back. It then says so in a warning and in [Counters], clears the bucket of what was there, and folds the log from
+// its begin: until it has caught up readers miss documents, and a Watch is not told which; Get with [At] waits. They see no
+// half of a transaction. The user needs the permission to purge the bucket's JetStream stream.
+//
 // The fold version is part of the bucket's name. It is raised when a rule or the document type changes: the view is then
 // folded from the begin into a bucket of its own, and old and new code never write the same one.
 //
@@ -51,6 +57,10 @@
 // goroutine that reads the log and waits for it. Readers need no Run in their process.
 //
 // # Caveats
+//
+// A client that outlives the power cut of its server, and reads in the moment between its connection's return and the
+// runner's look at the bucket, may see documents of half a batch. A bucket with one replica in a cluster, on a node that
+// the runner is not connected to, is looked at only when a write to it has failed.
 //
 // A batch changes 999 documents at most, so one commit or transaction whose events change more cannot be folded.
 // A document read without [At] may lag behind the log, and behind the bucket's leader where there are replicas.

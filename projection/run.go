@@ -36,11 +36,11 @@ func (v *View[V]) Run(ctx context.Context) error {
 	for failures := 1; ; failures++ {
 		s := session[V]{view: v, clean: lru.New[string, V](v.cfg.cacheSize()), dirty: make(map[string]V)}
 		err := s.run(ctx)
-		v.progress.set(false, s.at.Position)
+		v.progress.set(false, 0) // the bucket knows, and after a power cut only the bucket
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case !errors.Is(err, errLost) && !errors.Is(err, kv.ErrUnavailable):
+		case !errors.Is(err, errLost) && !errors.Is(err, errReconnected) && !errors.Is(err, kv.ErrUnavailable):
 			return err
 		}
 		if s.flushed {
@@ -55,20 +55,37 @@ func (v *View[V]) Run(ctx context.Context) error {
 
 // session folds from one reading of the checkpoint until something goes wrong:
 //
-//	checkpoint -> verify -> follow the log -> gather commits, fold them -> write documents and checkpoint at once -+
-//	                                          ^                                                                    |
-//	                                          +--------------------------------------------------------------------+
+//	mend -> checkpoint -> verify -> follow the log -> gather commits, fold them -> write documents and checkpoint at once -+
+//	                                                  ^                                                                    |
+//	                                                  +--------------------------------------------------------------------+
+//
+// It ends when the connection was lost and is back, too.
 type session[V any] struct {
-	view    *View[V]
-	at      stand
-	clean   *lru.Cache[string, V] // documents as they are in the bucket
-	dirty   map[string]V          // documents changed since the last batch
-	folded  *eventstore.Commit    // the last commit folded, or nil when it is in the bucket
-	flushed bool                  // a batch was written
+	view       *View[V]
+	reconnects uint64 // before the bucket was looked at
+	at         stand
+	clean      *lru.Cache[string, V] // documents as they are in the bucket
+	dirty      map[string]V          // documents changed since the last batch
+	folded     *eventstore.Commit    // the last commit folded, or nil when it is in the bucket
+	flushed    bool                  // a batch was written
 }
 
 func (s *session[V]) run(ctx context.Context) error {
-	var err error
+	ctx, end := s.view.untilReconnected(ctx)
+	defer end()
+	s.reconnects = s.view.reconnects()
+	err := s.follow(ctx)
+	if errors.Is(context.Cause(ctx), errReconnected) {
+		return fmt.Errorf("%w: %w", errReconnected, err)
+	}
+	return err
+}
+
+func (s *session[V]) follow(ctx context.Context) error {
+	err := s.view.mend(ctx)
+	if err != nil {
+		return err
+	}
 	if s.at, err = s.view.stand(ctx); err != nil {
 		return err
 	}
@@ -246,7 +263,12 @@ func (s *session[V]) flush(ctx context.Context) error {
 	return nil
 }
 
+// write refuses to write where the connection was lost since the bucket was looked at: on top of half of a batch, the half
+// would not be seen any more.
 func (s *session[V]) write(ctx context.Context, next checkpoint) (revision uint64, err error) {
+	if s.view.reconnects() != s.reconnects {
+		return 0, errReconnected
+	}
 	batch := s.view.documents.Batch()
 	for key, document := range s.dirty {
 		batch.Put(key, document)

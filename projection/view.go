@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -66,11 +67,12 @@ type View[V any] struct {
 	checkpoint *kv.Cell[checkpoint]
 	progress   progress
 	running    atomic.Bool
+	torn       atomic.Int64
 }
 
 // NewView gives the view of that name over a store, at a fold version of 1 or more, and creates its bucket where there is
-// none. It returns an error that matches ErrInvalidView or ErrInvalidRule, or that of opening the bucket. Close gives
-// back what the view holds.
+// none. A bucket that a power cut left half of a batch in is cleared; see the package documentation. NewView returns an
+// error that matches ErrInvalidView or ErrInvalidRule, or that of opening the bucket. Close gives back what the view holds.
 func NewView[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, rules ...Rule[V]) (*View[V], error) {
 	if err := eventstore.CheckCategory(name); err != nil || foldVersion < 1 {
 		return nil, fmt.Errorf("projection: view %q, fold version %d: %w: the name has 1 to 64 letters, digits, - or _, the version is 1 or more",
@@ -90,9 +92,15 @@ func NewView[V any](ctx context.Context, store *eventstore.Store, name string, f
 	if err != nil {
 		return nil, fmt.Errorf("projection: view %s: %w", name, err)
 	}
-	return &View[V]{
-		store: store, name: name, rules: byType, decodes: storedNames(store, byType), cfg: cfg, logger: logger, documents: documents, checkpoint: cell,
-	}, nil
+	v := &View[V]{
+		store: store, name: name, rules: byType, decodes: storedNames(store, byType), cfg: cfg, logger: logger,
+		documents: documents, checkpoint: cell,
+	}
+	// Readers may come before Run does.
+	if err := v.mend(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("projection: view %s: %w", name, err), documents.Close())
+	}
+	return v, nil
 }
 
 // Bucket is the name of the NATS KV bucket that holds the documents.

@@ -1,0 +1,84 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// Headers of an atomic batch as the server stores them (ADR-50 of NATS).
+const (
+	headerBatchID     = "Nats-Batch-Id"
+	headerBatchCommit = "Nats-Batch-Commit"
+)
+
+// tornAgain is after how long a batch without its end is looked at again. A server that shows a batch while it stores it
+// has the whole of it by then.
+const tornAgain = 100 * time.Millisecond
+
+// Torn reports whether the bucket ends in the begin of a batch whose end is missing: a power cut did that, on a server
+// with the only replica that does not sync each write. It gives the revision of the newest write then, and 0 where the
+// bucket is whole. It ends with ErrRefused, ErrUnavailable or the cause of ctx.
+//
+// The half of a batch is seen only as long as nothing was written on top of it, so who writes batches asks before the
+// first one, and again whenever the connection was lost and is back. What the documents were before cannot be known:
+// make them anew from what they were made of, and [Bucket.Clear] the bucket before.
+func (b *Bucket[T]) Torn(ctx context.Context) (revision uint64, err error) {
+	revision, err = b.core.halfBatch(ctx)
+	if revision == 0 || err != nil {
+		return 0, err
+	}
+	again := time.NewTimer(tornAgain)
+	defer again.Stop()
+	select {
+	case <-again.C:
+	case <-ctx.Done():
+		return 0, &Error{Op: "torn", Bucket: b.core.bucket, Err: context.Cause(ctx)}
+	}
+	still, err := b.core.halfBatch(ctx)
+	if still != revision {
+		return 0, err // somebody's batch was under way
+	}
+	return revision, err
+}
+
+// halfBatch gives the revision of the newest message, as the leader has it, where it belongs to a batch and does not end it.
+func (c *core) halfBatch(ctx context.Context) (uint64, error) {
+	newest, err := c.client.LeaderLast(ctx, c.stream, ">")
+	switch {
+	case errors.Is(err, jsapi.ErrNotFound):
+		return 0, nil // empty
+	case err != nil:
+		return 0, c.readError("torn", "", err)
+	case newest.Header.Get(headerBatchID) == "", newest.Header.Get(headerBatchCommit) != "":
+		return 0, nil
+	}
+	return newest.Sequence, nil
+}
+
+// Clear removes all documents and cells that were written up to a revision, at once and without a trace: readers get
+// ErrNotFound, and a Watch under way is not told. What was written later stays, so that of several who clear a torn bucket
+// the late one hurts nobody who has begun anew. A conditional write that expects what was removed is a conflict. It ends
+// with ErrRefused, ErrUnavailable, what the server said or the cause of ctx; it may be repeated.
+func (b *Bucket[T]) Clear(ctx context.Context, upTo uint64) error {
+	c := b.core
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, c.stream)
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1))
+	}
+	switch {
+	case err == nil:
+		return nil
+	case context.Cause(ctx) != nil && !errors.Is(context.Cause(ctx), errTimeout):
+		return &Error{Op: "clear", Bucket: c.bucket, Err: context.Cause(ctx)}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Error{Op: "clear", Bucket: c.bucket, Reason: ErrUnavailable, Err: err}
+	}
+	return c.readError("clear", "", err)
+}

@@ -1,0 +1,133 @@
+package kv_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/blockfile"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// torn gives a bucket on a server that stopped when revision upTo of these had reached the disk:
+//
+//	1     put a
+//	2, 3  a batch that creates b, and the cell
+//	4 - 7 a batch that puts a, b and c, and the cell
+func torn(t *testing.T, upTo uint64) *kv.Bucket[doc] {
+	t.Helper()
+	server := eventstoretest.NewServer(t)
+	b := open[doc](t, server.JetStream(t), "docs", nil)
+	cell := newCell(t, b)
+	_, err := b.Put(t.Context(), "a", doc{N: 1})
+	require.NoError(t, err)
+	batch := b.Batch()
+	batch.Create("b", doc{N: 1})
+	cell.UpdateIn(batch, checkpoint{Position: 1}, 0)
+	at, err := batch.Commit(t.Context())
+	require.NoError(t, err)
+	batch = b.Batch()
+	for _, key := range []string{"a", "b", "c"} {
+		batch.Put(key, doc{N: 2})
+	}
+	cell.UpdateIn(batch, checkpoint{Position: 2}, at)
+	at, err = batch.Commit(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, uint64(7), at)
+
+	server.Stop()
+	require.NoError(t, blockfile.CutBehind(server.StoreDir(), "KV_docs", upTo))
+	server.Restart()
+	return open[doc](t, server.JetStream(t), "docs", nil)
+}
+
+func TestABatchWithoutItsEndIsSeen(t *testing.T) {
+	for upTo, want := range map[uint64]uint64{1: 0, 2: 2, 3: 0, 4: 4, 6: 6, 7: 0} {
+		revision, err := torn(t, upTo).Torn(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, revision, "up to %d is on the disk", upTo)
+	}
+	revision, err := open[doc](t, eventstoretest.JetStream(t), "docs", nil).Torn(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, revision, "nothing is whole")
+}
+
+func TestATornBucketIsClearedOfWhatIsOldAlone(t *testing.T) {
+	b := torn(t, 6)
+	cell := newCell(t, b)
+	before, err := cell.GetLeader(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), before.Value.Position, "the cell is of the batch before")
+	got, err := b.Get(t.Context(), "c")
+	require.NoError(t, err)
+	require.Equal(t, 2, got.Value.N, "and documents of the torn one are there")
+
+	revision, err := b.Torn(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, b.Clear(t.Context(), revision))
+	for _, key := range []string{"a", "b", "c"} {
+		_, err = b.GetLeader(t.Context(), key)
+		require.ErrorIs(t, err, kv.ErrNotFound)
+	}
+	_, err = cell.Update(t.Context(), checkpoint{Position: 2}, before.Revision)
+	require.ErrorIs(t, err, kv.ErrConflict, "who stands on what was removed cannot go on from there")
+
+	batch := b.Batch()
+	batch.Put("a", doc{N: 3})
+	cell.UpdateIn(batch, checkpoint{Position: 1}, 0)
+	_, err = batch.Commit(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, b.Clear(t.Context(), revision), "a second one comes late")
+	got, err = b.GetLeader(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, 3, got.Value.N, "and hurts nobody")
+	again, err := b.Torn(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, again)
+}
+
+func TestABatchUnderWayIsNotTakenForATornOne(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			batch := b.Batch()
+			for range 100 {
+				batch.Put("a", doc{N: n})
+			}
+			if _, err := batch.Commit(t.Context()); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for range 500 {
+		revision, err := b.Torn(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, revision)
+	}
+	close(stop)
+	<-done
+}
+
+func TestClearSaysWhyItFails(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	b := open[doc](t, js, "docs", nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, b.Clear(ctx, 1), context.Canceled)
+	require.NoError(t, js.DeleteStream(t.Context(), "KV_docs"))
+	require.ErrorIs(t, b.Clear(t.Context(), 1), jetstream.ErrStreamNotFound)
+	_, err := b.Torn(t.Context())
+	require.ErrorIs(t, err, kv.ErrRefused)
+}

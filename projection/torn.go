@@ -1,0 +1,65 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// errReconnected ends a session whose connection was lost and is back: the server may come up from a power cut, and what it
+// lost, or half has, is looked for by the next session.
+var errReconnected = errors.New("the connection was lost and is back")
+
+// Counters says how often a View had to do more than the usual, since it was made.
+type Counters struct {
+	Torn int64 // times that a power cut had left half of a batch in the bucket, and the view was built anew
+}
+
+// Counters gives the view's counters, as far as this View was concerned.
+func (v *View[V]) Counters() Counters { return Counters{Torn: v.torn.Load()} }
+
+// mend clears the bucket where a power cut left half of a batch in it: what its documents were before is lost, the log
+// has them all. What another runner, which saw the same and was faster, has written since stays.
+func (v *View[V]) mend(ctx context.Context) error {
+	revision, err := v.documents.Torn(ctx)
+	if err != nil || revision == 0 {
+		return err
+	}
+	v.torn.Add(1)
+	v.logger.LogAttrs(ctx, slog.LevelWarn, "projection: a power cut left half of a batch in the bucket: the view is built anew from the log",
+		slog.String("bucket", v.Bucket()), slog.Uint64("revision", revision))
+	if err := v.documents.Clear(ctx, revision); err != nil {
+		return fmt.Errorf("half of a batch is in the bucket %s, which cannot be cleared: allow this user to purge it, or delete it: %w",
+			v.Bucket(), err)
+	}
+	return nil
+}
+
+// untilReconnected gives a context that ends with ctx, or with errReconnected. The caller ends it, which waits for its
+// goroutine.
+func (v *View[V]) untilReconnected(ctx context.Context) (context.Context, func()) {
+	session, cancel := context.WithCancelCause(ctx)
+	connected := v.conn().StatusChanged(nats.CONNECTED)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-connected:
+			cancel(errReconnected)
+		case <-session.Done():
+		}
+	})
+	return session, func() {
+		cancel(nil)
+		watcher.Wait()
+		v.conn().RemoveStatusListener(connected)
+	}
+}
+
+func (v *View[V]) conn() *nats.Conn { return v.store.JetStream().Conn() }
+
+// reconnects is how often the connection was lost and came back. It counts before the connection takes the first write.
+func (v *View[V]) reconnects() uint64 { return v.conn().Stats().Reconnects }

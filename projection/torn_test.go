@@ -1,0 +1,162 @@
+package projection_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/blockfile"
+	"github.com/runnel-go/runnel/kv"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// logged is what a logger wrote.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// openOn opens a store on a server, with a logger.
+func openOn(t *testing.T, server *eventstoretest.Server) (*eventstore.Store, *logged) {
+	t.Helper()
+	said := &logged{}
+	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events,
+		&eventstore.Config{Logger: slog.New(slog.NewTextHandler(said, nil))})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store, said
+}
+
+// inBatches folds a few commits, and as the last a transaction over four accounts, of which the view makes one batch of
+// four documents and the checkpoint. It gives the bucket's last sequence and the log's end.
+func inBatches(t *testing.T, store *eventstore.Store) (last uint64, end eventstore.Position) {
+	t.Helper()
+	view := balances(t, store)
+	stop := run(t, view)
+	defer stop()
+	for i := range 20 {
+		end = deposit(t, store, fmt.Sprint(i%6), int64(i))
+	}
+	require.NoError(t, view.WaitFor(t.Context(), end))
+	writes := make([]eventstore.Write, 4)
+	for i := range writes {
+		head, err := store.Head(t.Context(), account(fmt.Sprint(i)))
+		require.NoError(t, err)
+		writes[i] = eventstore.Write{Stream: account(fmt.Sprint(i)), Expected: head, Events: []eventstore.Event{deposited{Amount: 1000}}}
+	}
+	commits, err := store.AppendAll(t.Context(), writes...)
+	require.NoError(t, err)
+	end = commits[3].Position
+	require.NoError(t, view.WaitFor(t.Context(), end))
+	stream, err := store.JetStream().Stream(t.Context(), "KV_"+view.Bucket())
+	require.NoError(t, err)
+	return stream.CachedInfo().State.LastSeq, end
+}
+
+// cutView stops the server, takes off the end of the view's bucket, and starts it again.
+func cutView(t *testing.T, server *eventstoretest.Server, behind uint64) {
+	t.Helper()
+	server.Stop()
+	require.NoError(t, blockfile.CutBehind(server.StoreDir(), "KV_bank-balances-v1", behind))
+	server.Restart()
+}
+
+// requireFolded compares the view with a fold of the log.
+func requireFolded(t *testing.T, store *eventstore.Store, view *projection.View[balance]) {
+	t.Helper()
+	want := make(map[string]balance)
+	for recorded, err := range store.All(t.Context()) {
+		require.NoError(t, err)
+		event, err := recorded.Decode()
+		require.NoError(t, err)
+		b := want[recorded.Stream.ID]
+		want[recorded.Stream.ID] = balance{b.Amount + event[0].(deposited).Amount, b.Events + 1}
+	}
+	got := make(map[string]balance)
+	for e, err := range view.List(t.Context()) {
+		require.NoError(t, err)
+		got[e.Key] = e.Value
+	}
+	require.Equal(t, want, got)
+}
+
+func TestAViewWhoseLastBatchIsTornIsBuiltAnew(t *testing.T) {
+	for _, kept := range []uint64{0, 1, 2, 4, 5} { // messages of the last batch, of five
+		t.Run(fmt.Sprint(kept), func(t *testing.T) {
+			server := eventstoretest.NewServer(t)
+			store, _ := openOn(t, server)
+			last, end := inBatches(t, store)
+			cutView(t, server, last-5+kept)
+
+			store, said := openOn(t, server)
+			view := balances(t, store)
+			run(t, view)
+			require.NoError(t, view.WaitFor(t.Context(), end))
+			requireFolded(t, store, view)
+			torn := kept > 0 && kept < 5
+			require.Equal(t, torn, view.Counters().Torn == 1)
+			if torn {
+				require.Contains(t, said.String(), "level=WARN msg=\"projection: a power cut left half of a batch in the bucket")
+				require.Contains(t, said.String(), fmt.Sprintf("bucket=bank-balances-v1 revision=%d", last-5+kept))
+			}
+		})
+	}
+}
+
+func TestARunningViewSeesThatItsBucketIsTorn(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	store, _ := openOn(t, server)
+	last, end := inBatches(t, store)
+	view, standby := balances(t, store), balances(t, store)
+	run(t, view)
+	run(t, standby)
+	require.NoError(t, view.WaitFor(t.Context(), end))
+	require.NoError(t, standby.WaitFor(t.Context(), end))
+	cutView(t, server, last-2) // and no new event comes
+	require.Eventually(t, func() bool {
+		at, err := view.Position(t.Context())
+		return err == nil && at == end && view.Counters().Torn+standby.Counters().Torn > 0
+	}, 20*time.Second, 5*time.Millisecond)
+	requireFolded(t, store, view)
+
+	end = deposit(t, store, "0", 1)
+	require.NoError(t, view.WaitFor(t.Context(), end))
+	requireFolded(t, store, view)
+}
+
+func TestABucketThatMayNotBeClearedIsNotRead(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	store, _ := openOn(t, server)
+	last, _ := inBatches(t, store)
+	stream, err := store.JetStream().Stream(t.Context(), "KV_bank-balances-v1")
+	require.NoError(t, err)
+	settings := stream.CachedInfo().Config
+	settings.AllowRollup, settings.DenyPurge = false, true
+	_, err = store.JetStream().UpdateStream(t.Context(), settings)
+	require.NoError(t, err)
+	cutView(t, server, last-1)
+	store, _ = openOn(t, server)
+	_, err = projection.NewView(t.Context(), store, "balances", 1, nil,
+		projection.On(func(b balance, _ deposited) balance { return b }))
+	require.ErrorContains(t, err, "allow this user to purge it")
+	require.ErrorIs(t, err, kv.ErrRefused)
+}
