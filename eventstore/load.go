@@ -38,7 +38,9 @@ func From(version Version) ReadOption { return func(o *readOptions) { o.from = v
 // Leader makes [Store.Stream] and [Store.Load] ask the stream's leader where the stream stands instead of any replica.
 func Leader() ReadOption { return func(o *readOptions) { o.leader = true } }
 
-// After makes [Store.All] and [Store.Log] begin behind a position. The default is the log's begin.
+// After makes [Store.All] and [Store.Log] begin behind a position, and [Store.Stream] and [Store.Load] pass over the
+// stream's commits up to there without reading them, so that what came since costs the same however long the stream is.
+// The default is the log's begin.
 func After(position Position) ReadOption { return func(o *readOptions) { o.after = position } }
 
 // Live makes [Store.All] and [Store.Log] go on with what is appended, until their context ends.
@@ -104,7 +106,7 @@ func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption
 	if err != nil {
 		return History{}, fmt.Errorf("eventstore: load: %w", err)
 	}
-	l := load{store: s, subject: subject, stream: stream, from: o.from}
+	l := load{store: s, subject: subject, stream: stream, from: o.from, after: o.after}
 	deadline := time.Now().Add(s.cfg.readTimeout())
 	for try := 1; ; try++ {
 		history, err := l.run(ctx, o.leader)
@@ -130,6 +132,7 @@ type load struct {
 	subject string
 	stream  StreamID
 	from    Version
+	after   Position
 }
 
 // run begins with the newest commit and follows the links back:
@@ -242,17 +245,20 @@ func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 	}
 }
 
-// byLinks gives the commits from newest back to the one that holds version from, or false where the links do not lead
-// there.
+// byLinks gives the commits from newest back to the one that holds version from, or to the first behind position after,
+// or false where the links do not lead there.
 func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, ok bool, err error) {
+	if newest.Position <= l.after {
+		return nil, true, nil
+	}
 	commits = []*Commit{newest}
 	for range maxHops {
 		oldest := commits[len(commits)-1]
-		if oldest.First <= l.from {
-			return l.trim(commits), true, nil
+		if ok, err := l.reached(ctx, oldest); ok || err != nil {
+			return l.trim(commits), ok, err
 		}
 		// A commit holds one version at least, so more links than versions wanted cannot be needed.
-		links := oldest.links
+		links := l.behind(oldest.links)
 		if want := uint64(oldest.First - l.from); uint64(len(links)) > want {
 			links = links[:want]
 		}
@@ -272,10 +278,8 @@ func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, 
 			commits = append(commits, c)
 		}
 	}
-	if commits[len(commits)-1].First <= l.from {
-		return l.trim(commits), true, nil
-	}
-	return nil, false, nil
+	ok, err = l.reached(ctx, commits[len(commits)-1])
+	return l.trim(commits), ok, err
 }
 
 // linked waits for the commit at a link. It gives nil where the link leads to no commit of the stream.
@@ -296,19 +300,23 @@ func (l *load) linked(ctx context.Context, get jsapi.Get, link Position) (*Commi
 	return c, nil
 }
 
-// trim drops what was read beyond the commit that holds version from. Commits are newest first.
+// trim drops what was read beyond the commit that holds version from and beyond position after. Commits are newest first.
 func (l *load) trim(commits []*Commit) []*Commit {
-	for len(commits) > 0 && commits[len(commits)-1].Last() < l.from {
-		commits = commits[:len(commits)-1]
+	for n := len(commits); n > 0 && (commits[n-1].Last() < l.from || commits[n-1].Position <= l.after); n-- {
+		commits = commits[:n-1]
 	}
 	return commits
 }
 
-// filtered reads all of the subject up to and with newest, and verifies that versions run from 1 without gaps. It gives
-// the commits newest first.
+// filtered reads the subject from its begin, or from behind position after, up to and with newest, and verifies that
+// versions run without gaps. It gives the commits newest first.
 func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) {
+	after, before, err := l.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var all []*Commit
-	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: newest.Position}) {
+	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, after: after, upTo: newest.Position}) {
 		if err != nil {
 			return nil, err
 		}
@@ -322,7 +330,7 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 				all = all[:len(all)-1]
 			}
 		}
-		next := Version(1)
+		next := before + 1
 		if len(all) > 0 {
 			next = all[len(all)-1].Last() + 1
 		}

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 )
@@ -141,4 +142,28 @@ func (u *upcaster) run(e Event) (newer []Event, err error) {
 		return nil, fmt.Errorf("the upcaster of %q gives no event", u.from)
 	}
 	return newer, nil
+}
+
+// Prototypes gives the zero value of each event type that the store can decode, in the order of their names: those it was
+// opened with, the old ones that are upcast, and the toolkit's own.
+func (s *Store) Prototypes() []Event {
+	prototypes := make([]Event, 0, len(s.registry.byName))
+	for _, name := range slices.Sorted(maps.Keys(s.registry.byName)) {
+		prototypes = append(prototypes, reflect.Zero(s.registry.byName[name]).Interface().(Event))
+	}
+	return prototypes
+}
+
+// Upcast gives what an event of one of the [Store.Prototypes] stands for today, as [Recorded.Decode] does for one in the
+// log. It returns an error that matches ErrUnknownType for another, and ErrUndecodable where the upcaster fails.
+func (s *Store) Upcast(event Event) ([]Event, error) {
+	name, ok := s.registry.names[reflect.TypeOf(event)]
+	if !ok {
+		return nil, fmt.Errorf("eventstore: upcast %T: %w", event, ErrUnknownType)
+	}
+	current, err := s.registry.upcast(name, event)
+	if err != nil {
+		return nil, fmt.Errorf("eventstore: upcast %T: %w: %w", event, ErrUndecodable, err)
+	}
+	return current, nil
 }

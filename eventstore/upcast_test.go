@@ -139,3 +139,13 @@ func TestAnUpcasterThatFailsMakesItsEventUndecodable(t *testing.T) {
 		}
 	}
 }
+
+func TestAStoreUpcastsSamplesOfItsTypes(t *testing.T) {
+	store := release(t, eventstoretest.JetStream(t), []eventstore.Event{paidV3{}, charged{}}, upcasters...)
+	require.Equal(t, []eventstore.Event{charged{}, paid{}, paidV2{}, paidV3{}}, store.Prototypes()[:4], "and then the toolkit's own")
+	current, err := store.Upcast(paid{500})
+	require.NoError(t, err)
+	require.Equal(t, []eventstore.Event{paidV3{500, "CZK"}, charged{5}}, current)
+	_, err = store.Upcast(opened{})
+	require.ErrorIs(t, err, eventstore.ErrUnknownType)
+}
