@@ -4,8 +4,11 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/lru"
+	"github.com/runnel-go/runnel/snapshot"
 )
 
 // entry is what is known of one aggregate. Entries are values: one that was handed out never changes, but for what a
@@ -13,47 +16,51 @@ import (
 type entry[S any] struct {
 	state S
 	head  eventstore.Head
+	last  uuid.UUID // the id of the newest commit folded
 
-	commits uint64     // how many commits the stream has
-	keys    []keyEntry // those among the last commits that carry a key, oldest first
-}
+	commits  uint64              // how many commits the stream has
+	position eventstore.Position // of the newest; the head's may be that of a torn one
+	keys     []snapshot.Key      // those among the last commits that carry a key, oldest first
 
-// keyEntry remembers under which key a commit was stored.
-type keyEntry struct {
-	key      string
-	hash     []byte
-	commit   uint64 // its number in the stream, from 1
-	version  eventstore.Version
-	position eventstore.Position
+	snapshot uint64 // how many commits the stream had at the last snapshot that is known
 }
 
 // remember counts a commit, notes its key and forgets the keys that fall out of the window.
 func (e *entry[S]) remember(c *eventstore.Commit, window uint64) {
 	e.commits++
+	e.last, e.position = c.ID, c.Position
 	keep := e.keys
-	for len(keep) > 0 && keep[0].commit+window <= e.commits {
+	for len(keep) > 0 && keep[0].Commit+window <= e.commits {
 		keep = keep[1:]
 	}
 	if c.Key != "" {
 		// Clipped, since the entry this one was made from may still be in use.
-		keep = append(slices.Clip(keep), keyEntry{
-			key: c.Key, hash: slices.Clone(c.KeyHash), commit: e.commits, version: c.First, position: c.Position,
-		})
+		keep = append(slices.Clip(keep), keyOf(c, e.commits))
 	}
 	e.keys = keep
 }
 
+// keyOf gives what is remembered of a commit under a key, whose number in its stream is given.
+func keyOf(c *eventstore.Commit, number uint64) snapshot.Key {
+	return snapshot.Key{Key: c.Key, Hash: slices.Clone(c.KeyHash), Commit: number, Version: c.First, Position: c.Position}
+}
+
 // find gives the newest commit under a key. The empty key finds nothing.
-func (e *entry[S]) find(key string) (keyEntry, bool) {
+func (e *entry[S]) find(key string) (snapshot.Key, bool) {
 	if key == "" {
-		return keyEntry{}, false
+		return snapshot.Key{}, false
 	}
 	for _, k := range slices.Backward(e.keys) {
-		if k.key == key {
+		if k.Key == key {
 			return k, true
 		}
 	}
-	return keyEntry{}, false
+	return snapshot.Key{}, false
+}
+
+// remembers reports whether the keys of all commits behind a position are among those remembered.
+func (e *entry[S]) remembers(after eventstore.Position, window uint64) bool {
+	return e.commits <= window || e.position <= after || len(e.keys) > 0 && e.keys[0].Position <= after
 }
 
 // cache keeps the entries used last. It is safe for concurrent use.

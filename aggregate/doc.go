@@ -25,17 +25,27 @@
 // may be sent again under its key, and may be accepted then. Commands are compared by a hash of their Go type's name and
 // their fields, so renaming the type of a command ends what its keys protect.
 //
-// # The end of an aggregate
-//
-// [Close] ends the aggregate's stream with the events of a command. Later commands on it that would append are refused
-// with an error that matches eventstore.ErrClosed; what the domain rejects it still rejects first.
+// The window is the same whether the state is from the cache, a snapshot or the log. A command that is repeated after the
+// window has passed over it is done again. [IssuedAt] makes the search exact: the caller names a position of the log from
+// before it first issued the command, and the stream is searched back to there, however many commits came since.
 //
 // # The cache
 //
 // A repository keeps the states it met last, [Config.CacheSize] of them. A cached state may be old; the append's
 // expectation finds out, and so does a look at the stream's leader before a command is rejected or found to change
 // nothing. So a cache changes no outcome, it saves a load. A state of plain fields is cached as it is. One that holds
-// maps, slices or pointers is cached only if it has a method Clone() S, since callers would share what they point to.
+// maps, slices or pointers is cached only if it has a method Clone() S, since callers would share what they point to. With
+// it, neither a caller that changes [Result.State] nor a Decide that writes into its receiver reaches the cached one.
+//
+// # Snapshots
+//
+// A state that is not cached is folded from its stream's begin, unless the repository has [Config.Snapshots]:
+//
+//	snapshots, err := snapshot.Open(ctx, store, "account", &snapshot.Config{FoldVersion: 1})
+//	accounts, err := aggregate.New(store, "account", Account{}, &aggregate.Config{Snapshots: snapshots})
+//
+// Then it is taken from its snapshot, and what came since from the log: an aggregate of 10,000 events loads as fast as one
+// of 100. See package snapshot for when one is used. [Repository.Counters] says where states were from.
 //
 // # Guarantees
 //
@@ -45,7 +55,7 @@
 // # Errors
 //
 // A command's own error comes back as [RejectedError], which unwraps to it. Do returns an error that matches
-// eventstore.ErrConflict when IfVersion does not hold or the tries are used up, ErrKeyReused, and everything that
+// eventstore.ErrConflict when IfVersion does not hold or the tries are used up, ErrKeyReused, ErrPositionAhead, and everything that
 // appending and loading return: an event in the aggregate's stream that is of an unknown type, undecodable, or none of
 // the aggregate's own fails the command, since a state without it would be wrong.
 //

@@ -14,9 +14,14 @@ var (
 	ErrKeyReused = errors.New("idempotency key reused")
 	// ErrForeignEvent means that the aggregate's stream holds an event that is not one of the aggregate's.
 	ErrForeignEvent = errors.New("event of another aggregate")
+	// ErrPositionAhead means that the log does not have the position that IssuedAt names.
+	ErrPositionAhead = errors.New("position is not in the log yet")
 	// ErrInvalidState means that the state type cannot be used as it is.
 	ErrInvalidState = errors.New("invalid state type")
-	// ErrInvalidCommand means that the command cannot be compared with others, so it cannot have a key.
+	// ErrOtherSnapshots means that the snapshots were opened for another store or category than the repository's.
+	ErrOtherSnapshots = errors.New("snapshots of other aggregates")
+	// ErrInvalidCommand means that the command cannot be compared with others, so it cannot have a key, or that it has none
+	// where one is needed.
 	ErrInvalidCommand = errors.New("invalid command type")
 )
 

@@ -165,3 +165,33 @@ func ExampleTransact() {
 	// true
 	// {anna} {anna}
 }
+
+// A command that may come again much later says where the log was before it was issued: here, the booking that led to the
+// release. However much happened to the seat since, the release is not done twice.
+func ExampleIssuedAt() {
+	ctx := context.Background()
+	_, seats, stop := openSeats(ctx)
+	defer stop()
+	do := func(command aggregate.Command[Seat, Event], options ...aggregate.Option) aggregate.Result[Seat, Event] {
+		result, err := seats.Do(ctx, "1", command, options...)
+		if err != nil {
+			log.Fatal(err)
+		}
+		return result
+	}
+	booked := do(Book{"anna"})
+	release := func() aggregate.Result[Seat, Event] {
+		return do(Release{}, aggregate.Key("anna is ill"), aggregate.IssuedAt(booked.Position))
+	}
+	fmt.Println("repeated:", release().Repeated)
+	for range 300 { // more than the window
+		do(Book{"bert"})
+		do(Release{})
+	}
+	do(Book{"carl"})
+	again := release()
+	fmt.Printf("repeated: %t, version: %d, guest now: %q\n", again.Repeated, again.Version, again.State.Guest)
+	// Output:
+	// repeated: false
+	// repeated: true, version: 2, guest now: "carl"
+}

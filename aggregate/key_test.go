@@ -7,6 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/aggregate"
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/snapshot"
 )
 
 // split deposits several amounts at once.
@@ -48,4 +51,157 @@ func TestCommandsAreComparedByWhatTheySay(t *testing.T) {
 	require.ErrorContains(t, err, "aggregate_test.opaque.amount is not exported")
 	_, err = accounts.Do(t.Context(), "1", opaque{1})
 	require.NoError(t, err, "without a key commands are not compared")
+}
+
+// keyed is a command that was done, and where the log ended before it was issued.
+type keyed struct {
+	id       string
+	issuedAt eventstore.Position
+	answer   aggregate.Result[balance, event]
+}
+
+func (k keyed) again(t *testing.T, p *program[balance], options ...aggregate.Option) aggregate.Result[balance, event] {
+	t.Helper()
+	result, err := p.accounts.Do(t.Context(), k.id, deposit{10}, append(options, aggregate.Key("k"))...)
+	require.NoError(t, err, k.id)
+	return result
+}
+
+// repeats sends the command again, and a different one under its key.
+func (k keyed) repeats(t *testing.T, p *program[balance], options ...aggregate.Option) {
+	t.Helper()
+	result := k.again(t, p, options...)
+	now, err := p.accounts.Load(t.Context(), k.id)
+	require.NoError(t, err)
+	want := k.answer
+	want.State, want.Repeated = now.State, true
+	require.Equal(t, want, result, k.id)
+	_, err = p.accounts.Do(t.Context(), k.id, deposit{11}, append(options, aggregate.Key("k"))...)
+	require.ErrorIs(t, err, aggregate.ErrKeyReused, k.id)
+}
+
+func TestARepeatedCommandHasOneAnswerWhereverItsStateIsFrom(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	cfg := aggregate.Config{KeyWindow: 20}
+	var commands []keyed
+	write := func(write func(p *program[balance], id string)) {
+		writer := start(t, srv.JetStream(t), balance{}, snapshot.Config{Every: 3}, cfg)
+		for _, id := range []string{"cache", "snapshot", "log"} {
+			write(writer, id)
+		}
+		writer.stop(t)
+		require.Zero(t, writer.snapshots.Counters().Failed)
+	}
+	from := func(id string) *program[balance] {
+		version := map[string]int{"log": 2}[id] // of which there are no snapshots
+		p := start(t, srv.JetStream(t), balance{}, snapshot.Config{Every: 1000, FoldVersion: version}, cfg)
+		want := map[string]aggregate.Counters{"cache": {Cached: 1, Restored: 1}, "snapshot": {Restored: 1}, "log": {Replayed: 1}}[id]
+		if id == "cache" {
+			_, err := p.accounts.Load(t.Context(), id)
+			require.NoError(t, err)
+		}
+		t.Cleanup(func() {
+			have := p.accounts.Counters()
+			require.Equal(t, want.Restored, have.Restored, id)
+			require.Equal(t, want.Replayed, have.Replayed, id)
+		})
+		return p
+	}
+	write(func(p *program[balance], id string) {
+		k := keyed{id: id, issuedAt: p.deposit(t, id, 3).Position}
+		k.answer = k.again(t, p)
+		require.False(t, k.answer.Repeated)
+		p.deposit(t, id, 10)
+		commands = append(commands, k)
+	})
+	srv.Restart()
+	for _, k := range commands {
+		k.repeats(t, from(k.id))
+		k.repeats(t, from(k.id), aggregate.IssuedAt(k.issuedAt))
+	}
+	write(func(p *program[balance], id string) { p.deposit(t, id, 10) })
+	for _, k := range commands {
+		k.repeats(t, from(k.id), aggregate.IssuedAt(k.issuedAt))
+		k.repeats(t, from(k.id), aggregate.IssuedAt(0))
+		require.False(t, k.again(t, from(k.id)).Repeated, "the window has passed over it")
+	}
+}
+
+func TestARepeatedCommandGivesThePresentState(t *testing.T) {
+	store := open(t)
+	one, two := repository(t, store, nil), repository(t, store, nil)
+	_, err := one.Do(t.Context(), "1", deposit{10}, aggregate.Key("k"))
+	require.NoError(t, err)
+	_, err = two.Do(t.Context(), "1", deposit{5})
+	require.NoError(t, err)
+	again, err := one.Do(t.Context(), "1", deposit{10}, aggregate.Key("k"))
+	require.NoError(t, err)
+	require.True(t, again.Repeated)
+	require.Equal(t, balance{15}, again.State, "what is cached is older")
+}
+
+func TestAnExactSearchFollowsAConflict(t *testing.T) {
+	store := open(t)
+	cfg := &aggregate.Config{KeyWindow: 5}
+	one, two := repository(t, store, cfg), repository(t, store, cfg)
+	before, err := one.Do(t.Context(), "1", deposit{1})
+	require.NoError(t, err)
+	first, err := two.Do(t.Context(), "1", deposit{10}, aggregate.Key("k"))
+	require.NoError(t, err)
+	for range 10 {
+		_, err := two.Do(t.Context(), "1", deposit{1})
+		require.NoError(t, err)
+	}
+	again, err := one.Do(t.Context(), "1", deposit{10}, aggregate.Key("k"), aggregate.IssuedAt(before.Position))
+	require.NoError(t, err)
+	require.True(t, again.Repeated, "what is cached is from before the key")
+	require.Equal(t, first.Position, again.Position)
+
+	transfer := func() (*aggregate.Op[balance, event], error) {
+		from := one.On("1", withdraw{5}, aggregate.Key("t"), aggregate.IssuedAt(first.Position))
+		return from, aggregate.Transact(t.Context(), store, from, one.On("2", deposit{5}))
+	}
+	from, err := transfer()
+	require.NoError(t, err)
+	for range 10 {
+		_, err := two.Do(t.Context(), "1", deposit{1})
+		require.NoError(t, err)
+	}
+	repeated, err := transfer()
+	require.NoError(t, err)
+	require.True(t, repeated.Result().Repeated, "in a transaction too")
+	require.Equal(t, from.Result().Position, repeated.Result().Position)
+}
+
+func TestAnExactSearchReadsWhatCameSince(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	p := start(t, js, balance{}, snapshot.Config{Every: 1000}, aggregate.Config{KeyWindow: 5}) // none is saved meanwhile
+	p.deposit(t, "1", 200)
+	issued := p.deposit(t, "1", 1).Position
+	p.deposit(t, "1", 30)
+	before := js.Conn().Stats()
+	result, err := p.accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("k"), aggregate.IssuedAt(issued))
+	require.NoError(t, err)
+	require.False(t, result.Repeated)
+	require.LessOrEqual(t, js.Conn().Stats().InMsgs-before.InMsgs, uint64(33), "30 commits, the one that vouches for them, and the append")
+
+	before = js.Conn().Stats()
+	_, err = p.accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("l"), aggregate.IssuedAt(result.Position))
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), js.Conn().Stats().InMsgs-before.InMsgs, "nothing came since, and the position is known to be there")
+}
+
+func TestAPositionThatCannotHaveBeenKnownIsRefused(t *testing.T) {
+	accounts := repository(t, open(t), nil)
+	last, err := accounts.Do(t.Context(), "1", deposit{1})
+	require.NoError(t, err)
+	_, err = accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("k"), aggregate.IssuedAt(last.Position+1))
+	require.ErrorIs(t, err, aggregate.ErrPositionAhead)
+	require.EqualError(t, err, "aggregate: account/1: issued at position 2: position is not in the log yet: "+
+		"give a position that was in the log before the command was first issued")
+	_, err = accounts.Do(t.Context(), "1", deposit{1}, aggregate.IssuedAt(1))
+	require.ErrorIs(t, err, aggregate.ErrInvalidCommand)
+	state, err := accounts.Load(t.Context(), "1")
+	require.NoError(t, err)
+	require.Equal(t, balance{1}, state.State)
 }

@@ -12,6 +12,7 @@ type Option func(*options)
 
 type options struct {
 	key       string
+	issuedAt  *eventstore.Position
 	closing   *eventstore.StreamClosed
 	ifVersion *eventstore.Version
 }
@@ -43,6 +44,8 @@ type Operation interface {
 	begin(ctx context.Context, store *eventstore.Store) error
 	// refresh loads what the leader has beyond that, and reports whether there was anything.
 	refresh(ctx context.Context) (changed bool, err error)
+	// search looks for the key of a command that says when it was issued, beyond what the state remembers.
+	search(ctx context.Context) error
 	// decide gives the write that follows from the state. The position is that of the commit in which the operation was
 	// done before, under the same key, or 0.
 	decide() (eventstore.Write, eventstore.Position, error)
@@ -61,6 +64,7 @@ type Op[S State[S, E], E eventstore.Event] struct {
 
 	hash    []byte
 	entry   entry[S]
+	earlier earlier
 	decided []E
 	result  Result[S, E]
 }
@@ -95,26 +99,25 @@ func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store) error {
 		}
 	}
 	var err error
-	op.entry, err = op.repository.load(ctx, op.id)
-	return err
+	if op.entry, _, err = op.repository.recall(ctx, op.id); err != nil {
+		return err
+	}
+	return op.checkIssued(ctx)
 }
 
 func (op *Op[S, E]) refresh(ctx context.Context) (changed bool, err error) {
-	op.entry, changed, err = op.repository.refresh(ctx, op.streamID(), op.entry)
-	if err == nil && changed {
-		op.repository.cache.put(op.id, op.entry)
-	}
+	op.entry, changed, err = op.repository.refresh(ctx, op.id, op.entry)
 	return changed, err
 }
 
 func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
 	var none eventstore.Write
 	stream, head := op.streamID(), op.entry.head
-	if before, ok := op.entry.find(op.options.key); ok {
-		if string(before.hash) != string(op.hash) {
-			return none, 0, &KeyReusedError{Stream: stream, Key: before.key, Version: before.version}
+	if before, ok := op.before(); ok {
+		if string(before.Hash) != string(op.hash) {
+			return none, 0, &KeyReusedError{Stream: stream, Key: before.Key, Version: before.Version}
 		}
-		return none, before.position, nil
+		return none, before.Position, nil
 	}
 	if want := op.options.ifVersion; want != nil && *want != head.Version {
 		return none, 0, &eventstore.ConflictError{Stream: stream, Expected: *want, Actual: head.Version}
@@ -146,7 +149,7 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) {
 		e.head = c.Head()
 		op.entry = e
 	}
-	r.cache.put(op.id, op.entry)
+	op.entry = r.keep(op.id, op.entry)
 	op.result = r.result(op.entry)
 	op.result.Events = op.decided
 }

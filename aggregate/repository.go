@@ -3,10 +3,12 @@ package aggregate
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/snapshot"
 )
 
 // State is what the state type S of an aggregate with events of type E must do: fold one event in and give the new
@@ -27,6 +29,8 @@ type Config struct {
 	CacheSize int
 	// KeyWindow is how many of a stream's last commits are searched for an idempotency key. Defaults to 256.
 	KeyWindow int
+	// Snapshots spares long streams from being read from their begin. Defaults to none.
+	Snapshots *snapshot.Cache
 	// MaxTries is how often a command is decided before a conflict is given up on. Defaults to 20.
 	MaxTries int
 }
@@ -45,6 +49,13 @@ func (c *Config) keyWindow() uint64 {
 	return uint64(c.KeyWindow)
 }
 
+func (c *Config) snapshots() *snapshot.Cache {
+	if c == nil {
+		return nil
+	}
+	return c.Snapshots
+}
+
 func (c *Config) maxTries() int {
 	if c == nil || c.MaxTries <= 0 {
 		return 20
@@ -61,11 +72,30 @@ type Repository[S State[S, E], E eventstore.Event] struct {
 	cfg      *Config
 	cache    *cache[S]
 	locks    *locks
+
+	snapshots *snapshot.States[S] // nil for none
+	counters  struct {
+		cached, restored, replayed atomic.Int64
+	}
+}
+
+// Counters says where a repository had states from, since it was made.
+type Counters struct {
+	Cached   int64 // from the cache
+	Restored int64 // from a snapshot, and what came after it
+	Replayed int64 // from the log, from the begin of the stream
+}
+
+// Counters gives the repository's counters.
+func (r *Repository[S, E]) Counters() Counters {
+	return Counters{
+		Cached: r.counters.cached.Load(), Restored: r.counters.restored.Load(), Replayed: r.counters.replayed.Load(),
+	}
 }
 
 // New gives the repository of a category of streams, whose name has 1 to 64 letters, digits, - or _. The initial state
-// is what the first event of every aggregate is folded into. It returns an error that matches eventstore.ErrInvalidID or
-// ErrInvalidState.
+// is what the first event of every aggregate is folded into. It returns an error that matches eventstore.ErrInvalidID,
+// ErrInvalidState or ErrOtherSnapshots.
 func New[S State[S, E], E eventstore.Event](store *eventstore.Store, category string, initial S, cfg *Config) (*Repository[S, E], error) {
 	if err := eventstore.CheckCategory(category); err != nil {
 		return nil, fmt.Errorf("aggregate: %w", err)
@@ -82,10 +112,16 @@ func New[S State[S, E], E eventstore.Event](store *eventstore.Store, category st
 	if err != nil {
 		return nil, fmt.Errorf("aggregate: %s: %w", category, err)
 	}
-	return &Repository[S, E]{
+	r := &Repository[S, E]{
 		store: store, category: category, initial: initial, clone: clone, cfg: cfg,
 		cache: newCache[S](size), locks: newLocks(id),
-	}, nil
+	}
+	if snapshots := cfg.snapshots(); snapshots != nil {
+		if r.snapshots, err = snapshotsOf(r, snapshots, cacheable); err != nil {
+			return nil, fmt.Errorf("aggregate: %s: %w", category, err)
+		}
+	}
+	return r, nil
 }
 
 // Result is what a command led to.
@@ -100,11 +136,13 @@ type Result[S, E any] struct {
 // Load gives the state of an aggregate from the leader's newest version. An aggregate without events has the initial
 // state and version 0.
 func (r *Repository[S, E]) Load(ctx context.Context, id string) (Result[S, E], error) {
-	e, _, err := r.refresh(ctx, r.stream(id), r.cached(id))
+	e, cached, err := r.recall(ctx, id, eventstore.Leader())
+	if err == nil && cached {
+		e, _, err = r.refresh(ctx, id, e)
+	}
 	if err != nil {
 		return Result[S, E]{}, err
 	}
-	r.cache.put(id, e)
 	return r.result(e), nil
 }
 
@@ -120,45 +158,6 @@ func (r *Repository[S, E]) Do(ctx context.Context, id string, command Command[S,
 
 func (r *Repository[S, E]) stream(id string) eventstore.StreamID {
 	return eventstore.StreamID{Category: r.category, ID: id}
-}
-
-func (r *Repository[S, E]) cached(id string) entry[S] {
-	if e, ok := r.cache.get(id); ok {
-		return e
-	}
-	return entry[S]{state: r.initial}
-}
-
-// load gives a state to decide on: the cached one, or what any replica has. It may be old.
-func (r *Repository[S, E]) load(ctx context.Context, id string) (entry[S], error) {
-	if e, ok := r.cache.get(id); ok {
-		return e, nil
-	}
-	history, err := r.store.Load(ctx, r.stream(id))
-	if err != nil {
-		return entry[S]{}, err
-	}
-	return r.fold(entry[S]{state: r.initial}, history)
-}
-
-// refresh brings an entry up to the leader's newest version and reports whether it had to.
-func (r *Repository[S, E]) refresh(ctx context.Context, stream eventstore.StreamID, e entry[S]) (entry[S], bool, error) {
-	history, err := r.store.Load(ctx, stream, eventstore.From(e.head.Version+1), eventstore.Leader())
-	if err != nil {
-		return e, false, err
-	}
-	if history.Head.Position == e.head.Position {
-		return e, false, nil
-	}
-	if history.Head.Version < e.head.Version {
-		// The log went backwards under us; what we remember is not in it.
-		if history, err = r.store.Load(ctx, stream, eventstore.Leader()); err != nil {
-			return e, false, err
-		}
-		e = entry[S]{state: r.initial}
-	}
-	e, err = r.fold(e, history)
-	return e, true, err
 }
 
 // fold gives the entry with the commits of a history folded in.

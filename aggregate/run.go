@@ -23,7 +23,7 @@ func Transact(ctx context.Context, store *eventstore.Store, operations ...Operat
 
 // run is the life of one command, or of several as one transaction:
 //
-//	load (cache or any replica) -> decide -> key found: give the first commit
+//	load (cache, snapshot and what came after, or log) -> decide -> key found: give the first commit
 //	                                      -> rejected, no events or not the wanted version:
 //	                                             ask the leader -> it has more: decide again
 //	                                                            -> it has not: say so
@@ -41,6 +41,9 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		}
 	}
 	for try := 1; ; try++ {
+		if err := searchAll(ctx, ops); err != nil {
+			return err
+		}
 		writes, repeated, err := decideAll(ops)
 		if repeated != 0 {
 			return repeat(ctx, store, ops, repeated)
@@ -71,6 +74,15 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 			return err
 		}
 	}
+}
+
+func searchAll(ctx context.Context, ops []Operation) error {
+	for _, op := range ops {
+		if err := op.search(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // decideAll lets all operations decide and gives the writes of those that decided events, or the position of a commit in
@@ -121,6 +133,9 @@ func appendAll(ctx context.Context, store *eventstore.Store, ops []Operation, wr
 
 // repeat gives each operation its part in the commit, or in the transaction, that was stored under the key before.
 func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, position eventstore.Position) error {
+	if _, err := refreshAll(ctx, ops); err != nil {
+		return err // the state that is given back is the present one
+	}
 	first, err := store.At(ctx, position)
 	if err != nil {
 		return err

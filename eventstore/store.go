@@ -143,6 +143,8 @@ type Store struct {
 	// erasures remembers what was erased, once a reader met a hole.
 	erasures erasures
 
+	seen atomic.Uint64 // the highest position that was met
+
 	counters struct {
 		resolved, linkMisses, refetched, torn atomic.Int64
 	}
@@ -225,7 +227,26 @@ func (s *Store) End(ctx context.Context) (Position, error) {
 	if err != nil {
 		return 0, fmt.Errorf("eventstore: end of %s: %w", s.name, err)
 	}
-	return Position(stream.CachedInfo().State.LastSeq), nil
+	end := Position(stream.CachedInfo().State.LastSeq)
+	s.see(end)
+	return end, nil
+}
+
+// Reaches reports whether the log goes up to a position. It asks for the log's end only where this Store has not met a
+// position as high.
+func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
+	if uint64(position) <= s.seen.Load() {
+		return true, nil
+	}
+	end, err := s.End(ctx)
+	return position <= end, err
+}
+
+// see notes a position that the log has.
+func (s *Store) see(position Position) {
+	for seen := s.seen.Load(); uint64(position) > seen && !s.seen.CompareAndSwap(seen, uint64(position)); {
+		seen = s.seen.Load()
+	}
 }
 
 // TypeOf gives the name of an event's type, or an error that matches ErrUnknownType when the store was not opened with it,

@@ -20,12 +20,15 @@ type part struct {
 // them. An example does as a user must, so it lists nothing internal.
 var layers = [][]part{
 	{
-		{path: "examples/bank/...", uses: []string{"aggregate", "projection", "eventstore", "kv", "natsrun"}},
+		{path: "examples/bank/...", uses: []string{"aggregate", "projection", "snapshot", "eventstore", "kv", "natsrun"}},
 		{path: ".", uses: nil},
 	},
 	{
-		{path: "aggregate", uses: []string{"eventstore", "kv", "internal/..."}},
+		{path: "aggregate", uses: []string{"snapshot", "eventstore", "internal/..."}},
 		{path: "projection", uses: []string{"eventstore", "kv", "internal/..."}},
+	},
+	{
+		{path: "snapshot", uses: []string{"eventstore", "kv", "internal/..."}},
 	},
 	{
 		{path: "eventstore", uses: []string{"internal/..."}},
@@ -118,6 +121,7 @@ func TestMisplacedImportsAreFound(t *testing.T) {
 		{"within a program", "examples/bank", "examples/bank/money", ""},
 		{"up", "eventstore", "projection", "eventstore must not import projection"},
 		{"up from internal", "internal/token", "kv", "internal/token must not import kv"},
+		{"snapshots to aggregates", "snapshot", "aggregate", "snapshot must not import aggregate"},
 		{"to a sibling", "projection", "aggregate", "projection must not import aggregate"},
 		{"eventstore to kv", "eventstore", "kv", "eventstore must not import kv"},
 		{"a library to natsrun", "aggregate", "natsrun", "aggregate must not import natsrun"},

@@ -72,12 +72,16 @@ func text(b []byte, s string) []byte {
 }
 
 // itself appends a value in the encoding of its own. That of a time has the location too, which is left out.
-func itself(b []byte, v reflect.Value) ([]byte, error) {
+func itself(b []byte, v reflect.Value) (_ []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("holds a %s that panics when it is encoded: %v", v.Type(), p)
+		}
+	}()
 	if nilable := v.Kind() == reflect.Pointer || v.Kind() == reflect.Map || v.Kind() == reflect.Slice; nilable && v.IsNil() {
 		return b, nil
 	}
 	var data []byte
-	var err error
 	switch m := v.Interface().(type) {
 	case time.Time:
 		data, err = m.UTC().MarshalBinary()

@@ -93,12 +93,19 @@ func TestValuesThatSayTheSameAreEqual(t *testing.T) {
 	}
 }
 
-func TestAValueThatHoldsItselfEnds(t *testing.T) {
+type sulky struct{}
+
+func (sulky) MarshalText() ([]byte, error) { panic("no") }
+func (*sulky) UnmarshalText([]byte) error  { return nil }
+
+func TestWhatCannotBeSaidIsAnError(t *testing.T) {
 	type ring struct{ Next *ring }
 	r := new(ring)
 	r.Next = r
 	_, err := plain.Canonical(r)
 	require.ErrorContains(t, err, "nested too deep")
+	_, err = plain.Canonical([]sulky{{}})
+	require.ErrorContains(t, err, "holds a plain_test.sulky that panics when it is encoded: no")
 	_, err = plain.Canonical(nil)
 	require.ErrorContains(t, err, "nil")
 }

@@ -1,0 +1,288 @@
+package aggregate_test
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/aggregate"
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/snapshot"
+)
+
+// program is one run of a program over a store: nothing of it outlives stop but what it stored.
+type program[S aggregate.State[S, event]] struct {
+	js        jetstream.JetStream
+	store     *eventstore.Store
+	snapshots *snapshot.Cache
+	accounts  *aggregate.Repository[S, event]
+}
+
+func start[S aggregate.State[S, event]](t testing.TB, js jetstream.JetStream, initial S, cfg snapshot.Config, ac aggregate.Config, more ...eventstore.Event) *program[S] {
+	t.Helper()
+	store, err := eventstore.Open(t.Context(), js, "bank", append(more, events...), nil)
+	require.NoError(t, err)
+	p := &program[S]{js: js, store: store}
+	p.snapshots, err = snapshot.Open(t.Context(), store, "account", &cfg)
+	require.NoError(t, err)
+	ac.Snapshots = p.snapshots
+	p.accounts, err = aggregate.New(store, "account", initial, &ac)
+	require.NoError(t, err)
+	t.Cleanup(func() { p.stop(t) })
+	return p
+}
+
+// stop waits until the snapshots are saved.
+func (p *program[S]) stop(t testing.TB) {
+	t.Helper()
+	require.NoError(t, p.snapshots.Close())
+	require.NoError(t, p.store.Close())
+}
+
+func (p *program[S]) deposit(t testing.TB, id string, times int) aggregate.Result[S, event] {
+	t.Helper()
+	var result aggregate.Result[S, event]
+	for range times {
+		var err error
+		result, err = p.accounts.Do(t.Context(), id, any(deposit{1}).(aggregate.Command[S, event]))
+		require.NoError(t, err)
+	}
+	return result
+}
+
+func TestAStateIsTakenFromItsSnapshot(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	cfg := snapshot.Config{Every: 10}
+	first := start(t, js, balance{}, cfg, aggregate.Config{})
+	last := first.deposit(t, "1", 25)
+	require.Equal(t, aggregate.Counters{Cached: 24, Replayed: 1}, first.accounts.Counters())
+	first.stop(t)
+	require.Equal(t, int64(2), first.snapshots.Counters().Saved, "after 10 and 20 commits")
+
+	second := start(t, js, balance{}, cfg, aggregate.Config{})
+	state, err := second.accounts.Load(t.Context(), "1")
+	require.NoError(t, err)
+	require.Equal(t, balance{25}, state.State)
+	require.Equal(t, last.Version, state.Version)
+	require.Equal(t, last.Position, state.Position)
+	require.Equal(t, aggregate.Counters{Restored: 1}, second.accounts.Counters())
+	require.Equal(t, balance{30}, second.deposit(t, "1", 5).State)
+	second.stop(t)
+	require.Equal(t, int64(1), second.snapshots.Counters().Saved, "after 30 commits, 10 beyond the one that was found")
+
+	third := start(t, js, balance{}, cfg, aggregate.Config{})
+	require.Equal(t, balance{31}, third.deposit(t, "1", 1).State)
+	require.Equal(t, aggregate.Counters{Restored: 1}, third.accounts.Counters())
+}
+
+// doubled counts every deposit twice: what a balance becomes when its Evolve changes.
+type doubled struct{ Amount int64 }
+
+func (d doubled) Evolve(e event) doubled {
+	if e, ok := e.(deposited); ok {
+		d.Amount += 2 * e.Amount
+	}
+	return d
+}
+
+// cents is a balance whose field was renamed.
+type cents struct{ Cents int64 }
+
+func (c cents) Evolve(e event) cents { c.Cents = balance{c.Cents}.Evolve(e).Amount; return c }
+
+// audited is an event that a later release knows.
+type audited struct{}
+
+func (audited) EventType() string { return "account.audited" }
+func (audited) account()          {}
+
+func TestASnapshotOfAnotherReleaseIsNotRead(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	cfg := snapshot.Config{Every: 10}
+	first := start(t, js, balance{}, cfg, aggregate.Config{})
+	first.deposit(t, "1", 20)
+	first.stop(t)
+
+	for name, check := range map[string]func(name string){
+		"of another fold version": func(name string) {
+			replays(t, name, start(t, js, balance{}, snapshot.Config{Every: 1000, FoldVersion: 2}, aggregate.Config{}), balance{20})
+		},
+		"of another fold, though the fold version was forgotten": func(name string) {
+			replays(t, name, start(t, js, doubled{}, snapshot.Config{Every: 1000}, aggregate.Config{}), doubled{40})
+		},
+		"of another state type": func(name string) {
+			replays(t, name, start(t, js, cents{}, snapshot.Config{Every: 1000}, aggregate.Config{}), cents{20})
+		},
+		"of other events": func(name string) {
+			replays(t, name, start(t, js, balance{}, snapshot.Config{Every: 1000}, aggregate.Config{}, audited{}), balance{20})
+		},
+	} {
+		check(name)
+	}
+	same := start(t, js, balance{}, snapshot.Config{Every: 1000}, aggregate.Config{})
+	_, err := same.accounts.Load(t.Context(), "1")
+	require.NoError(t, err)
+	require.Equal(t, int64(1), same.accounts.Counters().Restored, "of the same release it is")
+}
+
+func replays[S aggregate.State[S, event]](t *testing.T, name string, p *program[S], want S) {
+	t.Helper()
+	state, err := p.accounts.Load(t.Context(), "1")
+	require.NoError(t, err, name)
+	require.Equal(t, want, state.State, name)
+	require.Equal(t, aggregate.Counters{Replayed: 1}, p.accounts.Counters(), name)
+	require.Equal(t, int64(1), p.snapshots.Counters().Ignored, name)
+}
+
+// paid became deposited.
+type paid struct{ Amount int64 }
+
+func (paid) EventType() string { return "account.paid" }
+
+func TestASnapshotOfAnotherUpcasterIsNotRead(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	old, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{paid{}}, nil)
+	require.NoError(t, err)
+	defer old.Close()
+	var head eventstore.Head
+	for range 12 {
+		c, err := old.Append(t.Context(), eventstore.StreamID{Category: "account", ID: "1"}, head, paid{1})
+		require.NoError(t, err)
+		head = c.Head()
+	}
+	load := func(factor int64) (balance, aggregate.Counters) {
+		upcaster := eventstore.Upcast(func(e paid) deposited { return deposited{factor * e.Amount} })
+		store, err := eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Upcasters: []eventstore.Upcaster{upcaster}})
+		require.NoError(t, err)
+		defer store.Close()
+		snapshots, err := snapshot.Open(t.Context(), store, "account", &snapshot.Config{Every: 10})
+		require.NoError(t, err)
+		defer snapshots.Close()
+		accounts, err := aggregate.New(store, "account", balance{}, &aggregate.Config{Snapshots: snapshots})
+		require.NoError(t, err)
+		state, err := accounts.Load(t.Context(), "1")
+		require.NoError(t, err)
+		return state.State, accounts.Counters()
+	}
+	for _, step := range []struct {
+		factor int64
+		from   aggregate.Counters
+	}{{1, aggregate.Counters{Replayed: 1}}, {1, aggregate.Counters{Restored: 1}}, {3, aggregate.Counters{Replayed: 1}}, {3, aggregate.Counters{Restored: 1}}} {
+		state, from := load(step.factor)
+		require.Equal(t, balance{12 * step.factor}, state)
+		require.Equal(t, step.from, from)
+	}
+}
+
+// Two stores of one name, as after a store was made anew beside a bucket that was left.
+func TestASnapshotOfAnotherStoreIsNotRead(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	first := start(t, js, balance{}, snapshot.Config{Every: 10}, aggregate.Config{})
+	first.deposit(t, "1", 20)
+	first.stop(t)
+	require.NoError(t, js.DeleteStream(t.Context(), "bank"))
+
+	second := start(t, js, balance{}, snapshot.Config{Every: 1000}, aggregate.Config{})
+	require.Equal(t, balance{1}, second.deposit(t, "1", 1).State)
+	require.Equal(t, int64(1), second.snapshots.Counters().Ignored)
+}
+
+func TestADamagedSnapshotIsNotRead(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	first := start(t, js, balance{}, snapshot.Config{Every: 10}, aggregate.Config{})
+	first.deposit(t, "1", 20)
+	first.stop(t)
+	bucket, err := js.KeyValue(t.Context(), first.snapshots.Bucket())
+	require.NoError(t, err)
+	entry, err := bucket.Get(t.Context(), "1")
+	require.NoError(t, err)
+	damaged := bytes.Clone(entry.Value())
+	damaged[len(damaged)-2] ^= 4 // in the state
+	_, err = bucket.Put(t.Context(), "1", damaged)
+	require.NoError(t, err)
+
+	second := start(t, js, balance{}, snapshot.Config{Every: 1000}, aggregate.Config{})
+	require.Equal(t, balance{21}, second.deposit(t, "1", 1).State)
+	require.Equal(t, int64(1), second.snapshots.Counters().Ignored)
+}
+
+func TestAnErasedStreamHasNoState(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Erasure: true})
+	require.NoError(t, err)
+	defer store.Close()
+	snapshots, err := snapshot.Open(t.Context(), store, "account", &snapshot.Config{Every: 1})
+	require.NoError(t, err)
+	defer snapshots.Close()
+	accounts, err := aggregate.New(store, "account", balance{}, &aggregate.Config{Snapshots: snapshots, CacheSize: -1})
+	require.NoError(t, err)
+	_, err = accounts.Do(t.Context(), "1", deposit{5})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return snapshots.Counters().Saved == 1 }, eventuallyWait, eventuallyTick)
+	require.NoError(t, store.Erase(t.Context(), eventstore.StreamID{Category: "account", ID: "1"}, "asked to"))
+	_, err = accounts.Load(t.Context(), "1")
+	require.ErrorIs(t, err, eventstore.ErrErased, "with its snapshot still there")
+	require.NoError(t, snapshots.Delete(t.Context(), "1"))
+	_, err = accounts.Load(t.Context(), "1")
+	require.ErrorIs(t, err, eventstore.ErrErased)
+}
+
+// secretive has a field that no codec sees.
+type secretive struct{ amount int64 }
+
+func (s secretive) Evolve(event) secretive { s.amount++; return s }
+
+// listed holds a slice and cannot be cloned.
+type listed struct{ Amounts []int64 }
+
+func (l listed) Evolve(event) listed { return l }
+
+func TestSnapshotsThatCannotWorkAreRefused(t *testing.T) {
+	store := open(t)
+	snapshots, err := snapshot.Open(t.Context(), store, "account", nil)
+	require.NoError(t, err)
+	defer snapshots.Close()
+	cfg := &aggregate.Config{Snapshots: snapshots}
+
+	_, err = aggregate.New(store, "account", secretive{}, cfg)
+	require.ErrorIs(t, err, aggregate.ErrInvalidState)
+	require.EqualError(t, err, "aggregate: account: invalid state type: snapshot: account: "+
+		"aggregate_test.secretive.amount is not exported, so it would be lost: export it or leave it out")
+	_, err = aggregate.New(store, "account", listed{}, cfg)
+	require.ErrorIs(t, err, aggregate.ErrInvalidState)
+	require.ErrorContains(t, err, "give it a method Clone() aggregate_test.listed")
+	_, err = aggregate.New(store, "savings", balance{}, cfg)
+	require.ErrorIs(t, err, aggregate.ErrOtherSnapshots)
+	_, err = snapshot.Open(t.Context(), store, "no category", nil)
+	require.ErrorIs(t, err, eventstore.ErrInvalidID)
+}
+
+// What a load costs is counted in messages, which no other load on the machine changes.
+func TestALoadCostsTheSameHoweverLongTheStreamIs(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	cfg := snapshot.Config{Every: 50}
+	first := start(t, js, balance{}, cfg, aggregate.Config{})
+	lengths := []int{1, 49, 50, 99, 100, 149, 3000, 3049}
+	for _, length := range lengths {
+		first.deposit(t, fmt.Sprint(length), length)
+	}
+	first.stop(t)
+	require.Zero(t, first.snapshots.Counters().Failed)
+
+	second := start(t, js, balance{}, cfg, aggregate.Config{CacheSize: -1})
+	for _, length := range lengths {
+		before := js.Conn().Stats()
+		state, err := second.accounts.Load(t.Context(), fmt.Sprint(length))
+		require.NoError(t, err)
+		require.Equal(t, int64(length), state.State.Amount)
+		after := js.Conn().Stats()
+		// The snapshot, the stream's newest commit, and at most 49 more back to the snapshot's own.
+		require.LessOrEqual(t, after.InMsgs-before.InMsgs, uint64(51), "a stream of %d", length)
+		require.LessOrEqual(t, after.OutMsgs-before.OutMsgs, uint64(51), "a stream of %d", length)
+	}
+	require.Equal(t, int64(6), second.accounts.Counters().Restored)
+}

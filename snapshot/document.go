@@ -1,0 +1,108 @@
+package snapshot
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/wellformed"
+)
+
+// documentFormat is raised whenever a document changes in any way. Documents of other formats are not read: the log is.
+const documentFormat = 1
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// envelope is a document on the wire. Its first two fields never change.
+type envelope struct {
+	Format   uint
+	Checksum uint32 // CRC-32C of the body
+	Body     []byte // a document in msgpack
+}
+
+// document is what is kept of one aggregate.
+type document struct {
+	Store       string // the store's identity
+	FoldVersion int
+	Fingerprint []byte // of what made the state, see fingerprint
+	Stream      string // category/id
+
+	Version  eventstore.Version
+	Position eventstore.Position
+	Commit   []byte // the UUID of the commit at that position
+	Commits  uint64 // how many the stream has up to there
+	Window   uint64 // among how many of them keys were looked for
+	Keys     []Key
+	State    []byte // in msgpack
+}
+
+// Key says under which idempotency key a commit was stored.
+type Key struct {
+	Key      string
+	Hash     []byte             // of the command
+	Commit   uint64             // its number in the stream, from 1
+	Version  eventstore.Version // of its first event
+	Position eventstore.Position
+}
+
+func (d *document) encode() ([]byte, error) {
+	body, err := encodeArray(d)
+	if err != nil {
+		return nil, err
+	}
+	return encodeArray(&envelope{Format: documentFormat, Checksum: crc32.Checksum(body, castagnoli), Body: body})
+}
+
+// encodeArray encodes a struct as the array of its fields.
+func encodeArray(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := msgpack.NewEncoder(&buf)
+	enc.UseArrayEncodedStructs(true)
+	err := enc.Encode(v)
+	return buf.Bytes(), err
+}
+
+// decodeDocument never panics and allocates in proportion to the data, whatever that holds.
+func decodeDocument(data []byte) (*document, error) {
+	var e envelope
+	if err := decode(data, &e); err != nil {
+		return nil, err
+	}
+	if e.Format != documentFormat {
+		return nil, fmt.Errorf("format %d, this release reads %d", e.Format, documentFormat)
+	}
+	if sum := crc32.Checksum(e.Body, castagnoli); sum != e.Checksum {
+		return nil, fmt.Errorf("checksum is %08x, the body's is %08x", e.Checksum, sum)
+	}
+	d := new(document)
+	if err := decode(e.Body, d); err != nil {
+		return nil, err
+	}
+	return d, d.check()
+}
+
+func decode(data []byte, v any) error {
+	if err := wellformed.Msgpack(data); err != nil {
+		return err
+	}
+	return msgpack.Unmarshal(data, v)
+}
+
+// check refuses what is never saved, however well the checksum fits.
+func (d *document) check() error {
+	if d.Version == 0 || d.Position == 0 || d.Commits == 0 || len(d.Commit) != 16 {
+		return errors.New("not a snapshot of a commit")
+	}
+	last := uint64(0)
+	for _, k := range d.Keys {
+		if k.Key == "" || k.Commit <= last || k.Commit > d.Commits || k.Commit+d.Window <= d.Commits {
+			return fmt.Errorf("key %q of commit %d is not in the window of %d", k.Key, k.Commit, d.Window)
+		}
+		last = k.Commit
+	}
+	return nil
+}

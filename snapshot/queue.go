@@ -1,0 +1,94 @@
+package snapshot
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"sync"
+)
+
+// queue holds what is to be saved, the newest of each aggregate. It never blocks who puts something in.
+type queue struct {
+	size  int
+	ready *sync.Cond // on mu: something waits, or the queue is closed
+
+	mu      sync.Mutex // guards the fields below
+	waiting map[string]encoder
+	order   []string // of the ids that wait, oldest first
+	closed  bool
+}
+
+// encoder gives the document of a snapshot. It runs on the goroutine that saves.
+type encoder func(ctx context.Context) ([]byte, error)
+
+func newQueue(size int) *queue {
+	q := &queue{size: size, waiting: make(map[string]encoder)}
+	q.ready = sync.NewCond(&q.mu)
+	return q
+}
+
+// put queues a snapshot in place of an older one of the same aggregate. It reports false where one had to be dropped: this
+// one if the queue is closed, else the one that waits longest.
+func (q *queue) put(id string, e encoder) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	_, again := q.waiting[id]
+	q.waiting[id] = e
+	if again {
+		return true
+	}
+	q.order = append(q.order, id)
+	q.ready.Signal()
+	if len(q.order) <= q.size {
+		return true
+	}
+	delete(q.waiting, q.order[0])
+	q.order = q.order[1:]
+	return false
+}
+
+// drop takes out what waits for an aggregate.
+func (q *queue) drop(id string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.waiting, id)
+	q.order = slices.DeleteFunc(q.order, func(other string) bool { return other == id })
+}
+
+// all yields what is queued, and blocks for more until the queue is closed.
+func (q *queue) all() iter.Seq2[string, encoder] {
+	return func(yield func(string, encoder) bool) {
+		for {
+			id, e, ok := q.next()
+			if !ok || !yield(id, e) {
+				return
+			}
+		}
+	}
+}
+
+func (q *queue) next() (id string, e encoder, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.order) == 0 {
+		if q.closed {
+			return "", nil, false
+		}
+		q.ready.Wait()
+	}
+	id = q.order[0]
+	e = q.waiting[id]
+	delete(q.waiting, id)
+	q.order = q.order[1:]
+	return id, e, true
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.ready.Broadcast()
+}
