@@ -185,6 +185,10 @@ func TestASnapshotOfAnotherStoreIsNotRead(t *testing.T) {
 	first.deposit(t, "1", 20)
 	first.stop(t)
 	require.NoError(t, js.DeleteStream(t.Context(), "bank"))
+	_, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	var lost *eventstore.LogRewoundError
+	require.ErrorAs(t, err, &lost)
+	require.NoError(t, eventstore.AcceptRewind(t.Context(), js, lost))
 
 	second := start(t, js, balance{}, snapshot.Config{Every: 1000}, aggregate.Config{})
 	require.Equal(t, balance{1}, second.deposit(t, "1", 1).State)

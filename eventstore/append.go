@@ -36,8 +36,11 @@ var retries = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}
 // known, ctx ends or Config.AppendTimeout passes, and sends again as long as that is harmless.
 //
 // It returns an error that matches ErrConflict, ErrUnknownOutcome, or one of ErrTooLarge, ErrFull, ErrNoPermission,
-// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused; after all but ErrUnknownOutcome nothing was stored. When ctx
-// had ended before the first try, it returns the cause.
+// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrCorrupt, ErrLogRewound; after all but
+// ErrUnknownOutcome nothing was stored. When ctx had ended before the first try, it returns the cause.
+//
+// On the zero Head it asks first whether the stream has a message, in one more round trip, unless the head comes from a
+// load of the last seconds that found the stream empty.
 func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, events ...Event) (*Commit, error) {
 	commits, err := s.AppendAll(ctx, Write{Stream: stream, Expected: expected, Events: events})
 	if err != nil {
@@ -56,6 +59,9 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	deadline := time.Now().Add(s.cfg.appendTimeout())
 	a, err := s.prepare(ctx, writes)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.mayAppend(ctx, writes[0]); err != nil {
 		return nil, err
 	}
 	if len(writes) == 1 {
@@ -135,13 +141,15 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 // complete looks up the head of a write that was made by hand, and so has no links and does not know whether the stream
 // has ended.
 func (s *Store) complete(ctx context.Context, w Write) (Head, error) {
-	if w.Expected.Version == 0 || len(w.Expected.links) > 0 {
+	switch {
+	case len(w.Expected.links) > 0:
+		return w.Expected, nil
+	case w.Expected.Version == 0 && w.Expected.Position == 0:
+		return s.confirmFirst(ctx, w)
+	case w.Expected.Version == 0:
 		return w.Expected, nil
 	}
-	head, err := s.Head(ctx, w.Stream)
-	if errors.Is(err, ErrErased) {
-		return Head{}, &AppendError{Stream: w.Stream, Version: w.Expected.Version + 1, Reason: ErrErased, Err: err}
-	}
+	head, err := s.headFor(ctx, w)
 	if err != nil {
 		return Head{}, err
 	}
@@ -149,6 +157,15 @@ func (s *Store) complete(ctx context.Context, w Write) (Head, error) {
 		return Head{}, &ConflictError{Stream: w.Stream, Expected: w.Expected.Version, Actual: head.Version}
 	}
 	return head, nil
+}
+
+// headFor gives where the stream of a write stands.
+func (s *Store) headFor(ctx context.Context, w Write) (Head, error) {
+	head, err := s.Head(ctx, w.Stream)
+	if errors.Is(err, ErrErased) {
+		err = &AppendError{Stream: w.Stream, Version: w.Expected.Version + 1, Reason: ErrErased, Err: err}
+	}
+	return head, err
 }
 
 // check refuses what may not stand on top of a head.
@@ -258,6 +275,12 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		if s.api.Conn().IsClosed() {
 			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
 		}
+		if err := s.trusted(ctx); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
+			if a.doubt {
+				err = a.undecided(err, answer.Err)
+			}
+			return nil, err
+		}
 		no := a.refusal(answer)
 		// That a permission is missing is inferred from silence and an older complaint, so it is looked into as well.
 		denied := errors.Is(no, ErrNoPermission)
@@ -266,7 +289,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		}
 		found, last, err := a.look(ctx, answer)
 		switch {
-		case errors.Is(err, ErrConflict), errors.Is(err, ErrCorrupt):
+		case errors.Is(err, ErrConflict), errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound):
 			return nil, err
 		case errors.Is(err, ErrErased):
 			return nil, a.refused(ErrErased, "", err)
@@ -289,6 +312,7 @@ func (a *attempt) stored(last Position) []*Commit {
 	for i, c := range a.commits {
 		c.Position = last - Position(len(a.commits)-1-i)
 	}
+	a.store.marker.see(a.commits[len(a.commits)-1])
 	return a.commits
 }
 

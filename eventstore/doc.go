@@ -80,22 +80,47 @@
 // Events whose names begin with "runnel." are the toolkit's own. Every store decodes them, and folds that do not ask for
 // them pass them over.
 //
+// # Damage
+//
+// A server whose disk is damaged does not say so: it passes over a message whose checksum does not hold, and where it made
+// its index anew, over all that stood behind it in the same file; then it gives their positions out again. So the store
+// looks for itself. Readers of the log see each gap. Loads see versions that do not follow, and compare how many messages
+// of a stream they found with how many the server counts; an empty stream is one of which the leader counts none. And
+// the highest position that was acknowledged or read is kept outside the log:
+//
+//	KV bucket bank_mark, key mark    {"store":"0198...","position":1200,"commit":"0198..."}
+//
+// [Open] compares the log with it, and a store that is open does so when its connection was interrupted: a log that ends
+// before the mark, or has another commit there, is refused with ErrLogRewound. The mark is raised every second while
+// positions rise, and by [Store.Close]. See docs/guides/operations.md for what to do about each error.
+//
+// [Store.Verify] reads all of the log and tells how much of it holds.
+//
 // # Errors
 //
 // Every error says what failed on which stream and version, matches one sentinel of this package through [errors.Is],
 // and has a type with the fields a program needs: [ConflictError], [AppendError], [EventError], [CorruptError],
-// [SettingsError], [ServerVersionError]. See errors.go for the list, grouped by the moment they occur.
+// [LogRewoundError], [SettingsError], [ServerVersionError]. See errors.go for the list, grouped by the moment they occur.
 //
 // # Concurrency
 //
-// A Store is safe for concurrent use. It starts no goroutine of its own; nats.go runs one for its replies until
-// [Store.Close]. The connection is the caller's: the store neither dials nor closes. It must have been made with
-// nats.ReconnectBufSize(-1), since otherwise a publish that timed out while disconnected is stored later; Open checks.
-// Give [Config.Reads] a connection of its own where whole logs are read beside appends.
+// A Store is safe for concurrent use. It has one goroutine of its own, which raises the high-water mark; nats.go runs one
+// for its replies. [Store.Close] ends both and waits for them, for the last raise of the mark a second at most. The
+// connection is the caller's: the store neither dials nor closes. It must have been made with nats.ReconnectBufSize(-1),
+// since otherwise a publish that timed out while disconnected is stored later; Open checks. Give [Config.Reads] a
+// connection of its own where whole logs are read beside appends.
 //
 // # Caveats
 //
-// A newest commit that vanished from the disk of every replica cannot be told from one that never was.
+// The mark may be a second behind. What was acknowledged in the last second before a server lost the end of its log is
+// missed by the stores that saw it, and by nobody else.
+//
+// A bit that flipped in the subject of a stream's newest commit, on the disk of the replica that leads, makes the server
+// take the commit before for the newest. Loads of the whole stream, readers of the log and Verify tell of it. A load that
+// begins at a later version, and an append on a head that was kept from before that commit, do not see it.
+//
+// A bit that flipped high in a record's sequence makes nats-server 2.15.2 loop when it reads that file: it does not
+// answer, and says nothing wrong.
 //
 // A leader that was cut off from its peers believes itself leader until it steps down, some seconds later, and answers
 // reads with what it had. No append can be stored through it, but an outcome, or the confirmation of a rejection, may be

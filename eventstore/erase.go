@@ -180,7 +180,7 @@ func (e *erasures) refresh(ctx context.Context, s *Store) (Head, error) {
 	e.mu.Lock()
 	known := e.head.Version
 	e.mu.Unlock()
-	history, err := s.Load(ctx, erasedStream, From(known+1), Leader())
+	history, err := s.load(ctx, erasedStream, readOptions{from: known + 1, leader: true})
 	if err != nil {
 		return Head{}, err
 	}
@@ -203,6 +203,16 @@ func (e *erasures) refresh(ctx context.Context, s *Store) (Head, error) {
 		e.head = history.Head
 	}
 	return history.Head, nil
+}
+
+// count is how many positions are recorded as erased.
+func (e *erasures) count(ctx context.Context, s *Store) (uint64, error) {
+	if _, err := e.refresh(ctx, s); err != nil {
+		return 0, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return uint64(len(e.byPosition)), nil
 }
 
 func (e *erasures) addLocked(c *Commit, record PositionsErased) error {

@@ -16,6 +16,9 @@ var (
 	ErrSettings = errors.New("settings differ")
 	// ErrServerVersion means that the server is too old. See [ServerVersionError].
 	ErrServerVersion = errors.New("server version not supported")
+	// ErrLogRewound means that the log lost its end: it lacks what was acknowledged, or read, before. Appends and reads
+	// end with it too, where the server lost it while the store was open. See [LogRewoundError].
+	ErrLogRewound = errors.New("log went backwards")
 	// ErrUnsafeConnection means that the connection keeps publishes while it is disconnected and sends them later.
 	ErrUnsafeConnection = errors.New("connection buffers publishes while disconnected")
 )
@@ -187,6 +190,26 @@ func (e *ErasedError) Error() string {
 
 // Is reports whether target is ErrErased.
 func (e *ErasedError) Is(target error) bool { return target == ErrErased }
+
+// LogRewoundError says that the log lacks what it had: it ends before a position that was acknowledged or read, or has
+// another commit there. It matches ErrLogRewound. Nothing is written to such a log, since positions would be given out
+// again. Restore it from a replica or a backup. Where the loss has to be accepted, give the error to [AcceptRewind] and
+// open the store again; [Config].Salvage opens it to read what is left.
+type LogRewoundError struct {
+	Store    string
+	End      Position // where the log ends now
+	Position Position // the high-water mark: the highest position that was acknowledged or read
+	CommitID string   // of the commit that was there
+	Reason   string   // what about the log does not fit
+}
+
+func (e *LogRewoundError) Error() string {
+	return fmt.Sprintf("eventstore: store %s: %v: it had commit %s at position %d, and %s (it ends at position %d): restore it from a replica or a backup, or accept the loss with AcceptRewind",
+		e.Store, ErrLogRewound, e.CommitID, e.Position, e.Reason, e.End)
+}
+
+// Is reports whether target is ErrLogRewound.
+func (e *LogRewoundError) Is(target error) bool { return target == ErrLogRewound }
 
 // SettingsError lists how the settings of a store's JetStream stream differ from what the store needs. It matches
 // ErrSettings.

@@ -98,30 +98,48 @@ func (s *Store) Head(ctx context.Context, stream StreamID) (Head, error) {
 	return history.Head, err
 }
 
-// Load gives a stream's commits, and its head for an append on top of them. Versions and checksums are verified. A
-// stream without events has the zero History. Load fails like [Store.Stream].
+// Load gives a stream's commits, and its head for an append on top of them. Versions and checksums are verified, and where
+// the whole stream is read, also that the server counts no more messages than it gave. A stream without events has no
+// commits and version 0. Load fails like [Store.Stream].
 func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption) (History, error) {
-	o := readOptionsOf(options)
+	err := s.patiently(ctx, "load "+stream.String(), func() error { return s.trusted(ctx) })
+	if err != nil {
+		return History{}, err
+	}
+	return s.load(ctx, stream, readOptionsOf(options))
+}
+
+// load is Load of a log that is taken for whole.
+func (s *Store) load(ctx context.Context, stream StreamID, o readOptions) (history History, err error) {
 	subject, err := stream.subject(s.name)
 	if err != nil {
 		return History{}, fmt.Errorf("eventstore: load: %w", err)
 	}
 	l := load{store: s, subject: subject, stream: stream, from: o.from, after: o.after}
+	err = s.patiently(ctx, "load "+stream.String(), func() (err error) {
+		history, err = l.run(ctx, o.leader)
+		return err
+	})
+	return history, err
+}
+
+// patiently reads until it works, it is clear that it will not, or Config.ReadTimeout has passed.
+func (s *Store) patiently(ctx context.Context, what string, read func() error) error {
 	deadline := time.Now().Add(s.cfg.readTimeout())
 	for try := 1; ; try++ {
-		history, err := l.run(ctx, o.leader)
+		err := read()
 		switch {
-		case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrErased):
-			return history, err
+		case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound), errors.Is(err, ErrErased):
+			return err
 		case ctx.Err() != nil:
-			return History{}, fmt.Errorf("eventstore: load %s: %w", stream, context.Cause(ctx))
+			return fmt.Errorf("eventstore: %s: %w", what, context.Cause(ctx))
 		case errors.Is(err, nats.ErrPermissionViolation):
-			return History{}, fmt.Errorf("eventstore: load %s: %w: %w", stream, ErrNoPermission, err)
+			return fmt.Errorf("eventstore: %s: %w: %w", what, ErrNoPermission, err)
 		case !jsapi.Transient(err), time.Now().After(deadline):
-			return History{}, fmt.Errorf("eventstore: load %s: %w: %w", stream, ErrUnavailable, err)
+			return fmt.Errorf("eventstore: %s: %w: %w", what, ErrUnavailable, err)
 		}
 		if err := retries.Wait(ctx, try); err != nil {
-			return History{}, fmt.Errorf("eventstore: load %s: %w", stream, err)
+			return fmt.Errorf("eventstore: %s: %w", what, err)
 		}
 	}
 }
@@ -133,24 +151,49 @@ type load struct {
 	stream  StreamID
 	from    Version
 	after   Position
+
+	first *Commit // the subject's first, where all of the stream is read; nil where it was not found
+	count uint64  // how many messages that server counts on the subject
+	torn  int     // messages skipped because their transaction is not whole
 }
+
+// all reports whether the whole stream is read.
+func (l *load) all() bool { return l.from <= 1 && l.after == 0 }
 
 // run begins with the newest commit and follows the links back:
 //
 //	last message of the subject -> torn, by a power cut in its transaction -> the one before
 //	    -> its links, all at once -> the links of the oldest -> ... at most maxHops
 //	    -> a link that is missing, leads elsewhere or does not reach: read the subject filtered
+//	    -> the first message, asked for at the same time as the last, says how many there are: all found
 func (l *load) run(ctx context.Context, leader bool) (History, error) {
+	var first jsapi.Get
+	if l.all() {
+		first = l.store.api.DirectFirst(l.store.name, l.subject)
+		defer jsapi.Abandon([]jsapi.Get{first})
+	}
+	l.torn = 0
 	tail, err := l.tail(ctx, leader)
+	if errors.Is(err, ErrCorrupt) && !leader {
+		return l.run(ctx, true) // it may be one replica's
+	}
 	if errors.Is(err, jsapi.ErrNotFound) {
-		moved, err := l.confirmEmpty(ctx, leader)
-		if err == nil && moved {
+		moved, err := l.confirmEmpty(ctx)
+		switch {
+		case err != nil:
+			return History{}, err
+		case moved:
 			return l.run(ctx, true)
 		}
-		return History{}, err
+		return History{Head: Head{checked: time.Now()}}, nil
 	}
 	if err != nil {
 		return History{}, err
+	}
+	if l.all() {
+		if err := l.waitForFirst(ctx, first); err != nil {
+			return History{}, err
+		}
 	}
 	newest, err := l.newestWhole(ctx, tail)
 	if err != nil {
@@ -174,6 +217,15 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 			slog.String("stream", l.stream.String()), slog.Uint64("position", uint64(newest.Position)))
 		if commits, err = l.filtered(ctx, newest); err != nil {
 			return History{}, err
+		}
+	}
+	if l.all() {
+		again, err := l.confirmCount(ctx, tail, len(commits)+l.torn, leader)
+		if err != nil {
+			return History{}, err
+		}
+		if again {
+			return l.run(ctx, true)
 		}
 	}
 	slices.Reverse(commits)
@@ -204,30 +256,6 @@ func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
 	return l.store.parse(msg, err)
 }
 
-// confirmEmpty asks for the first message of a subject whose last was not found: where the newest commit is damaged on
-// disk, the server says that there is none, and would take a second history on top of the first. It reports true where
-// the leader does have a last message: a replica lagged behind, or the first commit was stored between the questions.
-func (l *load) confirmEmpty(ctx context.Context, leader bool) (moved bool, err error) {
-	var first jsapi.Message
-	if leader {
-		first, err = l.store.api.LeaderNext(ctx, l.store.name, l.subject, 1)
-	} else {
-		first, err = l.store.api.DirectNext(l.store.name, l.subject, 1).Wait(ctx)
-	}
-	switch {
-	case errors.Is(err, jsapi.ErrNotFound):
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	_, err = l.tail(ctx, true)
-	if errors.Is(err, jsapi.ErrNotFound) {
-		err = &CorruptError{Store: l.store.name, Stream: l.stream, Position: Position(first.Sequence),
-			Err: errors.New("the stream has a first message and no last")}
-	}
-	return true, err
-}
-
 // newestWhole gives the newest commit that is not a remainder of a torn transaction, or nil when there is none.
 func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 	for {
@@ -236,10 +264,15 @@ func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 			return c, err
 		}
 		l.store.skipTorn(ctx, c)
+		l.torn++
 		if len(c.links) == 0 {
 			return nil, nil
 		}
-		if c, err = l.store.at(ctx, c.links[0]); err != nil {
+		link := c.links[0]
+		if c, err = l.store.at(ctx, link); errors.Is(err, jsapi.ErrNotFound) {
+			err = l.store.missing(link)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -267,7 +300,9 @@ func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, 
 		}
 		gets := make([]jsapi.Get, len(links))
 		for i, link := range links {
-			gets[i] = l.store.api.DirectSequence(l.store.name, uint64(link))
+			if l.first == nil || link != l.first.Position {
+				gets[i] = l.store.api.DirectSequence(l.store.name, uint64(link))
+			}
 		}
 		for i, link := range links {
 			c, err := l.linked(ctx, gets[i], link)
@@ -284,9 +319,11 @@ func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, 
 
 // linked waits for the commit at a link. It gives nil where the link leads to no commit of the stream.
 func (l *load) linked(ctx context.Context, get jsapi.Get, link Position) (*Commit, error) {
+	if l.first != nil && link == l.first.Position {
+		return l.first, nil
+	}
 	c, err := l.store.parse(get.Wait(ctx))
-	if errors.Is(err, jsapi.ErrNotFound) {
-		// A replica may lag behind; the leader does not.
+	if ofReplica(err) {
 		c, err = l.store.at(ctx, link)
 	}
 	switch {

@@ -60,7 +60,7 @@ func (s *Store) Log(ctx context.Context, options ...ReadOption) iter.Seq2[*Commi
 			}
 		}
 		g := grouper{store: s, yield: yield, end: end}
-		for c, err := range s.scan(ctx, scanOptions{after: o.after}) {
+		for c, err := range s.scan(ctx, scanOptions{after: o.after, sure: end}) {
 			if err != nil {
 				yield(nil, err)
 				return

@@ -14,6 +14,9 @@ var errForeign = errors.New("not a commit")
 // parse gives the commit in a message, or passes on why there is no message. What does not parse is damage: only this
 // package writes to the store's subjects.
 func (s *Store) parse(msg jsapi.Message, err error) (*Commit, error) {
+	if errors.Is(err, jsapi.ErrMalformed) {
+		return nil, &CorruptError{Store: s.name, Position: Position(msg.Sequence), Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +34,7 @@ func (s *Store) commitOf(subject string, position Position, data []byte) (*Commi
 	}
 	c.Stream, c.Position, c.payload, c.store = stream, position, data, s
 	s.see(position)
+	s.marker.see(c)
 	return c, nil
 }
 
@@ -72,8 +76,16 @@ func (s *Store) place(ctx context.Context, position Position) (*Commit, error) {
 	return nil, s.missing(position)
 }
 
+// errMissing says that nothing stands at a position.
+var errMissing = errors.New("the position is missing, and no erasure is recorded for it")
+
 func (s *Store) missing(position Position) error {
-	return &CorruptError{Store: s.name, Position: position, Err: errors.New("the position is missing, and no erasure is recorded for it")}
+	return &CorruptError{Store: s.name, Position: position, Err: errMissing}
+}
+
+// ofReplica reports whether an answer may be one replica's own: it lags behind, or is damaged. The leader knows.
+func ofReplica(err error) bool {
+	return errors.Is(err, jsapi.ErrNotFound) || errors.Is(err, ErrCorrupt)
 }
 
 // whole reports whether the transaction of c is in the log to its end. On one replica that does not sync, a power cut can
@@ -83,7 +95,7 @@ func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
 		return true, nil
 	}
 	end, err := s.parse(s.api.DirectSequence(s.name, uint64(c.end())).Wait(ctx))
-	if errors.Is(err, jsapi.ErrNotFound) {
+	if ofReplica(err) {
 		end, err = s.place(ctx, c.end())
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 const (
@@ -22,6 +23,10 @@ const (
 	fetchBytes = 8 << 20
 	// fetchWait is how long a fetch waits for messages. When none came, the leader is asked whether that is right.
 	fetchWait = 5 * time.Second
+	// boundedWait is the same where the reader knows that the log goes on.
+	boundedWait = 100 * time.Millisecond
+	// refetchAtOnce is how many positions are fetched from the leader before a new consumer is tried.
+	refetchAtOnce = 100
 	// quietFilters is how many fetches of a filtered reader may bring nothing though the log has reached its end.
 	quietFilters = 3
 	// consumerInactive is after how long without a fetch the server may drop the consumer; it is then made anew.
@@ -36,6 +41,9 @@ type scanOptions struct {
 	subject string   // one literal subject, or "" for all
 	after   Position // where to begin
 	upTo    Position // where to end, or 0 for never
+	sure    Position // the log is known to reach this far, so a server that gives nothing before is not waited for; 0 if not known
+	// damage is told of each position that is missing or does not hold, and the scan goes on. Nil makes the scan end there.
+	damage func(Position, error)
 }
 
 // scan yields commits as the server delivers them, in the order of their positions, each once. An unfiltered scan has no
@@ -102,12 +110,19 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 		return r.fail(context.Cause(ctx))
 	}
 	if err := r.open(ctx); err != nil {
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
 			return r.fail(fmt.Errorf("eventstore: read %s: %w", r.store.name, err))
+		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound):
+			return r.fail(err)
 		}
 		return true, err
 	}
-	wait, cancel := context.WithTimeout(ctx, fetchWait)
+	timeout := fetchWait
+	if r.position < r.sure {
+		timeout = boundedWait
+	}
+	wait, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	size := max(fetchBytes, 2*int(r.store.reads.Conn().MaxPayload()))
 	messages, err := r.consumer.Fetch(fetchMessages, jetstream.FetchContext(wait), jetstream.FetchMaxBytes(size))
@@ -117,8 +132,8 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 	r.quiets++
 	for msg := range messages.Messages() {
 		r.quiets = 0
-		if !r.message(ctx, msg) {
-			return false, nil
+		if more, err := r.message(ctx, msg); !more || err != nil {
+			return more, err
 		}
 	}
 	if r.quiets == 0 {
@@ -142,6 +157,12 @@ func (r *scanner) open(ctx context.Context) error {
 	if r.consumer != nil {
 		return nil
 	}
+	// Who verifies reads a damaged log, too, and who reads filtered is asked by those who find out.
+	if r.damage == nil && r.subject == "" {
+		if err := r.store.trusted(ctx); err != nil {
+			return err
+		}
+	}
 	cfg := jetstream.ConsumerConfig{
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       uint64(r.position) + 1,
@@ -160,25 +181,26 @@ func (r *scanner) open(ctx context.Context) error {
 	return err
 }
 
-// message yields the commit in a message, after those that the server skipped before it.
-func (r *scanner) message(ctx context.Context, msg jetstream.Msg) bool {
+// message yields the commit in a message, after those that the server skipped before it. Like fetch, it reports whether the
+// scan goes on, and an error when it must be tried again.
+func (r *scanner) message(ctx context.Context, msg jetstream.Msg) (more bool, err error) {
 	position, err := positionOf(msg)
 	if err != nil {
-		more, _ := r.fail(err)
-		return more
+		return r.fail(err)
 	}
 	if position <= r.position {
-		return true
+		return true, nil
 	}
-	if r.subject == "" && position > r.position+1 && !r.refetch(ctx, position-1) {
-		return false
+	if r.subject == "" && position > r.position+1 {
+		if more, err := r.refetch(ctx, position-1); !more || err != nil {
+			return more, err
+		}
 	}
 	c, err := r.store.commitOf(msg.Subject(), position, msg.Data())
 	if err != nil {
-		more, _ := r.fail(err)
-		return more
+		return r.refetch(ctx, position) // the leader may have it whole
 	}
-	return r.commit(c)
+	return r.commit(c), nil
 }
 
 // commit yields one commit and reports whether the scan goes on.
@@ -187,26 +209,44 @@ func (r *scanner) commit(c *Commit) bool {
 	return r.yield(c, nil) && (r.upTo == 0 || r.position < r.upTo)
 }
 
+// damaged ends the scan with what is wrong at a position, or tells of it and goes on.
+func (r *scanner) damaged(position Position, err error) (more bool, _ error) {
+	if r.damage == nil {
+		return r.fail(err)
+	}
+	r.damage(position, err)
+	r.position = position
+	return r.upTo == 0 || position < r.upTo, nil
+}
+
 // refetch yields the commits up to a position from the leader, because the server passed over them.
-func (r *scanner) refetch(ctx context.Context, upTo Position) bool {
+func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err error) {
 	for r.position < upTo {
 		missing := r.position + 1
 		c, err := r.store.place(ctx, missing)
 		if err == nil && c == nil {
 			err = r.store.missing(missing)
 		}
-		if err != nil {
-			more, _ := r.fail(err)
-			return more
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			more, err := r.damaged(missing, err)
+			if !more || err != nil {
+				return more, err
+			}
+			continue
+		case err != nil && (jsapi.Transient(err) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)):
+			return true, err
+		case err != nil:
+			return r.fail(err)
 		}
 		if !c.erased {
 			r.store.counters.refetched.Add(1)
 		}
 		if !r.commit(c) {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }
 
 // quiet decides what it means that a fetch brought nothing.
@@ -216,8 +256,12 @@ func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 		return true, err
 	}
 	if end < r.position {
-		return r.fail(&CorruptError{Store: r.store.name, Position: r.position,
-			Err: fmt.Errorf("the log ends at position %d, before what was read from it", end)})
+		// The log went backwards, or its new leader is not as far yet.
+		err := r.store.checkLog(ctx, r.store.marker.mark())
+		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
+			return r.fail(err)
+		}
+		return true, err
 	}
 	if r.subject != "" {
 		// What a filtered reader was not given may be there for others, so its consumer is made anew, perhaps on another
@@ -232,7 +276,7 @@ func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 		return true, nil
 	}
 	r.drop()
-	return r.refetch(ctx, end), nil
+	return r.refetch(ctx, min(end, r.position+refetchAtOnce))
 }
 
 // positionOf reads the stream sequence from the subject for acknowledgements, which messages of a consumer that wants

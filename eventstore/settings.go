@@ -49,10 +49,14 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 	}
 }
 
-// bind creates the store's JetStream stream, or compares the one that is there.
-func (s *Store) bind(ctx context.Context) error {
+// bind creates the store's JetStream stream, or compares the one that is there. Where there is none but a mark, the stream
+// was lost, and an empty one must not take its place.
+func (s *Store) bind(ctx context.Context, seen mark) error {
 	stream, err := s.js.Stream(ctx, s.name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if seen.Position != 0 {
+			return s.rewound(seen, 0, "its JetStream stream is gone")
+		}
 		stream, err = s.js.CreateStream(ctx, s.streamConfig(uuid.NewString()))
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			stream, err = s.js.Stream(ctx, s.name) // another process was faster
@@ -69,6 +73,7 @@ func (s *Store) bind(ctx context.Context) error {
 		return &SettingsError{Store: s.name, Differences: differences}
 	}
 	s.identity = have.Metadata[metaIdentity]
+	s.log.storage, s.log.replicas = have.Storage, have.Replicas
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,9 +41,13 @@ type Config struct {
 	// Reads is a JetStream context on a connection of its own, for reads of the whole log, so that they do not delay
 	// acknowledgements. Defaults to the one of the appends.
 	Reads jetstream.JetStream
+	// Salvage opens a store that Open refuses because it is damaged or lost its end, to read what is left of it and to
+	// verify it. Appends are refused, and no mark is kept. Defaults to false.
+	Salvage bool
 	// Now is the clock that commits are stamped with. Defaults to time.Now.
 	Now func() time.Time
-	// Logger tells of repairs: links missed, positions refetched, torn transactions. Defaults to none.
+	// Logger tells of repairs and of damage: links missed, positions refetched, torn transactions, a mark that cannot be
+	// kept. Defaults to none.
 	Logger *slog.Logger
 }
 
@@ -59,6 +64,8 @@ func (c *Config) upcasters() []Upcaster {
 	}
 	return c.Upcasters
 }
+
+func (c *Config) salvage() bool { return c != nil && c.Salvage }
 
 func (c *Config) erasure() bool { return c != nil && c.Erasure }
 
@@ -143,7 +150,10 @@ type Store struct {
 	// erasures remembers what was erased, once a reader met a hole.
 	erasures erasures
 
-	seen atomic.Uint64 // the highest position that was met
+	seen   atomic.Uint64 // the highest position that was met
+	log    trust         // whether the log is what it was
+	marker *marker       // raises the high-water mark; its goroutine ends with Close
+	closed sync.Once
 
 	counters struct {
 		resolved, linkMisses, refetched, torn atomic.Int64
@@ -161,8 +171,11 @@ type Counters struct {
 // Open gives the store of that name on js, and creates its JetStream stream where there is none. The name has 1 to 64
 // letters, digits, - or _. Events are the prototypes of all types that this program writes or decodes, as zero values.
 //
-// It returns an error that matches ErrInvalidEvents, ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID or
-// ErrNoPermission, or what the server said. Close gives back the subscription for replies.
+// The log is compared with the store's high-water mark, and must have no positions missing that the server knows of. Where
+// the connection may not read or write the bucket of the mark, a warning is logged, and the store works without.
+//
+// It returns an error that matches ErrInvalidEvents, ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID,
+// ErrNoPermission, ErrLogRewound or ErrCorrupt, or what the server said. Close ends what the store runs.
 func Open(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
 	if err := token.CheckName(name); err != nil {
 		return nil, fmt.Errorf("eventstore: open: %w: store name: %w", ErrInvalidID, err)
@@ -190,10 +203,51 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, events []Eve
 		js: js, reads: cfg.reads(js), api: api, logger: cfg.logger(),
 		batches: make(chan struct{}, 32),
 	}
-	if err := s.bind(ctx); err != nil {
+	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, api.Close())
 	}
 	return s, nil
+}
+
+// start binds the store to its log once the log was compared with the mark.
+func (s *Store) start(ctx context.Context) error {
+	connection := s.api.Conn().Stats().Reconnects + 1
+	stored, err := s.mark(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.bind(ctx, stored.mark); err != nil {
+		return err
+	}
+	if s.cfg.salvage() {
+		return nil
+	}
+	err = s.patiently(ctx, "open "+s.name, func() error { return s.checkLog(ctx, stored.mark) })
+	if err != nil {
+		return err
+	}
+	s.log.at.Store(connection)
+	if !s.marker.off {
+		s.marker.owned.Go(s.marker.run)
+	}
+	return nil
+}
+
+// mark reads the high-water mark and makes the marker that raises it.
+func (s *Store) mark(ctx context.Context) (marked, error) {
+	var stored marked
+	err := s.patiently(ctx, "open "+s.name, func() (err error) {
+		stored, err = readMark(ctx, s.api, s.name)
+		return err
+	})
+	denied := errors.Is(err, ErrNoPermission)
+	if denied {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "no high-water mark is kept, the bucket is not for this connection",
+			slog.String("store", s.name), slog.String("bucket", s.name+markBucket), slog.Any("error", err))
+		err = nil
+	}
+	s.marker = newMarker(s, stored, denied || s.cfg.salvage())
+	return stored, err
 }
 
 // Name is the store's name, which is also that of its JetStream stream.
@@ -218,8 +272,12 @@ func (s *Store) Counters() Counters {
 	}
 }
 
-// Close ends the subscription for replies; appends and reads under way fail. The connection stays open.
-func (s *Store) Close() error { return s.api.Close() }
+// Close raises the high-water mark for the last time, for which it waits a second at most, and ends the store's goroutine
+// and the subscription for replies; appends and reads under way fail. The connection stays open.
+func (s *Store) Close() error {
+	s.closed.Do(s.marker.close)
+	return s.api.Close()
+}
 
 // End gives the position of the log's newest commit, as the stream's leader knows it; 0 for an empty log.
 func (s *Store) End(ctx context.Context) (Position, error) {

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/runnel-go/runnel/internal/token"
 )
@@ -52,8 +53,8 @@ func parseSubject(store, subject string) (StreamID, error) {
 }
 
 // Head is where a stream stands, as an append expects it. The zero Head is that of a stream without events. Heads come
-// from [Store.Load], [Store.Head] and [Commit.Head]; one made by hand is allowed and makes the append look the rest up
-// first, which costs one more round trip.
+// from [Store.Load], [Store.Head] and [Commit.Head]; one made by hand, the zero Head among them, is allowed and makes the
+// append look the rest up first, which costs one more round trip.
 type Head struct {
 	Version  Version  // of the stream's last event
 	Position Position // of the last message on the stream's subject
@@ -61,6 +62,9 @@ type Head struct {
 	// links are the positions of the stream's last commits, newest first, at most maxLinks.
 	links []Position
 	end   streamEnd
+
+	// checked is when the leader said that the stream is empty; the zero time where it was not asked.
+	checked time.Time
 }
 
 // streamEnd says whether, and how, a stream has ended.

@@ -20,8 +20,9 @@ var (
 var (
 	// ErrOtherStore means that the checkpoint was written for another store of the same name.
 	ErrOtherStore = errors.New("checkpoint of another store")
-	// ErrLogRewound means that the log ends before the checkpoint, or holds another commit there.
-	ErrLogRewound = errors.New("log went backwards")
+	// ErrLogRewound means that the log ends before the checkpoint, or holds another commit there. It is the one of package
+	// eventstore.
+	ErrLogRewound = eventstore.ErrLogRewound
 	// ErrTooManyDocuments means that one commit or transaction changes more documents than an atomic batch holds.
 	ErrTooManyDocuments = errors.New("too many documents in one commit")
 	// ErrFold means that a rule panicked. See [FoldError].

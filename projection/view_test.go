@@ -221,7 +221,12 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 	stop := run(t, view)
 	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "a", 1)))
 	stop()
+	require.NoError(t, store.Close())
 	require.NoError(t, js.DeleteStream(t.Context(), "bank"))
+	_, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	var lost *eventstore.LogRewoundError
+	require.ErrorAs(t, err, &lost)
+	require.NoError(t, eventstore.AcceptRewind(t.Context(), js, lost))
 	store, view = begin()
 	deposit(t, store, "a", 1)
 	require.ErrorIs(t, view.Run(t.Context()), projection.ErrOtherStore)

@@ -178,6 +178,26 @@ func NotSent(err error) bool {
 	return false
 }
 
+// Permitted sends a request of the JetStream API that changes nothing, and returns the server's complaint where this
+// connection may not send it. It takes a round trip; to wait for a reply that never comes would take longer.
+func (c *Client) Permitted(ctx context.Context, request string) error {
+	subject := c.prefix + request
+	call, err := c.Send(subject, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer c.take(call.number)
+	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
+	defer cancel()
+	if err := c.nc.FlushWithContext(timed); err != nil {
+		if timed.Err() != nil {
+			return context.Cause(timed)
+		}
+		return err
+	}
+	return c.Denied(subject)
+}
+
 // Denied reports whether the server refused publishes to subject on this connection for want of permission. The server
 // tells so only by an asynchronous error that names the subject in its text, which is all there is to go by.
 func (c *Client) Denied(subject string) error {

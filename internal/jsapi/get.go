@@ -16,6 +16,13 @@ import (
 // ErrNotFound says that the stream, as the one who answered knows it, holds no such message.
 var ErrNotFound = errors.New("no such message")
 
+// ErrMalformed says that what the server gave as a message has a header that is none, which its own checksum does not
+// cover.
+var ErrMalformed = errors.New("malformed message")
+
+// headerPending is in the replies of batches of direct gets.
+const headerPending = "Nats-Num-Pending"
+
 // getTimeout bounds one get. A get is idempotent, so who cannot wait that long repeats it.
 const getTimeout = 5 * time.Second
 
@@ -26,6 +33,9 @@ type Message struct {
 	Time     time.Time   // when the stream's leader took it
 	Header   nats.Header // what it was stored with; a direct get adds headers of its own
 	Data     []byte
+
+	// Pending is how many messages the subject has behind this one, where [Client.DirectFirst] asked.
+	Pending uint64
 }
 
 // Get is a direct get under way.
@@ -47,6 +57,14 @@ func (c *Client) DirectSequence(stream string, sequence uint64) Get {
 // DirectNext asks any replica for the first message of a literal subject at or after a sequence.
 func (c *Client) DirectNext(stream, subject string, from uint64) Get {
 	return c.direct(stream, nextRequest(subject, from))
+}
+
+// DirectFirst asks any replica for the first message of a literal subject, and how many follow it. The count comes from
+// the replica's index and includes messages that are damaged on its disk.
+func (c *Client) DirectFirst(stream, subject string) Get {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, `{"seq":1,"next_by_subj":%q,"batch":1}`, subject)
+	return c.direct(stream, b.Bytes()) // the end of the batch is a second reply, which nobody waits for
 }
 
 func (c *Client) direct(stream string, request []byte) Get {
@@ -79,13 +97,20 @@ func (g Get) Wait(ctx context.Context) (Message, error) {
 func directMessage(msg *nats.Msg) (Message, error) {
 	sequence, err := strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64)
 	if err != nil {
-		return Message{}, fmt.Errorf("direct get: reply without a sequence: %w", err)
+		return Message{}, fmt.Errorf("direct get: %w: reply without a sequence: %w", ErrMalformed, err)
 	}
 	stored, err := time.Parse(time.RFC3339Nano, msg.Header.Get(jetstream.TimeStampHeaer))
 	if err != nil {
-		return Message{}, fmt.Errorf("direct get: reply without a time: %w", err)
+		return Message{}, fmt.Errorf("direct get: %w: reply without a time: %w", ErrMalformed, err)
+	}
+	var pending uint64
+	if count := msg.Header.Get(headerPending); count != "" {
+		if pending, err = strconv.ParseUint(count, 10, 64); err != nil {
+			return Message{}, fmt.Errorf("direct get: %w: reply with a count that is none: %w", ErrMalformed, err)
+		}
 	}
 	return Message{
+		Pending:  pending,
 		Subject:  msg.Header.Get(jetstream.SubjectHeader),
 		Sequence: sequence,
 		Time:     stored,
@@ -160,7 +185,7 @@ func (c *Client) leader(ctx context.Context, stream string, request []byte) (Mes
 	var header nats.Header
 	if len(m.Header) > 0 {
 		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
-			return Message{}, fmt.Errorf("unreadable header from the leader: %w", err)
+			return Message{Subject: m.Subject, Sequence: m.Sequence}, fmt.Errorf("leader's %w: %w", ErrMalformed, err)
 		}
 	}
 	return Message{Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: header, Data: m.Data}, nil

@@ -71,7 +71,7 @@ func collect(ctx context.Context, sub *nats.Subscription, most int) (found []Mes
 			}
 			found = append(found, stored)
 		case status == "204":
-			return found, msg.Header.Get("Nats-Num-Pending") == "0", nil
+			return found, msg.Header.Get(headerPending) == "0", nil
 		case status == "404" && strings.EqualFold(description, "No Results"):
 			return nil, true, nil
 		case status == "503":

@@ -1,0 +1,267 @@
+package eventstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// A log whose end is lost does not show it: positions are given out again, and what was acknowledged is gone without a
+// trace. So the highest position that was seen is kept beside the log, in a KV bucket of its own:
+//
+//	bucket bank_mark
+//	key mark        {"store":"0198...","position":1200,"commit":"0198..."}    only ever raised, by compare-and-set
+//	key accepted    the mark that was forgotten last, see AcceptRewind
+const (
+	markBucket   = "_mark" // behind the store's name
+	markKey      = "mark"
+	acceptedKey  = "accepted"
+	markInterval = time.Second
+	// markClose is how long Close waits for the last raise of the mark.
+	markClose = time.Second
+	// markTries is how often one raise is tried when others raise the mark at the same time.
+	markTries = 5
+)
+
+// mark is the value under markKey.
+type mark struct {
+	Store    string   `json:"store"`    // its identity
+	Position Position `json:"position"` // the highest that was acknowledged or read
+	Commit   string   `json:"commit"`   // the id of the commit there
+}
+
+// marked is a mark and the revision it has in the bucket; the zero marked is none.
+type marked struct {
+	mark
+	revision uint64
+}
+
+// readMark reads the mark from the bucket's leader.
+func readMark(ctx context.Context, api *jsapi.Client, store string) (marked, error) {
+	bucket := "KV_" + store + markBucket
+	if err := api.Permitted(ctx, "STREAM.MSG.GET."+bucket); err != nil {
+		return marked{}, err
+	}
+	msg, err := api.LeaderLast(ctx, bucket, "$KV."+store+markBucket+"."+markKey)
+	switch {
+	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		return marked{}, nil
+	case err != nil:
+		return marked{}, err
+	}
+	m := marked{revision: msg.Sequence}
+	if len(msg.Data) == 0 {
+		return m, nil // it was forgotten
+	}
+	if err := json.Unmarshal(msg.Data, &m.mark); err != nil {
+		return marked{}, fmt.Errorf("mark in bucket %s: %w", store+markBucket, err)
+	}
+	return m, nil
+}
+
+// marker raises the mark while the store is open.
+type marker struct {
+	store *Store
+	seen  atomic.Pointer[Commit] // the highest that was acknowledged or read; nil for none
+	rose  chan struct{}          // holds one where seen rose since the goroutine looked
+	quit  chan struct{}
+	owned sync.WaitGroup // the one goroutine
+
+	// stored and bucket belong to the goroutine, and to Close once that has ended.
+	stored marked
+	bucket jetstream.KeyValue // nil until it is needed
+	off    bool               // no permission
+}
+
+func newMarker(s *Store, stored marked, off bool) *marker {
+	return &marker{store: s, stored: stored, off: off, rose: make(chan struct{}, 1), quit: make(chan struct{})}
+}
+
+// see takes note of a commit that is in the log. It neither blocks nor allocates.
+func (m *marker) see(c *Commit) {
+	for {
+		seen := m.seen.Load()
+		if seen != nil && seen.Position >= c.Position {
+			return
+		}
+		if m.seen.CompareAndSwap(seen, c) {
+			break
+		}
+	}
+	select {
+	case m.rose <- struct{}{}:
+	default:
+	}
+}
+
+// mark is what to compare the log with: the highest that was seen while the store was open.
+func (m *marker) mark() mark {
+	c := m.seen.Load()
+	if c == nil {
+		return mark{}
+	}
+	return mark{Store: m.store.identity, Position: c.Position, Commit: c.ID.String()}
+}
+
+// run raises the mark, at most once in a while, until quit.
+func (m *marker) run() {
+	pause := time.NewTimer(markInterval)
+	defer pause.Stop()
+	for {
+		select {
+		case <-m.quit:
+			return
+		case <-m.rose:
+		}
+		pause.Reset(markInterval)
+		select {
+		case <-m.quit:
+			return
+		case <-pause.C:
+		}
+		m.raise(markInterval)
+	}
+}
+
+// close ends the goroutine and raises the mark for the last time.
+func (m *marker) close() {
+	close(m.quit)
+	m.owned.Wait()
+	m.raise(markClose)
+}
+
+// raise writes what was seen to the bucket, unless it has it, and looks whether the log still has it.
+func (m *marker) raise(timeout time.Duration) {
+	seen := m.seen.Load()
+	if m.off || seen == nil || seen.Position <= m.stored.Position || !m.store.js.Conn().IsConnected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	next := m.mark()
+	err := m.write(ctx, next)
+	if err != nil {
+		m.off = m.off || m.denied()
+		m.store.logger.LogAttrs(ctx, slog.LevelWarn, "high-water mark not raised", slog.String("store", m.store.name),
+			slog.Uint64("position", uint64(seen.Position)), slog.Bool("off", m.off), slog.Any("error", err))
+	}
+	if err := m.store.checkLog(ctx, next); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
+		m.store.log.distrust()
+		m.store.logger.LogAttrs(ctx, slog.LevelError, "log damaged, appends and loads are refused",
+			slog.String("store", m.store.name), slog.Any("error", err))
+	}
+}
+
+// write raises the mark by compare-and-set, unless another store has raised it higher. A mark that was forgotten, or is of
+// another store by now, is left alone.
+func (m *marker) write(ctx context.Context, next mark) error {
+	data, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if err := m.open(ctx); err != nil {
+		return err
+	}
+	for range markTries {
+		revision, err := m.bucket.Update(ctx, markKey, data, m.stored.revision)
+		if err == nil {
+			m.stored = marked{mark: next, revision: revision}
+			return nil
+		}
+		if !errors.Is(err, jetstream.ErrKeyExists) {
+			return err
+		}
+		if m.stored, err = readMark(ctx, m.store.api, m.store.name); err != nil {
+			return err
+		}
+		switch {
+		case m.stored.Position == 0:
+			m.off = true
+			return errors.New("it was forgotten since the store was opened: open it again")
+		case m.stored.Store != next.Store:
+			m.off = true
+			return errors.New("it is another store's of the same name now: open it again")
+		case m.stored.Position >= next.Position:
+			return nil
+		}
+	}
+	return errors.New("others raise it all the time")
+}
+
+// denied reports whether the bucket is not for this connection, so that trying again is of no use.
+func (m *marker) denied() bool {
+	bucket := m.store.name + markBucket
+	for _, subject := range []string{"$JS.API.STREAM.INFO.KV_" + bucket, "$JS.API.STREAM.CREATE.KV_" + bucket, "$KV." + bucket + "." + markKey} {
+		if m.store.api.Denied(subject) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// open binds the bucket, and creates it like the store's own JetStream stream where there is none.
+func (m *marker) open(ctx context.Context) (err error) {
+	if m.bucket != nil {
+		return nil
+	}
+	s := m.store
+	name := s.name + markBucket
+	m.bucket, err = s.js.KeyValue(ctx, name)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		m.bucket, err = s.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: name, Description: "high-water mark of the runnel event store " + s.name,
+			Storage: s.log.storage, Replicas: s.log.replicas,
+		})
+	}
+	if errors.Is(err, jetstream.ErrBucketExists) {
+		m.bucket, err = s.js.KeyValue(ctx, name) // another process was faster
+	}
+	return err
+}
+
+// AcceptRewind forgets the mark that made [Open] return the error, so that the store can be opened as it is now: what it
+// had up to the mark is given up for lost. Restore the log from a replica or a backup if you can. The mark is kept under
+// another key of its bucket, so that it can be found out later what was lost.
+//
+// It returns an error that matches ErrConflict when the mark has risen since: open the store again and look.
+func AcceptRewind(ctx context.Context, js jetstream.JetStream, lost *LogRewoundError) error {
+	fail := func(err error) error {
+		return fmt.Errorf("eventstore: accept the loss of %s up to position %d: %w", lost.Store, lost.Position, err)
+	}
+	api, err := jsapi.New(js)
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { _ = api.Close() }() // it only unsubscribes
+	have, err := readMark(ctx, api, lost.Store)
+	if err != nil {
+		return fail(err)
+	}
+	if have.Position != lost.Position || have.Commit != lost.CommitID {
+		return fail(fmt.Errorf("%w: the mark is at position %d, commit %s now", ErrConflict, have.Position, have.Commit))
+	}
+	bucket, err := js.KeyValue(ctx, lost.Store+markBucket)
+	if err != nil {
+		return fail(err)
+	}
+	data, err := json.Marshal(have.mark)
+	if err != nil {
+		return fail(err)
+	}
+	if _, err := bucket.Put(ctx, acceptedKey, data); err != nil {
+		return fail(err)
+	}
+	if err := bucket.Delete(ctx, markKey, jetstream.LastRevision(have.revision)); err != nil {
+		return fail(err)
+	}
+	return nil
+}

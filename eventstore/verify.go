@@ -1,0 +1,460 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// VerifyConfig holds what [Store.Verify] may be given. A nil *VerifyConfig and the zero VerifyConfig give the defaults.
+type VerifyConfig struct {
+	// MaxFaults bounds the faults that the report lists; all are counted. Defaults to 100.
+	MaxFaults int
+	// Progress is called from time to time, and at the end, from the goroutine that verifies. Defaults to none.
+	Progress func(Progress)
+}
+
+func (c *VerifyConfig) maxFaults() int {
+	if c == nil || c.MaxFaults <= 0 {
+		return 100
+	}
+	return c.MaxFaults
+}
+
+func (c *VerifyConfig) progress() func(Progress) {
+	if c == nil {
+		return nil
+	}
+	return c.Progress
+}
+
+// FaultKind says what about the log does not hold.
+type FaultKind string
+
+// The kinds of faults.
+const (
+	// FaultMissing: nothing stands at the positions, for the leader either, and no erasure is recorded for them.
+	FaultMissing FaultKind = "missing"
+	// FaultUnreadable: a message is there and no commit: its checksum or its form does not hold, or another wrote it.
+	FaultUnreadable FaultKind = "unreadable"
+	// FaultVersion: a commit's versions do not follow those of the stream's commit before it.
+	FaultVersion FaultKind = "version"
+	// FaultLink: a link leads to no earlier commit of the stream. Loads find the stream's commits without it.
+	FaultLink FaultKind = "link"
+	// FaultDuplicate: two commits near each other have the same id.
+	FaultDuplicate FaultKind = "duplicate"
+	// FaultCount: the server counts more messages of a stream than there are, or fewer. It names the stream that a missing
+	// position was of.
+	FaultCount FaultKind = "count"
+)
+
+// Fault is one thing that does not hold.
+type Fault struct {
+	Kind     FaultKind
+	Stream   StreamID // zero where it is not known
+	Position Position // 0 where it is not one position's
+	Last     Position // of a run of positions that begins at Position; the same as Position for one
+	Err      error
+}
+
+func (f Fault) String() string {
+	var where []string
+	switch {
+	case f.Last > f.Position:
+		where = append(where, fmt.Sprintf("positions %d to %d", f.Position, f.Last))
+	case f.Position > 0:
+		where = append(where, fmt.Sprintf("position %d", f.Position))
+	}
+	if f.Stream != (StreamID{}) {
+		where = append(where, f.Stream.String())
+	}
+	return fmt.Sprintf("%s: %s: %v", f.Kind, strings.Join(where, ", "), f.Err)
+}
+
+// Report is what [Store.Verify] found.
+type Report struct {
+	Store        string
+	End          Position // up to where the log was verified
+	Commits      int64    // those that are part of the log; with Torn, Erased and what is damaged, all positions
+	Events       int64    // in them
+	Streams      int64
+	Transactions int64 // whole ones
+	Torn         int64 // commits of transactions that a power cut left incomplete; they are no part of the log, and no fault
+	Erased       int64 // positions whose commits were erased
+	Elapsed      time.Duration
+
+	Faults []Fault // the first ones
+	Found  int64   // how many there are in all, each position of a run counted
+}
+
+// Err returns nil for a log that holds, and otherwise a CorruptError, which matches ErrCorrupt, with the first fault.
+func (r Report) Err() error {
+	if r.Found == 0 {
+		return nil
+	}
+	first := r.Faults[0]
+	return &CorruptError{Store: r.Store, Stream: first.Stream, Position: first.Position,
+		Err: fmt.Errorf("%d faults, the first: %s", r.Found, first)}
+}
+
+// String gives the report in lines, for people.
+func (r Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "store %s, verified up to position %d in %v\n", r.Store, r.End, r.Elapsed.Round(time.Millisecond))
+	fmt.Fprintf(&b, "%d commits, %d events, %d streams, %d transactions, %d torn commits, %d erased\n",
+		r.Commits, r.Events, r.Streams, r.Transactions, r.Torn, r.Erased)
+	if r.Found == 0 {
+		b.WriteString("no faults\n")
+		return b.String()
+	}
+	fmt.Fprintf(&b, "%d FAULTS\n", r.Found)
+	for _, f := range r.Faults {
+		fmt.Fprintf(&b, "  %s\n", f)
+	}
+	if n := len(r.Faults); r.Found > int64(n) {
+		fmt.Fprintf(&b, "  and more: the first %d are listed\n", n)
+	}
+	return b.String()
+}
+
+// Verify reads the whole log, up to its end at the time of the call, and checks all that the guarantees rest on: that every
+// position is there or recorded as erased, that checksums hold, that each stream's versions run 1, 2, 3, that links lead
+// to earlier commits of the stream, that transactions are whole or torn, that commit ids are not used twice near each
+// other, and that the leader counts as many messages of each stream as there are. It goes on after damage, since it is
+// what tells how much there is.
+//
+// It returns an error only where it could not go on, with what was found so far; whether the log holds is what
+// [Report.Err] says. It blocks until the end is reached, and reads about as fast as [Store.All]. Appends meanwhile are
+// allowed. It keeps about 170 bytes for each stream, and makes the leader list all subjects, 100,000 at a time.
+//
+//	the log, unfiltered -> each position -> its stream's versions and links -> each stream's count, asked of the leader
+func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {
+	v := verifier{
+		store: s, max: cfg.maxFaults(), report: Report{Store: s.name}, seed: maphash.MakeSeed(),
+		streams: make(map[StreamID]verified), gaps: make(map[StreamID]Fault), ids: make(map[uuid.UUID]struct{}),
+	}
+	end, err := s.End(ctx)
+	if err != nil {
+		return v.report, err
+	}
+	progress := newTracker(end, cfg.progress())
+	err = v.walk(ctx, 0, end, progress)
+	if err == nil {
+		v.report.End = end
+		err = v.compareCounts(ctx, end)
+	}
+	for _, fault := range v.gaps {
+		v.fault(fault)
+	}
+	v.report.Elapsed = progress.done().Elapsed
+	v.report.Streams = int64(len(v.streams))
+	return v.report, err
+}
+
+// recentIDs is how many commit ids are remembered to find one that is used again. What could store a commit twice, a
+// publish that is sent again, does so within moments.
+const recentIDs = 10_000
+
+// verifier is one verification under way.
+type verifier struct {
+	store   *Store
+	max     int
+	report  Report
+	seed    maphash.Seed
+	streams map[StreamID]verified
+	held    []*Commit // of a transaction whose end is not there yet
+	damaged Position  // the last that was; 0 for none
+	ids     map[uuid.UUID]struct{}
+	order   []uuid.UUID // of ids, oldest first, used as a ring
+	at      int         // where the next goes
+
+	// gaps are the first missing version of each stream that has one. Where the stream was erased it is none, and the
+	// record of that comes last.
+	gaps map[StreamID]Fault
+}
+
+// verified is what is kept of a stream.
+type verified struct {
+	next     Version
+	messages uint64   // on its subject, remainders of torn transactions included
+	last     Position // of its last commit
+	links    uint64   // hash of those the next commit must have
+}
+
+// walk verifies the positions behind after, up to end.
+func (v *verifier) walk(ctx context.Context, after, end Position, progress *tracker) error {
+	if end <= after {
+		return nil
+	}
+	o := scanOptions{after: after, upTo: end, sure: end, damage: v.damage}
+	for c, err := range v.store.scan(ctx, o) {
+		if err != nil {
+			return err
+		}
+		if err := v.add(ctx, c); err != nil {
+			return err
+		}
+		progress.commit(c)
+	}
+	return v.endTransaction(ctx)
+}
+
+// damage takes note of a position that is missing or does not hold.
+func (v *verifier) damage(position Position, err error) {
+	v.damaged = position
+	var corrupt *CorruptError
+	fault := Fault{Kind: FaultMissing, Position: position, Last: position, Err: err}
+	if errors.As(err, &corrupt) {
+		fault.Stream, fault.Err = corrupt.Stream, corrupt.Err
+		if !errors.Is(err, errMissing) {
+			fault.Kind = FaultUnreadable
+		}
+	}
+	if fault.Stream != (StreamID{}) {
+		state := v.streams[fault.Stream]
+		state.messages++
+		v.streams[fault.Stream] = state
+	}
+	v.report.Found++
+	if n := len(v.report.Faults); n > 0 && fault.Kind == FaultMissing {
+		if before := &v.report.Faults[n-1]; before.Kind == FaultMissing && before.Last+1 == position {
+			before.Last = position
+			return
+		}
+	}
+	v.list(fault)
+}
+
+func (v *verifier) fault(f Fault) {
+	v.report.Found++
+	v.list(f)
+}
+
+func (v *verifier) list(f Fault) {
+	if len(v.report.Faults) < v.max {
+		v.report.Faults = append(v.report.Faults, f)
+	}
+}
+
+// add takes the next commit, and holds it back while its transaction is not whole.
+func (v *verifier) add(ctx context.Context, c *Commit) error {
+	if len(v.held) > 0 && !follows(v.held[len(v.held)-1], c) {
+		if err := v.endTransaction(ctx); err != nil {
+			return err
+		}
+	}
+	if c.Transaction == nil {
+		return v.commit(ctx, c)
+	}
+	v.held = append(v.held, c)
+	if !c.Whole() {
+		return nil
+	}
+	return v.endTransaction(ctx)
+}
+
+// endTransaction verifies the commits of the transaction that was held. Where its begin or its end is not there, either a
+// power cut tore it, and its commits are no part of the log, or damage hides the rest, which is a fault of its own.
+func (v *verifier) endTransaction(ctx context.Context) error {
+	if len(v.held) == 0 {
+		return nil
+	}
+	held := v.held
+	v.held = nil
+	first, last := held[0], held[len(held)-1]
+	whole := first.Transaction.Index == 0 && last.Whole()
+	if whole {
+		v.report.Transactions++
+	} else if v.damaged == 0 || v.damaged+1 != first.Position {
+		var err error
+		if whole, err = v.store.whole(ctx, last); errors.Is(err, ErrCorrupt) {
+			whole, err = true, nil
+		}
+		if err != nil {
+			return err
+		}
+		whole = whole && first.Transaction.Index == 0
+	}
+	for _, c := range held {
+		if !whole && (v.damaged == 0 || v.damaged+1 != first.Position) {
+			v.tornCommit(c)
+			continue
+		}
+		if err := v.commit(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tornCommit counts a commit that is no part of the log.
+func (v *verifier) tornCommit(c *Commit) {
+	if c.erased {
+		v.report.Erased++
+		return
+	}
+	v.report.Torn++
+	state := v.streams[c.Stream]
+	state.messages++
+	v.streams[c.Stream] = state
+}
+
+// commit verifies one commit of the log.
+func (v *verifier) commit(ctx context.Context, c *Commit) error {
+	if c.erased {
+		v.report.Erased++
+		return nil
+	}
+	v.report.Commits++
+	v.report.Events += int64(c.Len())
+	v.id(c)
+	state := v.streams[c.Stream]
+	if c.First != max(state.next, 1) {
+		if _, known := v.gaps[c.Stream]; !known {
+			v.gaps[c.Stream] = Fault{Kind: FaultVersion, Stream: c.Stream, Position: c.Position, Last: c.Position,
+				Err: fmt.Errorf("version %d stands where version %d should", c.First, max(state.next, 1))}
+		}
+	}
+	if c.Head().end == streamErased {
+		delete(v.gaps, c.Stream)
+	}
+	if len(c.links) > 0 && v.hash(c.links) != state.links {
+		if err := v.links(ctx, c); err != nil {
+			return err
+		}
+	}
+	v.streams[c.Stream] = verified{
+		next: c.Last() + 1, messages: state.messages + 1, last: c.Position, links: v.hash(c.Head().links),
+	}
+	return nil
+}
+
+func (v *verifier) hash(links []Position) uint64 {
+	var h maphash.Hash
+	h.SetSeed(v.seed)
+	for _, link := range links {
+		maphash.WriteComparable(&h, link)
+	}
+	return h.Sum64()
+}
+
+// links follows the links of a commit that are not those its stream's commits before it would have.
+func (v *verifier) links(ctx context.Context, c *Commit) error {
+	for _, link := range c.links {
+		before, err := v.store.place(ctx, link)
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			continue // which is a fault of that position
+		case err != nil:
+			return err
+		case before != nil && before.erased:
+			continue
+		case before == nil || before.Stream != c.Stream || link >= c.Position:
+			v.fault(Fault{Kind: FaultLink, Stream: c.Stream, Position: c.Position, Last: c.Position,
+				Err: fmt.Errorf("it links position %d, which is no earlier commit of the stream", link)})
+		}
+	}
+	return nil
+}
+
+// id looks for the commit's id among the last ones.
+func (v *verifier) id(c *Commit) {
+	if _, used := v.ids[c.ID]; used {
+		v.fault(Fault{Kind: FaultDuplicate, Stream: c.Stream, Position: c.Position, Last: c.Position,
+			Err: fmt.Errorf("commit id %s was used shortly before", c.ID)})
+		return
+	}
+	v.ids[c.ID] = struct{}{}
+	if len(v.order) < recentIDs {
+		v.order = append(v.order, c.ID)
+		return
+	}
+	delete(v.ids, v.order[v.at])
+	v.order[v.at] = c.ID
+	v.at = (v.at + 1) % recentIDs
+}
+
+// compareCounts compares how many messages were found of each stream with how many the leader counts. What is appended
+// meanwhile makes the leader count more, so the log is read on to where it then ends, and lies in between.
+func (v *verifier) compareCounts(ctx context.Context, end Position) error {
+	counts, err := v.counts(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := v.store.End(ctx)
+	if err != nil {
+		return err
+	}
+	later, err := v.later(ctx, end, now)
+	if err != nil {
+		return err
+	}
+	for stream, counted := range counts {
+		found := v.streams[stream].messages
+		if counted < found || counted > found+later[stream] {
+			v.miscounted(stream, counted, found)
+		}
+	}
+	for stream, state := range v.streams {
+		if _, counted := counts[stream]; !counted && state.messages > 0 {
+			v.miscounted(stream, 0, state.messages)
+		}
+	}
+	return nil
+}
+
+func (v *verifier) miscounted(stream StreamID, counted, found uint64) {
+	last := v.streams[stream].last
+	v.fault(Fault{Kind: FaultCount, Stream: stream, Position: last, Last: last,
+		Err: fmt.Errorf("the server counts %d messages of the stream, %d were found, the last one here", counted, found)})
+}
+
+// later counts the messages of each stream that came behind a position.
+func (v *verifier) later(ctx context.Context, after, end Position) (map[StreamID]uint64, error) {
+	later := make(map[StreamID]uint64)
+	if end <= after {
+		return later, nil
+	}
+	ignore := func(Position, error) {}
+	for c, err := range v.store.scan(ctx, scanOptions{after: after, upTo: end, sure: end, damage: ignore}) {
+		if err != nil {
+			return nil, err
+		}
+		later[c.Stream]++
+	}
+	return later, nil
+}
+
+// counts asks the leader for the number of messages of each stream.
+func (v *verifier) counts(ctx context.Context) (map[StreamID]uint64, error) {
+	s := v.store
+	counts := make(map[StreamID]uint64, len(v.streams))
+	for offset := 0; ; {
+		var page jsapi.Info
+		err := s.patiently(ctx, "verify "+s.name, func() (err error) {
+			page, err = s.api.LeaderInfo(ctx, s.name, s.name+".*.*", offset)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for subject, n := range page.Subjects {
+			stream, err := parseSubject(s.name, subject)
+			if err != nil {
+				continue // a message on it is a fault of its position
+			}
+			counts[stream] = n
+		}
+		offset += page.Limit
+		if page.Limit == 0 || offset >= page.Total {
+			return counts, nil
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package jsapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// infoTimeout bounds one question for the counts of many subjects, which takes the server seconds.
+const infoTimeout = 30 * time.Second
+
+// Info is what a stream's leader says about the stream. Messages are counted, not read: those that are damaged on disk
+// count too, as long as the server has its index.
+type Info struct {
+	First, Last uint64 // sequences; 0 and 0 where nothing was ever stored
+	Messages    uint64
+	Lost        int // sequences that the server itself knows to have lost
+	Replicas    int
+
+	// Subjects has the number of messages on each subject that was asked for, of one page.
+	Subjects map[string]uint64
+	// Total is the number of such subjects on all pages, Limit how many a page has.
+	Total, Limit int
+}
+
+// LeaderInfo asks a stream's leader for its state and, where filter is not "", for the number of messages on each subject
+// that matches it, from the offset on in the order of the subjects. It returns jetstream.ErrStreamNotFound where there is
+// no such stream.
+func (c *Client) LeaderInfo(ctx context.Context, stream, filter string, offset int) (Info, error) {
+	request, err := json.Marshal(struct {
+		Filter string `json:"subjects_filter,omitempty"`
+		Offset int    `json:"offset,omitempty"`
+	}{filter, offset})
+	if err != nil {
+		return Info{}, err
+	}
+	subject := c.prefix + "STREAM.INFO." + stream
+	timeout := getTimeout
+	if strings.Contains(filter, "*") {
+		timeout = infoTimeout
+	}
+	msg, err := c.Request(ctx, subject, request, timeout)
+	if err != nil {
+		if denied := c.Denied(subject); errors.Is(err, ErrNoReply) && denied != nil {
+			return Info{}, denied
+		}
+		return Info{}, err
+	}
+	if msg.Header.Get("Status") == "503" {
+		return Info{}, nats.ErrNoResponders
+	}
+	return readInfo(msg.Data)
+}
+
+func readInfo(data []byte) (Info, error) {
+	var reply struct {
+		Error  *jetstream.APIError `json:"error"`
+		Total  int                 `json:"total"`
+		Limit  int                 `json:"limit"`
+		Config struct {
+			Replicas int `json:"num_replicas"`
+		} `json:"config"`
+		State struct {
+			First    uint64            `json:"first_seq"`
+			Last     uint64            `json:"last_seq"`
+			Messages uint64            `json:"messages"`
+			Subjects map[string]uint64 `json:"subjects"`
+			Lost     *struct {
+				Msgs []uint64 `json:"msgs"`
+			} `json:"lost"`
+		} `json:"state"`
+	}
+	if err := json.Unmarshal(data, &reply); err != nil {
+		return Info{}, fmt.Errorf("unreadable reply from the leader: %w", err)
+	}
+	switch {
+	case reply.Error == nil:
+	case reply.Error.ErrorCode == jetstream.JSErrCodeStreamNotFound:
+		return Info{}, jetstream.ErrStreamNotFound
+	default:
+		return Info{}, reply.Error
+	}
+	info := Info{
+		First: reply.State.First, Last: reply.State.Last, Messages: reply.State.Messages, Replicas: reply.Config.Replicas,
+		Subjects: reply.State.Subjects, Total: reply.Total, Limit: reply.Limit,
+	}
+	if reply.State.Lost != nil {
+		info.Lost = len(reply.State.Lost.Msgs)
+	}
+	return info, nil
+}
