@@ -18,12 +18,6 @@ func IssuedAt(position eventstore.Position) Option {
 	return func(o *options) { o.issuedAt = &position }
 }
 
-// earlier is what the search beyond the window has come to.
-type earlier struct {
-	searched eventstore.Position // up to where
-	found    *snapshot.Key
-}
-
 // checkIssued refuses a position that cannot have been there before the command was issued.
 func (op *Op[S, E]) checkIssued(ctx context.Context) error {
 	issued := op.options.issuedAt
@@ -42,34 +36,29 @@ func (op *Op[S, E]) checkIssued(ctx context.Context) error {
 }
 
 // search reads the commits behind the position at which the command was issued, unless the keys of all of them are
-// remembered. What comes after the search is remembered, or behind it for the next try to search.
+// remembered. It comes before each try, since a conflict may bring more than is remembered.
 func (op *Op[S, E]) search(ctx context.Context) error {
-	if op.options.issuedAt == nil || op.earlier.found != nil {
+	issued := op.options.issuedAt
+	if issued == nil || op.earlier != nil || op.entry.remembers(*issued, op.repository.cfg.keyWindow()) {
 		return nil
 	}
-	after := max(*op.options.issuedAt, op.earlier.searched)
-	if op.entry.remembers(after, op.repository.cfg.keyWindow()) {
-		return nil
-	}
-	history, err := op.repository.store.Load(ctx, op.streamID(), eventstore.After(after), eventstore.Leader())
-	if err != nil {
-		return err
-	}
-	for _, c := range history.Commits {
-		if c.Key == op.options.key {
-			found := keyOf(c, 0) // its number is not known, and of no interest
-			op.earlier.found = &found
+	for recorded, err := range op.repository.store.Stream(ctx, op.streamID(), eventstore.After(*issued), eventstore.Leader()) {
+		if err != nil {
+			return err
+		}
+		if recorded.Key == op.options.key {
+			found := keyOf(recorded.Commit, 0) // its number is not known, and of no interest
+			op.earlier = &found
 			return nil
 		}
 	}
-	op.earlier.searched = history.Head.Position
 	return nil
 }
 
 // before gives the commit in which the operation was done before.
 func (op *Op[S, E]) before() (snapshot.Key, bool) {
-	if op.earlier.found != nil {
-		return *op.earlier.found, true
+	if op.earlier != nil {
+		return *op.earlier, true
 	}
 	return op.entry.find(op.options.key)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/snapshot"
 )
 
 // Option is an option of one command.
@@ -64,7 +65,7 @@ type Op[S State[S, E], E eventstore.Event] struct {
 
 	hash    []byte
 	entry   entry[S]
-	earlier earlier
+	earlier *snapshot.Key // where the command was done before, if that is not remembered
 	decided []E
 	result  Result[S, E]
 }

@@ -30,6 +30,9 @@ type Config struct {
 	// FoldVersion is raised whenever Evolve gives another state for the same events. Snapshots of other fold versions are
 	// not read. Defaults to 1.
 	FoldVersion int
+	// Unprobed leaves out of the fingerprint what Evolve and the upcasters make of samples, for those that do not end on
+	// values which never occur. Then nothing but the fold version tells that they changed. Defaults to false.
+	Unprobed bool
 	// Every is how many commits a stream gets before its next snapshot is saved. Defaults to 50.
 	Every int
 	// Queue is how many snapshots may wait to be saved, in memory. When there are more, the one that waits longest is
@@ -49,6 +52,8 @@ func (c *Config) foldVersion() int {
 	}
 	return c.FoldVersion
 }
+
+func (c *Config) unprobed() bool { return c != nil && c.Unprobed }
 
 func (c *Config) every() uint64 {
 	if c == nil || c.Every <= 0 {

@@ -36,8 +36,8 @@
 // are folded into it, those that are upcast to them included, and of what Evolve and the upcasters make of samples: of each
 // type of event the zero value and one with every field filled, folded into the initial state and on top of each other. So a
 // renamed field, a new event or another upcaster needs nobody to remember it, and most forgotten fold versions are
-// found out; but a change that shows only for certain amounts, or after certain events, is not. Evolve must not mind samples. Where
-// it panics, that is what is hashed.
+// found out; but a change that shows only for certain amounts, or after certain events, is not. Evolve and upcasters meet
+// values there that never occur. Where they panic, that is what is hashed; where they would not end, set [Config.Unprobed].
 //
 // # Guarantees
 //

@@ -81,9 +81,9 @@ func (other) EventType() string { return "branch.closed" }
 func printOf[S interface{ Evolve(e event) S }](t *testing.T, initial S, upcasters []eventstore.Upcaster, events ...eventstore.Event) string {
 	t.Helper()
 	store := openStore(t, eventstoretest.JetStream(t), &eventstore.Config{Upcasters: upcasters}, events...)
-	sum, err := fingerprint[S, event](store, initial, itself[S])
+	sum, err := fingerprint[S, event](store, initial, itself[S], true)
 	require.NoError(t, err)
-	again, err := fingerprint[S, event](store, initial, itself[S])
+	again, err := fingerprint[S, event](store, initial, itself[S], true)
 	require.NoError(t, err)
 	require.Equal(t, sum, again)
 	return string(sum)
@@ -116,6 +116,29 @@ func TestTheFingerprintKnowsWhatMakesAState(t *testing.T) {
 	require.Equal(t, printOf(t, balance{}, nil, events...), printOf(t, balance{}, nil, deposited{}, withdrawn{}, other{}),
 		"the events of others do not count")
 	require.Equal(t, printOf(t, balance{}, nil, events...), printOf(t, same{}, nil, events...), "nor does the name of the state's type")
+}
+
+// endless does not end on a sample.
+type endless balance
+
+func (b endless) Evolve(e event) endless {
+	if e, ok := e.(deposited); ok {
+		for left := int64(1); left > 0; left -= e.Amount {
+			b.Amount++
+		}
+	}
+	return b
+}
+
+func TestAFoldThatCannotTakeSamplesIsNotProbed(t *testing.T) {
+	store := openStore(t, eventstoretest.JetStream(t), nil)
+	unprobed := openCache(t, store, &Config{Unprobed: true})
+	states, err := For[endless, event](unprobed, endless{}, itself[endless], 4)
+	require.NoError(t, err)
+	other, err := For[fee, event](unprobed, fee{}, itself[fee], 4)
+	require.NoError(t, err)
+	require.Equal(t, states.fingerprint, other.fingerprint, "what they do is not known")
+	require.NotEqual(t, states.fingerprint, statesOf(t, openCache(t, store, nil)).fingerprint)
 }
 
 // everything has a field of each kind that can be stored.

@@ -43,7 +43,7 @@ func For[S interface{ Evolve(event E) S }, E eventstore.Event](c *Cache, initial
 	if err := plain.Check(reflect.TypeFor[S]()); err != nil {
 		return nil, fmt.Errorf("snapshot: %s: %w", c.category, err)
 	}
-	sum, err := fingerprint[S, E](c.store, initial, clone)
+	sum, err := fingerprint[S, E](c.store, initial, clone, !c.cfg.unprobed())
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %s: the initial state %w", c.category, err)
 	}
