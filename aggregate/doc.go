@@ -23,7 +23,8 @@
 // searched for the key, and the first commit's events, version and position are given back with Repeated set. The same
 // key with a different command is refused with ErrKeyReused. Rejections are not remembered: a command that was rejected
 // may be sent again under its key, and may be accepted then. Commands are compared by a hash of their Go type's name and
-// their fields, so renaming the type of a command ends what its keys protect.
+// their fields, so renaming the type of a command ends what its keys protect. A field that may differ when a command is
+// sent again, such as the day of the booking, is left out with the tag `msgpack:"-"`.
 //
 // The window is the same whether the state is from the cache, a snapshot or the log. A command that is repeated after the
 // window has passed over it is done again. [IssuedAt] makes the search exact: the caller names a position of the log from

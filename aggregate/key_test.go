@@ -205,3 +205,21 @@ func TestAPositionThatCannotHaveBeenKnownIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, balance{1}, state.State)
 }
+
+type dated struct {
+	Amount int64
+	Day    string `msgpack:"-"`
+}
+
+func (c dated) Decide(balance) ([]event, error) { return []event{deposited{c.Amount}}, nil }
+
+func TestAFieldThatIsLeftOutMayDifferWhenACommandIsRepeated(t *testing.T) {
+	accounts := repository(t, open(t), nil)
+	_, err := accounts.Do(t.Context(), "1", dated{1, "Monday"}, aggregate.Key("k"))
+	require.NoError(t, err)
+	again, err := accounts.Do(t.Context(), "1", dated{1, "Tuesday"}, aggregate.Key("k"))
+	require.NoError(t, err)
+	require.True(t, again.Repeated)
+	_, err = accounts.Do(t.Context(), "1", dated{2, "Tuesday"}, aggregate.Key("k"))
+	require.ErrorIs(t, err, aggregate.ErrKeyReused)
+}

@@ -24,9 +24,9 @@ var erasedStream = StreamID{Category: SystemCategory, ID: "erased"}
 // with ErrErased, and the whole log is read without the erased commits. The store must have been made with
 // [Config.Erasure].
 //
-// It blocks until all is deleted, about 30 ms for each commit on one replica that syncs. When it was cut short, the
-// stream is erased for all readers, but not all may be deleted yet: call it again until it returns nil, which is harmless
-// at any time. It returns an error that matches ErrSettings where the store does not allow it, or what appending, reading
+// It blocks until all is deleted: 5 ms for each commit of a small store, more where the blocks that have to be rewritten
+// are full. When it was cut short, the stream is erased for all readers, but not all may be deleted yet: call it again
+// until it returns nil, which is harmless at any time. It returns an error that matches ErrSettings where the store does not allow it, or what appending, reading
 // and the server return. A stream without events is not erased, and is no error.
 //
 // What was copied out of the log is the caller's to erase: documents of views, snapshots, backups. The stream's id stays in

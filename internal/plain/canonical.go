@@ -112,9 +112,13 @@ func elements(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
 	return b, nil
 }
 
+// fields appends a struct's fields. What the tag `msgpack:"-"` keeps from being stored says nothing.
 func fields(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
 	b = binary.AppendUvarint(b, uint64(v.NumField()))
 	for field, value := range v.Fields() {
+		if field.Tag.Get("msgpack") == "-" {
+			continue
+		}
 		if !field.IsExported() {
 			return nil, fmt.Errorf("%s.%s is not exported", v.Type(), field.Name)
 		}
