@@ -1,0 +1,178 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// ErrOpen means that a [Breaker] keeps calls away from its downstream. See [OpenError].
+var ErrOpen = errors.New("breaker open")
+
+// OpenError says that a call was not made, or that its failure left the breaker open. It matches ErrOpen and its cause. A
+// [Reactor] takes it for no failure of the event: the stream waits until the breaker lets a call through.
+type OpenError struct {
+	Breaker string
+	Until   time.Time // when it is worth to try again
+	Err     error     // the failure that opened the breaker; nil where the call was not made
+	breaker *Breaker
+}
+
+func (e *OpenError) Error() string {
+	text := fmt.Sprintf("projection: %v: %s fails: try again at %s", ErrOpen, e.Breaker, e.Until.Format(time.RFC3339Nano))
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Is reports whether target is ErrOpen.
+func (e *OpenError) Is(target error) bool { return target == ErrOpen }
+
+// Unwrap gives the cause.
+func (e *OpenError) Unwrap() error { return e.Err }
+
+// BreakerState says what a breaker does with calls.
+type BreakerState string
+
+// The states of a breaker. They are words for people and for metrics.
+const (
+	BreakerClosed   BreakerState = "closed"    // calls are made
+	BreakerOpen     BreakerState = "open"      // calls are refused
+	BreakerHalfOpen BreakerState = "half-open" // one call is made, to see whether the downstream is back
+)
+
+// BreakerConfig holds what NewBreaker needs beyond its arguments. A nil *BreakerConfig and the zero one give the defaults.
+type BreakerConfig struct {
+	// Failures is how many failures in a row open the breaker. Defaults to 5.
+	Failures int
+	// Cooldown is how long it stays open before it lets one call through: a random time between half of it and all of it,
+	// so that many who failed together do not come back together. Defaults to 30 seconds.
+	Cooldown time.Duration
+}
+
+func (c *BreakerConfig) failures() int {
+	if c == nil || c.Failures <= 0 {
+		return 5
+	}
+	return c.Failures
+}
+
+func (c *BreakerConfig) cooldown() time.Duration {
+	if c == nil || c.Cooldown <= 0 {
+		return 30 * time.Second
+	}
+	return c.Cooldown
+}
+
+// Breaker keeps calls away from a downstream that fails, so that it can come back and its callers need not wait for
+// timeouts. Make one for each downstream and share it. It is safe for concurrent use.
+//
+//	closed --failures in a row--> open --cool-down--> half-open --success--> closed
+//	                               ^                      |
+//	                               +------- failure ------+
+//
+// (The circuit breaker of Michael Nygard, "Release It!", 2007.)
+type Breaker struct {
+	name string
+	cfg  *BreakerConfig
+
+	mu       sync.Mutex // guards the fields below
+	failures int        // in a row, while closed
+	open     bool
+	until    time.Time // when open turns into half-open
+	probing  bool      // the one call of half-open is under way
+	period   int       // counts the changes of open: what was begun before one says nothing about the time after
+}
+
+// NewBreaker makes a closed breaker. The name is that of the downstream, for errors and for [Reactor.Status].
+func NewBreaker(name string, cfg *BreakerConfig) *Breaker { return &Breaker{name: name, cfg: cfg} }
+
+// State gives what the breaker does with calls now.
+func (b *Breaker) State() BreakerState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !b.open:
+		return BreakerClosed
+	case b.probing || !time.Now().Before(b.until):
+		return BreakerHalfOpen
+	}
+	return BreakerOpen
+}
+
+// Do makes a call, or returns an [OpenError] at once where the breaker is open. What the call returns is returned, in an
+// OpenError where it left the breaker open.
+//
+// An error counts as a failure of the downstream, a panic too, unless it is [Permanent]: then the downstream has answered,
+// and refused what it was asked. A call whose context was canceled counts for nothing; one that ran out of time has failed.
+func (b *Breaker) Do(ctx context.Context, call func(ctx context.Context) error) error {
+	period, err := b.enter()
+	if err != nil {
+		return err
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			_ = b.leave(ctx, period, errors.New("the call panicked"))
+		}
+	}()
+	err = call(ctx)
+	returned = true
+	return b.leave(ctx, period, err)
+}
+
+func (b *Breaker) enter() (period int, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch now := time.Now(); {
+	case !b.open:
+	case b.probing:
+		// How long the one call takes is not known; its end is worth waiting for.
+		return 0, b.refusalLocked(now.Add(max(b.cfg.cooldown()/20, time.Millisecond)), nil)
+	case now.Before(b.until):
+		return 0, b.refusalLocked(b.until, nil)
+	default:
+		b.probing = true
+	}
+	return b.period, nil
+}
+
+// leave counts the outcome of a call that was begun in a period.
+func (b *Breaker) leave(ctx context.Context, period int, err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	failed := err != nil && !isPermanent(err)
+	switch {
+	case period != b.period:
+	case failed && errors.Is(ctx.Err(), context.Canceled):
+		b.probing = false
+		return err
+	case failed:
+		b.failures++
+		if b.open || b.failures >= b.cfg.failures() {
+			half := b.cfg.cooldown() / 2
+			b.turnLocked(true, time.Now().Add(half+rand.N(half+1)))
+		}
+	case b.open:
+		b.turnLocked(false, time.Time{})
+	default:
+		b.failures = 0
+	}
+	if failed && b.open {
+		return b.refusalLocked(b.until, err)
+	}
+	return err
+}
+
+func (b *Breaker) turnLocked(open bool, until time.Time) {
+	b.open, b.until, b.probing, b.failures = open, until, false, 0
+	b.period++
+}
+
+func (b *Breaker) refusalLocked(until time.Time, cause error) error {
+	return &OpenError{Breaker: b.name, Until: until, Err: cause, breaker: b}
+}

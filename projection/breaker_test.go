@@ -1,0 +1,223 @@
+package projection_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/projection"
+)
+
+var errDown = errors.New("down")
+
+func fails(context.Context) error    { return errDown }
+func succeeds(context.Context) error { return nil }
+
+func TestABreakerOpensAfterFailuresInARowAndClosesAfterASuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 3, Cooldown: time.Minute})
+		for range 5 { // a success in between begins the count anew
+			require.ErrorIs(t, b.Do(t.Context(), fails), errDown)
+			require.NotErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
+			require.NoError(t, b.Do(t.Context(), succeeds))
+		}
+		for range 2 {
+			require.NotErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
+		}
+		require.Equal(t, projection.BreakerClosed, b.State())
+		err := b.Do(t.Context(), fails)
+		require.ErrorIs(t, err, projection.ErrOpen, "the failure that opens it says so")
+		require.ErrorIs(t, err, errDown)
+		require.Equal(t, projection.BreakerOpen, b.State())
+
+		for range 3 { // probes fail
+			var open *projection.OpenError
+			require.ErrorAs(t, b.Do(t.Context(), succeeds), &open, "no call is made")
+			require.NoError(t, open.Err)
+			wait := time.Until(open.Until)
+			require.GreaterOrEqual(t, wait, 30*time.Second)
+			require.LessOrEqual(t, wait, time.Minute)
+			<-time.After(wait)
+			require.Equal(t, projection.BreakerHalfOpen, b.State())
+			require.ErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
+			require.Equal(t, projection.BreakerOpen, b.State())
+		}
+		<-time.After(time.Minute)
+		require.NoError(t, b.Do(t.Context(), succeeds))
+		require.Equal(t, projection.BreakerClosed, b.State())
+	})
+}
+
+func TestAHalfOpenBreakerLetsOneCallThrough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		require.ErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
+		<-time.After(time.Minute)
+		back := make(chan struct{})
+		var probe sync.WaitGroup
+		probe.Go(func() {
+			if err := b.Do(t.Context(), func(context.Context) error { <-back; return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		var open *projection.OpenError
+		require.ErrorAs(t, b.Do(t.Context(), succeeds), &open)
+		require.True(t, open.Until.After(time.Now()))
+		require.Equal(t, projection.BreakerHalfOpen, b.State())
+		close(back)
+		probe.Wait()
+		require.NoError(t, b.Do(t.Context(), succeeds))
+	})
+}
+
+func TestWhatABreakerCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		refused := errors.New("no such customer")
+		require.ErrorIs(t, b.Do(t.Context(), func(context.Context) error { return projection.Permanent(refused) }), refused)
+		require.Equal(t, projection.BreakerClosed, b.State(), "the downstream has answered")
+
+		canceled, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.NotErrorIs(t, b.Do(canceled, fails), projection.ErrOpen, "the caller gave up")
+		require.Equal(t, projection.BreakerClosed, b.State())
+
+		require.PanicsWithValue(t, "oh", func() { _ = b.Do(t.Context(), func(context.Context) error { panic("oh") }) })
+		require.Equal(t, projection.BreakerOpen, b.State(), "a panic is a failure")
+
+		<-time.After(time.Minute)
+		require.ErrorIs(t, b.Do(canceled, fails), errDown)
+		require.Equal(t, projection.BreakerHalfOpen, b.State(), "a probe that was given up says nothing")
+		require.NoError(t, b.Do(t.Context(), succeeds))
+
+		slow, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, b.Do(slow, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), projection.ErrOpen)
+	})
+}
+
+func TestACallBegunBeforeTheBreakerOpenedSaysNothingAboutTheTimeAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		late, answers := make(chan error), make(chan error)
+		for range 2 {
+			go func() { answers <- b.Do(t.Context(), func(context.Context) error { return <-late }) }()
+		}
+		synctest.Wait()
+		require.ErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
+		late <- nil
+		require.NoError(t, <-answers)
+		require.Equal(t, projection.BreakerOpen, b.State())
+		late <- errDown
+		require.ErrorIs(t, <-answers, projection.ErrOpen)
+	})
+}
+
+// A webhook is away for far longer than retries would last.
+func TestNothingIsParkedWhileADownstreamIsAway(t *testing.T) {
+	store := open(t)
+	var down atomic.Bool
+	var mu sync.Mutex
+	received := map[string]int{} // by event id
+	webhook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		received[r.Header.Get("Idempotency-Key")]++
+	}))
+	defer webhook.Close()
+	breaker := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 2, Cooldown: 4 * time.Millisecond})
+	var probes atomic.Int64
+	post := func(ctx context.Context, r eventstore.Recorded) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, webhook.URL, http.NoBody)
+		if err != nil {
+			return projection.Permanent(err)
+		}
+		request.Header.Set("Idempotency-Key", r.EventID())
+		response, err := webhook.Client().Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			probes.Add(1)
+			return errDown
+		}
+		return nil
+	}
+	unhurried := newJournal()
+	reactor := newReactor(t, store, quick(),
+		projection.React(func(ctx context.Context, _ withdrawn, r eventstore.Recorded) error {
+			return breaker.Do(ctx, func(ctx context.Context) error { return post(ctx, r) })
+		}), unhurried.reaction())
+	react(t, reactor)
+
+	down.Store(true)
+	const streams = 20
+	for id := range streams {
+		_, err := store.Append(t.Context(), eventstore.StreamID{Category: "hooked", ID: string(rune('a' + id))}, eventstore.Head{}, withdrawn{1}, withdrawn{2})
+		require.NoError(t, err)
+	}
+	last := deposit(t, store, "x", 1, 1)
+	eventually(t, func() bool { return len(unhurried.of("x")) == 2 }, "what does not use the breaker goes on")
+	eventually(t, func() bool { return probes.Load() > 50 }, "it is tried again and again")
+	eventually(t, func() bool {
+		status, err := reactor.Status(t.Context())
+		require.NoError(t, err)
+		require.Zero(t, status.Parked)
+		return status.Held["webhook"] == streams
+	}, "all wait for the breaker")
+	require.NotEqual(t, projection.BreakerClosed, breaker.State())
+
+	down.Store(false)
+	require.Zero(t, settled(t, reactor, last).Parked)
+	require.Equal(t, projection.BreakerClosed, breaker.State())
+	require.Len(t, received, 2*streams)
+	for id, times := range received {
+		require.Equal(t, 1, times, id)
+	}
+}
+
+func TestAReactorWaitsForABreakerForAnHour(t *testing.T) {
+	eventstoretest.Bubble(t, func(t *testing.T) {
+		store := open(t)
+		breaker := projection.NewBreaker("webhook", nil)
+		back := time.Now().Add(time.Hour)
+		var calls, handled int // the reactions of one stream never overlap
+		reactor := newReactor(t, store, nil, projection.React(func(ctx context.Context, _ deposited, _ eventstore.Recorded) error {
+			return breaker.Do(ctx, func(context.Context) error {
+				calls++
+				if time.Now().Before(back) {
+					return errDown
+				}
+				handled++
+				return nil
+			})
+		}))
+		stop := react(t, reactor)
+		last := deposit(t, store, "a", 1, 2, 3)
+		<-time.After(61 * time.Minute)
+		synctest.Wait()
+		status, err := reactor.Status(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, last, status.Position)
+		require.Zero(t, status.Parked)
+		stop()
+		require.Equal(t, 3, handled)
+		require.InDelta(t, 3600/22.5, calls, 50, "one probe for each cool-down")
+	})
+}

@@ -1,0 +1,118 @@
+package projection
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// The states of documents in a reactor's bucket.
+const (
+	stateParked    = "parked"    // the stream waits
+	stateReplay    = "replay"    // it is to be handled again, or is
+	stateDiscard   = "discard"   // its first event is to be left out
+	stateDiscarded = "discarded" // the record of an event that was left out
+	stateRunner    = "runner"    // who runs
+)
+
+// reactorDocument is how parked streams, discarded events and the runner are stored. Fields are only added.
+type reactorDocument struct {
+	State    string              `json:"state"`
+	Runner   string              `json:"runner,omitempty"` // of a runner only
+	Category string              `json:"category,omitempty"`
+	ID       string              `json:"id,omitempty"`
+	Version  eventstore.Version  `json:"version,omitempty"` // of the first event that waits
+	Position eventstore.Position `json:"position,omitempty"`
+	Type     string              `json:"type,omitempty"`
+	EventID  string              `json:"eventId,omitempty"`
+	Error    string              `json:"error,omitempty"`
+	Attempts int                 `json:"attempts,omitempty"`
+	First    time.Time           `json:"first,omitzero"` // when it was tried first
+	Last     time.Time           `json:"last,omitzero"`  // when it was tried last
+	Waiting  int                 `json:"waiting,omitempty"`
+	Until    eventstore.Version  `json:"until,omitempty"` // the last version that is counted in Waiting
+}
+
+// ParkedStream is a stream that waits since one of its events could not be handled.
+type ParkedStream struct {
+	Stream    eventstore.StreamID
+	Version   eventstore.Version // of the event that failed
+	Position  eventstore.Position
+	Type      string
+	EventID   string
+	Error     string    // of the last attempt
+	Attempts  int       // how often it was tried
+	First     time.Time // when it was tried first
+	Last      time.Time // when it was tried last
+	Waiting   int       // how many events wait, the failed one among them
+	Replaying bool      // it is handled again, or will be by the next runner
+}
+
+// DiscardedEvent is an event that was left out because [Reactor.Discard] was called.
+type DiscardedEvent struct {
+	Stream   eventstore.StreamID
+	Version  eventstore.Version
+	Position eventstore.Position
+	Type     string
+	EventID  string
+	Error    string    // of the last attempt
+	At       time.Time // when it was left out, by the server's clock
+}
+
+func (d reactorDocument) stream() eventstore.StreamID {
+	return eventstore.StreamID{Category: d.Category, ID: d.ID}
+}
+
+func (d reactorDocument) parked() ParkedStream {
+	return ParkedStream{
+		Stream: d.stream(), Version: d.Version, Position: d.Position, Type: d.Type, EventID: d.EventID, Error: d.Error,
+		Attempts: d.Attempts, First: d.First, Last: d.Last, Waiting: d.Waiting, Replaying: d.State != stateParked,
+	}
+}
+
+// failedAt is the document with the event that failed.
+func (d reactorDocument) failedAt(event eventstore.Recorded, cause error) *reactorDocument {
+	d.Category, d.ID, d.Version, d.Position = event.Stream.Category, event.Stream.ID, event.Version(), event.Position
+	d.Type, d.EventID, d.Error = event.Type(), event.EventID(), shortened(cause.Error())
+	return &d
+}
+
+// maxErrorText bounds what a document keeps of an error: bodies of answers end up in them.
+const maxErrorText = 2048
+
+func shortened(text string) string {
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText] + " ..."
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+const (
+	runnerKey       = "runner"
+	parkedPrefix    = "parked"
+	discardedPrefix = "discarded"
+)
+
+func parkedKey(stream eventstore.StreamID) string { return streamKey(parkedPrefix, stream, "") }
+
+func discardedKey(d reactorDocument) string {
+	return streamKey(discardedPrefix, d.stream(), fmt.Sprintf(".%d", d.Version))
+}
+
+// maxKey is how long a key of a bucket may be.
+const maxKey = 256
+
+// streamKey gives a key that is about a stream. An id too long for a key is replaced by its hash, below a level that no
+// category can be.
+func streamKey(prefix string, stream eventstore.StreamID, suffix string) string {
+	key := prefix + "." + stream.Category + "." + stream.ID + suffix
+	if len(key) <= maxKey {
+		return key
+	}
+	sum := sha256.Sum256([]byte(stream.ID))
+	return prefix + ".+long." + stream.Category + "." + hex.EncodeToString(sum[:]) + suffix
+}

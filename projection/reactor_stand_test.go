@@ -1,0 +1,122 @@
+package projection_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// inProcess starts a server without a port, which can live in a bubble.
+func inProcess(t *testing.T) *eventstoretest.Server {
+	t.Helper()
+	return eventstoretest.NewServer(t, eventstoretest.Options(func(o *server.Options) { o.DontListen = true }))
+}
+
+func storeOn(t *testing.T, s *eventstoretest.Server) *eventstore.Store {
+	t.Helper()
+	store, err := eventstore.Open(t.Context(), s.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store
+}
+
+func TestAnInstanceThatStandsByTakesOverWithinFiveSeconds(t *testing.T) {
+	eventstoretest.Bubble(t, func(t *testing.T) {
+		s := inProcess(t)
+		one, two, store := storeOn(t, s), storeOn(t, s), storeOn(t, s)
+		first, second := newJournal(), newJournal()
+		a, err := projection.NewReactor(t.Context(), one, "mails", nil, first.reaction())
+		require.NoError(t, err)
+		b := newReactor(t, two, nil, second.reaction())
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- a.Run(ctx) }()
+		synctest.Wait()
+		react(t, b)
+		deposit(t, store, "a", 1)
+		<-time.After(time.Minute)
+		require.Equal(t, upTo(1), first.of("a"))
+		require.Empty(t, second.of("a"), "it stands by while the other runs")
+
+		one.JetStream().Conn().Close() // the last that is heard of the first
+		cancel()
+		if err := <-ended; err != nil {
+			t.Log(err)
+		}
+		deposit(t, store, "a", 1)
+		<-time.After(5 * time.Second)
+		require.Equal(t, []eventstore.Version{2}, second.of("a"))
+	})
+}
+
+func TestAnInstanceThatStopsIsFollowedAtOnce(t *testing.T) {
+	eventstoretest.Bubble(t, func(t *testing.T) {
+		s := inProcess(t)
+		one, two := storeOn(t, s), storeOn(t, s)
+		first, second := newJournal(), newJournal()
+		stop := react(t, newReactor(t, one, nil, first.reaction()))
+		synctest.Wait()
+		react(t, newReactor(t, two, nil, second.reaction()))
+		deposit(t, two, "a", 1)
+		<-time.After(time.Minute)
+		stop()
+		deposit(t, two, "a", 1)
+		<-time.After(100 * time.Millisecond)
+		require.Equal(t, upTo(1), first.of("a"))
+		require.Equal(t, []eventstore.Version{2}, second.of("a"))
+	})
+}
+
+// An instance whose writes are not answered must not go on for longer than the others wait.
+func TestAnInstanceWithoutTheServerBeginsNoReaction(t *testing.T) {
+	s := eventstoretest.NewServer(t)
+	store, j := storeOn(t, s), newJournal()
+	cfg := quick()
+	cfg.Workers = 1
+	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	reactor := newReactor(t, store, cfg, projection.React(func(_ context.Context, e deposited, r eventstore.Recorded) error {
+		if e.Amount == 13 {
+			reached <- struct{}{}
+			<-goOn
+		}
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.handled[r.Stream.ID] = append(j.handled[r.Stream.ID], r.Version())
+		return nil
+	}))
+	react(t, reactor)
+	last := deposit(t, store, "a", 13, 1, 1)
+	<-reached
+	s.Stop()
+	<-time.After(3 * cfg.Heartbeat)
+	close(goOn)
+	<-time.After(2 * cfg.Heartbeat)
+	require.Equal(t, upTo(1), j.of("a"), "what was begun is done, and nothing else is begun")
+	s.Restart()
+	settled(t, reactor, last)
+	require.Equal(t, upTo(3), j.of("a"), "nobody else ran, so it goes on")
+}
+
+func TestAReactorWhoseCheckpointIsGoneDoesNotBeginAtTheLogsEnd(t *testing.T) {
+	store, j := open(t), newJournal()
+	reactor := newReactor(t, store, quick(), j.reaction())
+	stop := react(t, reactor)
+	settled(t, reactor, deposit(t, store, "a", 1))
+	stop()
+	bucket, err := store.JetStream().Stream(t.Context(), "KV_"+reactor.Bucket())
+	require.NoError(t, err)
+	require.NoError(t, bucket.Purge(t.Context(), jetstream.WithPurgeSubject("$KV."+reactor.Bucket()+".=checkpoint")))
+	_, err = projection.NewReactor(t.Context(), store, "mails", quick(), j.reaction())
+	require.ErrorIs(t, err, projection.ErrInvalidReactor)
+}

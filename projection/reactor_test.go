@@ -1,0 +1,423 @@
+package projection_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// quick makes a reactor that is not for patient people.
+func quick() *projection.ReactorConfig {
+	return &projection.ReactorConfig{
+		Retries: 3, Backoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Interval: 5 * time.Millisecond, Heartbeat: 200 * time.Millisecond,
+	}
+}
+
+// journal keeps what reactions were called for, and lets tests decide what they return.
+type journal struct {
+	mu      sync.Mutex
+	handled map[string][]eventstore.Version // by the stream's id; those without an error
+	calls   int
+	fail    func(e deposited, r eventstore.Recorded) error
+}
+
+func newJournal() *journal { return &journal{handled: make(map[string][]eventstore.Version)} }
+
+func (j *journal) failWith(fail func(e deposited, r eventstore.Recorded) error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.fail = fail
+}
+
+func (j *journal) reaction() projection.Reaction {
+	return projection.React(func(_ context.Context, e deposited, r eventstore.Recorded) error {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.calls++
+		if j.fail != nil {
+			if err := j.fail(e, r); err != nil {
+				return err
+			}
+		}
+		j.handled[r.Stream.ID] = append(j.handled[r.Stream.ID], r.Version())
+		return nil
+	})
+}
+
+func (j *journal) of(id string) []eventstore.Version {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return append([]eventstore.Version(nil), j.handled[id]...)
+}
+
+// upTo is 1, 2, ... n.
+func upTo(n int) (versions []eventstore.Version) {
+	for v := range n {
+		versions = append(versions, eventstore.Version(v+1))
+	}
+	return versions
+}
+
+func newReactor(t *testing.T, store *eventstore.Store, cfg *projection.ReactorConfig, reactions ...projection.Reaction) *projection.Reactor {
+	t.Helper()
+	reactor, err := projection.NewReactor(t.Context(), store, "mails", cfg, reactions...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, reactor.Close()) })
+	return reactor
+}
+
+// react starts a reactor and gives what stops it and waits.
+func react(t *testing.T, reactor *projection.Reactor) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- reactor.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("reactor ended: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func eventually(t *testing.T, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, 20*time.Second, 2*time.Millisecond, what)
+}
+
+func parkedList(t *testing.T, reactor *projection.Reactor) (all []projection.ParkedStream) {
+	t.Helper()
+	return collect(t, reactor.Parked(t.Context()))
+}
+
+func collect[T any](t *testing.T, items iter.Seq2[T, error]) (all []T) {
+	t.Helper()
+	for item, err := range items {
+		require.NoError(t, err)
+		all = append(all, item)
+	}
+	return all
+}
+
+// settled waits until the reactor has passed a position.
+func settled(t *testing.T, reactor *projection.Reactor, position eventstore.Position) projection.ReactorStatus {
+	t.Helper()
+	var status projection.ReactorStatus
+	eventually(t, func() bool {
+		var err error
+		status, err = reactor.Status(t.Context()) // the server may be away for now
+		return err == nil && status.Position >= position
+	}, fmt.Sprint("the checkpoint reaches position ", position))
+	return status
+}
+
+func TestEventsOfAStreamAreHandledInOrderByManyWorkers(t *testing.T) {
+	store, j := open(t), newJournal()
+	var together, most int
+	var mu sync.Mutex
+	count := func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		together += n
+		most = max(most, together)
+	}
+	all := make(chan struct{})
+	reactor := newReactor(t, store, quick(), projection.React(func(_ context.Context, _ deposited, r eventstore.Recorded) error {
+		count(1)
+		defer count(-1)
+		if r.Version() == 1 {
+			<-all // the first events of all streams are handled together, or this waits for ever
+		}
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.handled[r.Stream.ID] = append(j.handled[r.Stream.ID], r.Version())
+		return nil
+	}))
+	react(t, reactor)
+	var last eventstore.Position
+	for range 20 {
+		for id := range 16 {
+			last = deposit(t, store, fmt.Sprint(id), 1, 2)
+		}
+	}
+	eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return together == 16 }, "16 at once")
+	close(all)
+	status := settled(t, reactor, last)
+	require.Equal(t, 16, most)
+	require.Zero(t, status.UnderWay)
+	for id := range 16 {
+		require.Equal(t, upTo(40), j.of(fmt.Sprint(id)))
+	}
+}
+
+func TestAReactorBeginsAtTheLogsEndUnlessItIsToldOtherwise(t *testing.T) {
+	store := open(t)
+	deposit(t, store, "a", 1)
+	second := deposit(t, store, "a", 1)
+	live, history, two := newJournal(), newJournal(), newJournal()
+	a := newReactor(t, store, quick(), live.reaction())
+	for name, c := range map[string]struct {
+		from eventstore.Position
+		j    *journal
+	}{"history": {1, history}, "second": {second, two}} {
+		cfg := quick()
+		cfg.From = c.from
+		r, err := projection.NewReactor(t.Context(), store, name, cfg, c.j.reaction())
+		require.NoError(t, err)
+		defer r.Close()
+		defer react(t, r)()
+	}
+	cfg := quick()
+	cfg.From = 99
+	_, err := projection.NewReactor(t.Context(), store, "ahead", cfg, live.reaction())
+	require.ErrorIs(t, err, projection.ErrPositionAhead)
+
+	last := deposit(t, store, "a", 1) // appended before it runs, and after it was made
+	react(t, a)
+	settled(t, a, last)
+	require.Equal(t, []eventstore.Version{3}, live.of("a"))
+	eventually(t, func() bool { return len(history.of("a")) == 3 && len(two.of("a")) == 2 }, "history")
+	require.Equal(t, upTo(3), history.of("a"))
+}
+
+func TestAReactorGoesOnWhereItStopped(t *testing.T) {
+	store, j := open(t), newJournal()
+	for round := range 4 {
+		reactor := newReactor(t, store, quick(), j.reaction())
+		stop := react(t, reactor)
+		at := deposit(t, store, "a", 1)
+		eventually(t, func() bool { return len(j.of("a")) == 2*round+1 }, "handled")
+		stop()
+		status, err := reactor.Status(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, at, status.Position, "what was handled is written when the reactor stops")
+		require.Empty(t, status.Runner)
+		deposit(t, store, "a", 1)
+		stop = react(t, reactor)
+		eventually(t, func() bool { return len(j.of("a")) == 2*round+2 }, "handled")
+		stop()
+	}
+	require.Equal(t, upTo(8), j.of("a"), "each once: nothing crashed")
+}
+
+func TestAFailingStreamDoesNotHoldOthers(t *testing.T) {
+	store, j := open(t), newJournal()
+	cfg := quick()
+	cfg.Workers, cfg.Retries, cfg.Backoff, cfg.MaxBackoff = 2, 1000, time.Hour, time.Hour
+	j.failWith(func(_ deposited, r eventstore.Recorded) error {
+		if r.Stream.ID[0] == 'f' {
+			return errors.New("not now")
+		}
+		return nil
+	})
+	reactor := newReactor(t, store, cfg, j.reaction())
+	react(t, reactor)
+	before := deposit(t, store, "good", 1)
+	for id := range 5 {
+		deposit(t, store, fmt.Sprint("failing", id), 1)
+	}
+	for range 50 {
+		deposit(t, store, "good", 1)
+	}
+	eventually(t, func() bool { return len(j.of("good")) == 51 }, "others go on")
+	eventually(t, func() bool {
+		status, err := reactor.Status(t.Context())
+		require.NoError(t, err)
+		return status.UnderWay == 5 && status.Position == before
+	}, "the checkpoint stands before what is not done")
+}
+
+func TestAStreamIsParkedAfterItsRetriesAndReplayedInOrder(t *testing.T) {
+	store, j := open(t), newJournal()
+	j.failWith(func(e deposited, _ eventstore.Recorded) error {
+		if e.Amount == 13 {
+			return errors.New("unlucky")
+		}
+		return nil
+	})
+	reactor := newReactor(t, store, quick(), j.reaction())
+	react(t, reactor)
+	deposit(t, store, "a", 1, 13, 3)
+	last := deposit(t, store, "a", 4)
+	deposit(t, store, "b", 1)
+	last = max(last, deposit(t, store, "b", 2))
+	require.Equal(t, 1, settled(t, reactor, last).Parked)
+	require.Equal(t, upTo(2), j.of("b"))
+	require.Equal(t, upTo(1), j.of("a"))
+
+	parked, err := reactor.ShowParked(t.Context(), account("a"))
+	require.NoError(t, err)
+	require.Equal(t, []projection.ParkedStream{parked}, parkedList(t, reactor))
+	require.Equal(t, eventstore.Version(2), parked.Version)
+	require.Equal(t, "account.deposited", parked.Type)
+	require.Equal(t, "unlucky", parked.Error)
+	require.Equal(t, 4, parked.Attempts, "one try and three retries")
+	require.Equal(t, 3, parked.Waiting)
+	require.False(t, parked.First.After(parked.Last))
+	require.False(t, parked.Replaying)
+	c, err := store.At(t.Context(), parked.Position)
+	require.NoError(t, err)
+	require.Equal(t, c.ID.String()+"/1", parked.EventID)
+
+	require.NoError(t, reactor.ReplayParked(t.Context(), account("a")))
+	eventually(t, func() bool {
+		p, err := reactor.ShowParked(t.Context(), account("a"))
+		return err == nil && !p.Replaying
+	}, "parked again")
+
+	j.failWith(nil)
+	require.NoError(t, reactor.ReplayParked(t.Context(), account("a")))
+	eventually(t, func() bool { return len(j.of("a")) == 4 }, "replayed")
+	require.Equal(t, upTo(4), j.of("a"))
+	eventually(t, func() bool { return len(parkedList(t, reactor)) == 0 }, "nothing is parked")
+	settled(t, reactor, deposit(t, store, "a", 5))
+	require.Equal(t, upTo(5), j.of("a"))
+
+	require.ErrorIs(t, reactor.ReplayParked(t.Context(), account("a")), projection.ErrNotParked)
+	require.ErrorIs(t, reactor.Discard(t.Context(), account("a"), 2), projection.ErrNotParked)
+	_, err = reactor.ShowParked(t.Context(), account("a"))
+	require.ErrorIs(t, err, projection.ErrNotParked)
+}
+
+func TestADiscardedEventIsLeftOutAndRecorded(t *testing.T) {
+	store, j := open(t), newJournal()
+	j.failWith(func(e deposited, _ eventstore.Recorded) error {
+		if e.Amount == 13 {
+			return projection.Permanent(errors.New("unlucky"))
+		}
+		return nil
+	})
+	reactor := newReactor(t, store, quick(), j.reaction())
+	stop := react(t, reactor)
+	settled(t, reactor, deposit(t, store, "a", 1, 13, 3, 13, 5))
+	parked := parkedList(t, reactor)
+	require.Len(t, parked, 1)
+	require.Equal(t, 1, parked[0].Attempts, "a permanent error is not tried again")
+	require.ErrorIs(t, reactor.Discard(t.Context(), account("a"), 4), projection.ErrNotParked, "it is parked at 2")
+	stop()
+	require.NoError(t, reactor.Discard(t.Context(), account("a"), 2), "another process may wish, and nobody runs")
+	stop = react(t, reactor)
+	eventually(t, func() bool {
+		p, err := reactor.ShowParked(t.Context(), account("a"))
+		return err == nil && p.Version == 4 && !p.Replaying
+	}, "parked at 4")
+	require.NoError(t, reactor.Discard(t.Context(), account("a"), 4))
+	eventually(t, func() bool { return len(parkedList(t, reactor)) == 0 }, "the stream goes on")
+	require.Equal(t, []eventstore.Version{1, 3, 5}, j.of("a"))
+	discarded := collect(t, reactor.Discarded(t.Context()))
+	require.Len(t, discarded, 2)
+	require.Equal(t, eventstore.Version(2), discarded[0].Version)
+	require.Equal(t, eventstore.Version(4), discarded[1].Version)
+	require.Equal(t, "unlucky", discarded[1].Error)
+	stop()
+}
+
+func TestAllParkedStreamsAreReplayed(t *testing.T) {
+	store, j := open(t), newJournal()
+	j.failWith(func(deposited, eventstore.Recorded) error { return projection.Permanent(errors.New("no")) })
+	cfg := quick()
+	cfg.Workers = 2
+	reactor := newReactor(t, store, cfg, j.reaction())
+	react(t, reactor)
+	var last eventstore.Position
+	for round := range 3 {
+		for id := range 10 {
+			last = deposit(t, store, fmt.Sprint(id), int64(round))
+		}
+	}
+	require.Equal(t, 10, settled(t, reactor, last).Parked)
+	j.failWith(nil)
+	n, err := reactor.ReplayAllParked(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 10, n)
+	eventually(t, func() bool { return len(parkedList(t, reactor)) == 0 }, "nothing is parked")
+	for id := range 10 {
+		require.Equal(t, upTo(3), j.of(fmt.Sprint(id)))
+	}
+}
+
+func TestAPanicIsAFailure(t *testing.T) {
+	store, j := open(t), newJournal()
+	j.failWith(func(e deposited, _ eventstore.Recorded) error {
+		if e.Amount == 13 {
+			panic("unlucky")
+		}
+		return nil
+	})
+	reactor := newReactor(t, store, quick(), j.reaction())
+	react(t, reactor)
+	settled(t, reactor, deposit(t, store, "a", 13))
+	parked := parkedList(t, reactor)
+	require.Len(t, parked, 1)
+	require.Equal(t, 4, parked[0].Attempts)
+	require.Contains(t, parked[0].Error, `the reaction to "account.deposited" panicked: unlucky`)
+}
+
+func TestAReactionThatTakesTooLongIsAFailure(t *testing.T) {
+	store := open(t)
+	cfg := quick()
+	cfg.Timeout, cfg.Retries = time.Millisecond, -1
+	reactor := newReactor(t, store, cfg, projection.React(func(ctx context.Context, _ deposited, _ eventstore.Recorded) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}))
+	react(t, reactor)
+	require.Equal(t, 1, settled(t, reactor, deposit(t, store, "a", 1)).Parked)
+}
+
+func TestReactionsAreCheckedWhenTheReactorIsMade(t *testing.T) {
+	store := open(t)
+	type foreign struct{ deposited }
+	nothing := projection.React(func(context.Context, deposited, eventstore.Recorded) error { return nil })
+	for name, reactions := range map[string][]projection.Reaction{
+		"an interface": {projection.React(func(context.Context, eventstore.Event, eventstore.Recorded) error { return nil })},
+		"a pointer":    {projection.React(func(context.Context, *deposited, eventstore.Recorded) error { return nil })},
+		"not known":    {projection.React(func(context.Context, foreign, eventstore.Recorded) error { return nil })},
+		"twice":        {nothing, nothing},
+		"empty":        {{}},
+		"none":         nil,
+	} {
+		_, err := projection.NewReactor(t.Context(), store, "r", nil, reactions...)
+		require.ErrorIs(t, err, projection.ErrInvalidRule, name)
+	}
+	_, err := projection.NewReactor(t.Context(), store, "r.r", nil, nothing)
+	require.ErrorIs(t, err, projection.ErrInvalidReactor)
+}
+
+func TestAReactorRefusesAnotherStore(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	j := newJournal()
+	begin := func() (*eventstore.Store, *projection.Reactor) {
+		store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, store.Close()) })
+		return store, newReactor(t, store, quick(), j.reaction())
+	}
+	store, reactor := begin()
+	stop := react(t, reactor)
+	settled(t, reactor, deposit(t, store, "a", 1))
+	stop()
+	require.NoError(t, js.DeleteStream(t.Context(), "bank"))
+	_, reactor = begin()
+	require.ErrorIs(t, reactor.Run(t.Context()), projection.ErrOtherStore)
+}
+
+func TestAReactorRunsOnceAtATime(t *testing.T) {
+	store := open(t)
+	reactor := newReactor(t, store, quick(), newJournal().reaction())
+	react(t, reactor)
+	eventually(t, func() bool { s, err := reactor.Status(t.Context()); return err == nil && s.Runner != "" }, "it runs")
+	require.ErrorIs(t, reactor.Run(t.Context()), projection.ErrRunning)
+}
