@@ -32,6 +32,7 @@ const environmentUsage = `
 Environment:
   NATS_URL                   use these NATS servers; empty: a server inside this process, which keeps its files in --data
   BANK_TOKEN                 bearer token that requests must carry; needed to serve on another address than loopback
+  BANK_FRAUD_WEBHOOK         URL that is told of odd withdrawals; empty: only the log is
   SERVICE_NAME, LOG_LEVEL, GRACEFUL_SHUTDOWN_TIMEOUT, MAX_RECONNECT_ATTEMPTS, JETSTREAM_ENABLED as in package natsrun
 `
 
@@ -72,7 +73,11 @@ func parseServe(args []string, env environment) (command, error) {
 	if token == "" && !isLoopback(*addr) {
 		return nil, usageError("serve", fmt.Errorf("--addr %s is open to others: set BANK_TOKEN, or listen on 127.0.0.1", *addr))
 	}
-	return func(ctx context.Context) int { return env.serve(ctx, *data, *addr, token) }, nil
+	webhook, _ := env.lookup("BANK_FRAUD_WEBHOOK")
+	if err := checkWebhook(webhook); err != nil {
+		return nil, usageError("serve", err)
+	}
+	return func(ctx context.Context) int { return env.serve(ctx, *data, *addr, token, webhook) }, nil
 }
 
 // parseFolder parses the arguments of a sub-command that works on a ledger.

@@ -12,8 +12,13 @@ import (
 )
 
 // serve serves until ctx ends.
-func (env environment) serve(ctx context.Context, data, addr, token string) int {
-	return env.withBank(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) error {
+func (env environment) serve(ctx context.Context, data, addr, token, webhook string) int {
+	return env.withBank(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) (err error) {
+		fraud, err := openFraud(ctx, bank.store, webhook, nil, bank.log)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, fraud.Close()) }()
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 		if err != nil {
 			return fmt.Errorf("bank: %w: choose another --addr", err)
@@ -25,6 +30,7 @@ func (env environment) serve(ctx context.Context, data, addr, token string) int 
 		}
 		group := rt.NewGroup()
 		bank.addViews(group)
+		group.Add("fraud", fraud.Run)
 		group.Add("http", func(ctx context.Context) error { return newServer(bank, rt, token).run(ctx, listener) })
 		return group.Run(ctx)
 	})

@@ -5,7 +5,8 @@
 //	go run ./examples/bank audit DIR          compare the log with that ledger, row by row
 //
 // Where to read: events.go and domain.go are the business, without a word of storage. bank.go puts a store, a repository
-// and two views over it (views.go). write.go runs the commands for HTTP. The rest is what a program needs besides.
+// and two views over it (views.go). fraud.go reacts to what is odd. http_write.go runs the commands for HTTP. The rest is what
+// a program needs besides.
 package main
 
 import (
