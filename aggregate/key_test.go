@@ -1,6 +1,7 @@
 package aggregate_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -179,16 +180,17 @@ func TestAnExactSearchReadsWhatCameSince(t *testing.T) {
 	p.deposit(t, "1", 200)
 	issued := p.deposit(t, "1", 1).Position
 	p.deposit(t, "1", 30)
-	before := js.Conn().Stats()
-	result, err := p.accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("k"), aggregate.IssuedAt(issued))
-	require.NoError(t, err)
-	require.False(t, result.Repeated)
-	require.LessOrEqual(t, js.Conn().Stats().InMsgs-before.InMsgs, uint64(33), "30 commits, the one that vouches for them, and the append")
-
-	before = js.Conn().Stats()
-	_, err = p.accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("l"), aggregate.IssuedAt(result.Position))
-	require.NoError(t, err)
-	require.Equal(t, uint64(1), js.Conn().Stats().InMsgs-before.InMsgs, "nothing came since, and the position is known to be there")
+	costs := func(issued eventstore.Position) uint64 {
+		return fewest(js, func(try int) {
+			key := fmt.Sprint(issued, "/", try)
+			result, err := p.accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key(key), aggregate.IssuedAt(issued))
+			require.NoError(t, err)
+			require.False(t, result.Repeated)
+		})
+	}
+	require.LessOrEqual(t, costs(issued), uint64(37), "30 commits, those of the tries, the one that vouches for them, and the append")
+	last := p.deposit(t, "1", 1)
+	require.Equal(t, uint64(1), costs(last.Position), "nothing came since, and the position is known to be there")
 }
 
 func TestAPositionThatCannotHaveBeenKnownIsRefused(t *testing.T) {

@@ -308,7 +308,6 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 
 // stored fills in the positions, of which the last is known: the commits of a batch stand next to each other.
 func (a *attempt) stored(last Position) []*Commit {
-	a.store.see(last)
 	for i, c := range a.commits {
 		c.Position = last - Position(len(a.commits)-1-i)
 	}

@@ -33,7 +33,6 @@ func (s *Store) commitOf(subject string, position Position, data []byte) (*Commi
 		return nil, &CorruptError{Store: s.name, Stream: stream, Position: position, Err: err}
 	}
 	c.Stream, c.Position, c.payload, c.store = stream, position, data, s
-	s.see(position)
 	s.marker.see(c)
 	return c, nil
 }

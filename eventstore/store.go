@@ -285,26 +285,17 @@ func (s *Store) End(ctx context.Context) (Position, error) {
 	if err != nil {
 		return 0, fmt.Errorf("eventstore: end of %s: %w", s.name, err)
 	}
-	end := Position(stream.CachedInfo().State.LastSeq)
-	s.see(end)
-	return end, nil
+	return Position(stream.CachedInfo().State.LastSeq), nil
 }
 
 // Reaches reports whether the log goes up to a position. It asks for the log's end only where this Store has not met a
-// position as high.
+// commit as high.
 func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
-	if uint64(position) <= s.seen.Load() {
+	if position <= s.marker.mark().Position {
 		return true, nil
 	}
 	end, err := s.End(ctx)
 	return position <= end, err
-}
-
-// see notes a position that the log has.
-func (s *Store) see(position Position) {
-	for seen := s.seen.Load(); uint64(position) > seen && !s.seen.CompareAndSwap(seen, uint64(position)); {
-		seen = s.seen.Load()
-	}
 }
 
 // TypeOf gives the name of an event's type, or an error that matches ErrUnknownType when the store was not opened with it,
