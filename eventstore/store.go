@@ -150,9 +150,8 @@ type Store struct {
 	// erasures remembers what was erased, once a reader met a hole.
 	erasures erasures
 
-	seen   atomic.Uint64 // the highest position that was met
-	log    trust         // whether the log is what it was
-	marker *marker       // raises the high-water mark; its goroutine ends with Close
+	log    trust   // whether the log is what it was
+	marker *marker // raises the high-water mark; its goroutine ends with Close
 	closed sync.Once
 
 	counters struct {

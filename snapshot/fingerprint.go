@@ -19,7 +19,7 @@ import (
 // they are not probed.
 func fingerprint[S interface{ Evolve(event E) S }, E eventstore.Event](store *eventstore.Store, initial S, clone func(S) S, probed bool) ([]byte, error) {
 	h := sha256.New()
-	begin, err := plain.Canonical(initial)
+	begin, err := plain.Whole(initial)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func (p *probe[S, E]) fold(state S, sample eventstore.Event) (_ S, outcome strin
 				folded = folded.Evolve(e)
 			}
 		}
-		said, err := plain.Canonical(folded)
+		said, err := plain.Whole(folded)
 		outcome = string(said)
 		return err
 	})

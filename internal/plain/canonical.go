@@ -18,20 +18,31 @@ import (
 var errNested = errors.New("is nested too deep to be stored")
 
 // Canonical gives bytes that two values of one type share if and only if they say the same: times are instants, nil and
-// empty slices are alike, and the order of a map's entries does not matter. A nil map differs from an empty one, since it
-// cannot be written. The bytes are the same in every process and release, so that they can be hashed and stored. It
-// refuses values that are not plain or nested deeper than what can be read back, so also those that hold themselves.
-func Canonical(v any) ([]byte, error) { return canonical(nil, reflect.ValueOf(v), wellformed.MaxDepth) }
+// empty slices are alike, the order of a map's entries does not matter, and what the tag `msgpack:"-"` keeps from being
+// stored says nothing. A nil map differs from an empty one, since it cannot be written. The bytes are the same in every
+// process and release, so that they can be hashed and stored. It refuses values that are not plain or nested deeper than
+// what can be read back, so also those that hold themselves.
+func Canonical(v any) ([]byte, error) {
+	return form{}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
+}
 
-// Equal reports whether two values of one type say the same, as [Canonical] has it.
+// Whole is Canonical with what tags keep from being stored: two values that share it are the same to a program.
+func Whole(v any) ([]byte, error) {
+	return form{whole: true}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
+}
+
+// Equal reports whether two values of one type are the same, as [Whole] has it.
 func Equal(a, b any) bool {
-	one, errOne := Canonical(a)
-	other, errOther := Canonical(b)
+	one, errOne := Whole(a)
+	other, errOther := Whole(b)
 	return errOne == nil && errOther == nil && bytes.Equal(one, other)
 }
 
-// canonical appends a value: its kind, and its content behind the length where that varies.
-func canonical(b []byte, v reflect.Value, depth int) ([]byte, error) {
+// form says which fields are written.
+type form struct{ whole bool }
+
+// value appends a value: its kind, and its content behind the length where that varies.
+func (f form) value(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	if !v.IsValid() {
 		return nil, errors.New("is nil")
 	}
@@ -57,11 +68,11 @@ func canonical(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	case reflect.String:
 		return text(b, v.String()), nil
 	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return elements(b, v, depth)
+		return f.elements(b, v, depth)
 	case reflect.Struct:
-		return fields(b, v, depth)
+		return f.fields(b, v, depth)
 	case reflect.Map:
-		return entries(b, v, depth)
+		return f.entries(b, v, depth)
 	default:
 		return nil, fmt.Errorf("holds a %s, which cannot be stored", v.Kind())
 	}
@@ -93,36 +104,36 @@ func itself(b []byte, v reflect.Value) (_ []byte, err error) {
 	return text(b, string(data)), err
 }
 
-func elements(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
+func (f form) elements(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return append(b, 0), nil
 		}
-		return canonical(append(b, 1), v.Elem(), depth-1)
+		return f.value(append(b, 1), v.Elem(), depth-1)
 	}
 	if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
 		return text(b, string(v.Bytes())), nil
 	}
 	b = binary.AppendUvarint(b, uint64(v.Len()))
 	for i := range v.Len() {
-		if b, err = canonical(b, v.Index(i), depth-1); err != nil {
+		if b, err = f.value(b, v.Index(i), depth-1); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
 }
 
-// fields appends a struct's fields. What the tag `msgpack:"-"` keeps from being stored says nothing.
-func fields(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
+// fields appends a struct's fields.
+func (f form) fields(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
 	b = binary.AppendUvarint(b, uint64(v.NumField()))
 	for field, value := range v.Fields() {
-		if field.Tag.Get("msgpack") == "-" {
+		if !f.whole && field.Tag.Get("msgpack") == "-" {
 			continue
 		}
 		if !field.IsExported() {
 			return nil, fmt.Errorf("%s.%s is not exported", v.Type(), field.Name)
 		}
-		if b, err = canonical(text(b, field.Name), value, depth-1); err != nil {
+		if b, err = f.value(text(b, field.Name), value, depth-1); err != nil {
 			return nil, err
 		}
 	}
@@ -130,18 +141,18 @@ func fields(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
 }
 
 // entries appends a map's entries in the order of their bytes.
-func entries(b []byte, v reflect.Value, depth int) ([]byte, error) {
+func (f form) entries(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	if v.IsNil() {
 		return append(b, 0), nil
 	}
 	b = binary.AppendUvarint(b, uint64(v.Len())+1)
 	all := make([][]byte, 0, v.Len())
 	for key, value := range v.Seq2() {
-		entry, err := canonical(nil, key, depth-1)
+		entry, err := f.value(nil, key, depth-1)
 		if err != nil {
 			return nil, err
 		}
-		if entry, err = canonical(entry, value, depth-1); err != nil {
+		if entry, err = f.value(entry, value, depth-1); err != nil {
 			return nil, err
 		}
 		all = append(all, entry)
