@@ -1,7 +1,10 @@
 // Package lru keeps the values used last.
 package lru
 
-import "container/list"
+import (
+	"container/list"
+	"iter"
+)
 
 // Cache keeps up to a number of values by key and drops the one that was not used for longest. It is not safe for
 // concurrent use.
@@ -33,19 +36,35 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 }
 
 // Put keeps a value under a key.
-func (c *Cache[K, V]) Put(key K, value V) {
+func (c *Cache[K, V]) Put(key K, value V) { c.Push(key, value) }
+
+// Push is Put that gives what had to be dropped for it, if anything.
+func (c *Cache[K, V]) Push(key K, value V) (droppedKey K, dropped V, ok bool) {
 	if c.size <= 0 {
-		return
+		return key, value, true
 	}
-	if element, ok := c.byKey[key]; ok {
+	if element, known := c.byKey[key]; known {
 		element.Value.(*item[K, V]).value = value
 		c.recent.MoveToFront(element)
-		return
+		return droppedKey, dropped, false
 	}
 	c.byKey[key] = c.recent.PushFront(&item[K, V]{key: key, value: value})
-	if c.recent.Len() > c.size {
-		oldest := c.recent.Remove(c.recent.Back()).(*item[K, V])
-		delete(c.byKey, oldest.key)
+	if c.recent.Len() <= c.size {
+		return droppedKey, dropped, false
+	}
+	oldest := c.recent.Remove(c.recent.Back()).(*item[K, V])
+	delete(c.byKey, oldest.key)
+	return oldest.key, oldest.value, true
+}
+
+// All yields what is kept, the most recently used first.
+func (c *Cache[K, V]) All() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for e := c.recent.Front(); e != nil; e = e.Next() {
+			if it := e.Value.(*item[K, V]); !yield(it.key, it.value) {
+				return
+			}
+		}
 	}
 }
 

@@ -1,0 +1,101 @@
+package kv
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// bulkWindow is how many writes of a Bulk may be without an answer. It covers the way to a server in another building at
+// 100,000 writes a second.
+const bulkWindow = 512
+
+// Bulk writes many documents one after the other without waiting for each answer, several times as fast as Put. It is for
+// a bucket that nobody else writes meanwhile, and for work that is done again from the start when it fails: after its
+// first error, which of the documents are stored is not known. It is used by one goroutine at a time.
+type Bulk[T any] struct {
+	core  *core
+	calls []bulkCall // without an answer, oldest first
+	err   error      // the first
+}
+
+type bulkCall struct {
+	key  string
+	call *jsapi.Call
+}
+
+// Bulk begins to write.
+func (b *Bucket[T]) Bulk() *Bulk[T] { return &Bulk[T]{core: b.core} }
+
+// Put sends value for key, whatever is there. It blocks while too many writes are without an answer. Its error may be
+// that of an earlier write; it is one of [Bucket.Put]'s, and every later call gives it again.
+func (w *Bulk[T]) Put(ctx context.Context, key string, value T) error {
+	subject, err := w.core.subject("put", key)
+	if err != nil {
+		return w.fail(err)
+	}
+	data, err := w.core.encode("put", key, value)
+	if err != nil {
+		return w.fail(err)
+	}
+	if len(w.calls) >= bulkWindow {
+		if err := w.settle(ctx, len(w.calls)-bulkWindow+1); err != nil {
+			return err
+		}
+	}
+	if w.err != nil {
+		return w.err
+	}
+	call, err := w.core.client.Send(subject, make(nats.Header), data)
+	if err != nil {
+		return w.fail(&Error{Op: "put", Bucket: w.core.bucket, Key: key, Reason: ErrUnavailable, Err: err})
+	}
+	w.calls = append(w.calls, bulkCall{key: key, call: call})
+	return nil
+}
+
+// Flush blocks until all that was put is stored, or gives the error why it is not.
+func (w *Bulk[T]) Flush(ctx context.Context) error { return w.settle(ctx, len(w.calls)) }
+
+// settle waits for the answers to the oldest writes.
+func (w *Bulk[T]) settle(ctx context.Context, n int) error {
+	for _, c := range w.calls[:n] {
+		if w.err != nil {
+			break
+		}
+		answer := jsapi.Classify(c.call.Wait(ctx, w.core.timeout))
+		if answer.Class != jsapi.Stored {
+			w.err = w.failed(ctx, c.key, answer)
+		}
+	}
+	w.calls = append(w.calls[:0], w.calls[n:]...)
+	return w.err
+}
+
+func (w *Bulk[T]) fail(err error) error {
+	if w.err == nil {
+		w.err = err
+	}
+	return w.err
+}
+
+func (w *Bulk[T]) failed(ctx context.Context, key string, answer jsapi.Answer) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return &Error{Op: "put", Bucket: w.core.bucket, Key: key, Err: cause}
+	}
+	a := attempt{core: w.core, op: "put", writes: []write{{key: key}}, answer: answer}
+	switch answer.Class {
+	case jsapi.Full:
+		return a.failed(ErrFull)
+	case jsapi.TooLarge:
+		return a.tooLarge()
+	case jsapi.Refused:
+		return a.failed(ErrRefused)
+	case jsapi.Unavailable:
+		return a.failed(ErrUnavailable)
+	default:
+		return a.unknown(answer.Err)
+	}
+}
