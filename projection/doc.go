@@ -1,48 +1,75 @@
-// Package projection keeps read models in NATS KV that are folded from the events of a store.
+// Package projection keeps read models in NATS KV that are folded from the events of a store, and calls what must happen
+// for events outside of it.
 //
 // A view is a set of documents of one type, each under a key, and a checkpoint: the position up to which they are
-// complete. Rules say how an event changes a document:
+// complete. Rules say how an event changes documents:
 //
 //	balances, err := projection.NewView[Balance](ctx, store, "balances", 1, nil,
 //		projection.On(func(b Balance, e Opened) Balance { return Balance{Owner: e.Owner} }),
 //		projection.On(func(b Balance, e Deposited) Balance { b.Amount += e.Amount; return b }),
+//		projection.Delete(func(b Balance, e Closed) bool { return true }),
 //	)
 //	go balances.Run(ctx)
 //	b, err := balances.Get(ctx, "42", projection.At(result.Position)) // reads what was just written
 //
 // # What is stored
 //
-//	bucket        bank-balances-v1    <store>-<view>-v<fold version>, a NATS KV bucket
-//	key 42        {"Owner":"anna","Amount":1250}
-//	key =checkpoint   {"store":"0198...","position":17,"commit":"0198...","write":"..."}
+//	bucket bank-balances                    the catalog: which bucket holds the documents
+//	key alias                               {"fold":2,"bucket":"bank-balances-v2-9f86d081",...}
+//	key v2                                  the same for each fold version that is kept
 //
-// Documents are plain JSON, which any NATS client reads. The key is the id of the event's stream unless the rule says
-// otherwise.
+//	bucket bank-balances-v2-9f86d081        <store>-<view>-v<fold version>-<build>
+//	key 42                                  {"Owner":"anna","Amount":1250}
+//	key =checkpoint                         {"store":"0198...","position":17,"commit":"0198...",...}
+//	key =parked.43                          why key 43 is not folded any more
+//
+// Documents are plain JSON, which any NATS client reads: it asks the catalog for the bucket. The key is the id of the
+// event's stream unless the rule says otherwise; with [EventRule.ByEach] one event changes several documents.
+//
+// # How a view is built
+//
+// The first time, and whenever the fold version is raised, [View.Run] folds the log from its begin into a bucket of its own that
+// nobody reads and one instance writes. Documents stay in memory, up to [Config.BuildCacheSize], and are written once, one after the
+// other without waiting. When the build has caught up, the catalog is changed with a compare-and-set: the flip. Readers
+// follow by themselves, and one List or Watch stays in one version. Until then they get the version before. A build that dies
+// is begun afresh, by another instance when its lease has not been renewed for [Config.StandBy]. [View.Rebuild] does the
+// same at the present fold version; it stops the runner of what serves for the moment of the flip, so that readers never
+// step back. What served before is kept until [View.Prune].
+//
+// The fold version is raised when a rule or the document type changes. Old and new code never write the same bucket, so both
+// can run: each reads its own version.
 //
 // # How a view runs
 //
-// [View.Run] reads the log from the checkpoint on and goes on live. Commits are folded in batches. The documents that a
-// batch changes and the checkpoint are written together, as one atomic batch of the bucket, under the condition that the
-// checkpoint is still the one that was read. The first event after a pause goes out at once; under load batches are
-// [Config.Interval] apart, so that they do not slow the appends beside them.
+// Behind the build the view goes on live. Commits are folded in batches. The documents that a batch changes, what is
+// parked and the checkpoint are written together, as one atomic batch of the bucket, under the condition that the checkpoint is
+// still the one that was read. The first event after a pause goes out at once; under load batches are [Config.Interval]
+// apart, so that they do not slow the appends beside them.
+//
+// Any number of instances may run one view. The one whose checkpoint is written works; the others stand by, and take over when
+// the checkpoint has been silent for [Config.StandBy]. One that works and has nothing to write renews it as a heartbeat.
+// [View.Pause] stops all of them, wherever they run.
 //
 // # Guarantees
 //
 // Documents and checkpoint always agree: whatever is killed, and whenever, each event is folded into the view exactly
-// once, in the order of the log. Any number of processes may run one view. The one whose checkpoint is written counts,
-// and the others begin again from there, so a runner that was frozen and wakes changes nothing.
+// once, in the order of the log. A runner that was frozen and wakes changes nothing.
 //
 // The checkpoint names the store by its identity and the commit it stands at. A view refuses to run on another store, or
 // on a log that went backwards.
 //
 // Of a server that holds the only replica and does not sync each write, a power cut can leave half of a batch in the bucket,
 // and the server serves it. A view looks for that when it is made, when Run begins, and whenever the connection was lost
-// and is back. It then says so in a warning and in [Counters], clears the bucket of what was there, and folds the log from
-// its begin: until it has caught up readers miss documents, and a Watch is not told which; Get with [At] waits. They see no
-// half of a transaction. The user needs the permission to purge the bucket's JetStream stream.
+// and is back. It then says so in a warning and in [Counters], is not read any more, and is built anew. Readers get
+// ErrNotReady meanwhile, and see no half of a transaction.
 //
-// The fold version is part of the bucket's name. It is raised when a rule or the document type changes: the view is then
-// folded from the begin into a bucket of its own, and old and new code never write the same one.
+// # When an event cannot be folded
+//
+// Run stops at it, before the batch that would pass it, unless [Config.Park] is set. Then the key whose fold panicked is parked,
+// with the first position, and the others go on. An event that does not decode parks the key if that is the id of its
+// stream; if the key is in the event, Run stops, since which document is stale cannot be said. Folds are pure, so they are
+// not tried again by themselves: [View.Replay] folds a parked key again from the log's begin, once the rule is mended, and
+// [View.Discard] does it without the event. [View.Get] with [At] says ErrParked for a key that is parked.
 //
 // # Reactors
 //
@@ -81,22 +108,28 @@
 //
 // # Errors
 //
-// Run stops at the first event it cannot fold, before the batch that would pass it: a [FoldError] for a rule that
-// panicked, an eventstore.EventError for an event that does not decode. It returns an error that matches ErrOtherStore or
-// ErrLogRewound when the checkpoint does not fit the log. Interruptions of the connection are waited out. Get returns
-// ErrNotFound for a key without a document and ErrPositionAhead for a position that the log does not have.
+// Run and Rebuild return a [FoldError] for a rule that panicked, an eventstore.EventError for an event that does not decode, and
+// an error that matches ErrOtherStore or ErrLogRewound when the checkpoint does not fit the log. Interruptions of the
+// connection are waited out. Get returns ErrNotFound for a key without a document, ErrNotReady while nothing is built, and
+// ErrPositionAhead for a position that the log does not have.
 //
 // # Concurrency
 //
-// A View is safe for concurrent use. Run blocks until its context ends, which is no error, or until it fails; it starts one
-// goroutine that reads the log and waits for it. Readers need no Run in their process.
+// A View is safe for concurrent use. Run blocks until its context ends, which is no error, or until it fails; it waits for the
+// goroutines it starts. NewView starts two, which follow the catalog and the connection until Close. Readers need no Run
+// in their process.
 //
 // # Caveats
 //
 // A client that outlives the power cut of its server, and reads in the moment between its connection's return and the
-// runner's look at the bucket, may see documents of half a batch. A bucket with one replica in a cluster, on a node that
+// look at the bucket, may see documents of half a batch. A bucket with one replica in a cluster, on a node that
 // the runner is not connected to, is looked at only when a write to it has failed.
 //
-// A batch changes 999 documents at most, so one commit or transaction whose events change more cannot be folded.
-// A document read without [At] may lag behind the log, and behind the bucket's leader where there are replicas.
+// A batch changes 999 documents at most, so one commit or transaction whose events change more cannot be folded live.
+// A document read without [At] may lag behind the log, and behind the bucket's leader where there are replicas. A program that
+// reads a fold version which another release has not built yet gets documents of the version before, so keep their JSON
+// readable, or wait for the flip.
+//
+// A fold that changes a map or slice of its document in place and then panics leaves what it changed in the document that is
+// shown while the key is parked.
 package projection

@@ -35,6 +35,13 @@ var (
 var (
 	// ErrNotFound means that the view has no document under the key.
 	ErrNotFound = kv.ErrNotFound
+	// ErrNotReady means that no version of the view has been built yet, or that it was damaged and is not built anew yet:
+	// run the view.
+	ErrNotReady = errors.New("not built yet")
+	// ErrParked means that the document's key is parked, so that it stays behind the log until it is replayed or discarded.
+	ErrParked = errors.New("parked")
+	// ErrVersionChanged ends a Watch when readers are led to another version of the view.
+	ErrVersionChanged = errors.New("another version of the view is read now")
 	// ErrPositionAhead means that the position asked for is beyond the log's end, so no view will reach it for now.
 	ErrPositionAhead = errors.New("position beyond the log's end")
 )

@@ -69,6 +69,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer customers.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- customers.Run(ctx) }()
 
@@ -99,6 +100,7 @@ func ExampleView_Watch() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	defer totals.Close()
 	ended := make(chan error, 1)
 	go func() { ended <- totals.Run(ctx) }()
 	if err := totals.WaitFor(ctx, place(ctx, store, "1", "anna", 30)); err != nil {

@@ -88,3 +88,41 @@ func (f *follower) nextBefore(ctx context.Context, full <-chan time.Time) ([]*ev
 		return nil, context.Cause(ctx)
 	}
 }
+
+// listener watches what operators want of a view, on a goroutine of its own.
+type listener struct {
+	orders  chan orders
+	err     error // why orders was closed; read after
+	cancel  context.CancelFunc
+	watcher sync.WaitGroup
+}
+
+// listen begins to watch. The caller stops it.
+func listen(ctx context.Context, c *catalog) *listener {
+	ctx, cancel := context.WithCancel(ctx)
+	l := &listener{orders: make(chan orders), cancel: cancel}
+	l.watcher.Go(func() {
+		defer close(l.orders)
+		for change, err := range c.orders.Watch(ctx) {
+			if err != nil {
+				l.err = err
+				return
+			}
+			if change.Synced {
+				continue
+			}
+			select {
+			case l.orders <- change.Value:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return l
+}
+
+// stop ends the watching and waits for it.
+func (l *listener) stop() {
+	l.cancel()
+	l.watcher.Wait()
+}

@@ -54,13 +54,13 @@ type writePart struct {
 
 func (s *reactorSession) nextPart(runner string) *writePart {
 	p := &writePart{batch: s.reactor.documents.Batch(), begun: time.Now()}
-	for p.records < len(s.discarded) && p.batch.Len() < maxDocuments {
+	for p.records < len(s.discarded) && p.batch.Len() < maxWrites {
 		record := s.discarded[p.records]
 		p.batch.Put(discardedKey(record), record)
 		p.records++
 	}
 	for l := range s.dirty {
-		if p.batch.Len() == maxDocuments {
+		if p.batch.Len() == maxWrites {
 			break
 		}
 		switch key := parkedKey(l.stream); {

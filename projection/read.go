@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -18,83 +19,224 @@ type getOptions struct{ at eventstore.Position }
 // reads its own writes.
 func At(position eventstore.Position) GetOption { return func(o *getOptions) { o.at = position } }
 
-// Get gives the document under a key. It returns an error that matches ErrNotFound where there is none, and with [At]
-// one that matches ErrPositionAhead where the log does not have the position. With At it blocks until the view is there
-// or ctx ends.
+// Get gives the document under a key. It returns an error that matches ErrNotFound where there is none, ErrNotReady while
+// no version of the view is built, and with [At] one that matches ErrPositionAhead where the log does not have the position,
+// or ErrParked where the key is parked and so will not come there. With At it blocks until the view is there or ctx ends.
 func (v *View[V]) Get(ctx context.Context, key string, options ...GetOption) (V, error) {
 	var o getOptions
 	for _, option := range options {
 		option(&o)
 	}
-	get := v.documents.Get
 	if o.at > 0 {
-		if err := v.WaitFor(ctx, o.at); err != nil {
-			return *new(V), err
+		return v.getAt(ctx, key, o.at)
+	}
+	var entry kv.Entry[V]
+	err := v.onCurrent(func(g *served[V]) (err error) {
+		entry, err = g.documents.Get(ctx, key)
+		return err
+	})
+	return entry.Value, err
+}
+
+// onCurrent reads from the present generation, and again where the read failed while readers were led to another: the one
+// that it began on may have been pruned.
+func (v *View[V]) onCurrent(read func(*served[V]) error) error {
+	for {
+		g, err := v.acquire()
+		if err != nil {
+			return err
 		}
-		get = v.documents.GetLeader // a replica may not have what was waited for
+		err = read(g)
+		moved := g.until.Err() != nil
+		v.release(g)
+		if err == nil || errors.Is(err, kv.ErrNotFound) || !moved {
+			return v.failed(err)
+		}
 	}
-	entry, err := get(ctx, key)
+}
+
+func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Position) (V, error) {
+	g, err := v.await(ctx, position)
 	if err != nil {
-		return entry.Value, fmt.Errorf("projection: view %s: %w", v.name, err)
+		return *new(V), err
 	}
-	return entry.Value, nil
+	defer v.release(g)
+	// A replica may not have what was waited for.
+	entry, err := g.documents.GetLeader(ctx, key)
+	if err != nil && !errors.Is(err, kv.ErrNotFound) {
+		return entry.Value, v.failed(err)
+	}
+	parked, parkedErr := g.parked.GetLeader(ctx, key)
+	switch {
+	case errors.Is(parkedErr, kv.ErrNotFound):
+		return entry.Value, v.failed(err)
+	case parkedErr != nil:
+		return entry.Value, v.failed(parkedErr)
+	}
+	return entry.Value, v.failed(fmt.Errorf("key %q: %w since position %d: %s", key, ErrParked, parked.Value.Position, parked.Value.Error))
+}
+
+// GetMany gives the documents under several keys, as they were at one point in time; those that are not there are absent. See
+// [kv.Bucket.GetMany]. It fails like [View.Get].
+func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.Entry[V], error) {
+	var entries map[string]kv.Entry[V]
+	err := v.onCurrent(func(g *served[V]) (err error) {
+		entries, err = g.documents.GetMany(ctx, keys...)
+		return err
+	})
+	return entries, err
 }
 
 // List gives the documents whose keys match one of the patterns, or all, least recently changed first. A pattern is a
-// key in which a level may be *, and the last one >. See [kv.Bucket.List] for what is guaranteed while the view changes.
+// key in which a level may be *, and the last one >. All are of the version that was read when it began. See
+// [kv.Bucket.List] for what is guaranteed while the view changes. It fails like [View.Get].
 func (v *View[V]) List(ctx context.Context, patterns ...string) iter.Seq2[kv.Entry[V], error] {
-	return v.documents.List(ctx, patterns...)
-}
-
-// Watch gives the documents as List does, then a change that is Synced, and then every change until ctx ends. See
-// [kv.Bucket.Watch].
-func (v *View[V]) Watch(ctx context.Context, patterns ...string) iter.Seq2[kv.Change[V], error] {
-	return v.documents.Watch(ctx, patterns...)
-}
-
-// WaitFor blocks until the view has folded the log up to a position, by whichever process runs it. It returns an error
-// that matches ErrPositionAhead where the log does not have the position, or the cause of ctx.
-func (v *View[V]) WaitFor(ctx context.Context, position eventstore.Position) error {
-	if v.progress.get().position >= position {
-		return nil
+	return func(yield func(kv.Entry[V], error) bool) {
+		g, err := v.acquire()
+		if err != nil {
+			yield(kv.Entry[V]{}, err)
+			return
+		}
+		defer v.release(g)
+		for entry, err := range g.documents.List(ctx, patterns...) {
+			if !yield(entry, v.failed(err)) {
+				return
+			}
+		}
 	}
+}
+
+// Watch gives the documents as List does, then a change that is Synced, and then every change until ctx ends. When readers are
+// led to another version, it ends with an error that matches ErrVersionChanged: watch again to see the new one from its
+// begin. See [kv.Bucket.Watch].
+func (v *View[V]) Watch(ctx context.Context, patterns ...string) iter.Seq2[kv.Change[V], error] {
+	return func(yield func(kv.Change[V], error) bool) {
+		g, err := v.acquire()
+		if err != nil {
+			yield(kv.Change[V]{}, err)
+			return
+		}
+		defer v.release(g)
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		stop := context.AfterFunc(g.until, func() { cancel(ErrVersionChanged) })
+		defer stop()
+		for change, err := range g.documents.Watch(ctx, patterns...) {
+			if !yield(change, v.failed(err)) {
+				return
+			}
+		}
+	}
+}
+
+// WaitFor blocks until the view has folded the log up to a position, by whichever process runs it, and there is something to
+// read. It returns an error that matches ErrPositionAhead where the log does not have the position, or the cause of ctx.
+func (v *View[V]) WaitFor(ctx context.Context, position eventstore.Position) error {
+	g, err := v.await(ctx, position)
+	if err == nil {
+		v.release(g)
+	}
+	return err
+}
+
+// await gives the generation that is read once it has come to a position. The caller releases it.
+func (v *View[V]) await(ctx context.Context, position eventstore.Position) (*served[V], error) {
+	checked := false
+	for {
+		g, changed, err := v.serving.acquire()
+		if err != nil {
+			if g != nil {
+				v.release(g)
+			}
+			return nil, v.failed(err)
+		}
+		if g != nil && v.reached(g, position) {
+			return g, nil
+		}
+		if !checked {
+			if err := v.checkAhead(ctx, position); err != nil {
+				if g != nil {
+					v.release(g)
+				}
+				return nil, err
+			}
+			checked = true
+		}
+		if g != nil {
+			reached, err := v.reach(ctx, g, position)
+			if reached {
+				return g, nil
+			}
+			v.release(g)
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, v.waited(ctx, position)
+		}
+	}
+}
+
+func (v *View[V]) checkAhead(ctx context.Context, position eventstore.Position) error {
 	end, err := v.store.End(ctx)
 	if err != nil {
-		return fmt.Errorf("projection: view %s: %w", v.name, err)
+		return v.failed(err)
 	}
 	if position > end {
-		return fmt.Errorf("projection: view %s: %w: %d is asked for, the log ends at %d", v.name, ErrPositionAhead, position, end)
+		return v.failed(fmt.Errorf("%w: %d is asked for, the log ends at %d", ErrPositionAhead, position, end))
 	}
+	return nil
+}
+
+// reached reports whether the runner of this process has come to the position.
+func (v *View[V]) reached(g *served[V], position eventstore.Position) bool {
+	now := v.progress.get()
+	return now.build == g.version.Build && now.position >= position
+}
+
+// reach blocks until a generation has come to the position, or readers are led elsewhere, which is neither reached nor an error.
+func (v *View[V]) reach(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
 	for {
 		now := v.progress.get()
 		switch {
+		case now.build != g.version.Build:
+			return v.reachElsewhere(ctx, g, position)
 		case now.position >= position:
-			return nil
-		case !now.running:
-			return v.waitForOther(ctx, position)
+			return true, nil
 		}
 		select {
 		case <-now.changed:
+		case <-g.until.Done():
+			return false, nil
 		case <-ctx.Done():
-			return v.waited(ctx, position)
+			return false, v.waited(ctx, position)
 		}
 	}
 }
 
-// waitForOther watches the checkpoint in the bucket, which another process moves.
-func (v *View[V]) waitForOther(ctx context.Context, position eventstore.Position) error {
-	for change, err := range v.checkpoint.Watch(ctx) {
-		if err != nil {
-			if ctx.Err() != nil {
-				return v.waited(ctx, position)
-			}
-			return fmt.Errorf("projection: view %s: %w", v.name, err)
-		}
-		if change.Value.Position >= position {
-			return nil
+// reachElsewhere watches the checkpoint in the bucket, which another process moves.
+func (v *View[V]) reachElsewhere(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(g.until, cancel)
+	defer stop()
+	for change, err := range g.checkpoint.Watch(watching) {
+		switch {
+		case ctx.Err() != nil:
+			return false, v.waited(ctx, position)
+		case g.until.Err() != nil:
+			return false, nil
+		case err != nil:
+			return false, v.failed(err)
+		case change.Value.Position >= position:
+			return true, nil
 		}
 	}
-	return v.waited(ctx, position)
+	return false, nil
 }
 
 func (v *View[V]) waited(ctx context.Context, position eventstore.Position) error {

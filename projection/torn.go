@@ -3,8 +3,6 @@ package projection
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -21,23 +19,6 @@ type Counters struct {
 
 // Counters gives the view's counters, as far as this View was concerned.
 func (v *View[V]) Counters() Counters { return Counters{Torn: v.torn.Load()} }
-
-// mend clears the bucket where a power cut left half of a batch in it: what its documents were before is lost, the log
-// has them all. What another runner, which saw the same and was faster, has written since stays.
-func (v *View[V]) mend(ctx context.Context) error {
-	revision, err := v.documents.Torn(ctx)
-	if err != nil || revision == 0 {
-		return err
-	}
-	v.torn.Add(1)
-	v.logger.LogAttrs(ctx, slog.LevelWarn, "projection: a power cut left half of a batch in the bucket: the view is built anew from the log",
-		slog.String("bucket", v.Bucket()), slog.Uint64("revision", revision))
-	if err := v.documents.Clear(ctx, revision); err != nil {
-		return fmt.Errorf("half of a batch is in the bucket %s, which cannot be cleared: allow this user to purge it, or delete it: %w",
-			v.Bucket(), err)
-	}
-	return nil
-}
 
 // untilReconnected gives a context that ends with ctx, or with errReconnected. The caller ends it, which waits for its
 // goroutine.

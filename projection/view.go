@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/kv"
@@ -18,11 +23,25 @@ type Config struct {
 	Interval time.Duration
 	// CacheSize is how many documents a runner keeps in memory to fold into. Defaults to 10,000.
 	CacheSize int
+	// BuildCacheSize is how many documents a build keeps in memory, beside the keys of the others. Defaults to 1,000,000.
+	BuildCacheSize int
+	// Park makes a key whose event cannot be folded wait, so that the others go on: see [View.Parked]. Defaults to false:
+	// Run stops at the event.
+	Park bool
+	// Heartbeat is how often a runner, or a build, without news writes its checkpoint. Defaults to 1.5 seconds.
+	Heartbeat time.Duration
+	// StandBy is after how long without a heartbeat another instance takes over. Defaults to 4 seconds.
+	StandBy time.Duration
+	// StallAfter is how old the oldest event that is not folded may be before [Status] calls the view stalled. Defaults to
+	// 30 seconds.
+	StallAfter time.Duration
+	// OnBuild is told how a build of this process goes on, a few times a second. It must return soon. Defaults to none.
+	OnBuild func(eventstore.Progress)
 	// Codec encodes the documents. Defaults to kv.JSON.
 	Codec kv.Codec
-	// Replicas is how many servers keep the view's bucket. Defaults to 1.
+	// Replicas is how many servers keep the view's buckets. Defaults to 1.
 	Replicas int
-	// Logger tells of interruptions and of other runners. Defaults to that of the store.
+	// Logger tells of interruptions, builds, parked keys and other runners. Defaults to that of the store.
 	Logger *slog.Logger
 }
 
@@ -38,6 +57,42 @@ func (c *Config) cacheSize() int {
 		return 10_000
 	}
 	return c.CacheSize
+}
+
+func (c *Config) buildCacheSize() int {
+	if c == nil || c.BuildCacheSize <= 0 {
+		return 1_000_000
+	}
+	return c.BuildCacheSize
+}
+
+func (c *Config) park() bool { return c != nil && c.Park }
+
+func (c *Config) heartbeat() time.Duration {
+	if c == nil || c.Heartbeat <= 0 {
+		return 1500 * time.Millisecond
+	}
+	return c.Heartbeat
+}
+
+func (c *Config) standBy() time.Duration {
+	if c == nil || c.StandBy <= 0 {
+		return 4 * time.Second
+	}
+	return c.StandBy
+}
+
+func (c *Config) stallAfter() time.Duration {
+	if c == nil || c.StallAfter <= 0 {
+		return 30 * time.Second
+	}
+	return c.StallAfter
+}
+
+func (c *Config) onBuild(p eventstore.Progress) {
+	if c != nil && c.OnBuild != nil {
+		c.OnBuild(p)
+	}
 }
 
 func (c *Config) logger(store *eventstore.Store) *slog.Logger {
@@ -57,54 +112,225 @@ func (c *Config) bucket(logger *slog.Logger) *kv.Config {
 
 // View is a read model of documents V. It is safe for concurrent use.
 type View[V any] struct {
-	store      *eventstore.Store
-	name       string
-	rules      map[string]Rule[V]
-	decodes    map[string]bool // the names in the log under which events of the rules may stand
-	cfg        *Config
-	logger     *slog.Logger
-	documents  *kv.Bucket[V]
-	checkpoint *kv.Cell[checkpoint]
-	progress   progress
-	running    atomic.Bool
-	torn       atomic.Int64
+	store       *eventstore.Store
+	name        string
+	foldVersion int
+	runner      string // who this is, for other runners
+	rules       *rules[V]
+	cfg         *Config
+	logger      *slog.Logger
+	catalog     *catalog
+	serving     serving[V]
+	progress    progress
+	running     atomic.Bool
+	torn        atomic.Int64
+
+	stop     context.CancelFunc // ends watchers
+	watchers sync.WaitGroup     // keep serving up to date
 }
 
-// NewView gives the view of that name over a store, at a fold version of 1 or more, and creates its bucket where there is
-// none. A bucket that a power cut left half of a batch in is cleared; see the package documentation. NewView returns an
-// error that matches ErrInvalidView or ErrInvalidRule, or that of opening the bucket. Close gives back what the view holds.
-func NewView[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, rules ...Rule[V]) (*View[V], error) {
-	if err := eventstore.CheckCategory(name); err != nil || foldVersion < 1 {
-		return nil, fmt.Errorf("projection: view %q, fold version %d: %w: the name has 1 to 64 letters, digits, - or _, the version is 1 or more",
-			name, foldVersion, ErrInvalidView)
+// NewView gives the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
+// characters together at most. It returns an error that matches ErrInvalidView or ErrInvalidRule, or that of opening
+// the view's buckets. It starts a goroutine that follows which version is to be read, until Close.
+func NewView[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, all ...Rule[V]) (*View[V], error) {
+	const room = 64 - len("--v-01234567")
+	length := len(store.Name()) + len(name) + len(strconv.Itoa(foldVersion))
+	if err := eventstore.CheckCategory(name); err != nil || foldVersion < 1 || length > room {
+		return nil, fmt.Errorf("projection: view %q, fold version %d: %w: the name has letters, digits, - or _, and %d characters at most with the store's; the version is 1 or more",
+			name, foldVersion, ErrInvalidView, room-len(strconv.Itoa(foldVersion)))
 	}
-	byType, err := rulesByType(store, rules)
-	if err != nil {
-		return nil, fmt.Errorf("projection: view %s: %w", name, err)
-	}
-	logger := cfg.logger(store).With("view", name)
-	bucket := fmt.Sprintf("%s-%s-v%d", store.Name(), name, foldVersion)
-	documents, err := kv.Open[V](ctx, store.JetStream(), bucket, cfg.bucket(logger))
-	if err != nil {
-		return nil, fmt.Errorf("projection: view %s: %w", name, err)
-	}
-	cell, err := kv.NewCell[checkpoint](documents, "checkpoint")
+	indexed, err := newRules(store, all)
 	if err != nil {
 		return nil, fmt.Errorf("projection: view %s: %w", name, err)
 	}
 	v := &View[V]{
-		store: store, name: name, rules: byType, decodes: storedNames(store, byType), cfg: cfg, logger: logger,
-		documents: documents, checkpoint: cell,
+		store: store, name: name, foldVersion: foldVersion, runner: uuid.NewString(), rules: indexed, cfg: cfg,
+		logger: cfg.logger(store).With("view", name, "fold", foldVersion),
 	}
-	// Readers may come before Run does.
-	if err := v.mend(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("projection: view %s: %w", name, err), documents.Close())
+	if v.catalog, err = openCatalog(ctx, store, name, cfg.bucket(v.logger)); err != nil {
+		return nil, fmt.Errorf("projection: view %s: %w", name, err)
+	}
+	if err := v.watch(ctx); err != nil {
+		return nil, err
 	}
 	return v, nil
 }
 
-// Bucket is the name of the NATS KV bucket that holds the documents.
-func (v *View[V]) Bucket() string { return v.documents.Name() }
+// Name is the view's name.
+func (v *View[V]) Name() string { return v.name }
 
-// Close gives back the subscription for replies. End Run first.
-func (v *View[V]) Close() error { return v.documents.Close() }
+// Catalog is the name of the bucket that says which bucket holds the documents.
+func (v *View[V]) Catalog() string { return v.catalog.name }
+
+// Bucket is the name of the bucket that is read at present, "" while there is none.
+func (v *View[V]) Bucket() string {
+	g, err := v.acquire()
+	if err != nil {
+		return ""
+	}
+	defer v.release(g)
+	return g.version.Bucket
+}
+
+// Close ends the following and gives back the subscriptions for replies. End Run first.
+func (v *View[V]) Close() error {
+	v.stop()
+	v.watchers.Wait()
+	return errors.Join(v.serving.lead(nil), v.catalog.close())
+}
+
+// watch follows the catalog, and returns once what it holds now is known.
+func (v *View[V]) watch(ctx context.Context) error {
+	until, stop := context.WithCancel(context.Background())
+	v.stop = stop
+	synced := make(chan error, 1)
+	v.watchers.Go(func() { v.follow(until, synced) })
+	v.watchers.Go(func() { v.recheck(until) })
+	select {
+	case err := <-synced:
+		if err != nil {
+			return errors.Join(fmt.Errorf("projection: view %s: %w", v.name, err), v.Close())
+		}
+		return nil
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("projection: view %s: %w", v.name, context.Cause(ctx)), v.Close())
+	}
+}
+
+// follow leads readers to what the catalog says, until ctx ends. It tells the first result on synced.
+func (v *View[V]) follow(ctx context.Context, synced chan<- error) {
+	versions := make(map[string]Version)
+	told := false
+	for change, err := range v.catalog.versions.Watch(ctx) {
+		if err == nil {
+			switch {
+			case change.Synced:
+				told = true
+			case change.Deleted:
+				delete(versions, change.Key)
+			default:
+				versions[change.Key] = change.Value
+			}
+			if told {
+				err = v.leadOn(ctx, versions)
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			v.serving.fail(err)
+			v.logger.ErrorContext(ctx, "projection: which version is to be read is not known any more", "error", err)
+		}
+		if told {
+			select {
+			case synced <- err:
+			default:
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// choose gives the version that readers of this fold version are led to: its own, or until that is built the newest of
+// those before it.
+func (v *View[V]) choose(versions map[string]Version) (Version, bool) {
+	if own, ok := versions[versionKey(v.foldVersion)]; ok {
+		return own, true
+	}
+	alias, ok := versions[aliasKey]
+	return alias, ok && alias.FoldVersion < v.foldVersion
+}
+
+// leadOn is lead that waits out interruptions.
+func (v *View[V]) leadOn(ctx context.Context, versions map[string]Version) error {
+	for try := 1; ; try++ {
+		err := v.lead(ctx, versions)
+		if !errors.Is(err, kv.ErrUnavailable) {
+			return err
+		}
+		if restarts.Wait(ctx, try) != nil {
+			return err
+		}
+	}
+}
+
+// lead leads readers to the version that is to be read.
+func (v *View[V]) lead(ctx context.Context, versions map[string]Version) error {
+	version, ok := v.choose(versions)
+	if !ok {
+		return v.serving.lead(nil)
+	}
+	g, _, err := v.serving.acquire()
+	if g != nil {
+		same := g.version.Build == version.Build
+		v.release(g)
+		if same || err != nil {
+			return err
+		}
+	}
+	next, err := openServed(ctx, v, version)
+	if errors.Is(err, errDamaged) {
+		v.logger.WarnContext(ctx, "projection: not read until it is built anew", "bucket", version.Bucket, "error", err)
+		return v.serving.lead(nil)
+	}
+	if err != nil {
+		return err
+	}
+	return v.serving.lead(next)
+}
+
+// recheck looks, each time the connection is back, whether a power cut has torn what is read.
+func (v *View[V]) recheck(ctx context.Context) {
+	nc := v.store.JetStream().Conn()
+	connected := nc.StatusChanged(nats.CONNECTED)
+	defer nc.RemoveStatusListener(connected)
+	for {
+		select {
+		case <-connected:
+		case <-ctx.Done():
+			return
+		}
+		g, err := v.acquire()
+		if err != nil {
+			continue
+		}
+		err = g.check(ctx)
+		v.release(g)
+		if errors.Is(err, errDamaged) {
+			v.logger.WarnContext(ctx, "projection: not read until it is built anew", "bucket", g.version.Bucket, "error", err)
+			if err := v.serving.lead(nil); err != nil {
+				v.logger.WarnContext(ctx, "projection: leave a damaged version", "error", err)
+			}
+		}
+	}
+}
+
+// acquire gives the generation to read from, which the caller releases. Where there is none, it returns an error that
+// matches ErrNotReady.
+func (v *View[V]) acquire() (*served[V], error) {
+	g, _, err := v.serving.acquire()
+	switch {
+	case g != nil:
+		return g, nil
+	case err != nil:
+		return nil, v.failed(err)
+	}
+	return nil, v.failed(ErrNotReady)
+}
+
+func (v *View[V]) release(g *served[V]) {
+	if err := v.serving.release(g); err != nil {
+		v.logger.Warn("projection: leave an old version", "error", err)
+	}
+}
+
+// failed says which view an error is of.
+func (v *View[V]) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("projection: view %s: %w", v.name, err)
+}

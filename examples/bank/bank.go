@@ -49,6 +49,7 @@ func (b *Bank) Close() error { return errors.Join(b.views.Close(), b.store.Close
 
 // addViews makes a group keep the views up to date.
 func (b *Bank) addViews(group *natsrun.Group) {
-	group.Add("balances", b.views.Balances.Run)
-	group.Add("statements", b.views.Statements.Run)
+	for _, view := range b.views.all() {
+		group.Add(view.Name(), view.Run)
+	}
 }

@@ -29,6 +29,9 @@ func (s *server) streamBalances(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return newProblem(http.StatusServiceUnavailable, "%d clients follow the balances already", maxStreams).retryLater()
 	}
+	if err := s.awaitBalances(r.Context()); err != nil {
+		return err
+	}
 	stream := http.NewResponseController(w)
 	// The request is read; the server's time for that would end the stream.
 	if err := stream.SetReadDeadline(time.Time{}); err != nil {
@@ -47,6 +50,13 @@ func (s *server) streamBalances(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	s.forward(ctx, w, stream, changes)
 	return nil
+}
+
+// awaitBalances waits until there are balances to read: a bank that was just started builds them.
+func (s *server) awaitBalances(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	return s.bank.views.Balances.WaitFor(ctx, 0)
 }
 
 // watch sends the changes of balances until ctx ends or the view fails, then closes changes.

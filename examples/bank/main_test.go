@@ -48,4 +48,5 @@ func runViews(t *testing.T, rt *natsrun.Runtime, bank *Bank) {
 		cancel()
 		require.NoError(t, <-ended)
 	})
+	require.NoError(t, bank.views.WaitFor(t.Context(), 0))
 }

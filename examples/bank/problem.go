@@ -11,6 +11,7 @@ import (
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/kv"
+	"github.com/runnel-go/runnel/projection"
 )
 
 // problem is an answer that is not what was asked for, as RFC 9457 writes it. Handlers return it as their error.
@@ -79,6 +80,8 @@ func problemOf(err error) *problem {
 		return newProblem(http.StatusInsufficientStorage, "the store is full, nothing was booked").because(err)
 	case errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, kv.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusServiceUnavailable, "the store does not answer, nothing was booked: send it again").because(err).retryLater()
+	case errors.Is(err, projection.ErrNotReady):
+		return newProblem(http.StatusServiceUnavailable, "what is to be read is being built: ask again").because(err).retryLater()
 	case errors.Is(err, kv.ErrNotFound):
 		return newProblem(http.StatusNotFound, "there is no such account")
 	}

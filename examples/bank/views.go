@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"iter"
 	"strconv"
 	"strings"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/examples/bank/money"
+	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
 )
 
@@ -70,33 +72,81 @@ func (b Balance) after(event Event, account string, version eventstore.Version) 
 	return b
 }
 
+// Turnover is what happened in one way on one day: the document of the view "turnover", under day.kind.
+type Turnover struct {
+	Day    string       `json:"day"`
+	Kind   string       `json:"kind"` // as in Entry
+	Count  int64        `json:"count"`
+	Amount money.Amount `json:"amount"`
+}
+
 // Views are the bank's read models.
 type Views struct {
 	Balances   *projection.View[Balance]
 	Statements *projection.View[Entry]
+	Turnover   *projection.View[Turnover]
+}
+
+// readModel is a view, whatever its documents are, as operators see it.
+type readModel interface {
+	Name() string
+	Run(ctx context.Context) error
+	WaitFor(ctx context.Context, position eventstore.Position) error
+	Status(ctx context.Context) (projection.Status, error)
+	Rebuild(ctx context.Context, report func(eventstore.Progress)) error
+	Parked(ctx context.Context) iter.Seq2[kv.Entry[projection.Parked], error]
+	Replay(ctx context.Context, keys ...string) error
+	Discard(ctx context.Context, keys ...string) error
+	Close() error
+}
+
+// all gives the views that are open.
+func (v *Views) all() []readModel {
+	var all []readModel
+	if v.Balances != nil {
+		all = append(all, v.Balances)
+	}
+	if v.Statements != nil {
+		all = append(all, v.Statements)
+	}
+	if v.Turnover != nil {
+		all = append(all, v.Turnover)
+	}
+	return all
 }
 
 // The fold versions of the views. Raise one when its rules or its documents change.
 const (
 	balancesVersion   = 1
 	statementsVersion = 1
+	turnoverVersion   = 1
 )
 
 // openViews makes the views, or says why not. Nothing is left open then.
-func openViews(ctx context.Context, store *eventstore.Store) (*Views, error) {
-	balances, err := projection.NewView(ctx, store, "balances", balancesVersion, nil,
+func openViews(ctx context.Context, store *eventstore.Store) (_ *Views, err error) {
+	// An account whose event cannot be folded waits for its repair, and the others go on.
+	cfg := &projection.Config{Park: true}
+	views := new(Views)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, views.Close())
+		}
+	}()
+	views.Balances, err = projection.NewView(ctx, store, "balances", balancesVersion, cfg,
 		balanceRule[Opened](), balanceRule[Deposited](), balanceRule[Withdrawn](),
 		balanceRule[TransferredOut](), balanceRule[TransferredIn](), balanceRule[Rounded](), balanceRule[Corrected]())
 	if err != nil {
 		return nil, err
 	}
-	statements, err := projection.NewView(ctx, store, "statements", statementsVersion, nil,
+	views.Statements, err = projection.NewView(ctx, store, "statements", statementsVersion, cfg,
 		entryRule[Opened](), entryRule[Deposited](), entryRule[Withdrawn](),
 		entryRule[TransferredOut](), entryRule[TransferredIn](), entryRule[Rounded](), entryRule[Corrected]())
 	if err != nil {
-		return nil, errors.Join(err, balances.Close())
+		return nil, err
 	}
-	return &Views{Balances: balances, Statements: statements}, nil
+	views.Turnover, err = projection.NewView(ctx, store, "turnover", turnoverVersion, cfg,
+		turnoverRule[Deposited](), turnoverRule[Withdrawn](), turnoverRule[TransferredOut](), turnoverRule[TransferredIn]())
+	return views, err
 }
 
 func balanceRule[E Event]() projection.Rule[Balance] {
@@ -113,13 +163,31 @@ func entryRule[E Event]() projection.Rule[Entry] {
 	})
 }
 
-// WaitFor blocks until both views have folded the log up to a position, or ctx ends.
+func turnoverRule[E Event]() projection.Rule[Turnover] {
+	return projection.On(func(t Turnover, e E) Turnover {
+		entry := entryOf(e, "", 0)
+		return Turnover{Day: entry.Date, Kind: entry.Kind, Count: t.Count + 1, Amount: t.Amount + entry.Amount}
+	}).By(func(e E) string {
+		entry := entryOf(e, "", 0)
+		return entry.Date + "." + entry.Kind
+	})
+}
+
+// WaitFor blocks until all views have folded the log up to a position, or ctx ends.
 func (v *Views) WaitFor(ctx context.Context, position eventstore.Position) error {
-	if err := v.Balances.WaitFor(ctx, position); err != nil {
-		return err
+	for _, view := range v.all() {
+		if err := view.WaitFor(ctx, position); err != nil {
+			return err
+		}
 	}
-	return v.Statements.WaitFor(ctx, position)
+	return nil
 }
 
 // Close gives back what the views hold.
-func (v *Views) Close() error { return errors.Join(v.Balances.Close(), v.Statements.Close()) }
+func (v *Views) Close() error {
+	var errs []error
+	for _, view := range v.all() {
+		errs = append(errs, view.Close())
+	}
+	return errors.Join(errs...)
+}

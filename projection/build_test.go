@@ -1,0 +1,267 @@
+package projection_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/kv"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// view makes a view of sums at a fold version, which multiplies amounts by it, so that the documents of different
+// versions differ.
+func sums(t *testing.T, store *eventstore.Store, foldVersion int, cfg *projection.Config) *projection.View[balance] {
+	t.Helper()
+	view, err := projection.NewView(t.Context(), store, "sums", foldVersion, cfg,
+		projection.On(func(b balance, e deposited) balance {
+			return balance{b.Amount + int64(foldVersion)*e.Amount, b.Events + 1}
+		}))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, view.Close()) })
+	return view
+}
+
+// buckets lists the view's buckets.
+func buckets(t *testing.T, store *eventstore.Store) []string {
+	t.Helper()
+	names := store.JetStream().KeyValueStoreNames(t.Context())
+	var all []string
+	for name := range names.Name() {
+		if name != "bank-sums" && len(name) > 9 && name[:9] == "bank-sums" {
+			all = append(all, name)
+		}
+	}
+	require.NoError(t, names.Error())
+	slices.Sort(all)
+	return all
+}
+
+func TestABuildWithLittleMemoryIsRight(t *testing.T) {
+	store := open(t)
+	for i := range 500 {
+		deposit(t, store, fmt.Sprint(i%50), int64(i))
+	}
+	var last eventstore.Progress
+	view := sums(t, store, 1, &projection.Config{BuildCacheSize: 5})
+	require.NoError(t, view.Rebuild(t.Context(), func(p eventstore.Progress) { last = p }))
+	requireFolded(t, store, view)
+	require.Equal(t, int64(500), last.Events)
+	require.InDelta(t, 1, last.Fraction(), 0)
+}
+
+func TestReadersNeverSeeAGapOrAStepBackWhileAViewIsRebuilt(t *testing.T) {
+	store := open(t)
+	view, reader := sums(t, store, 1, nil), sums(t, store, 1, nil)
+	_, err := view.Get(t.Context(), "a")
+	require.ErrorIs(t, err, projection.ErrNotReady)
+	run(t, view)
+	require.NoError(t, reader.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var others sync.WaitGroup
+	others.Go(func() { // writes all through it
+		for ctx.Err() == nil {
+			deposit(t, store, "a", 1)
+		}
+	})
+	others.Go(func() { // and reads
+		seen := 0
+		for ctx.Err() == nil {
+			got, err := reader.Get(t.Context(), "a")
+			if err != nil || got.Events < seen || got.Amount != int64(got.Events) {
+				t.Errorf("read %+v after %d events: %v", got, seen, err)
+				return
+			}
+			seen = got.Events
+		}
+	})
+	before := view.Bucket()
+	for range 5 {
+		require.NoError(t, sums(t, store, 1, nil).Rebuild(t.Context(), nil))
+	}
+	cancel()
+	others.Wait()
+	end := deposit(t, store, "a", 1)
+	require.NoError(t, reader.WaitFor(t.Context(), end))
+	requireFolded(t, store, reader)
+	require.NotEqual(t, before, reader.Bucket())
+	require.Eventually(t, func() bool { return view.Bucket() == reader.Bucket() }, 5*time.Second, time.Millisecond)
+	require.NoError(t, view.WaitFor(t.Context(), end))
+}
+
+func TestOldAndNewCodeRunSideBySide(t *testing.T) {
+	store := open(t)
+	older, newer := sums(t, store, 1, nil), sums(t, store, 2, nil)
+	run(t, older)
+	require.NoError(t, newer.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	got, err := newer.Get(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, balance{1, 1}, got, "the older version serves until the newer is built")
+
+	run(t, newer)
+	run(t, sums(t, store, 2, nil))
+	require.Eventually(t, func() bool { return newer.Bucket() != older.Bucket() }, 5*time.Second, time.Millisecond)
+	for i := range 50 {
+		end := deposit(t, store, "a", 1)
+		for factor, view := range map[int64]*projection.View[balance]{1: older, 2: newer} {
+			got, err := view.Get(t.Context(), "a", projection.At(end))
+			require.NoError(t, err)
+			require.Equal(t, balance{factor * int64(i+2), i + 2}, got)
+		}
+	}
+	require.Len(t, buckets(t, store), 2, "the newer version was built once")
+
+	catalog, err := kv.Open[projection.Version](t.Context(), store.JetStream(), older.Catalog(), nil)
+	require.NoError(t, err)
+	defer catalog.Close()
+	alias, err := catalog.Get(t.Context(), "alias")
+	require.NoError(t, err)
+	require.Equal(t, newer.Bucket(), alias.Value.Bucket, "other clients are led to the newer one")
+
+	_, err = older.Prune(t.Context())
+	require.NoError(t, err)
+	require.Len(t, buckets(t, store), 2, "the older one keeps the newer")
+	pruned, err := newer.Prune(t.Context())
+	require.NoError(t, err)
+	require.Len(t, pruned, 1)
+	require.Equal(t, []string{newer.Bucket()}, buckets(t, store))
+}
+
+func TestABuildThatWasLeftIsMadeAnewByAnother(t *testing.T) {
+	store := open(t)
+	for i := range 600 {
+		deposit(t, store, fmt.Sprint(i%5), 1)
+	}
+	cfg := &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: 200 * time.Millisecond}
+	died := errors.New("died")
+	ctx, die := context.WithCancelCause(t.Context())
+	blocked := make(chan struct{})
+	first, err := projection.NewView(t.Context(), store, "sums", 1, cfg,
+		projection.On(func(b balance, e deposited) balance {
+			if b.Events == 60 {
+				close(blocked)
+				<-ctx.Done() // for others, it has frozen
+			}
+			return balance{b.Amount + e.Amount, b.Events + 1}
+		}))
+	require.NoError(t, err)
+	defer first.Close()
+	frozen := make(chan error, 1)
+	go func() { frozen <- first.Rebuild(ctx, nil) }()
+	<-blocked
+
+	second := sums(t, store, 1, cfg)
+	run(t, second)
+	require.NoError(t, second.WaitFor(t.Context(), 600))
+	requireFolded(t, store, second)
+	die(died)
+	require.Error(t, <-frozen)
+	requireFolded(t, store, second)
+}
+
+// runnerOf tells who works on a view.
+func runnerOf(t *testing.T, view *projection.View[balance]) string {
+	t.Helper()
+	status, err := view.Status(t.Context())
+	require.NoError(t, err)
+	return status.Runner
+}
+
+// claim runs a view that another runs, until it is the one that works: a claim that comes while the other writes fails.
+func claim(t *testing.T, view *projection.View[balance]) (stop func()) {
+	t.Helper()
+	require.NoError(t, view.WaitFor(t.Context(), 1), "so that it is known who runs it")
+	for range 100 {
+		before := runnerOf(t, view)
+		stop = run(t, view)
+		for range 20 {
+			if runnerOf(t, view) != before {
+				return stop
+			}
+		}
+		stop()
+	}
+	t.Fatal("the view cannot be claimed")
+	return nil
+}
+
+func TestASecondInstanceStandsByAndTakesOver(t *testing.T) {
+	store := open(t)
+	cfg := &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: time.Second}
+	one, two := sums(t, store, 1, cfg), sums(t, store, 1, cfg)
+	run(t, one)
+	require.NoError(t, one.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	stop := claim(t, two)
+	second := runnerOf(t, two)
+	for range 20 {
+		require.NoError(t, two.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	}
+	require.Equal(t, second, runnerOf(t, two), "the other stands by")
+	stop()
+	require.NoError(t, two.WaitFor(t.Context(), deposit(t, store, "a", 1)), "and takes over")
+	require.NotEqual(t, second, runnerOf(t, two))
+	requireFolded(t, store, two)
+}
+
+func TestARunnerThatWasFrozenChangesNothing(t *testing.T) {
+	store := open(t)
+	cfg := &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: time.Second}
+	freeze, thaw := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	one, err := projection.NewView(t.Context(), store, "sums", 1, cfg,
+		projection.On(func(b balance, e deposited) balance {
+			if e.Amount == 13 {
+				once.Do(func() { close(freeze) })
+				<-thaw
+			}
+			return balance{b.Amount + e.Amount, b.Events + 1}
+		}))
+	require.NoError(t, err)
+	defer one.Close()
+	two := sums(t, store, 1, cfg)
+	run(t, two)
+	require.NoError(t, two.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	stop := claim(t, one)
+	last := deposit(t, store, "a", 13)
+	<-freeze
+	require.NoError(t, two.WaitFor(t.Context(), last), "the other takes over")
+	require.NoError(t, two.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	close(thaw)
+	requireFolded(t, store, two)
+	require.NoError(t, two.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	requireFolded(t, store, two)
+	stop()
+}
+
+func TestAPausedViewDoesNotMove(t *testing.T) {
+	store := open(t)
+	view, operator := sums(t, store, 1, nil), sums(t, store, 1, nil)
+	run(t, view)
+	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	require.NoError(t, operator.Pause(t.Context()))
+	status := func() projection.Status {
+		s, err := operator.Status(t.Context())
+		require.NoError(t, err)
+		return s
+	}
+	require.True(t, status().Paused)
+	require.NoError(t, view.Pause(t.Context()), "again is harmless")
+	deposit(t, store, "b", 1, 1)
+	s := status()
+	require.Equal(t, uint64(1), s.Lag.Commits)
+	require.Equal(t, uint64(2), s.Lag.Events)
+	_, err := view.Get(t.Context(), "a")
+	require.NoError(t, err, "readers go on")
+	require.NoError(t, operator.Resume(t.Context()))
+	require.NoError(t, view.WaitFor(t.Context(), 2))
+	require.Zero(t, status().Lag)
+}

@@ -1,0 +1,391 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/lru"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// maxWrites is how many documents, parked ones included, one batch changes at most; the checkpoint is the last of its writes.
+const maxWrites = kv.MaxBatch - 1
+
+// session works on one generation from one reading of its checkpoint until something goes wrong:
+//
+//	checkpoint -> verify -> claim -> follow the log -> gather commits, fold them -> write documents and checkpoint at once -+
+//	                                     ^          -> nothing for a while: write the checkpoint, as a heartbeat            |
+//	                                     |          -> an operator wants something: do it                                   |
+//	                                     +------------------------------------------------------------------------------+
+type session[V any] struct {
+	*folder[V]
+	generation *generation[V]
+	reconnects uint64 // before the bucket was looked at
+	at         stand
+	clean      *lru.Cache[string, document[V]] // documents as they are in the bucket
+	dirty      map[string]document[V]          // documents changed since the last batch
+	folded     *eventstore.Commit              // the last commit folded, or nil when it is in the bucket
+	revisions  map[string]uint64               // of the parked documents in the bucket
+	flushed    bool                            // a batch was written
+}
+
+func newSession[V any](v *View[V], g *generation[V]) *session[V] {
+	return &session[V]{
+		folder: newFolder(v), generation: g, clean: lru.New[string, document[V]](v.cfg.cacheSize()),
+		dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
+	}
+}
+
+// runUntilReconnected is run that ends when the connection was lost and is back, too: what a power cut tore is looked for
+// before anything is written on top of it.
+func (s *session[V]) runUntilReconnected(ctx context.Context) error {
+	ctx, end := s.view.untilReconnected(ctx)
+	defer end()
+	err := s.run(ctx)
+	if errors.Is(context.Cause(ctx), errReconnected) {
+		return errors.Join(errReconnected, err)
+	}
+	return err
+}
+
+func (s *session[V]) run(ctx context.Context) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	v := s.view
+	log := follow(ctx, v.store, s.at.Position)
+	defer log.stop()
+	wanted := listen(ctx, v.catalog)
+	defer wanted.stop()
+	beat := time.NewTicker(v.cfg.heartbeat())
+	defer beat.Stop()
+	var last time.Time
+	for {
+		select {
+		case group, ok := <-log.groups:
+			if !ok {
+				return log.err
+			}
+			// Under load a batch gathers until then; after a pause that moment is over.
+			if err := s.gather(ctx, log, group, time.After(time.Until(last.Add(v.cfg.interval())))); err != nil {
+				return err
+			}
+			last = time.Now()
+			beat.Reset(v.cfg.heartbeat())
+		case <-beat.C:
+			if err := s.write(ctx, s.at.checkpoint, s.generation.documents.Batch()); err != nil {
+				return err
+			}
+		case o, ok := <-wanted.orders:
+			if !ok {
+				return wanted.err
+			}
+			if o.Paused {
+				return errPaused
+			}
+			if err := s.attend(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// begin reads where the generation stands and what is parked, and claims the checkpoint: another runner's next write fails.
+func (s *session[V]) begin(ctx context.Context) error {
+	v := s.view
+	var err error
+	if s.at, err = s.generation.stand(ctx); err != nil {
+		return err
+	}
+	if s.at.Retired != "" {
+		if err := v.awaitSuccessor(ctx, s.generation.version); err != nil {
+			return err
+		}
+	}
+	if err := verify(ctx, v.store, "view "+v.name, s.at.checkpoint); err != nil {
+		return err
+	}
+	if err := s.loadParked(ctx); err != nil {
+		return err
+	}
+	claim := s.at.checkpoint
+	claim.Retired = ""
+	if claim.Store == "" {
+		claim.Store = v.store.Identity()
+	}
+	return s.write(ctx, claim, s.generation.documents.Batch())
+}
+
+func (s *session[V]) loadParked(ctx context.Context) error {
+	clear(s.parked)
+	clear(s.revisions)
+	for entry, err := range s.generation.parked.List(ctx) {
+		if err != nil {
+			return err
+		}
+		s.parked[entry.Key], s.revisions[entry.Key] = entry.Value, entry.Revision
+	}
+	return nil
+}
+
+// awaitSuccessor blocks while a build that has retired a generation is about to take its place. When nothing has come of
+// it for a while, the generation goes on.
+func (v *View[V]) awaitSuccessor(ctx context.Context, retired Version) error {
+	timed, cancel := context.WithTimeout(ctx, v.cfg.standBy())
+	defer cancel()
+	for change, err := range v.catalog.versions.Watch(timed, versionKey(v.foldVersion)) {
+		switch {
+		case timed.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return err
+		case !change.Synced && change.Value.Build != retired.Build:
+			return fmt.Errorf("%w: build %s serves", errLost, change.Value.Build)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// gather folds commits until there are no more or the batch is due, and writes what changed.
+func (s *session[V]) gather(ctx context.Context, log *follower, group []*eventstore.Commit, full <-chan time.Time) error {
+	for group != nil {
+		if err := s.fold(ctx, group); err != nil {
+			return err
+		}
+		var err error
+		if group, err = log.nextBefore(ctx, full); err != nil {
+			return err
+		}
+	}
+	return s.flush(ctx)
+}
+
+// catchUp folds what the log holds now behind the checkpoint.
+func (s *session[V]) catchUp(ctx context.Context) error {
+	var group []*eventstore.Commit
+	for c, err := range s.view.store.Log(ctx, eventstore.After(s.at.Position)) {
+		if err != nil {
+			return err
+		}
+		if group = append(group, c); !c.Whole() {
+			continue
+		}
+		if err := s.fold(ctx, group); err != nil {
+			return err
+		}
+		group = nil
+	}
+	return s.flush(ctx)
+}
+
+// fold applies one commit, or the commits of one transaction, to the documents. It writes those changed before when both
+// would not fit into one batch.
+func (s *session[V]) fold(ctx context.Context, group []*eventstore.Commit) error {
+	changes, err := s.changes(group)
+	if err != nil {
+		return err
+	}
+	keys := keysOf(changes)
+	if len(keys) > maxWrites {
+		return fmt.Errorf("projection: view %s: position %d: %w: it changes %d, a batch holds %d: write smaller commits, or key the view otherwise",
+			s.view.name, group[0].Position, ErrTooManyDocuments, len(keys), maxWrites)
+	}
+	if len(s.dirty)+len(s.newly)+len(keys) > maxWrites {
+		if err := s.flush(ctx); err != nil {
+			return err
+		}
+	}
+	for _, c := range changes {
+		if err := s.apply(ctx, s, c); err != nil {
+			return err
+		}
+	}
+	s.folded = group[len(group)-1]
+	return nil
+}
+
+// get gives the document under a key as of the last commit folded. It asks the bucket's leader: a replica might have an
+// older one than the checkpoint vouches for.
+func (s *session[V]) get(ctx context.Context, key string) (document[V], error) {
+	if d, ok := s.dirty[key]; ok {
+		return d, nil
+	}
+	if d, ok := s.clean.Get(key); ok {
+		return d, nil
+	}
+	entry, err := s.generation.documents.GetLeader(ctx, key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return document[V]{deleted: true}, nil
+	}
+	return document[V]{value: entry.Value}, err
+}
+
+func (s *session[V]) set(_ context.Context, key string, d document[V]) error {
+	s.dirty[key] = d
+	return nil
+}
+
+// flush writes the changed documents, what is newly parked, and the checkpoint: all or nothing.
+func (s *session[V]) flush(ctx context.Context) error {
+	if s.folded == nil {
+		return nil
+	}
+	next := checkpoint{Store: s.view.store.Identity(), Position: s.folded.Position, Commit: s.folded.ID.String()}
+	for {
+		batch := s.generation.documents.Batch()
+		putAll(batch, s.dirty)
+		order := s.putParked(batch)
+		err := s.write(ctx, next, batch)
+		if errors.Is(err, errLost) && len(order) > 0 {
+			// An operator may have written a wish into what is parked.
+			wished, readErr := s.takeWishes(ctx, order)
+			if readErr == nil && wished {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		// The writes of a batch stand next to each other, the checkpoint last.
+		for i, key := range order {
+			s.revisions[key] = s.at.revision - uint64(len(order)-i)
+		}
+		break
+	}
+	for key, d := range s.dirty {
+		s.clean.Put(key, d)
+	}
+	clear(s.dirty)
+	clear(s.newly)
+	s.folded, s.flushed = nil, true
+	return nil
+}
+
+// putAll adds documents to a batch.
+func putAll[V any](batch *kv.Batch[V], docs map[string]document[V]) {
+	for key, d := range docs {
+		if d.deleted {
+			batch.Delete(key)
+		} else {
+			batch.Put(key, d.value)
+		}
+	}
+}
+
+// putParked adds what is newly parked to a batch and gives the keys in the order of their writes.
+func (s *session[V]) putParked(batch *kv.Batch[V]) []string {
+	order := make([]string, 0, len(s.newly))
+	for key, p := range s.newly {
+		s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
+		order = append(order, key)
+	}
+	return order
+}
+
+// takeWishes reads again what is parked under keys that are about to be written. It reports whether the checkpoint is
+// still the one that is known, so that a conflict was about these keys.
+func (s *session[V]) takeWishes(ctx context.Context, keys []string) (bool, error) {
+	now, err := s.generation.stand(ctx)
+	if err != nil || now.revision != s.at.revision {
+		return false, err
+	}
+	for _, key := range keys {
+		entry, err := s.generation.parked.GetLeader(ctx, key)
+		if errors.Is(err, kv.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		p := s.newly[key]
+		p.Wish = entry.Value.Wish
+		s.newly[key], s.parked[key], s.revisions[key] = p, p, entry.Revision
+	}
+	return true, nil
+}
+
+// write adds a checkpoint to a batch, under the condition that the one in the bucket is the one that is known, and commits
+// it. It refuses to where the connection was lost since the bucket was looked at: on top of half of a batch, the half would
+// not be seen any more.
+func (s *session[V]) write(ctx context.Context, next checkpoint, batch *kv.Batch[V]) error {
+	if s.view.reconnects() != s.reconnects {
+		return errReconnected
+	}
+	next.Runner, next.Write = s.view.runner, uuid.NewString()
+	s.generation.checkpoint.UpdateIn(batch, next, s.at.revision)
+	revision, err := batch.Commit(ctx)
+	if errors.Is(err, kv.ErrUnknownOutcome) {
+		revision, err = s.settle(ctx, next, err)
+	}
+	switch {
+	case errors.Is(err, kv.ErrConflict):
+		return fmt.Errorf("%w: %w", errLost, err)
+	case err != nil:
+		return fmt.Errorf("projection: view %s: write up to position %d: %w", s.view.name, next.Position, err)
+	}
+	s.at = stand{checkpoint: next, revision: revision}
+	s.view.progress.set(s.generation.version.Build, next.Position)
+	return nil
+}
+
+// settle finds out what became of a batch without an answer: the checkpoint in the bucket says whose it is. When it still
+// is the old one, the session ends, since the batch may yet arrive: the next one reads the checkpoint and goes on from
+// whatever it finds, and the expectation lets at most one of the two through.
+func (s *session[V]) settle(ctx context.Context, next checkpoint, unknown error) (uint64, error) {
+	now, err := s.generation.stand(ctx)
+	switch {
+	case err != nil:
+		return 0, errors.Join(kv.ErrUnavailable, unknown, err)
+	case now.Write == next.Write:
+		return now.revision, nil
+	}
+	return 0, errors.Join(kv.ErrUnavailable, unknown)
+}
+
+// attend does what operators wish for parked keys: they are folded again from the log, up to the checkpoint.
+func (s *session[V]) attend(ctx context.Context) error {
+	if err := s.loadParked(ctx); err != nil {
+		return err
+	}
+	wishes := make(map[string]Parked)
+	for key, p := range s.parked {
+		if p.Wish == "" || len(wishes) == maxWrites/2 {
+			continue
+		}
+		if p.Wish == wishDiscard {
+			p.Skipped = append(p.Skipped, EventRef{Position: p.Position, Index: p.Index})
+		}
+		wishes[key] = p
+	}
+	if len(wishes) == 0 {
+		return nil
+	}
+	docs, again, err := s.refold(ctx, wishes, s.at.Position)
+	if err != nil {
+		return err
+	}
+	batch := s.generation.documents.Batch()
+	putAll(batch, docs)
+	for key := range wishes {
+		if p, failed := again[key]; failed {
+			s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
+		} else {
+			s.generation.parked.DeleteIn(batch, key, s.revisions[key])
+		}
+	}
+	if err := s.write(ctx, s.at.checkpoint, batch); err != nil {
+		return err
+	}
+	for key := range wishes {
+		s.clean.Put(key, docs[key])
+		s.view.logger.InfoContext(ctx, "projection: parked key folded again", "key", key, "parked", again[key].Error != "")
+	}
+	return s.attend(ctx)
+}

@@ -1,0 +1,150 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// Parked says why a key of a view is not folded any more, and from where on. It is a document beside those of the view, under
+// "=parked." and the key, which any NATS client reads. It is written in the batch that passes the event, so it and the
+// checkpoint always agree.
+type Parked struct {
+	Stream   eventstore.StreamID // of the first event that could not be folded
+	Version  eventstore.Version
+	Position eventstore.Position
+	Index    int // of the event in its commit
+	Type     string
+	Error    string
+	Since    time.Time
+	Waiting  int64      // events of the key that came after it
+	Skipped  []EventRef `json:",omitempty"` // discarded before: left out when the key is folded again
+	Wish     string     `json:",omitempty"` // "replay" or "discard", until a runner has done it
+}
+
+// EventRef names one event of the log.
+type EventRef struct {
+	Position eventstore.Position
+	Index    int
+}
+
+// The wishes.
+const (
+	wishReplay  = "replay"
+	wishDiscard = "discard"
+)
+
+// skips reports whether an event was discarded.
+func (p Parked) skips(r eventstore.Recorded) bool {
+	return slices.Contains(p.Skipped, EventRef{Position: r.Position, Index: r.Index})
+}
+
+// Parked lists the keys that are parked, as of the version that is read at present. It fails like [View.Get].
+func (v *View[V]) Parked(ctx context.Context) iter.Seq2[kv.Entry[Parked], error] {
+	return func(yield func(kv.Entry[Parked], error) bool) {
+		g, err := v.acquire()
+		if err != nil {
+			yield(kv.Entry[Parked]{}, err)
+			return
+		}
+		defer v.release(g)
+		for entry, err := range g.parked.List(ctx) {
+			if !yield(entry, v.failed(err)) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Replay asks the view's runner to fold a parked key again, from the log's begin with the rules it has now, or all parked
+// keys where none is named. It returns once that is noted in the parked documents; the runner does it within a second,
+// or as soon as one runs, and folds nothing else meanwhile. A key that fails again stays parked. It returns an error that
+// matches ErrNotFound for a key that is not parked.
+func (v *View[V]) Replay(ctx context.Context, keys ...string) error {
+	return v.wish(ctx, wishReplay, keys)
+}
+
+// Discard is Replay without the event that the key is parked for. That it was left out is not remembered once the key is
+// folded again: a later build of the view meets the event again.
+func (v *View[V]) Discard(ctx context.Context, keys ...string) error {
+	return v.wish(ctx, wishDiscard, keys)
+}
+
+func (v *View[V]) wish(ctx context.Context, wish string, keys []string) error {
+	g, err := v.acquire()
+	if err != nil {
+		return err
+	}
+	defer v.release(g)
+	if len(keys) == 0 {
+		for entry, err := range g.parked.List(ctx) {
+			if err != nil {
+				return v.failed(err)
+			}
+			keys = append(keys, entry.Key)
+		}
+	}
+	for _, key := range keys {
+		if err := g.wish(ctx, wish, key); err != nil {
+			return v.failed(fmt.Errorf("parked key %q: %w", key, err))
+		}
+	}
+	return v.order(ctx, func(o orders) orders {
+		o.Attend++
+		return o
+	})
+}
+
+// wish notes the wish in one parked document, against a runner that counts its events up at the same time.
+func (g *generation[V]) wish(ctx context.Context, wish, key string) error {
+	for try := 1; ; try++ {
+		entry, err := g.parked.GetLeader(ctx, key)
+		if err != nil {
+			return err
+		}
+		entry.Value.Wish = wish
+		if _, err = g.parked.Update(ctx, key, entry.Value, entry.Revision); !errors.Is(err, kv.ErrConflict) {
+			return err
+		}
+		if err := restarts.Wait(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+// Pause makes the view's runners stop before the next batch, wherever they run, until Resume. Readers go on.
+func (v *View[V]) Pause(ctx context.Context) error {
+	return v.order(ctx, func(o orders) orders {
+		o.Paused = true
+		return o
+	})
+}
+
+// Resume takes Pause back.
+func (v *View[V]) Resume(ctx context.Context) error {
+	return v.order(ctx, func(o orders) orders {
+		o.Paused = false
+		return o
+	})
+}
+
+func (v *View[V]) order(ctx context.Context, change func(orders) orders) error {
+	for try := 1; ; try++ {
+		entry, err := v.catalog.orders.GetLeader(ctx)
+		if err != nil && !errors.Is(err, kv.ErrNotFound) {
+			return v.failed(err)
+		}
+		if _, err = v.catalog.orders.Update(ctx, change(entry.Value), entry.Revision); !errors.Is(err, kv.ErrConflict) {
+			return v.failed(err)
+		}
+		if err := restarts.Wait(ctx, try); err != nil {
+			return v.failed(err)
+		}
+	}
+}
