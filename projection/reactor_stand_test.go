@@ -1,6 +1,7 @@
 package projection_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"testing"
@@ -77,17 +78,33 @@ func TestAnInstanceThatStopsIsFollowedAtOnce(t *testing.T) {
 	})
 }
 
+// noticed is a log in which something is looked for.
+type noticed struct {
+	text  string
+	times chan struct{}
+}
+
+func (n noticed) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(n.text)) {
+		select {
+		case n.times <- struct{}{}:
+		default:
+		}
+	}
+	return len(line), nil
+}
+
 // An instance whose writes are not answered must not go on for longer than the others wait.
 func TestAnInstanceWithoutTheServerBeginsNoReaction(t *testing.T) {
 	s := eventstoretest.NewServer(t)
 	store, j := storeOn(t, s), newJournal()
+	failedWrites := noticed{"cannot write its checkpoint", make(chan struct{}, 100)}
 	cfg := quick()
-	cfg.Workers = 1
-	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	reached, goOn := make(chan struct{}), make(chan struct{})
-	reactor := newReactor(t, store, cfg, projection.React(func(_ context.Context, e deposited, r eventstore.Recorded) error {
-		if e.Amount == 13 {
-			reached <- struct{}{}
+	cfg.Workers, cfg.Logger = 1, slog.New(slog.NewTextHandler(failedWrites, nil))
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	reactor := newReactor(t, store, cfg, projection.React(func(_ context.Context, _ deposited, r eventstore.Recorded) error {
+		if r.Version() == 1 {
+			close(begun)
 			<-goOn
 		}
 		j.mu.Lock()
@@ -96,12 +113,13 @@ func TestAnInstanceWithoutTheServerBeginsNoReaction(t *testing.T) {
 		return nil
 	}))
 	react(t, reactor)
-	last := deposit(t, store, "a", 13, 1, 1)
-	<-reached
+	last := deposit(t, store, "a", 1, 1, 1)
+	<-begun
 	s.Stop()
-	<-time.After(3 * cfg.Heartbeat)
+	<-failedWrites.times
 	close(goOn)
-	<-time.After(2 * cfg.Heartbeat)
+	<-failedWrites.times
+	<-failedWrites.times // what was begun is known to be done, and the next could have been begun
 	require.Equal(t, upTo(1), j.of("a"), "what was begun is done, and nothing else is begun")
 	s.Restart()
 	settled(t, reactor, last)
