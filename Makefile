@@ -5,6 +5,8 @@ GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
+CHECKS ?= 200
+STEPS ?= 60
 
 # The folder with the ledger that a test of examples/bank reads. Tests run in the folders of their packages, so the path
 # is made absolute.
@@ -21,7 +23,7 @@ list_tests = go test -list $(1) ./... | awk '$$1 == "ok" { for (i = 0; i < n; i+
 
 .PHONY: help
 help: ## print this help
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: ## serve the example bank, with an embedded server and its data in ./data
@@ -33,6 +35,10 @@ test: ## run all tests, under the race detector where a C compiler is found (RUN
 	go build -race runtime/cgo 2>/dev/null || { race=; echo "no C compiler works here: testing without the race detector"; }; \
 	echo "go test $$race -timeout 6m ./..."; \
 	go test $$race -timeout 6m ./...
+
+.PHONY: test-long
+test-long: ## run all tests, with CHECKS=200 runs of each property and state machine, of about STEPS=60 actions each
+	RAPID_CHECKS=$(CHECKS) RAPID_STEPS=$(STEPS) go test -timeout 2h ./...
 
 .PHONY: lint
 lint: $(GOLANGCI) ## check formatting, vet, go.mod, and all that .golangci.yml asks for

@@ -38,9 +38,9 @@ func From(version Version) ReadOption { return func(o *readOptions) { o.from = v
 // Leader makes [Store.Stream] and [Store.Load] ask the stream's leader where the stream stands instead of any replica.
 func Leader() ReadOption { return func(o *readOptions) { o.leader = true } }
 
-// After makes [Store.All] and [Store.Log] begin behind a position, and [Store.Stream] and [Store.Load] pass over the
-// stream's commits up to there without reading them, so that what came since costs the same however long the stream is.
-// The default is the log's begin.
+// After makes [Store.All] and [Store.Log] begin behind a position, which may be one inside a transaction, and
+// [Store.Stream] and [Store.Load] pass over the stream's commits up to there without reading them, so that what came since
+// costs the same however long the stream is. The default is the log's begin.
 func After(position Position) ReadOption { return func(o *readOptions) { o.after = position } }
 
 // Live makes [Store.All] and [Store.Log] go on with what is appended, until their context ends.

@@ -2,8 +2,14 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // All yields the events of the whole store in the order of their positions, up to the log's end at the time of the call,
@@ -51,7 +57,7 @@ func (s *Store) Log(ctx context.Context, options ...ReadOption) iter.Seq2[*Commi
 		var end Position
 		if !o.live {
 			var err error
-			if end, err = s.End(ctx); err != nil {
+			if end, err = s.awaitEnd(ctx); err != nil {
 				yield(nil, err)
 				return
 			}
@@ -59,7 +65,7 @@ func (s *Store) Log(ctx context.Context, options ...ReadOption) iter.Seq2[*Commi
 				return
 			}
 		}
-		g := grouper{store: s, yield: yield, end: end}
+		g := grouper{store: s, yield: yield, after: o.after, end: end}
 		for c, err := range s.scan(ctx, scanOptions{after: o.after, sure: end}) {
 			if err != nil {
 				yield(nil, err)
@@ -72,10 +78,36 @@ func (s *Store) Log(ctx context.Context, options ...ReadOption) iter.Seq2[*Commi
 	}
 }
 
+// awaitEnd is End for readers of the log, who wait interruptions out from their first question on. A question that was
+// under way when the connection broke is asked again after Config.AckTimeout.
+func (s *Store) awaitEnd(ctx context.Context) (Position, error) {
+	deadline := time.Now().Add(s.cfg.readTimeout())
+	for try := 1; ; try++ {
+		asking, cancel := context.WithTimeout(ctx, s.cfg.ackTimeout())
+		end, err := s.End(asking)
+		cancel()
+		switch {
+		case err == nil:
+			return end, nil
+		case ctx.Err() != nil:
+			return 0, context.Cause(ctx)
+		case errors.Is(err, jetstream.ErrStreamNotFound), s.js.Conn().IsClosed():
+			return 0, err
+		case !s.js.Conn().IsConnected(), jsapi.Transient(err), time.Now().Before(deadline):
+		default:
+			return 0, err
+		}
+		if rescans.Wait(ctx, try) != nil {
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
 // grouper holds back the commits of a transaction until all are there.
 type grouper struct {
 	store *Store
 	yield func(*Commit, error) bool
+	after Position // where the reading begins, perhaps inside a transaction, of which the rest is wanted then
 	end   Position // where to stop, or 0
 	held  []*Commit
 }
@@ -90,7 +122,7 @@ func (g *grouper) add(ctx context.Context, c *Commit) bool {
 		if !c.erased && !g.yield(c, nil) {
 			return false
 		}
-	case c.Transaction.Index > 0 && len(g.held) == 0:
+	case c.Transaction.Index > 0 && len(g.held) == 0 && c.Position-Position(c.Transaction.Index) > g.after:
 		g.store.skipTorn(ctx, c) // its transaction's begin is not before it
 	default:
 		g.held = append(g.held, c)

@@ -174,7 +174,8 @@ type Counters struct {
 // the connection may not read or write the bucket of the mark, a warning is logged, and the store works without.
 //
 // It returns an error that matches ErrInvalidEvents, ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID,
-// ErrNoPermission, ErrLogRewound or ErrCorrupt, or what the server said. Close ends what the store runs.
+// ErrNoPermission, ErrLogRewound or ErrCorrupt, ErrUnavailable where there is no connection at the moment, or what the
+// server said. Close ends what the store runs.
 func Open(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
 	if err := token.CheckName(name); err != nil {
 		return nil, fmt.Errorf("eventstore: open: %w: store name: %w", ErrInvalidID, err)
@@ -190,7 +191,11 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, events []Eve
 	if nc.Opts.ReconnectBufSize != -1 {
 		return nil, fmt.Errorf("eventstore: open %s: %w: connect with nats.ReconnectBufSize(-1)", name, ErrUnsafeConnection)
 	}
-	if err := checkServer(nc.ConnectedServerVersion()); err != nil {
+	version := nc.ConnectedServerVersion()
+	if version == "" {
+		return nil, fmt.Errorf("eventstore: open %s: %w: the connection is %s: open when it is up", name, ErrUnavailable, nc.Status())
+	}
+	if err := checkServer(version); err != nil {
 		return nil, err
 	}
 	api, err := jsapi.New(js)
