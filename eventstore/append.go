@@ -82,7 +82,7 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	case <-ctx.Done():
 		return nil, a.refused(ErrUnavailable, "too many transactions under way; try again", context.Cause(ctx))
 	}
-	return a.settle(ctx, s.api.PublishBatch(ctx, a.writes, s.cfg.ackTimeout()))
+	return a.settle(ctx, a.publish(ctx))
 }
 
 // attempt is one append: its commits, ready to be sent any number of times.
@@ -302,8 +302,18 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		if err := retries.Wait(ctx, try); err != nil {
 			return nil, a.undecided(err, answer.Err)
 		}
-		answer = s.api.PublishBatch(ctx, a.writes, s.cfg.ackTimeout())
+		answer = a.publish(ctx)
 	}
+}
+
+// publish is one try after a wait, in which the connection may have gone and come back: the log is looked at again before.
+// A server that comes up from a power cut may have half of a transaction that was acknowledged, and a commit on top of it
+// would vouch for it.
+func (a *attempt) publish(ctx context.Context) jsapi.Answer {
+	if err := a.store.trusted(ctx); err != nil {
+		return jsapi.Answer{Class: jsapi.Unavailable, Err: err}
+	}
+	return a.store.api.PublishBatch(ctx, a.writes, a.store.cfg.ackTimeout())
 }
 
 // stored fills in the positions, of which the last is known: the commits of a batch stand next to each other.

@@ -102,11 +102,21 @@ func (s *Store) Head(ctx context.Context, stream StreamID) (Head, error) {
 // the whole stream is read, also that the server counts no more messages than it gave. A stream without events has no
 // commits and version 0. Load fails like [Store.Stream].
 func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption) (History, error) {
-	err := s.patiently(ctx, "load "+stream.String(), func() error { return s.trusted(ctx) })
-	if err != nil {
+	trusted := func() error {
+		return s.patiently(ctx, "load "+stream.String(), func() error { return s.trusted(ctx) })
+	}
+	if err := trusted(); err != nil {
 		return History{}, err
 	}
-	return s.load(ctx, stream, readOptionsOf(options))
+	history, err := s.load(ctx, stream, readOptionsOf(options))
+	if err != nil {
+		return history, err
+	}
+	// The connection may have gone and come back meanwhile, to a server that lost what it had.
+	if err := trusted(); err != nil {
+		return History{}, err
+	}
+	return history, nil
 }
 
 // load is Load of a log that is taken for whole.
