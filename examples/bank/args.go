@@ -24,6 +24,9 @@ const usage = `Bank is the example of Runnel: accounts, transfers and statements
   bank [serve] [--addr HOST:PORT] [--data DIR]   serve the page and the HTTP interface
   bank import DIR [--data DIR]                   book the ledger in DIR; may be cut short and run again
   bank audit DIR [--data DIR]                    compare all that was booked with the ledger in DIR
+  bank rebuild VIEW [--json] [--data DIR]        fold balances, statements or turnover anew, beside what serves
+  bank parked [VIEW] [--replay KEY] [--discard KEY] [--data DIR]
+                                                 list what could not be folded, or fold it again
 
 Run "bank serve --help" for the flags and the environment.
 `
@@ -55,8 +58,12 @@ func parseArgs(args []string, env environment) (command, error) {
 		return parseFolder(name, args, env, env.importFolder)
 	case "audit":
 		return parseFolder(name, args, env, env.auditFolder)
+	case "rebuild":
+		return parseRebuild(args, env)
+	case "parked":
+		return parseParked(args, env)
 	}
-	return nil, fmt.Errorf("bank: unknown sub-command %q: use serve, import or audit; bank --help says more", name)
+	return nil, fmt.Errorf("bank: unknown sub-command %q: bank --help says which there are", name)
 }
 
 func parseServe(args []string, env environment) (command, error) {

@@ -135,4 +135,5 @@ func TestTheRealLedgerIsImportedAndAudited(t *testing.T) {
 	require.Zero(t, wrong)
 	require.Contains(t, output, "sum of all last balances: 39243636.40\n")
 	require.Contains(t, output, "audit: 49073 rows agree, 29 listed, 0 wrong\n")
+	rebuildUnderReaders(t, bank, dir, "576", "audit: 49073 rows agree, 29 listed, 0 wrong\n")
 }

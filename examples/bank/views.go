@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"strconv"
 	"strings"
@@ -113,6 +114,19 @@ func (v *Views) all() []readModel {
 		all = append(all, v.Turnover)
 	}
 	return all
+}
+
+// viewNames are the names of the views.
+var viewNames = []string{"balances", "statements", "turnover"}
+
+// named gives the view of a name.
+func (v *Views) named(name string) (readModel, error) {
+	for _, view := range v.all() {
+		if view.Name() == name {
+			return view, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no view %q: there are %s", name, strings.Join(viewNames, ", "))
 }
 
 // The fold versions of the views. Raise one when its rules or its documents change.
