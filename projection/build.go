@@ -95,7 +95,7 @@ func (b *build[V]) lease(ctx context.Context) error {
 		return err
 	case entry.Value.Runner != v.runner:
 		v.logger.InfoContext(ctx, "projection: another instance builds the view, standing by", "build", entry.Value.Build)
-		if err := quiet(ctx, v.cfg.standBy(), v.buildingAt(key)); err != nil {
+		if err := quiet(ctx, v.cfg.standBy(), v.buildingAt(key), func(Building) bool { return false }); err != nil {
 			return err
 		}
 		now, err := v.catalog.building.GetLeader(ctx, key)
@@ -395,17 +395,23 @@ func (b *build[V]) takeOver(ctx context.Context, s *session[V]) error {
 // nearEnd is how many positions a build may have come on in one catching up to be near enough to the log's end.
 const nearEnd = 1000
 
-// retire stops the runner of the generation that is about to be replaced, by moving its checkpoint: what it has written
-// until then is in the log, so that catching up once more leads readers no step back.
+// retire stops the runner of the generation that is about to be replaced. What it has written until then is in the log, so
+// that catching up once more leads readers no step back.
 func (b *build[V]) retire(ctx context.Context, old Version) error {
-	g, err := openGeneration(ctx, b.view, old)
+	return b.view.fence(ctx, old, func(at *checkpoint) { at.Retired = b.id })
+}
+
+// fence moves the checkpoint of a version without anything else, so that the next write of its runner fails.
+func (v *View[V]) fence(ctx context.Context, version Version, change func(*checkpoint)) error {
+	g, err := openGeneration(ctx, v, version)
 	if err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
 		at, err := g.stand(ctx)
 		if err == nil {
-			at.Retired, at.Write = b.id, uuid.NewString()
+			change(&at.checkpoint)
+			at.Write = uuid.NewString()
 			_, err = g.checkpoint.Update(ctx, at.checkpoint, at.revision)
 		}
 		if err == nil || !errors.Is(err, kv.ErrConflict) {

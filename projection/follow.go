@@ -56,19 +56,6 @@ func (f *follower) stop() {
 	f.reader.Wait()
 }
 
-// next blocks for the next group.
-func (f *follower) next(ctx context.Context) ([]*eventstore.Commit, error) {
-	select {
-	case group, ok := <-f.groups:
-		if !ok {
-			return nil, f.err
-		}
-		return group, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
 // nextBefore gives the next group if it comes before full fires, or nil.
 func (f *follower) nextBefore(ctx context.Context, full <-chan time.Time) ([]*eventstore.Commit, error) {
 	select {

@@ -82,10 +82,38 @@ type serving[V any] struct {
 // served is a generation with its readers.
 type served[V any] struct {
 	*generation[V]
-	until   context.Context // ends when readers are led elsewhere
-	end     context.CancelFunc
+	until   <-chan struct{} // closed when readers are led elsewhere
+	end     func()
 	readers int // guarded by serving.mu
 	retired bool
+}
+
+// moved reports whether readers are led elsewhere.
+func (g *served[V]) moved() bool {
+	select {
+	case <-g.until:
+		return true
+	default:
+		return false
+	}
+}
+
+// whileServed gives a context that ends with ctx, or with ErrVersionChanged when readers are led elsewhere. The caller ends
+// it, which waits for its goroutine.
+func (g *served[V]) whileServed(ctx context.Context) (context.Context, func()) {
+	reading, cancel := context.WithCancelCause(ctx)
+	var waiter sync.WaitGroup
+	waiter.Go(func() {
+		select {
+		case <-g.until:
+			cancel(ErrVersionChanged)
+		case <-reading.Done():
+		}
+	})
+	return reading, func() {
+		cancel(nil)
+		waiter.Wait()
+	}
 }
 
 // acquire gives the present generation, nil where there is none yet. The caller releases it.
@@ -118,8 +146,8 @@ func (s *serving[V]) lead(to *generation[V]) error {
 	old := s.current
 	s.current = nil
 	if to != nil {
-		until, end := context.WithCancel(context.Background())
-		s.current = &served[V]{generation: to, until: until, end: end}
+		until := make(chan struct{})
+		s.current = &served[V]{generation: to, until: until, end: func() { close(until) }}
 	}
 	s.changeLocked()
 	last := false

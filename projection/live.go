@@ -147,7 +147,7 @@ func (v *View[V]) awaitSuccessor(ctx context.Context, retired Version) error {
 		case err != nil:
 			return err
 		case !change.Synced && change.Value.Build != retired.Build:
-			return fmt.Errorf("%w: build %s serves", errLost, change.Value.Build)
+			return fmt.Errorf("%w: %s", errMoved, change.Value.Build)
 		}
 	}
 	return context.Cause(ctx)

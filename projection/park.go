@@ -118,12 +118,27 @@ func (g *generation[V]) wish(ctx context.Context, wish, key string) error {
 	}
 }
 
-// Pause makes the view's runners stop before the next batch, wherever they run, until Resume. Readers go on.
+// Pause stops the view's runners, wherever they run and whatever their fold version, until Resume. Once it has returned,
+// none writes any more. Readers go on, and so does a build, which waits with going live.
 func (v *View[V]) Pause(ctx context.Context) error {
-	return v.order(ctx, func(o orders) orders {
+	err := v.order(ctx, func(o orders) orders {
 		o.Paused = true
 		return o
 	})
+	if err != nil {
+		return err
+	}
+	versions, err := v.catalog.all(ctx)
+	if err != nil {
+		return v.failed(err)
+	}
+	delete(versions, aliasKey)
+	for _, version := range versions {
+		if err := v.fence(ctx, version, func(*checkpoint) {}); err != nil {
+			return v.failed(err)
+		}
+	}
+	return nil
 }
 
 // Resume takes Pause back.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -112,7 +111,7 @@ func TestAParkedEventCanBeDiscarded(t *testing.T) {
 }
 
 // misreadStore gives a store with an event that does not decode in it, and one that does.
-func misreadStore(t *testing.T) (*eventstore.Store, jetstream.JetStream) {
+func misreadStore(t *testing.T) *eventstore.Store {
 	t.Helper()
 	js := eventstoretest.JetStream(t)
 	writer, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{misread{}}, nil)
@@ -124,11 +123,11 @@ func misreadStore(t *testing.T) (*eventstore.Store, jetstream.JetStream) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	deposit(t, store, "b", 1)
-	return store, js
+	return store
 }
 
 func TestAnUndecodableEventParksTheKeyThatIsItsStreams(t *testing.T) {
-	store, _ := misreadStore(t)
+	store := misreadStore(t)
 	view := parking(t, store, unlucky)
 	run(t, view)
 	require.NoError(t, view.WaitFor(t.Context(), 2))
@@ -141,7 +140,7 @@ func TestAnUndecodableEventParksTheKeyThatIsItsStreams(t *testing.T) {
 }
 
 func TestAnUndecodableEventStopsAViewWhoseKeyIsInIt(t *testing.T) {
-	store, _ := misreadStore(t)
+	store := misreadStore(t)
 	view, err := projection.NewView(t.Context(), store, "texts", 1, &projection.Config{Park: true},
 		projection.On(func(b balance, _ deposited) balance { return b }).By(func(e deposited) string { return e.Text }))
 	require.NoError(t, err)

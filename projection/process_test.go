@@ -5,7 +5,6 @@ package projection_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -66,7 +65,9 @@ func runnerProcess(url, fold string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("running")
+	if _, err := os.Stdout.WriteString("running\n"); err != nil {
+		return err
+	}
 	return view.Run(ctx)
 }
 

@@ -47,7 +47,7 @@ func (v *View[V]) onCurrent(read func(*served[V]) error) error {
 			return err
 		}
 		err = read(g)
-		moved := g.until.Err() != nil
+		moved := g.moved()
 		v.release(g)
 		if err == nil || errors.Is(err, kv.ErrNotFound) || !moved {
 			return v.failed(err)
@@ -117,10 +117,8 @@ func (v *View[V]) Watch(ctx context.Context, patterns ...string) iter.Seq2[kv.Ch
 			return
 		}
 		defer v.release(g)
-		ctx, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		stop := context.AfterFunc(g.until, func() { cancel(ErrVersionChanged) })
-		defer stop()
+		ctx, end := g.whileServed(ctx)
+		defer end()
 		for change, err := range g.documents.Watch(ctx, patterns...) {
 			if !yield(change, v.failed(err)) {
 				return
@@ -210,7 +208,7 @@ func (v *View[V]) reach(ctx context.Context, g *served[V], position eventstore.P
 		}
 		select {
 		case <-now.changed:
-		case <-g.until.Done():
+		case <-g.until:
 			return false, nil
 		case <-ctx.Done():
 			return false, v.waited(ctx, position)
@@ -220,15 +218,13 @@ func (v *View[V]) reach(ctx context.Context, g *served[V], position eventstore.P
 
 // reachElsewhere watches the checkpoint in the bucket, which another process moves.
 func (v *View[V]) reachElsewhere(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
-	watching, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop := context.AfterFunc(g.until, cancel)
-	defer stop()
+	watching, end := g.whileServed(ctx)
+	defer end()
 	for change, err := range g.checkpoint.Watch(watching) {
 		switch {
 		case ctx.Err() != nil:
 			return false, v.waited(ctx, position)
-		case g.until.Err() != nil:
+		case g.moved():
 			return false, nil
 		case err != nil:
 			return false, v.failed(err)

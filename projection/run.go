@@ -17,6 +17,7 @@ var restarts = backoff.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second}
 var (
 	errPaused = errors.New("the view is paused")
 	errQuiet  = errors.New("quiet")
+	errMoved  = errors.New("another build serves")
 )
 
 // Run folds the log into the view until ctx ends; then it returns nil. It builds the view first where its fold version
@@ -36,32 +37,39 @@ func (v *View[V]) Run(ctx context.Context) error {
 	for failures := 1; ; failures++ {
 		worked, err := v.turn(ctx)
 		v.progress.set("", 0)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, errPaused):
-			err = v.awaitResume(ctx)
-		case errors.Is(err, errLost):
-			v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "because", err)
-			err = v.standBy(ctx)
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil && !errors.Is(err, kv.ErrUnavailable) && !errors.Is(err, errReconnected) && !errors.Is(err, errLost) {
-			return err
-		}
 		if worked {
 			failures = 1
 		}
-		if err == nil {
-			continue
-		}
-		v.logger.WarnContext(ctx, "projection: view begins again", "error", err)
-		if restarts.Wait(ctx, failures) != nil {
-			return nil
+		if err := v.between(ctx, err, failures); ctx.Err() != nil || err != nil {
+			return err
 		}
 	}
+}
+
+// between waits until the next turn can be taken after one that ended in an error, or gives the error that ends Run.
+func (v *View[V]) between(ctx context.Context, err error, failures int) error {
+	switch {
+	case errors.Is(err, errPaused):
+		v.logger.InfoContext(ctx, "projection: the view is paused")
+		err = v.awaitResume(ctx)
+	case errors.Is(err, errLost) && !errors.Is(err, errMoved):
+		v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "because", err)
+		err = v.standBy(ctx)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err == nil:
+		return nil
+	case errors.Is(err, errMoved):
+		v.logger.InfoContext(ctx, "projection: going on with another build", "because", err)
+		return nil
+	case !errors.Is(err, kv.ErrUnavailable) && !errors.Is(err, errReconnected) && !errors.Is(err, errLost):
+		return err
+	}
+	v.logger.WarnContext(ctx, "projection: the view begins again", "error", err)
+	_ = restarts.Wait(ctx, failures) // ended by ctx alone, which Run looks at
+	return nil
 }
 
 // turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything
@@ -86,7 +94,7 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 		return false, v.catalog.withdraw(ctx, version)
 	}
 	if err != nil {
-		return false, err
+		return false, v.unlessReplaced(ctx, version, err)
 	}
 	s := newSession(v, g)
 	s.reconnects = reconnects
@@ -94,14 +102,14 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 	return s.flushed, errors.Join(err, g.close())
 }
 
-// unlessReplaced gives errLost for the error of work on a version that does not serve any more: its bucket may be deleted.
+// unlessReplaced gives errMoved for the error of work on a version that does not serve any more: its bucket may be deleted.
 func (v *View[V]) unlessReplaced(ctx context.Context, version Version, err error) error {
-	if err == nil || errors.Is(err, errLost) || ctx.Err() != nil {
+	if err == nil || errors.Is(err, errMoved) || ctx.Err() != nil {
 		return err
 	}
 	now, _, readErr := v.catalog.version(ctx, versionKey(v.foldVersion))
 	if readErr == nil && now.Build != version.Build {
-		return fmt.Errorf("%w: build %q serves: %w", errLost, now.Build, err)
+		return fmt.Errorf("%w: %q: %w", errMoved, now.Build, err)
 	}
 	return err
 }
@@ -122,7 +130,6 @@ func (v *View[V]) paused(ctx context.Context) (bool, error) {
 }
 
 func (v *View[V]) awaitResume(ctx context.Context) error {
-	v.logger.InfoContext(ctx, "projection: view paused")
 	for change, err := range v.catalog.orders.Watch(ctx) {
 		if err != nil {
 			return err
@@ -134,33 +141,40 @@ func (v *View[V]) awaitResume(ctx context.Context) error {
 	return nil
 }
 
-// standBy blocks while another instance works on what serves this fold version.
+// standBy blocks while another instance works on what serves this fold version. It returns at once where the checkpoint was
+// moved to stop the view, or to put another build in its place.
 func (v *View[V]) standBy(ctx context.Context) error {
+	if paused, err := v.paused(ctx); paused || err != nil {
+		return err
+	}
 	version, revision, err := v.catalog.version(ctx, versionKey(v.foldVersion))
 	if err != nil || revision == 0 {
 		return err
 	}
 	g, err := openGeneration(ctx, v, version)
 	if err != nil {
-		return err
+		return v.unlessReplaced(ctx, version, err)
 	}
-	err = v.unlessReplaced(ctx, version, quiet(ctx, v.cfg.standBy(), g.checkpoint.Watch))
+	err = v.unlessReplaced(ctx, version, quiet(ctx, v.cfg.standBy(), g.checkpoint.Watch,
+		func(at checkpoint) bool { return at.Retired != "" }))
 	return errors.Join(err, g.close())
 }
 
-// quiet blocks until a watch has given nothing for a while, or what it is about was deleted.
-func quiet[U any](ctx context.Context, pause time.Duration, watch func(context.Context) iter.Seq2[kv.Change[U], error]) error {
+// quiet blocks until a watch has given nothing for a while, what it is about was deleted, or it is over for another reason.
+func quiet[U any](
+	ctx context.Context, pause time.Duration, watch func(context.Context) iter.Seq2[kv.Change[U], error], over func(U) bool,
+) error {
 	timed, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(pause, func() { cancel(errQuiet) })
 	defer timer.Stop()
 	for change, err := range watch(timed) {
 		switch {
-		case context.Cause(timed) == errQuiet:
+		case errors.Is(context.Cause(timed), errQuiet):
 			return nil
 		case err != nil:
 			return err
-		case change.Deleted:
+		case change.Deleted, !change.Synced && over(change.Value):
 			return nil
 		case !change.Synced:
 			timer.Reset(pause)

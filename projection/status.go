@@ -64,7 +64,7 @@ func (v *View[V]) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	defer v.release(g)
-	if err := s.read(ctx, v.cfg, g.generation.version, g.checkpoint); err != nil {
+	if err := s.read(ctx, v.cfg, g.version, g.checkpoint); err != nil {
 		return s, v.failed(err)
 	}
 	for _, err := range g.parked.List(ctx) {

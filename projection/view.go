@@ -125,7 +125,7 @@ type View[V any] struct {
 	running     atomic.Bool
 	torn        atomic.Int64
 
-	stop     context.CancelFunc // ends watchers
+	stop     func() // ends watchers
 	watchers sync.WaitGroup     // keep serving up to date
 }
 
@@ -136,7 +136,8 @@ func NewView[V any](ctx context.Context, store *eventstore.Store, name string, f
 	const room = 64 - len("--v-01234567")
 	length := len(store.Name()) + len(name) + len(strconv.Itoa(foldVersion))
 	if err := eventstore.CheckCategory(name); err != nil || foldVersion < 1 || length > room {
-		return nil, fmt.Errorf("projection: view %q, fold version %d: %w: the name has letters, digits, - or _, and %d characters at most with the store's; the version is 1 or more",
+		return nil, fmt.Errorf("projection: view %q, fold version %d: %w: "+
+			"the name has letters, digits, - or _, and %d characters at most with the store's; the version is 1 or more",
 			name, foldVersion, ErrInvalidView, room-len(strconv.Itoa(foldVersion)))
 	}
 	indexed, err := newRules(store, all)
@@ -181,8 +182,8 @@ func (v *View[V]) Close() error {
 
 // watch follows the catalog, and returns once what it holds now is known.
 func (v *View[V]) watch(ctx context.Context) error {
-	until, stop := context.WithCancel(context.Background())
-	v.stop = stop
+	until, stop := context.WithCancel(context.WithoutCancel(ctx))
+	v.stop = func() { stop() }
 	synced := make(chan error, 1)
 	v.watchers.Go(func() { v.follow(until, synced) })
 	v.watchers.Go(func() { v.recheck(until) })

@@ -79,17 +79,29 @@ func (p *progressBar) show(now eventstore.Progress) {
 	p.shown = now.Elapsed
 	switch {
 	case p.json:
-		line, _ := json.Marshal(map[string]any{ // these cannot fail to encode
-			"position": now.Position, "end": now.End, "events": now.Events, "percent": 100 * now.Fraction(),
-			"eventsPerSecond": now.Rate(), "secondsLeft": now.Left().Seconds(),
+		line, err := json.Marshal(progressLine{
+			Position: now.Position, End: now.End, Events: now.Events, Percent: 100 * now.Fraction(),
+			EventsPerSecond: now.Rate(), SecondsLeft: now.Left().Seconds(),
 		})
-		_, _ = fmt.Fprintf(p.w, "%s\n", line)
+		if err == nil {
+			_, _ = fmt.Fprintf(p.w, "%s\n", line)
+		}
 	case p.bar:
 		full := min(int(now.Fraction()*barWidth), barWidth)
 		_, _ = fmt.Fprintf(p.w, "\r[%s%s] %s ", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), progressText(now))
 	default:
 		_, _ = fmt.Fprintln(p.w, progressText(now))
 	}
+}
+
+// progressLine is the progress for programs.
+type progressLine struct {
+	Position        eventstore.Position `json:"position"`
+	End             eventstore.Position `json:"end"`
+	Events          int64               `json:"events"`
+	Percent         float64             `json:"percent"`
+	EventsPerSecond float64             `json:"eventsPerSecond"`
+	SecondsLeft     float64             `json:"secondsLeft"`
 }
 
 func progressText(p eventstore.Progress) string {
