@@ -40,7 +40,11 @@ func (v *View[V]) Run(ctx context.Context) error {
 		if worked {
 			failures = 1
 		}
-		if err := v.between(ctx, err, failures); ctx.Err() != nil || err != nil {
+		err = v.between(ctx, err, failures)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -56,15 +60,14 @@ func (v *View[V]) between(ctx context.Context, err error, failures int) error {
 		v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "because", err)
 		err = v.standBy(ctx)
 	}
+	final := err != nil && !errors.Is(err, kv.ErrUnavailable) && !errors.Is(err, errReconnected) && !errors.Is(err, errLost)
 	switch {
 	case ctx.Err() != nil:
-		return nil
-	case err == nil:
-		return nil
+		return context.Cause(ctx) // which Run gives nobody
 	case errors.Is(err, errMoved):
 		v.logger.InfoContext(ctx, "projection: going on with another build", "because", err)
 		return nil
-	case !errors.Is(err, kv.ErrUnavailable) && !errors.Is(err, errReconnected) && !errors.Is(err, errLost):
+	case err == nil, final:
 		return err
 	}
 	v.logger.WarnContext(ctx, "projection: the view begins again", "error", err)

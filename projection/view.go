@@ -125,8 +125,8 @@ type View[V any] struct {
 	running     atomic.Bool
 	torn        atomic.Int64
 
-	stop     func() // ends watchers
-	watchers sync.WaitGroup     // keep serving up to date
+	stop     func()         // ends watchers
+	watchers sync.WaitGroup // keep serving up to date
 }
 
 // NewView gives the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
