@@ -81,8 +81,7 @@
 //   - Plain subscribers of the subjects (not consumers) see messages of a batch before it is stored, or refused.
 //   - Deleted keys leave a marker of about 100 bytes for good.
 //   - A power cut can leave half of a batch on a server that holds the only replica and does not sync each write
-//     (sync_interval: always): the server then serves the half. [Bucket.Torn] finds it, and [Bucket.Clear] removes it and
-//     all before it.
+//     (sync_interval: always): the server then serves the half. [Bucket.Torn] finds it.
 //   - Other clients see keys in their escaped form; keys of letters, digits, -, _ and dots look the same. A key that
 //     another client writes and this package never would, such as "a/b", ends a List or Watch with ErrInvalidKey.
 //   - A bucket that is deleted and created again under the same name while a Watch is running may be missed by it.

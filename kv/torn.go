@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
@@ -26,7 +24,7 @@ const tornAgain = 100 * time.Millisecond
 //
 // The half of a batch is seen only as long as nothing was written on top of it, so who writes batches asks before the
 // first one, and again whenever the connection was lost and is back. What the documents were before cannot be known:
-// make them anew from what they were made of, and [Bucket.Clear] the bucket before.
+// make them anew, in another bucket, from what they were made of.
 func (b *Bucket[T]) Torn(ctx context.Context) (revision uint64, err error) {
 	revision, err = b.core.halfBatch(ctx)
 	if revision == 0 || err != nil {
@@ -58,27 +56,4 @@ func (c *core) halfBatch(ctx context.Context) (uint64, error) {
 		return 0, nil
 	}
 	return newest.Sequence, nil
-}
-
-// Clear removes all documents and cells that were written up to a revision, at once and without a trace: readers get
-// ErrNotFound, and a Watch under way is not told. What was written later stays, so that of several who clear a torn bucket
-// the late one hurts nobody who has begun anew. A conditional write that expects what was removed is a conflict. It ends
-// with ErrRefused, ErrUnavailable, what the server said or the cause of ctx; it may be repeated.
-func (b *Bucket[T]) Clear(ctx context.Context, upTo uint64) error {
-	c := b.core
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
-	defer cancel()
-	stream, err := c.js.Stream(ctx, c.stream)
-	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSequence(upTo+1))
-	}
-	switch {
-	case err == nil:
-		return nil
-	case context.Cause(ctx) != nil && !errors.Is(context.Cause(ctx), errTimeout):
-		return &Error{Op: "clear", Bucket: c.bucket, Err: context.Cause(ctx)}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &Error{Op: "clear", Bucket: c.bucket, Reason: ErrUnavailable, Err: err}
-	}
-	return c.readError("clear", "", err)
 }

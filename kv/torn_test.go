@@ -1,10 +1,8 @@
 package kv_test
 
 import (
-	"context"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
@@ -55,40 +53,6 @@ func TestABatchWithoutItsEndIsSeen(t *testing.T) {
 	require.Zero(t, revision, "nothing is whole")
 }
 
-func TestATornBucketIsClearedOfWhatIsOldAlone(t *testing.T) {
-	b := torn(t, 6)
-	cell := newCell(t, b)
-	before, err := cell.GetLeader(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, uint64(1), before.Value.Position, "the cell is of the batch before")
-	got, err := b.Get(t.Context(), "c")
-	require.NoError(t, err)
-	require.Equal(t, 2, got.Value.N, "and documents of the torn one are there")
-
-	revision, err := b.Torn(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, b.Clear(t.Context(), revision))
-	for _, key := range []string{"a", "b", "c"} {
-		_, err = b.GetLeader(t.Context(), key)
-		require.ErrorIs(t, err, kv.ErrNotFound)
-	}
-	_, err = cell.Update(t.Context(), checkpoint{Position: 2}, before.Revision)
-	require.ErrorIs(t, err, kv.ErrConflict, "who stands on what was removed cannot go on from there")
-
-	batch := b.Batch()
-	batch.Put("a", doc{N: 3})
-	cell.UpdateIn(batch, checkpoint{Position: 1}, 0)
-	_, err = batch.Commit(t.Context())
-	require.NoError(t, err)
-	require.NoError(t, b.Clear(t.Context(), revision), "a second one comes late")
-	got, err = b.GetLeader(t.Context(), "a")
-	require.NoError(t, err)
-	require.Equal(t, 3, got.Value.N, "and hurts nobody")
-	again, err := b.Torn(t.Context())
-	require.NoError(t, err)
-	require.Zero(t, again)
-}
-
 func TestABatchUnderWayIsNotTakenForATornOne(t *testing.T) {
 	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
 	stop := make(chan struct{})
@@ -118,16 +82,4 @@ func TestABatchUnderWayIsNotTakenForATornOne(t *testing.T) {
 	}
 	close(stop)
 	<-done
-}
-
-func TestClearSaysWhyItFails(t *testing.T) {
-	js := eventstoretest.JetStream(t)
-	b := open[doc](t, js, "docs", nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.ErrorIs(t, b.Clear(ctx, 1), context.Canceled)
-	require.NoError(t, js.DeleteStream(t.Context(), "KV_docs"))
-	require.ErrorIs(t, b.Clear(t.Context(), 1), jetstream.ErrStreamNotFound)
-	_, err := b.Torn(t.Context())
-	require.ErrorIs(t, err, kv.ErrRefused)
 }

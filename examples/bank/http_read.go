@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 )
@@ -149,6 +150,29 @@ func (s *server) entries(ctx context.Context, id string, from eventstore.Version
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(b.Version, a.Version) })
 	return entries, nil
+}
+
+// showTurnover answers GET /turnover/{day}: what happened on a day, by kind.
+func (s *server) showTurnover(w http.ResponseWriter, r *http.Request) error {
+	day := r.PathValue("day")
+	if _, err := time.Parse(time.DateOnly, day); err != nil {
+		return newProblem(http.StatusBadRequest, "day: must be a date such as 2026-01-31")
+	}
+	kinds := []Turnover{}
+	for document, err := range s.bank.views.Turnover.List(r.Context(), day+".*") {
+		if err != nil {
+			return err
+		}
+		kinds = append(kinds, document.Value)
+	}
+	slices.SortFunc(kinds, func(a, b Turnover) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), cmp.Compare(b.Count, a.Count)) })
+	// A document that changed while it was listed has come twice; the newer one counts more.
+	kinds = slices.CompactFunc(kinds, func(a, b Turnover) bool { return a.Kind == b.Kind })
+	writeJSON(w, "application/json", http.StatusOK, struct {
+		Day   string     `json:"day"`
+		Kinds []Turnover `json:"kinds"`
+	}{day, kinds})
+	return nil
 }
 
 func readLimit(query url.Values) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -133,4 +134,19 @@ func TestProgressIsShownInLinesWhereNobodyWatches(t *testing.T) {
 	bar.show(eventstore.Progress{Position: 100, End: 100, Events: 100, Elapsed: 5_000_000_000})
 	bar.end()
 	require.Equal(t, "100 % 100 events, 20 events/s, 0s left\n", shown.String())
+}
+
+func TestTheTurnoverOfADayIsServed(t *testing.T) {
+	c := newClient(t, "", nil)
+	c.open("anna", "5")
+	c.open("ben", "6.50")
+	var page struct {
+		Day   string
+		Kinds []Turnover
+	}
+	require.NoError(t, c.server.bank.views.Turnover.WaitFor(t.Context(), 4))
+	c.get("/turnover/" + day).is(http.StatusOK).into(&page)
+	require.Equal(t, []Turnover{{Day: day, Kind: "deposited", Count: 2, Amount: 1150}}, page.Kinds)
+	require.Contains(t, c.get("/turnover/1990-01-01").is(http.StatusOK).body, `"kinds":[]`)
+	c.get("/turnover/today").is(http.StatusBadRequest)
 }
