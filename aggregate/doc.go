@@ -30,6 +30,11 @@
 // window has passed over it is done again. [IssuedAt] makes the search exact: the caller names a position of the log from
 // before it first issued the command, and the stream is searched back to there, however many commits came since.
 //
+// # Unique values
+//
+// No two customers have one e-mail address: a [Unique] keeps each value of a category to one owner. It is claimed and
+// released in the transaction that changes what it belongs to, and can be kept out of the log by a secret.
+//
 // # The cache
 //
 // A repository keeps the states it met last, [Config.CacheSize] of them. A cached state may be old; the append's
@@ -69,5 +74,6 @@
 // # Caveats
 //
 // A transaction costs an atomic batch: about 4 ms on one replica with file storage. An operation of a transaction that
-// decides no events takes no part in it, so its state is not guarded while the others are written.
+// decides no events takes no part in it, so its state is not guarded while the others are written. That holds for a claim
+// of a [Unique] value by its present owner too.
 package aggregate

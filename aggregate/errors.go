@@ -20,6 +20,10 @@ var (
 	ErrInvalidState = errors.New("invalid state type")
 	// ErrOtherSnapshots means that the snapshots were opened for another store or category than the repository's.
 	ErrOtherSnapshots = errors.New("snapshots of other aggregates")
+	// ErrTaken means that a unique value is another's. See [TakenError].
+	ErrTaken = errors.New("value taken")
+	// ErrInvalidSecret means that the secret of unique values is too short to keep them.
+	ErrInvalidSecret = errors.New("invalid secret")
 	// ErrInvalidCommand means that the command cannot be compared with others, so it cannot have a key, or that it has none
 	// where one is needed.
 	ErrInvalidCommand = errors.New("invalid command type")
@@ -58,3 +62,17 @@ func (e *KeyReusedError) Error() string {
 
 // Is reports whether target is ErrKeyReused.
 func (e *KeyReusedError) Is(target error) bool { return target == ErrKeyReused }
+
+// TakenError is why a claim of a [Unique] value, or its release, was rejected. It matches ErrTaken, and comes within a
+// [RejectedError]. It does not hold the value, which may be personal.
+type TakenError struct {
+	Category string // of the value
+	Owner    string // whose the value is
+}
+
+func (e *TakenError) Error() string {
+	return fmt.Sprintf("%v: this %s belongs to %q: choose another, or let its owner release it", ErrTaken, e.Category, e.Owner)
+}
+
+// Is reports whether target is ErrTaken.
+func (e *TakenError) Is(target error) bool { return target == ErrTaken }

@@ -64,8 +64,8 @@ func (c Release) Decide(s Seat) ([]Event, error) {
 	return []Event{Released(c)}, nil
 }
 
-// openSeats starts an embedded server on a folder that stop removes.
-func openSeats(ctx context.Context) (store *eventstore.Store, seats *aggregate.Repository[Seat, Event], stop func()) {
+// openStore starts an embedded server on a folder that stop removes.
+func openStore(ctx context.Context, events ...eventstore.Event) (store *eventstore.Store, stop func()) {
 	dir, err := os.MkdirTemp("", "aggregate")
 	if err != nil {
 		log.Fatal(err)
@@ -74,19 +74,24 @@ func openSeats(ctx context.Context) (store *eventstore.Store, seats *aggregate.R
 	if err != nil {
 		log.Fatal(err)
 	}
-	store, err = eventstore.Open(ctx, rt.Commands(), "theatre", []eventstore.Event{Booked{}, Released{}}, nil)
+	store, err = eventstore.Open(ctx, rt.Commands(), "theatre", events, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	seats, err = aggregate.New(store, "seat", Seat{}, nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	return store, seats, func() {
+	return store, func() {
 		if err := errors.Join(store.Close(), rt.Close(ctx), os.RemoveAll(dir)); err != nil {
 			log.Fatal(err)
 		}
 	}
+}
+
+func openSeats(ctx context.Context) (store *eventstore.Store, seats *aggregate.Repository[Seat, Event], stop func()) {
+	store, stop = openStore(ctx, Booked{}, Released{})
+	seats, err := aggregate.New(store, "seat", Seat{}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return store, seats, stop
 }
 
 // A command is decided on the state of its aggregate, and rejected by it.

@@ -13,11 +13,14 @@ import (
 // retries spaces the tries of one command after conflicts.
 var retries = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond}
 
-// Transact runs several operations, made with [Repository.On], as one transaction: the events of all of them are stored,
-// or none are. A rejection of one rejects all. Each aggregate may take part once; operations may be of different
-// repositories over the same store. It blocks, retries and fails like [Repository.Do]. After it returned nil, each
-// operation's Result says what became of it.
+// Transact runs several operations, made with [Repository.On], as one transaction: the events of all of them are
+// stored, or none are. A rejection of one rejects all. Each aggregate may take part once, else the error matches
+// eventstore.ErrRefused; operations may be of different repositories over the same store. It blocks, retries and fails
+// like [Repository.Do]. After it returned nil, each operation's Result says what became of it.
 func Transact(ctx context.Context, store *eventstore.Store, operations ...Operation) error {
+	if err := checkStreams(operations); err != nil {
+		return err
+	}
 	return run(ctx, store, operations)
 }
 
@@ -76,6 +79,20 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 	}
 }
 
+// checkStreams refuses a transaction in which an aggregate takes part twice: each operation would decide on a state that the
+// other is about to change.
+func checkStreams(ops []Operation) error {
+	seen := make(map[eventstore.StreamID]bool, len(ops))
+	for _, op := range ops {
+		stream := op.streamID()
+		if seen[stream] {
+			return fmt.Errorf("aggregate: %s: %w: it takes part in one transaction twice: put both into one command", stream, eventstore.ErrRefused)
+		}
+		seen[stream] = true
+	}
+	return nil
+}
+
 func searchAll(ctx context.Context, ops []Operation) error {
 	for _, op := range ops {
 		if err := op.search(ctx); err != nil {
@@ -86,19 +103,22 @@ func searchAll(ctx context.Context, ops []Operation) error {
 }
 
 // decideAll lets all operations decide and gives the writes of those that decided events, or the position of a commit in
-// which the command was done before.
+// which one was done before. That it was counts for more than what another says to the state since.
 func decideAll(ops []Operation) (writes []eventstore.Write, repeated eventstore.Position, err error) {
 	writes = make([]eventstore.Write, 0, len(ops))
 	for _, op := range ops {
-		write, before, err := op.decide()
-		if before != 0 || err != nil {
-			return nil, before, err
+		write, before, no := op.decide()
+		if before != 0 {
+			return nil, before, nil
+		}
+		if err == nil {
+			err = no
 		}
 		if len(write.Events) > 0 {
 			writes = append(writes, write)
 		}
 	}
-	return writes, 0, nil
+	return writes, 0, err
 }
 
 func refreshAll(ctx context.Context, ops []Operation) (changed bool, err error) {
@@ -153,12 +173,22 @@ func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, posit
 	}
 	for _, op := range ops {
 		c := commits[op.streamID()]
-		if c == nil {
-			return &KeyReusedError{Stream: first.Stream, Key: first.Key, Version: first.First}
+		switch {
+		case c != nil:
+			err = op.repeated(c)
+		case hasNothingToDo(op):
+			op.stored(nil) // and had nothing to do then
+		default:
+			err = &KeyReusedError{Stream: first.Stream, Key: first.Key, Version: first.First}
 		}
-		if err := op.repeated(c); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func hasNothingToDo(op Operation) bool {
+	write, before, err := op.decide()
+	return err == nil && before == 0 && len(write.Events) == 0
 }

@@ -8,7 +8,7 @@ const SystemCategory = "runnel"
 
 // systemEvents are the prototypes of the toolkit's own events. Every store knows them.
 func systemEvents() []Event {
-	return []Event{StreamClosed{}, StreamErased{}, PositionsErased{}}
+	return []Event{StreamClosed{}, StreamErased{}, PositionsErased{}, ValueClaimed{}, ValueReleased{}}
 }
 
 // StreamClosed ends a stream: it is the last event of its last commit, and appends on top of it are refused with
@@ -43,3 +43,21 @@ type ErasedCommit struct {
 
 // EventType is "runnel.positions.erased".
 func (PositionsErased) EventType() string { return "runnel.positions.erased" }
+
+// ValueClaimed says whose a unique value is from now on. The stream stands for the value; see aggregate.Unique.
+type ValueClaimed struct{ Owner string }
+
+// EventType is "runnel.value.claimed".
+func (ValueClaimed) EventType() string { return "runnel.value.claimed" }
+
+// OwnedBy gives the owner of the value after the event.
+func (e ValueClaimed) OwnedBy() string { return e.Owner }
+
+// ValueReleased says that a unique value, which was the owner's, is free.
+type ValueReleased struct{ Owner string }
+
+// EventType is "runnel.value.released".
+func (ValueReleased) EventType() string { return "runnel.value.released" }
+
+// OwnedBy gives "", since nobody owns the value after the event.
+func (ValueReleased) OwnedBy() string { return "" }
