@@ -66,6 +66,14 @@ func (c *Commit) Whole() bool {
 	return c.Transaction == nil || c.Transaction.Index == c.Transaction.Count-1
 }
 
+// begin is the position of the first commit of the commit's transaction.
+func (c *Commit) begin() Position {
+	if c.Transaction == nil {
+		return c.Position
+	}
+	return c.Position - min(c.Position-1, Position(c.Transaction.Index))
+}
+
 // end is the position of the last commit of the commit's transaction.
 func (c *Commit) end() Position {
 	if c.Transaction == nil {

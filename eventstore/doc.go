@@ -56,6 +56,16 @@
 // behind its leader where there are replicas; appends are conditional, so a stale read costs a conflict and never a
 // wrong write. [Leader] reads what the leader holds.
 //
+//	Store.Stream    one stream         From a version, Backwards: hop by hop along the links, as far as it is pulled
+//	Store.All       the whole log      After a position, FromTime, Until a position, Live; Categories, Types
+//	Store.Log       the same, by commits
+//	Store.Replay    any part of both into a function, which can go on where it failed; OfStream, OnProgress
+//	Store.Streams   the streams of a category, Behind one; Store.Categories the categories
+//	Store.Exists    whether a stream was begun; Store.Head its last version
+//
+// Positions order the log. Two clocks are recorded beside them and order nothing: Commit.Time is the writer's, and the one
+// that [FromTime] goes by is that of the server that took the commit.
+//
 // [Recorded] decodes on demand. A reader of some types never trips over others, so two services, or two releases of one,
 // can share a store; asked to decode an event of an unknown type, it says ErrUnknownType.
 //

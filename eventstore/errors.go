@@ -146,6 +146,24 @@ func (e *EventError) Error() string {
 // Unwrap gives the reason and the cause.
 func (e *EventError) Unwrap() []error { return []error{e.Reason, e.Err} }
 
+// ReplayError says at which event the function of a [Store.Replay] failed. It matches what the function returned. A replay
+// with After(e.Position-1) goes on with the first event of the same commit.
+type ReplayError struct {
+	Stream   StreamID
+	Version  Version
+	Position Position
+	Type     string
+	Err      error // what the function returned
+}
+
+func (e *ReplayError) Error() string {
+	return fmt.Sprintf("eventstore: replay: %s version %d at position %d: %q: %v: go on after position %d",
+		e.Stream, e.Version, e.Position, e.Type, e.Err, e.Position-1)
+}
+
+// Unwrap gives the cause.
+func (e *ReplayError) Unwrap() error { return e.Err }
+
 // CorruptError says what about the log does not hold, and where. It matches ErrCorrupt. Restore the position from a
 // replica or a backup; until then the reader stops there.
 type CorruptError struct {

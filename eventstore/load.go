@@ -21,9 +21,15 @@ const maxHops = 4
 // readOptions are the options of reads.
 type readOptions struct {
 	from       Version
+	backwards  bool
 	after      Position
+	until      *Position
+	since      time.Time
 	leader     bool
 	live       bool
+	stream     *StreamID
+	behind     *StreamID
+	progress   func(Progress)
 	categories []string
 	types      []string
 }
@@ -32,13 +38,13 @@ type readOptions struct {
 type ReadOption func(*readOptions)
 
 // From makes [Store.Stream] and [Store.Load] begin at a version. The commit that holds the version is read whole by Load.
-// The default is the first.
+// The default is the first version, and with [Backwards] the last.
 func From(version Version) ReadOption { return func(o *readOptions) { o.from = version } }
 
 // Leader makes [Store.Stream] and [Store.Load] ask the stream's leader where the stream stands instead of any replica.
 func Leader() ReadOption { return func(o *readOptions) { o.leader = true } }
 
-// After makes [Store.All] and [Store.Log] begin behind a position, which may be one inside a transaction, and
+// After makes [Store.All], [Store.Log] and [Store.Replay] begin behind a position, which may be one inside a transaction, and
 // [Store.Stream] and [Store.Load] pass over the stream's commits up to there without reading them, so that what came since
 // costs the same however long the stream is. The default is the log's begin.
 func After(position Position) ReadOption { return func(o *readOptions) { o.after = position } }
@@ -46,20 +52,24 @@ func After(position Position) ReadOption { return func(o *readOptions) { o.after
 // Live makes [Store.All] and [Store.Log] go on with what is appended, until their context ends.
 func Live() ReadOption { return func(o *readOptions) { o.live = true } }
 
-// Categories makes [Store.All] yield the events of streams of these categories only.
+// Categories makes [Store.All] and [Store.Replay] read the events of streams of these categories only.
 func Categories(categories ...string) ReadOption {
 	return func(o *readOptions) { o.categories = append(o.categories, categories...) }
 }
 
-// Types makes [Store.All] yield the events of these types only, and those of types that are upcast to them.
+// Types makes [Store.All] and [Store.Replay] read the events of these types only, and those of types that are upcast to
+// them.
 func Types(types ...string) ReadOption {
 	return func(o *readOptions) { o.types = append(o.types, types...) }
 }
 
 func readOptionsOf(options []ReadOption) readOptions {
-	o := readOptions{from: 1}
+	var o readOptions
 	for _, option := range options {
 		option(&o)
+	}
+	if o.backwards && o.from == 0 {
+		o.from = ^Version(0)
 	}
 	o.from = max(o.from, 1)
 	return o
@@ -71,11 +81,16 @@ type History struct {
 	Commits []*Commit // oldest first
 }
 
-// Stream yields a stream's events in the order of their versions. A stream without events yields none. On failure it
-// yields one error and ends: one that matches ErrCorrupt, ErrInvalidID, ErrNoPermission or ErrUnavailable, or the cause
-// of ctx. Interruptions are waited out for Config.ReadTimeout. It holds the stream's encoded commits in memory while it runs.
+// Stream yields a stream's events in the order of their versions, or [Backwards]. A stream without events yields none. On
+// failure it yields one error and ends: one that matches ErrCorrupt, ErrInvalidID, ErrNoPermission or ErrUnavailable, or the
+// cause of ctx. Interruptions are waited out for Config.ReadTimeout. Forwards, it holds the stream's encoded commits in
+// memory while it runs.
 func (s *Store) Stream(ctx context.Context, stream StreamID, options ...ReadOption) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
+		if o := readOptionsOf(options); o.backwards {
+			s.eventsDown(ctx, stream, o, yield)
+			return
+		}
 		history, err := s.Load(ctx, stream, options...)
 		if err != nil {
 			yield(Recorded{}, err)
@@ -92,10 +107,21 @@ func (s *Store) Stream(ctx context.Context, stream StreamID, options ...ReadOpti
 	}
 }
 
-// Head gives where a stream stands, from the stream's leader. It fails like [Store.Stream].
+// Head gives where a stream stands, from the stream's leader: Head.Version is the version of its last event, or 0. It
+// fails like [Store.Stream].
 func (s *Store) Head(ctx context.Context, stream StreamID) (Head, error) {
 	history, err := s.Load(ctx, stream, From(^Version(0)), Leader())
 	return history.Head, err
+}
+
+// Exists reports whether a stream was begun, as its leader knows it. A closed stream exists, and so does an erased one: no
+// other can be begun in its place. It fails like [Store.Stream].
+func (s *Store) Exists(ctx context.Context, stream StreamID) (bool, error) {
+	head, err := s.Head(ctx, stream)
+	if errors.Is(err, ErrErased) {
+		return true, nil
+	}
+	return head.Version > 0, err
 }
 
 // Load gives a stream's commits, and its head for an append on top of them. Versions and checksums are verified, and where
@@ -183,22 +209,14 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 		defer jsapi.Abandon([]jsapi.Get{first})
 	}
 	l.torn = 0
-	tail, err := l.tail(ctx, leader)
-	if errors.Is(err, ErrCorrupt) && !leader {
-		return l.run(ctx, true) // it may be one replica's
-	}
-	if errors.Is(err, jsapi.ErrNotFound) {
-		moved, err := l.confirmEmpty(ctx)
-		switch {
-		case err != nil:
-			return History{}, err
-		case moved:
-			return l.run(ctx, true)
-		}
-		return History{Head: Head{checked: time.Now()}}, nil
-	}
-	if err != nil {
+	tail, moved, err := l.last(ctx, leader)
+	switch {
+	case err != nil:
 		return History{}, err
+	case moved:
+		return l.run(ctx, true)
+	case tail == nil:
+		return History{Head: Head{checked: time.Now()}}, nil
 	}
 	if l.all() {
 		if err := l.waitForFirst(ctx, first); err != nil {
@@ -222,9 +240,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 		return History{}, err
 	}
 	if !ok {
-		l.store.counters.linkMisses.Add(1)
-		l.store.logger.LogAttrs(ctx, slog.LevelDebug, "links do not reach, reading the subject filtered",
-			slog.String("stream", l.stream.String()), slog.Uint64("position", uint64(newest.Position)))
+		l.missed(ctx, newest)
 		if commits, err = l.filtered(ctx, newest); err != nil {
 			return History{}, err
 		}
@@ -240,6 +256,26 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	}
 	slices.Reverse(commits)
 	return History{Head: head, Commits: commits}, nil
+}
+
+// last gives the last message of the subject, nil where the stream is empty. It reports moved where the leader must be asked.
+func (l *load) last(ctx context.Context, leader bool) (tail *Commit, moved bool, err error) {
+	tail, err = l.tail(ctx, leader)
+	switch {
+	case errors.Is(err, ErrCorrupt) && !leader:
+		return nil, true, nil // it may be one replica's
+	case errors.Is(err, jsapi.ErrNotFound):
+		moved, err = l.confirmEmpty(ctx)
+		return nil, moved, err
+	}
+	return tail, false, err
+}
+
+// missed notes that links do not lead to what stands before a commit.
+func (l *load) missed(ctx context.Context, c *Commit) {
+	l.store.counters.linkMisses.Add(1)
+	l.store.logger.LogAttrs(ctx, slog.LevelDebug, "links do not reach, reading the subject filtered",
+		slog.String("stream", l.stream.String()), slog.Uint64("position", uint64(c.Position)))
 }
 
 // erased gives the error for a stream whose newest commit records that it was erased.
@@ -305,26 +341,35 @@ func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, 
 		if want := uint64(oldest.First - l.from); uint64(len(links)) > want {
 			links = links[:want]
 		}
-		if len(links) == 0 {
-			return nil, false, nil
+		hop, err := l.hop(ctx, oldest, links)
+		if err != nil || len(hop) == 0 || len(hop) < len(links) {
+			return nil, false, err
 		}
-		gets := make([]jsapi.Get, len(links))
-		for i, link := range links {
-			if l.first == nil || link != l.first.Position {
-				gets[i] = l.store.api.DirectSequence(l.store.name, uint64(link))
-			}
-		}
-		for i, link := range links {
-			c, err := l.linked(ctx, gets[i], link)
-			if err != nil || c == nil || c.Last()+1 != commits[len(commits)-1].First {
-				jsapi.Abandon(gets[i+1:])
-				return nil, false, err
-			}
-			commits = append(commits, c)
-		}
+		commits = append(commits, hop...)
 	}
 	ok, err = l.reached(ctx, commits[len(commits)-1])
 	return l.trim(commits), ok, err
+}
+
+// hop gives the commits at links, newest first, as far as each ends with the version before the one that follows it.
+func (l *load) hop(ctx context.Context, oldest *Commit, links []Position) ([]*Commit, error) {
+	gets := make([]jsapi.Get, len(links))
+	for i, link := range links {
+		if l.first == nil || link != l.first.Position {
+			gets[i] = l.store.api.DirectSequence(l.store.name, uint64(link))
+		}
+	}
+	commits := make([]*Commit, 0, len(links))
+	for i, link := range links {
+		c, err := l.linked(ctx, gets[i], link)
+		if err != nil || c == nil || c.Last()+1 != oldest.First {
+			jsapi.Abandon(gets[i+1:])
+			return commits, err
+		}
+		commits = append(commits, c)
+		oldest = c
+	}
+	return commits, nil
 }
 
 // linked waits for the commit at a link. It gives nil where the link leads to no commit of the stream.

@@ -17,21 +17,14 @@ import (
 // yields one error and ends: one that matches ErrCorrupt, the cause of ctx, or what the server said. Interruptions of
 // the connection are waited out.
 func (s *Store) All(ctx context.Context, options ...ReadOption) iter.Seq2[Recorded, error] {
-	o := readOptionsOf(options)
-	types := s.storedAs(o.types)
+	p := s.pickerOf(readOptionsOf(options))
 	return func(yield func(Recorded, error) bool) {
 		for c, err := range s.Log(ctx, options...) {
 			if err != nil {
 				yield(Recorded{}, err)
 				return
 			}
-			if len(o.categories) > 0 && !slices.Contains(o.categories, c.Stream.Category) {
-				continue
-			}
-			for event := range c.Events() {
-				if len(types) > 0 && !slices.Contains(types, event.Type()) {
-					continue
-				}
+			for event := range p.pick(c) {
 				if !yield(event, nil) {
 					return
 				}
@@ -49,29 +42,75 @@ func (s *Store) storedAs(types []string) []string {
 	return stored
 }
 
+// picker knows which events a reader asked for.
+type picker struct {
+	categories []string // none for all
+	types      []string // none for all
+	from       Version
+}
+
+func (s *Store) pickerOf(o readOptions) picker {
+	p := picker{categories: o.categories, types: s.storedAs(o.types)}
+	if o.stream != nil {
+		p.from = o.from
+	}
+	return p
+}
+
+// pick yields the events of a commit that were asked for.
+func (p picker) pick(c *Commit) iter.Seq[Recorded] {
+	return func(yield func(Recorded) bool) {
+		if len(p.categories) > 0 && !slices.Contains(p.categories, c.Stream.Category) {
+			return
+		}
+		for event := range c.Events() {
+			if p.picks(event) && !yield(event) {
+				return
+			}
+		}
+	}
+}
+
+func (p picker) picks(event Recorded) bool {
+	return event.Version() >= p.from && (len(p.types) == 0 || slices.Contains(p.types, event.Type()))
+}
+
 // Log is All by commits, and of all categories and types: for those who keep a checkpoint, which may stand behind a
 // commit that is [Commit.Whole]. Commits that were erased are not yielded.
 func (s *Store) Log(ctx context.Context, options ...ReadOption) iter.Seq2[*Commit, error] {
 	o := readOptionsOf(options)
 	return func(yield func(*Commit, error) bool) {
-		var end Position
-		if !o.live {
-			var err error
-			if end, err = s.awaitEnd(ctx); err != nil {
-				yield(nil, err)
-				return
-			}
-			if end <= o.after {
-				return
-			}
+		p, err := s.spanOf(ctx, o)
+		if err != nil {
+			yield(nil, err)
+			return
 		}
-		g := grouper{store: s, yield: yield, after: o.after, end: end}
-		for c, err := range s.scan(ctx, scanOptions{after: o.after, sure: end}) {
+		s.within(ctx, p)(yield)
+	}
+}
+
+// within yields the commits of a part of the log.
+func (s *Store) within(ctx context.Context, p span) iter.Seq2[*Commit, error] {
+	return func(yield func(*Commit, error) bool) {
+		if p.empty {
+			return
+		}
+		g := grouper{store: s, yield: yield, after: p.after, end: p.upTo}
+		for c, err := range s.scan(ctx, scanOptions{after: p.after, sure: p.sure}) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !g.add(ctx, c) {
+			waiting := p.pending
+			begins, err := p.begins(ctx, s, c)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if waiting && begins {
+				g.after = c.Position - 1 // perhaps inside a transaction
+			}
+			if begins && !g.add(ctx, c) || !begins && p.upTo != 0 && c.Position >= p.upTo {
 				return
 			}
 		}

@@ -4,6 +4,7 @@ import "time"
 
 // Progress says how far long work on the log has come. It is a value, good to keep.
 type Progress struct {
+	Begin    Position // behind which it began
 	Position Position // up to where the work is done
 	End      Position // where it ends, as far as is known now
 	Commits  int64    // done so far
@@ -13,10 +14,13 @@ type Progress struct {
 
 // Fraction is how much of the positions is done, from 0 to 1.
 func (p Progress) Fraction() float64 {
-	if p.End == 0 || p.Position >= p.End {
+	switch {
+	case p.Position >= p.End:
 		return 1
+	case p.Position <= p.Begin:
+		return 0
 	}
-	return float64(p.Position) / float64(p.End)
+	return float64(p.Position-p.Begin) / float64(p.End-p.Begin)
 }
 
 // Rate is the events a second so far.
@@ -53,10 +57,15 @@ func newTracker(end Position, report func(Progress)) *tracker {
 }
 
 // commit counts one commit.
-func (t *tracker) commit(c *Commit) {
-	t.progress.Position = c.Position
-	t.progress.Commits++
-	t.progress.Events += int64(c.Len())
+func (t *tracker) commit(c *Commit) { t.passed(c.Position, c.Len()) }
+
+// passed notes that the work has come to a position, and counts the commit there if events of it were worked on.
+func (t *tracker) passed(position Position, events int) {
+	t.progress.Position = position
+	if events > 0 {
+		t.progress.Commits++
+		t.progress.Events += int64(events)
+	}
 	if t.report == nil {
 		return
 	}

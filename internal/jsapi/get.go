@@ -143,6 +143,13 @@ func (c *Client) LeaderNext(ctx context.Context, stream, subject string, from ui
 	return c.leader(ctx, stream, nextRequest(subject, from))
 }
 
+// LeaderSince asks the stream's leader for the first message that was stored at or after a time, by the clock of whoever
+// was leader then. The server searches by halves, so where such a clock was put back, it is one of the first.
+func (c *Client) LeaderSince(ctx context.Context, stream string, t time.Time) (Message, error) {
+	request := t.UTC().AppendFormat([]byte(`{"start_time":"`), time.RFC3339Nano)
+	return c.leader(ctx, stream, append(request, `"}`...))
+}
+
 func nextRequest(subject string, from uint64) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `{"seq":%d,"next_by_subj":%q}`, from, subject)

@@ -1,0 +1,110 @@
+package eventstore
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// Backwards makes [Store.Stream] yield the newest event first and go down to version 1, or begin at the version of [From]
+// and go down from there. It reads as far as events are pulled: the stream's last 17 commits cost two round trips, however
+// long the stream is, and each further 16 one more. The commits above From are read too, and passed over.
+func Backwards() ReadOption { return func(o *readOptions) { o.backwards = true } }
+
+// eventsDown yields the stream's events from version from down to 1.
+func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, yield func(Recorded, error) bool) {
+	subject, err := stream.subject(s.name)
+	if err != nil {
+		yield(Recorded{}, fmt.Errorf("eventstore: load: %w", err))
+		return
+	}
+	l := &load{store: s, subject: subject, stream: stream, from: 1}
+	for c, err := range l.down(ctx, o.leader) {
+		if err != nil {
+			yield(Recorded{}, err)
+			return
+		}
+		for i := range c.events {
+			event := Recorded{Commit: c, Index: len(c.events) - 1 - i}
+			if event.Version() <= o.from && !yield(event, nil) {
+				return
+			}
+		}
+	}
+}
+
+// down yields all commits of the stream, newest first, each verified to end with the version before the one above it. It
+// reads when the next is pulled:
+//
+//	newest whole commit -> the commits at its links, all at once -> those at the links of the oldest of them -> ... version 1
+//	    -> a link that is missing or leads elsewhere: what is left is read filtered, from version 1 up, and held
+func (l *load) down(ctx context.Context, leader bool) iter.Seq2[*Commit, error] {
+	return func(yield func(*Commit, error) bool) {
+		var oldest *Commit
+		err := l.patiently(ctx, func() (err error) {
+			if err := l.store.trusted(ctx); err != nil {
+				return err
+			}
+			oldest, err = l.newest(ctx, leader)
+			return err
+		})
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if oldest == nil || !yield(oldest, nil) {
+			return
+		}
+		for oldest.First > 1 {
+			below, err := l.below(ctx, oldest)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, c := range below {
+				if !yield(c, nil) {
+					return
+				}
+			}
+			oldest = below[len(below)-1]
+		}
+	}
+}
+
+// newest gives the stream's newest commit, nil where it has none.
+func (l *load) newest(ctx context.Context, leader bool) (*Commit, error) {
+	tail, moved, err := l.last(ctx, leader)
+	if moved {
+		return l.newest(ctx, true)
+	}
+	if err != nil || tail == nil {
+		return nil, err
+	}
+	newest, err := l.newestWhole(ctx, tail)
+	if err == nil && newest != nil && newest.Head().end == streamErased {
+		return nil, l.erased(newest)
+	}
+	return newest, err
+}
+
+// below gives commits that stand before one that is not the stream's first, newest first and at least one: those that its
+// links lead to, or else all.
+func (l *load) below(ctx context.Context, oldest *Commit) (commits []*Commit, err error) {
+	err = l.patiently(ctx, func() (err error) {
+		commits, err = l.hop(ctx, oldest, oldest.links)
+		return err
+	})
+	if err != nil || len(commits) > 0 {
+		return commits, err
+	}
+	l.missed(ctx, oldest)
+	commits, err = l.filtered(ctx, oldest)
+	if err != nil {
+		return nil, err
+	}
+	return commits[1:], nil
+}
+
+func (l *load) patiently(ctx context.Context, read func() error) error {
+	return l.store.patiently(ctx, "load "+l.stream.String(), read)
+}

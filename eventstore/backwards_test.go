@@ -1,0 +1,127 @@
+package eventstore_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+)
+
+// versions gives the versions of what a reader of one stream yields.
+func versions(t require.TestingT, seq func(func(eventstore.Recorded, error) bool)) []eventstore.Version {
+	all := []eventstore.Version{}
+	for recorded, err := range seq {
+		require.NoError(t, err)
+		all = append(all, recorded.Version())
+	}
+	return all
+}
+
+func TestBackwardsIsForwardsReversed(t *testing.T) {
+	store := open(t, nil)
+	_, err := store.Append(t.Context(), account("foreign"), eventstore.Head{}, deposited{1}) // what false links lead to
+	require.NoError(t, err)
+	streams := 0
+	rapid.Check(t, func(r *rapid.T) {
+		streams++
+		stream, head := account(fmt.Sprint("random", streams)), eventstore.Head{}
+		for i := range rapid.IntRange(0, 40).Draw(r, "commits") {
+			switch rapid.IntRange(0, 19).Draw(r, "before") {
+			case 0:
+				torn, err := store.AppendTorn(t.Context(), stream, head, deposited{-1})
+				require.NoError(r, err)
+				head = torn
+			case 1:
+				if head.Version > 0 {
+					head = head.WithLinks(1)
+				}
+			case 2:
+				head = head.WithLinks(head.Links()[:min(1, len(head.Links()))]...)
+			case 3:
+				if len(head.Links()) > 1 {
+					head = head.WithLinks(head.Links()[1:]...)
+				}
+			}
+			events := make([]eventstore.Event, rapid.IntRange(1, 3).Draw(r, "events"))
+			for e := range events {
+				events[e] = deposited{int64(i)}
+			}
+			c, err := store.Append(t.Context(), stream, head, events...)
+			require.NoError(r, err)
+			head = c.Head()
+		}
+		if rapid.IntRange(0, 3).Draw(r, "torn at the end") == 0 {
+			_, err := store.AppendTorn(t.Context(), stream, head, deposited{-1})
+			require.NoError(r, err)
+		}
+		up := versions(r, store.Stream(t.Context(), stream))
+		require.Len(r, up, int(head.Version))
+		down := versions(r, store.Stream(t.Context(), stream, eventstore.Backwards()))
+		slices.Reverse(down)
+		require.Equal(r, up, down)
+
+		from := eventstore.Version(rapid.Uint64Range(1, uint64(head.Version)+2).Draw(r, "from"))
+		below := versions(r, store.Stream(t.Context(), stream, eventstore.Backwards(), eventstore.From(from)))
+		slices.Reverse(below)
+		require.Equal(r, up[:min(int(from), len(up))], below)
+		history, err := store.Load(t.Context(), stream, eventstore.From(from))
+		require.NoError(r, err)
+		for _, c := range history.Commits {
+			require.GreaterOrEqual(r, c.Last(), from)
+		}
+		require.Equal(r, up[min(int(from)-1, len(up)):], versions(r, store.Stream(t.Context(), stream, eventstore.From(from))))
+	})
+	require.Positive(t, store.Counters().Torn)
+	require.Positive(t, store.Counters().LinkMisses)
+}
+
+func TestBackwardsReadsNoMoreThanIsPulled(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	head := eventstore.Head{}
+	for i := range 200 {
+		c, err := store.Append(t.Context(), account("long"), head, deposited{int64(i)})
+		require.NoError(t, err)
+		head = c.Head()
+	}
+	for events, messages := range map[int]uint64{1: 1, 2: 17, 17: 17, 18: 33, 200: 200} {
+		before := js.Conn().Stats().OutMsgs
+		pulled := 0
+		for recorded, err := range store.Stream(t.Context(), account("long"), eventstore.Backwards()) {
+			require.NoError(t, err)
+			require.Equal(t, head.Version-eventstore.Version(pulled), recorded.Version())
+			if pulled++; pulled == events {
+				break
+			}
+		}
+		require.Equal(t, messages, js.Conn().Stats().OutMsgs-before, "messages sent for the last %d events", events)
+	}
+}
+
+func TestBackwardsMeetsDamage(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	first, err := store.Append(t.Context(), account("a"), eventstore.Head{}, deposited{1})
+	require.NoError(t, err)
+	_, err = store.Append(t.Context(), account("a"), first.Head(), deposited{2})
+	require.NoError(t, err)
+	replay(t, js, 2, "c") // version 2 without a version 1
+
+	for recorded, err := range store.Stream(t.Context(), account("c"), eventstore.Backwards()) {
+		if err != nil {
+			require.ErrorIs(t, err, eventstore.ErrCorrupt)
+			return
+		}
+		require.Equal(t, eventstore.Version(2), recorded.Version())
+	}
+	t.Fatal("the stream ended without an error")
+}

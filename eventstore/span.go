@@ -1,0 +1,113 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// FromTime makes [Store.All], [Store.Log] and [Store.Replay] begin with the first commit that the server stored at or after
+// a time. A transaction of which one commit was stored before and another after is read whole. Together with [After], the
+// later of both counts.
+//
+// The time is that of the stream's leader when it took the commit, not Commit.Time, which is the writer's and orders nothing.
+// It rises with the positions as far as the clocks of the servers agree: where they differ, or one was put back, so much may
+// be read too many or too few. A log that was imported has the times of its import.
+func FromTime(t time.Time) ReadOption { return func(o *readOptions) { o.since = t } }
+
+// Until makes [Store.All], [Store.Log] and [Store.Replay] end with the commit at a position, [Live] or not. A transaction
+// that begins there or before and ends behind it is read whole. The default is the log's end at the time of the call, and
+// with [Live] none.
+func Until(position Position) ReadOption { return func(o *readOptions) { o.until = &position } }
+
+// span is the part of the log that a read is about.
+type span struct {
+	after   Position
+	upTo    Position // or 0 for no end
+	sure    Position // up to where the leader has the log for certain
+	empty   bool
+	pending bool // the log ended before since; the read begins with the first commit that is stored then
+	since   time.Time
+}
+
+// spanOf asks the leader what the options leave open.
+func (s *Store) spanOf(ctx context.Context, o readOptions) (span, error) {
+	p := span{after: o.after, since: o.since}
+	var end Position
+	var err error
+	if !o.live || !o.since.IsZero() {
+		if end, err = s.awaitEnd(ctx); err != nil {
+			return span{}, err
+		}
+	}
+	if !o.live {
+		p.upTo, p.sure, p.empty = end, end, end == 0
+	}
+	if !o.since.IsZero() {
+		var begin Position
+		if begin, p.pending, err = s.behindTime(ctx, o.since, end); err != nil {
+			return span{}, err
+		}
+		p.after = max(p.after, begin)
+	}
+	if o.until != nil && (o.live || *o.until < p.upTo) {
+		p.upTo, p.empty = *o.until, *o.until == 0
+	}
+	p.empty = p.empty || p.upTo != 0 && p.upTo <= p.after
+	return p, nil
+}
+
+// behindTime gives the position behind which a read begins of what was stored at or after a time. It reports pending where
+// nothing was yet; end is where the log ended before this was asked.
+func (s *Store) behindTime(ctx context.Context, t time.Time, end Position) (after Position, pending bool, err error) {
+	// The server counts nanoseconds since 1970 in 64 bits.
+	if t.Before(time.Unix(0, 0)) {
+		return 0, false, nil
+	}
+	if last := time.Unix(0, math.MaxInt64); t.After(last) {
+		t = last
+	}
+	err = s.patiently(ctx, fmt.Sprintf("look for %s in %s", t.Format(time.RFC3339Nano), s.name), func() error {
+		after, pending, err = s.searchTime(ctx, t, end)
+		return err
+	})
+	return after, pending, err
+}
+
+func (s *Store) searchTime(ctx context.Context, t time.Time, end Position) (after Position, pending bool, err error) {
+	c, err := s.parse(s.api.LeaderSince(ctx, s.name, t))
+	switch {
+	case errors.Is(err, jsapi.ErrNotFound):
+		after, pending = end, true
+	case err != nil:
+		return 0, false, err
+	default:
+		after = c.begin() - 1
+	}
+	if after == 0 {
+		return 0, pending, nil
+	}
+	// The search passes over what the server does not find. A hole before the begin may hold what was asked for, so it is
+	// left to the reader to say what it is.
+	if _, err = s.at(ctx, after); errors.Is(err, jsapi.ErrNotFound) {
+		return after - 1, pending, nil
+	}
+	return after, pending, err
+}
+
+// begins reports whether a read that was waiting for its time begins with c.
+func (p *span) begins(ctx context.Context, s *Store, c *Commit) (bool, error) {
+	if !p.pending {
+		return true, nil
+	}
+	after, pending, err := s.behindTime(ctx, p.since, c.Position)
+	if err != nil || pending || c.Position <= after {
+		return false, err
+	}
+	p.pending = false
+	return true, nil
+}

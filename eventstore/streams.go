@@ -1,0 +1,155 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// StreamInfo is one entry of a list of streams.
+type StreamInfo struct {
+	Stream  StreamID
+	Commits int64 // in the log, the remainders of torn transactions among them
+}
+
+// Behind makes [Store.Streams] begin with the first stream behind one, which need not exist (any more).
+func Behind(stream StreamID) ReadOption { return func(o *readOptions) { o.behind = &stream } }
+
+// Streams yields the streams of a category, or with "" those of all categories but the toolkit's own (SystemCategory). They
+// come in the order of their subjects' bytes, which is the same at every call, and that of the ids as long as these consist
+// of letters, digits, - and _. A stream that exists during all of the call is yielded, and none is yielded twice; one that is
+// begun meanwhile may be missed. Closed and erased streams are listed too.
+//
+// The list comes from the stream's leader in pages of 100,000, and for each page the server gathers and sorts all streams of
+// the category, also when it begins [Behind] one: see DESIGN.md for what that costs. On failure it yields one error and ends:
+// one that matches ErrInvalidID, ErrNoPermission, ErrUnavailable or ErrCorrupt, or the cause of ctx.
+func (s *Store) Streams(ctx context.Context, category string, options ...ReadOption) iter.Seq2[StreamInfo, error] {
+	o := readOptionsOf(options)
+	return func(yield func(StreamInfo, error) bool) {
+		l, err := s.newListing(category, o)
+		if err != nil {
+			yield(StreamInfo{}, err)
+			return
+		}
+		for subject, err := range l.subjects(ctx) {
+			var info StreamInfo
+			if err == nil {
+				info, err = s.streamInfo(subject)
+			}
+			if err != nil {
+				yield(StreamInfo{}, err)
+				return
+			}
+			if category == "" && info.Stream.Category == SystemCategory {
+				continue
+			}
+			if !yield(info, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Categories yields the categories that have streams, but not the toolkit's own, in the order of their bytes. It lists all
+// streams to find them, and costs and fails like [Store.Streams].
+func (s *Store) Categories(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		last := ""
+		for info, err := range s.Streams(ctx, "") {
+			if err != nil {
+				yield("", err)
+				return
+			}
+			if info.Stream.Category == last {
+				continue
+			}
+			last = info.Stream.Category
+			if !yield(last, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) streamInfo(subject subjectTotal) (StreamInfo, error) {
+	stream, err := parseSubject(s.name, subject.name)
+	if err != nil {
+		return StreamInfo{}, &CorruptError{Store: s.name, Err: errors.Join(errForeign, err)}
+	}
+	return StreamInfo{Stream: stream, Commits: int64(subject.messages)}, nil
+}
+
+// listing is one walk over the subjects that have messages.
+type listing struct {
+	page func(ctx context.Context, offset int) (jsapi.Info, error)
+	last string // the last subject that is done
+}
+
+func (s *Store) newListing(category string, o readOptions) (*listing, error) {
+	filter := s.name + ".*.*"
+	if category != "" {
+		if err := CheckCategory(category); err != nil {
+			return nil, err
+		}
+		filter = s.name + "." + category + ".*"
+	}
+	l := &listing{}
+	if o.behind != nil {
+		var err error
+		if l.last, err = o.behind.subject(s.name); err != nil {
+			return nil, err
+		}
+	}
+	l.page = func(ctx context.Context, offset int) (page jsapi.Info, err error) {
+		err = s.patiently(ctx, "list streams of "+s.name, func() error {
+			page, err = s.api.LeaderInfo(ctx, s.name, filter, offset)
+			return err
+		})
+		return page, err
+	}
+	return l, nil
+}
+
+// subjectTotal is a subject and how many messages it has.
+type subjectTotal struct {
+	name     string
+	messages uint64
+}
+
+// subjects yields the subjects behind l.last in the order of their bytes. Pages are cut by number, so what comes or goes
+// between two of them moves the rest: a page begins with what the one before ended with, and when it does not reach back that
+// far, because subjects before it have gone, it is asked for again from further before.
+func (l *listing) subjects(ctx context.Context) iter.Seq2[subjectTotal, error] {
+	return func(yield func(subjectTotal, error) bool) {
+		for offset, back := 0, 1; ; {
+			page, err := l.page(ctx, offset)
+			if err != nil {
+				yield(subjectTotal{}, err)
+				return
+			}
+			names := slices.Sorted(maps.Keys(page.Subjects))
+			if offset > 0 && (len(names) == 0 || strings.Compare(names[0], l.last) > 0) {
+				offset, back = max(offset-back, 0), 2*back
+				continue
+			}
+			for _, name := range names {
+				if name <= l.last {
+					continue
+				}
+				l.last = name
+				if !yield(subjectTotal{name, page.Subjects[name]}, nil) {
+					return
+				}
+			}
+			if offset+len(names) >= page.Total {
+				return
+			}
+			offset, back = offset+len(names)-1, 1
+		}
+	}
+}
