@@ -2,9 +2,11 @@ package eventstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -227,15 +229,12 @@ func (s *Store) encodeWrite(c *Commit, head Head, events []Event) (jsapi.Write, 
 		c.events[i].data = data.Bytes()[at:end:end]
 		at = end
 	}
-	payload, err := c.encode()
+	payload, err := c.encode(s.cfg.compressAbove())
 	if err != nil {
 		return refused(ErrRefused, "the commit does not encode", err)
 	}
-	// The server's limit counts the header too, which holds the expectation and, in a transaction, the batch.
-	const header = 256
-	if limit := s.api.Conn().MaxPayload(); int64(len(payload)+header) > limit {
-		return refused(ErrTooLarge, fmt.Sprintf("the commit has %d bytes, the server takes %d with a header of %d: write fewer or smaller events, or raise max_payload",
-			len(payload), limit, header), nil)
+	if int64(len(payload)) > s.limit() {
+		return refused(ErrTooLarge, s.adviseSmaller(len(payload)), nil)
 	}
 	return jsapi.Write{Subject: subject, Expected: uint64(head.Position), Data: payload}, nil
 }
@@ -331,7 +330,9 @@ func (a *attempt) refusal(answer jsapi.Answer) error {
 	case jsapi.Full:
 		return a.refused(ErrFull, "free or add storage, or raise the store's MaxBytes", answer.Err)
 	case jsapi.TooLarge:
-		return a.refused(ErrTooLarge, "write fewer or smaller events", answer.Err)
+		// The server's limit was lowered on the way.
+		largest := slices.MaxFunc(a.writes, func(x, y jsapi.Write) int { return cmp.Compare(len(x.Data), len(y.Data)) })
+		return a.refused(ErrTooLarge, a.store.adviseSmaller(len(largest.Data)), answer.Err)
 	case jsapi.Refused:
 		if errors.Is(answer.Err, nats.ErrPermissionViolation) {
 			return a.refused(ErrNoPermission, "allow this user to publish to "+a.store.name+".>", answer.Err)

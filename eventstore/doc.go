@@ -19,6 +19,10 @@
 // commit's id, time, metadata and events, and links: the positions of the stream's commits before it, newest first. A
 // load gets the subject's last message and then the linked ones, all at once, instead of searching the log for them.
 //
+// A commit is one message and so must fit into one: 1 MiB where max_payload is not raised. [Config.CompressAbove] stores
+// larger ones compressed, which every reader reads whatever its own Config says; [Config.Compression] compresses the
+// server's files. docs/guides/payloads.md says when which pays, and when a document is better kept outside.
+//
 // # Typical use
 //
 // Events are plain structs with a name of their own, the same for ever:
@@ -135,6 +139,9 @@
 // A leader that was cut off from its peers believes itself leader until it steps down, some seconds later, and answers
 // reads with what it had. No append can be stored through it, but an outcome, or the confirmation of a rejection, may be
 // read from it.
+//
+// A leader's answers are a third larger than the commit, so behind a leaf node a commit of more than three quarters of the
+// leaf node's max_payload cannot be read back from the leader: keep below it.
 //
 // A first append, or a read, of a stream that was last touched long ago makes the server read a block of 4 MiB from
 // disk: 10 to 40 ms.

@@ -14,15 +14,17 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// The payload of a message, format 1 (docs/wire-format.md has it for readers in other languages):
+// The payload of a message (docs/wire-format.md has it for readers in other languages):
 //
-//	[format, crc, body]              crc is the CRC-32C of body, which is a byte string and itself msgpack:
+//	[1, crc, body]           crc is the CRC-32C of body, which is a byte string and itself msgpack, below
+//	[2, crc, size, stored]   crc is the CRC-32C of stored, which is a zstd frame of body, which has size bytes
 //	[id, time, first, links, correlation, causation, actor, key, key hash, trace, user, transaction, events]
 //
-// Absent fields are nil. A reader refuses a format it does not know: a change of any kind raises the format.
+// Absent fields are nil. A reader refuses a format it does not know: a change of any kind is another format.
 const (
-	envelopeFormat = 1
-	bodyFields     = 13
+	formatPlain      = 1
+	formatCompressed = 2
+	bodyFields       = 13
 
 	// maxLinks is how many earlier commits a commit links. 16 links of streams written far apart are 80 bytes, and load
 	// 17 commits in two round trips.
@@ -35,6 +37,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // scratch is what encoding one commit needs, kept between commits.
 type scratch struct {
 	body, data bytes.Buffer
+	compressed []byte
 	enc        *msgpack.Encoder
 }
 
@@ -45,8 +48,9 @@ var scratches = sync.Pool{New: func() any {
 	return s
 }}
 
-// encode gives the payload of c, whose Position is not known yet.
-func (c *Commit) encode() ([]byte, error) {
+// encode gives the payload of c, whose Position is not known yet. A body of more than compressAbove bytes is compressed
+// where that makes it smaller; 0 is never.
+func (c *Commit) encode(compressAbove int) ([]byte, error) {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	s.body.Reset()
@@ -57,13 +61,39 @@ func (c *Commit) encode() ([]byte, error) {
 	s.data.Reset()
 	s.enc.Reset(&s.data)
 	defer s.enc.Reset(&s.body)
-	err := errors.Join(
-		s.enc.EncodeArrayLen(3),
-		s.enc.EncodeUint(envelopeFormat),
-		s.enc.EncodeUint32(crc32.Checksum(body, castagnoli)),
-		s.enc.EncodeBytes(body),
-	)
+	if compressible(len(body), compressAbove) {
+		var err error
+		if s.compressed, err = compress(s.compressed[:0], body); err != nil {
+			return nil, err
+		}
+		if len(s.compressed)+sizeBytes < len(body) {
+			err = errors.Join(encodeHead(s.enc, formatCompressed, s.compressed),
+				s.enc.EncodeUint(uint64(len(body))), s.enc.EncodeBytes(s.compressed))
+			return bytes.Clone(s.data.Bytes()), err
+		}
+	}
+	err := errors.Join(encodeHead(s.enc, formatPlain, body), s.enc.EncodeBytes(body))
 	return bytes.Clone(s.data.Bytes()), err
+}
+
+// elements is how many elements the envelope of a format has, 0 where the format is not known.
+func elements(format uint64) int {
+	switch format {
+	case formatPlain:
+		return 3
+	case formatCompressed:
+		return 4
+	}
+	return 0
+}
+
+// encodeHead writes what every format begins with.
+func encodeHead(enc *msgpack.Encoder, format uint64, stored []byte) error {
+	return errors.Join(
+		enc.EncodeArrayLen(elements(format)),
+		enc.EncodeUint(format),
+		enc.EncodeUint32(crc32.Checksum(stored, castagnoli)),
+	)
 }
 
 // encodeBody writes to a buffer, so the errors it collects can only be the encoder's own.
@@ -124,7 +154,8 @@ func encodeText(enc *msgpack.Encoder, text string) error {
 }
 
 // decodeEnvelope gives the commit in a payload, without Stream, Position and store. It never panics and allocates in
-// proportion to the payload. The commit's data points into the payload.
+// proportion to the payload or, where that is compressed, to the size it claims, which is bounded. The commit's data
+// points into the payload, or into what it was decompressed to.
 func decodeEnvelope(payload []byte, r *registry) (*Commit, error) {
 	if err := wellformed.Msgpack(payload); err != nil {
 		return nil, err
@@ -132,24 +163,43 @@ func decodeEnvelope(payload []byte, r *registry) (*Commit, error) {
 	in := readers.Get().(*reader)
 	defer readers.Put(in)
 	in.reset(payload)
-	if n := in.arrayLen(); in.err == nil && n != 3 {
-		return nil, fmt.Errorf("envelope has %d elements instead of 3", n)
-	}
-	if format := in.uint(); in.err == nil && format != envelopeFormat {
-		return nil, fmt.Errorf("envelope of format %d, this release reads %d: upgrade it", format, envelopeFormat)
-	}
-	sum, body := in.uint(), in.bytes()
-	if in.err != nil {
-		return nil, in.err
-	}
-	if actual := crc32.Checksum(body, castagnoli); uint64(actual) != sum {
-		return nil, fmt.Errorf("checksum is %08x, the body's is %08x", sum, actual)
+	body, err := in.body()
+	if err != nil {
+		return nil, err
 	}
 	if err := wellformed.Msgpack(body); err != nil {
 		return nil, err
 	}
 	in.reset(body)
 	return decodeBody(in, r)
+}
+
+// body reads an envelope and gives the body in it, whose checksum holds.
+func (r *reader) body() ([]byte, error) {
+	n, format := r.arrayLen(), r.uint()
+	switch want := elements(format); {
+	case r.err != nil:
+		return nil, r.err
+	case want == 0:
+		return nil, fmt.Errorf("envelope of format %d, this release reads %d and %d: upgrade it", format, formatPlain, formatCompressed)
+	case n != want:
+		return nil, fmt.Errorf("envelope has %d elements instead of %d", n, want)
+	}
+	sum, size := r.uint(), uint64(0)
+	if format == formatCompressed {
+		size = r.uint()
+	}
+	stored := r.bytes()
+	if r.err != nil {
+		return nil, r.err
+	}
+	if actual := crc32.Checksum(stored, castagnoli); uint64(actual) != sum {
+		return nil, fmt.Errorf("checksum is %08x, the body's is %08x", sum, actual)
+	}
+	if format == formatPlain {
+		return stored, nil
+	}
+	return decompress(stored, size)
 }
 
 func decodeBody(in *reader, r *registry) (*Commit, error) {

@@ -14,10 +14,13 @@ import (
 
 // Keys in the metadata of the store's JetStream stream.
 const (
-	metaFormat   = "runnel.format"   // of the envelope and the layout
+	metaFormat   = "runnel.format"   // of the layout: subjects, headers, settings; each envelope names its own
 	metaCodec    = "runnel.codec"    // of the events
 	metaIdentity = "runnel.identity" // a UUID that no other store has, though it be made under the same name
 )
+
+// layoutFormat is the format of all of a store but its envelopes.
+const layoutFormat = 1
 
 // maxMsgsPerSubject is never reached. That it is set at all makes the server use blocks of 4 MiB instead of 8, which
 // halves what a read of a cold block costs.
@@ -33,6 +36,7 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 		Storage:            s.cfg.storage(),
 		Replicas:           max(s.cfg.replicas(), 1),
 		Discard:            jetstream.DiscardNew,
+		Compression:        s.cfg.compression(),
 		MaxBytes:           s.cfg.maxBytes(),
 		MaxMsgs:            -1,
 		MaxMsgsPerSubject:  maxMsgsPerSubject,
@@ -42,7 +46,7 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		Metadata: map[string]string{
-			metaFormat:   strconv.Itoa(envelopeFormat),
+			metaFormat:   strconv.Itoa(layoutFormat),
 			metaCodec:    string(s.cfg.codec()),
 			metaIdentity: identity,
 		},
@@ -121,6 +125,9 @@ func (s *Store) compare(have jetstream.StreamConfig) []string {
 	must(metaIdentity+" present", have.Metadata[metaIdentity] != "", true)
 	if s.cfg.maxBytes() > 0 {
 		must("max bytes", have.MaxBytes, want.MaxBytes)
+	}
+	if s.cfg.compression() != jetstream.NoCompression {
+		must("compression", have.Compression, want.Compression)
 	}
 	if s.cfg.replicas() > 0 {
 		must("replicas", have.Replicas, want.Replicas)

@@ -31,6 +31,15 @@ type Config struct {
 	MaxBytes int64
 	// Storage is file storage or, for tests, memory. Defaults to file storage.
 	Storage jetstream.StorageType
+	// Compression is how the server keeps the store's files: jetstream.S2Compression compresses each block of 4 MiB once it
+	// is full, and makes one flipped bit cost the block instead of a commit. Defaults to none when the store is created, and
+	// to what it has after. See docs/guides/payloads.md.
+	Compression jetstream.StoreCompression
+	// CompressAbove is the size in bytes of an encoded commit above which it is compressed with zstd before it is sent,
+	// and kept so if that is smaller. It saves network, memory and disk, and lets a commit through that is larger than the
+	// server takes; it costs each writer and each reader time, and other languages need zstd to read it. It concerns
+	// writing only: every store reads both. Defaults to 0, never. See docs/guides/payloads.md for when it pays.
+	CompressAbove int
 	// AppendTimeout bounds one append with all its tries. Defaults to 30 seconds.
 	AppendTimeout time.Duration
 	// AckTimeout is how long one try of an append waits for its acknowledgement before the stream is looked at. Defaults
@@ -88,6 +97,20 @@ func (c *Config) storage() jetstream.StorageType {
 		return jetstream.FileStorage
 	}
 	return c.Storage
+}
+
+func (c *Config) compression() jetstream.StoreCompression {
+	if c == nil {
+		return jetstream.NoCompression
+	}
+	return c.Compression
+}
+
+func (c *Config) compressAbove() int {
+	if c == nil {
+		return 0
+	}
+	return max(c.CompressAbove, 0)
 }
 
 func (c *Config) appendTimeout() time.Duration {

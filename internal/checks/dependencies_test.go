@@ -12,7 +12,7 @@ import (
 // licence, its upkeep and its size.
 var libraryModules = []string{
 	"github.com/google/uuid",
-	"github.com/klauspost/compress", // nats.go's
+	"github.com/klauspost/compress", // also nats.go's
 	"github.com/nats-io/nats.go",
 	"github.com/nats-io/nkeys", // nats.go's
 	"github.com/nats-io/nuid",  // nats.go's
