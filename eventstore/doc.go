@@ -110,11 +110,21 @@
 //
 // [Store.Verify] reads all of the log and tells how much of it holds.
 //
+// # Backup
+//
+// [Store.Export] writes the log and the buckets of views into one file while all goes on, and [Import] makes the same store
+// of it elsewhere: identity, positions and commits are what they were, so views go on from their checkpoints.
+//
+//	file    bucket bank-balances-v1-9f86d081, bucket bank-balances, log 1 to 1200, counts, checksum
+//
+// The file is written in this order so that no checkpoint in it is ahead of the log in it. A store that is half imported is
+// refused by Open with ErrUnfinished. docs/guides/backup.md says how to use it, docs/archive-format.md what is in the file.
+//
 // # Errors
 //
 // Every error says what failed on which stream and version, matches one sentinel of this package through [errors.Is],
 // and has a type with the fields a program needs: [ConflictError], [AppendError], [EventError], [CorruptError],
-// [LogRewoundError], [SettingsError], [ServerVersionError]. See errors.go for the list, grouped by the moment they occur.
+// [LogRewoundError], [SettingsError], [ServerVersionError], [ArchiveError], [TargetError]. See errors.go for the list, grouped by the moment they occur.
 //
 // # Concurrency
 //

@@ -169,6 +169,13 @@ func (e *erasures) placeholder(ctx context.Context, s *Store, position Position)
 	return e.at(position), nil
 }
 
+// recorded is up to where the records are known.
+func (e *erasures) recorded() Position {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.head.Position
+}
+
 func (e *erasures) at(position Position) *Commit {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -57,6 +57,18 @@ var (
 	ErrCorrupt = errors.New("log corrupt")
 )
 
+// Errors of [Store.Export] and [Import], and of opening what Import has not finished.
+var (
+	// ErrArchive means that an archive is none, is damaged, or was cut off. See [ArchiveError].
+	ErrArchive = errors.New("archive damaged")
+	// ErrTarget means that a name which an import needs is taken. See [TargetError].
+	ErrTarget = errors.New("something else is there")
+	// ErrUnfinished means that the store is being imported, or that its import was cut short.
+	ErrUnfinished = errors.New("import not finished")
+	// ErrBucket means that a bucket cannot be exported.
+	ErrBucket = errors.New("bucket cannot be exported")
+)
+
 // ConflictError says that a stream was not where an append expected it. It matches ErrConflict. Load the stream again,
 // decide again, append again.
 type ConflictError struct {

@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -167,4 +168,50 @@ func ExampleWithMetadata() {
 	}
 	fmt.Println(c.Correlation, "by", c.Actor)
 	// Output: order 9 by user 4
+}
+
+// A backup is one file. It is restored into a server of its own, where the store goes on.
+func ExampleStore_Export() {
+	ctx := context.Background()
+	js, stop := connect(ctx)
+	defer stop()
+	types := []eventstore.Event{Opened{}, Deposited{}}
+	store, err := eventstore.Open(ctx, js, "bank", types, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer store.Close()
+	anna := eventstore.StreamID{Category: "account", ID: "anna"}
+	first, err := store.Append(ctx, anna, eventstore.Head{}, Opened{"Anna"}, Deposited{100})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var file bytes.Buffer
+	summary, err := store.Export(ctx, &file, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("exported", summary.Commits, "commit with", summary.Events, "events")
+
+	elsewhere, stopElsewhere := connect(ctx)
+	defer stopElsewhere()
+	if _, err := eventstore.Import(ctx, elsewhere, &file, nil); err != nil {
+		log.Fatal(err)
+	}
+	restored, err := eventstore.Open(ctx, elsewhere, "bank", types, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer restored.Close()
+	next, err := restored.Append(ctx, anna, first.Head(), Deposited{20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the same store:", restored.Identity() == store.Identity())
+	fmt.Println("goes on with version", next.Last(), "at position", next.Position)
+	// Output:
+	// exported 1 commit with 2 events
+	// the same store: true
+	// goes on with version 3 at position 2
 }

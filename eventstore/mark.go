@@ -249,19 +249,24 @@ func AcceptRewind(ctx context.Context, js jetstream.JetStream, lost *LogRewoundE
 	if have.Position != lost.Position || have.Commit != lost.CommitID {
 		return fail(fmt.Errorf("%w: the mark is at position %d, commit %s now", ErrConflict, have.Position, have.Commit))
 	}
-	bucket, err := js.KeyValue(ctx, lost.Store+markBucket)
-	if err != nil {
-		return fail(err)
-	}
-	data, err := json.Marshal(have.mark)
-	if err != nil {
-		return fail(err)
-	}
-	if _, err := bucket.Put(ctx, acceptedKey, data); err != nil {
-		return fail(err)
-	}
-	if err := bucket.Delete(ctx, markKey, jetstream.LastRevision(have.revision)); err != nil {
+	if err := forgetMark(ctx, js, lost.Store, have); err != nil {
 		return fail(err)
 	}
 	return nil
+}
+
+// forgetMark takes a mark away, if it has not risen since it was read, and keeps it under another key.
+func forgetMark(ctx context.Context, js jetstream.JetStream, store string, have marked) error {
+	bucket, err := js.KeyValue(ctx, store+markBucket)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(have.mark)
+	if err != nil {
+		return err
+	}
+	if _, err := bucket.Put(ctx, acceptedKey, data); err != nil {
+		return err
+	}
+	return bucket.Delete(ctx, markKey, jetstream.LastRevision(have.revision))
 }

@@ -3,7 +3,10 @@ package eventstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
@@ -109,4 +112,48 @@ func (s *Store) skipTorn(ctx context.Context, c *Commit) {
 	s.logger.LogAttrs(ctx, slog.LevelWarn, "commit of a torn transaction skipped",
 		slog.String("stream", c.Stream.String()), slog.Uint64("version", uint64(c.First)),
 		slog.Uint64("position", uint64(c.Position)), slog.String("transaction", c.Transaction.ID.String()))
+}
+
+// leaderInfo asks the leader of a JetStream stream how it stands, and waits for a leader and for the connection.
+func (s *Store) leaderInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
+	var info *jetstream.StreamInfo
+	err := s.answered(ctx, "STREAM.INFO."+name, func() error {
+		stream, err := s.js.Stream(ctx, name)
+		if err == nil {
+			info = stream.CachedInfo()
+		}
+		return err
+	})
+	return info, err
+}
+
+// message gives a message of a JetStream stream from its leader, and waits like leaderInfo.
+func (s *Store) message(ctx context.Context, stream string, sequence uint64) (jsapi.Message, error) {
+	var msg jsapi.Message
+	err := s.answered(ctx, "STREAM.MSG.GET."+stream, func() error {
+		var err error
+		msg, err = s.api.LeaderSequence(ctx, stream, sequence)
+		return err
+	})
+	return msg, err
+}
+
+// answered asks JetStream for something that may be asked any number of times, until there is an answer or ctx ends.
+func (s *Store) answered(ctx context.Context, api string, ask func() error) error {
+	for try := 1; ; try++ {
+		err := ask()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case s.api.Denied("$JS.API."+api) != nil:
+			return fmt.Errorf("%w: allow publishes to $JS.API.%s: %w", ErrNoPermission, api, err)
+		case !jsapi.Transient(err) && !errors.Is(err, context.DeadlineExceeded): // the client's own, of one request
+			return err
+		}
+		if err := rescans.Wait(ctx, try); err != nil {
+			return err
+		}
+	}
 }

@@ -17,6 +17,7 @@ const (
 	metaFormat   = "runnel.format"   // of the layout: subjects, headers, settings; each envelope names its own
 	metaCodec    = "runnel.codec"    // of the events
 	metaIdentity = "runnel.identity" // a UUID that no other store has, though it be made under the same name
+	metaImport   = "runnel.import"   // of which archive a stream was made; on the store's it goes when all is in
 )
 
 // layoutFormat is the format of all of a store but its envelopes.
@@ -73,6 +74,10 @@ func (s *Store) bind(ctx context.Context, seen mark) error {
 		return fmt.Errorf("eventstore: open %s: %w", s.name, err)
 	}
 	have := stream.CachedInfo().Config
+	if have.Metadata[metaImport] != "" {
+		return fmt.Errorf("eventstore: open %s: %w: import the same archive again, which goes on where it ended, or delete the stream (nats stream rm %s)",
+			s.name, ErrUnfinished, s.name)
+	}
 	if differences := s.compare(have); len(differences) > 0 {
 		return &SettingsError{Store: s.name, Differences: differences}
 	}

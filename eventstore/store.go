@@ -197,9 +197,21 @@ type Counters struct {
 // the connection may not read or write the bucket of the mark, a warning is logged, and the store works without.
 //
 // It returns an error that matches ErrInvalidEvents, ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID,
-// ErrNoPermission, ErrLogRewound or ErrCorrupt, ErrUnavailable where there is no connection at the moment, or what the
-// server said. Close ends what the store runs.
+// ErrNoPermission, ErrLogRewound, ErrCorrupt or ErrUnfinished, ErrUnavailable where there is no connection at the moment,
+// or what the server said. Close ends what the store runs.
 func Open(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
+	s, err := newStore(js, name, events, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.api.Close())
+	}
+	return s, nil
+}
+
+// newStore checks what can be checked without the server's JetStream.
+func newStore(js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
 	if err := token.CheckName(name); err != nil {
 		return nil, fmt.Errorf("eventstore: open: %w: store name: %w", ErrInvalidID, err)
 	}
@@ -225,15 +237,11 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, events []Eve
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: open %s: %w", name, err)
 	}
-	s := &Store{
+	return &Store{
 		name: name, cfg: cfg, codec: cfg.codec(), registry: known,
 		js: js, reads: cfg.reads(js), api: api, logger: cfg.logger(),
 		batches: make(chan struct{}, 32),
-	}
-	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, api.Close())
-	}
-	return s, nil
+	}, nil
 }
 
 // start binds the store to its log once the log was compared with the mark.

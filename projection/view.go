@@ -173,6 +173,18 @@ func (v *View[V]) Bucket() string {
 	return g.version.Bucket
 }
 
+// Buckets names what a backup needs of the view: see [eventstore.ExportConfig]. It is the bucket that is read at present,
+// and then the catalog, in the order in which they must be exported: where readers are led to another bucket meanwhile, the
+// catalog of the backup names one that the backup lacks, and the view is built anew there. While there is nothing to be
+// read it is none.
+func (v *View[V]) Buckets() []string {
+	bucket := v.Bucket()
+	if bucket == "" {
+		return nil
+	}
+	return []string{bucket, v.Catalog()}
+}
+
 // Close ends the following and gives back the subscriptions for replies. End Run first.
 func (v *View[V]) Close() error {
 	v.stop()

@@ -1,0 +1,385 @@
+package eventstore
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/runnel-go/runnel/internal/wellformed"
+)
+
+// An archive, format 1 (docs/archive-format.md has it for readers in other languages):
+//
+//	magic, then frames: [length, CRC-32C of the body] as two big-endian uint32, and the body, a msgpack array
+//
+//	header              the store
+//	bucket, messages    for each bucket
+//	log                 where the log ends
+//	commit or erased    for each position from 1 to the end
+//	trailer             counts, and the SHA-256 of all bytes before this frame
+//
+// The first element of a body is its kind. A reader refuses a kind or a format it does not know: a change of any kind
+// raises the format, which is the magic's digit.
+const (
+	archiveMagic = "runnel archive 1\n"
+
+	// maxFrame is more than any message the server takes (max_payload is at most 64 MiB) with its subject and headers.
+	maxFrame = 65 << 20
+)
+
+// frameKind says what a frame is.
+type frameKind uint64
+
+const (
+	kindHeader frameKind = iota
+	kindBucket
+	kindMessage
+	kindLog
+	kindCommit
+	kindErased
+	kindTrailer
+)
+
+// frame is one of the structs below.
+type frame interface {
+	kind() frameKind
+	fields() int // in the array, besides the kind
+	encode(enc *msgpack.Encoder) error
+}
+
+// headerFrame says what was exported.
+type headerFrame struct {
+	Store    string
+	Identity string
+	Codec    Codec
+	Layout   uint64 // the format of the store
+	Erasure  bool
+	Time     time.Time
+	Buckets  []string
+}
+
+// bucketFrame begins a bucket and has those of its settings that its documents depend on.
+type bucketFrame struct {
+	Name        string
+	Description string
+	History     int64
+	MaxBytes    int64
+	MaxSize     int64 // of one message
+	Compressed  bool
+	Metadata    map[string]string
+}
+
+// messageFrame is a document, or the marker of a deletion.
+type messageFrame struct {
+	Key    string   // as it stands in the subject, behind $KV.<bucket>.
+	Header []string // names and values in turn, by the names
+	Data   []byte
+}
+
+// header gives the message's header, which must be one that a document has.
+func (f messageFrame) header() ([]string, error) {
+	if len(f.Header)%2 != 0 {
+		return nil, errors.New("a header name without a value")
+	}
+	for at := 0; at < len(f.Header); at += 2 {
+		if !ownHeader(f.Header[at]) {
+			return nil, fmt.Errorf("header %.64q is not a document's", f.Header[at])
+		}
+	}
+	return f.Header, nil
+}
+
+// logFrame begins the log.
+type logFrame struct{ End Position }
+
+// commitFrame is one commit.
+type commitFrame struct {
+	Position Position
+	Stream   string // the subject without the store's name
+	Payload  []byte
+}
+
+// erasedFrame is a position whose commit was erased.
+type erasedFrame struct{ Position Position }
+
+// trailerFrame ends the archive.
+type trailerFrame struct {
+	Commits, Erased, Messages uint64
+	Sum                       []byte
+}
+
+func (headerFrame) kind() frameKind  { return kindHeader }
+func (bucketFrame) kind() frameKind  { return kindBucket }
+func (messageFrame) kind() frameKind { return kindMessage }
+func (logFrame) kind() frameKind     { return kindLog }
+func (commitFrame) kind() frameKind  { return kindCommit }
+func (erasedFrame) kind() frameKind  { return kindErased }
+func (trailerFrame) kind() frameKind { return kindTrailer }
+
+func (headerFrame) fields() int  { return 7 }
+func (bucketFrame) fields() int  { return 7 }
+func (messageFrame) fields() int { return 3 }
+func (logFrame) fields() int     { return 1 }
+func (commitFrame) fields() int  { return 3 }
+func (erasedFrame) fields() int  { return 1 }
+func (trailerFrame) fields() int { return 4 }
+
+func (f headerFrame) encode(enc *msgpack.Encoder) error {
+	return errors.Join(
+		enc.EncodeString(f.Store), enc.EncodeString(f.Identity), enc.EncodeString(string(f.Codec)), enc.EncodeUint(f.Layout),
+		enc.EncodeBool(f.Erasure), enc.EncodeInt(f.Time.UnixNano()), encodeList(enc, f.Buckets))
+}
+
+func (f bucketFrame) encode(enc *msgpack.Encoder) error {
+	return errors.Join(
+		enc.EncodeString(f.Name), enc.EncodeString(f.Description), enc.EncodeInt(f.History), enc.EncodeInt(f.MaxBytes),
+		enc.EncodeInt(f.MaxSize), enc.EncodeBool(f.Compressed), encodeTexts(enc, f.Metadata))
+}
+
+func (f messageFrame) encode(enc *msgpack.Encoder) error {
+	return errors.Join(enc.EncodeString(f.Key), encodeList(enc, f.Header), enc.EncodeBytes(f.Data))
+}
+
+func (f logFrame) encode(enc *msgpack.Encoder) error { return enc.EncodeUint(uint64(f.End)) }
+
+func (f commitFrame) encode(enc *msgpack.Encoder) error {
+	return errors.Join(enc.EncodeUint(uint64(f.Position)), enc.EncodeString(f.Stream), enc.EncodeBytes(f.Payload))
+}
+
+func (f erasedFrame) encode(enc *msgpack.Encoder) error { return enc.EncodeUint(uint64(f.Position)) }
+
+func (f trailerFrame) encode(enc *msgpack.Encoder) error {
+	return errors.Join(enc.EncodeUint(f.Commits), enc.EncodeUint(f.Erased), enc.EncodeUint(f.Messages), enc.EncodeBytes(f.Sum))
+}
+
+func encodeList(enc *msgpack.Encoder, list []string) error {
+	err := enc.EncodeArrayLen(len(list))
+	for _, text := range list {
+		err = errors.Join(err, enc.EncodeString(text))
+	}
+	return err
+}
+
+// encodeTexts writes the same map always as the same bytes.
+func encodeTexts(enc *msgpack.Encoder, texts map[string]string) error {
+	if len(texts) == 0 {
+		return enc.EncodeNil()
+	}
+	enc.SetSortMapKeys(true)
+	return enc.Encode(texts)
+}
+
+// decodeFrame gives the frame in a body. It never panics and allocates in proportion to the body, which the frame's data
+// points into.
+func decodeFrame(body []byte) (frame, error) {
+	if err := wellformed.Msgpack(body); err != nil {
+		return nil, err
+	}
+	in := readers.Get().(*reader)
+	defer readers.Put(in)
+	in.reset(body)
+	n, kind := in.arrayLen(), frameKind(in.uint())
+	if in.err != nil {
+		return nil, in.err
+	}
+	f, err := in.frame(kind)
+	if err != nil {
+		return nil, err
+	}
+	if in.err == nil && n != 1+f.fields() {
+		return nil, fmt.Errorf("frame of kind %d has %d fields instead of %d", kind, n, 1+f.fields())
+	}
+	return f, in.err
+}
+
+// frame decodes the fields of a frame. What its error field holds, the caller looks at.
+func (r *reader) frame(kind frameKind) (frame, error) {
+	switch kind {
+	case kindHeader:
+		return headerFrame{
+			Store: r.text(), Identity: r.text(), Codec: Codec(r.text()), Layout: r.uint(),
+			Erasure: r.bool(), Time: time.Unix(0, r.int()).UTC(), Buckets: r.list(),
+		}, nil
+	case kindBucket:
+		return bucketFrame{
+			Name: r.text(), Description: r.text(), History: r.int(), MaxBytes: r.int(), MaxSize: r.int(),
+			Compressed: r.bool(), Metadata: r.texts(),
+		}, nil
+	case kindMessage:
+		return messageFrame{Key: r.text(), Header: r.list(), Data: r.bytes()}, nil
+	case kindLog:
+		return logFrame{End: Position(r.uint())}, nil
+	case kindCommit:
+		return commitFrame{Position: Position(r.uint()), Stream: r.text(), Payload: r.bytes()}, nil
+	case kindErased:
+		return erasedFrame{Position: Position(r.uint())}, nil
+	case kindTrailer:
+		return trailerFrame{Commits: r.uint(), Erased: r.uint(), Messages: r.uint(), Sum: r.bytes()}, nil
+	default:
+		return nil, fmt.Errorf("frame of kind %d, which this release does not know: upgrade it", kind)
+	}
+}
+
+func (r *reader) bool() bool { return keep(r, r.dec.DecodeBool) }
+
+func (r *reader) list() []string {
+	n := r.arrayLen()
+	if r.err != nil || n <= 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = r.text()
+	}
+	return list
+}
+
+// archiveWriter writes the frames of one archive.
+type archiveWriter struct {
+	out   *bufio.Writer // to sum and the archive
+	sum   hash.Hash
+	body  bytes.Buffer
+	enc   *msgpack.Encoder
+	bytes int64
+}
+
+func newArchiveWriter(w io.Writer) (*archiveWriter, error) {
+	a := &archiveWriter{sum: sha256.New()}
+	a.out = bufio.NewWriterSize(io.MultiWriter(w, a.sum), 256<<10)
+	a.enc = msgpack.NewEncoder(&a.body)
+	a.enc.UseCompactInts(true)
+	a.bytes = int64(len(archiveMagic))
+	_, err := a.out.WriteString(archiveMagic)
+	return a, err
+}
+
+func (a *archiveWriter) write(f frame) error {
+	a.body.Reset()
+	err := errors.Join(a.enc.EncodeArrayLen(1+f.fields()), a.enc.EncodeUint(uint64(f.kind())), f.encode(a.enc))
+	if err != nil {
+		return err
+	}
+	if a.body.Len() > maxFrame {
+		return fmt.Errorf("a frame of %d bytes; an archive takes %d", a.body.Len(), maxFrame)
+	}
+	var head [8]byte
+	binary.BigEndian.PutUint32(head[:4], uint32(a.body.Len()))
+	binary.BigEndian.PutUint32(head[4:], crc32.Checksum(a.body.Bytes(), castagnoli))
+	a.bytes += int64(len(head) + a.body.Len())
+	if _, err := a.out.Write(head[:]); err != nil {
+		return err
+	}
+	_, err = a.out.Write(a.body.Bytes())
+	return err
+}
+
+// finish writes the trailer, whose checksum is filled in.
+func (a *archiveWriter) finish(f trailerFrame) error {
+	if err := a.out.Flush(); err != nil {
+		return err
+	}
+	f.Sum = a.sum.Sum(nil)
+	if err := a.write(f); err != nil {
+		return err
+	}
+	return a.out.Flush()
+}
+
+// archiveReader reads the frames of one archive.
+type archiveReader struct {
+	in    *bufio.Reader
+	sum   hash.Hash // of what was read
+	bytes int64
+}
+
+func newArchiveReader(r io.Reader) (*archiveReader, error) {
+	a := &archiveReader{in: bufio.NewReaderSize(r, 256<<10), sum: sha256.New()}
+	var magic [len(archiveMagic)]byte
+	if _, err := io.ReadFull(a.in, magic[:]); err != nil || string(magic[:]) != archiveMagic {
+		return nil, a.fault(fmt.Errorf("it does not begin with %q", archiveMagic), err)
+	}
+	a.add(magic[:])
+	return a, nil
+}
+
+func (a *archiveReader) add(b []byte) {
+	a.sum.Write(b)
+	a.bytes += int64(len(b))
+}
+
+// read gives the next frame. A trailer was compared with all that came before it.
+func (a *archiveReader) read() (frame, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(a.in, head[:]); err != nil {
+		return nil, a.fault(errors.New("it ends without a trailer"), err)
+	}
+	length := int64(binary.BigEndian.Uint32(head[:4]))
+	if length > maxFrame {
+		return nil, a.fault(fmt.Errorf("a frame of %d bytes; there are none above %d", length, maxFrame), nil)
+	}
+	body, err := a.body(length)
+	if err != nil {
+		return nil, a.fault(errors.New("it ends inside a frame"), err)
+	}
+	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(head[4:]) {
+		return nil, a.fault(errors.New("the checksum of a frame does not hold"), nil)
+	}
+	f, err := decodeFrame(body)
+	if err != nil {
+		return nil, a.fault(err, nil)
+	}
+	if trailer, ok := f.(trailerFrame); ok && !bytes.Equal(trailer.Sum, a.sum.Sum(nil)) {
+		return nil, a.fault(errors.New("the checksum of the whole does not hold"), nil)
+	}
+	a.add(head[:])
+	a.add(body)
+	return f, nil
+}
+
+// body reads that many bytes. A large length is believed only as far as bytes are there.
+func (a *archiveReader) body(length int64) ([]byte, error) {
+	if length <= 64<<10 {
+		body := make([]byte, length)
+		_, err := io.ReadFull(a.in, body)
+		return body, err
+	}
+	var body bytes.Buffer
+	if _, err := io.CopyN(&body, a.in, length); err != nil {
+		return nil, err
+	}
+	return body.Bytes(), nil
+}
+
+// fault says that the archive is not one, or is damaged. Where reading failed for another reason than the archive's end,
+// that is the error.
+func (a *archiveReader) fault(what, err error) error {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("eventstore: read archive at byte %d: %w", a.bytes, err)
+	}
+	return &ArchiveError{Offset: a.bytes, Err: what}
+}
+
+// ArchiveError says what about an archive does not hold. It matches ErrArchive.
+type ArchiveError struct {
+	Offset int64 // of the first byte that could not be used
+	Err    error // what does not hold
+}
+
+func (e *ArchiveError) Error() string {
+	return fmt.Sprintf("eventstore: archive at byte %d: %v: %v: take another copy of it", e.Offset, ErrArchive, e.Err)
+}
+
+// Is reports whether target is ErrArchive.
+func (e *ArchiveError) Is(target error) bool { return target == ErrArchive }
+
+// Unwrap gives the cause.
+func (e *ArchiveError) Unwrap() error { return e.Err }

@@ -1,0 +1,166 @@
+package eventstore
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// ExportConfig holds what Export needs beyond its arguments. A nil *ExportConfig and the zero ExportConfig give the
+// defaults.
+type ExportConfig struct {
+	// Buckets are the names of NATS KV buckets that go into the archive, such as those of the views. Defaults to none.
+	Buckets []string
+	// Progress is told from time to time how far the log is read, and at its end. Defaults to nobody.
+	Progress func(Progress)
+}
+
+func (c *ExportConfig) buckets() []string {
+	if c == nil {
+		return nil
+	}
+	return c.Buckets
+}
+
+func (c *ExportConfig) progress() func(Progress) {
+	if c == nil {
+		return nil
+	}
+	return c.Progress
+}
+
+// Summary says what an archive holds.
+type Summary struct {
+	Store    string    // the store's name; after an import, that under which it was imported
+	Identity string    // of the store; an import keeps it
+	Time     time.Time // when the export began
+	End      Position  // of the log
+	Commits  int64
+	Events   int64 // in the commits
+	Erased   int64 // positions whose commits were erased; with the commits they make up the log
+	Messages int64 // of the buckets: documents and markers of deletions
+	Bytes    int64 // the archive's size
+	Elapsed  time.Duration
+}
+
+// Export writes the log as it is to w, and with it the buckets that cfg names, as one archive for [Import]. The store goes
+// on as usual meanwhile:
+//
+//	each bucket, as it was at one moment -> the log, up to its end after that -> a trailer with counts and a checksum
+//
+// So a view's documents and its checkpoint agree in the archive though the view runs, and no checkpoint in it is ahead of the
+// log in it. A bucket is read until a moment at which nothing was written to it since the last message read. A view under load
+// leaves such moments, as its batches are some milliseconds apart. A bucket that is written without a pause is read until
+// ctx ends, and the archive grows by what is written.
+//
+// It blocks until all is written, and returns an error that matches ErrCorrupt with the position where the log is damaged,
+// ErrBucket where a bucket is missing or is not one that can be exported, the error of w, the cause of ctx, or what the
+// server said. What it wrote until then is of no use: it has no trailer, which Import demands. Interruptions of the
+// connection are waited out.
+func (s *Store) Export(ctx context.Context, w io.Writer, cfg *ExportConfig) (Summary, error) {
+	e := &exporter{store: s, tracker: newTracker(0, cfg.progress())}
+	if err := e.run(ctx, w, cfg.buckets()); err != nil {
+		return Summary{}, fmt.Errorf("eventstore: export %s: %w", s.name, err)
+	}
+	progress := e.tracker.done()
+	e.summary.Commits, e.summary.Events, e.summary.Elapsed = progress.Commits, progress.Events, progress.Elapsed
+	e.summary.Bytes = e.archive.bytes
+	return e.summary, nil
+}
+
+type exporter struct {
+	store   *Store
+	archive *archiveWriter
+	tracker *tracker
+	summary Summary
+}
+
+func (e *exporter) run(ctx context.Context, w io.Writer, buckets []string) error {
+	s := e.store
+	e.summary = Summary{Store: s.name, Identity: s.identity, Time: s.cfg.now().UTC()}
+	var err error
+	if e.archive, err = newArchiveWriter(w); err != nil {
+		return err
+	}
+	header := headerFrame{
+		Store: s.name, Identity: s.identity, Codec: s.codec, Layout: layoutFormat, Erasure: s.cfg.erasure(),
+		Time: e.summary.Time, Buckets: buckets,
+	}
+	if err := e.archive.write(header); err != nil {
+		return err
+	}
+	for i, bucket := range buckets {
+		if slices.Contains(buckets[:i], bucket) {
+			return fmt.Errorf("%w: %s is named twice", ErrBucket, bucket)
+		}
+		b := bucketReader{store: s, bucket: bucket, write: e.archive.write}
+		if err := b.run(ctx); err != nil {
+			return err
+		}
+		e.summary.Messages += int64(b.written)
+	}
+	if err := e.log(ctx); err != nil {
+		return err
+	}
+	return e.archive.finish(trailerFrame{
+		Commits: uint64(e.tracker.progress.Commits), Erased: uint64(e.summary.Erased), Messages: uint64(e.summary.Messages),
+	})
+}
+
+// log writes the log, the remainders of torn transactions included: positions are in links and checkpoints, so all of
+// them are kept. What is recorded as erased is left out, though it may not be deleted yet.
+func (e *exporter) log(ctx context.Context) error {
+	if e.store.cfg.erasure() {
+		if _, err := e.store.erasures.refresh(ctx, e.store); err != nil {
+			return err
+		}
+	}
+	end, err := e.store.End(ctx)
+	if err != nil {
+		return err
+	}
+	if err := e.archive.write(logFrame{End: end}); err != nil {
+		return err
+	}
+	for e.summary.End < end {
+		e.tracker.progress.End = end
+		if err := e.commits(ctx, end); err != nil {
+			return err
+		}
+		e.summary.End = end
+		// What was erased while we read is recorded behind the end. The record comes along, or the hole would be damage.
+		if e.summary.Erased > 0 && e.store.erasures.recorded() > end {
+			if end, err = e.store.End(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *exporter) commits(ctx context.Context, upTo Position) error {
+	for c, err := range e.store.scan(ctx, scanOptions{after: e.summary.End, upTo: upTo}) {
+		if err != nil {
+			return err
+		}
+		if err := e.commit(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *exporter) commit(c *Commit) error {
+	if c.erased || e.store.cfg.erasure() && e.store.erasures.at(c.Position) != nil {
+		e.summary.Erased++
+		return e.archive.write(erasedFrame{Position: c.Position})
+	}
+	subject, err := c.Stream.subject("")
+	if err != nil {
+		return err
+	}
+	e.tracker.commit(c)
+	return e.archive.write(commitFrame{Position: c.Position, Stream: subject[1:], Payload: c.payload})
+}

@@ -1,0 +1,273 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/token"
+)
+
+const (
+	bucketStream  = "KV_"  // and the bucket's name: its JetStream stream
+	bucketSubject = "$KV." // and the bucket's name and a dot: before each key
+
+	headerMarkerReason = "Nats-Marker-Reason" // of a deletion that the server made
+
+	// tornAfter is how long a bucket may rest inside an atomic batch. The server stores a batch at once, so one that stays
+	// there was torn by a power cut.
+	tornAfter = time.Second
+	// bucketWait is how long a fetch waits for what is pending. A message that is damaged on disk is pending and never comes.
+	bucketWait = 500 * time.Millisecond
+)
+
+// bucketReader writes one bucket into an archive.
+type bucketReader struct {
+	store  *Store
+	bucket string
+	write  func(frame) error
+
+	last    uint64    // sequence up to which the bucket is read
+	inside  bool      // the message there is part of a batch and not its end
+	moved   time.Time // when last changed last
+	written int
+}
+
+// run reads the messages in their order, those that come meanwhile too, until the leader says that the last one read is
+// the last there is. What is read is then what the bucket held at that moment: a message that was overwritten before it was
+// read was so by one that was read too. An archive may hold both, of which the later counts.
+func (b *bucketReader) run(ctx context.Context) error {
+	if err := token.CheckName(b.bucket); err != nil {
+		return fmt.Errorf("%w: name: %w", ErrBucket, err)
+	}
+	info, err := b.info(ctx)
+	if err != nil {
+		return err
+	}
+	if reason := unfitBucket(info.Config, b.bucket); reason != "" {
+		return fmt.Errorf("%w: %s: %s", ErrBucket, b.bucket, reason)
+	}
+	if err := b.write(bucketFrameOf(b.bucket, info.Config)); err != nil {
+		return err
+	}
+	b.moved = time.Now()
+	for try := 0; ; {
+		before := b.last
+		err := b.pass(ctx, info.State.LastSeq)
+		if err != nil && !b.transient(err) {
+			return fmt.Errorf("bucket %s: %w", b.bucket, err)
+		}
+		if b.last != before {
+			try, b.moved = 0, time.Now()
+		}
+		if info, err = b.info(ctx); err != nil {
+			return err
+		}
+		switch {
+		case info.State.LastSeq == b.last && !b.inside:
+			return b.complete(info.State.Msgs)
+		case b.inside && time.Since(b.moved) > tornAfter:
+			return fmt.Errorf("%w: %s: its last message is part of an atomic batch without its end, which a power cut tore: leave it out, or build it anew",
+				ErrBucket, b.bucket)
+		}
+		if b.last == before {
+			try++
+			if err := rescans.Wait(ctx, try); err != nil {
+				return fmt.Errorf("bucket %s, read up to revision %d of %d: %w", b.bucket, b.last, info.State.LastSeq, err)
+			}
+		}
+	}
+}
+
+// complete compares the count of what was read with what the leader counts: a damaged message is left out by a server
+// without a word. Messages that were overwritten once read make for more, and hide such a damage.
+func (b *bucketReader) complete(messages uint64) error {
+	if uint64(b.written) < messages {
+		return &CorruptError{Store: b.store.name,
+			Err: fmt.Errorf("bucket %s holds %d messages, of which %d can be read", b.bucket, messages, b.written)}
+	}
+	return nil
+}
+
+// info asks the bucket's leader, and waits for one.
+func (b *bucketReader) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := b.store.leaderInfo(ctx, bucketStream+b.bucket)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("%w: there is no bucket %s", ErrBucket, b.bucket)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bucket %s: %w", b.bucket, err)
+	}
+	return info, nil
+}
+
+// transient reports whether reading may go on after an error of the server or the connection.
+func (b *bucketReader) transient(err error) bool {
+	return errors.Is(err, errAgain) && !b.store.reads.Conn().IsClosed()
+}
+
+// errAgain marks what a pass may end with without being over.
+var errAgain = errors.New("read on")
+
+// pass reads up to a sequence with a consumer of its own.
+func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
+	if b.last >= upTo {
+		return nil
+	}
+	stream := bucketStream + b.bucket
+	consumer, err := b.store.reads.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       b.last + 1,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: consumerInactive,
+	})
+	if err != nil {
+		return errors.Join(errAgain, err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = b.store.reads.DeleteConsumer(ctx, stream, consumer.CachedInfo().Name) // the server would drop it by itself
+	}()
+	f := bucketFetch{consumer: consumer, pending: consumer.CachedInfo().NumPending}
+	for b.last < upTo {
+		if f.pending == 0 {
+			return b.rest(ctx, upTo)
+		}
+		if err := b.fetch(ctx, &f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bucketFetch counts what a consumer delivered, and has still to deliver.
+type bucketFetch struct {
+	consumer           jetstream.Consumer
+	delivered, pending uint64
+}
+
+// fetch reads what is pending, at most fetchMessages of it.
+func (b *bucketReader) fetch(ctx context.Context, f *bucketFetch) error {
+	wait, cancel := context.WithTimeout(ctx, bucketWait)
+	defer cancel()
+	size := max(fetchBytes, 2*int(b.store.reads.Conn().MaxPayload()))
+	messages, err := f.consumer.Fetch(int(min(f.pending, fetchMessages)), jetstream.FetchContext(wait), jetstream.FetchMaxBytes(size))
+	if err != nil {
+		return errors.Join(errAgain, err)
+	}
+	before := f.delivered
+	for msg := range messages.Messages() {
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		if f.delivered++; meta.Sequence.Consumer != f.delivered {
+			return errAgain // one was lost on the way
+		}
+		f.pending = meta.NumPending
+		if err := b.message(msg, meta.Sequence.Stream); err != nil {
+			return err
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case f.delivered == before:
+		return errors.Join(errAgain, messages.Error())
+	}
+	return nil
+}
+
+// rest decides what it means that the consumer has no more though the bucket goes on: that nothing of it is left, as the
+// leader must confirm.
+func (b *bucketReader) rest(ctx context.Context, upTo uint64) error {
+	_, err := b.store.api.LeaderNext(ctx, bucketStream+b.bucket, bucketSubject+b.bucket+".>", b.last+1)
+	if errors.Is(err, jsapi.ErrNotFound) {
+		b.last = upTo
+		return nil
+	}
+	return errors.Join(errAgain, err)
+}
+
+func (b *bucketReader) message(msg jetstream.Msg, sequence uint64) error {
+	key, ok := strings.CutPrefix(msg.Subject(), bucketSubject+b.bucket+".")
+	if !ok || !validKey(key) {
+		return fmt.Errorf("%w: %s: subject %q is not one of a NATS KV key", ErrBucket, b.bucket, msg.Subject())
+	}
+	header := msg.Headers()
+	b.last = sequence
+	b.inside = header.Get("Nats-Batch-Id") != "" && header.Get("Nats-Batch-Commit") == ""
+	b.written++
+	return b.write(messageFrame{Key: key, Header: keptHeader(header), Data: msg.Data()})
+}
+
+// keptHeader gives what of a header is the document's and not that of its publish.
+func keptHeader(header nats.Header) []string {
+	var kept []string
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		if !ownHeader(name) {
+			continue
+		}
+		for _, value := range header[name] {
+			kept = append(kept, name, value)
+		}
+	}
+	return kept
+}
+
+// ownHeader reports whether a header belongs to the document. NATS has its own under one prefix, of which only the mark of
+// a deletion stays.
+func ownHeader(name string) bool {
+	const natsOwn = "Nats-"
+	return name == headerMarkerReason || len(name) < len(natsOwn) || !strings.EqualFold(name[:len(natsOwn)], natsOwn)
+}
+
+// validKey reports whether key is one that NATS KV allows (ADR-8 of NATS).
+func validKey(key string) bool {
+	if key == "" || len(key) > 1024 || strings.HasPrefix(key, ".") || strings.HasSuffix(key, ".") || strings.Contains(key, "..") {
+		return false
+	}
+	return strings.IndexFunc(key, func(c rune) bool {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		return !letter && !strings.ContainsRune("-/_=.", c)
+	}) < 0
+}
+
+// unfitBucket says why a bucket cannot be restored as it is, or nothing.
+func unfitBucket(have jetstream.StreamConfig, bucket string) string {
+	switch {
+	case !slices.Contains(have.Subjects, bucketSubject+bucket+".>"):
+		return "its JetStream stream does not take the subjects " + bucketSubject + bucket + ".>"
+	case have.MaxAge > 0 || have.AllowMsgTTL:
+		return "its documents expire, which a restored one would do too late: leave it out"
+	}
+	return ""
+}
+
+func bucketFrameOf(bucket string, have jetstream.StreamConfig) bucketFrame {
+	f := bucketFrame{
+		Name: bucket, Description: have.Description, History: have.MaxMsgsPerSubject, MaxBytes: have.MaxBytes,
+		MaxSize: int64(have.MaxMsgSize), Compressed: have.Compression != jetstream.NoCompression,
+	}
+	for key, value := range have.Metadata {
+		if strings.HasPrefix(key, "_nats.") || key == metaImport {
+			continue // the server's, and ours
+		}
+		if f.Metadata == nil {
+			f.Metadata = make(map[string]string)
+		}
+		f.Metadata[key] = value
+	}
+	return f
+}

@@ -1,0 +1,271 @@
+package eventstore
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/token"
+)
+
+// ImportConfig holds what Import needs beyond its arguments. A nil *ImportConfig and the zero ImportConfig give the
+// defaults.
+type ImportConfig struct {
+	// Name is what the store is called from now on. Under another name than the archive's the buckets are left out: they
+	// carry the old name, as do the catalogs of views in what they say; so views are built anew. Defaults to the archive's.
+	Name string
+	// Store is what the store will be opened with. Of it, Replicas, MaxBytes and Storage are used, the first and the last for
+	// the buckets too, and the timeouts. Codec and Erasure are those of the archive. Defaults to nil.
+	Store *Config
+	// Progress is told from time to time how far the log is stored, and at its end. Defaults to nobody.
+	Progress func(Progress)
+}
+
+func (c *ImportConfig) name(archived string) string {
+	if c == nil || c.Name == "" {
+		return archived
+	}
+	return c.Name
+}
+
+func (c *ImportConfig) store(codec Codec, erasure bool) *Config {
+	var cfg Config
+	if c != nil && c.Store != nil {
+		cfg = *c.Store
+	}
+	cfg.Codec, cfg.Erasure = codec, erasure
+	return &cfg
+}
+
+func (c *ImportConfig) progress() func(Progress) {
+	if c == nil {
+		return nil
+	}
+	return c.Progress
+}
+
+// Import makes a store on js of an archive that [Store.Export] wrote. The store keeps its identity and every commit its
+// position, so links, transactions, checkpoints and idempotency keys hold, and views whose buckets are in the archive go on
+// from their checkpoints. Every other view is folded anew. Of what the server keeps, only the times at which it stored the
+// messages are new; those in the commits stay.
+//
+//	targets are looked at -> streams are made, marked as unfinished -> buckets -> log -> counts and checksums -> marks removed
+//
+// The archive is read once from begin to end. Until the whole of it is in and verified, [Open] refuses the store with
+// ErrUnfinished. An import that was cut short, whatever the cause, is called again with the same archive and goes on where
+// it ended; once it is finished, calling it again changes nothing.
+//
+// It blocks until all is stored, and waits out interruptions of the connection. It returns an error that matches
+// ErrTarget where something else is under the names that the archive needs, which is left as it is; ErrArchive where the
+// archive is damaged or cut off; ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID, ErrFull, ErrTooLarge or
+// ErrRefused; the error of r, the cause of ctx, or what the server said.
+func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *ImportConfig) (summary Summary, err error) {
+	archive, err := newArchiveReader(r)
+	if err != nil {
+		return Summary{}, err
+	}
+	i := &importer{archive: archive, tracker: newTracker(0, cfg.progress())}
+	if err := i.readHeader(js, cfg); err != nil {
+		return Summary{}, err
+	}
+	defer func() { err = errors.Join(err, i.store.api.Close()) }()
+	if err := i.run(ctx); err != nil {
+		return Summary{}, fmt.Errorf("eventstore: import %s: %w", i.store.name, err)
+	}
+	progress := i.tracker.done()
+	i.summary.Commits, i.summary.Events, i.summary.Elapsed = progress.Commits, progress.Events, progress.Elapsed
+	i.summary.Bytes = archive.bytes
+	return i.summary, nil
+}
+
+// importer carries one archive over. Frames come in a fixed order, which its fields follow.
+type importer struct {
+	archive *archiveReader
+	store   *Store // the target
+	tracker *tracker
+	summary Summary
+
+	header   headerFrame
+	mark     string // names this archive, in the metadata of what is imported from it
+	finished bool   // the target was imported before: it is compared, and nothing is written
+
+	begun    int     // how many of the header's buckets were begun
+	bucket   string  // that is being imported; "" for none
+	messages uint64  // in buckets
+	target   *target // of the bucket or the log
+	logging  bool    // the log was begun
+	erased   []Position
+}
+
+// readHeader reads the header and makes the store that the archive goes to, without asking the server for anything.
+func (i *importer) readHeader(js jetstream.JetStream, cfg *ImportConfig) error {
+	f, err := i.archive.read()
+	if err != nil {
+		return err
+	}
+	header, ok := f.(headerFrame)
+	switch {
+	case !ok:
+		return i.archive.fault(errors.New("it does not begin with a header"), nil)
+	case header.Layout != layoutFormat:
+		return i.archive.fault(fmt.Errorf("its store is of format %d, this release reads %d: upgrade it", header.Layout, layoutFormat), nil)
+	case header.Codec.check() != nil:
+		return i.archive.fault(fmt.Errorf("its codec is %q", header.Codec), nil)
+	case slices.ContainsFunc(header.Buckets, func(name string) bool { return token.CheckName(name) != nil }):
+		return i.archive.fault(fmt.Errorf("its buckets are %.200q", header.Buckets), nil)
+	case uuid.Validate(header.Identity) != nil:
+		return i.archive.fault(fmt.Errorf("its identity is %q", header.Identity), nil)
+	}
+	i.header, i.mark = header, hex.EncodeToString(i.archive.sum.Sum(nil)[:16])
+	if i.store, err = newStore(js, cfg.name(header.Store), nil, cfg.store(header.Codec, header.Erasure)); err != nil {
+		return err
+	}
+	i.store.identity = header.Identity
+	i.store.marker = newMarker(i.store, marked{}, true) // it notes what it sees, and raises no mark
+	i.summary = Summary{Store: i.store.name, Identity: header.Identity, Time: header.Time}
+	return nil
+}
+
+func (i *importer) run(ctx context.Context) error {
+	if err := i.checkTargets(ctx); err != nil {
+		return err
+	}
+	for {
+		f, err := i.archive.read()
+		if err != nil {
+			return err
+		}
+		switch f := f.(type) {
+		case bucketFrame:
+			err = i.beginBucket(ctx, f)
+		case messageFrame:
+			err = i.message(ctx, f)
+		case logFrame:
+			err = i.beginLog(ctx, f)
+		case commitFrame:
+			err = i.commit(ctx, f)
+		case erasedFrame:
+			err = i.hole(ctx, f)
+		case trailerFrame:
+			return i.finish(ctx, f)
+		default:
+			err = i.misplaced(f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// misplaced is the error for a frame that cannot stand where it does.
+func (i *importer) misplaced(f frame) error {
+	return i.archive.fault(fmt.Errorf("a frame of kind %d stands where none can", f.kind()), nil)
+}
+
+func (i *importer) beginBucket(ctx context.Context, f bucketFrame) error {
+	if i.logging || i.begun == len(i.header.Buckets) || i.header.Buckets[i.begun] != f.Name || f.History < 1 {
+		return i.misplaced(f)
+	}
+	if err := i.endTarget(ctx); err != nil {
+		return err
+	}
+	i.begun++
+	i.bucket = f.Name
+	if i.renamed() {
+		return nil
+	}
+	var err error
+	i.target, err = i.openTarget(ctx, i.bucketConfig(f))
+	return err
+}
+
+// renamed reports whether the store gets another name, under which the buckets are left out.
+func (i *importer) renamed() bool { return i.store.name != i.header.Store }
+
+func (i *importer) message(ctx context.Context, f messageFrame) error {
+	if i.bucket == "" {
+		return i.misplaced(f)
+	}
+	header, err := f.header()
+	if err != nil {
+		return i.archive.fault(err, nil)
+	}
+	if !validKey(f.Key) {
+		return i.archive.fault(fmt.Errorf("key %.64q cannot be one", f.Key), nil)
+	}
+	i.messages++
+	if i.renamed() {
+		return nil
+	}
+	i.summary.Messages++
+	return i.target.add(ctx, restored{subject: bucketSubject + i.bucket + "." + f.Key, header: header, data: f.Data})
+}
+
+func (i *importer) beginLog(ctx context.Context, f logFrame) error {
+	if i.logging || i.begun < len(i.header.Buckets) {
+		return i.misplaced(f)
+	}
+	if err := i.endTarget(ctx); err != nil {
+		return err
+	}
+	i.logging, i.bucket, i.tracker.progress.End = true, "", f.End
+	var err error
+	i.target, err = i.openTarget(ctx, i.logConfig())
+	if err != nil {
+		return err
+	}
+	i.target.stored = i.tracker.commit
+	return nil
+}
+
+func (i *importer) commit(ctx context.Context, f commitFrame) error {
+	if !i.logging || f.Position != i.summary.End+1 {
+		return i.misplaced(f)
+	}
+	subject := i.store.name + "." + f.Stream
+	// What no reader of the store would take is damage that the checksums do not show.
+	c, err := i.store.commitOf(subject, f.Position, f.Payload)
+	if err != nil {
+		return i.archive.fault(err, nil)
+	}
+	i.summary.End++
+	return i.target.add(ctx, restored{subject: subject, data: f.Payload, commit: c})
+}
+
+// hole takes the place of a commit that was erased, so that the next one gets its position.
+func (i *importer) hole(ctx context.Context, f erasedFrame) error {
+	if !i.logging || f.Position != i.summary.End+1 || !i.header.Erasure {
+		return i.misplaced(f)
+	}
+	i.summary.End++
+	i.erased = append(i.erased, f.Position)
+	return i.target.add(ctx, restored{subject: i.store.name + fillerSubject, filler: true})
+}
+
+// fillerSubject is where the messages stand that take an erased commit's place until they are deleted.
+const fillerSubject = ".runnel.filler"
+
+// finish compares what is stored with the trailer, and takes the mark away.
+func (i *importer) finish(ctx context.Context, f trailerFrame) error {
+	if !i.logging {
+		return i.misplaced(f)
+	}
+	if err := i.endTarget(ctx); err != nil {
+		return err
+	}
+	i.summary.Erased = int64(len(i.erased))
+	commits := uint64(i.summary.End) - uint64(len(i.erased))
+	if f.Commits != commits || f.Erased != uint64(len(i.erased)) || f.Messages != i.messages {
+		return i.archive.fault(errors.New("its counts do not hold"), nil)
+	}
+	if i.finished {
+		return nil
+	}
+	return i.release(ctx, commits)
+}

@@ -1,0 +1,432 @@
+package eventstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+const (
+	// importMessages and importBytes bound one batch, which is as much as is under way at a time. A larger one gains nothing:
+	// on one replica a batch costs 4 ms, whatever it holds.
+	importMessages = jsapi.MaxBatch
+	importBytes    = 4 << 20
+	// importPatience is how many times Config.AckTimeout, which is meant for one message, a batch is waited for.
+	importPatience = 5
+)
+
+// TargetError says what is under a name that an import needs. It matches ErrTarget.
+type TargetError struct {
+	Stream string // the JetStream stream
+	Reason string // what about it is not as the archive has it
+}
+
+func (e *TargetError) Error() string {
+	return fmt.Sprintf("JetStream stream %s: %v: %s: import under another name, or delete the stream (nats stream rm %s) and import again",
+		e.Stream, ErrTarget, e.Reason, e.Stream)
+}
+
+// Is reports whether target is ErrTarget.
+func (e *TargetError) Is(target error) bool { return target == ErrTarget }
+
+// checkTargets looks at all that the archive wants to write to, before anything is written.
+func (i *importer) checkTargets(ctx context.Context) error {
+	log, err := i.store.leaderInfo(ctx, i.store.name)
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	if err == nil {
+		if err := i.checkLog(log.Config); err != nil {
+			return err
+		}
+	}
+	if err := i.checkBuckets(ctx); err != nil {
+		return err
+	}
+	if log != nil {
+		return nil
+	}
+	// The log is made first, though it is filled last: from now on nobody opens the store.
+	_, err = i.create(ctx, i.logConfig())
+	return err
+}
+
+// create makes a JetStream stream. That it was made meanwhile, by a try whose answer was lost or by another import of the same
+// archive, is no error.
+func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info *jetstream.StreamInfo, err error) {
+	err = i.store.answered(ctx, "STREAM.CREATE."+cfg.Name, func() error {
+		stream, err := i.store.js.CreateStream(ctx, cfg)
+		if err == nil {
+			info = stream.CachedInfo()
+		}
+		return err
+	})
+	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return info, err
+	}
+	info, err = i.store.leaderInfo(ctx, cfg.Name)
+	if err == nil && info.Config.Metadata[metaImport] != i.mark {
+		err = &TargetError{Stream: cfg.Name, Reason: "it was made meanwhile, and not by an import of this archive"}
+	}
+	return info, err
+}
+
+// checkBuckets makes sure that what is under the names of the buckets came from this archive.
+func (i *importer) checkBuckets(ctx context.Context) error {
+	if i.renamed() {
+		return nil
+	}
+	for _, bucket := range i.header.Buckets {
+		name := bucketStream + bucket
+		info, err := i.store.leaderInfo(ctx, name)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound) && !i.finished:
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return &TargetError{Stream: name, Reason: "it is missing, though the import was finished"}
+		case err != nil:
+			return err
+		case info.Config.Metadata[metaImport] != i.mark:
+			return &TargetError{Stream: name, Reason: "it was not made by an import of this archive"}
+		}
+	}
+	return nil
+}
+
+// checkLog says whether an import may go on in a stream that is there.
+func (i *importer) checkLog(have jetstream.StreamConfig) error {
+	mark := have.Metadata[metaImport]
+	switch {
+	case have.Metadata[metaIdentity] != i.header.Identity:
+		return &TargetError{Stream: i.store.name, Reason: "it is not of store " + i.header.Identity + ", which the archive holds"}
+	case mark != "" && mark != i.mark:
+		return &TargetError{Stream: i.store.name, Reason: "the import of another archive has begun in it"}
+	}
+	if differences := i.store.compare(have); len(differences) > 0 {
+		return &SettingsError{Store: i.store.name, Differences: differences}
+	}
+	i.finished = mark == ""
+	return nil
+}
+
+func (i *importer) logConfig() jetstream.StreamConfig {
+	cfg := i.store.streamConfig(i.header.Identity)
+	cfg.Metadata[metaImport] = i.mark
+	return cfg
+}
+
+// bucketConfig is that of package kv, which it must be: a view opens the bucket with it.
+func (i *importer) bucketConfig(f bucketFrame) jetstream.StreamConfig {
+	cfg := jetstream.StreamConfig{
+		Name:               bucketStream + i.bucket,
+		Description:        f.Description,
+		Subjects:           []string{bucketSubject + i.bucket + ".>"},
+		MaxMsgsPerSubject:  f.History,
+		MaxBytes:           f.MaxBytes,
+		MaxMsgSize:         int32(f.MaxSize),
+		MaxMsgs:            -1,
+		MaxConsumers:       -1,
+		Storage:            i.store.cfg.storage(),
+		Replicas:           max(i.store.cfg.replicas(), 1),
+		Discard:            jetstream.DiscardNew,
+		Duplicates:         2 * time.Minute,
+		AllowRollup:        true,
+		DenyDelete:         true,
+		AllowDirect:        true,
+		AllowAtomicPublish: true,
+		Metadata:           make(map[string]string),
+	}
+	if f.Compressed {
+		cfg.Compression = jetstream.S2Compression
+	}
+	maps.Copy(cfg.Metadata, f.Metadata)
+	cfg.Metadata[metaImport] = i.mark
+	return cfg
+}
+
+// openTarget gives the JetStream stream of that configuration, as a target, and makes it where it is missing.
+func (i *importer) openTarget(ctx context.Context, cfg jetstream.StreamConfig) (*target, error) {
+	info, err := i.store.leaderInfo(ctx, cfg.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		info, err = i.create(ctx, cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &target{store: i.store, stream: cfg.Name, closed: i.finished, found: info.State.LastSeq}, nil
+}
+
+// endTarget stores what is left for the present target and checks that it ends where the archive does.
+func (i *importer) endTarget(ctx context.Context) error {
+	if i.target == nil {
+		return nil
+	}
+	return i.target.finish(ctx)
+}
+
+// release leaves nothing at the erased positions, checks the count and takes the mark away, so that the store can be
+// opened.
+func (i *importer) release(ctx context.Context, commits uint64) error {
+	if err := i.deleteFillers(ctx); err != nil {
+		return err
+	}
+	info, err := i.store.leaderInfo(ctx, i.store.name)
+	if err != nil {
+		return err
+	}
+	if info.State.LastSeq != uint64(i.summary.End) || info.State.Msgs != commits {
+		return &TargetError{Stream: i.store.name, Reason: fmt.Sprintf("it holds %d messages up to position %d, the archive has %d up to %d",
+			info.State.Msgs, info.State.LastSeq, commits, i.summary.End)}
+	}
+	if err := i.forgetOtherMark(ctx); err != nil {
+		return err
+	}
+	cfg := info.Config
+	delete(cfg.Metadata, metaImport)
+	return i.store.answered(ctx, "STREAM.UPDATE."+cfg.Name, func() error {
+		_, err := i.store.js.UpdateStream(ctx, cfg)
+		return err
+	})
+}
+
+// forgetOtherMark forgets the high-water mark of another log that had this name, which is gone: its stream would have been in
+// the way. A mark of the same log stays, and where it is beyond the archive's end, Open says what was lost.
+func (i *importer) forgetOtherMark(ctx context.Context) error {
+	s := i.store
+	return s.answered(ctx, "STREAM.MSG.GET.KV_"+s.name+markBucket, func() error {
+		have, err := readMark(ctx, s.api, s.name)
+		if err != nil || have.Position == 0 || have.Store == s.identity {
+			return err
+		}
+		return forgetMark(ctx, s.js, s.name, have)
+	})
+}
+
+// deleteFillers deletes what stands for erased commits.
+func (i *importer) deleteFillers(ctx context.Context) error {
+	if len(i.erased) == 0 {
+		return nil
+	}
+	stream, err := i.store.js.Stream(ctx, i.store.name)
+	if err != nil {
+		return err
+	}
+	for _, position := range i.erased {
+		if err := i.store.deletePosition(ctx, stream, position); err != nil {
+			return fmt.Errorf("delete what stands for an erased commit at position %d: %w: import again to go on", position, err)
+		}
+	}
+	return nil
+}
+
+// restored is one message of an archive on its way into a target.
+type restored struct {
+	sequence uint64 // that it must get
+	subject  string
+	header   []string // names and values in turn
+	data     []byte
+	filler   bool    // stands for an erased commit
+	commit   *Commit // nil in a bucket and for a filler
+}
+
+// equals reports whether it is what a target holds.
+func (m restored) equals(have jsapi.Message) bool {
+	return m.subject == have.Subject && bytes.Equal(m.data, have.Data) && slices.Equal(m.header, keptHeader(have.Header))
+}
+
+// target is a JetStream stream that is filled from its first message on. Every batch expects that the stream's last message
+// is the one before it, so each message gets its sequence or is not stored, however often it is sent.
+type target struct {
+	store  *Store
+	stream string
+	closed bool          // it is compared only
+	stored func(*Commit) // is told of every commit that is in; nil for nobody
+
+	found    uint64 // up to here the stream was filled when it was looked at
+	compared bool   // with what the archive has there
+	last     restored
+	added    uint64 // sequence of the last message of the archive
+	pending  []restored
+	size     int // of what is pending
+}
+
+// add takes the next message of the archive.
+func (t *target) add(ctx context.Context, m restored) error {
+	t.added++
+	m.sequence = t.added
+	if m.sequence <= t.found {
+		if !m.filler {
+			t.last = m
+		}
+		t.tell(m)
+		return nil
+	}
+	if err := t.compare(ctx); err != nil {
+		return err
+	}
+	if t.closed {
+		return &TargetError{Stream: t.stream, Reason: fmt.Sprintf("it ends at %d, the archive goes on", t.found)}
+	}
+	if len(t.pending) == importMessages || len(t.pending) > 0 && t.size+len(m.data) > importBytes {
+		if err := t.flush(ctx); err != nil {
+			return err
+		}
+	}
+	t.pending = append(t.pending, m)
+	t.size += len(m.data)
+	return nil
+}
+
+// finish stores what is pending. The target must not hold more than the archive.
+func (t *target) finish(ctx context.Context) error {
+	if err := t.compare(ctx); err != nil {
+		return err
+	}
+	if t.added < t.found {
+		return &TargetError{Stream: t.stream, Reason: fmt.Sprintf("it goes on to %d, the archive ends at %d", t.found, t.added)}
+	}
+	return t.flush(ctx)
+}
+
+func (t *target) tell(m restored) {
+	if t.stored != nil && m.commit != nil {
+		t.stored(m.commit)
+	}
+}
+
+// compare makes sure that what the target had when it was looked at is what the archive has: the same last message at the same
+// sequence, in a stream that only imports of this archive wrote to.
+func (t *target) compare(ctx context.Context) error {
+	if t.compared {
+		return nil
+	}
+	t.compared = true
+	if t.last.sequence == 0 {
+		return nil
+	}
+	return t.expect(ctx, t.last)
+}
+
+// expect makes sure that the target holds a message.
+func (t *target) expect(ctx context.Context, m restored) error {
+	have, err := t.store.message(ctx, t.stream, m.sequence)
+	switch {
+	case errors.Is(err, jsapi.ErrNotFound) && m.filler:
+		return nil // another import, which was faster, has deleted it
+	case errors.Is(err, jsapi.ErrNotFound):
+		return &TargetError{Stream: t.stream, Reason: fmt.Sprintf("the message at %d is missing", m.sequence)}
+	case err != nil:
+		return err
+	case !m.equals(have):
+		return &TargetError{Stream: t.stream, Reason: fmt.Sprintf("the message at %d is another than the archive's", m.sequence)}
+	}
+	return nil
+}
+
+// flush stores what is pending:
+//
+//	batch -> acknowledged -------------------------------------------------> stored
+//	      -> refused for a reason that stays -------------------------------> error
+//	      -> anything else: ask the leader where the stream ends
+//	             before the batch -----------------------------------------> back off and send it again
+//	             in the batch, with the archive's message there -------------> send the rest
+//	             behind it, likewise: another import is faster --------------> go on behind its end
+//	             another message there --------------------------------------> somebody else writes: error
+func (t *target) flush(ctx context.Context) error {
+	for try := 1; len(t.pending) > 0; try++ {
+		last := t.pending[len(t.pending)-1].sequence
+		answer := t.store.api.PublishBatch(ctx, t.writes(), importPatience*t.store.cfg.ackTimeout())
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if answer.Class == jsapi.Stored && answer.Sequence == last {
+			t.done(len(t.pending))
+			return nil
+		}
+		if err := refusedImport(answer); err != nil {
+			return err
+		}
+		moved, err := t.settle(ctx)
+		if err != nil {
+			return err
+		}
+		if moved {
+			try = 0
+			continue
+		}
+		if err := rescans.Wait(ctx, try); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle finds out how much of what is pending is stored, and reports whether it was any.
+func (t *target) settle(ctx context.Context) (moved bool, err error) {
+	info, err := t.store.leaderInfo(ctx, t.stream)
+	if err != nil {
+		return false, err
+	}
+	first, last, end := t.pending[0].sequence, t.pending[len(t.pending)-1], info.State.LastSeq
+	switch {
+	case end == first-1:
+		return false, nil
+	case end < first:
+		return false, &TargetError{Stream: t.stream, Reason: fmt.Sprintf("it ends at %d, where it had %d messages before", end, first-1)}
+	case end > last.sequence:
+		t.found, t.compared, t.last = end, false, last
+		end = last.sequence
+	}
+	if err := t.expect(ctx, t.pending[end-first]); err != nil {
+		return false, err
+	}
+	t.done(int(end-first) + 1)
+	return true, nil
+}
+
+// done takes the first n messages off what is pending.
+func (t *target) done(n int) {
+	for _, m := range t.pending[:n] {
+		t.size -= len(m.data)
+		t.tell(m)
+	}
+	t.pending = slices.Delete(t.pending, 0, n)
+}
+
+func (t *target) writes() []jsapi.Write {
+	writes := make([]jsapi.Write, len(t.pending))
+	for i, m := range t.pending {
+		header := make(nats.Header, 4)
+		for at := 0; at < len(m.header); at += 2 {
+			header[m.header[at]] = append(header[m.header[at]], m.header[at+1])
+		}
+		writes[i] = jsapi.Write{Subject: m.subject, Unconditional: true, Header: header, Data: m.data}
+	}
+	writes[0].Header.Set(jetstream.ExpectedLastSeqHeader, fmt.Sprint(t.pending[0].sequence-1))
+	return writes
+}
+
+// refusedImport is the error for an answer that stays as it is, or nil.
+func refusedImport(answer jsapi.Answer) error {
+	switch answer.Class {
+	case jsapi.Full:
+		return fmt.Errorf("%w: free or add storage, or raise MaxBytes, and import again: %w", ErrFull, answer.Err)
+	case jsapi.TooLarge:
+		return fmt.Errorf("%w: raise the server's max_payload, and import again: %w", ErrTooLarge, answer.Err)
+	case jsapi.Refused:
+		if errors.Is(answer.Err, nats.ErrPermissionViolation) {
+			return fmt.Errorf("%w: %w", ErrNoPermission, answer.Err)
+		}
+		return fmt.Errorf("%w: %w", ErrRefused, answer.Err)
+	default:
+		return nil
+	}
+}
