@@ -75,8 +75,7 @@ func (s *Store) deletePosition(ctx context.Context, js jetstream.Stream, positio
 func (s *Store) endErased(ctx context.Context, stream StreamID, reason string) (*Commit, error) {
 	for try := 1; ; try++ {
 		history, err := s.Load(ctx, stream, From(^Version(0)), Leader())
-		var before *ErasedError
-		if errors.As(err, &before) {
+		if before, ok := errors.AsType[*ErasedError](err); ok {
 			return s.At(ctx, before.Position)
 		}
 		if err != nil || history.Head.Position == 0 {

@@ -234,7 +234,8 @@ type LogRewoundError struct {
 }
 
 func (e *LogRewoundError) Error() string {
-	return fmt.Sprintf("eventstore: store %s: %v: it had commit %s at position %d, and %s (it ends at position %d): restore it from a replica or a backup, or accept the loss with AcceptRewind",
+	return fmt.Sprintf("eventstore: store %s: %v: it had commit %s at position %d, and %s (it ends at position %d): "+
+		"restore it from a replica or a backup, or accept the loss with AcceptRewind",
 		e.Store, ErrLogRewound, e.CommitID, e.Position, e.Reason, e.End)
 }
 

@@ -209,9 +209,8 @@ func (v *verifier) walk(ctx context.Context, after, end Position, progress *trac
 // damage takes note of a position that is missing or does not hold.
 func (v *verifier) damage(position Position, err error) {
 	v.damaged = position
-	var corrupt *CorruptError
 	fault := Fault{Kind: FaultMissing, Position: position, Last: position, Err: err}
-	if errors.As(err, &corrupt) {
+	if corrupt, ok := errors.AsType[*CorruptError](err); ok {
 		fault.Stream, fault.Err = corrupt.Stream, corrupt.Err
 		if !errors.Is(err, errMissing) {
 			fault.Kind = FaultUnreadable

@@ -25,6 +25,8 @@ const usage = `Bank is the example of Runnel: accounts, transfers and statements
   bank import DIR [--data DIR]                   book the ledger in DIR; may be cut short and run again
   bank audit DIR [--data DIR]                    compare all that was booked with the ledger in DIR
   bank rebuild VIEW [--json] [--data DIR]        fold balances, statements or turnover anew, beside what serves
+  bank replay [--from TIME] [--type T,...] [--account ID] [--data DIR]
+                                                 print events of the log
   bank parked [VIEW] [--replay KEY] [--discard KEY] [--data DIR]
                                                  list what could not be folded, or fold it again
 
@@ -60,6 +62,8 @@ func parseArgs(args []string, env environment) (command, error) {
 		return parseFolder(name, args, env, env.auditFolder)
 	case "rebuild":
 		return parseRebuild(args, env)
+	case "replay":
+		return parseReplay(args, env)
 	case "parked":
 		return parseParked(args, env)
 	}
