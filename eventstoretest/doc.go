@@ -36,6 +36,7 @@
 //	  |                          |    Silence               |
 //	  | <- MSG inbox ----------- | <- DropAcks, ----------- |   stored, nobody hears of it
 //	  |                          |    DropReplies           |
+//	  | <= MSG ----------------- | <- Duplicate ----------- |   delivered twice
 //	  | <- INFO ---------------- | <- RewriteInfo --------- |   another version, another limit
 //	  |                          |                          |
 //	  | <----------------------> | Delay, Cut and Heal <--> |   slow, or away

@@ -22,6 +22,7 @@ type faults struct {
 	replies      func(subject string, payload []byte) bool
 	requests     func(subject string, payload []byte) bool
 	silenced     []string
+	twice        bool
 	rewriteInfo  func(info []byte) []byte
 	droppedSoFar int
 }
@@ -45,6 +46,12 @@ func (p *Proxy) DropAcksWhere(drop func() bool) {
 // kept or changed. Nil stops it.
 func (p *Proxy) DropReplies(drop func(subject string, payload []byte) bool) {
 	p.set(func(f *faults) { f.replies = drop })
+}
+
+// Duplicate makes every message of a JetStream consumer arrive twice, one right
+// after the other, as a redelivery may. False stops it.
+func (p *Proxy) Duplicate(on bool) {
+	p.set(func(f *faults) { f.twice = on })
 }
 
 // DropRequests drops every publish and request of the client for which the
@@ -102,6 +109,16 @@ func (f *faults) dueIn() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.delay
+}
+
+// copies returns how often a frame that passes is written.
+func (f *faults) copies(fr *frame) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.twice && fr.isMessage() && strings.HasPrefix(fr.reply(), "$JS.ACK.") {
+		return 2
+	}
+	return 1
 }
 
 // fromServer decides about one frame on its way to the client.

@@ -103,6 +103,14 @@ func (f *frame) subject() string { return f.args[0] }
 func (f *frame) payload() []byte { return f.body[f.headers:] }
 func (f *frame) hasReply() bool  { return len(f.args) > f.minArgs() }
 
+// reply is the reply subject of a message, or "".
+func (f *frame) reply() string {
+	if !f.hasReply() {
+		return ""
+	}
+	return f.args[2]
+}
+
 // isAck reports whether the frame is the positive answer to a publish. The
 // server sends it without headers and without a reply subject, which tells it
 // from an event of the same shape; "type" marks the answers of the JetStream API.

@@ -196,10 +196,12 @@ func (p *Proxy) read(l *link, from io.Reader, queue chan<- delayed, decide func(
 		if !pass {
 			continue
 		}
-		select {
-		case queue <- delayed{raw: f.raw, due: time.Now().Add(p.faults.dueIn())}:
-		case <-l.done:
-			return nil
+		for range p.faults.copies(&f) {
+			select {
+			case queue <- delayed{raw: f.raw, due: time.Now().Add(p.faults.dueIn())}:
+			case <-l.done:
+				return nil
+			}
 		}
 	}
 }

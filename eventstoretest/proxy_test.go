@@ -207,3 +207,26 @@ func TestTheLastWordsOfAServerReachTheClient(t *testing.T) {
 	require.NoError(t, nc.Publish(strings.Repeat("x", 5000), nil)) // longer than the server's control line
 	require.ErrorContains(t, <-lost, "maximum control line exceeded")
 }
+
+func TestDuplicateDeliversTheMessagesOfConsumersTwice(t *testing.T) {
+	p := newProxied(t)
+	for _, payload := range []string{"1", "2"} {
+		store(t, p.js, "events.a", payload)
+	}
+	p.proxy.Duplicate(true)
+	stream, err := p.direct.Stream(t.Context(), "EVENTS")
+	require.NoError(t, err)
+	consumer, err := p.js.CreateConsumer(t.Context(), stream.CachedInfo().Config.Name, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy})
+	require.NoError(t, err)
+	messages, err := consumer.Messages()
+	require.NoError(t, err)
+	defer messages.Stop()
+	var got []string
+	for range 4 {
+		msg, err := messages.Next(jetstream.NextContext(t.Context()))
+		require.NoError(t, err)
+		got = append(got, string(msg.Data()))
+	}
+	require.Equal(t, []string{"1", "1", "2", "2"}, got)
+	store(t, p.js, "events.a", "3") // answers come once: a second would find nobody, or somebody else
+}

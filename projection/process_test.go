@@ -213,3 +213,33 @@ func TestAFrozenProcessChangesNothingWhenItThaws(t *testing.T) {
 	require.NoError(t, view.WaitFor(t.Context(), book(t, store, 20)), "the thawed one takes over in its turn")
 	requireTally(t, store, view)
 }
+
+// Every event is delivered twice, to two instances, one of which dies now and then.
+func TestWhatIsDeliveredTwiceIsFoldedOnce(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	proxy.Duplicate(true)
+	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	end := book(t, store, 100)
+	cfg := &projection.Config{Heartbeat: 100 * time.Millisecond, StandBy: 400 * time.Millisecond}
+	instance := func() (view *projection.View[balance], stop func()) {
+		doubled, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, doubled.Close()) })
+		view, err = tally(t.Context(), doubled, 1, cfg)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, view.Close()) })
+		return view, run(t, view)
+	}
+	view, _ := instance()
+	require.NoError(t, view.WaitFor(t.Context(), end))
+	for range 3 {
+		_, stop := instance()
+		require.NoError(t, view.WaitFor(t.Context(), book(t, store, 30)))
+		stop()
+		require.NoError(t, view.WaitFor(t.Context(), book(t, store, 30)))
+	}
+	requireTally(t, store, view)
+}
