@@ -7,6 +7,7 @@ FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 CHECKS ?= 200
 STEPS ?= 60
+FLIPS ?= 200
 
 # The folder with the ledger that a test of examples/bank reads. Tests run in the folders of their packages, so the path
 # is made absolute.
@@ -61,6 +62,10 @@ fuzz: ## fuzz each target for FUZZTIME=30s
 		echo "go test -run '^$$' -fuzz '^$$name\$$' -fuzztime $(FUZZTIME) $$package"; \
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
+
+.PHONY: flips
+flips: ## flip FLIPS=200 random bits on a server's disk, one at a time: each must be told of
+	RUNNEL_FLIPS=$(FLIPS) go test -count=1 -run '^TestAnyFlippedBit' -v ./eventstore
 
 .PHONY: bench
 bench: ## run the benchmarks, each for BENCHTIME=1s

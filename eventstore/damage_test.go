@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -173,7 +174,7 @@ func written(t *testing.T) (disk, truth) {
 
 func TestOneFlippedBitIsToldOf(t *testing.T) {
 	disk, told := written(t)
-	all := records(t, disk.files, "bank")
+	all := records(t, disk.files)
 	var several []record
 	for _, r := range all {
 		if r.subject == "bank.account.several" {
@@ -195,7 +196,7 @@ func TestOneFlippedBitIsToldOf(t *testing.T) {
 					disk.restore(t)
 					r.in(disk).flip(t, part.at, 0)
 					if !index {
-						dropIndex(t, disk.server.StoreDir(), "bank")
+						dropIndex(t, disk.server.StoreDir())
 					}
 					disk.server.Restart()
 					reported := examine(t, disk.server.JetStream(t), told, what)
@@ -223,7 +224,7 @@ func flips() int {
 
 func TestAnyFlippedBitIsToldOfOrHarmless(t *testing.T) {
 	disk, told := written(t)
-	all := records(t, disk.files, "bank")
+	all := records(t, disk.files)
 	first, parts := make(map[string]int), make(map[string]int)
 	for i := range flips() {
 		r := all[rand.IntN(len(all))]
@@ -237,7 +238,7 @@ func TestAnyFlippedBitIsToldOfOrHarmless(t *testing.T) {
 		disk.restore(t)
 		r.in(disk).flip(t, at, bit)
 		if !index {
-			dropIndex(t, disk.server.StoreDir(), "bank")
+			dropIndex(t, disk.server.StoreDir())
 		}
 		disk.server.Restart()
 		reported := examine(t, disk.server.JetStream(t), told, what)
@@ -249,4 +250,36 @@ func TestAnyFlippedBitIsToldOfOrHarmless(t *testing.T) {
 		parts[r.part(at)]++
 	}
 	t.Logf("told of first by: %v; flipped in: %v", first, parts)
+}
+
+// A block is 4 MiB. What the server drops behind a flipped bit ends with its block, so the log goes on behind the hole, and
+// its end tells nothing.
+func TestAHoleInsideTheLogIsRefused(t *testing.T) {
+	server := eventstoretest.NewServer(t, eventstoretest.Memory())
+	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	large := strings.Repeat("x", 900_000)
+	for i := range 12 {
+		_, err := store.Append(t.Context(), account(strconv.Itoa(i)), eventstore.Head{}, opened{large})
+		require.NoError(t, err)
+	}
+	require.NoError(t, store.Close())
+	disk := keep(t, server)
+	all := records(t, disk.files)
+	require.NotEqual(t, all[1].file, all[11].file, "several blocks")
+	cut(t, disk, all[1])
+
+	js := server.JetStream(t)
+	_, err = eventstore.Open(t.Context(), js, "bank", events, nil)
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
+	require.ErrorContains(t, err, "positions are missing")
+	store, err = eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Salvage: true})
+	require.NoError(t, err)
+	defer store.Close()
+	report, err := store.Verify(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, eventstore.FaultMissing, report.Faults[0].Kind)
+	require.Equal(t, eventstore.Position(2), report.Faults[0].Position)
+	require.Greater(t, report.Faults[0].Last, eventstore.Position(2), "the rest of the block is gone too")
+	t.Log(report)
 }

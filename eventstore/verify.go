@@ -115,11 +115,13 @@ func (r Report) String() string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "%d FAULTS\n", r.Found)
+	listed := int64(0)
 	for _, f := range r.Faults {
 		fmt.Fprintf(&b, "  %s\n", f)
+		listed += int64(f.Last - f.Position + 1)
 	}
-	if n := len(r.Faults); r.Found > int64(n) {
-		fmt.Fprintf(&b, "  and more: the first %d are listed\n", n)
+	if r.Found > listed {
+		fmt.Fprintf(&b, "  and %d more, which are not listed\n", r.Found-listed)
 	}
 	return b.String()
 }
@@ -132,7 +134,8 @@ func (r Report) String() string {
 //
 // It returns an error only where it could not go on, with what was found so far; whether the log holds is what
 // [Report.Err] says. It blocks until the end is reached, and reads about as fast as [Store.All]. Appends meanwhile are
-// allowed. It keeps about 170 bytes for each stream, and makes the leader list all subjects, 100,000 at a time.
+// allowed. Where there are several replicas, one of them gives the log and the leader what that one lacks; what the others
+// have on their disks it does not see. It keeps about 170 bytes for each stream, and makes the leader list all subjects, 100,000 at a time.
 //
 //	the log, unfiltered -> each position -> its stream's versions and links -> each stream's count, asked of the leader
 func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {

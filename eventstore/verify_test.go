@@ -76,7 +76,7 @@ func TestVerifyNamesEachKindOfFault(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, report.Faults, 2)
 	require.Equal(t, int64(7), report.Found)
-	require.Contains(t, report.String(), "the first 2 are listed")
+	require.Contains(t, report.String(), "and 5 more, which are not listed")
 }
 
 func TestVerifyBesideAppendsGivesNoFalseAlarm(t *testing.T) {
@@ -107,9 +107,29 @@ func TestVerifyBesideAppendsGivesNoFalseAlarm(t *testing.T) {
 	all.Wait()
 }
 
+func TestVerifyNamesTheStreamWhoseOnlyCommitIsDamaged(t *testing.T) {
+	disk, _ := written(t)
+	disk.restore(t)
+	for _, r := range records(t, disk.files) {
+		if r.subject == "bank.account.once" {
+			r.in(disk).flip(t, r.data+30, 0)
+		}
+	}
+	disk.server.Restart()
+	store, err := openNumbered(t, disk.server.JetStream(t))
+	require.NoError(t, err)
+	report, err := store.Verify(t.Context(), nil)
+	require.NoError(t, err)
+	require.Len(t, report.Faults, 2, report.String())
+	require.Equal(t, eventstore.FaultMissing, report.Faults[0].Kind)
+	require.Equal(t, eventstore.Position(1), report.Faults[0].Position)
+	require.Equal(t, eventstore.FaultCount, report.Faults[1].Kind)
+	require.Equal(t, account("once"), report.Faults[1].Stream)
+}
+
 func TestAFirstAppendDoesNotHideBehindADamagedCommit(t *testing.T) {
 	disk, _ := written(t)
-	for _, r := range records(t, disk.files, "bank") {
+	for _, r := range records(t, disk.files) {
 		if r.subject != "bank.account.once" {
 			continue
 		}
