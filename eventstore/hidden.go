@@ -99,6 +99,14 @@ func (l *load) hidden(tail *Commit, counted uint64, found int) error {
 		Err: fmt.Errorf("the server counts %d messages of the stream, %d of them can be read", counted, found)}
 }
 
+// beforeAppend asks what has to be known before an append, with the patience of an append.
+func (s *Store) beforeAppend(ctx context.Context, w Write, ask func(context.Context) error) error {
+	patience := s.cfg.appendTimeout()
+	timed, cancel := context.WithTimeoutCause(ctx, patience, errAppendTimeout)
+	defer cancel()
+	return s.within(timed, patience, "append "+w.Stream.String(), func() error { return ask(timed) })
+}
+
 // confirmFirst makes sure that a stream which an append takes for empty is so, unless the head comes from a load that just
 // did. The append's own expectation is not enough: a server whose newest message of the stream is damaged takes it.
 func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
@@ -106,11 +114,11 @@ func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
 	if err != nil || time.Since(w.Expected.checked) < emptyFor {
 		return w.Expected, nil // a bad id is refused when the commit is encoded
 	}
-	timed, cancel := context.WithTimeoutCause(ctx, s.cfg.appendTimeout(), errAppendTimeout)
-	defer cancel()
 	var counted uint64
-	err = s.patiently(timed, "append "+w.Stream.String(), func() (err error) {
-		counted, err = s.countOf(timed, subject)
+	err = s.beforeAppend(ctx, w, func(ctx context.Context) (err error) {
+		try, cancel := context.WithTimeoutCause(ctx, s.cfg.ackTimeout(), jsapi.ErrNoReply)
+		defer cancel()
+		counted, err = s.countOf(try, subject)
 		return err
 	})
 	if err != nil {

@@ -57,25 +57,36 @@ func (s *Store) trusted(ctx context.Context) error {
 	return nil
 }
 
-// checkLog compares the log with what was seen of it.
+// checkLog compares the log with what was seen of it. A reply that is lost is not waited for longer than an acknowledgement,
+// since all that use the store wait for this.
 func (s *Store) checkLog(ctx context.Context, seen mark) error {
 	deadline := time.Now().Add(leaderLag)
 	for try := 1; ; try++ {
-		info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return s.rewound(seen, 0, "its JetStream stream is gone")
-		}
-		if err != nil {
-			return err
-		}
-		err = s.compareLog(ctx, seen, info)
-		if !errors.Is(err, ErrLogRewound) || info.Replicas < 2 || time.Now().After(deadline) {
+		replicas, err := s.lookAtLog(ctx, seen)
+		if !errors.Is(err, ErrLogRewound) || replicas < 2 || time.Now().After(deadline) {
 			return err
 		}
 		if waited := recheck.Wait(ctx, try); waited != nil {
 			return waited
 		}
 	}
+}
+
+func (s *Store) lookAtLog(ctx context.Context, seen mark) (replicas int, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.ackTimeout(), jsapi.ErrNoReply)
+	defer cancel()
+	info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return 1, s.rewound(seen, 0, "its JetStream stream is gone")
+	case err != nil:
+		return 0, err
+	}
+	err = s.compareLog(ctx, seen, info)
+	if ctx.Err() != nil && err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrLogRewound) {
+		err = context.Cause(ctx)
+	}
+	return info.Replicas, err
 }
 
 // mayAppend is trusted for appends, which wait for it as long as for everything else.
@@ -89,9 +100,7 @@ func (s *Store) mayAppend(ctx context.Context, w Write) error {
 	if s.log.at.Load() == s.api.Conn().Stats().Reconnects+1 {
 		return nil
 	}
-	timed, cancel := context.WithTimeoutCause(ctx, s.cfg.appendTimeout(), errAppendTimeout)
-	defer cancel()
-	err := s.patiently(timed, "append "+w.Stream.String(), func() error { return s.trusted(timed) })
+	err := s.beforeAppend(ctx, w, s.trusted)
 	if err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
 		return err
 	}

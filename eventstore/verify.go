@@ -135,7 +135,8 @@ func (r Report) String() string {
 // It returns an error only where it could not go on, with what was found so far; whether the log holds is what
 // [Report.Err] says. It blocks until the end is reached, and reads about as fast as [Store.All]. Appends meanwhile are
 // allowed. Where there are several replicas, one of them gives the log and the leader what that one lacks; what the others
-// have on their disks it does not see. It keeps about 170 bytes for each stream, and makes the leader list all subjects, 100,000 at a time.
+// have on their disks it does not see. It keeps about 150 bytes for each stream, twice that at the end, and makes the leader
+// list all subjects, 100,000 at a time.
 //
 //	the log, unfiltered -> each position -> its stream's versions and links -> each stream's count, asked of the leader
 func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {

@@ -82,6 +82,7 @@ func (c *Client) Close() error {
 type Call struct {
 	client *Client
 	number uint64
+	sent   uint64         // on which of the client's connections, counted from 0
 	reply  chan *nats.Msg // holds one: the reply, or nil when the Client closes
 	timer  *time.Timer
 }
@@ -98,6 +99,7 @@ var calls = sync.Pool{New: func() any {
 func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, error) {
 	call := calls.Get().(*Call)
 	call.client = c
+	call.sent = c.nc.Stats().Reconnects
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -119,30 +121,53 @@ func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, e
 
 // Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). It may be called once.
 func (call *Call) Wait(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
+	return call.wait(ctx, timeout, nil)
+}
+
+// interrupted is how often a wait looks whether the connection was interrupted since the request was sent.
+const interrupted = 200 * time.Millisecond
+
+// WaitToRepeat is Wait for a request that is harmless to repeat. It gives up, with ErrNoReply, soon after the connection was
+// interrupted: the reply most likely went with it.
+func (call *Call) WaitToRepeat(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
+	look := time.NewTicker(interrupted)
+	defer look.Stop()
+	return call.wait(ctx, timeout, look.C)
+}
+
+func (call *Call) wait(ctx context.Context, timeout time.Duration, look <-chan time.Time) (*nats.Msg, error) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
-	select {
-	case msg := <-call.reply:
-		if msg == nil {
-			return nil, fmt.Errorf("%w: the client was closed", ErrNoReply)
+	for {
+		select {
+		case msg := <-call.reply:
+			if msg == nil {
+				return nil, fmt.Errorf("%w: the client was closed", ErrNoReply)
+			}
+			return msg, nil
+		case <-look:
+			if call.client.nc.Stats().Reconnects == call.sent {
+				continue
+			}
+			call.client.take(call.number)
+			return nil, ErrNoReply
+		case <-timer.C:
+			call.client.take(call.number)
+			return nil, ErrNoReply
+		case <-ctx.Done():
+			call.client.take(call.number)
+			return nil, context.Cause(ctx)
 		}
-		return msg, nil
-	case <-timer.C:
-		call.client.take(call.number)
-		return nil, ErrNoReply
-	case <-ctx.Done():
-		call.client.take(call.number)
-		return nil, context.Cause(ctx)
 	}
 }
 
-// Request is Send and Wait.
+// Request is Send and WaitToRepeat.
 func (c *Client) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
 	call, err := c.Send(subject, nil, data)
 	if err != nil {
 		return nil, err
 	}
-	return call.Wait(ctx, timeout)
+	return call.WaitToRepeat(ctx, timeout)
 }
 
 // receive runs on the subscription's own goroutine, one message at a time.

@@ -77,7 +77,7 @@ func (g Get) Wait(ctx context.Context) (Message, error) {
 	if g.err != nil {
 		return Message{}, g.err
 	}
-	msg, err := g.call.Wait(ctx, getTimeout)
+	msg, err := g.call.WaitToRepeat(ctx, getTimeout)
 	if err != nil {
 		return Message{}, err
 	}
