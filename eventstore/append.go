@@ -119,6 +119,9 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 	metadata, now := MetadataFrom(ctx), s.cfg.now().UTC().Round(0)
 	for i, w := range writes {
 		head, err := s.complete(ctx, w)
+		if errors.Is(err, ErrConflict) {
+			err = a.firstConflict(ctx, i, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -138,6 +141,22 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 		}
 	}
 	return a, a.checkStreams()
+}
+
+// firstConflict prefers a conflict on one of the first n streams, which may have moved after it was looked at.
+func (a *attempt) firstConflict(ctx context.Context, n int, conflict error) error {
+	for i, c := range a.commits[:n] {
+		head, err := a.store.Head(ctx, c.Stream)
+		switch {
+		case errors.Is(err, ErrErased):
+			return conflict
+		case err != nil:
+			return err
+		case head.Position != a.expected[i].Position:
+			return &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version}
+		}
+	}
+	return conflict
 }
 
 // complete looks up the head of a write that was made by hand, and so has no links and does not know whether the stream
@@ -388,7 +407,7 @@ func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, la
 		if err != nil {
 			return false, 0, err
 		}
-		return false, 0, &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version}
+		return false, 0, a.firstConflict(ctx, i, &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version})
 	}
 	return false, 0, nil
 }
