@@ -104,15 +104,18 @@ func (s *Store) beforeAppend(ctx context.Context, w Write, ask func(context.Cont
 	patience := s.cfg.appendTimeout()
 	timed, cancel := context.WithTimeoutCause(ctx, patience, errAppendTimeout)
 	defer cancel()
-	return s.within(timed, patience, "append "+w.Stream.String(), func() error { return ask(timed) })
+	return s.insist(timed, patience, "append "+w.Stream.String(), func() error { return ask(timed) })
 }
 
 // confirmFirst makes sure that a stream which an append takes for empty is so, unless the head comes from a load that just
 // did. The append's own expectation is not enough: a server whose newest message of the stream is damaged takes it.
 func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
+	if time.Since(w.Expected.checked) < emptyFor {
+		return w.Expected, nil
+	}
 	subject, err := w.Stream.subject(s.name)
-	if err != nil || time.Since(w.Expected.checked) < emptyFor {
-		return w.Expected, nil // a bad id is refused when the commit is encoded
+	if err != nil {
+		return Head{}, &AppendError{Stream: w.Stream, Version: 1, Reason: ErrInvalidID, Err: err}
 	}
 	var counted uint64
 	err = s.beforeAppend(ctx, w, func(ctx context.Context) (err error) {

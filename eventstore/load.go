@@ -161,10 +161,10 @@ func (s *Store) load(ctx context.Context, stream StreamID, o readOptions) (histo
 
 // patiently reads until it works, it is clear that it will not, or Config.ReadTimeout has passed.
 func (s *Store) patiently(ctx context.Context, what string, read func() error) error {
-	return s.within(ctx, s.cfg.readTimeout(), what, read)
+	return s.insist(ctx, s.cfg.readTimeout(), what, read)
 }
 
-func (s *Store) within(ctx context.Context, patience time.Duration, what string, read func() error) error {
+func (s *Store) insist(ctx context.Context, patience time.Duration, what string, read func() error) error {
 	deadline := time.Now().Add(patience)
 	for try := 1; ; try++ {
 		err := read()
