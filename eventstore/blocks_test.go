@@ -29,15 +29,15 @@ type record struct {
 // recordHead is the length of what stands before the subject.
 const recordHead = 22
 
-// messages is the folder with the block files of the store's JetStream stream.
-func messages(dir string) string {
-	return filepath.Join(dir, "jetstream", "$G", "streams", "bank", "msgs")
+// messages is the folder with the block files of a JetStream stream.
+func messages(dir, stream string) string {
+	return filepath.Join(dir, "jetstream", "$G", "streams", stream, "msgs")
 }
 
-// records reads all block files of the store, whose server is stopped.
-func records(t testing.TB, dir string) []record {
+// records reads all block files of a stream, whose server is stopped.
+func records(t testing.TB, dir, stream string) []record {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(messages(dir), "*.blk"))
+	files, err := filepath.Glob(filepath.Join(messages(dir, stream), "*.blk"))
 	require.NoError(t, err)
 	var all []record
 	for _, file := range files {
@@ -92,9 +92,9 @@ func (r record) part(at int) string {
 }
 
 // dropIndex removes what lets the server skip reading its blocks when it starts, as if it had been killed.
-func dropIndex(t testing.TB, dir string) {
+func dropIndex(t testing.TB, dir, stream string) {
 	t.Helper()
-	require.NoError(t, os.Remove(filepath.Join(messages(dir), "index.db")))
+	require.NoError(t, os.Remove(filepath.Join(messages(dir, stream), "index.db")))
 }
 
 // disk keeps what a server has on its disk, to put it back any number of times.

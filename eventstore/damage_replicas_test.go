@@ -40,7 +40,7 @@ func TestOneDamagedReplicaOfThree(t *testing.T) {
 	node := cluster.Nodes()[2]
 	node.Stop()
 	of := make(map[string][]record)
-	for _, r := range records(t, node.StoreDir()) {
+	for _, r := range records(t, node.StoreDir(), "bank") {
 		of[r.subject] = append(of[r.subject], r)
 	}
 	several, once, twice := of["bank.account.several"], of["bank.account.once"], of["bank.account.twice"]

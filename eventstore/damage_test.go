@@ -174,7 +174,7 @@ func written(t *testing.T) (disk, truth) {
 
 func TestOneFlippedBitIsToldOf(t *testing.T) {
 	disk, told := written(t)
-	all := records(t, disk.files)
+	all := records(t, disk.files, "bank")
 	var several []record
 	for _, r := range all {
 		if r.subject == "bank.account.several" {
@@ -196,7 +196,7 @@ func TestOneFlippedBitIsToldOf(t *testing.T) {
 					disk.restore(t)
 					r.in(disk).flip(t, part.at, 0)
 					if !index {
-						dropIndex(t, disk.server.StoreDir())
+						dropIndex(t, disk.server.StoreDir(), "bank")
 					}
 					disk.server.Restart()
 					reported := examine(t, disk.server.JetStream(t), told, what)
@@ -224,7 +224,7 @@ func flips() int {
 
 func TestAnyFlippedBitIsToldOfOrHarmless(t *testing.T) {
 	disk, told := written(t)
-	all := records(t, disk.files)
+	all := records(t, disk.files, "bank")
 	first, parts := make(map[string]int), make(map[string]int)
 	for i := range flips() {
 		r := all[rand.IntN(len(all))]
@@ -238,7 +238,7 @@ func TestAnyFlippedBitIsToldOfOrHarmless(t *testing.T) {
 		disk.restore(t)
 		r.in(disk).flip(t, at, bit)
 		if !index {
-			dropIndex(t, disk.server.StoreDir())
+			dropIndex(t, disk.server.StoreDir(), "bank")
 		}
 		disk.server.Restart()
 		reported := examine(t, disk.server.JetStream(t), told, what)
@@ -265,7 +265,7 @@ func TestAHoleInsideTheLogIsRefused(t *testing.T) {
 	}
 	require.NoError(t, store.Close())
 	disk := keep(t, server)
-	all := records(t, disk.files)
+	all := records(t, disk.files, "bank")
 	require.NotEqual(t, all[1].file, all[11].file, "several blocks")
 	cut(t, disk, all[1])
 

@@ -32,13 +32,13 @@ func cut(t *testing.T, disk disk, r record) {
 	t.Helper()
 	disk.restore(t)
 	r.in(disk).flip(t, r.data, 0)
-	dropIndex(t, disk.server.StoreDir())
+	dropIndex(t, disk.server.StoreDir(), "bank")
 	disk.server.Restart()
 }
 
 func TestALogThatLostItsEndIsRefusedUntilTheLossIsAccepted(t *testing.T) {
 	disk, told := written(t)
-	all := records(t, disk.files)
+	all := records(t, disk.files, "bank")
 	cut(t, disk, all[10])
 	js := disk.server.JetStream(t)
 	_, err := openNumbered(t, js)
@@ -90,10 +90,10 @@ func TestAStoreThatIsOpenWhileItsServerLosesTheEndDoesNotGoOn(t *testing.T) {
 
 	disk.server.Stop()
 	disk.files = disk.server.StoreDir()
-	all := records(t, disk.files)
+	all := records(t, disk.files, "bank")
 	require.Len(t, all, len(told.all)+1)
 	all[10].flip(t, all[10].data, 0)
-	dropIndex(t, disk.files)
+	dropIndex(t, disk.files, "bank")
 	disk.server.Restart()
 
 	// The heads of both streams may fit what is left. Neither is appended to.

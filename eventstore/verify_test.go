@@ -110,7 +110,7 @@ func TestVerifyBesideAppendsGivesNoFalseAlarm(t *testing.T) {
 func TestVerifyNamesTheStreamWhoseOnlyCommitIsDamaged(t *testing.T) {
 	disk, _ := written(t)
 	disk.restore(t)
-	for _, r := range records(t, disk.files) {
+	for _, r := range records(t, disk.files, "bank") {
 		if r.subject == "bank.account.once" {
 			r.in(disk).flip(t, r.data+30, 0)
 		}
@@ -129,7 +129,7 @@ func TestVerifyNamesTheStreamWhoseOnlyCommitIsDamaged(t *testing.T) {
 
 func TestAFirstAppendDoesNotHideBehindADamagedCommit(t *testing.T) {
 	disk, _ := written(t)
-	for _, r := range records(t, disk.files) {
+	for _, r := range records(t, disk.files, "bank") {
 		if r.subject != "bank.account.once" {
 			continue
 		}
