@@ -60,13 +60,14 @@ type Summary struct {
 // server said. What it wrote until then is of no use: it has no trailer, which Import demands. Interruptions of the
 // connection are waited out.
 func (s *Store) Export(ctx context.Context, w io.Writer, cfg *ExportConfig) (Summary, error) {
-	e := &exporter{store: s, tracker: newTracker(0, cfg.progress())}
-	if err := e.run(ctx, w, cfg.buckets()); err != nil {
+	begun := time.Now()
+	e := &exporter{store: s}
+	if err := e.run(ctx, w, cfg); err != nil {
 		return Summary{}, fmt.Errorf("eventstore: export %s: %w", s.name, err)
 	}
 	progress := e.tracker.done()
-	e.summary.Commits, e.summary.Events, e.summary.Elapsed = progress.Commits, progress.Events, progress.Elapsed
-	e.summary.Bytes = e.archive.bytes
+	e.summary.Commits, e.summary.Events = progress.Commits, progress.Events
+	e.summary.Bytes, e.summary.Elapsed = e.archive.bytes, time.Since(begun)
 	return e.summary, nil
 }
 
@@ -77,8 +78,8 @@ type exporter struct {
 	summary Summary
 }
 
-func (e *exporter) run(ctx context.Context, w io.Writer, buckets []string) error {
-	s := e.store
+func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) error {
+	s, buckets := e.store, cfg.buckets()
 	e.summary = Summary{Store: s.name, Identity: s.identity, Time: s.cfg.now().UTC()}
 	var err error
 	if e.archive, err = newArchiveWriter(w); err != nil {
@@ -101,6 +102,7 @@ func (e *exporter) run(ctx context.Context, w io.Writer, buckets []string) error
 		}
 		e.summary.Messages += int64(b.written)
 	}
+	e.tracker = newTracker(0, cfg.progress())
 	if err := e.log(ctx); err != nil {
 		return err
 	}

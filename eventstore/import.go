@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -66,11 +67,12 @@ func (c *ImportConfig) progress() func(Progress) {
 // archive is damaged or cut off; ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID, ErrFull, ErrTooLarge or
 // ErrRefused; the error of r, the cause of ctx, or what the server said.
 func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *ImportConfig) (summary Summary, err error) {
+	begun := time.Now()
 	archive, err := newArchiveReader(r)
 	if err != nil {
 		return Summary{}, err
 	}
-	i := &importer{archive: archive, tracker: newTracker(0, cfg.progress())}
+	i := &importer{archive: archive, report: cfg.progress()}
 	if err := i.readHeader(js, cfg); err != nil {
 		return Summary{}, err
 	}
@@ -79,16 +81,17 @@ func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *Impor
 		return Summary{}, fmt.Errorf("eventstore: import %s: %w", i.store.name, err)
 	}
 	progress := i.tracker.done()
-	i.summary.Commits, i.summary.Events, i.summary.Elapsed = progress.Commits, progress.Events, progress.Elapsed
-	i.summary.Bytes = archive.bytes
+	i.summary.Commits, i.summary.Events = progress.Commits, progress.Events
+	i.summary.Bytes, i.summary.Elapsed = archive.bytes, time.Since(begun)
 	return i.summary, nil
 }
 
 // importer carries one archive over. Frames come in a fixed order, which its fields follow.
 type importer struct {
 	archive *archiveReader
-	store   *Store // the target
-	tracker *tracker
+	store   *Store         // the target
+	report  func(Progress) // nil for none
+	tracker *tracker       // of the log
 	summary Summary
 
 	header   headerFrame
@@ -214,7 +217,7 @@ func (i *importer) beginLog(ctx context.Context, f logFrame) error {
 	if err := i.endTarget(ctx); err != nil {
 		return err
 	}
-	i.logging, i.bucket, i.tracker.progress.End = true, "", f.End
+	i.logging, i.bucket, i.tracker = true, "", newTracker(f.End, i.report)
 	var err error
 	i.target, err = i.openTarget(ctx, i.logConfig())
 	if err != nil {

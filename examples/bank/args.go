@@ -29,6 +29,8 @@ const usage = `Bank is the example of Runnel: accounts, transfers and statements
                                                  print events of the log
   bank parked [VIEW] [--replay KEY] [--discard KEY] [--data DIR]
                                                  list what could not be folded, or fold it again
+  bank backup FILE [--data DIR]                  write all there is to a new file
+  bank restore FILE [--data DIR]                 make the bank of a backup; may be cut short and run again
 
 Run "bank serve --help" for the flags and the environment.
 `
@@ -57,9 +59,13 @@ func parseArgs(args []string, env environment) (command, error) {
 	case "serve":
 		return parseServe(args, env)
 	case "import":
-		return parseFolder(name, args, env, env.importFolder)
+		return parsePath(name, args, env, whichFolder, env.importFolder)
 	case "audit":
-		return parseFolder(name, args, env, env.auditFolder)
+		return parsePath(name, args, env, whichFolder, env.auditFolder)
+	case "backup":
+		return parsePath(name, args, env, "which file? It is made", env.backupFile)
+	case "restore":
+		return parsePath(name, args, env, "which file? A backup made it", env.restoreFile)
 	case "rebuild":
 		return parseRebuild(args, env)
 	case "replay":
@@ -91,15 +97,17 @@ func parseServe(args []string, env environment) (command, error) {
 	return func(ctx context.Context) int { return env.serve(ctx, *data, *addr, token, webhook) }, nil
 }
 
-// parseFolder parses the arguments of a sub-command that works on a ledger.
-func parseFolder(name string, args []string, env environment, do func(ctx context.Context, data, dir string) int) (command, error) {
+const whichFolder = "which folder? It has the files account.asc and trans.asc"
+
+// parsePath parses the arguments of a sub-command that works on one folder or file.
+func parsePath(name string, args []string, env environment, which string, do func(ctx context.Context, data, path string) int) (command, error) {
 	flags, data := newFlags(name)
 	rest, help, err := parseFlags(flags, args, env.stdout)
 	switch {
 	case err != nil || help:
 		return nil, err
 	case len(rest) == 0:
-		return nil, usageError(name, errors.New("which folder? It has the files account.asc and trans.asc"))
+		return nil, usageError(name, errors.New(which))
 	case len(rest) > 1:
 		return nil, usageError(name, fmt.Errorf("surplus argument %q", rest[1]))
 	}

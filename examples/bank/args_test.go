@@ -29,6 +29,8 @@ func TestWrongUseIsExplained(t *testing.T) {
 		"surplus of serve":          {[]string{"serve", "now"}, `surplus argument "now"`},
 		"import without folder":     {[]string{"import"}, "which folder?"},
 		"surplus of import":         {[]string{"import", "dir", "--data", "x", "other"}, `surplus argument "other"`},
+		"backup without file":       {[]string{"backup"}, "which file? It is made"},
+		"restore without file":      {[]string{"restore", "--data", "x"}, "which file? A backup made it"},
 		"audit without folder":      {[]string{"audit", "--data", "x"}, "which folder?"},
 		"open address":              {[]string{"--addr", "0.0.0.0:8080"}, "set BANK_TOKEN"},
 		"open address without host": {[]string{"serve", "--addr", ":8080"}, "set BANK_TOKEN"},

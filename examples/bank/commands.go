@@ -68,14 +68,43 @@ func (env environment) auditFolder(ctx context.Context, data, dir string) int {
 	})
 }
 
+// backupFile writes a backup to a file.
+func (env environment) backupFile(ctx context.Context, data, path string) int {
+	return env.toTheEnd(ctx, data, func(ctx context.Context, _ *natsrun.Runtime, bank *Bank) error {
+		return bank.backup(ctx, path, env.stderr)
+	})
+}
+
+// restoreFile makes the bank that a file is the backup of. It opens none, since that would make an empty one.
+func (env environment) restoreFile(ctx context.Context, data, path string) int {
+	return env.ending(func(end func()) int {
+		return env.withRuntime(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, _ *slog.Logger) error {
+			err := restore(ctx, rt, path, env.stderr)
+			if err == nil {
+				end()
+			}
+			return err
+		})
+	})
+}
+
 // toTheEnd is withBank for a program that comes to an end by itself. That it was cut short is a failure.
 func (env environment) toTheEnd(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *Bank) error) int {
-	ended := false
-	code := env.withBank(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) error {
-		err := program(ctx, rt, bank)
-		ended = err == nil
-		return err
+	return env.ending(func(end func()) int {
+		return env.withBank(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) error {
+			err := program(ctx, rt, bank)
+			if err == nil {
+				end()
+			}
+			return err
+		})
 	})
+}
+
+// ending runs a program that calls end when it has come to its end. That it was cut short is a failure.
+func (env environment) ending(run func(end func()) int) int {
+	ended := false
+	code := run(func() { ended = true })
 	if code == exitOK && !ended {
 		return env.fail(errors.New("bank: cut short: run it again"))
 	}
@@ -84,6 +113,18 @@ func (env environment) toTheEnd(ctx context.Context, data string, program func(c
 
 // withBank runs a program on the bank that the environment and the data directory name.
 func (env environment) withBank(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *Bank) error) int {
+	return env.withRuntime(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger) (err error) {
+		bank, err := openBank(ctx, rt, log)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, bank.Close()) }()
+		return program(ctx, rt, bank)
+	})
+}
+
+// withRuntime runs a program on the servers that the environment and the data directory name.
+func (env environment) withRuntime(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *slog.Logger) error) int {
 	cfg, err := natsrun.FromEnv(env.lookup)
 	if err != nil {
 		return env.fail(err)
@@ -94,14 +135,7 @@ func (env environment) withBank(ctx context.Context, data string, program func(c
 		cfg.ServiceName = "bank"
 	}
 	cfg.Logger = natsrun.NewLogger(cfg, env.stderr)
-	err = natsrun.Run(ctx, cfg, func(ctx context.Context, rt *natsrun.Runtime) (err error) {
-		bank, err := openBank(ctx, rt, cfg.Logger)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, bank.Close()) }()
-		return program(ctx, rt, bank)
-	})
+	err = natsrun.Run(ctx, cfg, func(ctx context.Context, rt *natsrun.Runtime) error { return program(ctx, rt, cfg.Logger) })
 	if err != nil {
 		return env.fail(err)
 	}

@@ -136,4 +136,5 @@ func TestTheRealLedgerIsImportedAndAudited(t *testing.T) {
 	require.Contains(t, output, "sum of all last balances: 39243636.40\n")
 	require.Contains(t, output, "audit: 49073 rows agree, 29 listed, 0 wrong\n")
 	rebuildUnderReaders(t, bank, dir, "576", "audit: 49073 rows agree, 29 listed, 0 wrong\n")
+	restoreElsewhere(t, rt, bank, dir, "audit: 49073 rows agree, 29 listed, 0 wrong\n")
 }

@@ -91,6 +91,7 @@ type Views struct {
 // readModel is a view, whatever its documents are, as operators see it.
 type readModel interface {
 	Name() string
+	Buckets() []string
 	Run(ctx context.Context) error
 	WaitFor(ctx context.Context, position eventstore.Position) error
 	Status(ctx context.Context) (projection.Status, error)
