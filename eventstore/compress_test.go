@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"reflect"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,6 +80,33 @@ func TestACommitIsCompressedAboveItsThresholdAndWhereThatIsSmaller(t *testing.T)
 	require.True(t, compressible(maxBody, 1))
 	require.False(t, compressible(maxBody+1, 1), "no reader would expand it")
 	require.False(t, compressible(1000, -1))
+}
+
+func TestCommitsAreCompressedByManyAtOnce(t *testing.T) {
+	known := emptyRegistry()
+	var all sync.WaitGroup
+	for g := range 4 {
+		all.Go(func() {
+			for i := range 10 {
+				want := document(600 + 97*(g+i))
+				data, err := want.encode(1)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got, err := decodeEnvelope(data, known); err != nil || !reflect.DeepEqual(want, got) {
+					t.Errorf("a document of %d bytes comes back changed: %v", len(want.events[0].data), err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestTheLimitIsTheServersOrTheFileStores: the file store takes no record above 32 MiB, and then says that it is full.
+func TestTheLimitIsTheServersOrTheFileStores(t *testing.T) {
+	require.EqualValues(t, 1<<20-256, commitLimit(1<<20))
+	require.EqualValues(t, 32<<20-1024-256, commitLimit(64<<20))
 }
 
 type bomb struct {

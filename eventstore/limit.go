@@ -13,7 +13,9 @@ const (
 )
 
 // limit is how many bytes a commit may have as it is stored. It follows the server's max_payload as of the last connect.
-func (s *Store) limit() int64 { return min(s.api.Conn().MaxPayload(), maxRecord) - headerRoom }
+func (s *Store) limit() int64 { return commitLimit(s.api.Conn().MaxPayload()) }
+
+func commitLimit(maxPayload int64) int64 { return min(maxPayload, maxRecord) - headerRoom }
 
 // adviseSmaller says what to do about a commit of size bytes, which is above the limit.
 func (s *Store) adviseSmaller(size int) string {

@@ -164,18 +164,6 @@ func TestALowerLimitIsFollowedAndWhatIsStoredStaysReadable(t *testing.T) {
 	require.Equal(t, []eventstore.Event{text}, decode(t, store.All(t.Context())))
 }
 
-// TestWhatTheFileStoreCannotHoldIsTooLarge: the server takes it off the wire, and then says that it is full.
-func TestWhatTheFileStoreCannotHoldIsTooLarge(t *testing.T) {
-	limit := int32(64 << 20)
-	js := limited(t, &limit).JetStream(t)
-	store := openWith(t, js, nil)
-	_, err := store.AppendAll(t.Context(),
-		eventstore.Write{Stream: account("1"), Events: []eventstore.Event{deposited{1}}},
-		eventstore.Write{Stream: account("2"), Events: []eventstore.Event{opened{strings.Repeat("x", 32<<20)}}})
-	require.ErrorIs(t, err, eventstore.ErrTooLarge)
-	require.ErrorContains(t, err, fmt.Sprintf("the server takes %d:", 32<<20-1024-256))
-}
-
 func TestHowTheServerKeepsItsFilesIsComparedWhereItIsAskedFor(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	compressed := &eventstore.Config{Compression: jetstream.S2Compression}
