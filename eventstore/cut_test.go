@@ -97,7 +97,7 @@ var appends = map[string]func(t *testing.T, store *eventstore.Store) (want map[s
 		return map[string][]int64{"new": {5}}
 	},
 	"as many of others as were lost": func(t *testing.T, store *eventstore.Store) map[string][]int64 {
-		for range len(partners) {
+		for range partners {
 			onto(t, store, "other", 5) // one of them stands where the transaction's end should
 		}
 		return map[string][]int64{"other": {5, 5, 5, 5}}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// mark is what something on the disk knows of the log: the store's high-water mark, or the checkpoint of a view.
+type mark struct {
+	where    string
+	Store    string              `json:"store"`
+	Position eventstore.Position `json:"position"`
+	Commit   string              `json:"commit"`
+}
+
+// marks reads them from their buckets, past the packages that write them.
+func marks(ctx context.Context, js jetstream.JetStream) ([]mark, error) {
+	var all []mark
+	names := js.StreamNames(ctx)
+	for name := range names.Name() {
+		var key string
+		switch bucket := strings.TrimPrefix(name, "KV_"); {
+		case bucket == storeName+"_mark":
+			key = "mark"
+		case strings.HasPrefix(bucket, storeName+"-"+viewName+"-v"):
+			key = "=checkpoint"
+		default:
+			continue
+		}
+		m, err := readMark(ctx, js, name, key)
+		if err != nil {
+			return nil, err
+		}
+		if m.Position > 0 {
+			all = append(all, m)
+		}
+	}
+	return all, names.Err()
+}
+
+// readMark gives the zero mark where there is none.
+func readMark(ctx context.Context, js jetstream.JetStream, stream, key string) (m mark, err error) {
+	s, err := js.Stream(ctx, stream)
+	if err != nil {
+		return m, err
+	}
+	bucket := strings.TrimPrefix(stream, "KV_")
+	msg, err := s.GetLastMsgForSubject(ctx, "$KV."+bucket+"."+key)
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(msg.Data) == 0 {
+		return m, nil
+	}
+	if err != nil {
+		return m, err
+	}
+	m.where = "bucket " + bucket
+	return m, json.Unmarshal(msg.Data, &m)
+}
+
+// goOn accepts what was lost, brings the view up to the log's end, compares the two, and writes one more transaction.
+func (c *check) goOn(ctx context.Context, lost *eventstore.LogRewoundError) error {
+	switch {
+	case lost != nil:
+		if err := errors.Join(c.store.Close(), eventstore.AcceptRewind(ctx, c.runtime.Commands(), lost)); err != nil {
+			return err
+		}
+		store, err := openStore(ctx, c.runtime, false)
+		if err != nil {
+			return fmt.Errorf("open after the loss was accepted: %w", err)
+		}
+		c.store = store
+	case c.said:
+		return nil // it is damaged, and was said to be
+	}
+	view, err := openView(ctx, c.store, &projection.Config{Heartbeat: 100 * time.Millisecond, StandBy: 500 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = view.Close() }()
+	running, stop := context.WithCancelCause(ctx)
+	var runner sync.WaitGroup
+	runner.Go(func() { stop(errors.Join(errStopped, view.Run(running))) })
+	defer runner.Wait()
+	defer stop(nil)
+	before := len(c.wrong)
+	err = errors.Join(c.compare(running, view), c.another(running, view))
+	if err == nil && len(c.wrong) == before {
+		c.tornView = int(view.Counters().Torn)
+		return nil
+	}
+	// A view whose checkpoint is ahead of the log has documents of what was lost, until its runner refuses the log.
+	select {
+	case <-running.Done():
+	case <-time.After(refusal):
+	}
+	if cause := context.Cause(running); cause != nil && c.report(cause) {
+		c.wrong = c.wrong[:before]
+		return nil
+	}
+	return err
+}
+
+// refusal is how long a view may take to refuse a log.
+const refusal = 20 * time.Second
+
+var errStopped = errors.New("the view has stopped")
+
+// compare waits until the view has caught up, and compares its documents with the log.
+func (c *check) compare(ctx context.Context, view *projection.View[balance]) error {
+	if err := waitFor(ctx, view, c.log.end); err != nil {
+		return err
+	}
+	documents := make(map[string]balance)
+	parts := int64(0)
+	for entry, err := range view.List(ctx) {
+		if err != nil {
+			return err
+		}
+		documents[entry.Key] = entry.Value
+		if strings.HasPrefix(entry.Key, parties+".") {
+			parts += entry.Value.Amount
+		}
+	}
+	if parts != 0 {
+		c.wrongf("half: the view has %d for all parties together", parts)
+	}
+	if !maps.Equal(documents, c.log.documents) {
+		c.wrongf("the view is not what the log says: %d documents, %d are wanted", len(documents), len(c.log.documents))
+	}
+	return nil
+}
+
+// waitFor waits for the view, also before its first build is done.
+func waitFor(ctx context.Context, view *projection.View[balance], position eventstore.Position) error {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := view.WaitFor(ctx, position)
+		if !errors.Is(err, projection.ErrNotReady) {
+			return err
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// another writes a transaction, which must be stored and reach the view.
+func (c *check) another(ctx context.Context, view *projection.View[balance]) error {
+	heads := make([]eventstore.Head, ownParties)
+	for i := range heads {
+		var err error
+		if heads[i], err = c.store.Head(ctx, stream(parties, i)); err != nil {
+			return err
+		}
+	}
+	commits, err := c.store.AppendAll(ctx, transaction(0, heads)...)
+	if err != nil {
+		return fmt.Errorf("the next transaction: %w", err)
+	}
+	if err := waitFor(ctx, view, commits[len(commits)-1].Position); err != nil {
+		return err
+	}
+	for i, commit := range commits {
+		b, err := view.Get(ctx, key(commit.Stream))
+		if err != nil {
+			return err
+		}
+		if want := c.log.documents[key(commit.Stream)].Commits + 1; b.Commits != want {
+			c.wrongf("%s has %d commits in the view after transaction part %d, want %d", commit.Stream, b.Commits, i, want)
+		}
+	}
+	return nil
+}
