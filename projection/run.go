@@ -92,6 +92,9 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 	reconnects := v.reconnects()
 	g, err := openServed(ctx, v, version)
 	if errors.Is(err, errDamaged) {
+		if err := v.heed(ctx, version); err != nil {
+			return false, v.unlessReplaced(ctx, version, err)
+		}
 		v.torn.Add(1)
 		v.logger.WarnContext(ctx, "projection: the view is built anew", "bucket", version.Bucket, "error", err)
 		return false, v.catalog.withdraw(ctx, version)
@@ -103,6 +106,20 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 	s.reconnects = reconnects
 	err = v.unlessReplaced(ctx, version, s.runUntilReconnected(ctx))
 	return s.flushed, errors.Join(err, g.close())
+}
+
+// heed refuses a log that lacks what the checkpoint of a damaged build has seen: a power cut may have cost the log its end
+// too, and once the build is gone nobody knows.
+func (v *View[V]) heed(ctx context.Context, damaged Version) error {
+	g, err := openGeneration(ctx, v, damaged)
+	if err != nil {
+		return err
+	}
+	at, err := g.stand(ctx)
+	if err == nil {
+		err = verify(ctx, v.store, "view "+v.name, at.checkpoint)
+	}
+	return errors.Join(err, g.close())
 }
 
 // unlessReplaced gives errMoved for the error of work on a version that does not serve any more: its bucket may be deleted.

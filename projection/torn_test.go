@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -140,4 +142,18 @@ func TestARunningViewSeesThatItsBucketIsTorn(t *testing.T) {
 	end = deposit(t, store, "0", 1)
 	require.NoError(t, view.WaitFor(t.Context(), end))
 	requireFolded(t, store, view)
+}
+
+func TestATornViewDoesNotHideThatTheLogIsLost(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	store, _ := openOn(t, server)
+	bucket, last, _ := inBatches(t, store)
+	server.Stop()
+	require.NoError(t, blockfile.CutBehind(server.StoreDir(), "KV_"+bucket, last-1))
+	require.NoError(t, blockfile.CutBehind(server.StoreDir(), "bank", 1))
+	// So that the store's high-water mark is not heard before.
+	require.NoError(t, os.RemoveAll(filepath.Join(server.StoreDir(), "jetstream", "$G", "streams", "KV_bank_mark")))
+	server.Restart()
+	store, _ = openOn(t, server)
+	require.ErrorIs(t, balances(t, store).Run(t.Context()), projection.ErrLogRewound)
 }
