@@ -9,6 +9,7 @@ import (
 // Backwards makes [Store.Stream] yield the newest event first and go down to version 1, or begin at the version of [From]
 // and go down from there. It reads as far as events are pulled: the stream's last 17 commits cost two round trips, however
 // long the stream is, and each further 16 one more. The commits above From are read too, and passed over.
+// With [After] it ends above what stands up to that position.
 func Backwards() ReadOption { return func(o *readOptions) { o.backwards = true } }
 
 // eventsDown yields the stream's events from version from down to 1.
@@ -22,6 +23,9 @@ func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, 
 	for c, err := range l.down(ctx, o.leader) {
 		if err != nil {
 			yield(Recorded{}, err)
+			return
+		}
+		if c.Position <= o.after {
 			return
 		}
 		for i := range c.events {
@@ -98,7 +102,10 @@ func (l *load) below(ctx context.Context, oldest *Commit) (commits []*Commit, er
 		return commits, err
 	}
 	l.missed(ctx, oldest)
-	commits, err = l.filtered(ctx, oldest)
+	err = l.patiently(ctx, func() (err error) {
+		commits, err = l.filtered(ctx, oldest)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,7 @@ func TestBackwardsIsForwardsReversed(t *testing.T) {
 	streams := 0
 	rapid.Check(t, func(r *rapid.T) {
 		streams++
-		stream, head := account(fmt.Sprint("random", streams)), eventstore.Head{}
+		stream, head, half := account(fmt.Sprint("random", streams)), eventstore.Head{}, eventstore.Position(0)
 		for i := range rapid.IntRange(0, 40).Draw(r, "commits") {
 			switch rapid.IntRange(0, 19).Draw(r, "before") {
 			case 0:
@@ -54,6 +54,9 @@ func TestBackwardsIsForwardsReversed(t *testing.T) {
 			c, err := store.Append(t.Context(), stream, head, events...)
 			require.NoError(r, err)
 			head = c.Head()
+			if i < 20 {
+				half = head.Position
+			}
 		}
 		if rapid.IntRange(0, 3).Draw(r, "torn at the end") == 0 {
 			_, err := store.AppendTorn(t.Context(), stream, head, deposited{-1})
@@ -69,6 +72,9 @@ func TestBackwardsIsForwardsReversed(t *testing.T) {
 		below := versions(r, store.Stream(t.Context(), stream, eventstore.Backwards(), eventstore.From(from)))
 		slices.Reverse(below)
 		require.Equal(r, up[:min(int(from), len(up))], below)
+		down = versions(r, store.Stream(t.Context(), stream, eventstore.Backwards(), eventstore.After(half)))
+		slices.Reverse(down)
+		require.Equal(r, versions(r, store.Stream(t.Context(), stream, eventstore.After(half))), down)
 		history, err := store.Load(t.Context(), stream, eventstore.From(from))
 		require.NoError(r, err)
 		for _, c := range history.Commits {

@@ -13,6 +13,25 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
+func TestAListAsksForEachPageOnce(t *testing.T) {
+	pages := 0
+	l := &listing{page: func(_ context.Context, offset int) (jsapi.Info, error) {
+		pages++
+		page := jsapi.Info{Subjects: map[string]uint64{}, Total: 21}
+		for i := offset; i < min(offset+5, page.Total); i++ {
+			page.Subjects[fmt.Sprintf("%03d", i)] = 1
+		}
+		return page, nil
+	}}
+	listed := 0
+	for _, err := range l.subjects(t.Context()) {
+		require.NoError(t, err)
+		listed++
+	}
+	require.Equal(t, 21, listed)
+	require.Equal(t, 5, pages, "of five each, of which all but the first repeat one")
+}
+
 // Pages as the server cuts them, small, with streams that come and go between two of them.
 func TestAListMissesNothingThatStaysAndRepeatsNothing(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {

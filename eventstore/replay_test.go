@@ -122,6 +122,16 @@ func TestAReplayEndsAtDamage(t *testing.T) {
 	require.Equal(t, int64(2), progress.Commits)
 }
 
+func TestProgressIsOfWhatThereIsToDo(t *testing.T) {
+	for position, want := range map[eventstore.Position]float64{0: 0, 900: 0, 925: 0.25, 1000: 1, 1001: 1} {
+		progress := eventstore.Progress{Begin: 900, Position: position, End: 1000}
+		require.InDelta(t, want, progress.Fraction(), 1e-9, "at position %d", position)
+	}
+	progress := eventstore.Progress{Begin: 900, Position: 925, End: 1000, Events: 50, Elapsed: time.Second}
+	require.Equal(t, 3*time.Second, progress.Left())
+	require.InDelta(t, 50, progress.Rate(), 1e-9)
+}
+
 func TestAReplayReportsItsProgress(t *testing.T) {
 	eventstoretest.Bubble(t, func(t *testing.T) {
 		store, _, _ := fiveAndThree(t)
