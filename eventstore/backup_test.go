@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -187,4 +188,40 @@ func TestWhatIsNotTheWholeArchiveIsRefused(t *testing.T) {
 	_, err := eventstore.Open(t.Context(), to, "bank", events, nil)
 	require.ErrorIs(t, err, eventstore.ErrUnfinished)
 	require.NoError(t, importInto(to, archive, nil), "the good one goes on")
+}
+
+// eraser erases a stream when the export has written so much, in the middle of the log.
+type eraser struct {
+	bytes.Buffer
+	erase func()
+}
+
+func (e *eraser) Write(p []byte) (int, error) {
+	if e.erase != nil {
+		e.erase()
+		e.erase = nil
+	}
+	return e.Buffer.Write(p)
+}
+
+// What is erased while the log is read leaves holes whose record stands behind the end that the log had when the export
+// began. Without the record they would be damage.
+func TestWhatIsErasedWhileItIsExportedIsRecordedInTheArchive(t *testing.T) {
+	js := eventstoretest.JetStream(t, eventstoretest.Memory())
+	store := openErasing(t, js)
+	lengthen(t, store, "kept", strings.Repeat("x", 100<<10), 150) // more than one fetch
+	lengthen(t, store, "a", "Anna Secret", 3)
+	archive := &eraser{erase: func() { require.NoError(t, store.Erase(t.Context(), account("a"), "asked for")) }}
+	summary, err := store.Export(t.Context(), archive, nil)
+	require.NoError(t, err)
+	require.Equal(t, int64(3), summary.Erased)
+	require.Greater(t, summary.End, eventstore.Position(153))
+	require.NotContains(t, archive.String(), "Anna Secret")
+
+	to := eventstoretest.JetStream(t, eventstoretest.Memory())
+	require.NoError(t, importInto(to, archive.Bytes(), nil))
+	restored := openErasing(t, to)
+	require.Len(t, decode(t, restored.All(t.Context(), eventstore.Types("account.opened"))), 150)
+	_, err = restored.Load(t.Context(), account("a"))
+	require.ErrorIs(t, err, eventstore.ErrErased)
 }
