@@ -225,3 +225,19 @@ func TestAFieldThatIsLeftOutMayDifferWhenACommandIsRepeated(t *testing.T) {
 	_, err = accounts.Do(t.Context(), "1", dated{2, "Tuesday"}, aggregate.Key("k"))
 	require.ErrorIs(t, err, aggregate.ErrKeyReused)
 }
+
+func TestAnOldCacheForgetsKeysToo(t *testing.T) {
+	store := open(t)
+	cfg := &aggregate.Config{KeyWindow: 2}
+	accounts, other := repository(t, store, cfg), repository(t, store, cfg)
+	_, err := accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("k"))
+	require.NoError(t, err)
+	for range 2 {
+		_, err = other.Do(t.Context(), "1", deposit{1})
+		require.NoError(t, err)
+	}
+	again, err := accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("k"))
+	require.NoError(t, err)
+	require.False(t, again.Repeated, "the window is the stream's, whatever was cached")
+	require.Equal(t, eventstore.Version(4), again.Version)
+}

@@ -26,10 +26,9 @@ func Transact(ctx context.Context, store *eventstore.Store, operations ...Operat
 
 // run is the life of one command, or of several as one transaction:
 //
-//	load (cache, snapshot and what came after, or log) -> decide -> key found: give the first commit
-//	                                      -> rejected, no events or not the wanted version:
+//	load (cache, snapshot and what came after, or log) -> decide -> key found, rejected, no events or not the wanted version:
 //	                                             ask the leader -> it has more: decide again
-//	                                                            -> it has not: say so
+//	                                                            -> it has not: give the first commit, or say so
 //	                                      -> events: append -> stored: fold them into the cache
 //	                                                        -> conflict: load what came, decide again
 func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
@@ -48,16 +47,16 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 			return err
 		}
 		writes, repeated, err := decideAll(ops)
-		if repeated != 0 {
-			return repeat(ctx, store, ops, repeated)
-		}
-		if err != nil || len(writes) < len(ops) {
+		if repeated != 0 || err != nil || len(writes) < len(ops) {
 			changed, refreshErr := refreshAll(ctx, ops)
 			if refreshErr != nil {
 				return refreshErr
 			}
 			if changed && try < ops[0].maxTries() {
 				continue
+			}
+			if repeated != 0 {
+				return repeat(ctx, store, ops, repeated)
 			}
 			if err != nil {
 				return err
@@ -153,9 +152,6 @@ func appendAll(ctx context.Context, store *eventstore.Store, ops []Operation, wr
 
 // repeat gives each operation its part in the commit, or in the transaction, that was stored under the key before.
 func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, position eventstore.Position) error {
-	if _, err := refreshAll(ctx, ops); err != nil {
-		return err // the state that is given back is the present one
-	}
 	first, err := store.At(ctx, position)
 	if err != nil {
 		return err
