@@ -128,9 +128,9 @@ func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
 		return none, 0, &RejectedError{Stream: stream, Version: head.Version, Err: err}
 	}
 	op.decided = decided
-	events := make([]eventstore.Event, len(decided))
-	for i, event := range decided {
-		events[i] = event
+	events := make([]eventstore.Event, 0, len(decided)+1)
+	for _, event := range decided {
+		events = append(events, event)
 	}
 	if op.options.closing != nil {
 		events = append(events, *op.options.closing)

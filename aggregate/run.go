@@ -37,10 +37,8 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		return err
 	}
 	defer unlock()
-	for _, op := range ops {
-		if err := op.begin(ctx, store); err != nil {
-			return err
-		}
+	if err := beginAll(ctx, store, ops); err != nil {
+		return err
 	}
 	for try := 1; ; try++ {
 		if err := searchAll(ctx, ops); err != nil {
@@ -76,6 +74,15 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 			return err
 		}
 	}
+}
+
+func beginAll(ctx context.Context, store *eventstore.Store, ops []Operation) error {
+	for _, op := range ops {
+		if err := op.begin(ctx, store); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkStreams refuses a transaction in which an aggregate takes part twice: each operation would decide on a state that the

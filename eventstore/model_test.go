@@ -252,7 +252,7 @@ func (m *logModel) race(rt *rapid.T) {
 		var conflict *eventstore.ConflictError
 		require.ErrorAs(rt, err, &conflict)
 		require.Contains(rt, streams, conflict.Stream)
-		require.Equal(rt, before[conflict.Stream], conflict.Expected)
+		require.Equal(rt, conflict.Expected, before[conflict.Stream])
 		require.Equal(rt, before[conflict.Stream]+1, conflict.Actual)
 	}
 	require.Equal(rt, 1, winners)
