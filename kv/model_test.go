@@ -3,12 +3,14 @@ package kv_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -28,6 +30,38 @@ func TestABucketBehavesAsAMap(t *testing.T) {
 		})
 		require.NoError(rt, b.Close())
 		require.NoError(rt, js.DeleteKeyValue(t.Context(), name))
+	})
+}
+
+// TestABucketBehavesAsAMapThoughItsServerDies is the same with a server that is killed, and a bucket that is opened anew,
+// among the actions.
+func TestABucketBehavesAsAMapThoughItsServerDies(t *testing.T) {
+	proptest.Runs(t, 2)
+	server := eventstoretest.NewProcess(t, t.TempDir())
+	js := server.JetStream(t)
+	names := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		names++
+		name := fmt.Sprintf("docs%d", names)
+		reopen := func(rt *rapid.T) *kv.Bucket[doc] {
+			b, err := kv.Open[doc](t.Context(), js, name, nil)
+			require.NoError(rt, err)
+			return b
+		}
+		m := &model{t: t, bucket: reopen(rt), entries: map[string]kv.Entry[doc]{}, deletions: map[string]uint64{}}
+		rt.Repeat(map[string]func(*rapid.T){
+			"put": m.put, "create": m.create, "update": m.update, "delete": m.delete, "delete revision": m.deleteRevision,
+			"modify": m.modify, "batch": m.batch, "": m.check,
+			"crash": func(rt *rapid.T) {
+				server.Restart() // with a kill first
+				require.Eventually(rt, js.Conn().IsConnected, 20*time.Second, time.Millisecond)
+			},
+			"reopen": func(rt *rapid.T) {
+				require.NoError(rt, m.bucket.Close())
+				m.bucket = reopen(rt)
+			},
+		})
+		require.NoError(rt, m.bucket.Close())
 	})
 }
 
