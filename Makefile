@@ -38,8 +38,8 @@ run: ## serve the example bank, with an embedded server and its data in ./data
 test: ## run all tests, under the race detector where a C compiler is found (RUNNEL_LEDGER=folder of a ledger)
 	@race=-race; \
 	go build -race runtime/cgo 2>/dev/null || { race=; echo "no C compiler works here: testing without the race detector"; }; \
-	echo "go test $$race -timeout 6m ./..."; \
-	go test $$race -timeout 6m ./...
+	echo "go test $$race -timeout 15m ./..."; \
+	go test $$race -timeout 15m ./...
 
 .PHONY: test-long
 test-long: ## run all tests, with CHECKS=200 runs of each property and state machine, of about STEPS=60 actions each, and 200 killed processes

@@ -219,7 +219,7 @@ func flips() int {
 	if n, err := strconv.Atoi(os.Getenv("RUNNEL_FLIPS")); err == nil {
 		return n
 	}
-	return 30
+	return 20
 }
 
 func TestAnyFlippedBitIsToldOfOrHarmless(t *testing.T) {

@@ -196,7 +196,7 @@ func claim(t *testing.T, view *projection.View[balance]) (stop func()) {
 
 func TestASecondInstanceStandsByAndTakesOver(t *testing.T) {
 	store := open(t)
-	cfg := &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: time.Second}
+	cfg := &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: 3 * time.Second}
 	one, two := sums(t, store, 1, cfg), sums(t, store, 1, cfg)
 	run(t, one)
 	require.NoError(t, one.WaitFor(t.Context(), deposit(t, store, "a", 1)))
@@ -214,7 +214,7 @@ func TestASecondInstanceStandsByAndTakesOver(t *testing.T) {
 
 func TestARunnerThatWasFrozenChangesNothing(t *testing.T) {
 	store := open(t)
-	cfg := &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: time.Second}
+	cfg := &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: 3 * time.Second}
 	freeze, thaw := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	one, err := projection.NewView(t.Context(), store, "sums", 1, cfg,
