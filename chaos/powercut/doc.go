@@ -17,6 +17,10 @@
 // Sixteen goroutines append to streams of their own. Three write transactions over twenty streams, whose amounts are nothing
 // in sum, so that half of one is seen wherever amounts are added up. A view folds all of it. Each acknowledgement is noted.
 //
+// That is done with a server that syncs always, with one that leaves it to the kernel, with a kernel that is made to write
+// everything back every 25 ms, and with one that writes back the KV buckets so often and the log once: there the mark and
+// the view know more than the log.
+//
 // # What is looked for
 //
 //	acknowledged   each commit that was acknowledged before the cut: is it there, and where it was?

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,47 +25,40 @@ type mark struct {
 	Commit   string              `json:"commit"`
 }
 
-// marks reads them from their buckets, past the packages that write them.
+// marks reads them from their buckets, past the packages that write them. Of the view's buckets the one counts that the
+// view's catalog leads readers to: a build that was not done has been shown to nobody.
 func marks(ctx context.Context, js jetstream.JetStream) ([]mark, error) {
-	var all []mark
-	names := js.StreamNames(ctx)
-	for name := range names.Name() {
-		var key string
-		switch bucket := strings.TrimPrefix(name, "KV_"); {
-		case bucket == storeName+"_mark":
-			key = "mark"
-		case strings.HasPrefix(bucket, storeName+"-"+viewName+"-v"):
-			key = "=checkpoint"
-		default:
-			continue
-		}
-		m, err := readMark(ctx, js, name, key)
-		if err != nil {
-			return nil, err
-		}
-		if m.Position > 0 {
-			all = append(all, m)
-		}
+	var served struct {
+		Bucket string `json:"bucket"`
 	}
-	return all, names.Err()
+	if err := read(ctx, js, storeName+"-"+viewName, "v1", &served); err != nil {
+		return nil, err
+	}
+	highest, checkpoint := mark{where: "the high-water mark"}, mark{where: "the view's checkpoint"}
+	err := read(ctx, js, storeName+"_mark", "mark", &highest)
+	if served.Bucket != "" {
+		err = errors.Join(err, read(ctx, js, served.Bucket, "=checkpoint", &checkpoint))
+	}
+	return slices.DeleteFunc([]mark{highest, checkpoint}, func(m mark) bool { return m.Position == 0 }), err
 }
 
-// readMark gives the zero mark where there is none.
-func readMark(ctx context.Context, js jetstream.JetStream, stream, key string) (m mark, err error) {
-	s, err := js.Stream(ctx, stream)
-	if err != nil {
-		return m, err
+// read reads a document from a bucket, and leaves it alone where there is none.
+func read(ctx context.Context, js jetstream.JetStream, bucket, key string, document any) error {
+	s, err := js.Stream(ctx, "KV_"+bucket)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
 	}
-	bucket := strings.TrimPrefix(stream, "KV_")
+	if err != nil {
+		return err
+	}
 	msg, err := s.GetLastMsgForSubject(ctx, "$KV."+bucket+"."+key)
 	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && len(msg.Data) == 0 {
-		return m, nil
+		return nil
 	}
 	if err != nil {
-		return m, err
+		return err
 	}
-	m.where = "bucket " + bucket
-	return m, json.Unmarshal(msg.Data, &m)
+	return json.Unmarshal(msg.Data, document)
 }
 
 // goOn accepts what was lost, brings the view up to the log's end, compares the two, and writes one more transaction.
