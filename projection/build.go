@@ -166,7 +166,7 @@ func (v *View[V]) buckets(ctx context.Context, pick func(bucket string) bool) ([
 	names := v.store.JetStream().KeyValueStoreNames(ctx)
 	var picked []string
 	for name := range names.Name() {
-		if pick(name) {
+		if v.catalog.isBucket(name) && pick(name) {
 			picked = append(picked, name)
 		}
 	}

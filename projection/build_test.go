@@ -265,3 +265,20 @@ func TestAPausedViewDoesNotMove(t *testing.T) {
 	require.NoError(t, view.WaitFor(t.Context(), 2))
 	require.Zero(t, status().Lag)
 }
+
+func TestPruningTouchesNoViewOfASimilarName(t *testing.T) {
+	store := open(t)
+	deposit(t, store, "a", 1)
+	other, err := projection.NewView(t.Context(), store, "sums-v1", 1, nil,
+		projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }))
+	require.NoError(t, err)
+	defer other.Close()
+	require.NoError(t, other.Rebuild(t.Context(), nil))
+	view := sums(t, store, 1, nil)
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	pruned, err := view.Prune(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, pruned)
+	_, err = other.Get(t.Context(), "a")
+	require.NoError(t, err)
+}

@@ -83,8 +83,18 @@ func (c *catalog) bucketOf(foldVersion int, build string) string {
 	return fmt.Sprintf("%s-v%d-%s", c.name, foldVersion, build)
 }
 
+// isBucket reports whether a bucket is that of a build of this view. Another view may be named like one of its fold versions.
+func (c *catalog) isBucket(bucket string) bool {
+	rest, ok := strings.CutPrefix(bucket, c.name+"-v")
+	_, build, _ := strings.Cut(rest, "-")
+	return ok && len(build) == buildLength && !strings.Contains(build, "-")
+}
+
+// buildLength is how many hexadecimal digits the id of a build has.
+const buildLength = 8
+
 // newBuild gives the id of a build.
-func newBuild() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:8] }
+func newBuild() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:buildLength] }
 
 // version reads, from the leader, what serves a fold version; revision 0 where nothing does.
 func (c *catalog) version(ctx context.Context, key string) (Version, uint64, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -128,8 +127,8 @@ func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 }
 
 // Prune deletes the buckets of the view that are not read any more: those of fold versions below this one once it serves, those
-// that a rebuild has replaced, and what builds left that came to nothing. It gives their names. A program of an older release that still reads one of
-// them builds it anew, so prune when that is gone.
+// that a rebuild has replaced, and what builds left that came to nothing. It gives their names. A program of an older
+// release that still reads one of them builds it anew, so prune when that is gone.
 func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 	versions, err := v.catalog.all(ctx)
 	if err != nil {
@@ -157,7 +156,7 @@ func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 		kept = append(kept, entry.Value.Bucket)
 	}
 	pruned, err := v.buckets(ctx, func(bucket string) bool {
-		return strings.HasPrefix(bucket, v.catalog.name+"-v") && !slices.Contains(kept, bucket)
+		return !slices.Contains(kept, bucket)
 	})
 	if err != nil {
 		return nil, v.failed(err)
