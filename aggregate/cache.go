@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/google/uuid"
@@ -25,8 +26,8 @@ type entry[S any] struct {
 	snapshot uint64 // how many commits the stream had at the last snapshot that is known
 }
 
-// remember counts a commit, notes its key and forgets the keys that fall out of the window.
-func (e *entry[S]) remember(c *eventstore.Commit, window uint64) {
+// remember counts a commit, notes its key and those it closed, and forgets the keys that fall out of the window.
+func (e *entry[S]) remember(c *eventstore.Commit, closed []string, window uint64) {
 	e.commits++
 	e.last, e.position = c.ID, c.Position
 	keep := e.keys
@@ -37,6 +38,9 @@ func (e *entry[S]) remember(c *eventstore.Commit, window uint64) {
 		// Clipped, since the entry this one was made from may still be in use.
 		keep = append(slices.Clip(keep), keyOf(c, e.commits))
 	}
+	for _, key := range closed {
+		keep = append(slices.Clip(keep), closedKey(key, c, e.commits))
+	}
 	e.keys = keep
 }
 
@@ -45,18 +49,26 @@ func keyOf(c *eventstore.Commit, number uint64) snapshot.Key {
 	return snapshot.Key{Key: c.Key, Hash: slices.Clone(c.KeyHash), Commit: number, Version: c.First, Position: c.Position}
 }
 
-// find gives the newest commit under a key. The empty key finds nothing.
+// closedKey gives what is remembered of a key that a commit closed.
+func closedKey(key string, c *eventstore.Commit, number uint64) snapshot.Key {
+	return snapshot.Key{Key: key, Closed: true, Commit: number, Version: c.First, Position: c.Position}
+}
+
+// find gives the newest commit under a key, or that closed it. The empty key finds nothing.
 func (e *entry[S]) find(key string) (snapshot.Key, bool) {
 	if key == "" {
 		return snapshot.Key{}, false
 	}
 	for _, k := range slices.Backward(e.keys) {
-		if k.Key == key {
+		if k.Key == key || k.Closed && below(key, k.Key) {
 			return k, true
 		}
 	}
 	return snapshot.Key{}, false
 }
+
+// below reports whether closing a key closes another.
+func below(key, closed string) bool { return strings.HasPrefix(key, closed+"/") }
 
 // remembers reports whether the keys of all commits behind a position are among those remembered.
 func (e *entry[S]) remembers(after eventstore.Position, window uint64) bool {

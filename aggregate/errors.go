@@ -12,6 +12,8 @@ var (
 	ErrRejected = errors.New("rejected")
 	// ErrKeyReused means that the idempotency key stands for a different command. See [KeyReusedError].
 	ErrKeyReused = errors.New("idempotency key reused")
+	// ErrKeyClosed means that the idempotency key was closed by CloseKey. See [KeyClosedError].
+	ErrKeyClosed = errors.New("idempotency key closed")
 	// ErrForeignEvent means that the aggregate's stream holds an event that is not one of the aggregate's.
 	ErrForeignEvent = errors.New("event of another aggregate")
 	// ErrPositionAhead means that the log does not have the position that IssuedAt names.

@@ -46,11 +46,32 @@ func (op *Op[S, E]) search(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if recorded.Key == op.options.key {
-			found := keyOf(recorded.Commit, 0) // its number is not known, and of no interest
-			op.earlier = &found
-			return nil
+		if recorded.Index > 0 {
+			continue // of a commit that was looked at
 		}
+		if err := op.searchIn(recorded.Commit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// searchIn looks for the command's key in one commit. The newest that has it counts, since it may close it.
+func (op *Op[S, E]) searchIn(c *eventstore.Commit) error {
+	closed, err := closedBy(c)
+	if err != nil {
+		return err
+	}
+	key := op.options.key
+	found := entry[S]{}
+	if c.Key == key {
+		found.keys = append(found.keys, keyOf(c, 0)) // its number is not known, and of no interest
+	}
+	for _, one := range closed {
+		found.keys = append(found.keys, closedKey(one, c, 0))
+	}
+	if k, ok := found.find(key); ok {
+		op.earlier = &k
 	}
 	return nil
 }

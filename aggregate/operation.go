@@ -15,6 +15,7 @@ type options struct {
 	key       string
 	issuedAt  *eventstore.Position
 	closing   *eventstore.StreamClosed
+	closeKey  string
 	ifVersion *eventstore.Version
 }
 
@@ -24,6 +25,15 @@ func Key(key string) Option { return func(o *options) { o.key = key } }
 // IfVersion makes a command fail with an error that matches eventstore.ErrConflict unless the aggregate is at that version.
 func IfVersion(version eventstore.Version) Option {
 	return func(o *options) { o.ifVersion = &version }
+}
+
+// Options makes one option of several.
+func Options(all ...Option) Option {
+	return func(o *options) {
+		for _, option := range all {
+			option(o)
+		}
+	}
 }
 
 // Close ends the aggregate's stream with the events of the command, or with nothing but its end where the command decides
@@ -90,10 +100,12 @@ func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store) error {
 	if store != op.repository.store {
 		return fmt.Errorf("aggregate: %s: the transaction is over another store than the repository", op.streamID())
 	}
-	if key := op.options.key; key != "" {
+	for _, key := range []string{op.options.key, op.options.closeKey} {
 		if len(key) > maxKey {
 			return fmt.Errorf("aggregate: %s: idempotency key of %d bytes, at most %d are allowed", op.streamID(), len(key), maxKey)
 		}
+	}
+	if op.options.key != "" {
 		var err error
 		if op.hash, err = hashCommand(op.command); err != nil {
 			return fmt.Errorf("aggregate: %s: %w", op.streamID(), err)
@@ -115,6 +127,9 @@ func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
 	var none eventstore.Write
 	stream, head := op.streamID(), op.entry.head
 	if before, ok := op.before(); ok {
+		if before.Closed {
+			return none, 0, &KeyClosedError{Stream: stream, Key: op.options.key, Version: before.Version}
+		}
 		if string(before.Hash) != string(op.hash) {
 			return none, 0, &KeyReusedError{Stream: stream, Key: before.Key, Version: before.Version}
 		}
@@ -128,14 +143,25 @@ func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
 		return none, 0, &RejectedError{Stream: stream, Version: head.Version, Err: err}
 	}
 	op.decided = decided
-	events := make([]eventstore.Event, 0, len(decided)+1)
+	events := make([]eventstore.Event, 0, len(decided)+2)
 	for _, event := range decided {
 		events = append(events, event)
+	}
+	for _, key := range op.closes() {
+		events = append(events, eventstore.KeyClosed{Key: key})
 	}
 	if op.options.closing != nil {
 		events = append(events, *op.options.closing)
 	}
 	return eventstore.Write{Stream: stream, Expected: head, Events: events, Key: op.options.key, KeyHash: op.hash}, 0, nil
+}
+
+// closes gives the key that the operation closes, if any.
+func (op *Op[S, E]) closes() []string {
+	if op.options.closeKey == "" {
+		return nil
+	}
+	return []string{op.options.closeKey}
 }
 
 func (op *Op[S, E]) stored(c *eventstore.Commit) {
@@ -146,7 +172,7 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) {
 		for _, event := range op.decided {
 			e.state = e.state.Evolve(event)
 		}
-		e.remember(c, r.cfg.keyWindow())
+		e.remember(c, op.closes(), r.cfg.keyWindow())
 		e.head = c.Head()
 		op.entry = e
 	}

@@ -171,7 +171,11 @@ func (r *Repository[S, E]) fold(e entry[S], history eventstore.History) (entry[S
 		for _, event := range events {
 			e.state = e.state.Evolve(event)
 		}
-		e.remember(c, r.cfg.keyWindow())
+		closed, err := closedBy(c)
+		if err != nil {
+			return e, err
+		}
+		e.remember(c, closed, r.cfg.keyWindow())
 	}
 	e.head = history.Head
 	return e, nil

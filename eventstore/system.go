@@ -8,7 +8,7 @@ const SystemCategory = "runnel"
 
 // systemEvents are the prototypes of the toolkit's own events. Every store knows them.
 func systemEvents() []Event {
-	return []Event{StreamClosed{}, StreamErased{}, PositionsErased{}, ValueClaimed{}, ValueReleased{}}
+	return []Event{StreamClosed{}, StreamErased{}, PositionsErased{}, ValueClaimed{}, ValueReleased{}, KeyClosed{}}
 }
 
 // StreamClosed ends a stream: it is the last event of its last commit, and appends on top of it are refused with
@@ -61,3 +61,10 @@ func (ValueReleased) EventType() string { return "runnel.value.released" }
 
 // OwnedBy gives "", since nobody owns the value after the event.
 func (ValueReleased) OwnedBy() string { return "" }
+
+// KeyClosed says that no command may be done in the stream any more under an idempotency key, or one below it: "a/1" is
+// below "a". It undoes nothing that was done under the key before. See aggregate.CloseKey.
+type KeyClosed struct{ Key string }
+
+// EventType is "runnel.key.closed".
+func (KeyClosed) EventType() string { return "runnel.key.closed" }

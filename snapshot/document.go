@@ -13,7 +13,7 @@ import (
 )
 
 // documentFormat is raised whenever a document changes in any way. Documents of other formats are not read: the log is.
-const documentFormat = 1
+const documentFormat = 2
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -40,9 +40,10 @@ type document struct {
 	State    []byte // in msgpack
 }
 
-// Key says under which idempotency key a commit was stored.
+// Key says under which idempotency key a commit was stored, or which one it closed.
 type Key struct {
 	Key      string
+	Closed   bool               // by the commit, for all commands that come after it
 	Hash     []byte             // of the command
 	Commit   uint64             // its number in the stream, from 1
 	Version  eventstore.Version // of its first event
@@ -99,7 +100,8 @@ func (d *document) check() error {
 	}
 	last := uint64(0)
 	for _, k := range d.Keys {
-		if k.Key == "" || k.Commit <= last || k.Commit > d.Commits || k.Commit+d.Window <= d.Commits {
+		// A commit has one key of its own, and may close others.
+		if k.Key == "" || k.Commit == 0 || k.Commit < last || k.Commit == last && !k.Closed || k.Commit > d.Commits || k.Commit+d.Window <= d.Commits {
 			return fmt.Errorf("key %q of commit %d is not in the window of %d", k.Key, k.Commit, d.Window)
 		}
 		last = k.Commit
