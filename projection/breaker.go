@@ -145,7 +145,7 @@ func (b *Breaker) enter() (period int, err error) {
 func (b *Breaker) leave(ctx context.Context, period int, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	failed := err != nil && !isPermanent(err)
+	failed := err != nil && !IsPermanent(err)
 	switch {
 	case period != b.period:
 	case failed && errors.Is(ctx.Err(), context.Canceled):

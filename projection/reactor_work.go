@@ -100,7 +100,7 @@ func (s *reactorSession) finish(ctx context.Context, o outcome) {
 	}
 	s.letThrough(l, nil)
 	l.attempts++
-	if isPermanent(o.err) || l.attempts > s.reactor.cfg.Retries {
+	if IsPermanent(o.err) || l.attempts > s.reactor.cfg.Retries {
 		s.park(ctx, l, o.err)
 		return
 	}

@@ -20,8 +20,11 @@ type part struct {
 // them. An example does as a user must, so it lists nothing internal.
 var layers = [][]part{
 	{
-		{path: "examples/bank/...", uses: []string{"aggregate", "projection", "snapshot", "eventstore", "kv", "natsrun"}},
+		{path: "examples/bank/...", uses: []string{"saga", "aggregate", "projection", "snapshot", "eventstore", "kv", "natsrun"}},
 		{path: ".", uses: nil},
+	},
+	{
+		{path: "saga", uses: []string{"aggregate", "projection", "eventstore", "internal/..."}},
 	},
 	{
 		{path: "aggregate", uses: []string{"snapshot", "eventstore", "internal/..."}},

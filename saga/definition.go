@@ -1,0 +1,157 @@
+package saga
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/plain"
+)
+
+// Definition says of which steps the sagas of one kind, with data S, consist. [Define] makes definitions. It has no state and
+// is safe for concurrent use.
+type Definition[S any] struct {
+	name   string
+	steps  []step[S]
+	starts []start[S]
+}
+
+// Part is a part of a definition: a step of [Step] or [Await], or a start of [StartOn].
+type Part[S any] interface {
+	// add adds the part to a definition, or says why it cannot be used.
+	add(d *Definition[S]) error
+}
+
+// step is one step of a definition.
+type step[S any] struct {
+	name  string
+	do    *DoStep[S] // one of both
+	await *AwaitStep[S]
+}
+
+// The lengths that keep every [Call.Key] below 256 bytes.
+const (
+	maxID   = 128 // escaped
+	maxStep = 40
+)
+
+// Define makes the definition of a kind of sagas. The name is the category of the streams that hold their histories, so
+// nothing else may be written there. S is plain data: every field of it is exported, and it can be written in msgpack. The
+// steps run in the order of the parts, and a saga keeps to the steps it was started with: a later release may add steps and
+// change what they do, but one that is taken out must stay defined, under another name of the definition, until no saga
+// has it ahead. It returns an error that matches ErrInvalidDefinition.
+func Define[S any](name string, parts ...Part[S]) (*Definition[S], error) {
+	d := &Definition[S]{name: name}
+	if err := d.define(parts); err != nil {
+		return nil, fmt.Errorf("saga: %s: %w: %w", name, ErrInvalidDefinition, err)
+	}
+	return d, nil
+}
+
+func (d *Definition[S]) define(parts []Part[S]) error {
+	if err := eventstore.CheckCategory(d.name); err != nil {
+		return err
+	}
+	if err := plain.Check(reflect.TypeFor[S]()); err != nil {
+		return err
+	}
+	for i, part := range parts {
+		if part == nil {
+			return fmt.Errorf("part %d is nil", i)
+		}
+		if err := part.add(d); err != nil {
+			return err
+		}
+	}
+	if len(d.steps) == 0 {
+		return fmt.Errorf("there is no step")
+	}
+	return d.checkReturn()
+}
+
+// checkReturn refuses a step that may send the saga back behind one from which there is no return.
+func (d *Definition[S]) checkReturn() error {
+	pivot := ""
+	for _, s := range d.steps {
+		mayFail := s.do != nil && !s.do.retriable || s.await != nil && s.await.otherwise == nil
+		if pivot != "" && mayFail {
+			return fmt.Errorf("step %q may fail, but after %q, which is retriable, there is no way back: make it Retriable, or give it Else", s.name, pivot)
+		}
+		if s.do != nil && s.do.retriable {
+			pivot = s.name
+		}
+	}
+	return nil
+}
+
+// addStep adds a step whose name is not taken.
+func (d *Definition[S]) addStep(s step[S]) error {
+	if err := eventstore.CheckCategory(s.name); err != nil || len(s.name) > maxStep {
+		return fmt.Errorf("step %q: the name has 1 to %d letters, digits, - or _", s.name, maxStep)
+	}
+	if _, taken := d.find(s.name); taken {
+		return fmt.Errorf("two steps are called %q", s.name)
+	}
+	d.steps = append(d.steps, s)
+	return nil
+}
+
+func (d *Definition[S]) find(name string) (step[S], bool) {
+	i := slices.IndexFunc(d.steps, func(s step[S]) bool { return s.name == name })
+	if i < 0 {
+		return step[S]{}, false
+	}
+	return d.steps[i], true
+}
+
+// Name is the category of the streams of the sagas.
+func (d *Definition[S]) Name() string { return d.name }
+
+// Steps are the names of the steps, in order.
+func (d *Definition[S]) Steps() []string {
+	names := make([]string, len(d.steps))
+	for i, s := range d.steps {
+		names[i] = s.name
+	}
+	return names
+}
+
+// covers reports whether all steps that a saga was started with are defined.
+func (d *Definition[S]) covers(s *Status) bool {
+	for _, one := range s.Steps {
+		if _, found := d.find(one.Name); !found {
+			return false
+		}
+	}
+	return true
+}
+
+// rules are what the definition awaits or starts with, by the name of the event as the store knows it.
+func (d *Definition[S]) rules(store *eventstore.Store) (map[string][]listener[S], error) {
+	rules := make(map[string][]listener[S])
+	add := func(l listener[S]) error {
+		name, err := l.source.eventType(store)
+		if err != nil {
+			return err
+		}
+		rules[name] = append(rules[name], l)
+		return nil
+	}
+	for _, s := range d.starts {
+		if err := add(listener[S]{source: s, start: s.start}); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range d.steps {
+		if s.await == nil {
+			continue
+		}
+		for _, event := range s.await.events {
+			if err := add(listener[S]{source: event, step: s.name, key: event.key, take: event.take}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return rules, nil
+}

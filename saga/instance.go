@@ -1,0 +1,143 @@
+package saga
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/backoff"
+)
+
+// instance is one saga as its history has it, up to some version.
+type instance[S any] struct {
+	id     string
+	status Status
+	head   eventstore.Head
+	data   []byte // in msgpack, as it was written last
+
+	until time.Time // for its runner: up to when it can be sure of its claim
+
+	// Of the first commit.
+	started []byte
+	begun   eventstore.Position
+	meta    eventstore.Metadata
+}
+
+// transition decides the events that follow from what a saga is, none if nothing does, or says why it cannot. It runs again
+// where the saga has gone on meanwhile, so it must be pure.
+type transition func(s Status) ([]eventstore.Event, error)
+
+// conflicts spaces the tries of one transition, of which there are at most maxConflicts.
+var conflicts = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond}
+
+const maxConflicts = 30
+
+// load gives a saga from the leader's newest version. One that was not started has version 0.
+func (m *Manager[S]) load(ctx context.Context, id string) (instance[S], error) {
+	in := instance[S]{id: id}
+	history, err := m.store.Load(ctx, m.stream(id), eventstore.Leader())
+	if err != nil {
+		return in, err
+	}
+	for _, c := range history.Commits {
+		for recorded := range c.Events() {
+			decoded, err := recorded.Decode()
+			if err != nil {
+				return in, err
+			}
+			in.apply(decoded[0], recorded)
+		}
+	}
+	in.head = history.Head
+	return in, nil
+}
+
+// change appends what follows from a saga, and brings the instance up to it. Where the saga has gone on meanwhile, it is
+// loaded and decided anew.
+func (m *Manager[S]) change(ctx context.Context, in *instance[S], decide transition) error {
+	for try := 1; ; try++ {
+		events, err := decide(in.status)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		c, err := m.store.Append(ctx, m.stream(in.id), in.head, events...)
+		if err == nil {
+			in.append(c, events)
+			return nil
+		}
+		if !errors.Is(err, eventstore.ErrConflict) || try == maxConflicts {
+			return err
+		}
+		if try > 1 {
+			if err := conflicts.Wait(ctx, try-1); err != nil {
+				return err
+			}
+		}
+		if *in, err = m.load(ctx, in.id); err != nil {
+			return err
+		}
+	}
+}
+
+func (in *instance[S]) append(c *eventstore.Commit, events []eventstore.Event) {
+	for i, event := range events {
+		in.apply(event, eventstore.Recorded{Commit: c, Index: i})
+	}
+	in.head = c.Head()
+}
+
+func (in *instance[S]) apply(event eventstore.Event, r eventstore.Recorded) {
+	in.status = in.status.apply(event, r)
+	switch e := event.(type) {
+	case Started:
+		in.data, in.started, in.begun, in.meta = e.Data, e.Data, r.Position, r.Metadata
+	case StepDone:
+		in.keep(e.Data)
+	case Undone:
+		in.keep(e.Data)
+	}
+}
+
+func (in *instance[S]) keep(data []byte) {
+	if data != nil {
+		in.data = data
+	}
+}
+
+// decode gives the saga's data.
+func (in *instance[S]) decode() (S, error) {
+	var data S
+	if err := msgpack.Unmarshal(in.data, &data); err != nil {
+		return data, fmt.Errorf("saga: %s: its data is no %s any more: %w", in.id, reflect.TypeFor[S](), err)
+	}
+	return data, nil
+}
+
+// encode gives data as it is written down: the same bytes for the same data.
+func encode[S any](data S) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := msgpack.GetEncoder()
+	defer msgpack.PutEncoder(enc)
+	enc.Reset(&buf)
+	enc.UseCompactInts(true)
+	enc.SetSortMapKeys(true)
+	if err := enc.Encode(data); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidData, err)
+	}
+	return buf.Bytes(), nil
+}
+
+// changed gives the data to write down, nil where it is as before.
+func (in *instance[S]) changed(data S) ([]byte, error) {
+	encoded, err := encode(data)
+	if err != nil || bytes.Equal(encoded, in.data) {
+		return nil, err
+	}
+	return encoded, nil
+}

@@ -1,0 +1,155 @@
+package saga
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// Config holds what New needs beyond its arguments. A nil *Config and the zero Config give the defaults.
+type Config struct {
+	// Workers is how many sagas a runner works on at the same time. Sagas that wait need no worker. Defaults to 64.
+	Workers int
+	// Claim is after how long without a sign of life another runner takes over a saga. A runner that works on a step
+	// renews its claim three times as often. It may differ between runners. Defaults to 5 seconds.
+	Claim time.Duration
+	// Replicas is how many servers keep the buckets of the view and of the events that are awaited. Defaults to 1.
+	Replicas int
+	// Logger tells of failures, sagas that are stuck and claims that were lost. Defaults to that of the store.
+	Logger *slog.Logger
+}
+
+// withDefaults gives a copy in which every field is set.
+func (c *Config) withDefaults(store *eventstore.Store) Config {
+	var full Config
+	if c != nil {
+		full = *c
+	}
+	if full.Workers <= 0 {
+		full.Workers = 64
+	}
+	if full.Claim <= 0 {
+		full.Claim = 5 * time.Second
+	}
+	if full.Logger == nil {
+		full.Logger = store.Logger()
+	}
+	return full
+}
+
+// Manager starts the sagas of one definition over a store, shows them, and runs them. It is safe for concurrent use.
+type Manager[S any] struct {
+	store      *eventstore.Store
+	definition *Definition[S]
+	cfg        Config
+	logger     *slog.Logger
+	view       *projection.View[Status]
+	events     *projection.Reactor      // nil where the definition has no events
+	listening  map[string][]listener[S] // by the name of the event
+
+	mu     sync.Mutex // guards runner
+	runner *runner[S] // nil while Run does not run
+}
+
+// New gives the manager of a definition's sagas. The store must have been opened with [Events] and those that the definition
+// awaits. Names of store and definition have 45 characters together at most. It returns an error that matches
+// ErrInvalidDefinition, or that of opening the buckets of the view and of the events. Close gives back what it holds.
+//
+// Events that are awaited, or start a saga, count from the moment at which New was called for a definition the first time.
+func New[S any](ctx context.Context, store *eventstore.Store, definition *Definition[S], cfg *Config) (*Manager[S], error) {
+	m := &Manager[S]{store: store, definition: definition, cfg: cfg.withDefaults(store)}
+	m.logger = m.cfg.Logger.With("saga", definition.name)
+	var err error
+	if m.listening, err = m.check(); err != nil {
+		return nil, fmt.Errorf("saga: %s: %w: %w", definition.name, ErrInvalidDefinition, err)
+	}
+	if m.view, err = openView(ctx, store, definition.name, m.cfg); err != nil {
+		return nil, fmt.Errorf("saga: %s: %w", definition.name, err)
+	}
+	if m.events, err = m.openEvents(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("saga: %s: %w", definition.name, err), m.view.Close())
+	}
+	return m, nil
+}
+
+func (m *Manager[S]) check() (map[string][]listener[S], error) {
+	for _, event := range Events() {
+		if _, err := m.store.TypeOf(event); err != nil {
+			return nil, fmt.Errorf("open the store with saga.Events() among its events: %w", err)
+		}
+	}
+	return m.definition.rules(m.store)
+}
+
+// Close gives back the subscriptions of the view and of the events. End Run first.
+func (m *Manager[S]) Close() error {
+	if m.events == nil {
+		return m.view.Close()
+	}
+	return errors.Join(m.events.Close(), m.view.Close())
+}
+
+// View is the view of all sagas of the definition, which [Manager.Run] keeps: for its status, and for readers that are to
+// follow it.
+func (m *Manager[S]) View() *projection.View[Status] { return m.view }
+
+func (m *Manager[S]) stream(id string) eventstore.StreamID {
+	return eventstore.StreamID{Category: m.definition.name, ID: id}
+}
+
+// Start starts a saga under an id, which names it for ever, and gives the position at which it began. A manager that runs
+// works on it at once, if it has room; else a runner anywhere does. A saga that was started under the id before, with the same
+// data, is left as it is, so Start may be repeated.
+//
+// Ids are UTF-8 of 1 to 128 bytes, where / and % count three times. Start returns an error that matches ErrInvalidID,
+// ErrInvalidData or ErrOtherData, or that of appending: see eventstore.Store.Append. The metadata of ctx goes into the saga's
+// first commit, and its correlation, or else the saga's stream, is that of all that its steps append.
+func (m *Manager[S]) Start(ctx context.Context, id string, data S) (eventstore.Position, error) {
+	if escaped := escape.Replace(id); id == "" || len(escaped) > maxID {
+		return 0, fmt.Errorf("saga: %s/%q: %w: it has %d bytes with / and %% escaped, 1 to %d are allowed", m.definition.name, id, ErrInvalidID, len(escaped), maxID)
+	}
+	encoded, err := encode(data)
+	if err != nil {
+		return 0, fmt.Errorf("saga: %s/%s: %w", m.definition.name, id, err)
+	}
+	in := instance[S]{id: id}
+	r, now := m.admit(id), time.Now()
+	err = m.change(ctx, &in, m.starting(r, encoded, data))
+	if r != nil {
+		if err == nil && in.status.Runner == r.id {
+			r.launch(in, now)
+		} else {
+			r.dismiss(id)
+		}
+	}
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("saga: %s/%s: start: %w", m.definition.name, id, err)
+	case !bytes.Equal(in.started, encoded):
+		return 0, fmt.Errorf("saga: %s/%s: %w: choose another id, or give the data it was started with", m.definition.name, id, ErrOtherData)
+	}
+	return in.begun, nil
+}
+
+// starting starts a saga that was not started, and gives it to a runner that has room.
+func (m *Manager[S]) starting(r *runner[S], encoded []byte, data S) transition {
+	return func(s Status) ([]eventstore.Event, error) {
+		if s.Version > 0 {
+			return nil, nil
+		}
+		started := Started{Steps: m.definition.Steps(), Data: encoded}
+		if r == nil {
+			return []eventstore.Event{started}, nil
+		}
+		s = s.apply(started, eventstore.Recorded{Commit: &eventstore.Commit{Stream: eventstore.StreamID{}}})
+		events := []eventstore.Event{started, Claimed{Runner: r.id, For: m.cfg.Claim}}
+		return append(events, m.definition.onward(&s, 0, data, time.Now())...), nil
+	}
+}

@@ -1,0 +1,176 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// Instance is one saga, whole.
+type Instance[S any] struct {
+	Status
+	Data    S       // after the last step that was done or undone
+	History []Entry // oldest first
+}
+
+// Entry is one event of a saga's history.
+type Entry struct {
+	Version  eventstore.Version
+	Position eventstore.Position
+	Time     time.Time // by the clock of who wrote it
+	Actor    string    // who asked for it, where a person did; see eventstore.Metadata
+	Event    eventstore.Event
+}
+
+// Get gives a saga with its history, from the leader's newest version. It returns an error that matches ErrNotFound, or that
+// of loading: see eventstore.Store.Load.
+func (m *Manager[S]) Get(ctx context.Context, id string) (Instance[S], error) {
+	var found Instance[S]
+	in := instance[S]{id: id}
+	for recorded, err := range m.store.Stream(ctx, m.stream(id), eventstore.Leader()) {
+		if err != nil {
+			return found, err
+		}
+		decoded, err := recorded.Decode()
+		if err != nil {
+			return found, err
+		}
+		in.apply(decoded[0], recorded)
+		found.History = append(found.History, Entry{
+			Version: recorded.Version(), Position: recorded.Position, Time: recorded.Time, Actor: recorded.Actor, Event: decoded[0],
+		})
+	}
+	if in.status.Version == 0 {
+		return found, m.notFound(id)
+	}
+	found.Status = in.status
+	var err error
+	found.Data, err = in.decode()
+	return found, err
+}
+
+func (m *Manager[S]) notFound(id string) error {
+	return fmt.Errorf("saga: %s/%s: %w", m.definition.name, id, ErrNotFound)
+}
+
+// List gives the sagas in one of the states, or all, those that changed least recently first. It reads the view, which is
+// behind the log by some milliseconds. On failure it gives one error and ends: see projection.View.List.
+func (m *Manager[S]) List(ctx context.Context, states ...State) iter.Seq2[Status, error] {
+	return func(yield func(Status, error) bool) {
+		for document, err := range m.view.List(ctx) {
+			if err != nil {
+				yield(Status{}, err)
+				return
+			}
+			if s := document.Value; len(states) == 0 || slices.Contains(states, s.State) {
+				if !yield(s, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Wait blocks until a saga has come to its end or is stuck, in whichever process it runs, and gives it then. It returns an
+// error that matches ErrNotFound where the saga was not started, the cause of ctx, or that of reading the view or the log.
+func (m *Manager[S]) Wait(ctx context.Context, id string) (Instance[S], error) {
+	for {
+		found, err := m.Get(ctx, id)
+		if err != nil || found.State.Final() || found.State == StateStuck {
+			return found, err
+		}
+		if err := m.view.WaitFor(ctx, found.Position); err != nil {
+			return found, err
+		}
+		if err := m.await(ctx, id, found.Version); err != nil {
+			return found, err
+		}
+	}
+}
+
+// await blocks until the view shows a saga at rest in a later version than one.
+func (m *Manager[S]) await(ctx context.Context, id string, version eventstore.Version) error {
+	for change, err := range m.view.Watch(ctx, id) {
+		switch s := change.Value; {
+		case errors.Is(err, projection.ErrVersionChanged):
+			return nil
+		case err != nil:
+			return err
+		case change.Key == id && s.Version > version && (s.State.Final() || s.State == StateStuck):
+			return nil
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// Retry makes a saga that is stuck go on with the step at which it is, in the direction it had. It returns an error that
+// matches ErrNotFound or ErrState, or that of appending.
+func (m *Manager[S]) Retry(ctx context.Context, id string) error {
+	return m.operate(ctx, id, func(s Status) ([]eventstore.Event, error) {
+		if s.State != StateStuck {
+			return nil, m.stateError(s, "only a saga that is stuck can be retried")
+		}
+		return []eventstore.Event{Retried{}}, nil
+	})
+}
+
+// Resolve ends a saga that is stuck. It is for a person who has done, or undone, by hand what the saga could not. It fails
+// like [Manager.Retry].
+func (m *Manager[S]) Resolve(ctx context.Context, id, reason string) error {
+	return m.operate(ctx, id, func(s Status) ([]eventstore.Event, error) {
+		if s.State != StateStuck {
+			return nil, m.stateError(s, "only a saga that is stuck can be resolved: retry or cancel it, or wait")
+		}
+		return []eventstore.Event{Resolved{Reason: reason}}, nil
+	})
+}
+
+// Cancel makes a saga go back that runs, waits, or is stuck on its way forwards. It returns once that is written down; a
+// runner does the rest. An action that is under way sees its context end. A saga that goes back already, has ended, or has
+// begun a step from which there is no return, is left as it is, with an error that matches ErrState. It fails like
+// [Manager.Retry] otherwise.
+func (m *Manager[S]) Cancel(ctx context.Context, id, reason string) error {
+	return m.operate(ctx, id, func(s Status) ([]eventstore.Event, error) {
+		current := s.Current()
+		switch {
+		case s.State.Final():
+			return nil, m.stateError(s, "it has ended")
+		case s.State == StateCompensating || current.State == Undoing:
+			return nil, m.stateError(s, "it goes back already")
+		case !m.definition.mayReturn(&s):
+			return nil, m.stateError(s, fmt.Sprintf("step %q has begun, from which there is no way back", current.Name))
+		}
+		var events []eventstore.Event
+		if s.Runner != "" {
+			events = append(events, Released{Runner: s.Runner})
+		}
+		events = append(events, Compensating{Error: "cancelled: " + reason})
+		return append(events, m.definition.backward(&s, s.At)...), nil
+	})
+}
+
+func (m *Manager[S]) operate(ctx context.Context, id string, decide transition) error {
+	in, err := m.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	return m.change(ctx, &in, func(s Status) ([]eventstore.Event, error) {
+		switch {
+		case s.Version == 0:
+			return nil, m.notFound(id)
+		case !m.definition.covers(&s):
+			return nil, m.stateError(s, "it was started with steps that are not defined here")
+		}
+		return decide(s)
+	})
+}
+
+func (m *Manager[S]) stateError(s Status, reason string) error {
+	return &StateError{Definition: m.definition.name, Saga: s.ID, State: s.State, Reason: reason}
+}

@@ -1,0 +1,310 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// Run works on sagas until ctx ends; then it gives back those under way, which other runners take up at once, and returns
+// nil when all actions have ended. Any number of processes may run the sagas of one definition: they share the work.
+//
+//	the view of all sagas ----- begin ------+
+//	the log -- saga events ---------------> agenda -- due --> claim -- Do, Undo, Else --> commit
+//	        -- awaited events -> reactor -> commit            (a goroutine for each saga, Config.Workers at most)
+//
+// It returns an error that matches eventstore.ErrCorrupt or ErrLogRewound where the log is damaged, what the server
+// refused, or ErrRunning: a manager runs once at a time. Interruptions of the connection are waited out.
+func (m *Manager[S]) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &runner[S]{
+		m: m, id: uuid.NewString(), logger: m.logger, agenda: newAgenda(),
+		wake: make(chan struct{}, 1), busy: make(map[string]chan struct{}),
+	}
+	if !m.enter(r) {
+		return fmt.Errorf("saga: %s: %w", m.definition.name, ErrRunning)
+	}
+	members := []func(context.Context) error{m.view.Run, r.follow, r.schedule}
+	if m.events != nil {
+		members = append(members, m.events.Run)
+	}
+	var all sync.WaitGroup
+	failed := make([]error, len(members))
+	for i, member := range members {
+		all.Go(func() {
+			if err := member(ctx); err != nil && ctx.Err() == nil {
+				failed[i] = err
+				cancel(err)
+			}
+		})
+	}
+	<-ctx.Done()
+	m.leave(r)
+	all.Wait()
+	r.start(ctx) // what was claimed at the last moment is given back
+	r.working.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("saga: %s: %w", m.definition.name, err)
+	}
+	return nil
+}
+
+func (m *Manager[S]) enter(r *runner[S]) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.runner != nil {
+		return false
+	}
+	m.runner = r
+	return true
+}
+
+func (m *Manager[S]) leave(r *runner[S]) {
+	m.mu.Lock()
+	m.runner = nil
+	m.mu.Unlock()
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+}
+
+// admit gives the runner of this manager if it has room to work on a saga, which is kept for it until launch or dismiss.
+func (m *Manager[S]) admit(id string) *runner[S] {
+	m.mu.Lock()
+	r := m.runner
+	m.mu.Unlock()
+	if r == nil || !r.admit(id) {
+		return nil
+	}
+	return r
+}
+
+// runner is one call of Run.
+type runner[S any] struct {
+	m       *Manager[S]
+	id      string
+	logger  *slog.Logger
+	wake    chan struct{} // tells the schedule that the agenda or the room has changed
+	working sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	agenda *agenda
+	busy   map[string]chan struct{} // the sagas that are worked on here; told when another may have them
+	ready  []instance[S]            // those among them that are claimed and wait for a goroutine
+	closed bool
+}
+
+// admit keeps room for a saga, if there is some and it is not worked on here.
+func (r *runner[S]) admit(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.admitLocked(id)
+}
+
+func (r *runner[S]) admitLocked(id string) bool {
+	if _, busy := r.busy[id]; busy || r.closed || len(r.busy) >= r.m.cfg.Workers {
+		return false
+	}
+	r.busy[id] = make(chan struct{}, 1)
+	r.working.Add(1)
+	return true
+}
+
+// launch has a saga worked on for which room was kept, and which was claimed after a time.
+func (r *runner[S]) launch(in instance[S], claimed time.Time) {
+	in.until = claimed.Add(r.m.cfg.Claim)
+	r.note(in.status)
+	r.mu.Lock()
+	r.ready = append(r.ready, in)
+	r.mu.Unlock()
+	r.nudge()
+}
+
+// start begins to work on the sagas that are claimed.
+func (r *runner[S]) start(ctx context.Context) {
+	r.mu.Lock()
+	ready := r.ready
+	r.ready = nil
+	r.mu.Unlock()
+	for _, in := range ready {
+		go func() { r.ended(ctx, in.id, r.work(ctx, &in)) }()
+	}
+}
+
+// pick works on a saga for which room was kept, and which is due.
+func (r *runner[S]) pick(ctx context.Context, s Status) {
+	go func() {
+		in := instance[S]{id: s.ID}
+		err := r.claim(ctx, &in, s)
+		if err == nil {
+			err = r.work(ctx, &in)
+		}
+		r.ended(ctx, s.ID, err)
+	}()
+}
+
+// ended gives back the room of a saga after the work on it. One that failed is left alone for a while.
+func (r *runner[S]) ended(ctx context.Context, id string, err error) {
+	if err != nil && !errors.Is(err, errNotOurs) && ctx.Err() == nil {
+		r.logger.Warn("saga: interrupted", "id", id, "error", err)
+	}
+	if err == nil {
+		r.mu.Lock()
+		r.agenda.renew(id, time.Now())
+		r.mu.Unlock()
+	}
+	r.dismiss(id)
+}
+
+// dismiss gives back the room that was kept for a saga.
+func (r *runner[S]) dismiss(id string) {
+	r.mu.Lock()
+	delete(r.busy, id)
+	r.mu.Unlock()
+	r.nudge()
+	r.working.Done()
+}
+
+func (r *runner[S]) nudge() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// follow keeps the agenda up to date: from the view, and then from the log.
+func (r *runner[S]) follow(ctx context.Context) error {
+	after, err := r.begin(ctx)
+	if err != nil {
+		return err
+	}
+	for c, err := range r.m.store.Log(ctx, eventstore.After(after), eventstore.Live()) {
+		if err != nil {
+			return err
+		}
+		if c.Stream.Category != r.m.definition.name {
+			continue
+		}
+		if err := r.learn(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin takes the open sagas from the view, and gives the position behind which the log has to be read. Where there is no
+// view yet, that is the log's begin.
+func (r *runner[S]) begin(ctx context.Context) (eventstore.Position, error) {
+	after, err := r.m.view.Position(ctx)
+	if errors.Is(err, projection.ErrNotReady) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	for document, err := range r.m.view.List(ctx) {
+		if err != nil {
+			return 0, err
+		}
+		r.mu.Lock()
+		r.agenda.set(document.Value, time.Now())
+		r.mu.Unlock()
+	}
+	r.nudge()
+	return after, nil
+}
+
+// learn takes over what a commit in the log says of a saga. What is not known and does not begin here has ended.
+func (r *runner[S]) learn(c *eventstore.Commit) error {
+	r.mu.Lock()
+	s, known := r.agenda.status(c.Stream.ID)
+	if known && c.Last() >= s.Version && s.State.Final() {
+		r.agenda.forget(s.ID)
+	}
+	r.mu.Unlock()
+	if c.Last() <= s.Version || !known && c.First > 1 {
+		return nil
+	}
+	for recorded := range c.Events() {
+		if recorded.Version() <= s.Version {
+			continue
+		}
+		decoded, err := recorded.Decode()
+		if err != nil {
+			return err
+		}
+		s = s.apply(decoded[0], recorded)
+	}
+	if !known && s.State.Final() {
+		return nil
+	}
+	r.note(s)
+	return nil
+}
+
+// note takes over what a saga is, and tells who works on it here if it is another's by now.
+func (r *runner[S]) note(s Status) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.agenda.set(s, time.Now()) {
+		return
+	}
+	if lost, busy := r.busy[s.ID]; busy && s.Runner != r.id {
+		select {
+		case lost <- struct{}{}:
+		default:
+		}
+	}
+	r.nudge()
+}
+
+// schedule takes up sagas when they are due, as far as there is room.
+func (r *runner[S]) schedule(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-r.wake:
+		case <-ctx.Done():
+			return nil
+		}
+		r.start(ctx)
+		if next, waiting := r.takeUp(ctx, time.Now()); waiting {
+			timer.Reset(time.Until(next))
+		}
+	}
+}
+
+// takeUp takes up what is due, and gives when the next saga is. Without room there is none: whoever gives back room says so.
+func (r *runner[S]) takeUp(ctx context.Context, now time.Time) (next time.Time, waiting bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		s, due, found := r.agenda.first()
+		if !found || len(r.busy) >= r.m.cfg.Workers || r.closed {
+			return time.Time{}, false
+		}
+		if due.After(now) {
+			return due, true
+		}
+		// Whatever comes of it, it is not due again before something is learnt of it, or a while has passed.
+		r.agenda.postpone(s.ID, now.Add(r.m.cfg.Claim/2))
+		if !r.m.definition.covers(&s) {
+			r.logger.Warn("saga: left alone: it was started with steps that are not defined here", "id", s.ID)
+			continue
+		}
+		if r.admitLocked(s.ID) {
+			r.pick(ctx, s)
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package saga
+
+import (
+	"context"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// viewVersion is raised when Status or what it is folded from changes.
+const viewVersion = 1
+
+// openView gives the view in which each saga of a definition has its Status.
+func openView(ctx context.Context, store *eventstore.Store, name string, cfg Config) (*projection.View[Status], error) {
+	return projection.NewView(ctx, store, name+"-sagas", viewVersion,
+		&projection.Config{Replicas: cfg.Replicas, Logger: cfg.Logger},
+		follows[Started](name), follows[Claimed](name), follows[Released](name), follows[StepBegun](name), follows[StepFailed](name),
+		follows[StepDone](name), follows[EventReceived](name), follows[DeadlinePassed](name), follows[Completed](name),
+		follows[Compensating](name), follows[UndoBegun](name), follows[UndoFailed](name), follows[Undone](name),
+		follows[Compensated](name), follows[Stuck](name), follows[Retried](name), follows[Resolved](name),
+	)
+}
+
+// follows is the rule for one type of event, in the streams of the definition only.
+func follows[E eventstore.Event](category string) projection.Rule[Status] {
+	return projection.OnRecorded(func(s Status, e E, r eventstore.Recorded) Status { return s.apply(e, r) }).
+		ByRecorded(func(_ E, r eventstore.Recorded) string {
+			if r.Stream.Category != category {
+				return ""
+			}
+			return r.Stream.ID
+		})
+}
