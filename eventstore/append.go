@@ -2,15 +2,12 @@ package eventstore
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
 
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -38,8 +35,9 @@ var retries = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}
 // known, ctx ends or Config.AppendTimeout passes, and sends again as long as that is harmless.
 //
 // It returns an error that matches ErrConflict, ErrUnknownOutcome, or one of ErrTooLarge, ErrFull, ErrNoPermission,
-// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrCorrupt, ErrLogRewound; after all but
-// ErrUnknownOutcome nothing was stored. When ctx had ended before the first try, it returns the cause.
+// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrCorrupt, ErrLogRewound. Where it does not
+// match ErrUnknownOutcome, nothing was stored; where it does, it may match another of them, which kept the outcome from being
+// found out. When ctx had ended before the first try, it returns the cause.
 //
 // On the zero Head it asks first whether the stream has a message, in one more round trip, unless the head comes from a
 // load of the last seconds that found the stream empty.
@@ -94,8 +92,8 @@ type attempt struct {
 	expected []Head
 	writes   []jsapi.Write
 
-	// doubt is set once a try may be in the stream without our knowing. From then on nothing but an acknowledgement or the
-	// leader's tail settles the outcome.
+	// doubt is set while a try may be in the stream, now or later, without our knowing. Until an acknowledgement or the
+	// leader's tail settles that, no error says that nothing was stored.
 	doubt bool
 }
 
@@ -267,160 +265,6 @@ func (a *attempt) checkStreams() error {
 				Advice: "a transaction writes each stream once: put all its events into one write"}
 		}
 		seen[w.Subject] = true
-	}
-	return nil
-}
-
-// settle goes on from the answer to the first try until the outcome is known:
-//
-//	publish -> acknowledged ----------------------------------------> stored
-//	        -> anything else: look at the leader's tail
-//	               our commit at our version -----------------------> stored
-//	               another commit there ----------------------------> conflict
-//	               no such version: a clear no, and no try in doubt -> refused
-//	                                otherwise back off and publish again, of all tries at most one can win
-//	        -> time is up: unavailable, or unknown where a try is in doubt
-func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, error) {
-	s := a.store
-	for try := 1; ; try++ {
-		if answer.Class == jsapi.Stored {
-			return a.stored(Position(answer.Sequence)), nil
-		}
-		a.doubt = a.doubt || answer.Class == jsapi.Unknown
-		if ctx.Err() != nil {
-			return nil, a.undecided(context.Cause(ctx), answer.Err)
-		}
-		if s.api.Conn().IsClosed() {
-			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
-		}
-		if err := s.trusted(ctx); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
-			if a.doubt {
-				err = a.undecided(err, answer.Err)
-			}
-			return nil, err
-		}
-		no := a.refusal(answer)
-		// That a permission is missing is inferred from silence and an older complaint, so it is looked into as well.
-		denied := errors.Is(no, ErrNoPermission)
-		if no != nil && !denied && !a.doubt {
-			return nil, no
-		}
-		found, last, err := a.look(ctx, answer)
-		switch {
-		case errors.Is(err, ErrConflict), errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound):
-			return nil, err
-		case errors.Is(err, ErrErased):
-			return nil, a.refused(ErrErased, "", err)
-		case found:
-			s.counters.resolved.Add(1)
-			return a.stored(last), nil
-		case denied && (err == nil || errors.Is(err, nats.ErrPermissionViolation)):
-			return nil, no
-		}
-		if err := retries.Wait(ctx, try); err != nil {
-			return nil, a.undecided(err, answer.Err)
-		}
-		answer = a.publish(ctx)
-	}
-}
-
-// publish is one try after a wait, in which the connection may have gone and come back: the log is looked at again before.
-// A server that comes up from a power cut may have half of a transaction that was acknowledged, and a commit on top of it
-// would vouch for it.
-func (a *attempt) publish(ctx context.Context) jsapi.Answer {
-	if err := a.store.trusted(ctx); err != nil {
-		return jsapi.Answer{Class: jsapi.Unavailable, Err: err}
-	}
-	return a.store.api.PublishBatch(ctx, a.writes, a.store.cfg.ackTimeout())
-}
-
-// stored fills in the positions, of which the last is known: the commits of a batch stand next to each other.
-func (a *attempt) stored(last Position) []*Commit {
-	for i, c := range a.commits {
-		c.Position = last - Position(len(a.commits)-1-i)
-	}
-	a.store.marker.see(a.commits[len(a.commits)-1])
-	return a.commits
-}
-
-// refusal is the error for an answer that is a clear no, or nil.
-func (a *attempt) refusal(answer jsapi.Answer) error {
-	switch answer.Class {
-	case jsapi.Full:
-		return a.refused(ErrFull, "free or add storage, or raise the store's MaxBytes", answer.Err)
-	case jsapi.TooLarge:
-		// The server's limit was lowered on the way.
-		largest := slices.MaxFunc(a.writes, func(x, y jsapi.Write) int { return cmp.Compare(len(x.Data), len(y.Data)) })
-		return a.refused(ErrTooLarge, a.store.adviseSmaller(len(largest.Data)), answer.Err)
-	case jsapi.Refused:
-		if errors.Is(answer.Err, nats.ErrPermissionViolation) {
-			return a.refused(ErrNoPermission, "allow this user to publish to "+a.store.name+".>", answer.Err)
-		}
-		return a.refused(ErrRefused, "", answer.Err)
-	default:
-		return nil
-	}
-}
-
-func (a *attempt) refused(reason error, advice string, err error) error {
-	return &AppendError{Stream: a.commits[0].Stream, Version: a.commits[0].First, Reason: reason, Advice: advice, Err: err}
-}
-
-// undecided is the error for an append whose time is up.
-func (a *attempt) undecided(cause, last error) error {
-	err := cause
-	if last != nil && !errors.Is(last, cause) {
-		err = fmt.Errorf("%w; last answer: %w", cause, last)
-	}
-	if !a.doubt {
-		return a.refused(ErrUnavailable, "try again when the server answers", err)
-	}
-	c := a.commits[0]
-	return &UnknownOutcomeError{Stream: c.Stream, Version: c.First, CommitID: c.ID, Err: err}
-}
-
-// look reads, from the stream's leader, what stands on each subject behind the expected position. It reports whether our
-// commits do and where the last of them is, returns a ConflictError when another commit is there, and neither when
-// nothing is. Any other error means that the leader did not answer.
-func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, last Position, err error) {
-	for i, c := range a.commits {
-		next, err := a.store.leaderNext(ctx, a.writes[i].Subject, a.expected[i].Position+1)
-		switch {
-		case errors.Is(err, jsapi.ErrNotFound):
-			if answer.Class == jsapi.Conflict {
-				if err := a.checkExpectation(ctx, i); err != nil {
-					return false, 0, err
-				}
-			}
-			continue
-		case err != nil:
-			return false, 0, err
-		}
-		whole, err := a.store.whole(ctx, next)
-		if err != nil {
-			return false, 0, err
-		}
-		if next.ID == c.ID && whole {
-			return true, next.end(), nil
-		}
-		head, err := a.store.Head(ctx, c.Stream)
-		if err != nil {
-			return false, 0, err
-		}
-		return false, 0, a.firstConflict(ctx, i, &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version})
-	}
-	return false, 0, nil
-}
-
-// checkExpectation tells, after a conflict with nothing behind the expected position, a write in flight that came to
-// nothing from an expectation that never was true: the subject's last message stands before what was expected.
-func (a *attempt) checkExpectation(ctx context.Context, i int) error {
-	head, err := a.store.Head(ctx, a.commits[i].Stream)
-	if err != nil {
-		return err
-	}
-	if head.Position != a.expected[i].Position {
-		return &ConflictError{Stream: a.commits[i].Stream, Expected: a.expected[i].Version, Actual: head.Version}
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (w *Bulk[T]) settle(ctx context.Context, n int) error {
 		if w.err != nil {
 			break
 		}
-		answer := jsapi.Classify(c.call.Wait(ctx, w.core.timeout))
+		answer := c.call.Answer(ctx, w.core.timeout)
 		if answer.Class != jsapi.Stored {
 			w.err = w.failed(ctx, c.key, answer)
 		}

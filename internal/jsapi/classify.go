@@ -74,21 +74,15 @@ const (
 	codeMemoryResources           jetstream.ErrorCode = 10028
 	codeStorageResources          jetstream.ErrorCode = 10047
 	codeStoreFailed               jetstream.ErrorCode = 10077
+	codeSequenceNotMatch          jetstream.ErrorCode = 10063
 	codeMessageTooLarge           jetstream.ErrorCode = 10054
 	codeHeaderTooLarge            jetstream.ErrorCode = 10097
 )
 
-// Classify decides what the outcome of one publish was. It is the only place that reads error codes, and what it says
+// Classify decides what the reply to one publish says. It is the only place that reads error codes, and what it says
 // holds for that one try: after a try without an answer, the caller reads the stream whatever a later try was told.
-func Classify(msg *nats.Msg, err error) Answer {
-	switch {
-	case err != nil && (errors.Is(err, nats.ErrMaxPayload)):
-		return Answer{Class: TooLarge, Err: err}
-	case err != nil && NotSent(err):
-		return Answer{Class: Unavailable, Err: err}
-	case err != nil:
-		return Answer{Class: Unknown, Err: err}
-	case len(msg.Data) == 0 && msg.Header.Get("Status") == "503":
+func Classify(msg *nats.Msg) Answer {
+	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
 		// No stream listens to the subject: it is gone, or its leader is.
 		return Answer{Class: Unavailable, Err: nats.ErrNoResponders}
 	}
@@ -106,6 +100,17 @@ func Classify(msg *nats.Msg, err error) Answer {
 		return Answer{Class: Unknown, Err: errors.New("acknowledgement without stream or sequence")}
 	}
 	return Answer{Class: Stored, Sequence: ack.Sequence}
+}
+
+// unsent is the answer to a publish that could not be sent.
+func unsent(err error) Answer {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return Answer{Class: TooLarge, Err: err}
+	case NotSent(err):
+		return Answer{Class: Unavailable, Err: err}
+	}
+	return Answer{Class: Unknown, Err: err}
 }
 
 // Transient reports whether a read that failed with err may succeed a moment later: the connection is interrupted, the
@@ -152,6 +157,8 @@ func classOf(code jetstream.ErrorCode) Class {
 		return Full
 	case codeMessageTooLarge, codeHeaderTooLarge, codeBatchTooLarge:
 		return TooLarge
+	case codeSequenceNotMatch:
+		return Unknown // the leader could not apply what its peers may have applied
 	default:
 		return Refused
 	}

@@ -82,24 +82,45 @@ func (c *Client) Close() error {
 type Call struct {
 	client *Client
 	number uint64
-	sent   uint64         // on which of the client's connections, counted from 0
+	sent   session
 	reply  chan *nats.Msg // holds one: the reply, or nil when the Client closes
-	timer  *time.Timer
 }
 
-// calls keeps those that got their reply: nobody else holds them then.
-var calls = sync.Pool{New: func() any {
-	timer := time.NewTimer(time.Hour)
-	timer.Stop()
-	return &Call{reply: make(chan *nats.Msg, 1), timer: timer}
-}}
+// session is the connection as it is when a request goes out.
+type session struct {
+	conn       *nats.Conn
+	reconnects uint64
+	complaint  error // the last that the server made
+}
+
+func (c *Client) session() session {
+	return session{conn: c.nc, reconnects: c.nc.Stats().Reconnects, complaint: c.nc.LastError()}
+}
+
+// broken reports whether the connection was lost since. What was under way went with it.
+func (s session) broken() bool {
+	return s.conn.Stats().Reconnects != s.reconnects || !s.conn.IsConnected()
+}
+
+// denied gives the complaint that the server made since about publishes to one of the subjects, or nil. The server takes what
+// comes on one connection in order, so what went out before an older complaint, or on another connection, may be stored.
+func (s session) denied(subjects ...string) error {
+	err := s.conn.LastError()
+	if s.broken() || errors.Is(err, s.complaint) {
+		return nil
+	}
+	for _, subject := range subjects {
+		if isDenial(err, subject) {
+			return err
+		}
+	}
+	return nil
+}
 
 // Send publishes a request and returns without waiting for its reply. An error means that the publish failed; [NotSent]
 // tells whether it certainly never left.
 func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, error) {
-	call := calls.Get().(*Call)
-	call.client = c
-	call.sent = c.nc.Stats().Reconnects
+	call := &Call{client: c, sent: c.session(), reply: make(chan *nats.Msg, 1)}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -124,11 +145,11 @@ func (call *Call) Wait(ctx context.Context, timeout time.Duration) (*nats.Msg, e
 	return call.wait(ctx, timeout, nil)
 }
 
-// interrupted is how often a wait looks whether the connection was interrupted since the request was sent.
+// interrupted is how often a wait looks whether the connection was lost since the request was sent.
 const interrupted = 200 * time.Millisecond
 
 // WaitToRepeat is Wait for a request that is harmless to repeat. It gives up, with ErrNoReply, soon after the connection was
-// interrupted: the reply most likely went with it.
+// lost: the reply went with it.
 func (call *Call) WaitToRepeat(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
 	look := time.NewTicker(interrupted)
 	defer look.Stop()
@@ -146,11 +167,11 @@ func (call *Call) wait(ctx context.Context, timeout time.Duration, look <-chan t
 			}
 			return msg, nil
 		case <-look:
-			if call.client.nc.Stats().Reconnects == call.sent {
+			if !call.sent.broken() {
 				continue
 			}
 			call.client.take(call.number)
-			return nil, ErrNoReply
+			return nil, fmt.Errorf("%w: the connection was lost", ErrNoReply)
 		case <-timer.C:
 			call.client.take(call.number)
 			return nil, ErrNoReply
@@ -161,13 +182,17 @@ func (call *Call) wait(ctx context.Context, timeout time.Duration, look <-chan t
 	}
 }
 
-// Request is Send and WaitToRepeat.
+// Request is Send and WaitToRepeat. Where the server said that the connection may not send it, it returns that complaint.
 func (c *Client) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
 	call, err := c.Send(subject, nil, data)
 	if err != nil {
 		return nil, err
 	}
-	return call.WaitToRepeat(ctx, timeout)
+	msg, err := call.WaitToRepeat(ctx, timeout)
+	if denied := call.sent.denied(subject); denied != nil && errors.Is(err, ErrNoReply) {
+		return nil, denied
+	}
+	return msg, err
 }
 
 // receive runs on the subscription's own goroutine, one message at a time.
@@ -220,15 +245,19 @@ func (c *Client) Permitted(ctx context.Context, request string) error {
 		}
 		return err
 	}
-	return c.Denied(subject)
+	return call.sent.denied(subject)
 }
 
-// Denied reports whether the server refused publishes to subject on this connection for want of permission. The server
-// tells so only by an asynchronous error that names the subject in its text, which is all there is to go by.
+// Denied reports whether the last complaint of the server was that this connection may not publish to subject.
 func (c *Client) Denied(subject string) error {
-	err := c.nc.LastError()
-	if errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`) {
+	if err := c.nc.LastError(); isDenial(err, subject) {
 		return err
 	}
 	return nil
+}
+
+// isDenial reports whether a complaint is about publishes to subject. The server tells so only by an asynchronous error that
+// names the subject in its text, which is all there is to go by.
+func isDenial(err error, subject string) bool {
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`)
 }

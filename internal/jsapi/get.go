@@ -157,12 +157,8 @@ func nextRequest(subject string, from uint64) []byte {
 }
 
 func (c *Client) leader(ctx context.Context, stream string, request []byte) (Message, error) {
-	subject := c.prefix + "STREAM.MSG.GET." + stream
-	msg, err := c.Request(ctx, subject, request, getTimeout)
+	msg, err := c.Request(ctx, c.prefix+"STREAM.MSG.GET."+stream, request, getTimeout)
 	if err != nil {
-		if denied := c.Denied(subject); errors.Is(err, ErrNoReply) && denied != nil {
-			return Message{}, denied
-		}
 		return Message{}, err
 	}
 	if msg.Header.Get("Status") == "503" {

@@ -3,7 +3,6 @@ package jsapi
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -40,16 +39,12 @@ func (c *Client) LeaderInfo(ctx context.Context, stream, filter string, offset i
 	if err != nil {
 		return Info{}, err
 	}
-	subject := c.prefix + "STREAM.INFO." + stream
 	timeout := getTimeout
 	if strings.Contains(filter, "*") {
 		timeout = infoTimeout
 	}
-	msg, err := c.Request(ctx, subject, request, timeout)
+	msg, err := c.Request(ctx, c.prefix+"STREAM.INFO."+stream, request, timeout)
 	if err != nil {
-		if denied := c.Denied(subject); errors.Is(err, ErrNoReply) && denied != nil {
-			return Info{}, denied
-		}
 		return Info{}, err
 	}
 	if msg.Header.Get("Status") == "503" {

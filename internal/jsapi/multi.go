@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -29,9 +30,10 @@ func (c *Client) DirectLastMany(
 	if err != nil {
 		return nil, false, err
 	}
-	// Many replies come to one request, which the shared inbox does not do.
+	// Many replies come to one request, which the shared inbox does not do: one for each subject, and the end.
 	inbox := c.nc.NewInbox()
-	sub, err := c.nc.SubscribeSync(inbox)
+	replies := make(chan *nats.Msg, len(subjects)+1)
+	sub, err := c.nc.ChanSubscribe(inbox, replies)
 	if err != nil {
 		return nil, false, err
 	}
@@ -41,44 +43,57 @@ func (c *Client) DirectLastMany(
 			err = gone
 		}
 	}()
-	if err := sub.SetPendingLimits(-1, -1); err != nil {
-		return nil, false, err
-	}
+	sent := c.session()
 	if err := c.nc.PublishRequest(c.prefix+"DIRECT.GET."+stream, inbox, request); err != nil {
 		return nil, false, err
 	}
-	return collect(ctx, sub, len(subjects))
+	return collect(ctx, sent, replies)
 }
 
 // collect gathers the replies to one request until the one that says it was the last.
-func collect(ctx context.Context, sub *nats.Subscription, most int) (found []Message, whole bool, err error) {
+func collect(ctx context.Context, sent session, replies <-chan *nats.Msg) (found []Message, whole bool, err error) {
 	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
 	defer cancel()
-	found = make([]Message, 0, most)
+	look := time.NewTicker(interrupted)
+	defer look.Stop()
+	found = make([]Message, 0, cap(replies))
 	for {
-		msg, err := sub.NextMsgWithContext(timed)
-		if timed.Err() != nil {
+		select {
+		case msg := <-replies:
+			one, more, err := oneOfMany(msg)
+			switch {
+			case err != nil:
+				return nil, false, err
+			case one != nil:
+				found = append(found, *one)
+			default:
+				return found, !more, nil
+			}
+		case <-look.C:
+			if sent.broken() {
+				return nil, false, fmt.Errorf("%w: the connection was lost", ErrNoReply)
+			}
+		case <-timed.Done():
 			return nil, false, context.Cause(timed)
 		}
-		if err != nil {
-			return nil, false, err
-		}
-		switch status, description := msg.Header.Get("Status"), msg.Header.Get("Description"); {
-		case status == "":
-			stored, err := directMessage(msg)
-			if err != nil {
-				return nil, false, err
-			}
-			found = append(found, stored)
-		case status == "204":
-			return found, msg.Header.Get(headerPending) == "0", nil
-		case status == "404" && strings.EqualFold(description, "No Results"):
-			return nil, true, nil
-		case status == "503":
-			return nil, false, nats.ErrNoResponders
-		default:
-			// Among them 404 with another description: a message that the index lists cannot be read.
-			return nil, false, fmt.Errorf("direct get of many: status %s %s", status, description)
-		}
+	}
+}
+
+// oneOfMany gives the message in one of several replies, nil for the reply that ends them, which says whether there would be
+// more.
+func oneOfMany(msg *nats.Msg) (one *Message, more bool, err error) {
+	switch status, description := msg.Header.Get("Status"), msg.Header.Get("Description"); {
+	case status == "":
+		stored, err := directMessage(msg)
+		return &stored, false, err
+	case status == "204":
+		return nil, msg.Header.Get(headerPending) != "0", nil
+	case status == "404" && strings.EqualFold(description, "No Results"):
+		return nil, false, nil
+	case status == "503":
+		return nil, false, nats.ErrNoResponders
+	default:
+		// Among them 404 with another description: a message that the index lists cannot be read.
+		return nil, false, fmt.Errorf("direct get of many: status %s %s", status, description)
 	}
 }

@@ -48,10 +48,19 @@ func (w Write) header() nats.Header {
 func (c *Client) Publish(ctx context.Context, w Write, timeout time.Duration) Answer {
 	call, err := c.Send(w.Subject, w.header(), w.Data)
 	if err != nil {
-		return Classify(nil, err)
+		return unsent(err)
 	}
-	answer := Classify(call.Wait(ctx, timeout))
-	return c.permission(answer, w.Subject)
+	return call.sent.permission(call.Answer(ctx, timeout), w.Subject)
+}
+
+// Answer waits like Wait and classifies the reply to a publish. That the wait ended, for whatever cause, says nothing about the
+// message.
+func (call *Call) Answer(ctx context.Context, timeout time.Duration) Answer {
+	msg, err := call.Wait(ctx, timeout)
+	if err != nil {
+		return Answer{Class: Unknown, Err: err}
+	}
+	return Classify(msg)
 }
 
 // PublishBatch sends the writes as one atomic batch: all are stored, next to each other and in this order, or none is.
@@ -84,19 +93,19 @@ func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.
 			if first != nil {
 				c.take(first.number)
 			}
-			answer := Classify(nil, err)
+			answer := unsent(err)
 			if i < len(writes)-1 && answer.Class == Unknown {
 				answer.Class = Unavailable
 			}
 			return answer
 		}
 	}
-	answer := Classify(last.Wait(ctx, timeout))
+	answer := last.Answer(ctx, timeout)
 	if answer.Class == Stored {
 		c.take(first.number)
 		return answer
 	}
-	return c.permission(c.firstReason(first, answer), writes[0].Subject, writes[len(writes)-1].Subject)
+	return first.sent.permission(c.firstReason(first, answer), writes[0].Subject, writes[len(writes)-1].Subject)
 }
 
 // firstReason prefers the reason why the batch was refused at its first message: the last is then only told that the
@@ -107,7 +116,7 @@ func (c *Client) firstReason(first *Call, answer Answer) Answer {
 		if msg == nil || len(msg.Data) == 0 && msg.Header.Get("Status") == "" {
 			return answer // the empty reply says that the batch was opened
 		}
-		if reason := Classify(msg, nil); reason.Class != Unknown && answer.Class != Unknown {
+		if reason := Classify(msg); reason.Class != Unknown && answer.Class != Unknown {
 			return reason
 		}
 	default:
@@ -116,15 +125,13 @@ func (c *Client) firstReason(first *Call, answer Answer) Answer {
 	return answer
 }
 
-// permission turns silence into a refusal where the server said that the connection may not publish to a subject.
-func (c *Client) permission(answer Answer, subjects ...string) Answer {
+// permission turns silence into a refusal where the server said that the connection may not publish to one of the subjects.
+func (s session) permission(answer Answer, subjects ...string) Answer {
 	if answer.Class != Unknown || !errors.Is(answer.Err, ErrNoReply) {
 		return answer
 	}
-	for _, subject := range subjects {
-		if err := c.Denied(subject); err != nil {
-			return Answer{Class: Refused, Err: err}
-		}
+	if err := s.denied(subjects...); err != nil {
+		return Answer{Class: Refused, Err: err}
 	}
 	return answer
 }

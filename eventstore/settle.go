@@ -1,0 +1,211 @@
+package eventstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// settle goes on from the answer to the first try until the outcome is known:
+//
+//	publish -> acknowledged ----------------------------------------> stored
+//	        -> anything else: look at the leader's tail
+//	               our commit at our version -----------------------> stored
+//	               another commit there ----------------------------> conflict
+//	               no such version: a clear no, and no try in doubt -> refused
+//	                                otherwise back off and publish again, of all tries at most one can win
+//	               damage, a lost log, an erasure ------------------> that, or unknown where a try is in doubt
+//	        -> time is up: unavailable, or unknown where a try is in doubt
+func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, error) {
+	s := a.store
+	for try := 1; ; try++ {
+		if answer.Class == jsapi.Stored {
+			return a.stored(Position(answer.Sequence)), nil
+		}
+		a.doubt = a.doubt || answer.Class == jsapi.Unknown
+		if ctx.Err() != nil {
+			return nil, a.undecided(context.Cause(ctx), answer.Err)
+		}
+		if s.api.Conn().IsClosed() {
+			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
+		}
+		if err := s.trusted(ctx); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
+			return nil, a.hindered(err, answer.Err)
+		}
+		no := a.refusal(answer)
+		// That a permission is missing is inferred from silence and an older complaint, so it is looked into as well.
+		denied := errors.Is(no, ErrNoPermission)
+		if no != nil && !denied && !a.doubt {
+			return nil, no
+		}
+		found, last, err := a.look(ctx, answer)
+		switch {
+		case found:
+			s.counters.resolved.Add(1)
+			return a.stored(last), nil
+		case errors.Is(err, ErrConflict):
+			return nil, err
+		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound), errors.Is(err, ErrErased):
+			return nil, a.hindered(err, answer.Err)
+		case denied && !a.doubt && (err == nil || errors.Is(err, nats.ErrPermissionViolation)):
+			return nil, no
+		}
+		if err := retries.Wait(ctx, try); err != nil {
+			return nil, a.undecided(err, answer.Err)
+		}
+		answer = a.publish(ctx)
+	}
+}
+
+// publish is one try after a wait, in which the connection may have gone and come back: the log is looked at again before.
+// A server that comes up from a power cut may have half of a transaction that was acknowledged, and a commit on top of it
+// would vouch for it.
+func (a *attempt) publish(ctx context.Context) jsapi.Answer {
+	if err := a.store.trusted(ctx); err != nil {
+		return jsapi.Answer{Class: jsapi.Unavailable, Err: err}
+	}
+	return a.store.api.PublishBatch(ctx, a.writes, a.store.cfg.ackTimeout())
+}
+
+// stored fills in the positions, of which the last is known: the commits of a batch stand next to each other.
+func (a *attempt) stored(last Position) []*Commit {
+	for i, c := range a.commits {
+		c.Position = last - Position(len(a.commits)-1-i)
+	}
+	a.store.marker.see(a.commits[len(a.commits)-1])
+	return a.commits
+}
+
+// refusal is the error for an answer that is a clear no, or nil.
+func (a *attempt) refusal(answer jsapi.Answer) error {
+	switch answer.Class {
+	case jsapi.Full:
+		return a.refused(ErrFull, "free or add storage, or raise the store's MaxBytes", answer.Err)
+	case jsapi.TooLarge:
+		// The server's limit was lowered on the way.
+		largest := slices.MaxFunc(a.writes, func(x, y jsapi.Write) int { return cmp.Compare(len(x.Data), len(y.Data)) })
+		return a.refused(ErrTooLarge, a.store.adviseSmaller(len(largest.Data)), answer.Err)
+	case jsapi.Refused:
+		if errors.Is(answer.Err, nats.ErrPermissionViolation) {
+			return a.refused(ErrNoPermission, "allow this user to publish to "+a.store.name+".>", answer.Err)
+		}
+		return a.refused(ErrRefused, "", answer.Err)
+	default:
+		return nil
+	}
+}
+
+func (a *attempt) refused(reason error, advice string, err error) error {
+	return &AppendError{Stream: a.commits[0].Stream, Version: a.commits[0].First, Reason: reason, Advice: advice, Err: err}
+}
+
+// undecided is the error for an append whose time is up.
+func (a *attempt) undecided(cause, last error) error {
+	err := cause
+	if last != nil && !errors.Is(last, cause) {
+		err = fmt.Errorf("%w; last answer: %w", cause, last)
+	}
+	if !a.doubt {
+		return a.refused(ErrUnavailable, "try again when the server answers", err)
+	}
+	c := a.commits[0]
+	return &UnknownOutcomeError{Stream: c.Stream, Version: c.First, CommitID: c.ID, Err: err}
+}
+
+// hindered is the error for an append that cannot go on because of what the log is like. While a try is in doubt, our commit
+// may be what is damaged, lost or erased.
+func (a *attempt) hindered(err, last error) error {
+	switch {
+	case a.doubt:
+		return a.undecided(err, last)
+	case errors.Is(err, ErrErased):
+		return a.refused(ErrErased, "", err)
+	}
+	return err
+}
+
+// look reads, from the stream's leader, what stands on each subject behind the expected position. It reports whether our
+// commits do and where the last of them is, returns a ConflictError where they do not and never will, and neither when
+// nothing is there. Any other error means that the leader did not answer, or that the log does not say.
+func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, last Position, err error) {
+	for i, c := range a.commits {
+		next, err := a.store.leaderNext(ctx, a.writes[i].Subject, a.expected[i].Position+1)
+		switch {
+		case errors.Is(err, jsapi.ErrNotFound) && answer.Class == jsapi.Conflict:
+			if err := a.checkExpectation(ctx, i); err != nil {
+				return false, 0, err
+			}
+			continue
+		case errors.Is(err, jsapi.ErrNotFound):
+			continue
+		case err != nil:
+			return false, 0, err
+		case next.ID == c.ID:
+			whole, err := a.store.whole(ctx, next)
+			if whole || err != nil {
+				return whole, next.end(), err
+			}
+		}
+		return false, 0, a.taken(ctx, i, next)
+	}
+	return false, 0, nil
+}
+
+// taken says why our commits are not stored where next, which is not ours, is the first behind the expected position on one
+// of the subjects. That it begins at our version is the proof that none of our tries is stored, or will be. Where it begins
+// later, what stood at our version is gone, and may have been ours.
+func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
+	c := a.commits[i]
+	if next.First == c.First {
+		a.doubt = false
+	}
+	head, err := a.store.Head(ctx, c.Stream)
+	if err != nil {
+		return err
+	}
+	if err := a.refute(ctx, i); err != nil {
+		return err
+	}
+	if a.doubt {
+		return &CorruptError{Store: a.store.name, Stream: c.Stream, Position: next.Position,
+			Err: fmt.Errorf("version %d stands behind position %d, where version %d should", next.First, a.expected[i].Position, c.First)}
+	}
+	return a.firstConflict(ctx, i, &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version})
+}
+
+// checkExpectation tells, after a conflict with nothing behind the expected position, a write in flight from an expectation
+// that does not hold: the subject's last message stands elsewhere. While a try is in doubt, that one may be ours and have come
+// between the two questions, or the leader may be another that is not as far; then what stands there is looked at again.
+func (a *attempt) checkExpectation(ctx context.Context, i int) error {
+	head, err := a.store.Head(ctx, a.commits[i].Stream)
+	if err != nil || head.Position == a.expected[i].Position {
+		return err
+	}
+	if err := a.refute(ctx, i); err != nil || a.doubt {
+		return err
+	}
+	return &ConflictError{Stream: a.commits[i].Stream, Expected: a.expected[i].Version, Actual: head.Version}
+}
+
+// refute ends the doubt where an expectation never was true: with another stream's commit at its position, none of our tries
+// is stored, or will be.
+func (a *attempt) refute(ctx context.Context, i int) error {
+	if !a.doubt || a.expected[i].Position == 0 {
+		return nil
+	}
+	there, err := a.store.at(ctx, a.expected[i].Position)
+	switch {
+	case errors.Is(err, jsapi.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	a.doubt = there.Stream == a.commits[i].Stream
+	return nil
+}

@@ -1,0 +1,124 @@
+package jsapi_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+func TestMessagesAreReadFromAnyReplicaAndFromTheLeader(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	js := srv.JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	before := time.Now()
+	publish(t, client, "docs.a", "1", "2")
+	publish(t, client, "docs.b", "3")
+	publish(t, client, "docs.a", "4")
+	ctx := t.Context()
+	for name, read := range map[string]func() (jsapi.Message, error){
+		"1": func() (jsapi.Message, error) { return client.DirectFirst("docs", "docs.a").Wait(ctx) },
+		"2": func() (jsapi.Message, error) { return client.DirectSequence("docs", 2).Wait(ctx) },
+		"3": func() (jsapi.Message, error) { return client.LeaderSequence(ctx, "docs", 3) },
+		"4": func() (jsapi.Message, error) { return client.DirectNext("docs", "docs.a", 3).Wait(ctx) },
+	} {
+		msg, err := read()
+		require.NoError(t, err, name)
+		require.Equal(t, name, string(msg.Data))
+		require.Equal(t, name, fmt.Sprint(msg.Sequence))
+		require.WithinRange(t, msg.Time, before, time.Now())
+	}
+	for name, read := range map[string]func() (jsapi.Message, error){
+		"direct last": func() (jsapi.Message, error) { return client.DirectLast("docs", "docs.a").Wait(ctx) },
+		"leader last": func() (jsapi.Message, error) { return client.LeaderLast(ctx, "docs", "docs.a") },
+		"leader next": func() (jsapi.Message, error) { return client.LeaderNext(ctx, "docs", "docs.a", 3) },
+	} {
+		msg, err := read()
+		require.NoError(t, err, name)
+		require.Equal(t, "4", string(msg.Data), name)
+		require.Equal(t, "docs.a", msg.Subject, name)
+	}
+	first, err := client.DirectFirst("docs", "docs.a").Wait(ctx)
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), first.Pending)
+	since, err := client.LeaderSince(ctx, "docs", before)
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), since.Sequence)
+}
+
+func TestWhatIsNotThereIsSaidSo(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	js := srv.JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	ctx := t.Context()
+	_, err := client.DirectLast("docs", "docs.a").Wait(ctx)
+	require.ErrorIs(t, err, jsapi.ErrNotFound)
+	_, err = client.LeaderLast(ctx, "docs", "docs.a")
+	require.ErrorIs(t, err, jsapi.ErrNotFound)
+	_, err = client.LeaderSince(ctx, "docs", time.Now().Add(time.Hour))
+	require.ErrorIs(t, err, jsapi.ErrNotFound)
+	found, whole, err := client.DirectLastMany(ctx, "docs", []string{"docs.a", "docs.b"}, 1<<20)
+	require.NoError(t, err)
+	require.Empty(t, found)
+	require.True(t, whole)
+	require.False(t, jsapi.Transient(jsapi.ErrNotFound))
+
+	_, err = client.LeaderLast(ctx, "none", "docs.a")
+	require.Error(t, err)
+	require.NotErrorIs(t, err, jsapi.ErrNotFound, "the stream is missing, not the message")
+	_, err = client.LeaderInfo(ctx, "none", "", 0)
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	_, err = client.DirectLast("none", "docs.a").Wait(ctx)
+	require.True(t, jsapi.Transient(err))
+	_, _, err = client.DirectLastMany(ctx, "none", []string{"docs.a", "docs.b"}, 1<<20)
+	require.True(t, jsapi.Transient(err))
+	_, err = client.DirectSequence("docs", 0).Wait(ctx)
+	require.ErrorContains(t, err, "408")
+}
+
+func TestTheLastOfManySubjectsAreReadUpToASize(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	js := srv.JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	subjects := make([]string, 2*jsapi.MaxLastMany)
+	for i := range subjects {
+		subjects[i] = fmt.Sprint("docs.", i)
+		publish(t, client, subjects[i], "old", fmt.Sprint(i))
+	}
+	found, whole, err := client.DirectLastMany(t.Context(), "docs", subjects[:jsapi.MaxLastMany], 1<<20)
+	require.NoError(t, err)
+	require.True(t, whole)
+	require.Len(t, found, jsapi.MaxLastMany)
+	for _, msg := range found {
+		require.Equal(t, "docs."+string(msg.Data), msg.Subject)
+	}
+	found, whole, err = client.DirectLastMany(t.Context(), "docs", subjects[:10], 1)
+	require.NoError(t, err)
+	require.False(t, whole)
+	require.Len(t, found, 1)
+	_, _, err = client.DirectLastMany(t.Context(), "docs", subjects, 1<<20)
+	require.ErrorContains(t, err, "413", "more than the server answers")
+}
+
+func TestInfoCountsMessagesAndSubjects(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	js := srv.JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	publish(t, client, "docs.a", "1", "2")
+	publish(t, client, "docs.b", "3")
+	info, err := client.LeaderInfo(t.Context(), "docs", "docs.*", 1)
+	require.NoError(t, err)
+	require.Equal(t, map[string]uint64{"docs.b": 1}, info.Subjects)
+	require.Equal(t, 2, info.Total)
+	info.Subjects, info.Total, info.Limit = nil, 0, 0
+	require.Equal(t, jsapi.Info{First: 1, Last: 3, Messages: 3, Replicas: 1}, info)
+}

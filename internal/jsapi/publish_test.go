@@ -1,0 +1,98 @@
+package jsapi_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+func TestEveryReplyHasAClass(t *testing.T) {
+	failed := func(code string) string {
+		return `{"error":{"code":400,"err_code":` + code + `},"stream":"docs","seq":0}`
+	}
+	for reply, class := range map[string]jsapi.Class{
+		`{"stream":"docs","seq":7}`:                  jsapi.Stored,
+		`{"seq":7,"stream":"docs"}`:                  jsapi.Stored,
+		`{"stream":"docs","domain":"hub","seq":7}`:   jsapi.Stored,
+		`{"stream":"docs","seq":7,"duplicate":true}`: jsapi.Stored,
+		`{"stream":"do\"cs","seq":7}`:                jsapi.Stored,
+		`{"stream":"docs","seq":0}`:                  jsapi.Unknown,
+		`{"stream":"","seq":7}`:                      jsapi.Unknown,
+		`{"stream":"docs","seq":7`:                   jsapi.Unknown,
+		`{"stream":"docs","seq":-7}`:                 jsapi.Unknown,
+		`{"stream":"docs"}`:                          jsapi.Unknown,
+		`{}`:                                         jsapi.Unknown,
+		``:                                           jsapi.Unknown,
+		`x`:                                          jsapi.Unknown,
+		failed("10071"):                              jsapi.Conflict,
+		failed("10164"):                              jsapi.Conflict,
+		failed("10163"):                              jsapi.Conflict,
+		failed("10201"):                              jsapi.Conflict,
+		failed("10176"):                              jsapi.Unavailable,
+		failed("10210"):                              jsapi.Unavailable,
+		failed("10008"):                              jsapi.Unavailable,
+		failed("10023"):                              jsapi.Full,
+		failed("10077"):                              jsapi.Full,
+		failed("10054"):                              jsapi.TooLarge,
+		failed("10199"):                              jsapi.TooLarge,
+		failed("10063"):                              jsapi.Unknown,
+		failed("10109"):                              jsapi.Refused,
+	} {
+		answer := jsapi.Classify(&nats.Msg{Data: []byte(reply)})
+		require.Equal(t, class.String(), answer.Class.String(), reply)
+		require.Equal(t, class == jsapi.Stored, answer.Sequence == 7, reply)
+		require.Equal(t, class == jsapi.Stored, answer.Err == nil, reply)
+	}
+	none := jsapi.Classify(&nats.Msg{Header: nats.Header{"Status": {"503"}}})
+	require.Equal(t, jsapi.Unavailable, none.Class)
+	require.ErrorIs(t, none.Err, nats.ErrNoResponders)
+	require.Equal(t, "class 99", jsapi.Class(99).String())
+}
+
+func FuzzReplies(f *testing.F) {
+	f.Add([]byte(`{"stream":"docs","seq":7}`))
+	f.Add([]byte(`{"stream":"docs","seq":7,"domain":"hub"}`))
+	f.Add([]byte(`{"error":{"code":400,"err_code":10071}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		answer := jsapi.Classify(&nats.Msg{Data: data})
+		if answer.Class == jsapi.Stored {
+			require.Contains(t, string(data), "stream")
+			require.Positive(t, answer.Sequence)
+			require.NoError(t, answer.Err)
+			return
+		}
+		require.Error(t, answer.Err)
+	})
+}
+
+func TestABatchIsStoredWholeOrSaysWhyNot(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	js := srv.JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	publish(t, client, "docs.a", "1")
+	write := func(subject string, expected uint64) jsapi.Write {
+		return jsapi.Write{Subject: subject, Expected: expected, Data: []byte("x")}
+	}
+	commit := func(writes ...jsapi.Write) jsapi.Answer { return client.PublishBatch(t.Context(), writes, timeout) }
+
+	require.Equal(t, jsapi.Conflict, commit(write("docs.a", 0), write("docs.b", 0), write("docs.c", 0)).Class, "the first")
+	require.Equal(t, jsapi.Conflict, commit(write("docs.b", 0), write("docs.a", 0), write("docs.c", 0)).Class, "one in the middle")
+	require.Equal(t, jsapi.Conflict, commit(write("docs.b", 0), write("docs.c", 0), write("docs.a", 0)).Class, "the last")
+	stored := commit(write("docs.a", 1), write("docs.b", 0), write("docs.c", 0))
+	require.Equal(t, jsapi.Answer{Class: jsapi.Stored, Sequence: 4}, stored)
+
+	elsewhere := commit(write("nowhere.a", 0), write("nowhere.b", 0))
+	require.Equal(t, jsapi.Unavailable, elsewhere.Class)
+	large := jsapi.Write{Subject: "docs.l", Data: []byte(strings.Repeat("x", 1<<20+1))}
+	require.Equal(t, jsapi.TooLarge, commit(large).Class)
+	require.Equal(t, jsapi.TooLarge, commit(write("docs.l", 0), large).Class)
+	require.Equal(t, jsapi.TooLarge, commit(large, write("docs.l", 0)).Class)
+	require.Equal(t, jsapi.Unavailable, commit(write("bad subject", 0)).Class)
+	require.Equal(t, jsapi.Unavailable, commit(write("docs.a", 2), write("bad subject", 0)).Class)
+}
