@@ -123,15 +123,16 @@ func (c *conn) close(ctx context.Context) error {
 	return nil
 }
 
-// drain reports whether ctx ended first. A connection that is down has nothing
-// to drain, and Drain closes it.
+// drain reports whether ctx, or the client's own time to drain, ended first. The
+// client then closes the connection all the same. A connection that is down has
+// nothing to drain, and Drain closes it.
 func (c *conn) drain(ctx context.Context) (late bool) {
 	if err := c.nc.Drain(); err != nil {
 		return false
 	}
 	select {
 	case <-c.closed:
-		return false
+		return errors.Is(c.nc.LastError(), nats.ErrDrainTimeout)
 	case <-ctx.Done():
 		return true
 	}

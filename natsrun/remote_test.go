@@ -111,3 +111,20 @@ func TestAPublishWhileDisconnectedFailsAtOnce(t *testing.T) {
 	require.ErrorIs(t, rt.Conn().Publish("bank.42", nil), nats.ErrReconnectBufExceeded)
 	require.NoError(t, rt.Close(t.Context()))
 }
+
+func TestCloseSaysSoWhenTheClientGivesUpItsDraining(t *testing.T) {
+	srv := startServer(t, nil)
+	rt := open(t, natsrun.Config{URL: srv.ClientURL(), Options: []nats.Option{nats.DrainTimeout(time.Millisecond)}})
+	release, entered := make(chan struct{}), make(chan struct{})
+	_, err := rt.Conn().Subscribe("work", func(*nats.Msg) { close(entered); <-release })
+	require.NoError(t, err)
+	require.NoError(t, rt.Conn().Publish("work", nil))
+	<-entered
+
+	err = rt.Close(t.Context())
+	late, ok := errors.AsType[*natsrun.UnfinishedError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, []string{"commands"}, late.Names)
+	close(release)
+	require.NoError(t, rt.Close(t.Context()))
+}
