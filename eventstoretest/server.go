@@ -3,6 +3,7 @@ package eventstoretest
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -147,8 +148,21 @@ func (s *Server) Restart() {
 	s.startLocked()
 }
 
+// keepFolder makes a folder beside those of the streams. When an account's last
+// stream is deleted, nats-server removes the folder of all streams a moment later,
+// if it is empty, and a stream that is made at that moment finds no place: "error
+// creating store for stream" (the end of stream.stop in server/stream.go).
+func (s *Server) keepFolder() {
+	s.t.Helper()
+	const name = "of eventstoretest" // which no stream can have
+	if err := os.MkdirAll(filepath.Join(s.dir, "jetstream", "$G", "streams", name), 0o700); err != nil {
+		s.t.Fatalf("eventstoretest: start a server: %v", err)
+	}
+}
+
 func (s *Server) startLocked() {
 	s.t.Helper()
+	s.keepFolder()
 	node, err := server.NewServer(s.optionsLocked())
 	if err != nil {
 		s.t.Fatalf("eventstoretest: start a server: %v", err)

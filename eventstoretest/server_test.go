@@ -1,6 +1,7 @@
 package eventstoretest_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -137,4 +138,16 @@ func requireStored(t testing.TB, js jetstream.JetStream, want uint64) {
 		return true
 	}, 20*time.Second, 10*time.Millisecond)
 	require.Equal(t, want, got)
+}
+
+// Of 1,000 streams that were made right after the last one was deleted, one found no folder.
+func TestAStreamCanBeMadeAsSoonAsTheLastOneIsDeleted(t *testing.T) {
+	srv := eventstoretest.NewServer(t, eventstoretest.Memory())
+	js := srv.JetStream(t)
+	for range 100 {
+		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVENTS"})
+		require.NoError(t, err)
+		require.NoError(t, js.DeleteStream(t.Context(), "EVENTS"))
+	}
+	require.ErrorIs(t, os.Remove(filepath.Join(srv.StoreDir(), "jetstream", "$G", "streams")), fs.ErrExist, "it is not empty")
 }
