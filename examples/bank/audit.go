@@ -36,8 +36,10 @@ func (b *Bank) audit(ctx context.Context, dir fs.FS, w io.Writer) (wrong int, er
 		for _, event := range decoded {
 			a.event(event, recorded)
 		}
+		a.sums.check(a, recorded)
 	}
 	a.compareWithLedger(accounts)
+	a.sums.say(a)
 	if err := a.compareWithViews(ctx, b.views, a.end); err != nil {
 		return 0, err
 	}
@@ -50,7 +52,7 @@ type audit struct {
 	w        io.Writer
 	accounts map[string]*audited
 	end      eventstore.Position
-	transit  money.Amount // transferred out and not in
+	sums     sums
 
 	balances map[string]Balance // what the views should hold
 	entries  map[string]Entry
@@ -66,6 +68,8 @@ type audited struct {
 	balance  money.Amount // reckoned
 	floor    money.Amount // what the balance may go down to
 	last     money.Amount // the balance after the last row of the ledger
+	opened   bool
+	flight   map[string]money.Amount // what is reserved, by order
 
 	// The commit that is being read.
 	row      int64 // of the ledger, or 0
@@ -105,17 +109,24 @@ func (a *audit) say(format string, args ...any) {
 // event takes the next event of the log.
 func (a *audit) event(decoded eventstore.Event, r eventstore.Recorded) {
 	a.end = r.Position
-	event, ok := decoded.(Event)
-	if !ok || r.Stream.Category != category {
+	event, isAccounts := decoded.(Event)
+	_, isAnswer := decoded.(AnswerEvent)
+	switch {
+	case r.Stream.Category == category && isAccounts:
+		a.accountEvent(event, r)
+	case r.Stream.Category == category && r.System():
+		a.system(r)
+	case r.Stream.Category == answerCategory && isAnswer:
+		a.answered(r)
+	default:
 		a.found("%s version %d at position %d: %q is not an account's event", r.Stream, r.Version(), r.Position, r.Type())
-		return
 	}
+}
+
+// accountEvent takes what happened to an account.
+func (a *audit) accountEvent(event Event, r eventstore.Recorded) {
 	id := r.Stream.ID
-	account := a.accounts[id]
-	if account == nil {
-		account = &audited{}
-		a.accounts[id] = account
-	}
+	account := a.account(id)
 	a.entries[entryKey(id, r.Version())] = entryOf(event, id, r.Version())
 	a.balances[id] = a.balances[id].after(event, id, r.Version())
 	if r.Index == 0 {
@@ -130,6 +141,24 @@ func (a *audit) event(decoded eventstore.Event, r eventstore.Recorded) {
 	}
 }
 
+func (a *audit) account(id string) *audited {
+	account := a.accounts[id]
+	if account == nil {
+		account = &audited{}
+		a.accounts[id] = account
+	}
+	return account
+}
+
+// system takes an event of the toolkit's own in an account's stream, which has a version and moves no money.
+func (a *audit) system(r eventstore.Recorded) {
+	account := a.account(r.Stream.ID)
+	if r.Version() != account.version+1 {
+		a.found("account %s version %d at position %d: the version before it is missing", r.Stream.ID, r.Version(), r.Position)
+	}
+	account.version = r.Version()
+}
+
 // reckon folds an event into an account and says what is wrong with it, or "".
 func (a *audit) reckon(account *audited, event Event, version eventstore.Version) (fault string) {
 	follows := version == account.version+1
@@ -138,7 +167,7 @@ func (a *audit) reckon(account *audited, event Event, version eventstore.Version
 		return "the version before it is missing"
 	}
 	if opened, ok := event.(Opened); ok {
-		return account.open(opened, version)
+		return account.open(opened)
 	}
 	var moved, told money.Amount
 	switch e := event.(type) {
@@ -148,16 +177,21 @@ func (a *audit) reckon(account *audited, event Event, version eventstore.Version
 		moved, told, fault = -e.Amount, e.Balance, account.booked(e.Row, e.Date, e.Amount, true)
 	case TransferredOut:
 		moved, told = -e.Amount, e.Balance
-		a.transit += e.Amount
 	case TransferredIn:
 		moved, told = e.Amount, e.Balance
-		a.transit -= e.Amount
+	case Reserved:
+		moved, told, fault = -e.Amount, e.Balance, account.reserve(e)
+	case Confirmed:
+		moved, told, fault = 0, e.Balance, account.settle(e.Order, e.Amount)
+	case Released:
+		moved, told, fault = e.Amount, e.Balance, account.settle(e.Order, e.Amount)
 	case Rounded:
 		moved, told, account.rounded = e.Amount, e.Balance, true
 	case Corrected:
 		moved, told, account.repaired = e.Amount, e.Balance, true
 	}
 	reckoned := account.balance + moved
+	a.sums.add(event, told-account.balance)
 	account.balance = told // so that one fault is found once
 	switch {
 	case fault != "":
@@ -170,10 +204,12 @@ func (a *audit) reckon(account *audited, event Event, version eventstore.Version
 	return ""
 }
 
-func (c *audited) open(e Opened, version eventstore.Version) (fault string) {
+func (c *audited) open(e Opened) (fault string) {
 	c.floor = -e.Overdraft
+	again := c.opened
+	c.opened = true
 	switch {
-	case version != 1:
+	case again:
 		return "opened again"
 	case c.plan != nil && c.plan.opened != e:
 		return fmt.Sprintf("opened as %+v, by the ledger it should be %+v", e, c.plan.opened)
@@ -235,8 +271,8 @@ func (a *audit) compareWithLedger(accounts []ledger.Account) {
 		have += audited.last
 		want += account.Last()
 	}
-	if a.transit != 0 {
-		a.found("transfers: %s went out and did not come in", a.transit)
+	if a.sums.transit != 0 {
+		a.found("transfers: %s went out and did not come in", a.sums.transit)
 	}
 	a.say("sum of all last balances: %s", have)
 	if have != want {

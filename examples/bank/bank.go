@@ -19,6 +19,7 @@ const (
 type Bank struct {
 	store    *eventstore.Store
 	accounts *aggregate.Repository[Account, Event]
+	answers  *aggregate.Repository[Answer, AnswerEvent]
 	views    *Views
 	log      *slog.Logger
 }
@@ -37,11 +38,15 @@ func openBankWith(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger, cf
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	answers, err := aggregate.New(store, answerCategory, Answer{}, nil)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	views, err := openViews(ctx, store)
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &Bank{store: store, accounts: accounts, views: views, log: log}, nil
+	return &Bank{store: store, accounts: accounts, answers: answers, views: views, log: log}, nil
 }
 
 // Close gives back the views' and the store's subscriptions. The runtime stays open.

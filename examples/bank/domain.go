@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -11,12 +12,13 @@ import (
 
 // Account is the state of an account: what commands need to know in order to decide. It is plain data.
 type Account struct {
-	Open      bool
-	Owner     string
-	Overdraft money.Amount
-	Balance   money.Amount
-	Since     string // the date it was opened
-	Row       int64  // of the ledger, booked last; 0 if none was
+	Open         bool
+	Owner        string
+	Overdraft    money.Amount
+	Balance      money.Amount
+	Since        string        // the date it was opened
+	Row          int64         // of the ledger, booked last; 0 if none was
+	Reservations []Reservation // that are in flight, oldest first
 }
 
 // Evolve folds an event into the state. It does not question events: they happened.
@@ -36,6 +38,12 @@ func (a Account) Evolve(event Event) Account {
 		a.Balance = e.Balance
 	case Corrected:
 		a.Balance = e.Balance
+	case Reserved:
+		a.Balance, a.Reservations = e.Balance, append(slices.Clip(a.Reservations), Reservation{Order: e.Order, To: e.To, Amount: e.Amount})
+	case Confirmed:
+		a.Balance, a.Reservations = e.Balance, a.without(e.Order)
+	case Released:
+		a.Balance, a.Reservations = e.Balance, a.without(e.Order)
 	}
 	return a
 }
@@ -169,11 +177,10 @@ func (a Account) credit(amount money.Amount, text string) (money.Amount, error) 
 	if err := a.checkBooking(amount, text); err != nil {
 		return 0, err
 	}
-	balance, ok := a.Balance.Add(amount)
-	if !ok {
+	if _, ok := a.whole().Add(amount); !ok {
 		return 0, reject(RuleOutOfRange, "the balance would be too large to be held")
 	}
-	return balance, nil
+	return a.Balance + amount, nil
 }
 
 // debit gives the balance once an amount has gone out. It rejects as credit does, and with insufficient-funds.

@@ -17,6 +17,7 @@ type Event interface {
 // Events are the prototypes that the store is opened with.
 var Events = []eventstore.Event{
 	Opened{}, Deposited{}, Withdrawn{}, TransferredOut{}, TransferredIn{}, Rounded{}, Corrected{},
+	Reserved{}, Confirmed{}, Released{}, PaymentAccepted{}, PaymentRefused{},
 }
 
 // Opened is the first event of every account.
@@ -76,6 +77,35 @@ type Corrected struct {
 	Date    string
 }
 
+// Reserved is money that was set aside for an order to pay another bank. It left the balance, and is in flight until the
+// order's Confirmed or Released.
+type Reserved struct {
+	Order   string
+	To      string // the other bank and account, "YZ/62457513"
+	Amount  money.Amount
+	Balance money.Amount
+	Date    string
+	Text    string
+}
+
+// Confirmed says that what was reserved for an order has been paid to the other bank. The balance stays.
+type Confirmed struct {
+	Order   string
+	To      string
+	Amount  money.Amount
+	Balance money.Amount
+	Date    string
+}
+
+// Released says that what was reserved for an order is back in the balance.
+type Released struct {
+	Order   string
+	To      string
+	Amount  money.Amount
+	Balance money.Amount
+	Date    string
+}
+
 // The names of the events in the log. They stay, whatever becomes of the Go types.
 
 // EventType is the event's name in the log.
@@ -99,6 +129,15 @@ func (Rounded) EventType() string { return "account.rounded" }
 // EventType is the event's name in the log.
 func (Corrected) EventType() string { return "account.corrected" }
 
+// EventType is the event's name in the log.
+func (Reserved) EventType() string { return "account.reserved" }
+
+// EventType is the event's name in the log.
+func (Confirmed) EventType() string { return "account.confirmed" }
+
+// EventType is the event's name in the log.
+func (Released) EventType() string { return "account.released" }
+
 func (Opened) account()         {}
 func (Deposited) account()      {}
 func (Withdrawn) account()      {}
@@ -106,3 +145,6 @@ func (TransferredOut) account() {}
 func (TransferredIn) account()  {}
 func (Rounded) account()        {}
 func (Corrected) account()      {}
+func (Reserved) account()       {}
+func (Confirmed) account()      {}
+func (Released) account()       {}

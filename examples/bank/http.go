@@ -99,6 +99,7 @@ func (s *server) routes() []route {
 		{path: "/accounts/{id}/deposits", methods: post(s.deposit)},
 		{path: "/accounts/{id}/withdrawals", methods: post(s.withdraw)},
 		{path: "/transfers", methods: post(s.transfer)},
+		{path: "/payments/{id}/answer", methods: post(s.answerPayment)},
 		{path: "/turnover/{day}", methods: get(s.showTurnover)},
 		{path: "/events", methods: get(s.streamBalances)},
 		{path: "/healthz", public: true, methods: get(s.live)},

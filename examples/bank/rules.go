@@ -17,6 +17,10 @@ const (
 	RuleOutOfRange        Rule = "balance-out-of-range"
 	RuleSameAccount       Rule = "same-account"
 	RuleRowOutOfOrder     Rule = "row-out-of-order"
+	RuleInvalidOrder      Rule = "invalid-order"
+	RuleAlreadyReserved   Rule = "already-reserved"
+	RuleNotReserved       Rule = "not-reserved"
+	RuleAlreadyAnswered   Rule = "already-answered"
 )
 
 // RejectionError is the bank's no, with the rule behind it.

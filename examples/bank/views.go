@@ -20,6 +20,7 @@ type Balance struct {
 	Owner     string             `json:"owner"`
 	Balance   money.Amount       `json:"balance"`
 	Overdraft money.Amount       `json:"overdraft"`
+	Reserved  money.Amount       `json:"reserved,omitzero"` // in flight to other banks; it has left the balance
 	Since     string             `json:"since"`
 	Version   eventstore.Version `json:"version"` // of the account, so also the number of its entries
 }
@@ -34,7 +35,8 @@ type Entry struct {
 	Balance money.Amount       `json:"balance"`
 	Date    string             `json:"date"`
 	Text    string             `json:"text,omitempty"`
-	Other   string             `json:"other,omitempty"` // the other account of a transfer
+	Other   string             `json:"other,omitempty"` // the other account of a transfer, or that at another bank
+	Order   string             `json:"order,omitempty"` // that the entry is about
 }
 
 // entryKey is where the entry of an account's version is found. Account ids have no dots.
@@ -60,14 +62,27 @@ func entryOf(event Event, account string, version eventstore.Version) Entry {
 		entry.Amount, entry.Balance, entry.Date = e.Amount, e.Balance, e.Date
 	case Corrected:
 		entry.Amount, entry.Balance, entry.Date = e.Amount, e.Balance, e.Date
+	case Reserved:
+		entry.Amount, entry.Balance, entry.Date, entry.Text, entry.Other, entry.Order = e.Amount, e.Balance, e.Date, e.Text, e.To, e.Order
+	case Confirmed:
+		entry.Amount, entry.Balance, entry.Date, entry.Other, entry.Order = e.Amount, e.Balance, e.Date, e.To, e.Order
+	case Released:
+		entry.Amount, entry.Balance, entry.Date, entry.Other, entry.Order = e.Amount, e.Balance, e.Date, e.To, e.Order
 	}
 	return entry
 }
 
 // after gives the balance once an event has happened.
 func (b Balance) after(event Event, account string, version eventstore.Version) Balance {
-	if opened, ok := event.(Opened); ok {
-		b = Balance{ID: account, Owner: opened.Owner, Overdraft: opened.Overdraft, Since: opened.Date}
+	switch e := event.(type) {
+	case Opened:
+		b = Balance{ID: account, Owner: e.Owner, Overdraft: e.Overdraft, Since: e.Date}
+	case Reserved:
+		b.Reserved += e.Amount
+	case Confirmed:
+		b.Reserved -= e.Amount
+	case Released:
+		b.Reserved -= e.Amount
 	}
 	b.Balance, b.Version = entryOf(event, account, version).Balance, version
 	return b
@@ -132,9 +147,9 @@ func (v *Views) named(name string) (readModel, error) {
 
 // The fold versions of the views. Raise one when its rules or its documents change.
 const (
-	balancesVersion   = 1
-	statementsVersion = 1
-	turnoverVersion   = 1
+	balancesVersion   = 2
+	statementsVersion = 2
+	turnoverVersion   = 2
 )
 
 // openViews makes the views, or says why not. Nothing is left open then.
@@ -149,18 +164,21 @@ func openViews(ctx context.Context, store *eventstore.Store) (_ *Views, err erro
 	}()
 	views.Balances, err = projection.NewView(ctx, store, "balances", balancesVersion, cfg,
 		balanceRule[Opened](), balanceRule[Deposited](), balanceRule[Withdrawn](),
-		balanceRule[TransferredOut](), balanceRule[TransferredIn](), balanceRule[Rounded](), balanceRule[Corrected]())
+		balanceRule[TransferredOut](), balanceRule[TransferredIn](), balanceRule[Rounded](), balanceRule[Corrected](),
+		balanceRule[Reserved](), balanceRule[Confirmed](), balanceRule[Released]())
 	if err != nil {
 		return nil, err
 	}
 	views.Statements, err = projection.NewView(ctx, store, "statements", statementsVersion, cfg,
 		entryRule[Opened](), entryRule[Deposited](), entryRule[Withdrawn](),
-		entryRule[TransferredOut](), entryRule[TransferredIn](), entryRule[Rounded](), entryRule[Corrected]())
+		entryRule[TransferredOut](), entryRule[TransferredIn](), entryRule[Rounded](), entryRule[Corrected](),
+		entryRule[Reserved](), entryRule[Confirmed](), entryRule[Released]())
 	if err != nil {
 		return nil, err
 	}
 	views.Turnover, err = projection.NewView(ctx, store, "turnover", turnoverVersion, cfg,
-		turnoverRule[Deposited](), turnoverRule[Withdrawn](), turnoverRule[TransferredOut](), turnoverRule[TransferredIn]())
+		turnoverRule[Deposited](), turnoverRule[Withdrawn](), turnoverRule[TransferredOut](), turnoverRule[TransferredIn](),
+		turnoverRule[Reserved](), turnoverRule[Confirmed](), turnoverRule[Released]())
 	return views, err
 }
 

@@ -7,9 +7,12 @@
 //	              576;55;"POPLATEK MESICNE";930101
 //	trans.asc     "trans_id";"account_id";"date";"type";"operation";"amount";"balance";"k_symbol";"bank";"account"
 //	              171812;576;930101;"PRIJEM";"VKLAD";900.00;900.00;"";;
+//	order.asc     "order_id";"account_id";"bank_to";"account_to";"amount";"k_symbol"
+//	              29401;1;"YZ";"87144583";2452.00;"SIPO"
 //
 // Fields are separated by semicolons, texts are quoted, dates are YYMMDD of the twentieth century. PRIJEM is a credit, VYDAJ and VYBER are
-// debits. The balance is the account's after the transaction, by the bank's own reckoning.
+// debits. The balance is the account's after the transaction, by the bank's own reckoning. Orders are standing orders to other
+// banks, of many accounts that have no transaction in the file.
 //
 // # The booking order
 //
@@ -24,7 +27,8 @@
 //
 // # Guarantees
 //
-// Every row is booked once, in whatever order. The same files give the same bookings.
+// Every row is booked once, in whatever order. The same files give the same bookings. [ReadOrders] gives every order once, as
+// listed.
 //
 // # Errors
 //
@@ -32,5 +36,5 @@
 //
 // # Concurrency
 //
-// [Read] blocks until both files are read. What it gives is the caller's.
+// [Read] and [ReadOrders] block until their two files are read. What they give is the caller's.
 package ledger

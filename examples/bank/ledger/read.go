@@ -43,18 +43,7 @@ func (e *ParseError) Unwrap() error { return e.Err }
 // bookings in booking order. os.DirFS makes the argument. It returns a [ParseError], which unwraps to what fsys said where a
 // file cannot be opened.
 func Read(fsys fs.FS) ([]Account, error) {
-	opened := make(map[string]string) // dates by account
-	err := eachLine(fsys, accountsFile, accountsHeader, func(fields []string) error {
-		id, err := parseID(fields[0])
-		if err != nil {
-			return err
-		}
-		if _, again := opened[id]; again {
-			return fmt.Errorf("account %s is listed twice", id)
-		}
-		opened[id], err = parseDate(fields[3])
-		return err
-	})
+	opened, err := readAccounts(fsys)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +57,23 @@ func Read(fsys fs.FS) ([]Account, error) {
 		accounts = append(accounts, Account{ID: id, Opened: opened[id], Bookings: book(rows[id])})
 	}
 	return accounts, nil
+}
+
+// readAccounts gives the dates at which the accounts were opened.
+func readAccounts(fsys fs.FS) (map[string]string, error) {
+	opened := make(map[string]string)
+	err := eachLine(fsys, accountsFile, accountsHeader, func(fields []string) error {
+		id, err := parseID(fields[0])
+		if err != nil {
+			return err
+		}
+		if _, again := opened[id]; again {
+			return fmt.Errorf("account %s is listed twice", id)
+		}
+		opened[id], err = parseDate(fields[3])
+		return err
+	})
+	return opened, err
 }
 
 // readRows gives the transactions by account, and the accounts in the order of their first.

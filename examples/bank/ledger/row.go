@@ -126,6 +126,8 @@ func english(word string) (string, bool) {
 		return "pension", true
 	case "POJISTNE":
 		return "insurance", true
+	case "LEASING":
+		return "leasing", true
 	case "UVER":
 		return "loan", true
 	case "VKLAD":

@@ -20,7 +20,7 @@ import (
 
 // The ledger in testdata/synthetic is made up. It has the format of the real one and everything that makes that one
 // hard: 300 rows of 12 accounts, several on one day, some of those out of order, balances that were rounded, balances
-// that do not follow, balances below zero. "go test ./ledger -update" writes it anew.
+// that do not follow, balances below zero. Its 40 standing orders are of these accounts and of one more. "go test ./ledger -update" writes it anew.
 var update = flag.Bool("update", false, "write testdata/synthetic anew")
 
 const (
@@ -111,7 +111,26 @@ func files(accounts []madeUp) map[string][]byte {
 		}
 		rowsFile.WriteString("\r\n")
 	}
-	return map[string][]byte{"account.asc": accountsFile.Bytes(), "trans.asc": rowsFile.Bytes()}
+	return map[string][]byte{"account.asc": accountsFile.Bytes(), "trans.asc": rowsFile.Bytes(), "order.asc": ordersFile(accounts)}
+}
+
+const syntheticOrders = 40
+
+// ordersFile gives the standing orders. Some accounts cannot afford theirs.
+func ordersFile(accounts []madeUp) []byte {
+	random := rand.New(rand.NewPCG(1994, 40))
+	var file bytes.Buffer
+	file.WriteString(`"order_id";"account_id";"bank_to";"account_to";"amount";"k_symbol"` + "\r\n")
+	for i := range syntheticOrders {
+		account := 9999
+		if i%8 != 7 {
+			account = accounts[random.IntN(len(accounts))].id
+		}
+		symbol := []string{"SIPO", "UVER", "POJISTNE", "LEASING", " "}[random.IntN(5)]
+		fmt.Fprintf(&file, "%d;%d;%q;\"%08d\";%s;%q\r\n", 500+i, account, []string{"YZ", "ST", "QR"}[random.IntN(3)],
+			random.IntN(100_000_000), money.Amount(10*(1+random.IntN(60_000))), symbol)
+	}
+	return file.Bytes()
 }
 
 func TestTheSyntheticLedgerIsWhatTheGeneratorMakes(t *testing.T) {

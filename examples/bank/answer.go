@@ -1,0 +1,76 @@
+package main
+
+import (
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// answerCategory is that of the streams in which each payment has what the other bank answered to it.
+const answerCategory = "answer"
+
+// AnswerEvent is what another bank answered to a payment, whose id is that of the stream. Only PaymentAccepted and
+// PaymentRefused implement it.
+type AnswerEvent interface {
+	eventstore.Event
+	answer()
+}
+
+// PaymentAccepted says that the other bank has paid.
+type PaymentAccepted struct{ Reference string } // the other bank's own name for it
+
+// PaymentRefused says that the other bank does not pay.
+type PaymentRefused struct{ Reason string }
+
+// EventType is the event's name in the log.
+func (PaymentAccepted) EventType() string { return "answer.accepted" }
+
+// EventType is the event's name in the log.
+func (PaymentRefused) EventType() string { return "answer.refused" }
+
+func (PaymentAccepted) answer() {}
+func (PaymentRefused) answer()  {}
+
+// Answer is the state of an answer.
+type Answer struct {
+	Given    bool
+	Accepted bool
+}
+
+// Evolve folds an event into the state.
+func (a Answer) Evolve(event AnswerEvent) Answer {
+	_, accepted := event.(PaymentAccepted)
+	return Answer{Given: true, Accepted: accepted}
+}
+
+// GiveAnswer is the other bank's answer to a payment.
+type GiveAnswer struct {
+	Accepted          bool
+	Reference, Reason string
+}
+
+// Decide takes the first answer. The same once more changes nothing; it rejects another one with already-answered.
+func (c GiveAnswer) Decide(a Answer) ([]AnswerEvent, error) {
+	switch {
+	case a.Given && a.Accepted == c.Accepted:
+		return nil, nil
+	case a.Given:
+		return nil, reject(RuleAlreadyAnswered, "the payment was answered before, with %s", answerWord(a.Accepted))
+	case !plain(c.Reference, maxText) || !plain(c.Reason, maxText):
+		return nil, reject(RuleInvalidText, "reference and reason must have at most %d characters, none of them a control character", maxText)
+	case c.Accepted:
+		return []AnswerEvent{PaymentAccepted{Reference: c.Reference}}, nil
+	}
+	return []AnswerEvent{PaymentRefused{Reason: c.Reason}}, nil
+}
+
+// The answers, as other banks write them.
+const (
+	accepted = "accepted"
+	refused  = "refused"
+)
+
+func answerWord(yes bool) string {
+	if yes {
+		return accepted
+	}
+	return refused
+}
