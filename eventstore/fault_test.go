@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,20 +294,18 @@ func TestAppendsWaitOutACutConnection(t *testing.T) {
 		&eventstore.Config{AckTimeout: 100 * time.Millisecond})
 	require.NoError(t, err)
 	defer store.Close()
-	var stop atomic.Bool
-	var cutter sync.WaitGroup
-	cutter.Go(func() {
-		for !stop.Load() {
-			proxy.Cut()
-			proxy.Heal()
-			<-time.After(150 * time.Millisecond)
-		}
-	})
-	record := contend(t, slices.Repeat([]*eventstore.Store{store}, 8),
-		func(int) int { return rand.IntN(50) }, func(n int64) bool { return n > 1500 })
-	stop.Store(true)
-	cutter.Wait()
+	// One of eight writers cuts the connection before each tenth attempt, whatever the others are at. So the connection lives
+	// for as long as some attempts take, however slow the machine is.
+	record := contend(t, slices.Repeat([]*eventstore.Store{store}, 8), func(int) int { return rand.IntN(50) },
+		func(n int64) bool {
+			if n%10 == 0 {
+				proxy.Cut()
+				proxy.Heal()
+			}
+			return n > 1500
+		})
 	record.verify(t, store)
+	t.Logf("%d stored, %d conflicts, %d outcomes read back", len(record.stored), len(record.failed), store.Counters().Resolved)
 }
 
 func TestANodeThatStopsLosesNothing(t *testing.T) {

@@ -88,6 +88,14 @@ func startRunner(t *testing.T, url string, fold int) *exec.Cmd {
 	return cmd
 }
 
+// freeze stops a process that this one has started, and returns when all of its threads stand still.
+func freeze(t *testing.T, process *os.Process) {
+	t.Helper()
+	require.NoError(t, process.Signal(syscall.SIGSTOP))
+	_, err := syscall.Wait4(process.Pid, nil, syscall.WUNTRACED, nil)
+	require.NoError(t, err)
+}
+
 func kill(cmd *exec.Cmd) {
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
@@ -199,7 +207,7 @@ func TestAFrozenProcessChangesNothingWhenItThaws(t *testing.T) {
 	defer view.Close()
 	frozen := startRunner(t, server.URL(), 1)
 	require.NoError(t, view.WaitFor(t.Context(), book(t, store, 50)))
-	require.NoError(t, frozen.Process.Signal(syscall.SIGSTOP))
+	freeze(t, frozen.Process)
 	other := startRunner(t, server.URL(), 1)
 	begin := time.Now()
 	require.NoError(t, view.WaitFor(t.Context(), book(t, store, 100)))

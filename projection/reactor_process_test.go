@@ -148,7 +148,7 @@ func TestAFrozenProcessThatThawsHandlesNothingMore(t *testing.T) {
 	defer kill()
 	deposit(t, p.store, "a", 1)
 	eventually(t, func() bool { return len(p.lines(t)) == 1 }, "it runs")
-	require.NoError(t, frozen.Signal(syscall.SIGSTOP))
+	freeze(t, frozen)
 
 	_, killOther := p.start(t, "other")
 	defer killOther()

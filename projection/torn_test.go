@@ -2,14 +2,17 @@ package projection_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -48,7 +51,7 @@ func openOn(t *testing.T, server *eventstoretest.Server) (*eventstore.Store, *lo
 }
 
 // inBatches folds a few commits, and as the last a transaction over four accounts, of which the view makes one batch of
-// four documents and the checkpoint. It gives the bucket's last sequence and the log's end.
+// four documents and the checkpoint. It gives the sequence that the batch ended with, and the log's end.
 func inBatches(t *testing.T, store *eventstore.Store) (bucket string, last uint64, end eventstore.Position) {
 	t.Helper()
 	view := balances(t, store)
@@ -68,9 +71,25 @@ func inBatches(t *testing.T, store *eventstore.Store) (bucket string, last uint6
 	require.NoError(t, err)
 	end = commits[3].Position
 	require.NoError(t, view.WaitFor(t.Context(), end))
-	stream, err := store.JetStream().Stream(t.Context(), "KV_"+view.Bucket())
+	return view.Bucket(), lastBatch(t, store, view.Bucket(), 5), end
+}
+
+// lastBatch gives the sequence of the last of n messages of the bucket's last batch that has so many. Behind it may be the
+// runner's heartbeats, of which the first has replaced the checkpoint in the batch.
+func lastBatch(t *testing.T, store *eventstore.Store, bucket string, n int) uint64 {
+	t.Helper()
+	stream, err := store.JetStream().Stream(t.Context(), "KV_"+bucket)
 	require.NoError(t, err)
-	return view.Bucket(), stream.CachedInfo().State.LastSeq, end
+	for last := stream.CachedInfo().State.LastSeq; ; last-- {
+		msg, err := stream.GetMsg(t.Context(), last-1)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue // replaced
+		}
+		require.NoError(t, err)
+		if msg.Header.Get("Nats-Batch-Sequence") == strconv.Itoa(n-1) {
+			return last
+		}
+	}
 }
 
 // cutView stops the server, takes off the end of the view's bucket, and starts it again.
