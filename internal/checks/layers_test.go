@@ -16,12 +16,15 @@ type part struct {
 }
 
 // layers is the architecture, from the top down. A part imports only what stands in its list, and the list names only
-// parts of the layers below. Hence natsrun serves programs and tests, and eventstoretest tests alone: no library lists
+// parts of the layers below. Hence natsrun serves programs and tests, and the test kits tests alone: no library lists
 // them. An example does as a user must, so it lists nothing internal.
 var layers = [][]part{
 	{
 		{path: "examples/bank/...", uses: []string{"saga", "aggregate", "projection", "snapshot", "eventstore", "kv", "natsrun"}},
 		{path: ".", uses: nil},
+	},
+	{
+		{path: "aggregatetest", uses: []string{"aggregate", "snapshot", "eventstore", "eventstoretest/...", "internal/..."}},
 	},
 	{
 		{path: "saga", uses: []string{"aggregate", "projection", "eventstore", "internal/..."}},
@@ -128,6 +131,8 @@ func TestMisplacedImportsAreFound(t *testing.T) {
 		{"to a sibling", "projection", "aggregate", "projection must not import aggregate"},
 		{"eventstore to kv", "eventstore", "kv", "eventstore must not import kv"},
 		{"a library to natsrun", "aggregate", "natsrun", "aggregate must not import natsrun"},
+		{"a kit to what it tests", "aggregatetest", "aggregate", ""},
+		{"a library to the kit that tests it", "aggregate", "aggregatetest", "aggregate must not import aggregatetest"},
 		{"a kit to the folder's other package", "eventstoretest", "eventstoretest/internal/x", ""},
 		{"a library to a test kit", "kv", "eventstoretest", "kv must not import eventstoretest"},
 		{"a program to a test kit", "examples/bank", "eventstoretest", "examples/bank must not import eventstoretest"},
