@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 )
 
 // environment is what the process gives the program.
@@ -21,9 +22,13 @@ type command func(ctx context.Context) int
 
 const usage = `Bank is the example of Runnel: accounts, transfers and statements, events kept in NATS JetStream.
 
-  bank [serve] [--addr HOST:PORT] [--data DIR]   serve the page and the HTTP interface
+  bank [serve] [--addr HOST:PORT] [--answer-within TIME] [--data DIR]
+                                                 serve the page and the HTTP interface
   bank import DIR [--data DIR]                   book the ledger in DIR; may be cut short and run again
   bank audit DIR [--data DIR]                    compare all that was booked with the ledger in DIR
+  bank orders DIR [--seed N] [--answer-within TIME] [--data DIR]
+                                                 carry out the standing orders in DIR, to banks with faults; may be cut
+                                                 short and run again
   bank rebuild VIEW [--json] [--data DIR]        fold balances, statements or turnover anew, beside what serves
   bank replay [--from TIME] [--type T,...] [--account ID] [--data DIR]
                                                  print events of the log
@@ -40,6 +45,7 @@ Environment:
   NATS_URL                   use these NATS servers; empty: a server inside this process, which keeps its files in --data
   BANK_TOKEN                 bearer token that requests must carry; needed to serve on another address than loopback
   BANK_FRAUD_WEBHOOK         URL that is told of odd withdrawals; empty: only the log is
+  BANK_OTHER_BANKS           URL to which payments to other banks are sent; empty: a stub inside this process
   SERVICE_NAME, LOG_LEVEL, GRACEFUL_SHUTDOWN_TIMEOUT, MAX_RECONNECT_ATTEMPTS, JETSTREAM_ENABLED as in package natsrun
 `
 
@@ -66,6 +72,8 @@ func parseArgs(args []string, env environment) (command, error) {
 		return parsePath(name, args, env, "which file? It is made", env.backupFile)
 	case "restore":
 		return parsePath(name, args, env, "which file? A backup made it", env.restoreFile)
+	case "orders":
+		return parseOrders(args, env)
 	case "rebuild":
 		return parseRebuild(args, env)
 	case "replay":
@@ -78,7 +86,9 @@ func parseArgs(args []string, env environment) (command, error) {
 
 func parseServe(args []string, env environment) (command, error) {
 	flags, data := newFlags("serve")
-	addr := flags.String("addr", "127.0.0.1:8080", "address to listen on; port 0 takes any that is free")
+	var cfg service
+	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "address to listen on; port 0 takes any that is free")
+	flags.DurationVar(&cfg.within, "answer-within", time.Minute, "how long another bank may take to answer a payment")
 	rest, help, err := parseFlags(flags, args, env.stdout)
 	if err != nil || help {
 		return nil, err
@@ -86,15 +96,24 @@ func parseServe(args []string, env environment) (command, error) {
 	if len(rest) > 0 {
 		return nil, usageError("serve", fmt.Errorf("surplus argument %q", rest[0]))
 	}
-	token, _ := env.lookup("BANK_TOKEN")
-	if token == "" && !isLoopback(*addr) {
-		return nil, usageError("serve", fmt.Errorf("--addr %s is open to others: set BANK_TOKEN, or listen on 127.0.0.1", *addr))
-	}
-	webhook, _ := env.lookup("BANK_FRAUD_WEBHOOK")
-	if err := checkWebhook(webhook); err != nil {
+	cfg.token, _ = env.lookup("BANK_TOKEN")
+	cfg.webhook, _ = env.lookup("BANK_FRAUD_WEBHOOK")
+	cfg.others, _ = env.lookup("BANK_OTHER_BANKS")
+	if err := cfg.check(); err != nil {
 		return nil, usageError("serve", err)
 	}
-	return func(ctx context.Context) int { return env.serve(ctx, *data, *addr, token, webhook) }, nil
+	return func(ctx context.Context) int { return env.serve(ctx, *data, cfg) }, nil
+}
+
+// check refuses what cannot be meant.
+func (s service) check() error {
+	if s.token == "" && !isLoopback(s.addr) {
+		return fmt.Errorf("--addr %s is open to others: set BANK_TOKEN, or listen on 127.0.0.1", s.addr)
+	}
+	if s.within <= 0 {
+		return fmt.Errorf("--answer-within %s: it must be above zero", s.within)
+	}
+	return errors.Join(checkWebhook(s.webhook), checkOthers(s.others))
 }
 
 const whichFolder = "which folder? It has the files account.asc and trans.asc"

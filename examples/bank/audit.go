@@ -25,26 +25,35 @@ func (b *Bank) audit(ctx context.Context, dir fs.FS, w io.Writer) (wrong int, er
 		return 0, err
 	}
 	a := newAudit(accounts, w)
-	for recorded, err := range b.store.All(ctx) {
+	if err := a.replay(ctx, b.store); err != nil {
+		return 0, err
+	}
+	a.compareWithLedger(accounts)
+	if err := a.compareWithViews(ctx, b.views, a.end); err != nil {
+		return 0, err
+	}
+	_, err = fmt.Fprintf(w, "audit: %d rows agree, %d listed, %d wrong\n", a.agree, a.listed, a.wrong)
+	return a.wrong, err
+}
+
+// replay takes all that is in a log, and compares the sums and the payments.
+func (a *audit) replay(ctx context.Context, store *eventstore.Store) error {
+	for recorded, err := range store.All(ctx) {
 		if err != nil {
-			return 0, err
+			return err
 		}
 		decoded, err := recorded.Decode()
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, event := range decoded {
 			a.event(event, recorded)
 		}
 		a.sums.check(a, recorded)
 	}
-	a.compareWithLedger(accounts)
 	a.sums.say(a)
-	if err := a.compareWithViews(ctx, b.views, a.end); err != nil {
-		return 0, err
-	}
-	_, err = fmt.Fprintf(w, "audit: %d rows agree, %d listed, %d wrong\n", a.agree, a.listed, a.wrong)
-	return a.wrong, err
+	a.comparePayments()
+	return nil
 }
 
 // audit is what is known of the log so far.
@@ -54,6 +63,7 @@ type audit struct {
 	end      eventstore.Position
 	sums     sums
 
+	payments map[string]paymentEnd
 	balances map[string]Balance // what the views should hold
 	entries  map[string]Entry
 
@@ -70,6 +80,7 @@ type audited struct {
 	last     money.Amount // the balance after the last row of the ledger
 	opened   bool
 	flight   map[string]money.Amount // what is reserved, by order
+	paid     []string                // the orders that were confirmed
 
 	// The commit that is being read.
 	row      int64 // of the ledger, or 0
@@ -81,7 +92,7 @@ type audited struct {
 func newAudit(accounts []ledger.Account, w io.Writer) *audit {
 	a := &audit{
 		w: w, accounts: make(map[string]*audited, len(accounts)),
-		balances: make(map[string]Balance), entries: make(map[string]Entry),
+		payments: make(map[string]paymentEnd), balances: make(map[string]Balance), entries: make(map[string]Entry),
 	}
 	for _, account := range accounts {
 		p := planOf(account)
@@ -114,10 +125,12 @@ func (a *audit) event(decoded eventstore.Event, r eventstore.Recorded) {
 	switch {
 	case r.Stream.Category == category && isAccounts:
 		a.accountEvent(event, r)
-	case r.Stream.Category == category && r.System():
-		a.system(r)
+	case r.Stream.Category == category && r.Type() == eventstore.KeyClosed{}.EventType():
+		a.closedKey(r)
 	case r.Stream.Category == answerCategory && isAnswer:
 		a.answered(r)
+	case r.Stream.Category == paymentCategory && !isAccounts && !isAnswer:
+		a.payment(decoded, r)
 	default:
 		a.found("%s version %d at position %d: %q is not an account's event", r.Stream, r.Version(), r.Position, r.Type())
 	}
@@ -150,13 +163,14 @@ func (a *audit) account(id string) *audited {
 	return account
 }
 
-// system takes an event of the toolkit's own in an account's stream, which has a version and moves no money.
-func (a *audit) system(r eventstore.Recorded) {
+// closedKey takes the end of an idempotency key in an account's stream, which has a version and moves no money.
+func (a *audit) closedKey(r eventstore.Recorded) {
 	account := a.account(r.Stream.ID)
 	if r.Version() != account.version+1 {
 		a.found("account %s version %d at position %d: the version before it is missing", r.Stream.ID, r.Version(), r.Position)
 	}
 	account.version = r.Version()
+	a.balances[r.Stream.ID] = a.balances[r.Stream.ID].closedKey(r.Version())
 }
 
 // reckon folds an event into an account and says what is wrong with it, or "".
@@ -183,6 +197,7 @@ func (a *audit) reckon(account *audited, event Event, version eventstore.Version
 		moved, told, fault = -e.Amount, e.Balance, account.reserve(e)
 	case Confirmed:
 		moved, told, fault = 0, e.Balance, account.settle(e.Order, e.Amount)
+		account.paid = append(account.paid, e.Order)
 	case Released:
 		moved, told, fault = e.Amount, e.Balance, account.settle(e.Order, e.Amount)
 	case Rounded:

@@ -13,7 +13,7 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-// backup writes the log, the views and the reactor's checkpoint to a new file, while others book.
+// backup writes the log, the views and the reactors' checkpoints to a new file, while others book.
 func (b *Bank) backup(ctx context.Context, path string, w io.Writer) (err error) {
 	buckets, err := b.buckets(ctx)
 	if err != nil {
@@ -42,17 +42,19 @@ func (b *Bank) backup(ctx context.Context, path string, w io.Writer) (err error)
 	return err
 }
 
-// buckets names the buckets of a backup: those of the views that are built, and the reactor's if it ever ran.
+// buckets names the buckets of a backup: those of the views that are built, and the reactors' if they ever ran.
 func (b *Bank) buckets(ctx context.Context) ([]string, error) {
-	var buckets []string
+	buckets := b.payments.View().Buckets()
 	for _, view := range b.views.all() {
 		buckets = append(buckets, view.Buckets()...)
 	}
-	switch _, err := b.store.JetStream().KeyValue(ctx, fraudBucket); {
-	case err == nil:
-		buckets = append(buckets, fraudBucket)
-	case !errors.Is(err, jetstream.ErrBucketNotFound):
-		return nil, err
+	for _, reactor := range []string{fraudBucket, paymentsBucket} {
+		switch _, err := b.store.JetStream().KeyValue(ctx, reactor); {
+		case err == nil:
+			buckets = append(buckets, reactor)
+		case !errors.Is(err, jetstream.ErrBucketNotFound):
+			return nil, err
+		}
 	}
 	return buckets, nil
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/natsrun"
+	"github.com/runnel-go/runnel/saga"
 )
 
 const (
@@ -20,37 +22,57 @@ type Bank struct {
 	store    *eventstore.Store
 	accounts *aggregate.Repository[Account, Event]
 	answers  *aggregate.Repository[Answer, AnswerEvent]
+	payments *saga.Manager[Payment]
+	others   *others // to whom payments are sent; nil for nobody
 	views    *Views
+	today    func() string
 	log      *slog.Logger
 }
 
-// openBank opens the store, the accounts and the views on a runtime. Close gives back what they hold.
-func openBank(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger) (*Bank, error) {
-	return openBankWith(ctx, rt, log, &eventstore.Config{Reads: rt.Reads(), Logger: log})
+// openBank opens the store, the accounts, the payments and the views on a runtime. Close gives back what they hold.
+func openBank(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger, terms *Terms) (*Bank, error) {
+	return openBankWith(ctx, rt, log, terms, &eventstore.Config{Reads: rt.Reads(), Logger: log})
 }
 
-func openBankWith(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger, cfg *eventstore.Config) (*Bank, error) {
-	store, err := eventstore.Open(ctx, rt.Commands(), storeName, Events, cfg)
+func openBankWith(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger, terms *Terms, cfg *eventstore.Config) (*Bank, error) {
+	store, err := eventstore.Open(ctx, rt.Commands(), storeName, append(saga.Events(), Events...), cfg)
 	if err != nil {
 		return nil, err
 	}
-	accounts, err := aggregate.New(store, category, Account{}, nil)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
+	b := &Bank{store: store, log: log, today: func() string { return time.Now().Format(time.DateOnly) }}
+	if err := b.open(ctx, terms); err != nil {
+		return nil, errors.Join(err, b.Close())
 	}
-	answers, err := aggregate.New(store, answerCategory, Answer{}, nil)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	views, err := openViews(ctx, store)
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
-	}
-	return &Bank{store: store, accounts: accounts, answers: answers, views: views, log: log}, nil
+	return b, nil
 }
 
-// Close gives back the views' and the store's subscriptions. The runtime stays open.
-func (b *Bank) Close() error { return errors.Join(b.views.Close(), b.store.Close()) }
+// open makes what works over the store.
+func (b *Bank) open(ctx context.Context, terms *Terms) (err error) {
+	if b.accounts, err = aggregate.New(b.store, category, Account{}, nil); err != nil {
+		return err
+	}
+	if b.answers, err = aggregate.New(b.store, answerCategory, Answer{}, nil); err != nil {
+		return err
+	}
+	if b.views, err = openViews(ctx, b.store); err != nil {
+		return err
+	}
+	b.payments, err = b.openPayments(ctx, terms)
+	return err
+}
+
+// Close gives back what was opened. The runtime stays open.
+func (b *Bank) Close() error {
+	var errs []error
+	if b.payments != nil {
+		errs = append(errs, b.payments.Close())
+	}
+	if b.views != nil {
+		errs = append(errs, b.views.Close())
+	}
+	b.others.close()
+	return errors.Join(append(errs, b.store.Close())...)
+}
 
 // addViews makes a group keep the views up to date.
 func (b *Bank) addViews(group *natsrun.Group) {
@@ -58,3 +80,6 @@ func (b *Bank) addViews(group *natsrun.Group) {
 		group.Add(view.Name(), view.Run)
 	}
 }
+
+// addPayments makes a group carry payments out.
+func (b *Bank) addPayments(group *natsrun.Group) { group.Add("payments", b.payments.Run) }

@@ -7,33 +7,68 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 
+	"github.com/runnel-go/runnel/examples/bank/otherbank"
 	"github.com/runnel-go/runnel/natsrun"
 )
 
+// service is what serve is told.
+type service struct {
+	addr, token     string
+	webhook, others string // URLs, or ""
+	within          time.Duration
+}
+
 // serve serves until ctx ends.
-func (env environment) serve(ctx context.Context, data, addr, token, webhook string) int {
-	return env.withBank(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) (err error) {
-		fraud, err := openFraud(ctx, bank.store, webhook, nil, bank.log)
+func (env environment) serve(ctx context.Context, data string, cfg service) int {
+	return env.withBank(ctx, data, &Terms{Within: cfg.within}, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) (err error) {
+		fraud, err := openFraud(ctx, bank.store, cfg.webhook, nil, bank.log)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, fraud.Close()) }()
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.addr)
 		if err != nil {
 			return fmt.Errorf("bank: %w: choose another --addr", err)
 		}
 		defer func() { _ = listener.Close() }() // for the case that the server did not come to it
+		group := rt.NewGroup()
+		if err := bank.findOthers(ctx, group, cfg, listener.Addr()); err != nil {
+			return err
+		}
 		bank.log.Info("durability", slog.String("grade", rt.Durability(0).String()))
 		if _, err := fmt.Fprintf(env.stdout, "listening on http://%s\n", listener.Addr()); err != nil {
 			return err
 		}
-		group := rt.NewGroup()
 		bank.addViews(group)
 		group.Add("fraud", fraud.Run)
-		group.Add("http", func(ctx context.Context) error { return newServer(bank, rt, token).run(ctx, listener) })
+		bank.addPayments(group)
+		group.Add("http", func(ctx context.Context) error { return newServer(bank, rt, cfg.token).run(ctx, listener) })
 		return group.Run(ctx)
 	})
+}
+
+// How long the stub of the other banks takes, so that people can watch.
+const (
+	stubDelay = 3 * time.Second
+	stubSlow  = 5 * time.Second
+)
+
+// findOthers says where payments are sent to: a stub that the group runs, where nobody else is named.
+func (b *Bank) findOthers(ctx context.Context, group *natsrun.Group, cfg service, own net.Addr) error {
+	if cfg.others != "" {
+		b.others = newOthers(cfg.others)
+		return nil
+	}
+	stub, err := openStub(ctx, own, otherbank.Config{
+		Token: cfg.token, Behave: otherbank.ByBank, Delay: stubDelay, Slow: stubSlow, Logger: b.log,
+	})
+	if err != nil {
+		return err
+	}
+	b.others = newOthers(stub.addTo(group))
+	return nil
 }
 
 // importFolder books the ledger in a folder.
@@ -90,8 +125,15 @@ func (env environment) restoreFile(ctx context.Context, data, path string) int {
 
 // toTheEnd is withBank for a program that comes to an end by itself. That it was cut short is a failure.
 func (env environment) toTheEnd(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *Bank) error) int {
+	return env.toTheEndOn(ctx, data, nil, program)
+}
+
+// toTheEndOn is toTheEnd with terms of payments.
+func (env environment) toTheEndOn(
+	ctx context.Context, data string, terms *Terms, program func(context.Context, *natsrun.Runtime, *Bank) error,
+) int {
 	return env.ending(func(end func()) int {
-		return env.withBank(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) error {
+		return env.withBank(ctx, data, terms, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) error {
 			err := program(ctx, rt, bank)
 			if err == nil {
 				end()
@@ -112,9 +154,11 @@ func (env environment) ending(run func(end func()) int) int {
 }
 
 // withBank runs a program on the bank that the environment and the data directory name.
-func (env environment) withBank(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *Bank) error) int {
+func (env environment) withBank(
+	ctx context.Context, data string, terms *Terms, program func(context.Context, *natsrun.Runtime, *Bank) error,
+) int {
 	return env.withRuntime(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger) (err error) {
-		bank, err := openBank(ctx, rt, log)
+		bank, err := openBank(ctx, rt, log, terms)
 		if err != nil {
 			return err
 		}

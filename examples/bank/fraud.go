@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -145,28 +144,7 @@ func (f *Fraud) post(ctx context.Context, alert Alert, eventID string) error {
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Idempotency-Key", eventID)
-	response, err := f.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(response.Body, 1024))
-	if err != nil {
-		return err
-	}
-	return refusal(response.StatusCode, text)
-}
-
-// refusal tells an answer that may be another one next time from one that stays.
-func refusal(status int, text []byte) error {
-	err := fmt.Errorf("bank: the fraud webhook answers %d: %s", status, text)
-	switch {
-	case status < http.StatusMultipleChoices:
-		return nil
-	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
-		return err
-	}
-	return projection.Permanent(err)
+	return deliver(f.client, request, "the fraud webhook")
 }
 
 // checkWebhook refuses what no alert could be sent to.

@@ -30,7 +30,7 @@ const maxStreams = 100
 func newServer(bank *Bank, rt *natsrun.Runtime, token string) *server {
 	return &server{
 		bank: bank, health: rt.Health, token: token, log: bank.log,
-		today:   func() string { return time.Now().Format(time.DateOnly) },
+		today:   bank.today,
 		streams: make(chan struct{}, maxStreams),
 		closing: make(chan struct{}),
 	}
@@ -99,9 +99,14 @@ func (s *server) routes() []route {
 		{path: "/accounts/{id}/deposits", methods: post(s.deposit)},
 		{path: "/accounts/{id}/withdrawals", methods: post(s.withdraw)},
 		{path: "/transfers", methods: post(s.transfer)},
+		{path: "/payments", methods: map[string]endpoint{http.MethodGet: s.listPayments, http.MethodPost: s.orderPayment}},
+		{path: "/payments/{id}", methods: get(s.showPayment)},
 		{path: "/payments/{id}/answer", methods: post(s.answerPayment)},
+		{path: "/payments/{id}/retry", methods: post(s.retryPayment)},
+		{path: "/payments/{id}/resolve", methods: post(s.resolvePayment)},
+		{path: "/payments/{id}/cancel", methods: post(s.cancelPayment)},
 		{path: "/turnover/{day}", methods: get(s.showTurnover)},
-		{path: "/events", methods: get(s.streamBalances)},
+		{path: "/events", methods: get(s.streamChanges)},
 		{path: "/healthz", public: true, methods: get(s.live)},
 		{path: "/readyz", public: true, methods: get(s.ready)},
 		{path: "/{$}", public: true, methods: get(pageFile("index.html"))},

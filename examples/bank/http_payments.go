@@ -1,13 +1,118 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/saga"
 )
 
+// orderPayment answers POST /payments. The id is the client's, and the order's for ever: one that is sent again with the same
+// order changes nothing. The answer comes before anything has been paid.
+func (s *server) orderPayment(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		ID string `json:"id"`
+		Payment
+	}
+	if err := readBody(w, r, &body); err != nil {
+		return err
+	}
+	if r.Header.Get("If-Match") != "" {
+		return newProblem(http.StatusBadRequest, "If-Match: a payment is decided on later, when the account may be at another version")
+	}
+	ctx, cancel := writeContext(r)
+	defer cancel()
+	if err := s.checkPayment(ctx, body.ID, body.Payment); err != nil {
+		return err
+	}
+	if _, err := s.bank.payments.Start(ctx, body.ID, body.Payment); err != nil {
+		return err
+	}
+	document, err := s.settledPayment(ctx, body.ID)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/payments/"+body.ID)
+	writePayment(w, http.StatusAccepted, document)
+	return nil
+}
+
+// checkPayment refuses at once what could only fail later.
+func (s *server) checkPayment(ctx context.Context, id string, p Payment) error {
+	for _, field := range []struct{ name, id string }{{"id", id}, {"from", p.From}, {"bank", p.Bank}, {"to", p.To}} {
+		if err := checkID(field.name, field.id); err != nil {
+			return err
+		}
+	}
+	if p.Reference != "" {
+		return newProblem(http.StatusBadRequest, "reference: the other bank gives it")
+	}
+	account, err := s.bank.accounts.Load(ctx, p.From)
+	if err != nil {
+		return err
+	}
+	return account.State.checkBooking(p.Amount, p.Text)
+}
+
+// showPayment answers GET /payments/{id}, with its history.
+func (s *server) showPayment(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathPayment(r)
+	if err != nil {
+		return err
+	}
+	document, err := s.payment(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	writePayment(w, http.StatusOK, document)
+	return nil
+}
+
+func (s *server) retryPayment(w http.ResponseWriter, r *http.Request) error {
+	return s.operate(w, r, func(ctx context.Context, id, _ string) error { return s.bank.payments.Retry(ctx, id) })
+}
+
+func (s *server) resolvePayment(w http.ResponseWriter, r *http.Request) error {
+	return s.operate(w, r, s.bank.payments.Resolve)
+}
+
+func (s *server) cancelPayment(w http.ResponseWriter, r *http.Request) error {
+	return s.operate(w, r, s.bank.payments.Cancel)
+}
+
+// operate answers POST /payments/{id}/retry, .../resolve and .../cancel: what people ask of a payment.
+func (s *server) operate(w http.ResponseWriter, r *http.Request, do func(ctx context.Context, id, reason string) error) error {
+	id, err := pathPayment(r)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Reason string `json:"reason"`
+	}
+	if err := readBody(w, r, &body); err != nil {
+		return err
+	}
+	if !plain(body.Reason, maxText) {
+		return reject(RuleInvalidText, "the reason must have at most %d characters, none of them a control character", maxText)
+	}
+	ctx, cancel := writeContext(r)
+	defer cancel()
+	if err := do(ctx, id, body.Reason); err != nil {
+		return err
+	}
+	document, err := s.settledPayment(ctx, id)
+	if err != nil {
+		return err
+	}
+	writePayment(w, http.StatusOK, document)
+	return nil
+}
+
 // answerPayment answers POST /payments/{id}/answer, by which other banks say what became of a payment. The first answer counts,
-// and may be sent again.
+// and may be sent again. One that comes too late is kept, and changes nothing.
 func (s *server) answerPayment(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathPayment(r)
 	if err != nil {
@@ -26,6 +131,14 @@ func (s *server) answerPayment(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := writeContext(r)
 	defer cancel()
+	payment := eventstore.StreamID{Category: paymentCategory, ID: id}
+	known, err := s.bank.store.Exists(ctx, payment)
+	switch {
+	case err != nil:
+		return err
+	case !known:
+		return newProblem(http.StatusNotFound, "there is no such payment")
+	}
 	result, err := s.bank.answers.Do(ctx, id, GiveAnswer{
 		Accepted: body.Answer == accepted, Reference: body.Reference, Reason: body.Reason,
 	})
@@ -47,4 +160,55 @@ func pathPayment(r *http.Request) (string, error) {
 		return "", newProblem(http.StatusNotFound, "there is no such payment")
 	}
 	return id, nil
+}
+
+// paymentDocument is a payment as the interface shows it.
+type paymentDocument struct {
+	saga.Status
+	Payment
+	History []historyLine `json:"history,omitempty"`
+}
+
+// historyLine is one event of a payment's history.
+type historyLine struct {
+	Version eventstore.Version `json:"version"`
+	Time    time.Time          `json:"time"`
+	Actor   string             `json:"actor,omitempty"`
+	Type    string             `json:"type"`
+	Event   eventstore.Event   `json:"event"`
+}
+
+// payment gives a payment as it is in the log.
+func (s *server) payment(ctx context.Context, id string) (paymentDocument, error) {
+	found, err := s.bank.payments.Get(ctx, id)
+	if err != nil {
+		return paymentDocument{}, err
+	}
+	document := paymentDocument{Status: found.Status, Payment: found.Data}
+	for _, entry := range found.History {
+		document.History = append(document.History, historyLine{
+			Version: entry.Version, Time: entry.Time, Actor: entry.Actor, Type: entry.Event.EventType(), Event: entry.Event,
+		})
+	}
+	return document, nil
+}
+
+// settledPayment is payment for one that was written to: it waits until the list of payments shows it, so that a client finds what it
+// ordered.
+func (s *server) settledPayment(ctx context.Context, id string) (paymentDocument, error) {
+	document, err := s.payment(ctx, id)
+	if err != nil {
+		return document, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	if err := s.bank.payments.View().WaitFor(ctx, document.Position); err != nil {
+		s.log.Warn("the list of payments is late", slog.Uint64("position", uint64(document.Position)), slog.Any("error", err))
+	}
+	return document, nil
+}
+
+func writePayment(w http.ResponseWriter, status int, document paymentDocument) {
+	w.Header().Set("ETag", etag(document.Version))
+	writeJSON(w, "application/json", status, document)
 }

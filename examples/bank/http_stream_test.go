@@ -56,6 +56,7 @@ func TestAShutdownEndsStreams(t *testing.T) {
 	rt := newRuntime(t)
 	bank := newBank(t, rt, nil)
 	runViews(t, rt, bank)
+	runPayments(t, rt, bank)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())

@@ -24,9 +24,10 @@ func newClient(t *testing.T, token string, cfg *eventstore.Config) *client {
 	t.Helper()
 	rt := newRuntime(t)
 	bank := newBank(t, rt, cfg)
+	bank.today = func() string { return day }
 	runViews(t, rt, bank)
+	runPayments(t, rt, bank)
 	s := newServer(bank, rt, token)
-	s.today = func() string { return day }
 	served := httptest.NewServer(s.handler())
 	t.Cleanup(served.Close)
 	return &client{t: t, url: served.URL, server: s}

@@ -36,7 +36,7 @@ func (b *Bank) importLedger(ctx context.Context, dir fs.FS, w io.Writer) error {
 	}
 	bar := startProgress(w, total)
 	ctx = eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "import"})
-	err = b.bookAll(ctx, plans, bar)
+	err = forEach(ctx, plans, func(ctx context.Context, p plan) error { return b.book(ctx, p, bar) })
 	summary := bar.finish()
 	if err != nil {
 		return err
@@ -45,18 +45,19 @@ func (b *Bank) importLedger(ctx context.Context, dir fs.FS, w io.Writer) error {
 	return err
 }
 
-// bookAll books the plans, importWorkers at a time, and gives the first error. It returns when all workers have ended.
-func (b *Bank) bookAll(ctx context.Context, plans []plan, bar *progress) error {
+// forEach does something with each item, importWorkers at a time, and gives the first error. It returns when all workers have
+// ended.
+func forEach[T any](ctx context.Context, items []T, do func(ctx context.Context, item T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
 		workers sync.WaitGroup
 		next    atomic.Int64
 	)
-	for range min(importWorkers, len(plans)) {
+	for range min(importWorkers, len(items)) {
 		workers.Go(func() {
-			for i := next.Add(1); i <= int64(len(plans)); i = next.Add(1) {
-				if err := b.book(ctx, plans[i-1], bar); err != nil {
+			for i := next.Add(1); i <= int64(len(items)); i = next.Add(1) {
+				if err := do(ctx, items[i-1]); err != nil {
 					cancel(err) // the first cause stays
 					return
 				}

@@ -2,12 +2,13 @@
 //
 //	go run ./examples/bank                    serve on http://127.0.0.1:8080, keep everything in ./data
 //	go run ./examples/bank import DIR         book the real ledger in DIR
+//	go run ./examples/bank orders DIR         pay that ledger's standing orders to other banks, some of which fail
 //	go run ./examples/bank audit DIR          compare the log with that ledger, row by row
 //	go run ./examples/bank backup FILE        write all there is to a file, of which restore makes the bank again
 //
 // Where to read: events.go and domain.go are the business, without a word of storage. bank.go puts a store, a repository
-// and two views over it (views.go). fraud.go reacts to what is odd. http_write.go runs the commands for HTTP. The rest is what
-// a program needs besides.
+// and views over it (views.go). payment.go pays to other banks, step by step and back. fraud.go reacts to what is odd. http_write.go
+// runs the commands for HTTP. The rest is what a program needs besides.
 package main
 
 import (

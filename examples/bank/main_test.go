@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,7 +14,17 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain carries payments out instead of running the tests where a test has started this program as a process of its own.
+func TestMain(m *testing.M) {
+	if url := os.Getenv(runnerURL); url != "" {
+		if err := runnerProcess(url, os.Getenv(runnerOthers)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const syntheticLedger = "ledger/testdata/synthetic"
 
@@ -30,7 +42,12 @@ func newRuntime(t *testing.T) *natsrun.Runtime {
 // newBank opens a bank on a runtime, with a store that may be given special settings.
 func newBank(t *testing.T, rt *natsrun.Runtime, cfg *eventstore.Config) *Bank {
 	t.Helper()
-	bank, err := openBankWith(t.Context(), rt, slog.New(slog.NewTextHandler(t.Output(), nil)), cfg)
+	return newBankWith(t, rt, nil, cfg)
+}
+
+func newBankWith(t *testing.T, rt *natsrun.Runtime, terms *Terms, cfg *eventstore.Config) *Bank {
+	t.Helper()
+	bank, err := openBankWith(t.Context(), rt, slog.New(slog.NewTextHandler(t.Output(), nil)), terms, cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, bank.Close()) })
 	return bank
@@ -39,14 +56,27 @@ func newBank(t *testing.T, rt *natsrun.Runtime, cfg *eventstore.Config) *Bank {
 // runViews keeps a bank's views up to date until the test ends.
 func runViews(t *testing.T, rt *natsrun.Runtime, bank *Bank) {
 	t.Helper()
+	runGroup(t, rt, bank.addViews)
+	require.NoError(t, bank.views.WaitFor(t.Context(), 0))
+}
+
+// runPayments carries a bank's payments out until the test ends.
+func runPayments(t *testing.T, rt *natsrun.Runtime, bank *Bank) {
+	t.Helper()
+	runGroup(t, rt, bank.addPayments)
+	require.NoError(t, bank.payments.View().WaitFor(t.Context(), 0))
+}
+
+// runGroup runs what is added to a group until the test ends.
+func runGroup(t *testing.T, rt *natsrun.Runtime, add func(*natsrun.Group)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	group := rt.NewGroup()
-	bank.addViews(group)
+	add(group)
 	go func() { ended <- group.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-ended)
 	})
-	require.NoError(t, bank.views.WaitFor(t.Context(), 0))
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/saga"
 )
 
 // problem is an answer that is not what was asked for, as RFC 9457 writes it. Handlers return it as their error.
@@ -71,6 +73,15 @@ func problemOf(err error) *problem {
 			Detail: fmt.Sprintf("the key stands for another request, which gave version %d of account %s: use a new key for a new request",
 				reused.Version, reused.Stream.ID),
 		}
+	case errors.Is(err, saga.ErrOtherData):
+		return &problem{
+			Type: tagPrefix + "payment-id-reused", Title: "Payment id reused", Status: http.StatusUnprocessableEntity,
+			Detail: "the id stands for another payment: use a new id for a new payment",
+		}
+	case errors.Is(err, saga.ErrState):
+		return newProblem(http.StatusConflict, "%s", strings.TrimPrefix(err.Error(), "saga: "))
+	case errors.Is(err, saga.ErrNotFound):
+		return newProblem(http.StatusNotFound, "there is no such payment")
 	case errors.Is(err, eventstore.ErrUnknownOutcome):
 		return newProblem(http.StatusGatewayTimeout, "it is not known whether this was booked: send it again with the same "+
 			"Idempotency-Key, which is safe, or look at the statement").because(err).retryLater()

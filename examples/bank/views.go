@@ -22,7 +22,7 @@ type Balance struct {
 	Overdraft money.Amount       `json:"overdraft"`
 	Reserved  money.Amount       `json:"reserved,omitzero"` // in flight to other banks; it has left the balance
 	Since     string             `json:"since"`
-	Version   eventstore.Version `json:"version"` // of the account, so also the number of its entries
+	Version   eventstore.Version `json:"version"` // of the account, so at least the number of its entries
 }
 
 // Entry is one line of a statement: the document of an event in the view "statements", under account.version. One
@@ -85,6 +85,13 @@ func (b Balance) after(event Event, account string, version eventstore.Version) 
 		b.Reserved -= e.Amount
 	}
 	b.Balance, b.Version = entryOf(event, account, version).Balance, version
+	return b
+}
+
+// closedKey gives the balance after an idempotency key was closed in the account's stream, as the undoing of a payment does.
+// That is no booking, but it has a version, which If-Match is compared with.
+func (b Balance) closedKey(version eventstore.Version) Balance {
+	b.Version = version
 	return b
 }
 
@@ -165,7 +172,7 @@ func openViews(ctx context.Context, store *eventstore.Store) (_ *Views, err erro
 	views.Balances, err = projection.NewView(ctx, store, "balances", balancesVersion, cfg,
 		balanceRule[Opened](), balanceRule[Deposited](), balanceRule[Withdrawn](),
 		balanceRule[TransferredOut](), balanceRule[TransferredIn](), balanceRule[Rounded](), balanceRule[Corrected](),
-		balanceRule[Reserved](), balanceRule[Confirmed](), balanceRule[Released]())
+		balanceRule[Reserved](), balanceRule[Confirmed](), balanceRule[Released](), closedKeyRule())
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +192,17 @@ func openViews(ctx context.Context, store *eventstore.Store) (_ *Views, err erro
 func balanceRule[E Event]() projection.Rule[Balance] {
 	return projection.OnRecorded(func(b Balance, e E, r eventstore.Recorded) Balance {
 		return b.after(e, r.Stream.ID, r.Version())
+	})
+}
+
+func closedKeyRule() projection.Rule[Balance] {
+	return projection.OnRecorded(func(b Balance, _ eventstore.KeyClosed, r eventstore.Recorded) Balance {
+		return b.closedKey(r.Version())
+	}).ByRecorded(func(_ eventstore.KeyClosed, r eventstore.Recorded) string {
+		if r.Stream.Category != category {
+			return ""
+		}
+		return r.Stream.ID
 	})
 }
 

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/saga"
+)
+
+// states are those of a saga.
+var states = []saga.State{
+	saga.StateRunning, saga.StateWaiting, saga.StateCompensating, saga.StateStuck,
+	saga.StateCompleted, saga.StateCompensated, saga.StateResolved,
+}
+
+// done is how a list is asked for all payments that have come to an end.
+const done = "done"
+
+// listPayments answers GET /payments, those that changed last first. Like listAccounts, it reads the whole view.
+func (s *server) listPayments(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	limit, err := readLimit(query)
+	if err != nil {
+		return err
+	}
+	wanted, err := readStates(query.Get("state"))
+	if err != nil {
+		return err
+	}
+	before, err := readBefore(query.Get("before"))
+	if err != nil {
+		return err
+	}
+	all, counts, err := s.newestOfPayments(r)
+	if err != nil {
+		return err
+	}
+	listed := slices.DeleteFunc(all, func(p saga.Status) bool { return !slices.Contains(wanted, p.State) || p.Position >= before })
+	page := struct {
+		Payments []paymentDocument  `json:"payments"`
+		Counts   map[saga.State]int `json:"counts"` // of all payments
+		Next     string             `json:"next,omitempty"`
+	}{Payments: []paymentDocument{}, Counts: counts}
+	for _, status := range listed[:min(limit, len(listed))] {
+		found, err := s.bank.payments.Get(r.Context(), status.ID) // the view has no data of payments
+		if err != nil {
+			return err
+		}
+		page.Payments = append(page.Payments, paymentDocument{Status: status, Payment: found.Data})
+	}
+	if len(listed) > limit {
+		page.Next = nextPayments(query.Get("state"), listed[limit-1].Position, limit)
+		w.Header().Set("Link", "<"+page.Next+`>; rel="next"`)
+	}
+	writeJSON(w, "application/json", http.StatusOK, page)
+	return nil
+}
+
+// newestOfPayments gives all payments, those that changed last first, and how many are in each state. One that changed while it was listed
+// may come twice; its newest document counts.
+func (s *server) newestOfPayments(r *http.Request) ([]saga.Status, map[saga.State]int, error) {
+	newest := make(map[string]saga.Status)
+	for status, err := range s.bank.payments.List(r.Context()) {
+		if err != nil {
+			return nil, nil, err
+		}
+		if status.Version > newest[status.ID].Version {
+			newest[status.ID] = status
+		}
+	}
+	all := make([]saga.Status, 0, len(newest))
+	counts := make(map[saga.State]int)
+	for _, status := range newest {
+		all = append(all, status)
+		counts[status.State]++
+	}
+	slices.SortFunc(all, func(a, b saga.Status) int { return cmp.Compare(b.Position, a.Position) })
+	return all, counts, nil
+}
+
+// readStates gives the states that a list is asked for, all where it says none.
+func readStates(text string) ([]saga.State, error) {
+	if text == "" {
+		return states, nil
+	}
+	var wanted []saga.State
+	for name := range strings.SplitSeq(text, ",") {
+		switch state := saga.State(name); {
+		case name == done:
+			wanted = append(wanted, saga.StateCompleted, saga.StateCompensated, saga.StateResolved)
+		case slices.Contains(states, state):
+			wanted = append(wanted, state)
+		default:
+			return nil, newProblem(http.StatusBadRequest, "state: must be some of %s, or %s, with commas between them", states, done)
+		}
+	}
+	return wanted, nil
+}
+
+// readBefore gives the position before which the payments of a page changed last.
+func readBefore(text string) (eventstore.Position, error) {
+	if text == "" {
+		return eventstore.Position(never), nil
+	}
+	before, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || before == 0 {
+		return 0, newProblem(http.StatusBadRequest, "before: must be the position of a payment")
+	}
+	return eventstore.Position(before), nil
+}
+
+func nextPayments(state string, before eventstore.Position, limit int) string {
+	query := url.Values{"before": {strconv.FormatUint(uint64(before), 10)}, "limit": {strconv.Itoa(limit)}}
+	if state != "" {
+		query.Set("state", state)
+	}
+	return "/payments?" + query.Encode()
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/runnel-go/runnel/examples/bank/otherbank"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// others are the other banks, over HTTP. The nil others are none.
+type others struct {
+	url    string
+	client *http.Client
+}
+
+func newOthers(url string) *others {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 64}
+	return &others{url: url, client: &http.Client{Transport: transport, Timeout: 10 * time.Second}}
+}
+
+// close gives back the connections.
+func (o *others) close() {
+	if o != nil {
+		o.client.CloseIdleConnections()
+	}
+}
+
+// pay asks another bank to pay, under a key by which it knows that it was asked before.
+func (o *others) pay(ctx context.Context, id, key string, p Payment) error {
+	body, err := json.Marshal(otherbank.Payment{ID: id, Bank: p.Bank, Account: p.To, Amount: p.Amount, Text: p.Text})
+	if err != nil {
+		return projection.Permanent(err)
+	}
+	return o.do(ctx, http.MethodPost, "/payments", key, body)
+}
+
+// cancel tells another bank to forget what it was, or will be, asked to pay under a key.
+func (o *others) cancel(ctx context.Context, key string) error {
+	return o.do(ctx, http.MethodDelete, "/payments/"+url.PathEscape(key), "", nil)
+}
+
+func (o *others) do(ctx context.Context, method, path, key string, body []byte) error {
+	if o == nil {
+		return projection.Permanent(fmt.Errorf("bank: there is no way to other banks: set BANK_OTHER_BANKS"))
+	}
+	request, err := http.NewRequestWithContext(ctx, method, o.url+path, bytes.NewReader(body))
+	if err != nil {
+		return projection.Permanent(err)
+	}
+	if key != "" {
+		request.Header.Set("Idempotency-Key", key)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return deliver(o.client, request, "the other bank")
+}
+
+// deliver sends a request whose answer is only that it was taken, or not.
+func deliver(client *http.Client, request *http.Request, to string) error {
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1024))
+	if err != nil {
+		return err
+	}
+	return refusal(to, response.StatusCode, text)
+}
+
+// refusal tells an answer that may be another one next time from one that stays.
+func refusal(to string, status int, text []byte) error {
+	err := fmt.Errorf("bank: %s answers %d: %s", to, status, text)
+	switch {
+	case status < http.StatusMultipleChoices:
+		return nil
+	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
+		return err
+	}
+	return projection.Permanent(err)
+}
+
+// checkOthers refuses what no payment could be sent to.
+func checkOthers(at string) error {
+	if at == "" {
+		return nil
+	}
+	u, err := url.Parse(at)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" {
+		return fmt.Errorf("BANK_OTHER_BANKS %q: use a URL without a path, such as https://clearing.example.com", at)
+	}
+	return nil
+}

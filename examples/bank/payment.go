@@ -1,0 +1,115 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/runnel-go/runnel/examples/bank/money"
+	"github.com/runnel-go/runnel/saga"
+)
+
+// paymentCategory is that of the streams in which each payment has its history.
+const paymentCategory = "payment"
+
+// paymentsBucket is the NATS KV bucket that says up to where the log was searched for answers.
+const paymentsBucket = storeName + "-" + paymentCategory + "-sagas-reactor"
+
+// Payment is an order to pay an account at another bank: the data of its saga, whose id is the order's.
+type Payment struct {
+	From      string       `json:"from"` // the account that pays
+	Bank      string       `json:"bank"` // the other bank
+	To        string       `json:"to"`   // the account there
+	Amount    money.Amount `json:"amount"`
+	Text      string       `json:"text,omitempty"`
+	Reference string       `json:"reference,omitempty"` // the other bank's own name for it, once it has paid
+}
+
+// payee is the other bank and account in one, as events and statements have it.
+func (p Payment) payee() string { return p.Bank + "/" + p.To }
+
+// Terms say how payments are carried out. A nil *Terms and the zero Terms give the defaults.
+type Terms struct {
+	// Within is how long another bank may take to answer. Then the payment is cancelled there, and the money comes back.
+	// Defaults to a minute.
+	Within time.Duration
+	// Retry says how often another bank is asked that fails. Defaults to that of saga.Retry.
+	Retry saga.Retry
+	// Sagas are the settings of the payments' runner. Defaults to those of package saga.
+	Sagas *saga.Config
+}
+
+func (t *Terms) within() time.Duration {
+	if t == nil {
+		return time.Minute
+	}
+	return cmp.Or(t.Within, time.Minute)
+}
+
+func (t *Terms) retry() saga.Retry {
+	if t == nil {
+		return saga.Retry{}
+	}
+	return t.Retry
+}
+
+func (t *Terms) sagas() *saga.Config {
+	if t == nil {
+		return nil
+	}
+	return t.Sagas
+}
+
+// openPayments makes the manager of payments:
+//
+//	reserve    the account sets the money aside             undone: it gives the money back
+//	send       the other bank is asked to pay               undone: it is told to forget that
+//	answer     it answers, or the deadline passes
+//	confirm    the account has paid; there is no way back
+//
+// From reserve to confirm the money is in flight. A payment ends paid or given back, and never both.
+func (b *Bank) openPayments(ctx context.Context, terms *Terms) (*saga.Manager[Payment], error) {
+	payment, err := saga.Define(paymentCategory,
+		saga.Step("reserve", b.reserve).Undo(b.release),
+		saga.Step("send", b.send).Undo(b.recall).Retry(terms.retry()),
+		saga.Await("answer", saga.On(acceptedBy), saga.On(refusedBy)).Within(terms.within()),
+		saga.Step("confirm", b.confirm).Retriable(),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return saga.New(ctx, b.store, payment, terms.sagas())
+}
+
+func (b *Bank) reserve(ctx context.Context, call saga.Call, p Payment) (Payment, error) {
+	_, err := b.accounts.Do(ctx, p.From, Reserve{Order: call.Saga(), To: p.payee(), Amount: p.Amount, Text: p.Text, Date: b.today()}, call.Once())
+	return p, err
+}
+
+func (b *Bank) release(ctx context.Context, call saga.Call, p Payment) (Payment, error) {
+	_, err := b.accounts.Do(ctx, p.From, Release{Order: call.Saga(), Date: b.today()}, call.Once())
+	return p, err
+}
+
+func (b *Bank) send(ctx context.Context, call saga.Call, p Payment) (Payment, error) {
+	return p, b.others.pay(ctx, call.Saga(), call.Key(), p)
+}
+
+func (b *Bank) recall(ctx context.Context, call saga.Call, p Payment) (Payment, error) {
+	return p, b.others.cancel(ctx, call.DoKey())
+}
+
+func acceptedBy(p Payment, e PaymentAccepted) (Payment, error) {
+	p.Reference = e.Reference
+	return p, nil
+}
+
+func refusedBy(p Payment, e PaymentRefused) (Payment, error) {
+	return p, fmt.Errorf("the other bank refused: %s", cmp.Or(e.Reason, "it gave no reason"))
+}
+
+func (b *Bank) confirm(ctx context.Context, call saga.Call, p Payment) (Payment, error) {
+	_, err := b.accounts.Do(ctx, p.From, Confirm{Order: call.Saga(), Date: b.today()}, call.Once())
+	return p, err
+}
