@@ -1,7 +1,11 @@
 package blockfile
 
 import (
+	"encoding/binary"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,6 +44,42 @@ func TestWhatWasCutOffIsGoneWhenTheServerStarts(t *testing.T) {
 	require.Error(t, CutBehind(server.StoreDir(), "docs", 7))
 	_, err = Records(server.StoreDir(), "none")
 	require.Error(t, err)
+}
+
+// record is a record as the server writes one, of which nobody looks at the checksum.
+func record(sequence uint64, subject string) []byte {
+	data := make([]byte, fixed+len(subject)+checksum)
+	binary.LittleEndian.PutUint32(data, uint32(len(data)))
+	binary.LittleEndian.PutUint64(data[4:], sequence)
+	binary.LittleEndian.PutUint16(data[fixed-2:], uint16(len(subject)))
+	copy(data[fixed:], subject)
+	return data
+}
+
+func TestACutTakesTheFilesBehindItAlong(t *testing.T) {
+	store := t.TempDir()
+	messages := filepath.Join(dir(store, "docs"), "msgs")
+	require.NoError(t, os.MkdirAll(messages, 0o700))
+	file := func(name string, data ...[]byte) {
+		require.NoError(t, os.WriteFile(filepath.Join(messages, name), slices.Concat(data...), 0o600))
+	}
+	file("2.blk", record(1, "docs.a"), record(2, "docs.b"), record(3, "docs.a"))
+	file("10.blk", record(4, "docs.a"))
+	file("11.blk", record(5, "docs.a"))
+	require.NoError(t, CutBehind(store, "docs", 2))
+	records, err := Records(store, "docs")
+	require.NoError(t, err)
+	require.Len(t, records, 2, "by the numbers of the files, not by their names")
+	require.Equal(t, "docs.b", records[1].Subject)
+	left, err := filepath.Glob(filepath.Join(messages, "*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{filepath.Join(messages, "2.blk")}, left)
+
+	file("other.blk", record(1, "docs.a")[:20])
+	_, err = Records(store, "docs")
+	require.ErrorContains(t, err, "other.blk: record at 0: 20 bytes are left")
+	file("other.blk", record(1, "docs.a"), record(2, "docs.a")[:31])
+	require.ErrorContains(t, CutBehind(store, "docs", 2), "other.blk: record at 36: length 36, subject of 6, 31 bytes are left")
 }
 
 func FuzzParse(f *testing.F) {
