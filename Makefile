@@ -11,7 +11,7 @@ STEPS ?= 60
 FLIPS ?= 200
 
 # Modules of their own, so that what they need does not become a user's.
-NESTED := chaos
+NESTED := chaos mutants
 
 # The folder with the ledger that a test of examples/bank reads. Tests run in the folders of their packages, so the path
 # is made absolute.
@@ -74,6 +74,10 @@ fuzz: ## fuzz each target for FUZZTIME=30s
 .PHONY: flips
 flips: ## flip FLIPS=200 random bits on a server's disk, one at a time: each must be told of
 	RUNNEL_FLIPS=$(FLIPS) go test -count=1 -run '^TestAnyFlippedBit' -v ./eventstore
+
+.PHONY: mutants
+mutants: ## seed each bug of mutants/bugs into a copy of the tree and see its test fail; what was interrupted goes on
+	go -C mutants run .
 
 .PHONY: bench
 bench: ## run the benchmarks, each for BENCHTIME=1s

@@ -99,6 +99,32 @@ func TestACommitThatArrivesWhileItIsLookedForIsNoConflict(t *testing.T) {
 	require.Equal(t, int64(1), d.Counters().Resolved)
 }
 
+func TestANoToALaterTryIsNotBelievedOfTheFirst(t *testing.T) {
+	d := openDoubtful(t)
+	head, err := d.Head(t.Context(), account("1"))
+	require.NoError(t, err)
+	d.storedUnheard(func() {
+		js := d.direct.JetStream()
+		stream, err := js.Stream(t.Context(), "bank")
+		require.NoError(t, err)
+		cfg := stream.CachedInfo().Config
+		cfg.Sealed = true // so that the next try is refused for good
+		_, err = js.UpdateStream(t.Context(), cfg)
+		require.NoError(t, err)
+	})
+	d.answer(func(get int, _ []byte) []byte {
+		if get == 1 {
+			return []byte(nothingThere) // not yet
+		}
+		return nil
+	})
+	c, err := d.Append(t.Context(), account("1"), head, deposited{1})
+	require.NoError(t, err)
+	require.Equal(t, eventstore.Position(1), c.Position)
+	_, err = d.Append(t.Context(), account("1"), c.Head(), deposited{2})
+	require.ErrorIs(t, err, eventstore.ErrRefused, "it is refused indeed")
+}
+
 func TestNoErrorSaysThatACommitInDoubtWasNotStored(t *testing.T) {
 	for name, test := range map[string]struct {
 		then    func(t *testing.T, d doubtful)             // right after the commit was stored unheard

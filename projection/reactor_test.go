@@ -212,6 +212,31 @@ func TestAReactorGoesOnWhereItStopped(t *testing.T) {
 	require.Equal(t, upTo(8), j.of("a"), "each once: nothing crashed")
 }
 
+func TestTheCheckpointPassesNothingThatIsUnderWay(t *testing.T) {
+	store, j := open(t), newJournal()
+	cfg := quick()
+	cfg.Retries, cfg.Backoff, cfg.MaxBackoff = 1000, time.Hour, time.Hour
+	j.failWith(func(_ deposited, r eventstore.Recorded) error {
+		if r.Stream.ID == "a" {
+			return errors.New("not now")
+		}
+		return nil
+	})
+	reactor := newReactor(t, store, cfg, j.reaction())
+	stop := react(t, reactor)
+	waits := deposit(t, store, "a", 1)
+	deposit(t, store, "b", 1)
+	eventually(t, func() bool { return len(j.of("b")) == 1 }, "what comes behind is handled")
+	stop()
+	status, err := reactor.Status(t.Context())
+	require.NoError(t, err)
+	require.Less(t, status.Position, waits)
+
+	j.failWith(nil)
+	react(t, reactor)
+	eventually(t, func() bool { return len(j.of("a")) == 1 && len(j.of("b")) == 2 }, "and handled again, with what waited")
+}
+
 func TestAFailingStreamDoesNotHoldOthers(t *testing.T) {
 	store, j := open(t), newJournal()
 	cfg := quick()
