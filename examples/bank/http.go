@@ -111,6 +111,8 @@ func (s *server) routes() []route {
 		{path: "/readyz", public: true, methods: get(s.ready)},
 		{path: "/{$}", public: true, methods: get(pageFile("index.html"))},
 		{path: "/app.js", public: true, methods: get(pageFile("app.js"))},
+		{path: "/bank.js", public: true, methods: get(pageFile("bank.js"))},
+		{path: "/payments.js", public: true, methods: get(pageFile("payments.js"))},
 		{path: "/style.css", public: true, methods: get(pageFile("style.css"))},
 		{path: "/icon.svg", public: true, methods: get(pageFile("icon.svg"))},
 	}

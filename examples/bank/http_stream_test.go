@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -42,6 +43,33 @@ func TestBalancesMoveByThemselves(t *testing.T) {
 	c.post("/accounts/anna/deposits", `{"amount":"1"}`).is(http.StatusOK)
 	require.Equal(t, "event: account", next())
 	require.Contains(t, next(), `"balance":"6.00"`)
+}
+
+func TestPaymentsMoveByThemselves(t *testing.T) {
+	p := newPaying(t, quick())
+	p.open("anna", "5")
+	p.order("paid", "YZ")
+	p.ends("paid")
+	p.order("open", "silent")
+	require.Eventually(t, func() bool {
+		return strings.Contains(p.get("/payments?state=waiting").body, `"id":"open"`)
+	}, 10*time.Second, 5*time.Millisecond)
+	response, err := http.Get(p.url + "/events")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, response.Body.Close()) }()
+	next := lines(t, response)
+	var first []string
+	for line := next(); line != "event: synced"; line = next() {
+		first = append(first, line)
+	}
+	require.Len(t, first, 4, "the account, and the payment that is open")
+	require.Contains(t, strings.Join(first, "\n"), `event: payment
+data: {"id":"open","state":"waiting","steps":[{"name":"reserve","state":"finished"`)
+	require.Equal(t, "data: {}", next())
+	p.post("/payments/open/answer", `{"answer":"accepted"}`).is(http.StatusOK)
+	for line := next(); !strings.Contains(line, `data: {"id":"open","state":"completed"`); line = next() {
+		require.NotEmpty(t, line, "the stream goes on")
+	}
 }
 
 func TestNoMoreThanSoManyFollow(t *testing.T) {

@@ -317,7 +317,7 @@ func TestListsComeInPages(t *testing.T) {
 
 func TestATokenIsWantedForAllButThePageAndTheProbes(t *testing.T) {
 	c := newClient(t, "secret", nil)
-	for _, path := range []string{"/", "/app.js", "/style.css", "/icon.svg", "/healthz", "/readyz"} {
+	for _, path := range []string{"/", "/app.js", "/bank.js", "/payments.js", "/style.css", "/icon.svg", "/healthz", "/readyz"} {
 		c.get(path, "Host", "bank.example.com").is(http.StatusOK)
 	}
 	for _, sent := range []string{"", "secret", "Basic secret", "Bearer", "Bearer Secret", "Bearer secret2"} {
@@ -331,7 +331,7 @@ func TestATokenIsWantedForAllButThePageAndTheProbes(t *testing.T) {
 
 func TestThePageMayLoadNothingFromElsewhere(t *testing.T) {
 	c := newClient(t, "", nil)
-	for _, path := range []string{"/", "/app.js", "/style.css", "/icon.svg"} {
+	for _, path := range []string{"/", "/app.js", "/bank.js", "/payments.js", "/style.css", "/icon.svg"} {
 		a := c.get(path).is(http.StatusOK)
 		require.Contains(t, a.header.Get("Content-Security-Policy"), "default-src 'none'; script-src 'self'")
 		require.NotContains(t, a.header.Get("Content-Security-Policy"), "unsafe")

@@ -1,56 +1,15 @@
-// The page. It keeps the balances that /events sends and draws them; whatever comes from the bank becomes text, never markup.
+// The page. It keeps what /events sends of accounts and payments, and draws it.
 
-const byId = (id) => document.getElementById(id);
+import { byId, element, flash, grouped, headers, keyFor, login, post, request, say, sum } from "./bank.js";
+import * as payments from "./payments.js";
+
 const accounts = new Map(); // id -> the newest document
 const pageSize = 50;
 let shown = pageSize; // how many accounts are drawn
 let older = ""; // where the next page of the statement is
 let drawn = 0; // counts the statements asked for, so that a late answer is dropped
-let token = sessionStorage.getItem("token") ?? "";
-
-function element(tag, className, text) {
-  const e = document.createElement(tag);
-  if (className) e.className = className;
-  if (text !== undefined) e.textContent = text;
-  return e;
-}
-
-function headers(more = {}) {
-  return token ? { ...more, Authorization: `Bearer ${token}` } : more;
-}
-
-async function request(path, options = {}) {
-  const answer = await fetch(path, { ...options, headers: headers(options.headers) });
-  if (answer.status === 401) login();
-  const document = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw Object.assign(new Error(document.detail ?? answer.statusText), { status: answer.status });
-  return document;
-}
-
-function login() {
-  byId("login").hidden = false;
-  byId("main").hidden = true;
-  byId("token").focus();
-}
-
-byId("login").addEventListener("submit", (event) => {
-  event.preventDefault();
-  token = byId("token").value;
-  sessionStorage.setItem("token", token);
-  location.reload();
-});
 
 // ---- the list ----
-
-function sum(amount, tag = "span") {
-  return element(tag, amount.startsWith("-") ? "sum minus" : "sum", grouped(amount));
-}
-
-// grouped sets blanks between thousands: "-1234567.80" becomes "-1 234 567.80". Amounts stay strings.
-function grouped(amount) {
-  const [whole, rest] = amount.split(".");
-  return `${whole.replace(/\B(?=(\d{3})+$)/g, "\u202f")}.${rest}`.replace("-", "\u2212");
-}
 
 function matching() {
   const wanted = byId("filter").value.trim().toLowerCase();
@@ -107,18 +66,21 @@ function drawAccount() {
   const balance = byId("balance");
   balance.textContent = grouped(account.balance);
   balance.classList.toggle("minus", account.balance.startsWith("-"));
-  byId("terms").textContent = `open since ${account.since}, overdraft limit ${grouped(account.overdraft)}`;
+  const flight = account.reserved ? `, ${grouped(account.reserved)} in flight to other banks` : "";
+  byId("terms").textContent = `open since ${account.since}, overdraft limit ${grouped(account.overdraft)}${flight}`;
 }
 
 const words = {
   opened: "Account opened", deposited: "Deposit", withdrawn: "Withdrawal", "transferred-in": "Transfer from",
   "transferred-out": "Transfer to", rounded: "Rounding", corrected: "Correction",
+  reserved: "Reserved for", confirmed: "Paid to", released: "Given back from",
 };
+const leaving = ["withdrawn", "transferred-out", "reserved"]; // what makes the balance smaller
 
 function entryItem(entry) {
   const item = element("li");
   const what = [words[entry.kind] ?? entry.kind, entry.other].filter(Boolean).join(" ");
-  const minus = entry.kind === "withdrawn" || entry.kind === "transferred-out";
+  const minus = leaving.includes(entry.kind);
   item.append(
     element("span", "what", entry.text ? `${what}: ${entry.text}` : what),
     entry.kind === "opened" ? element("span") : sum(minus ? `-${entry.amount}` : entry.amount),
@@ -161,45 +123,6 @@ addEventListener("hashchange", pick);
 
 // ---- booking ----
 
-function say(form, text, failed = false) {
-  const result = form.querySelector(".result");
-  result.textContent = text;
-  result.classList.toggle("failed", failed);
-}
-
-// One key for each thing that is asked for: pressing again after a failure cannot book it twice.
-const keys = new WeakMap(); // form -> { body, key }
-
-function keyFor(form, body) {
-  if (keys.get(form)?.body !== body) keys.set(form, { body, key: newKey() });
-  return keys.get(form).key;
-}
-
-// crypto.randomUUID is missing where the page came over plain HTTP from another machine.
-function newKey() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
-}
-
-async function post(form, path, document) {
-  const body = JSON.stringify(document);
-  const button = form.querySelector("button");
-  button.disabled = true;
-  say(form, "");
-  try {
-    const answer = await request(path, {
-      method: "POST", body,
-      headers: { "Content-Type": "application/json", "Idempotency-Key": keyFor(form, path + body) },
-    });
-    keys.delete(form);
-    return answer;
-  } catch (error) {
-    say(form, error.status ? error.message : "The bank does not answer. Press again: it will not be booked twice.", true);
-    return null;
-  } finally {
-    button.disabled = false;
-  }
-}
-
 byId("open").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
@@ -212,8 +135,9 @@ byId("open").addEventListener("submit", async (event) => {
 byId("book").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;
-  const { kind, amount, text, to } = Object.fromEntries(new FormData(form));
+  const { kind, amount, text, to, bank, payee } = Object.fromEntries(new FormData(form));
   const account = picked();
+  if (kind === "payments") return order(form, { from: account, bank, to: payee, amount, text });
   const done = kind === "transfers"
     ? await post(form, "/transfers", { from: account, to, amount, text })
     : await post(form, `/accounts/${account}/${kind}`, { amount, text });
@@ -222,14 +146,26 @@ byId("book").addEventListener("submit", async (event) => {
   say(form, `Booked ${grouped((done.from ?? done).amount)}.`);
 });
 
+// order orders a payment. Its id is made once for each thing that is asked for, like the key of a booking.
+async function order(form, payment) {
+  const id = `p-${keyFor(form, JSON.stringify(payment)).slice(0, 12)}`;
+  const done = await post(form, "/payments", { id, ...payment }, JSON.stringify(payment));
+  if (!done) return;
+  form.elements.amount.value = form.elements.text.value = "";
+  say(form, `Ordered ${grouped(done.amount)}. Follow it below.`);
+  payments.show(done);
+}
+
 byId("book").addEventListener("change", (event) => {
   if (event.target.name !== "kind") return;
-  const transfer = event.target.value === "transfers";
-  byId("to-field").hidden = !transfer;
-  byId("book-to").required = transfer;
+  for (const [kind, fields] of [["transfers", ["to"]], ["payments", ["bank", "payee"]]]) {
+    const chosen = event.target.value === kind;
+    byId(`${kind}-fields`).hidden = !chosen;
+    for (const field of fields) byId("book").elements[field].required = chosen;
+  }
 });
 
-// ---- the stream of balances ----
+// ---- the stream of changes ----
 
 function take(account, live) {
   const before = accounts.get(account.id);
@@ -245,13 +181,6 @@ function take(account, live) {
     flash(byId("balance"));
     refreshStatement();
   }
-}
-
-function flash(e) {
-  e.classList.remove("moved");
-  void e.offsetWidth; // begins the animation anew
-  e.classList.add("moved");
-  return e;
 }
 
 // parse gives the events in text that are whole, and the rest.
@@ -272,6 +201,7 @@ async function follow() {
   if (!answer.ok) throw new Error(answer.statusText);
   let live = false;
   let rest = "";
+  payments.begin();
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   for (;;) {
     const { value, done } = await reader.read();
@@ -280,8 +210,10 @@ async function follow() {
     rest = parsed.rest;
     for (const { event, data } of parsed.events) {
       if (event === "account") take(JSON.parse(data), live);
+      if (event === "payment") payments.take(JSON.parse(data));
       if (event !== "synced") continue;
       live = true;
+      payments.synced();
       status("live");
       drawList();
       if (!byId("account").hidden) drawAccount(); // after an interruption
