@@ -35,9 +35,9 @@ var retries = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}
 // known, ctx ends or Config.AppendTimeout passes, and sends again as long as that is harmless.
 //
 // It returns an error that matches ErrConflict, ErrUnknownOutcome, or one of ErrTooLarge, ErrFull, ErrNoPermission,
-// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrCorrupt, ErrLogRewound. Where it does not
-// match ErrUnknownOutcome, nothing was stored; where it does, it may match another of them, which kept the outcome from being
-// found out. When ctx had ended before the first try, it returns the cause.
+// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrDisk, ErrCorrupt, ErrLogRewound. Where it
+// does not match ErrUnknownOutcome, nothing was stored; where it does, it may match another of them, which kept the outcome
+// from being found out. When ctx had ended before the first try, it returns the cause.
 //
 // On the zero Head it asks first whether the stream has a message, in one more round trip, unless the head comes from a
 // load of the last seconds that found the stream empty.
@@ -67,8 +67,8 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	if len(writes) == 1 {
 		// The first try nearly always is the only one, and is spared a context of its own.
 		answer := s.api.Publish(ctx, a.writes[0], min(s.cfg.ackTimeout(), s.cfg.appendTimeout()))
-		if answer.Class == jsapi.Stored {
-			return a.stored(Position(answer.Sequence)), nil
+		if answer.Class == jsapi.Stored && s.disk == nil {
+			return a.stored(ctx, Position(answer.Sequence))
 		}
 		ctx, cancel := context.WithDeadlineCause(ctx, deadline, errAppendTimeout)
 		defer cancel()

@@ -51,7 +51,9 @@
 // with file storage costs about 4 ms where an append costs 0.03 ms.
 //
 // How much a stored commit survives is JetStream's to say: replicas, and whether it syncs to disk before it
-// acknowledges. See package natsrun.
+// acknowledges. On an embedded server that leaves the syncing to its host (natsrun.SyncGroup) the store waits for it: an
+// append has ended when it is on disk, and no read, live or not, gives what is not. Where the disk fails, appends end with
+// ErrDisk from then on, and reads of what is not known to be on disk. See package natsrun.
 //
 // # Reading
 //

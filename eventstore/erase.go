@@ -55,7 +55,7 @@ func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error
 			return fmt.Errorf("eventstore: erase %s: position %d: %w: erase it again to go on", stream, c.Position, err)
 		}
 	}
-	return nil
+	return s.synced(s.disk.Sync(ctx))
 }
 
 // deletePosition overwrites a message on disk. That it is not there any more is no error.

@@ -23,6 +23,11 @@ var (
 	ErrUnsafeConnection = errors.New("connection buffers publishes while disconnected")
 )
 
+// ErrDisk means that the disk of a server in this process failed to take what was written, of appends, and of reads of what
+// is not known to be on disk. What was on disk before is read as ever. An append that was under way has an unknown outcome.
+// See package natsrun for what to do.
+var ErrDisk = errors.New("disk failed")
+
 // Errors of appends. After all of them but ErrUnknownOutcome, nothing was stored.
 var (
 	// ErrConflict means that the stream had moved. See [ConflictError].
@@ -114,7 +119,7 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 type AppendError struct {
 	Stream  StreamID
 	Version Version // of the commit's first event
-	Reason  error   // ErrTooLarge, ErrFull, ErrNoPermission, ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased or ErrRefused
+	Reason  error   // ErrTooLarge, ErrFull, ErrNoPermission, ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrDisk or ErrRefused
 	Advice  string  // what to do next
 	Err     error   // what the server, the connection or the codec said; may be nil
 }

@@ -189,12 +189,20 @@ func (i *importer) release(ctx context.Context, commits uint64) error {
 	if err := i.forgetOtherMark(ctx); err != nil {
 		return err
 	}
+	// The mark of what is unfinished must not be gone from a disk that does not have all of it.
+	if err := i.store.synced(i.store.disk.Sync(ctx)); err != nil {
+		return err
+	}
 	cfg := info.Config
 	delete(cfg.Metadata, metaImport)
-	return i.store.answered(ctx, "STREAM.UPDATE."+cfg.Name, func() error {
+	err = i.store.answered(ctx, "STREAM.UPDATE."+cfg.Name, func() error {
 		_, err := i.store.js.UpdateStream(ctx, cfg)
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	return i.store.synced(i.store.disk.Sync(ctx))
 }
 
 // forgetOtherMark forgets the high-water mark of another log that had this name, which is gone: its stream would have been in

@@ -169,7 +169,7 @@ func (s *Store) insist(ctx context.Context, patience time.Duration, what string,
 	for try := 1; ; try++ {
 		err := read()
 		switch {
-		case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound), errors.Is(err, ErrErased):
+		case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound), errors.Is(err, ErrErased), errors.Is(err, ErrDisk):
 			return err
 		case ctx.Err() != nil:
 			return fmt.Errorf("eventstore: %s: %w", what, context.Cause(ctx))
@@ -262,7 +262,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	return History{Head: head, Commits: commits}, nil
 }
 
-// last gives the last message of the subject, nil where the stream is empty. It reports moved where the leader must be asked.
+// last gives the last message of the subject, once it is on disk, nil where the stream is empty. It reports moved where the leader must be asked.
 func (l *load) last(ctx context.Context, leader bool) (tail *Commit, moved bool, err error) {
 	tail, err = l.tail(ctx, leader)
 	switch {
@@ -271,8 +271,10 @@ func (l *load) last(ctx context.Context, leader bool) (tail *Commit, moved bool,
 	case errors.Is(err, jsapi.ErrNotFound):
 		moved, err = l.confirmEmpty(ctx)
 		return nil, moved, err
+	case err != nil:
+		return nil, false, err
 	}
-	return tail, false, err
+	return tail, false, l.store.onDisk(ctx, tail.Position)
 }
 
 // missed notes that links do not lead to what stands before a commit.

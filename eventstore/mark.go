@@ -148,7 +148,11 @@ func (m *marker) raise(timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	next := m.mark()
-	err := m.write(ctx, next)
+	// What was read may not be on disk yet, and a mark that comes there first would tell of a loss that is none.
+	err := m.store.onDisk(ctx, next.Position)
+	if err == nil {
+		err = m.write(ctx, next)
+	}
 	if err != nil {
 		m.off = m.off || m.denied()
 		m.store.logger.LogAttrs(ctx, slog.LevelWarn, "high-water mark not raised", slog.String("store", m.store.name),

@@ -58,7 +58,10 @@ func (s *Store) At(ctx context.Context, position Position) (*Commit, error) {
 	if err == nil && c != nil && c.erased {
 		return nil, &ErasedError{Position: position, CommitID: c.ID.String()}
 	}
-	return c, err
+	if err != nil || c == nil {
+		return nil, err
+	}
+	return c, s.onDisk(ctx, position)
 }
 
 // place is At that gives a placeholder for a commit that was erased.
@@ -90,8 +93,8 @@ func ofReplica(err error) bool {
 	return errors.Is(err, jsapi.ErrNotFound) || errors.Is(err, ErrCorrupt)
 }
 
-// whole reports whether the transaction of c is in the log to its end. On one replica that does not sync, a power cut can
-// leave the begin of an atomic batch without its end, and the server serves it.
+// whole reports whether the transaction of c is in the log to its end, once that is on disk. On one replica that does not
+// sync, a power cut can leave the begin of an atomic batch without its end, and the server serves it.
 func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
 	if c.Whole() {
 		return true, nil
@@ -100,10 +103,10 @@ func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
 	if ofReplica(err) {
 		end, err = s.place(ctx, c.end())
 	}
-	if err != nil {
+	if err != nil || end == nil || end.Transaction == nil || end.Transaction.ID != c.Transaction.ID {
 		return false, err
 	}
-	return end != nil && end.Transaction != nil && end.Transaction.ID == c.Transaction.ID, nil
+	return true, s.onDisk(ctx, end.Position)
 }
 
 // skipTorn counts and reports a commit that is not part of the log because its transaction is not whole.

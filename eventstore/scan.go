@@ -200,13 +200,16 @@ func (r *scanner) message(ctx context.Context, msg jetstream.Msg) (more bool, er
 	if err != nil {
 		return r.refetch(ctx, position) // the leader may have it whole
 	}
-	return r.commit(c), nil
+	return r.commit(ctx, c)
 }
 
-// commit yields one commit and reports whether the scan goes on.
-func (r *scanner) commit(c *Commit) bool {
+// commit yields one commit, once it is on disk, and reports whether the scan goes on.
+func (r *scanner) commit(ctx context.Context, c *Commit) (more bool, _ error) {
+	if err := r.store.onDisk(ctx, c.Position); err != nil {
+		return r.fail(err)
+	}
 	r.position = c.Position
-	return r.yield(c, nil) && (r.upTo == 0 || r.position < r.upTo)
+	return r.yield(c, nil) && (r.upTo == 0 || r.position < r.upTo), nil
 }
 
 // damaged ends the scan with what is wrong at a position, or tells of it and goes on.
@@ -242,8 +245,8 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err er
 		if !c.erased {
 			r.store.counters.refetched.Add(1)
 		}
-		if !r.commit(c) {
-			return false, nil
+		if more, err := r.commit(ctx, c); !more || err != nil {
+			return more, err
 		}
 	}
 	return true, nil

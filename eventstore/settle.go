@@ -14,9 +14,9 @@ import (
 
 // settle goes on from the answer to the first try until the outcome is known:
 //
-//	publish -> acknowledged ----------------------------------------> stored
+//	publish -> acknowledged ----------------------------------------> stored, once it is on disk
 //	        -> anything else: look at the leader's tail
-//	               our commit at our version -----------------------> stored
+//	               our commit at our version -----------------------> stored, likewise
 //	               another commit there ----------------------------> conflict
 //	               no such version: a clear no, and no try in doubt -> refused
 //	                                otherwise back off and publish again, of all tries at most one can win
@@ -26,7 +26,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 	s := a.store
 	for try := 1; ; try++ {
 		if answer.Class == jsapi.Stored {
-			return a.stored(Position(answer.Sequence)), nil
+			return a.stored(ctx, Position(answer.Sequence))
 		}
 		a.doubt = a.doubt || answer.Class == jsapi.Unknown
 		if ctx.Err() != nil {
@@ -48,10 +48,10 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		switch {
 		case found:
 			s.counters.resolved.Add(1)
-			return a.stored(last), nil
+			return a.stored(ctx, last)
 		case errors.Is(err, ErrConflict):
 			return nil, err
-		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound), errors.Is(err, ErrErased):
+		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound), errors.Is(err, ErrErased), errors.Is(err, ErrDisk):
 			return nil, a.hindered(err, answer.Err)
 		case denied && !a.doubt && (err == nil || errors.Is(err, nats.ErrPermissionViolation)):
 			return nil, no
@@ -73,13 +73,18 @@ func (a *attempt) publish(ctx context.Context) jsapi.Answer {
 	return a.store.api.PublishBatch(ctx, a.writes, a.store.cfg.ackTimeout())
 }
 
-// stored fills in the positions, of which the last is known: the commits of a batch stand next to each other.
-func (a *attempt) stored(last Position) []*Commit {
+// stored waits until the commits are on disk, and fills in the positions, of which the last is known: the commits of a batch
+// stand next to each other. A commit that is in the log and may not be on disk is in doubt: a power cut may take it away.
+func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) {
+	if err := a.store.synced(a.store.disk.Stored(ctx, uint64(last))); err != nil {
+		a.doubt = true
+		return nil, a.undecided(err, nil)
+	}
 	for i, c := range a.commits {
 		c.Position = last - Position(len(a.commits)-1-i)
 	}
 	a.store.marker.see(a.commits[len(a.commits)-1])
-	return a.commits
+	return a.commits, nil
 }
 
 // refusal is the error for an answer that is a clear no, or nil.

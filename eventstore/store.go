@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/ondisk"
 	"github.com/runnel-go/runnel/internal/token"
 )
 
@@ -173,8 +174,9 @@ type Store struct {
 	// erasures remembers what was erased, once a reader met a hole.
 	erasures erasures
 
-	log    trust   // whether the log is what it was
-	marker *marker // raises the high-water mark; its goroutine ends with Close
+	disk   *ondisk.Stream // how far the log is on disk, where the server has to be asked; else nil
+	log    trust          // whether the log is what it was
+	marker *marker        // raises the high-water mark; its goroutine ends with Close
 	closed sync.Once
 
 	counters struct {
@@ -239,7 +241,7 @@ func newStore(js jetstream.JetStream, name string, events []Event, cfg *Config) 
 	}
 	return &Store{
 		name: name, cfg: cfg, codec: cfg.codec(), registry: known,
-		js: js, reads: cfg.reads(js), api: api, logger: cfg.logger(),
+		js: js, reads: cfg.reads(js), api: api, disk: ondisk.Of(nc, name), logger: cfg.logger(),
 		batches: make(chan struct{}, 32),
 	}, nil
 }
@@ -257,7 +259,17 @@ func (s *Store) start(ctx context.Context) error {
 	if s.cfg.salvage() {
 		return nil
 	}
-	err = s.patiently(ctx, "open "+s.name, func() error { return s.checkLog(ctx, stored.mark) })
+	err = s.patiently(ctx, "open "+s.name, func() error {
+		if err := s.checkLog(ctx, stored.mark); err != nil || s.disk == nil {
+			return err
+		}
+		// What a process before this one left unsynced is synced at once, and not by each read that meets it.
+		info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
+		if err != nil {
+			return err
+		}
+		return s.synced(s.disk.Opened(ctx, info.Last))
+	})
 	if err != nil {
 		return err
 	}
@@ -320,7 +332,22 @@ func (s *Store) End(ctx context.Context) (Position, error) {
 	if err != nil {
 		return 0, fmt.Errorf("eventstore: end of %s: %w", s.name, err)
 	}
-	return Position(stream.CachedInfo().State.LastSeq), nil
+	end := Position(stream.CachedInfo().State.LastSeq)
+	return end, s.onDisk(ctx, end)
+}
+
+// onDisk waits until the log is on disk up to a position that it has, where the server has to be asked: whatever leaves the
+// store, an acknowledgement or what was read, comes through here.
+func (s *Store) onDisk(ctx context.Context, position Position) error {
+	return s.synced(s.disk.Wait(ctx, uint64(position)))
+}
+
+// synced names the failure of a sync.
+func (s *Store) synced(err error) error {
+	if errors.Is(err, ondisk.ErrFailed) {
+		return fmt.Errorf("eventstore: %s: %w: %w", s.name, ErrDisk, err)
+	}
+	return err
 }
 
 // Reaches reports whether the log goes up to a position. It asks for the log's end only where this Store has not met a

@@ -109,7 +109,10 @@ func (s *Store) newListing(category string, o readOptions) (*listing, error) {
 	l.page = func(ctx context.Context, offset int) (page jsapi.Info, err error) {
 		err = s.patiently(ctx, "list streams of "+s.name, func() error {
 			page, err = s.api.LeaderInfo(ctx, s.name, filter, offset)
-			return err
+			if err != nil {
+				return err
+			}
+			return s.onDisk(ctx, Position(page.Last))
 		})
 		return page, err
 	}

@@ -97,6 +97,9 @@ func (s *Store) mayAppend(ctx context.Context, w Write) error {
 	if s.cfg.salvage() {
 		return refused(ErrRefused, "the store was opened with Config.Salvage, to be read only", nil)
 	}
+	if err := s.disk.Failed(); err != nil {
+		return refused(ErrDisk, "", err)
+	}
 	if s.log.at.Load() == s.api.Conn().Stats().Reconnects+1 {
 		return nil
 	}

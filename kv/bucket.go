@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/ondisk"
 	"github.com/runnel-go/runnel/internal/token"
 )
 
@@ -59,6 +60,7 @@ type core struct {
 	prefix  string // "$KV.<bucket>.", before each KV key
 	js      jetstream.JetStream
 	client  *jsapi.Client
+	disk    *ondisk.Stream // how far the bucket is on disk, where the server has to be asked; else nil
 	codec   Codec
 	log     *slog.Logger
 	timeout time.Duration
@@ -74,9 +76,13 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 	if js.Conn().Opts.ReconnectBufSize >= 0 {
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrReconnectBuffer}
 	}
-	settings, err := ensureStream(ctx, js, bucket, cfg)
+	settings, last, err := ensureStream(ctx, js, bucket, cfg)
 	if err != nil {
 		return nil, err
+	}
+	disk := ondisk.Of(js.Conn(), settings.Name)
+	if err := disk.Opened(ctx, last); err != nil {
+		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrUnavailable, Err: err}
 	}
 	client, err := jsapi.New(js)
 	if err != nil {
@@ -88,6 +94,7 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 		prefix:    "$KV." + bucket + ".",
 		js:        js,
 		client:    client,
+		disk:      disk,
 		codec:     cfg.Codec,
 		log:       cfg.Logger.With("bucket", bucket),
 		timeout:   cfg.Timeout,

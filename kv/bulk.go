@@ -18,6 +18,7 @@ const bulkWindow = 512
 type Bulk[T any] struct {
 	core  *core
 	calls []bulkCall // without an answer, oldest first
+	last  uint64     // revision of the newest that is stored
 	err   error      // the first
 }
 
@@ -57,7 +58,15 @@ func (w *Bulk[T]) Put(ctx context.Context, key string, value T) error {
 }
 
 // Flush blocks until all that was put is stored, or gives the error why it is not.
-func (w *Bulk[T]) Flush(ctx context.Context) error { return w.settle(ctx, len(w.calls)) }
+func (w *Bulk[T]) Flush(ctx context.Context) error {
+	if err := w.settle(ctx, len(w.calls)); err != nil {
+		return err
+	}
+	if err := w.core.disk.Stored(ctx, w.last); err != nil {
+		return w.fail(&UnknownOutcomeError{Op: "put", Bucket: w.core.bucket, Err: err})
+	}
+	return nil
+}
 
 // settle waits for the answers to the oldest writes.
 func (w *Bulk[T]) settle(ctx context.Context, n int) error {
@@ -69,6 +78,7 @@ func (w *Bulk[T]) settle(ctx context.Context, n int) error {
 		if answer.Class != jsapi.Stored {
 			w.err = w.failed(ctx, c.key, answer)
 		}
+		w.last = max(w.last, answer.Sequence)
 	}
 	w.calls = append(w.calls[:0], w.calls[n:]...)
 	return w.err

@@ -41,7 +41,10 @@
 // # Guarantees
 //
 // An acknowledged write is in the bucket's JetStream stream, with the durability of its replicas and of the servers' sync
-// setting. Conditional writes (Create, Update, DeleteRevision, Modify and those in a batch) of one key are decided one
+// setting. On an embedded server that leaves the syncing to its host (natsrun.SyncGroup) a write has ended when it is on
+// disk, and no read gives what is not; once the disk has failed, both end with ErrUnavailable.
+//
+// Conditional writes (Create, Update, DeleteRevision, Modify and those in a batch) of one key are decided one
 // after the other by the stream's leader: of those that expect the same revision at most one is stored. A batch is stored
 // whole or not at all.
 //

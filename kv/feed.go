@@ -12,6 +12,7 @@ import (
 
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/ondisk"
 )
 
 // codeFiltersOverlap is the server's refusal of two filters of which one contains the other; see nats-server's errors.json.
@@ -127,6 +128,9 @@ func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
 		if meta.Sequence.Consumer != delivered {
 			return true, errGap
 		}
+		if err := f.disk.Wait(session, meta.Sequence.Stream); err != nil {
+			return true, err
+		}
 		if !f.give(msg, meta) {
 			return false, nil
 		}
@@ -231,7 +235,8 @@ func (f *feed) forget(ctx context.Context, name string) {
 // ever succeed.
 func (f *feed) final(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || f.js.Conn().IsClosed() || !f.started && !errors.Is(err, errReconnected) ||
-		errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrPermissionViolation)
+		errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrPermissionViolation) ||
+		errors.Is(err, ondisk.ErrFailed)
 }
 
 func (c *core) feedError(ctx context.Context, op string, err error) error {

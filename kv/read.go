@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/ondisk"
 )
 
 // Get reads the document under key. It ends with ErrNotFound, ErrInvalidKey, ErrDecode or ErrUnavailable.
@@ -46,6 +47,9 @@ func read[T any](ctx context.Context, c *core, key string, get getter) (Entry[T]
 
 func readSubject[T any](ctx context.Context, c *core, key, subject string, get getter) (Entry[T], error) {
 	m, err := get(ctx, subject)
+	if err == nil {
+		err = c.disk.Wait(ctx, m.Sequence)
+	}
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), err == nil && deleted(m.Header):
 		return Entry[T]{}, &Error{Op: "get", Bucket: c.bucket, Key: key, Reason: ErrNotFound}
@@ -60,7 +64,7 @@ func (c *core) readError(op, key string, err error) error {
 	var api *jetstream.APIError
 	reason := error(nil)
 	switch {
-	case errors.Is(err, jsapi.ErrNoReply), errors.Is(err, nats.ErrNoResponders), jsapi.NotSent(err):
+	case errors.Is(err, jsapi.ErrNoReply), errors.Is(err, nats.ErrNoResponders), jsapi.NotSent(err), errors.Is(err, ondisk.ErrFailed):
 		reason = ErrUnavailable
 	case errors.As(err, &api), errors.Is(err, nats.ErrPermissionViolation):
 		reason = ErrRefused
@@ -94,6 +98,9 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 		if err == nil && !whole && len(found) == 0 {
 			err = errors.New("the server gave none of the documents it has")
 		}
+		if err == nil {
+			err = b.core.disk.Wait(ctx, lastOf(found))
+		}
 		if err != nil {
 			return nil, b.core.readError("get", "", err)
 		}
@@ -110,6 +117,14 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 		subjects = append(unread(part, found, whole), subjects[len(part):]...)
 	}
 	return entries, nil
+}
+
+// lastOf gives the highest revision of the messages.
+func lastOf(found []jsapi.Message) (revision uint64) {
+	for _, m := range found {
+		revision = max(revision, m.Sequence)
+	}
+	return revision
 }
 
 // part is how many of the subjects go into one request, by their number and by what a message may hold.

@@ -13,7 +13,7 @@ import (
 const metadataCodec = "runnel-kv-codec"
 
 // ensureStream creates the bucket's JetStream stream or checks the one that is there, and gives its settings.
-func ensureStream(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config) (jetstream.StreamConfig, error) {
+func ensureStream(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config) (_ jetstream.StreamConfig, last uint64, err error) {
 	name := "KV_" + bucket
 	found, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -23,22 +23,22 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, bucket string, cf
 		}
 	}
 	if err != nil {
-		return jetstream.StreamConfig{}, &Error{Op: "open", Bucket: bucket, Err: err}
+		return jetstream.StreamConfig{}, 0, &Error{Op: "open", Bucket: bucket, Err: err}
 	}
-	have := found.CachedInfo().Config
+	have, last := found.CachedInfo().Config, found.CachedInfo().State.LastSeq
 	if reason := unfit(have, bucket, cfg); reason != "" {
-		return jetstream.StreamConfig{}, &SettingsError{Bucket: bucket, Reason: reason}
+		return jetstream.StreamConfig{}, 0, &SettingsError{Bucket: bucket, Reason: reason}
 	}
 	if have.AllowAtomicPublish {
-		return have, nil
+		return have, last, nil
 	}
 	have.AllowAtomicPublish = true
 	updated, err := js.UpdateStream(ctx, have)
 	if err != nil {
-		return jetstream.StreamConfig{}, &SettingsError{Bucket: bucket, Reason: "atomic batches cannot be allowed", Err: err}
+		return jetstream.StreamConfig{}, 0, &SettingsError{Bucket: bucket, Reason: "atomic batches cannot be allowed", Err: err}
 	}
 	cfg.Logger.InfoContext(ctx, "kv: atomic batches are now allowed", "bucket", bucket)
-	return updated.CachedInfo().Config, nil
+	return updated.CachedInfo().Config, last, nil
 }
 
 // settings are those of nats.go's CreateKeyValue, and atomic batches.

@@ -149,14 +149,20 @@ func (c *core) commit(ctx context.Context, op string, writes []write) (uint64, e
 	if len(writes) == 1 {
 		a.id = rand.Text()
 	}
+	if err := c.disk.Failed(); err != nil {
+		return 0, &Error{Op: op, Bucket: c.bucket, Key: writes[0].key, Reason: ErrUnavailable, Err: err}
+	}
 	for try := 1; ; try++ {
 		a.answer = c.client.PublishBatch(ctx, a.messages(), c.timeout/2)
 		if a.answer.Class == jsapi.Stored {
-			return a.answer.Sequence, nil
+			return a.stored(ctx, a.answer.Sequence)
 		}
 		revision, err := a.settle(ctx)
-		if revision != 0 || err != nil {
-			return revision, err
+		if err != nil {
+			return 0, err
+		}
+		if revision != 0 {
+			return a.stored(ctx, revision)
 		}
 		if err := retry.Wait(ctx, try); err != nil {
 			return 0, a.ended(err)
@@ -180,6 +186,14 @@ func (a *attempt) messages() []jsapi.Write {
 		messages[i] = w.message(a.id)
 	}
 	return messages
+}
+
+// stored waits until what is in the bucket is on disk: until then a power cut may take it away.
+func (a *attempt) stored(ctx context.Context, revision uint64) (uint64, error) {
+	if err := a.disk.Stored(ctx, revision); err != nil {
+		return 0, a.unknown(err)
+	}
+	return revision, nil
 }
 
 // settle decides what an answer other than stored means. Neither a revision nor an error: try again.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // A dataDir is a data directory that this process holds.
@@ -83,6 +85,16 @@ func (d *dataDir) storeLimit(want int64, freeSpace func(string) (int64, bool)) (
 		return 0, &DataDirError{Dir: d.path, Err: err}
 	}
 	return max(1, used+free/10*9), nil
+}
+
+// disk opens the file system that the server stores on, which may be another
+// than that of the data directory itself.
+func (d *dataDir) disk(open func(string) (disk, error)) (disk, error) {
+	store := filepath.Join(d.path, server.JetStreamStoreDir)
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		return nil, err
+	}
+	return open(store)
 }
 
 func (d *dataDir) used() (int64, error) {

@@ -53,10 +53,40 @@
 //	GRACEFUL_SHUTDOWN_TIMEOUT  Go duration above zero; 10s
 //	MAX_RECONNECT_ATTEMPTS     -1 (for ever) or at least 1; -1
 //	JETSTREAM_ENABLED          true; false is refused, nothing here runs without
+//	JETSTREAM_SYNC             group, always or none: how the embedded server syncs; group where it can be had, else always
 //
 // A variable that is set to nothing counts as not set. [FromEnv] reports all
 // that is wrong at once. Everything else, the data directory and credentials
 // among it, is set in [Config] by the program.
+//
+// # Durability
+//
+// An embedded server writes what it acknowledges to files, which a kill of the
+// process does not take away and a power cut does, until they are synced:
+//
+//	[SyncAlways]   the server syncs each message before it acknowledges it, one after the other
+//	[SyncGroup]    the server does not sync; who waits for a store or a bucket waits for a sync that is shared
+//	[SyncNone]     the server syncs every two minutes, and nobody waits
+//
+// With SyncGroup, package eventstore passes an acknowledgement on once the file
+// system of the data directory was synced (syncfs(2)) after it came, one sync for
+// all who wait at that time; package kv does the same. Until then nobody is given
+// what was written either: loads and readers of the log, live ones too, and so
+// views, reactors and sagas, wait before they pass anything on that is not known
+// to be on disk. So with one writer it is about as fast as SyncAlways, with 16
+// three times, with 64 more than five times. Stores and buckets find out by
+// themselves, from the connection, on what server they are. Elsewhere, also behind
+// a URL, they wait for nothing and nothing is promised.
+//
+// It can be had on Linux 5.8 or later, on amd64 and arm64, with the data directory
+// on ext4, XFS or Btrfs: older kernels do not tell that writing back has failed,
+// and other file systems may not reach a disk or hide what failed below them.
+//
+// Once a sync has failed nothing more is acknowledged, and only what is known to
+// be on disk is read: the kernel drops what it could not write, and tells of it
+// once. [Health.Ready] is false then. End the program, look after the disk, and
+// mount the file system anew before the next start, since the kernel's memory may
+// show what the disk does not have.
 //
 // # Guarantees
 //
@@ -64,9 +94,9 @@
 //     held from before the server starts until after it has stopped, and the
 //     operating system releases it when the process dies. See Caveats for the
 //     systems that have no such lock.
-//   - The embedded server opens no port, and by default syncs to disk before
-//     every acknowledgement. [Durability] says in words what a deployment
-//     survives.
+//   - The embedded server opens no port. By default nothing that a store or a
+//     bucket acknowledges, or gives to read, is lost by a power cut. [Durability]
+//     says in words what a deployment survives.
 //   - The embedded server may fill the disk to 90 % of what was free when it
 //     started and then refuses to store, with its own error. A full disk would
 //     make it switch JetStream off altogether.
@@ -88,6 +118,7 @@
 //	ErrServerVersion     ... its version has known faults      *VersionError in *ConnectError
 //	ErrConnectionClosed  the client gave up for good           *ConnectionClosedError
 //	ErrUnfinished        something did not end in time         *UnfinishedError
+//	ErrSync              the disk did not take what was written *SyncError
 //	ErrShutdown          the cause of a context: told to stop  none
 //
 // A group member's failure is a [MemberError]; if the member panicked, it wraps
@@ -120,6 +151,12 @@
 //     FreeBSD and DragonFly BSD), MaxStore defaults to the server's own limit.
 //   - A client cannot know how often a remote server syncs; the grade then says
 //     "unknown".
+//   - With SyncGroup, what a program publishes to the embedded server past the
+//     stores and buckets of this toolkit, or reads past them, is on disk with the
+//     next sync only, after two minutes at the latest. [Runtime.Sync] waits for it.
+//   - A file system is synced as a whole. What other programs write to that of the
+//     data directory delays acknowledgements, and a failure to write it counts as
+//     ours: give the data directory a file system of its own.
 //   - The embedded server is one server. It is no member of a cluster.
 //   - Go cannot end a goroutine from outside. A program or member that ignores
 //     its context is named in an UnfinishedError and goes on until the process

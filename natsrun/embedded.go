@@ -13,6 +13,8 @@ import (
 type embedded struct {
 	server *server.Server
 	dir    *dataDir
+	sync   Sync         // as it was chosen, or found to be possible
+	group  *groupServer // nil unless sync is SyncGroup
 
 	stopping sync.Once
 	stopped  chan struct{} // closed when server and lock are gone
@@ -31,23 +33,47 @@ func startEmbedded(cfg *Config) (*embedded, error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.close())
 	}
-	log := &serverLog{logger: cfg.Logger.With("component", "nats-server")}
-	srv, err := server.NewServer(serverOptions(cfg, limit))
-	if err != nil {
-		return nil, errors.Join(&EmbeddedError{Dir: cfg.DataDir, Err: err}, dir.close())
+	e := &embedded{dir: dir, stopped: make(chan struct{})}
+	if err := e.chooseSync(cfg); err != nil {
+		return nil, errors.Join(err, dir.close())
 	}
-	srv.SetLoggerV2(log, false, false, false)
-	srv.Start()
-	e := &embedded{server: srv, dir: dir, stopped: make(chan struct{})}
+	log := &serverLog{logger: cfg.Logger.With("component", "nats-server")}
+	if e.server, err = server.NewServer(e.options(cfg, limit)); err != nil {
+		return nil, errors.Join(&EmbeddedError{Dir: cfg.DataDir, Err: err}, e.giveUp())
+	}
+	if e.group != nil {
+		e.group.Server = e.server
+	}
+	e.server.SetLoggerV2(log, false, false, false)
+	e.server.Start()
 	if err := log.failure(); err != nil {
 		e.shutdown()
 		return nil, errors.Join(&EmbeddedError{Dir: cfg.DataDir, Err: err}, e.err)
 	}
-	logStart(cfg, limit)
+	e.logStart(cfg, limit)
 	return e, nil
 }
 
-func serverOptions(cfg *Config, limit int64) *server.Options {
+// chooseSync decides how the server syncs: as configured, or in groups where
+// that can be had.
+func (e *embedded) chooseSync(cfg *Config) error {
+	if e.sync = cfg.Sync; e.sync == SyncAlways || e.sync == SyncNone {
+		return nil
+	}
+	disk, err := e.dir.disk(cfg.openDisk)
+	switch {
+	case err == nil:
+		e.sync, e.group = SyncGroup, newGroupServer(disk, cfg.DataDir, cfg.Logger)
+	case e.sync == SyncGroup:
+		return &ConfigError{Field: "Sync", Value: string(SyncGroup), Want: "SyncAlways or SyncNone here, since " + err.Error()}
+	default:
+		e.sync = SyncAlways
+		cfg.Logger.Info("no group sync here, the server syncs each message", slog.Any("reason", err))
+	}
+	return nil
+}
+
+func (e *embedded) options(cfg *Config, limit int64) *server.Options {
 	return &server.Options{
 		ServerName:        cfg.ServiceName,
 		DontListen:        true,
@@ -55,15 +81,15 @@ func serverOptions(cfg *Config, limit int64) *server.Options {
 		JetStream:         true,
 		StoreDir:          cfg.DataDir,
 		JetStreamMaxStore: limit,
-		SyncAlways:        cfg.Sync == SyncAlways,
+		SyncAlways:        e.sync == SyncAlways,
 	}
 }
 
-func logStart(cfg *Config, limit int64) {
+func (e *embedded) logStart(cfg *Config, limit int64) {
 	cfg.Logger.Info("embedded NATS server is ready", slog.String("version", server.VERSION),
-		slog.String("data_dir", cfg.DataDir), slog.String("sync", string(cfg.Sync)), slog.Int64("max_store", limit))
-	if cfg.Sync == SyncInterval {
-		cfg.Logger.Warn("SyncAlways is OFF: a power cut or a crash of the machine loses up to two minutes of acknowledged messages",
+		slog.String("data_dir", cfg.DataDir), slog.String("sync", string(e.sync)), slog.Int64("max_store", limit))
+	if e.sync == SyncNone {
+		cfg.Logger.Warn("sync is OFF: a power cut or a crash of the machine loses up to two minutes of acknowledged messages",
 			slog.String("data_dir", cfg.DataDir))
 	}
 }
@@ -88,5 +114,13 @@ func (e *embedded) shutdown() {
 	defer close(e.stopped)
 	e.server.Shutdown()
 	e.server.WaitForShutdown()
-	e.err = e.dir.close()
+	e.err = e.giveUp()
+}
+
+// giveUp ends what is held beside the server.
+func (e *embedded) giveUp() error {
+	if e.group == nil {
+		return e.dir.close()
+	}
+	return errors.Join(e.group.close(), e.dir.close())
 }

@@ -158,12 +158,12 @@ func TestTheServerRefusesWhatIsOverMaxStore(t *testing.T) {
 	require.True(t, rt.Health().Ready(), "a full store still serves reads")
 }
 
-func TestSyncIntervalIsNamedInTheLog(t *testing.T) {
-	for sync, warned := range map[natsrun.Sync]bool{natsrun.SyncAlways: false, natsrun.SyncInterval: true} {
+func TestSyncNoneIsNamedInTheLog(t *testing.T) {
+	for sync, warned := range map[natsrun.Sync]bool{natsrun.SyncAlways: false, natsrun.SyncNone: true} {
 		var out bytes.Buffer
 		rt := open(t, natsrun.Config{DataDir: t.TempDir(), Sync: sync, Logger: natsrun.NewLogger(nil, &out)})
 		require.NoError(t, rt.Close(t.Context()))
-		require.Equal(t, warned, bytes.Contains(out.Bytes(), []byte(`"level":"WARN","msg":"SyncAlways is OFF`)))
+		require.Equal(t, warned, bytes.Contains(out.Bytes(), []byte(`"level":"WARN","msg":"sync is OFF`)))
 	}
 }
 
@@ -235,7 +235,7 @@ func TestCloseNamesWhatDidNotEndInTimeAndMayBeCalledAgain(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	rt := open(t, natsrun.Config{DataDir: t.TempDir()})
+	rt := open(t, natsrun.Config{DataDir: t.TempDir(), Sync: natsrun.SyncAlways})
 	durability := natsrun.Durability{Embedded: true, Replicas: 1, Sync: natsrun.SyncAlways}
 	require.Equal(t, natsrun.Health{
 		State: natsrun.Connected, Commands: natsrun.Connected, Reads: natsrun.Connected,
@@ -260,10 +260,17 @@ func TestDurabilityInPlainWords(t *testing.T) {
 		want  string
 	}{
 		{
-			natsrun.Durability{Embedded: true, Replicas: 1, Sync: natsrun.SyncInterval},
-			"embedded server, 1 replica, sync interval. " +
+			natsrun.Durability{Embedded: true, Replicas: 1, Sync: natsrun.SyncNone},
+			"embedded server, 1 replica, sync none. " +
 				"Kill: nothing acknowledged is lost; the store is away until the server is back. " +
 				"Power cut: up to two minutes of acknowledged messages are lost, and a transaction may be torn. " +
+				"Lost disk: everything since the last backup may be lost.",
+		},
+		{
+			natsrun.Durability{Embedded: true, Replicas: 1, Sync: natsrun.SyncGroup},
+			"embedded server, 1 replica, sync group. " +
+				"Kill: nothing acknowledged is lost; the store is away until the server is back. " +
+				"Power cut: nothing that a store or a bucket acknowledged is lost; of what is published past them, up to two minutes. " +
 				"Lost disk: everything since the last backup may be lost.",
 		},
 		{

@@ -25,7 +25,7 @@ func (e *EnvError) Error() string {
 // Is reports whether target is [ErrConfig].
 func (e *EnvError) Is(target error) bool { return target == ErrConfig }
 
-// FromEnv reads the six variables of the package documentation with lookup,
+// FromEnv reads the seven variables of the package documentation with lookup,
 // which is os.LookupEnv in a program and a map in a test; nil means
 // os.LookupEnv. Variables that are not set, or set to nothing, leave their
 // field at its default.
@@ -41,6 +41,7 @@ func FromEnv(lookup func(name string) (value string, set bool)) (*Config, error)
 		ServiceName:     read(env, "SERVICE_NAME", wantName, envName),
 		LogLevel:        read(env, "LOG_LEVEL", "debug, info, warn or error", envLevel),
 		ShutdownTimeout: read(env, "GRACEFUL_SHUTDOWN_TIMEOUT", "a duration above zero, such as 10s", envDuration),
+		Sync:            read(env, "JETSTREAM_SYNC", "group, always or none", envSync),
 		MaxReconnects:   read(env, "MAX_RECONNECT_ATTEMPTS", "-1 (for ever) or at least 1", envAttempts),
 	}
 	read(env, "JETSTREAM_ENABLED", "true: everything is stored in JetStream", envTrue)
@@ -94,6 +95,8 @@ func envAttempts(s string) (int, bool) {
 	n, err := strconv.Atoi(s)
 	return n, err == nil && (n == -1 || n >= 1)
 }
+
+func envSync(s string) (Sync, bool) { return Sync(s), Sync(s).selectable() }
 
 func envTrue(s string) (bool, bool) {
 	enabled, err := strconv.ParseBool(s)

@@ -28,6 +28,7 @@ func TestFromEnvReadsEveryVariable(t *testing.T) {
 		"GRACEFUL_SHUTDOWN_TIMEOUT": "1m30s",
 		"MAX_RECONNECT_ATTEMPTS":    "5",
 		"JETSTREAM_ENABLED":         "true",
+		"JETSTREAM_SYNC":            "none",
 	}))
 	require.NoError(t, err)
 	require.Equal(t, &natsrun.Config{
@@ -35,6 +36,7 @@ func TestFromEnvReadsEveryVariable(t *testing.T) {
 		ServiceName:     "bank",
 		LogLevel:        slog.LevelWarn,
 		ShutdownTimeout: 90 * time.Second,
+		Sync:            natsrun.SyncNone,
 		MaxReconnects:   5,
 	}, cfg)
 }
@@ -44,7 +46,7 @@ func TestFromEnvTakesWhatIsNotSetAsTheDefault(t *testing.T) {
 		"not set": {},
 		"set to nothing": {
 			"NATS_URL": "", "SERVICE_NAME": "", "LOG_LEVEL": "", "GRACEFUL_SHUTDOWN_TIMEOUT": "",
-			"MAX_RECONNECT_ATTEMPTS": "", "JETSTREAM_ENABLED": "",
+			"MAX_RECONNECT_ATTEMPTS": "", "JETSTREAM_ENABLED": "", "JETSTREAM_SYNC": "",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,6 +79,8 @@ func TestFromEnvRefuses(t *testing.T) {
 		{"GRACEFUL_SHUTDOWN_TIMEOUT", "10", "10"},
 		{"GRACEFUL_SHUTDOWN_TIMEOUT", "0s", "0s"},
 		{"GRACEFUL_SHUTDOWN_TIMEOUT", "-1s", "-1s"},
+		{"JETSTREAM_SYNC", "unknown", "unknown"},
+		{"JETSTREAM_SYNC", "Always", "Always"},
 		{"MAX_RECONNECT_ATTEMPTS", "many", "many"},
 		{"MAX_RECONNECT_ATTEMPTS", "0", "0"},
 		{"MAX_RECONNECT_ATTEMPTS", "-2", "-2"},
@@ -99,7 +103,7 @@ func TestFromEnvRefuses(t *testing.T) {
 
 func TestFromEnvReportsAllThatIsWrongAtOnce(t *testing.T) {
 	names := []string{
-		"NATS_URL", "SERVICE_NAME", "LOG_LEVEL", "GRACEFUL_SHUTDOWN_TIMEOUT", "MAX_RECONNECT_ATTEMPTS", "JETSTREAM_ENABLED",
+		"NATS_URL", "SERVICE_NAME", "LOG_LEVEL", "GRACEFUL_SHUTDOWN_TIMEOUT", "JETSTREAM_SYNC", "MAX_RECONNECT_ATTEMPTS", "JETSTREAM_ENABLED",
 	}
 	env := map[string]string{}
 	for _, name := range names {

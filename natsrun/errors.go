@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/runnel-go/runnel/internal/ondisk"
 )
 
 // What can be wrong before anything runs.
@@ -49,6 +51,10 @@ var (
 	// caller's context ended, or because a [Group] stops its members. It wraps
 	// the cause of the caller's context, or the failure that made the group stop.
 	ErrShutdown = errors.New("natsrun: shutting down")
+
+	// ErrSync is matched by the [SyncError] that ends every wait for the disk once a
+	// sync has failed.
+	ErrSync = errors.New("natsrun: sync failed")
 
 	// ErrUnfinished is matched by the [UnfinishedError] of [Runtime.Close], [Run]
 	// and [Group.Run].
@@ -183,3 +189,25 @@ func (e *UnfinishedError) Error() string {
 
 // Is reports whether target is [ErrUnfinished].
 func (e *UnfinishedError) Is(target error) bool { return target == ErrUnfinished }
+
+// A SyncError says that the file system of the data directory did not take what
+// was written to it. It matches [ErrSync]. What the disk has then is not known:
+// the kernel drops what it could not write, and tells of it once. So nothing that
+// is not known to be on disk is acknowledged or read any more.
+type SyncError struct {
+	Dir string // the data directory
+	Err error
+}
+
+// Error names the data directory, the cause, and what to do.
+func (e *SyncError) Error() string {
+	return fmt.Sprintf("natsrun: sync data directory %s: %v: end the program, look after the disk, "+
+		"and mount its file system anew before the next start, so that nothing is read that the disk does not have", e.Dir, e.Err)
+}
+
+// Is reports whether target is [ErrSync], or what packages that know no natsrun
+// go by.
+func (e *SyncError) Is(target error) bool { return target == ErrSync || target == ondisk.ErrFailed }
+
+// Unwrap returns the cause.
+func (e *SyncError) Unwrap() error { return e.Err }

@@ -66,7 +66,7 @@ func ExampleOpen() {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 
-	rt, err := natsrun.Open(ctx, &natsrun.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
+	rt, err := natsrun.Open(ctx, &natsrun.Config{DataDir: dir, Sync: natsrun.SyncAlways, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		fmt.Println(err)
 		return

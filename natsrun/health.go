@@ -23,7 +23,7 @@ type Health struct {
 	Commands   State      `json:"commands"`   // the connection behind Commands
 	Reads      State      `json:"reads"`      // the connection behind Reads
 	Server     string     `json:"server"`     // "embedded", or the URL that Commands is or was connected to, without secrets
-	JetStream  bool       `json:"jetstream"`  // false: the embedded server has stopped, or switched JetStream off after a disk error
+	JetStream  bool       `json:"jetstream"`  // false: the embedded server has stopped, switched JetStream off after a disk error, or a sync failed
 	Durability Durability `json:"durability"` // with Replicas 0 where they are a stream's own business
 }
 
@@ -44,9 +44,14 @@ func (rt *Runtime) Health() Health {
 	h.State = worse(h.Commands, h.Reads)
 	if rt.embedded != nil {
 		h.Server = "embedded"
-		h.JetStream = rt.embedded.server.JetStreamEnabled()
+		h.JetStream = rt.embedded.stores()
 	}
 	return h
+}
+
+// stores reports whether what is stored from now on can be acknowledged.
+func (e *embedded) stores() bool {
+	return e.server.JetStreamEnabled() && (e.group == nil || e.group.disk.Failed() == nil)
 }
 
 func (c *conn) state() State {
@@ -83,7 +88,7 @@ type Durability struct {
 // 0 if the caller does not know. An embedded server holds one of everything.
 func (rt *Runtime) Durability(replicas int) Durability {
 	if rt.embedded != nil {
-		return Durability{Embedded: true, Replicas: 1, Sync: rt.cfg.Sync}
+		return Durability{Embedded: true, Replicas: 1, Sync: rt.embedded.sync}
 	}
 	return Durability{Replicas: max(0, replicas), Sync: SyncUnknown}
 }
@@ -125,9 +130,11 @@ func (d Durability) powerCut() string {
 		parts = append(parts, fmt.Sprintf("of %s at a time nothing acknowledged is lost; of more", servers(n)))
 	}
 	switch d.Sync {
+	case SyncGroup:
+		parts = append(parts, "nothing that a store or a bucket acknowledged is lost; of what is published past them, up to two minutes")
 	case SyncAlways:
 		parts = append(parts, "nothing acknowledged is lost")
-	case SyncInterval:
+	case SyncNone:
 		parts = append(parts, "up to two minutes of acknowledged messages are lost, and a transaction may be torn")
 	default:
 		parts = append(parts, "unknown, ask your operator whether sync_interval is always")

@@ -60,8 +60,8 @@ func TestEmbeddedServerListensNowhere(t *testing.T) {
 	require.Nil(t, srv.ProfilerAddr())
 }
 
-func TestEmbeddedServerSyncsAlwaysUnlessToldOtherwise(t *testing.T) {
-	for sync, always := range map[Sync]bool{"": true, SyncAlways: true, SyncInterval: false} {
+func TestEmbeddedServerSyncsAsItIsTold(t *testing.T) {
+	for sync, always := range map[Sync]bool{SyncAlways: true, SyncNone: false} {
 		rt, err := Open(t.Context(), &Config{Logger: slog.New(slog.DiscardHandler), DataDir: t.TempDir(), Sync: sync})
 		require.NoError(t, err)
 		require.Equal(t, always, rt.embedded.server.JetStreamConfig().SyncAlways)

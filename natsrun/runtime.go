@@ -3,6 +3,7 @@ package natsrun
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -59,7 +60,7 @@ func openEmbedded(ctx context.Context, cfg *Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	rt, err := connect(ctx, cfg, "", nats.InProcessServer(e.server))
+	rt, err := connect(ctx, cfg, "", nats.InProcessServer(e.provider()))
 	if err != nil {
 		e.shutdown()
 		return nil, errors.Join(&EmbeddedError{Dir: cfg.DataDir, Err: err}, e.err)
@@ -111,6 +112,25 @@ func (rt *Runtime) Reads() jetstream.JetStream { return rt.reads.js }
 // Conn returns the connection behind [Runtime.Commands], for core NATS: services,
 // requests, subscriptions.
 func (rt *Runtime) Conn() *nats.Conn { return rt.commands.nc }
+
+// Sync returns when all that the embedded server had acknowledged before the call
+// is on disk, or ctx ends. It is for what is published with [SyncGroup] past the
+// stores and buckets of this toolkit, which wait by themselves. With [SyncAlways]
+// it returns at once.
+//
+// It returns the cause of ctx, a [SyncError], or an error that matches
+// errors.ErrUnsupported: nothing can be said of a remote server, nor with
+// [SyncNone].
+func (rt *Runtime) Sync(ctx context.Context) error {
+	switch sync := rt.Durability(0).Sync; sync {
+	case SyncGroup:
+		return rt.embedded.group.disk.Sync(ctx)
+	case SyncAlways:
+		return nil
+	default:
+		return fmt.Errorf("natsrun: sync of a server with sync %s: %w", sync, errors.ErrUnsupported)
+	}
+}
 
 // NewGroup returns an empty group that logs to the configured logger and has
 // four fifths of ShutdownTimeout to stop its members: so it reports who did not

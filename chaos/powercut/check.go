@@ -49,7 +49,7 @@ func inspect(ctx context.Context, dir string, acked []ack) (f finding, err error
 	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, errors.New("the check has not ended in time"))
 	defer cancel()
 	c := &check{finding: finding{looked: len(acked)}}
-	if c.runtime, err = natsrun.Open(ctx, config(dir, natsrun.SyncInterval)); err != nil {
+	if c.runtime, err = natsrun.Open(ctx, config(dir, natsrun.SyncNone)); err != nil {
 		c.wrongf("no server starts: %v", err)
 		return c.finding, nil
 	}

@@ -17,9 +17,9 @@
 // Sixteen goroutines append to streams of their own. Three write transactions over twenty streams, whose amounts are nothing
 // in sum, so that half of one is seen wherever amounts are added up. A view folds all of it. Each acknowledgement is noted.
 //
-// That is done with a server that syncs always, with one that leaves it to the kernel, with a kernel that is made to write
-// everything back every 25 ms, and with one that writes back the KV buckets so often and the log once: there the mark and
-// the view know more than the log.
+// That is done with a server that syncs always, with one whose host syncs for all who wait at the same time (group sync),
+// with one that leaves it to the kernel, with a kernel that is made to write everything back every 25 ms, and with one that
+// writes back the KV buckets so often and the log once: there the mark and the view know more than the log.
 //
 // # What is looked for
 //
@@ -29,8 +29,8 @@
 //	reported       the store or the view refuses the log, because its high-water mark or the view's checkpoint knows more
 //	silent         a mark or checkpoint on that disk knows more than the log has, and nobody says so; never allowed
 //
-// Then a transaction is written and must reach the view. With SyncAlways nothing acknowledged may be missing, and nothing
-// reported. Without it, what was acknowledged is lost as far as the kernel had not written it; the table says how much.
+// Then a transaction is written and must reach the view. With SyncAlways, and with group sync, nothing acknowledged may be
+// missing, and nothing reported. Without, what was acknowledged is lost as far as the kernel had not written it; the table says how much.
 //
 // # Running it
 //
@@ -38,6 +38,7 @@
 //
 //	make powercut CUTS=100
 //
-// It ends with 0 when all bars were met, with 1 when not, and with 3 when the machine cannot do it, and says what is
-// missing. It unmounts and removes what it made, also when it is interrupted.
+// The program itself has a flag -mode for one mode alone. It ends with 0 when all bars were met, with 1 when not, and with 3
+// when the machine cannot do it, and says what is missing. It unmounts and removes what it made, also when it is
+// interrupted.
 package main

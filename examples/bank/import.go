@@ -15,9 +15,9 @@ import (
 	"github.com/runnel-go/runnel/examples/bank/ledger"
 )
 
-// importWorkers is how many accounts are booked at once. The server syncs to disk before it acknowledges, so one
-// account at a time would wait for the disk most of the time.
-const importWorkers = 16
+// importWorkers is how many accounts are booked at once. What is booked is on disk before it counts, and one sync is enough
+// for all that wait for it: 64 accounts at once are booked several times as fast as 16.
+const importWorkers = 64
 
 // importLedger books the ledger in a directory through the accounts, and shows its progress on w.
 //

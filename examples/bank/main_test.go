@@ -32,7 +32,7 @@ const syntheticLedger = "ledger/testdata/synthetic"
 func newRuntime(t *testing.T) *natsrun.Runtime {
 	t.Helper()
 	rt, err := natsrun.Open(t.Context(), &natsrun.Config{
-		DataDir: t.TempDir(), Sync: natsrun.SyncInterval, Logger: slog.New(slog.DiscardHandler),
+		DataDir: t.TempDir(), Sync: natsrun.SyncNone, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rt.Close(context.Background())) })

@@ -1,0 +1,340 @@
+package eventstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/ondisk"
+	"github.com/runnel-go/runnel/internal/ondisk/ondisktest"
+)
+
+// dialer makes connections of a provider go through a proxy.
+type dialer struct{ proxy *eventstoretest.Proxy }
+
+func (d dialer) InProcessConn() (net.Conn, error) {
+	return net.Dial("tcp", strings.TrimPrefix(d.proxy.URL(), "nats://"))
+}
+
+// watchedDisk is a disk that knows up to where the log is on it.
+type watchedDisk struct {
+	dialer
+	disk   *ondisk.Disk
+	synced atomic.Uint64
+}
+
+func (w *watchedDisk) Disk() *ondisk.Disk { return w.disk }
+
+// watch gives a server whose disk takes a moment, behind a proxy.
+func watch(t *testing.T) (*watchedDisk, *eventstoretest.Server) {
+	server := eventstoretest.NewServer(t)
+	past := server.JetStream(t)
+	w := &watchedDisk{dialer: dialer{server.Proxy(t)}}
+	w.disk = ondisk.New(func() error {
+		stream, err := past.Stream(t.Context(), "bank")
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		<-time.After(time.Duration(rand.IntN(3000)) * time.Microsecond)
+		w.synced.Store(stream.CachedInfo().State.LastSeq)
+		return nil
+	})
+	return w, server
+}
+
+func (w *watchedDisk) open(t *testing.T, server *eventstoretest.Server) *eventstore.Store {
+	t.Helper()
+	store, err := eventstore.Open(t.Context(), server.JetStream(t, nats.InProcessServer(w)), "bank", []eventstore.Event{numbered{}},
+		&eventstore.Config{AckTimeout: 100 * time.Millisecond})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store
+}
+
+// crowd is a number of writers and readers that run side by side. Whatever one of them is given must be on disk by then.
+type crowd struct {
+	t       *testing.T
+	disk    *watchedDisk
+	running context.Context
+	stop    func()
+	members sync.WaitGroup
+	given   atomic.Int64
+}
+
+// member is asked again and again for the position of something that a store gives, or 0.
+type member func(store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error)
+
+// join makes a member ask one of the stores.
+func (c *crowd) join(what string, store *eventstore.Store, ask member) {
+	c.members.Go(func() {
+		for c.running.Err() == nil {
+			position, err := ask(store, account(fmt.Sprint(rand.IntN(3))))
+			c.check(what, position, err)
+		}
+	})
+}
+
+func (c *crowd) check(what string, position eventstore.Position, err error) {
+	switch synced := c.disk.synced.Load(); {
+	case c.running.Err() != nil:
+	case err != nil:
+		c.t.Errorf("%s: %v", what, err)
+		c.stop()
+	case uint64(position) > synced:
+		c.t.Errorf("%s gives position %d, the disk ends at %d", what, position, synced)
+		c.stop()
+	default:
+		c.given.Add(1)
+	}
+}
+
+// follow reads the log live.
+func (c *crowd) follow(store *eventstore.Store) {
+	c.members.Go(func() {
+		for commit, err := range store.Log(c.running, eventstore.Live()) {
+			if err != nil {
+				c.check("log", 0, err)
+				return
+			}
+			c.check("log", commit.Position, nil)
+		}
+	})
+}
+
+func (c *crowd) write(store *eventstore.Store, streams ...eventstore.StreamID) (eventstore.Position, error) {
+	var writes []eventstore.Write
+	for _, stream := range streams {
+		head, err := store.Head(c.running, stream)
+		if err != nil {
+			return 0, err
+		}
+		writes = append(writes, eventstore.Write{Stream: stream, Expected: head, Events: []eventstore.Event{numbered{1}}})
+	}
+	commits, err := store.AppendAll(c.running, writes...)
+	if errors.Is(err, eventstore.ErrConflict) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return commits[len(commits)-1].Position, nil
+}
+
+func (c *crowd) append(store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
+	return c.write(store, stream)
+}
+
+func (c *crowd) transact(store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
+	return c.write(store, account("0"), account("1"), account("2"))
+}
+
+// load gives the end of the newest commit's transaction, since it counts only as a whole.
+func (c *crowd) load(store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
+	history, err := store.Load(c.running, stream, eventstore.Leader())
+	if err != nil || len(history.Commits) == 0 {
+		return 0, err
+	}
+	newest := history.Commits[len(history.Commits)-1]
+	if tx := newest.Transaction; tx != nil {
+		return newest.Position + eventstore.Position(tx.Count-1-tx.Index), nil
+	}
+	return newest.Position, nil
+}
+
+func (c *crowd) backwards(store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
+	for recorded, err := range store.Stream(c.running, stream, eventstore.Backwards()) {
+		if err != nil {
+			return 0, err
+		}
+		return recorded.Position, nil
+	}
+	return 0, nil
+}
+
+func (c *crowd) end(store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
+	return store.End(c.running)
+}
+
+// newest reads the newest commit. Where the log ends is asked past the store, which would have waited.
+func (c *crowd) newest(store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
+	stream, err := store.JetStream().Stream(c.running, "bank")
+	if err != nil {
+		return 0, err
+	}
+	commit, err := store.At(c.running, eventstore.Position(stream.CachedInfo().State.LastSeq))
+	if commit == nil || err != nil {
+		return 0, err
+	}
+	return commit.Position, nil
+}
+
+// Some acknowledgements are lost, and each of two stores reads what the other writes.
+func TestNothingThatAStoreGivesIsAheadOfTheDisk(t *testing.T) {
+	disk, server := watch(t)
+	stores := []*eventstore.Store{disk.open(t, server), disk.open(t, server)}
+	_, err := stores[0].Append(t.Context(), account("0"), eventstore.Head{}, numbered{0})
+	require.NoError(t, err)
+	disk.proxy.DropAcksWhere(func() bool { return rand.IntN(50) == 0 })
+
+	running, stop := context.WithTimeout(t.Context(), time.Second)
+	defer stop()
+	c := &crowd{t: t, disk: disk, running: running, stop: stop}
+	for _, store := range stores {
+		for what, ask := range map[string]member{
+			"append": c.append, "transaction": c.transact, "load": c.load, "backwards": c.backwards, "end": c.end, "position": c.newest,
+		} {
+			c.join(what, store, ask)
+		}
+		c.follow(store)
+	}
+	c.members.Wait()
+	t.Logf("%d answers, the log ends at %d", c.given.Load(), disk.synced.Load())
+	require.Greater(t, c.given.Load(), int64(100))
+	disk.proxy.DropAcksWhere(nil)
+}
+
+// lazy gives a server whose disk a test holds up, and a JetStream context on it.
+func lazy(t *testing.T) (*ondisktest.Server, jetstream.JetStream) {
+	server := eventstoretest.NewServer(t)
+	disk := ondisktest.New(server)
+	return disk, server.JetStream(t, nats.InProcessServer(disk))
+}
+
+func openLazily(t *testing.T, js jetstream.JetStream, cfg *eventstore.Config) *eventstore.Store {
+	t.Helper()
+	store, err := eventstore.Open(t.Context(), js, "bank", events, cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return store
+}
+
+func TestAnAppendThatTheDiskDoesNotTakeInTimeIsUnknownAndItsOutcomeIsFoundLater(t *testing.T) {
+	disk, js := lazy(t)
+	store := openLazily(t, js, &eventstore.Config{AppendTimeout: 50 * time.Millisecond})
+	_, release := disk.Hold()
+	_, err := store.Append(t.Context(), account("1"), eventstore.Head{}, opened{"Ada"})
+	unknown, ok := errors.AsType[*eventstore.UnknownOutcomeError](err)
+	require.True(t, ok, "%v", err)
+
+	early, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = store.Outcome(early, unknown.Stream, unknown.Version, unknown.CommitID)
+	require.ErrorIs(t, err, context.DeadlineExceeded, "a power cut may yet take it away")
+
+	release()
+	commit, err := store.Outcome(t.Context(), unknown.Stream, unknown.Version, unknown.CommitID)
+	require.NoError(t, err)
+	require.Equal(t, unknown.CommitID, commit.ID)
+}
+
+func TestAfterAFailedSyncNothingIsAppendedAndOnlyWhatIsOnDiskIsRead(t *testing.T) {
+	disk, js := lazy(t)
+	store := openLazily(t, js, nil)
+	first, err := store.Append(t.Context(), account("1"), eventstore.Head{}, opened{"Ada"})
+	require.NoError(t, err)
+	disk.Break(fmt.Errorf("%w: input/output error", ondisk.ErrFailed))
+	_, err = store.Append(t.Context(), account("2"), eventstore.Head{}, opened{"Bob"})
+	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome)
+	require.ErrorIs(t, err, eventstore.ErrDisk)
+	disk.Break(nil)
+
+	end, err := js.Stream(t.Context(), "bank")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, end.CachedInfo().State.LastSeq)
+	_, err = store.Append(t.Context(), account("1"), first.Head(), deposited{1})
+	refused, ok := errors.AsType[*eventstore.AppendError](err)
+	require.True(t, ok, "%v", err)
+	require.ErrorIs(t, refused, eventstore.ErrDisk)
+	end, err = js.Stream(t.Context(), "bank")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, end.CachedInfo().State.LastSeq, "nothing was sent")
+
+	history, err := store.Load(t.Context(), account("1"))
+	require.NoError(t, err)
+	require.Equal(t, first.ID, history.Commits[0].ID)
+	_, err = store.Load(t.Context(), account("2"))
+	require.ErrorIs(t, err, eventstore.ErrDisk)
+	_, err = store.Outcome(t.Context(), account("2"), 1, uuid.New())
+	require.ErrorIs(t, err, eventstore.ErrDisk)
+	var read []eventstore.Position
+	for c, err := range store.Log(t.Context(), eventstore.Live()) {
+		if err != nil {
+			require.ErrorIs(t, err, eventstore.ErrDisk)
+			break
+		}
+		read = append(read, c.Position)
+	}
+	require.Equal(t, []eventstore.Position{1}, read)
+}
+
+func TestTheMarkIsNotAheadOfTheDisk(t *testing.T) {
+	disk, js := lazy(t)
+	writer := openLazily(t, js, &eventstore.Config{AppendTimeout: 20 * time.Millisecond})
+	_, release := disk.Hold()
+	defer release()
+	_, err := writer.Append(t.Context(), account("1"), eventstore.Head{}, opened{"Ada"})
+	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome)
+	early, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = writer.Load(early, account("1")) // it has seen the commit
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, writer.Close())
+	_, err = js.KeyValue(t.Context(), "bank_mark")
+	require.ErrorIs(t, err, jetstream.ErrBucketNotFound)
+}
+
+func TestWhatAProcessBeforeLeftUnsyncedIsSyncedByOpen(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	before := openLazily(t, server.JetStream(t), nil)
+	for i := range 3 {
+		_, err := before.Append(t.Context(), account(fmt.Sprint(i)), eventstore.Head{}, opened{"Ada"})
+		require.NoError(t, err)
+	}
+	disk := ondisktest.New(server)
+	store := openLazily(t, server.JetStream(t, nats.InProcessServer(disk)), nil)
+	require.Equal(t, 1, disk.Flushes())
+	for i := range 3 {
+		_, err := store.Load(t.Context(), account(fmt.Sprint(i)))
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, disk.Flushes())
+}
+
+func TestATransactionIsReadWhenAllOfItIsOnDisk(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	disk := ondisktest.New(server)
+	store := openLazily(t, server.JetStream(t, nats.InProcessServer(disk)), nil)
+	past := openLazily(t, server.JetStream(t), nil)
+	_, err := past.AppendAll(t.Context(),
+		eventstore.Write{Stream: account("1"), Events: []eventstore.Event{opened{"Ada"}}},
+		eventstore.Write{Stream: account("2"), Events: []eventstore.Event{opened{"Bob"}}})
+	require.NoError(t, err)
+	_, err = store.At(t.Context(), 1) // is on disk now, and nobody has said so of the other
+	require.NoError(t, err)
+	_, release := disk.Hold()
+	early, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = store.Load(early, account("1"))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	release()
+	history, err := store.Load(t.Context(), account("1"))
+	require.NoError(t, err)
+	require.Len(t, history.Commits, 1)
+}
