@@ -159,7 +159,7 @@ func (r *Reactor) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case !errors.Is(err, errReplaced) && !errors.Is(err, kv.ErrUnavailable):
+		case !errors.Is(err, errReplaced) && !interrupted(err):
 			return fmt.Errorf("projection: reactor %s: %w", r.name, err)
 		}
 		if handled {

@@ -7,7 +7,9 @@ import (
 	"iter"
 	"time"
 
+	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -60,7 +62,7 @@ func (v *View[V]) between(ctx context.Context, err error, failures int) error {
 		v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "because", err)
 		err = v.standBy(ctx)
 	}
-	final := err != nil && !errors.Is(err, kv.ErrUnavailable) && !errors.Is(err, errReconnected) && !errors.Is(err, errLost)
+	final := err != nil && !interrupted(err) && !errors.Is(err, errReconnected) && !errors.Is(err, errLost)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx) // which Run gives nobody
@@ -73,6 +75,12 @@ func (v *View[V]) between(ctx context.Context, err error, failures int) error {
 	v.logger.WarnContext(ctx, "projection: the view begins again", "error", err)
 	_ = restarts.Wait(ctx, failures) // ended by ctx alone, which Run looks at
 	return nil
+}
+
+// interrupted reports whether an error says no more than that the servers could not be asked for a while. The caller's own
+// context has not ended.
+func interrupted(err error) bool {
+	return errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Interrupted(err)
 }
 
 // turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything

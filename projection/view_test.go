@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -60,6 +62,14 @@ func balances(t *testing.T, store *eventstore.Store, rules ...projection.Rule[ba
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, view.Close()) })
 	return view
+}
+
+// longer gives how long a test takes where there is time for what takes as long as it takes.
+func longer(short, long time.Duration) time.Duration {
+	if os.Getenv("RUNNEL_TEST_LONG") != "" {
+		return long
+	}
+	return short
 }
 
 // run starts a view and gives what stops it and waits.

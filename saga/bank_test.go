@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -144,9 +145,13 @@ type bank struct {
 	accounts *aggregate.Repository[account, event]
 }
 
-func openBank(t testing.TB, js jetstream.JetStream) *bank {
+func openBank(t testing.TB, js jetstream.JetStream) *bank { return openNamed(t, js, "bank") }
+
+func openNamed(t testing.TB, js jetstream.JetStream, name string) *bank {
 	t.Helper()
-	store, err := eventstore.Open(t.Context(), js, "bank", storeEvents(), &eventstore.Config{Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	store, err := eventstore.Open(t.Context(), js, name, storeEvents(), &eventstore.Config{
+		AckTimeout: 200 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
 	accounts, err := aggregate.New(store, "account", account{}, nil)

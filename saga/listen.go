@@ -41,7 +41,8 @@ func (m *Manager[S]) openEvents(ctx context.Context) (*projection.Reactor, error
 			return m.bring(ctx, listeners, event, recorded)
 		}))
 	}
-	cfg := &projection.ReactorConfig{Workers: m.cfg.Workers, Replicas: m.cfg.Replicas, Logger: m.cfg.Logger}
+	// Another takes over after 2.5 heartbeats at most.
+	cfg := &projection.ReactorConfig{Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Replicas: m.cfg.Replicas, Logger: m.cfg.Logger}
 	return projection.NewReactor(ctx, m.store, m.definition.name+"-sagas", cfg, reactions...)
 }
 

@@ -17,8 +17,9 @@ import (
 type Config struct {
 	// Workers is how many sagas a runner works on at the same time. Sagas that wait need no worker. Defaults to 64.
 	Workers int
-	// Claim is after how long without a sign of life another runner takes over a saga. A runner that works on a step
-	// renews its claim three times as often. It may differ between runners. Defaults to 5 seconds.
+	// Claim is after how long without a sign of life another runner takes over: a saga, the view, or the search for awaited
+	// events. A runner that works on a step renews its claim three times as often. It must be the same in all runners.
+	// Defaults to 5 seconds.
 	Claim time.Duration
 	// Replicas is how many servers keep the buckets of the view and of the events that are awaited. Defaults to 1.
 	Replicas int

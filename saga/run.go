@@ -11,6 +11,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
 )
 
@@ -183,6 +186,28 @@ func (r *runner[S]) nudge() {
 
 // follow keeps the agenda up to date: from the view, and then from the log.
 func (r *runner[S]) follow(ctx context.Context) error {
+	for failures := 1; ; failures++ {
+		err := r.followOnce(ctx, func() { failures = 1 })
+		if ctx.Err() != nil || !interrupted(err) {
+			return err
+		}
+		r.logger.Warn("saga: begins to follow the log again", "error", err)
+		if restarts.Wait(ctx, failures) != nil {
+			return nil
+		}
+	}
+}
+
+// restarts spaces the tries to follow the log while the server is away.
+var restarts = backoff.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second}
+
+// interrupted reports whether an error says no more than that the servers could not be asked for a while.
+func interrupted(err error) bool {
+	return errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Interrupted(err)
+}
+
+// followOnce follows the log until it fails, and tells of each commit that it has learnt of.
+func (r *runner[S]) followOnce(ctx context.Context, learnt func()) error {
 	after, err := r.begin(ctx)
 	if err != nil {
 		return err
@@ -197,6 +222,7 @@ func (r *runner[S]) follow(ctx context.Context) error {
 		if err := r.learn(c); err != nil {
 			return err
 		}
+		learnt()
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ const viewVersion = 1
 // openView gives the view in which each saga of a definition has its Status.
 func openView(ctx context.Context, store *eventstore.Store, name string, cfg Config) (*projection.View[Status], error) {
 	return projection.NewView(ctx, store, name+"-sagas", viewVersion,
-		&projection.Config{Replicas: cfg.Replicas, Logger: cfg.Logger},
+		&projection.Config{Heartbeat: cfg.Claim * 3 / 10, StandBy: cfg.Claim * 4 / 5, Replicas: cfg.Replicas, Logger: cfg.Logger},
 		follows[Started](name), follows[Claimed](name), follows[Released](name), follows[StepBegun](name), follows[StepFailed](name),
 		follows[StepDone](name), follows[EventReceived](name), follows[DeadlinePassed](name), follows[Completed](name),
 		follows[Compensating](name), follows[UndoBegun](name), follows[UndoFailed](name), follows[Undone](name),

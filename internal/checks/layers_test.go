@@ -27,7 +27,7 @@ var layers = [][]part{
 		{path: "aggregatetest", uses: []string{"aggregate", "snapshot", "eventstore", "eventstoretest/...", "internal/..."}},
 	},
 	{
-		{path: "saga", uses: []string{"aggregate", "projection", "eventstore", "internal/..."}},
+		{path: "saga", uses: []string{"aggregate", "projection", "eventstore", "kv", "internal/..."}},
 	},
 	{
 		{path: "aggregate", uses: []string{"snapshot", "eventstore", "internal/..."}},
