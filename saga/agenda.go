@@ -14,47 +14,47 @@ const (
 
 // agenda has the open sagas in the order in which they are due for a runner: when nobody has claimed them, when the
 // claim of another is over, when a try is due, or a deadline passes.
-type agenda struct {
-	sagas map[string]*item
-	due   queue
+type agenda[S any] struct {
+	sagas map[string]*item[S]
+	due   queue[S]
 }
 
 // item is one saga in the agenda.
-type item struct {
-	status Status
-	due    time.Time
-	index  int // in the queue, or -1 where it is never due by itself
+type item[S any] struct {
+	saga  instance[S] // without head and data where only its status is known
+	due   time.Time
+	index int // in the queue, or -1 where it is never due by itself
 }
 
-func newAgenda() *agenda { return &agenda{sagas: make(map[string]*item)} }
+func newAgenda[S any]() *agenda[S] { return &agenda[S]{sagas: make(map[string]*item[S])} }
 
-// status gives what is known of a saga.
-func (a *agenda) status(id string) (s Status, known bool) {
+// get gives what is known of a saga.
+func (a *agenda[S]) get(id string) (in instance[S], known bool) {
 	it, known := a.sagas[id]
 	if known {
-		s = it.status
+		in = it.saga
 	}
-	return s, known
+	return in, known
 }
 
 // set takes over what a saga is, if that is news. One that has ended stays known until it is forgotten, so that what the log
 // says of it later is no news.
-func (a *agenda) set(s Status, now time.Time) (news bool) {
-	it, known := a.sagas[s.ID]
+func (a *agenda[S]) set(in instance[S], now time.Time) (news bool) {
+	it, known := a.sagas[in.id]
 	switch {
-	case known && s.Version <= it.status.Version || !known && s.State.Final():
+	case known && in.status.Version <= it.saga.status.Version || !known && in.status.State.Final():
 		return false
 	case !known:
-		it = &item{index: -1}
-		a.sagas[s.ID] = it
+		it = &item[S]{index: -1}
+		a.sagas[in.id] = it
 	}
-	it.status = s
-	a.schedule(it, dueAt(s, now))
+	it.saga = in
+	a.schedule(it, dueAt(in.status, now))
 	return true
 }
 
 // forget takes a saga out.
-func (a *agenda) forget(id string) {
+func (a *agenda[S]) forget(id string) {
 	if it, known := a.sagas[id]; known {
 		a.schedule(it, time.Time{})
 		delete(a.sagas, id)
@@ -62,9 +62,9 @@ func (a *agenda) forget(id string) {
 }
 
 // renew makes a saga due as what it is says.
-func (a *agenda) renew(id string, now time.Time) {
+func (a *agenda[S]) renew(id string, now time.Time) {
 	if it, known := a.sagas[id]; known {
-		a.schedule(it, dueAt(it.status, now))
+		a.schedule(it, dueAt(it.saga.status, now))
 	}
 }
 
@@ -87,22 +87,22 @@ func dueAt(s Status, now time.Time) time.Time {
 }
 
 // first gives the saga that is due first.
-func (a *agenda) first() (s Status, due time.Time, found bool) {
+func (a *agenda[S]) first() (in instance[S], due time.Time, found bool) {
 	if len(a.due) == 0 {
-		return Status{}, time.Time{}, false
+		return instance[S]{}, time.Time{}, false
 	}
-	return a.due[0].status, a.due[0].due, true
+	return a.due[0].saga, a.due[0].due, true
 }
 
 // postpone makes a saga due at another time.
-func (a *agenda) postpone(id string, due time.Time) {
+func (a *agenda[S]) postpone(id string, due time.Time) {
 	if it, known := a.sagas[id]; known {
 		a.schedule(it, due)
 	}
 }
 
 // schedule puts an item into the queue, or takes it out where the time is zero.
-func (a *agenda) schedule(it *item, due time.Time) {
+func (a *agenda[S]) schedule(it *item[S], due time.Time) {
 	it.due = due
 	switch {
 	case due.IsZero() && it.index >= 0:
@@ -116,25 +116,25 @@ func (a *agenda) schedule(it *item, due time.Time) {
 }
 
 // queue is a heap of items, the one that is due first on top.
-type queue []*item
+type queue[S any] []*item[S]
 
-func (q *queue) Len() int           { return len(*q) }
-func (q *queue) Less(i, j int) bool { return (*q)[i].due.Before((*q)[j].due) }
-func (q *queue) Swap(i, j int) {
+func (q *queue[S]) Len() int           { return len(*q) }
+func (q *queue[S]) Less(i, j int) bool { return (*q)[i].due.Before((*q)[j].due) }
+func (q *queue[S]) Swap(i, j int) {
 	items := *q
 	items[i], items[j] = items[j], items[i]
 	items[i].index, items[j].index = i, j
 }
 
 // Push is for package heap.
-func (q *queue) Push(x any) {
-	it := x.(*item)
+func (q *queue[S]) Push(x any) {
+	it := x.(*item[S])
 	it.index = len(*q)
 	*q = append(*q, it)
 }
 
 // Pop is for package heap.
-func (q *queue) Pop() any {
+func (q *queue[S]) Pop() any {
 	last := len(*q) - 1
 	it := (*q)[last]
 	it.index = -1

@@ -25,7 +25,6 @@ type instance[S any] struct {
 
 	// Of the first commit.
 	started []byte
-	begun   eventstore.Position
 	meta    eventstore.Metadata
 }
 
@@ -96,7 +95,7 @@ func (in *instance[S]) apply(event eventstore.Event, r eventstore.Recorded) {
 	in.status = in.status.apply(event, r)
 	switch e := event.(type) {
 	case Started:
-		in.data, in.started, in.begun, in.meta = e.Data, e.Data, r.Position, r.Metadata
+		in.data, in.started, in.meta = e.Data, e.Data, r.Metadata
 	case StepDone:
 		in.keep(e.Data)
 	case Undone:

@@ -102,7 +102,7 @@ func (m *Manager[S]) receive(ctx context.Context, id string, received EventRecei
 }
 
 // receiveUnread brings a saga what it awaits and the reactor has not come to yet, or reports that there is nothing. An event
-// that was stored before a deadline is in time, however long the runners were away.
+// that was stored before a deadline was decided is in time, however long the runners were away.
 func (m *Manager[S]) receiveUnread(ctx context.Context, in *instance[S], step string) (received bool, err error) {
 	if m.events == nil {
 		return false, nil
@@ -125,10 +125,12 @@ func (m *Manager[S]) receiveUnread(ctx context.Context, in *instance[S], step st
 		}
 		if event != nil {
 			found := EventReceived{Step: step, Type: recorded.Type(), Position: recorded.Position, Index: recorded.Index}
-			return true, m.change(ctx, in, receive(found, nil))
+			if err := m.change(ctx, in, receive(found, nil)); err != nil {
+				return false, err
+			}
 		}
 	}
-	return false, nil
+	return in.status.State != StateWaiting, nil
 }
 
 // awaited gives what an event in the log stands for that a saga's step awaits, and the name of its type, or nil where it is

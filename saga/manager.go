@@ -136,7 +136,7 @@ func (m *Manager[S]) Start(ctx context.Context, id string, data S) (eventstore.P
 	case !bytes.Equal(in.started, encoded):
 		return 0, fmt.Errorf("saga: %s/%s: %w: choose another id, or give the data it was started with", m.definition.name, id, ErrOtherData)
 	}
-	return in.begun, nil
+	return in.status.First, nil
 }
 
 // starting starts a saga that was not started, and gives it to a runner that has room.

@@ -113,7 +113,7 @@ func (d *Definition[S]) expire(runner string, lasts time.Duration, step string) 
 func receive(received EventReceived, claim *Claimed) transition {
 	return func(s Status) ([]eventstore.Event, error) {
 		i := s.index(received.Step)
-		if i < 0 || s.State.Final() || s.State == StateCompensating {
+		if i < 0 || received.Position < s.First || s.State.Final() || s.State == StateCompensating {
 			return nil, nil
 		}
 		if one := s.Steps[i]; one.State != Ahead && one.State != UnderWay || one.Received != nil || one.Passed {

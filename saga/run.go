@@ -30,7 +30,7 @@ func (m *Manager[S]) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &runner[S]{
-		m: m, id: uuid.NewString(), logger: m.logger, agenda: newAgenda(),
+		m: m, id: uuid.NewString(), logger: m.logger, agenda: newAgenda[S](),
 		wake: make(chan struct{}, 1), busy: make(map[string]chan struct{}),
 	}
 	if !m.enter(r) {
@@ -100,7 +100,7 @@ type runner[S any] struct {
 	working sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
-	agenda *agenda
+	agenda *agenda[S]
 	busy   map[string]chan struct{} // the sagas that are worked on here; told when another may have them
 	ready  []instance[S]            // those among them that are claimed and wait for a goroutine
 	closed bool
@@ -125,7 +125,7 @@ func (r *runner[S]) admitLocked(id string) bool {
 // launch has a saga worked on for which room was kept, and which was claimed after a time.
 func (r *runner[S]) launch(in instance[S], claimed time.Time) {
 	in.until = claimed.Add(r.m.cfg.Claim)
-	r.note(in.status)
+	r.note(in)
 	r.mu.Lock()
 	r.ready = append(r.ready, in)
 	r.mu.Unlock()
@@ -144,14 +144,13 @@ func (r *runner[S]) start(ctx context.Context) {
 }
 
 // pick works on a saga for which room was kept, and which is due.
-func (r *runner[S]) pick(ctx context.Context, s Status) {
+func (r *runner[S]) pick(ctx context.Context, in instance[S]) {
 	go func() {
-		in := instance[S]{id: s.ID}
-		err := r.claim(ctx, &in, s)
+		err := r.claim(ctx, &in)
 		if err == nil {
 			err = r.work(ctx, &in)
 		}
-		r.ended(ctx, s.ID, err)
+		r.ended(ctx, in.id, err)
 	}()
 }
 
@@ -192,9 +191,7 @@ func (r *runner[S]) follow(ctx context.Context) error {
 			return err
 		}
 		r.logger.Warn("saga: begins to follow the log again", "error", err)
-		if restarts.Wait(ctx, failures) != nil {
-			return nil
-		}
+		_ = restarts.Wait(ctx, failures) // ended by ctx alone, which Log looks at
 	}
 }
 
@@ -242,7 +239,7 @@ func (r *runner[S]) begin(ctx context.Context) (eventstore.Position, error) {
 			return 0, err
 		}
 		r.mu.Lock()
-		r.agenda.set(document.Value, time.Now())
+		r.agenda.set(instance[S]{id: document.Value.ID, status: document.Value}, time.Now())
 		r.mu.Unlock()
 	}
 	r.nudge()
@@ -252,39 +249,43 @@ func (r *runner[S]) begin(ctx context.Context) (eventstore.Position, error) {
 // learn takes over what a commit in the log says of a saga. What is not known and does not begin here has ended.
 func (r *runner[S]) learn(c *eventstore.Commit) error {
 	r.mu.Lock()
-	s, known := r.agenda.status(c.Stream.ID)
-	if known && c.Last() >= s.Version && s.State.Final() {
-		r.agenda.forget(s.ID)
+	in, known := r.agenda.get(c.Stream.ID)
+	if known && c.Last() >= in.status.Version && in.status.State.Final() {
+		r.agenda.forget(in.id)
 	}
 	r.mu.Unlock()
-	if c.Last() <= s.Version || !known && c.First > 1 {
+	if c.Last() <= in.status.Version || !known && c.First > 1 {
 		return nil
 	}
+	whole := !known || in.head.Version > 0
+	in.id = c.Stream.ID
 	for recorded := range c.Events() {
-		if recorded.Version() <= s.Version {
+		if recorded.Version() <= in.status.Version {
 			continue
 		}
 		decoded, err := recorded.Decode()
 		if err != nil {
 			return err
 		}
-		s = s.apply(decoded[0], recorded)
+		in.apply(decoded[0], recorded)
 	}
-	if !known && s.State.Final() {
-		return nil
+	if whole {
+		in.head = c.Head()
 	}
-	r.note(s)
+	if known || !in.status.State.Final() {
+		r.note(in)
+	}
 	return nil
 }
 
 // note takes over what a saga is, and tells who works on it here if it is another's by now.
-func (r *runner[S]) note(s Status) {
+func (r *runner[S]) note(in instance[S]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.agenda.set(s, time.Now()) {
+	if !r.agenda.set(in, time.Now()) {
 		return
 	}
-	if lost, busy := r.busy[s.ID]; busy && s.Runner != r.id {
+	if lost, busy := r.busy[in.id]; busy && in.status.Runner != r.id {
 		select {
 		case lost <- struct{}{}:
 		default:
@@ -316,7 +317,7 @@ func (r *runner[S]) takeUp(ctx context.Context, now time.Time) (next time.Time, 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
-		s, due, found := r.agenda.first()
+		in, due, found := r.agenda.first()
 		if !found || len(r.busy) >= r.m.cfg.Workers || r.closed {
 			return time.Time{}, false
 		}
@@ -324,13 +325,13 @@ func (r *runner[S]) takeUp(ctx context.Context, now time.Time) (next time.Time, 
 			return due, true
 		}
 		// Whatever comes of it, it is not due again before something is learnt of it, or a while has passed.
-		r.agenda.postpone(s.ID, now.Add(r.m.cfg.Claim/2))
-		if !r.m.definition.covers(&s) {
-			r.logger.Warn("saga: left alone: it was started with steps that are not defined here", "id", s.ID)
+		r.agenda.postpone(in.id, now.Add(r.m.cfg.Claim/2))
+		if !r.m.definition.covers(&in.status) {
+			r.logger.Warn("saga: left alone: it was started with steps that are not defined here", "id", in.id)
 			continue
 		}
-		if r.admitLocked(s.ID) {
-			r.pick(ctx, s)
+		if r.admitLocked(in.id) {
+			r.pick(ctx, in)
 		}
 	}
 }

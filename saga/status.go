@@ -56,6 +56,7 @@ type Status struct {
 
 	Version  eventstore.Version  `json:"version"`  // of the last event
 	Position eventstore.Position `json:"position"` // of its commit
+	First    eventstore.Position `json:"first"`    // where the saga was started
 }
 
 // StepStatus says how one step of a saga is.
@@ -84,7 +85,7 @@ func (s Status) apply(event eventstore.Event, r eventstore.Recorded) Status {
 	s.Version, s.Position, s.Changed = r.Version(), r.Position, r.Time
 	switch e := event.(type) {
 	case Started:
-		s.ID, s.State, s.Started = r.Stream.ID, StateRunning, r.Time
+		s.ID, s.State, s.Started, s.First = r.Stream.ID, StateRunning, r.Time, r.Position
 		for _, name := range e.Steps {
 			s.Steps = append(s.Steps, StepStatus{Name: name, State: Ahead})
 		}

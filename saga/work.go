@@ -13,9 +13,12 @@ import (
 )
 
 // claim makes a saga that is due the runner's: one that nobody has claimed, whose claim is over, or whose deadline passes.
-func (r *runner[S]) claim(ctx context.Context, in *instance[S], due Status) (err error) {
-	if *in, err = r.m.load(ctx, in.id); err != nil {
-		return err
+func (r *runner[S]) claim(ctx context.Context, in *instance[S]) (err error) {
+	due := in.status
+	if in.head.Version == 0 { // all that is known of it is its status
+		if *in, err = r.m.load(ctx, in.id); err != nil {
+			return err
+		}
 	}
 	decide := r.m.definition.claim(r.id, r.m.cfg.Claim, due.Claims)
 	if due.State == StateWaiting {
@@ -41,7 +44,7 @@ func (r *runner[S]) change(ctx context.Context, in *instance[S], decide transiti
 		in.until = now.Add(r.m.cfg.Claim)
 	}
 	if in.status.Version > 0 {
-		r.note(in.status)
+		r.note(*in)
 	}
 	return err
 }
