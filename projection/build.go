@@ -53,6 +53,7 @@ func (v *View[V]) build(ctx context.Context, report func(eventstore.Progress)) e
 		return err
 	}
 	g, err := b.run(ctx)
+	v.progress.end(b.id)
 	if err != nil {
 		return errors.Join(err, b.abandon(ctx))
 	}

@@ -98,6 +98,20 @@ func TestReadersNeverSeeAGapOrAStepBackWhileAViewIsRebuilt(t *testing.T) {
 	require.NoError(t, view.WaitFor(t.Context(), end))
 }
 
+// The one that rebuilt the view knew how far its build was, and took that for how far the view is.
+func TestWhoRebuiltAViewSeesItGoOnElsewhere(t *testing.T) {
+	store := open(t)
+	run(t, sums(t, store, 1, nil))
+	other := sums(t, store, 1, nil)
+	require.NoError(t, other.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	require.NoError(t, other.Rebuild(t.Context(), nil))
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	got, err := other.Get(ctx, "a", projection.At(deposit(t, store, "a", 1)))
+	require.NoError(t, err)
+	require.Equal(t, balance{2, 2}, got)
+}
+
 func TestOldAndNewCodeRunSideBySide(t *testing.T) {
 	store := open(t)
 	older, newer := sums(t, store, 1, nil), sums(t, store, 2, nil)

@@ -25,6 +25,7 @@ var layers = [][]part{
 	},
 	{
 		{path: "aggregatetest", uses: []string{"aggregate", "snapshot", "eventstore", "eventstoretest/...", "internal/..."}},
+		{path: "projectiontest", uses: []string{"projection", "eventstore", "eventstoretest/...", "internal/..."}},
 	},
 	{
 		{path: "saga", uses: []string{"aggregate", "projection", "eventstore", "kv", "internal/..."}},
