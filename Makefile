@@ -11,7 +11,7 @@ STEPS ?= 60
 FLIPS ?= 200
 
 # Modules of their own, so that what they need does not become a user's.
-NESTED := chaos mutants
+NESTED := internal/checks/testdata/external chaos mutants
 
 # The folder with the ledger that a test of examples/bank reads. Tests run in the folders of their packages, so the path
 # is made absolute.
@@ -53,7 +53,7 @@ lint: $(GOLANGCI) ## check formatting, vet, go.mod, and all that .golangci.yml a
 	$(GOLANGCI) run
 	@for module in $(NESTED); do \
 		echo "$$module: go vet, go mod tidy, golangci-lint" && cd $(CURDIR)/$$module && \
-		go vet ./... && go mod tidy -diff && ../$(GOLANGCI) run -c ../.golangci.yml || exit 1; \
+		go vet ./... && go mod tidy -diff && $(CURDIR)/$(GOLANGCI) run -c $(CURDIR)/.golangci.yml || exit 1; \
 	done
 
 $(GOLANGCI):

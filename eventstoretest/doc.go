@@ -24,7 +24,7 @@
 //	NewProcess  one server in its own process        1 s      kill -9, a server that freezes
 //
 // [Options] edits the server's own options, [SyncAlways] makes it sync each
-// write, [Memory] takes the disk out. Stop and Restart keep port and files, and
+// write, [Memory] takes the disk out, [Quota] makes it full. Stop and Restart keep port and files, and
 // the clients find their way back.
 //
 // # Faults

@@ -46,6 +46,13 @@ func SyncAlways() Option {
 	return Options(func(o *server.Options) { o.SyncAlways = true })
 }
 
+// Quota bounds how many bytes all streams in files take, as a disk that fills up
+// does: what is more is refused, and what is stored can still be read. Defaults
+// to what the server takes, three quarters of the free disk.
+func Quota(bytes int64) Option {
+	return Options(func(o *server.Options) { o.JetStreamMaxStore = bytes })
+}
+
 // Memory puts the store directory on the memory file system /dev/shm where the
 // machine has one, so that nothing waits for a disk, not even a server with
 // SyncAlways. Streams keep the storage type they ask for, and a Restart finds

@@ -70,6 +70,22 @@ func TestOptionsReachTheServerAlsoAfterARestart(t *testing.T) {
 	require.Equal(t, int64(100), srv.Connect(t).MaxPayload())
 }
 
+func TestAFullDiskRefusesAndIsReadOn(t *testing.T) {
+	js := eventstoretest.JetStream(t, eventstoretest.Memory(), eventstoretest.Quota(100<<10))
+	events(t, js, 1)
+	var refused *jetstream.APIError
+	stored := uint64(0)
+	for ; refused == nil && stored < 100; stored++ {
+		if _, err := js.Publish(t.Context(), "events.a", make([]byte, 10<<10)); err != nil {
+			require.ErrorAs(t, err, &refused)
+			break
+		}
+	}
+	require.NotNil(t, refused)
+	require.Positive(t, stored)
+	requireStored(t, js, stored)
+}
+
 func TestSyncAlwaysReachesTheServer(t *testing.T) {
 	for want, opts := range map[bool][]eventstoretest.Option{true: {eventstoretest.SyncAlways()}, false: nil} {
 		info, err := eventstoretest.NewServer(t, opts...).NATS().Jsz(nil)

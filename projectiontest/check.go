@@ -263,6 +263,7 @@ func (l *lab[V]) disturbed(
 			return nil, nil, err
 		}
 		switch c.then[i] {
+		case none:
 		case await:
 			err = reader.WaitFor(ctx, position)
 		case crash:

@@ -31,6 +31,7 @@ type Scenario[V any] struct {
 //
 //	For -> Given commits -> Then documents, ThenDocument, ThenNone
 func For[V any](t testing.TB, events []eventstore.Event, rules ...projection.Rule[V]) *Scenario[V] {
+	t.Helper()
 	return &Scenario[V]{t: t, events: events, rules: rules}
 }
 

@@ -1,0 +1,18 @@
+package checks_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The test kits are used in a module of somebody else's, which sees what is exported and nothing else.
+func TestTheKitsWorkFromOutsideTheModule(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./...")
+	cmd.Dir = filepath.Join("testdata", "external")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "ok  \texample.com/wallet")
+}
