@@ -1,6 +1,7 @@
 package kv_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -67,6 +68,67 @@ func TestCellsAreNoDocumentsAndAreWrittenWithThem(t *testing.T) {
 	notes.PutIn(batch, "a", "")
 	_, err = batch.Commit(ctx)
 	require.ErrorIs(t, err, kv.ErrOtherBucket)
+}
+
+func TestCellsAreWatched(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	notes, err := kv.NewCells[string](b, "note")
+	require.NoError(t, err)
+	one, err := kv.NewCell[string](b, "one")
+	require.NoError(t, err)
+	_, err = notes.Update(t.Context(), "a.b", "first", 0)
+	require.NoError(t, err)
+	revision, err := one.Update(t.Context(), "first", 0)
+	require.NoError(t, err)
+	_, err = one.Update(t.Context(), "second", revision+1)
+	require.ErrorIs(t, err, kv.ErrConflict)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var seen []string
+	for change, err := range notes.Watch(ctx) {
+		if err != nil {
+			require.ErrorIs(t, err, context.Canceled)
+			break
+		}
+		switch {
+		case change.Synced:
+			seen = append(seen, "synced")
+			_, err := one.Update(ctx, "second", revision)
+			require.NoError(t, err)
+			require.NoError(t, notes.Delete(ctx, "a.b"))
+		case change.Deleted:
+			seen = append(seen, "deleted "+change.Key)
+			cancel()
+		default:
+			seen = append(seen, change.Key+" "+change.Value)
+		}
+	}
+	require.Equal(t, []string{"a.b first", "synced", "deleted a.b"}, seen, "and nothing of the other cell")
+	for _, err := range notes.List(ctx) {
+		require.ErrorIs(t, err, context.Canceled)
+	}
+}
+
+func TestAKeyThatIsNotAllowedIsNoCellsEither(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	notes, err := kv.NewCells[string](b, "note")
+	require.NoError(t, err)
+	_, err = notes.GetLeader(t.Context(), "")
+	require.ErrorIs(t, err, kv.ErrInvalidKey)
+	_, err = notes.Update(t.Context(), "", "", 0)
+	require.ErrorIs(t, err, kv.ErrInvalidKey)
+	require.ErrorIs(t, notes.Delete(t.Context(), ""), kv.ErrInvalidKey)
+	for _, add := range []func(*kv.Batch[doc]){
+		func(batch *kv.Batch[doc]) { notes.PutIn(batch, "", "") },
+		func(batch *kv.Batch[doc]) { notes.UpdateIn(batch, "", "", 0) },
+		func(batch *kv.Batch[doc]) { notes.DeleteIn(batch, "", 1) },
+	} {
+		batch := b.Batch()
+		add(batch)
+		_, err := batch.Commit(t.Context())
+		require.ErrorIs(t, err, kv.ErrInvalidKey)
+	}
 }
 
 func TestABulkIsStoredWhenItIsFlushed(t *testing.T) {
