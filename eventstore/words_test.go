@@ -1,0 +1,92 @@
+package eventstore_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+)
+
+func TestErrorsOfAppendsSayWhatWhereAndWhatToDo(t *testing.T) {
+	cause := errors.New("the cause")
+	id := uuid.MustParse("01a211c0-6a72-762a-8c23-2be6b678f5ab")
+	for text, err := range map[string]error{
+		"eventstore: append account/1: expected version 2, the stream is at 3: load it and decide again": &eventstore.ConflictError{
+			Stream: account("1"), Expected: 2, Actual: 3},
+		"eventstore: append account/1: another write came between while the stream is at version 2: load it and decide again": &eventstore.ConflictError{
+			Stream: account("1"), Expected: 2, Actual: 2},
+		"eventstore: append account/1 at version 3: not known whether commit " + id.String() + " was stored: ask Store.Outcome when the server answers: the cause": &eventstore.UnknownOutcomeError{
+			Stream: account("1"), Version: 3, CommitID: id, Err: cause},
+		`eventstore: server version not supported: server "2.11.4": needs 2.12.15 or later in 2.12, or 2.14.4 or later: upgrade the server`: &eventstore.ServerVersionError{
+			Version: "2.11.4"},
+		"eventstore: account/1: erased: asked for (recorded at position 4)": &eventstore.ErasedError{
+			Stream: account("1"), Position: 4, Reason: "asked for"},
+		"eventstore: commit " + id.String() + " at position 4: erased": &eventstore.ErasedError{Position: 4, CommitID: id.String()},
+	} {
+		require.EqualError(t, err, text)
+		require.Equal(t, strings.HasSuffix(text, "the cause"), errors.Is(err, cause))
+	}
+	require.ErrorIs(t, &eventstore.ServerVersionError{}, eventstore.ErrServerVersion)
+}
+
+func TestAnEventHasANameOfItsOwnInTheLog(t *testing.T) {
+	store := open(t, nil)
+	c, err := store.Append(t.Context(), account("1"), eventstore.Head{}, opened{"anna"}, deposited{5})
+	require.NoError(t, err)
+	var ids []string
+	for event, err := range store.All(t.Context()) {
+		require.NoError(t, err)
+		ids = append(ids, event.EventID())
+		require.NotEmpty(t, event.Data())
+		require.False(t, event.System())
+	}
+	require.Equal(t, []string{c.ID.String() + "/0", c.ID.String() + "/1"}, ids)
+	for position, reached := range map[eventstore.Position]bool{0: true, 1: true, 2: false} {
+		got, err := store.Reaches(t.Context(), position)
+		require.NoError(t, err)
+		require.Equal(t, reached, got, position)
+	}
+}
+
+// The server's limits are changed while programs run.
+func TestALimitThatTheServerWasGivenLaterRefusesTheCommit(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	stream, err := js.Stream(t.Context(), "bank")
+	require.NoError(t, err)
+	cfg := stream.CachedInfo().Config
+	cfg.MaxMsgSize = 600
+	_, err = js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	large := opened{strings.Repeat("x", 1000)}
+	_, err = store.Append(t.Context(), account("1"), eventstore.Head{}, large)
+	require.ErrorIs(t, err, eventstore.ErrTooLarge)
+	_, err = store.AppendAll(t.Context(),
+		eventstore.Write{Stream: account("1"), Events: []eventstore.Event{deposited{1}}},
+		eventstore.Write{Stream: account("2"), Events: []eventstore.Event{large}})
+	require.ErrorIs(t, err, eventstore.ErrTooLarge)
+	require.Empty(t, decode(t, store.All(t.Context())))
+
+	cfg.MaxMsgSize, cfg.Sealed = -1, true
+	_, err = js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	_, err = store.Append(t.Context(), account("1"), eventstore.Head{}, deposited{1})
+	require.ErrorIs(t, err, eventstore.ErrRefused)
+	var refusal *jetstream.APIError
+	require.ErrorAs(t, err, &refusal, "with what the server said")
+}
+
+func TestAnImportIntoAStoreThatIsTooSmallSaysSo(t *testing.T) {
+	archive := export(t, stock(t, eventstoretest.JetStream(t), 20))
+	err := importInto(eventstoretest.JetStream(t), archive, &eventstore.ImportConfig{Store: &eventstore.Config{MaxBytes: 1000}})
+	require.ErrorIs(t, err, eventstore.ErrFull)
+	require.ErrorContains(t, err, "free or add storage, or raise MaxBytes, and import again")
+}
