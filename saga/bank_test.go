@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -145,15 +144,16 @@ type bank struct {
 	accounts *aggregate.Repository[account, event]
 }
 
-func openBank(t testing.TB, js jetstream.JetStream) *bank { return openNamed(t, js, "bank") }
-
-func openNamed(t testing.TB, js jetstream.JetStream, name string) *bank {
+func openBank(t testing.TB, js jetstream.JetStream) *bank {
 	t.Helper()
-	store, err := eventstore.Open(t.Context(), js, name, storeEvents(), &eventstore.Config{
-		AckTimeout: 200 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
+	store, err := eventstore.Open(t.Context(), js, "bank", storeEvents(), &eventstore.Config{Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return bankOf(t, store)
+}
+
+func bankOf(t testing.TB, store *eventstore.Store) *bank {
+	t.Helper()
 	accounts, err := aggregate.New(store, "account", account{}, nil)
 	require.NoError(t, err)
 	return &bank{store, accounts}

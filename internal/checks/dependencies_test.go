@@ -38,7 +38,7 @@ var kitModules = []string{
 }
 
 // kits are the library packages that only tests import.
-var kits = []string{"aggregatetest", "projectiontest"}
+var kits = []string{"aggregatetest", "projectiontest", "sagatest"}
 
 // withServer are the library packages that embed a server.
 var withServer = []string{"natsrun", "eventstoretest"}

@@ -28,6 +28,9 @@ var layers = [][]part{
 		{path: "projectiontest", uses: []string{"projection", "eventstore", "eventstoretest/...", "internal/..."}},
 	},
 	{
+		{path: "sagatest", uses: []string{"saga", "eventstore", "eventstoretest/..."}},
+	},
+	{
 		{path: "saga", uses: []string{"aggregate", "projection", "eventstore", "kv", "internal/..."}},
 	},
 	{

@@ -1,0 +1,124 @@
+package sagatest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+)
+
+// The ways in which a process is struck. One that dies sends nothing any more; one that is frozen sends later what it was about
+// to send.
+const (
+	dies    = "dies"
+	freezes = "freezes"
+)
+
+// never is the point of a process that nothing happens to.
+const never = ""
+
+// What the names of points begin with.
+const (
+	message      = "message to "
+	beforeEffect = "before "
+	afterEffect  = "after "
+)
+
+// victim is a process that something happens to when it comes to a point. It is behind a proxy of its own.
+type victim struct {
+	proxy  *eventstoretest.Proxy
+	at     string
+	how    string
+	struck chan struct{} // closed when it has happened
+	thaw   chan struct{} // closed when the process comes back
+
+	mu     sync.Mutex // guards points, and the closing of thaw
+	points []string   // that it came to
+	times  map[string]int
+}
+
+func newVictim(proxy *eventstoretest.Proxy, store string, at, how string) *victim {
+	v := &victim{proxy: proxy, at: at, how: how, struck: make(chan struct{}), thaw: make(chan struct{}), times: make(map[string]int)}
+	proxy.DropRequests(func(subject string, _ []byte) bool {
+		if to, isLog := strings.CutPrefix(subject, store+"."); isLog {
+			v.pass(message + to)
+		}
+		return v.dead()
+	})
+	return v
+}
+
+// pass notes a point, and what has to happen there happens. A process that is frozen stays in it. Points are told apart by their
+// number among those of their kind, so that a claim which is renewed on a slow machine makes none out of another.
+func (v *victim) pass(kind string) {
+	v.mu.Lock()
+	v.times[kind]++
+	point := fmt.Sprintf("%s, %d", kind, v.times[kind])
+	v.points = append(v.points, point)
+	if point == v.at {
+		close(v.struck)
+	}
+	v.mu.Unlock()
+	if v.how == freezes && closed(v.struck) {
+		<-v.thaw
+	}
+}
+
+// effect notes a point outside the log. A dead process does nothing there.
+func (v *victim) effect(point string) {
+	v.pass(point)
+	if v.dead() {
+		<-v.thaw
+	}
+}
+
+// dead reports whether the process sends nothing.
+func (v *victim) dead() bool { return v.how == dies && closed(v.struck) && !closed(v.thaw) }
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// await waits until the process is struck, and reports that, or until its saga has ended without coming to the point: on a slow
+// machine a claim is renewed here and there, and then there are more points one time than another.
+func (v *victim) await(ctx context.Context, ended func() bool) (struck bool) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		select {
+		case <-v.struck:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-again.C:
+			if ended() {
+				return closed(v.struck)
+			}
+		}
+	}
+}
+
+// revive brings the process back to life: what it held back is sent.
+func (v *victim) revive() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !closed(v.thaw) {
+		close(v.thaw)
+	}
+}
+
+// came gives the points that the process came to.
+func (v *victim) came() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.points)
+}
