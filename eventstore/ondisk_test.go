@@ -72,28 +72,27 @@ func (w *watchedDisk) open(t *testing.T, server *eventstoretest.Server) *eventst
 type crowd struct {
 	t       *testing.T
 	disk    *watchedDisk
-	running context.Context
 	stop    func()
 	members sync.WaitGroup
 	given   atomic.Int64
 }
 
 // member is asked again and again for the position of something that a store gives, or 0.
-type member func(store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error)
+type member func(ctx context.Context, store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error)
 
 // join makes a member ask one of the stores.
-func (c *crowd) join(what string, store *eventstore.Store, ask member) {
+func (c *crowd) join(ctx context.Context, what string, store *eventstore.Store, ask member) {
 	c.members.Go(func() {
-		for c.running.Err() == nil {
-			position, err := ask(store, account(fmt.Sprint(rand.IntN(3))))
-			c.check(what, position, err)
+		for ctx.Err() == nil {
+			position, err := ask(ctx, store, account(fmt.Sprint(rand.IntN(3))))
+			c.check(ctx, what, position, err)
 		}
 	})
 }
 
-func (c *crowd) check(what string, position eventstore.Position, err error) {
+func (c *crowd) check(ctx context.Context, what string, position eventstore.Position, err error) {
 	switch synced := c.disk.synced.Load(); {
-	case c.running.Err() != nil:
+	case ctx.Err() != nil:
 	case err != nil:
 		c.t.Errorf("%s: %v", what, err)
 		c.stop()
@@ -106,28 +105,28 @@ func (c *crowd) check(what string, position eventstore.Position, err error) {
 }
 
 // follow reads the log live.
-func (c *crowd) follow(store *eventstore.Store) {
+func (c *crowd) follow(ctx context.Context, store *eventstore.Store) {
 	c.members.Go(func() {
-		for commit, err := range store.Log(c.running, eventstore.Live()) {
+		for commit, err := range store.Log(ctx, eventstore.Live()) {
 			if err != nil {
-				c.check("log", 0, err)
+				c.check(ctx, "log", 0, err)
 				return
 			}
-			c.check("log", commit.Position, nil)
+			c.check(ctx, "log", commit.Position, nil)
 		}
 	})
 }
 
-func (c *crowd) write(store *eventstore.Store, streams ...eventstore.StreamID) (eventstore.Position, error) {
+func (c *crowd) write(ctx context.Context, store *eventstore.Store, streams ...eventstore.StreamID) (eventstore.Position, error) {
 	var writes []eventstore.Write
 	for _, stream := range streams {
-		head, err := store.Head(c.running, stream)
+		head, err := store.Head(ctx, stream)
 		if err != nil {
 			return 0, err
 		}
 		writes = append(writes, eventstore.Write{Stream: stream, Expected: head, Events: []eventstore.Event{numbered{1}}})
 	}
-	commits, err := store.AppendAll(c.running, writes...)
+	commits, err := store.AppendAll(ctx, writes...)
 	if errors.Is(err, eventstore.ErrConflict) {
 		return 0, nil
 	}
@@ -137,17 +136,17 @@ func (c *crowd) write(store *eventstore.Store, streams ...eventstore.StreamID) (
 	return commits[len(commits)-1].Position, nil
 }
 
-func (c *crowd) append(store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
-	return c.write(store, stream)
+func (c *crowd) append(ctx context.Context, store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
+	return c.write(ctx, store, stream)
 }
 
-func (c *crowd) transact(store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
-	return c.write(store, account("0"), account("1"), account("2"))
+func (c *crowd) transact(ctx context.Context, store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
+	return c.write(ctx, store, account("0"), account("1"), account("2"))
 }
 
 // load gives the end of the newest commit's transaction, since it counts only as a whole.
-func (c *crowd) load(store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
-	history, err := store.Load(c.running, stream, eventstore.Leader())
+func (c *crowd) load(ctx context.Context, store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
+	history, err := store.Load(ctx, stream, eventstore.Leader())
 	if err != nil || len(history.Commits) == 0 {
 		return 0, err
 	}
@@ -158,8 +157,8 @@ func (c *crowd) load(store *eventstore.Store, stream eventstore.StreamID) (event
 	return newest.Position, nil
 }
 
-func (c *crowd) backwards(store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
-	for recorded, err := range store.Stream(c.running, stream, eventstore.Backwards()) {
+func (c *crowd) backwards(ctx context.Context, store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
+	for recorded, err := range store.Stream(ctx, stream, eventstore.Backwards()) {
 		if err != nil {
 			return 0, err
 		}
@@ -168,17 +167,17 @@ func (c *crowd) backwards(store *eventstore.Store, stream eventstore.StreamID) (
 	return 0, nil
 }
 
-func (c *crowd) end(store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
-	return store.End(c.running)
+func (c *crowd) end(ctx context.Context, store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
+	return store.End(ctx)
 }
 
 // newest reads the newest commit. Where the log ends is asked past the store, which would have waited.
-func (c *crowd) newest(store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
-	stream, err := store.JetStream().Stream(c.running, "bank")
+func (c *crowd) newest(ctx context.Context, store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
+	stream, err := store.JetStream().Stream(ctx, "bank")
 	if err != nil {
 		return 0, err
 	}
-	commit, err := store.At(c.running, eventstore.Position(stream.CachedInfo().State.LastSeq))
+	commit, err := store.At(ctx, eventstore.Position(stream.CachedInfo().State.LastSeq))
 	if commit == nil || err != nil {
 		return 0, err
 	}
@@ -195,14 +194,14 @@ func TestNothingThatAStoreGivesIsAheadOfTheDisk(t *testing.T) {
 
 	running, stop := context.WithTimeout(t.Context(), time.Second)
 	defer stop()
-	c := &crowd{t: t, disk: disk, running: running, stop: stop}
+	c := &crowd{t: t, disk: disk, stop: stop}
 	for _, store := range stores {
 		for what, ask := range map[string]member{
 			"append": c.append, "transaction": c.transact, "load": c.load, "backwards": c.backwards, "end": c.end, "position": c.newest,
 		} {
-			c.join(what, store, ask)
+			c.join(running, what, store, ask)
 		}
-		c.follow(store)
+		c.follow(running, store)
 	}
 	c.members.Wait()
 	t.Logf("%d answers, the log ends at %d", c.given.Load(), disk.synced.Load())
