@@ -11,13 +11,19 @@ STEPS ?= 60
 FLIPS ?= 200
 
 # Modules of their own, so that what they need does not become a user's.
-NESTED := internal/checks/testdata/external chaos mutants
+NESTED := internal/checks/testdata/external chaos examples/bank/browser mutants
 
 # The folder with the ledger that a test of examples/bank reads. Tests run in the folders of their packages, so the path
 # is made absolute.
 ifdef RUNNEL_LEDGER
 override RUNNEL_LEDGER := $(abspath $(RUNNEL_LEDGER))
 export RUNNEL_LEDGER
+endif
+
+# The file into which the test of the bank's page paints it, if it is to.
+ifdef BANK_PICTURE
+override BANK_PICTURE := $(abspath $(BANK_PICTURE))
+export BANK_PICTURE
 endif
 
 # list_tests prints a line "package name" for each test function of the module that matches a pattern.
@@ -89,6 +95,10 @@ bench: ## run the benchmarks, each for BENCHTIME=1s
 powercut: ## cut the power of a store under load, CUTS=100 times in each mode (Linux, root, mkfs.xfs; see chaos/powercut/doc.go)
 	go -C chaos build -o ../bin/powercut ./powercut
 	bin/powercut -cuts $(CUTS)
+
+.PHONY: browser
+browser: ## drive the bank's page in a headless browser, if there is one (BANK_PICTURE=docs/bank.png: take the README's picture)
+	go -C examples/bank/browser test -count=1 -timeout 15m -v .
 
 .PHONY: cover
 cover: ## run all tests and print how much of each function they cover

@@ -76,14 +76,15 @@ const words = {
   reserved: "Reserved for", confirmed: "Paid to", released: "Given back from",
 };
 const leaving = ["withdrawn", "transferred-out", "reserved"]; // what makes the balance smaller
+const still = ["opened", "confirmed"]; // what leaves it as it is
 
 function entryItem(entry) {
   const item = element("li");
   const what = [words[entry.kind] ?? entry.kind, entry.other].filter(Boolean).join(" ");
-  const minus = leaving.includes(entry.kind);
+  const amount = sum(leaving.includes(entry.kind) ? `-${entry.amount}` : entry.amount);
   item.append(
     element("span", "what", entry.text ? `${what}: ${entry.text}` : what),
-    entry.kind === "opened" ? element("span") : sum(minus ? `-${entry.amount}` : entry.amount),
+    still.includes(entry.kind) ? element("span") : amount,
     element("small", "", entry.date),
     sum(entry.balance, "small"),
   );
@@ -129,6 +130,7 @@ byId("open").addEventListener("submit", async (event) => {
   const { id, owner, overdraft } = Object.fromEntries(new FormData(form));
   if (!(await post(form, "/accounts", { id, owner, overdraft: overdraft || "0" }))) return;
   form.reset();
+  byId("opening").open = false;
   location.hash = id;
 });
 
