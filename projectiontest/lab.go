@@ -103,8 +103,8 @@ func (l *lab[V]) start(ctx context.Context, r *runner[V], store *eventstore.Stor
 	if err != nil {
 		return err
 	}
-	ctx, r.stop = context.WithCancel(ctx)
-	r.view = view
+	ctx, stop := context.WithCancel(ctx)
+	r.view, r.stop = view, func() { stop() }
 	r.running.Go(func() {
 		if r.err = view.Run(ctx); r.err != nil {
 			failed(r.err)

@@ -62,6 +62,9 @@ func (w Writer) Type(t reflect.Type) string {
 var folders = regexp.MustCompile(`([\w.~-]+/)+`)
 
 func (w Writer) shorten(name string) string {
+	if !strings.Contains(name, "/") {
+		return name // has no type arguments from elsewhere, as most
+	}
 	if w.Local != "" {
 		name = strings.ReplaceAll(name, w.Local+".", "")
 	}
