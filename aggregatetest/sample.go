@@ -10,7 +10,7 @@ import (
 	"github.com/runnel-go/runnel/internal/plain"
 )
 
-// sampled draws an event of each type.
+// sampled draws an event of each type, and gives the one without data too.
 func sampled(rt *rapid.T, prototypes []eventstore.Event) []eventstore.Event {
 	events := make([]eventstore.Event, len(prototypes))
 	for i, prototype := range prototypes {
@@ -18,7 +18,7 @@ func sampled(rt *rapid.T, prototypes []eventstore.Event) []eventstore.Event {
 		fill(rt, v, 3)
 		events[i] = v.Interface().(eventstore.Event)
 	}
-	return events
+	return append(events, prototypes...)
 }
 
 // fill draws a plain value. What encodes itself, but for times, stays zero: what is valid for it is not known.
