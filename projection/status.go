@@ -117,13 +117,13 @@ func (v *View[V]) lag(ctx context.Context, at, end eventstore.Position) (Lag, er
 
 // Position gives the checkpoint of what readers are led to: every commit up to there is folded in. It fails like [View.Get].
 func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
-	g, err := v.acquire()
-	if err != nil {
-		return 0, err
-	}
-	defer v.release(g)
-	at, err := g.stand(ctx)
-	return at.Position, v.failed(err)
+	var position eventstore.Position
+	err := v.onCurrent(func(g *served[V]) error {
+		at, err := g.stand(ctx)
+		position = at.Position
+		return err
+	})
+	return position, err
 }
 
 // Prune deletes the buckets of the view that are not read any more: those of fold versions below this one once it serves, those

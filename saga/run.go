@@ -187,7 +187,9 @@ func (r *runner[S]) nudge() {
 func (r *runner[S]) follow(ctx context.Context) error {
 	for failures := 1; ; failures++ {
 		err := r.followOnce(ctx, func() { failures = 1 })
-		if ctx.Err() != nil || !interrupted(err) {
+		// The view may be replaced while it is read, before we are told.
+		replaced := errors.Is(err, errBegin) && failures < maxBegins
+		if ctx.Err() != nil || !interrupted(err) && !replaced {
 			return err
 		}
 		r.logger.Warn("saga: begins to follow the log again", "error", err)
@@ -198,6 +200,11 @@ func (r *runner[S]) follow(ctx context.Context) error {
 // restarts spaces the tries to follow the log while the server is away.
 var restarts = backoff.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second}
 
+// errBegin marks that the view could not be read. It is tried again, maxBegins times in a row at most.
+var errBegin = errors.New("the open sagas cannot be read")
+
+const maxBegins = 10
+
 // interrupted reports whether an error says no more than that the servers could not be asked for a while.
 func interrupted(err error) bool {
 	return errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Interrupted(err)
@@ -207,7 +214,7 @@ func interrupted(err error) bool {
 func (r *runner[S]) followOnce(ctx context.Context, learnt func()) error {
 	after, err := r.begin(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errBegin, err)
 	}
 	for c, err := range r.m.store.Log(ctx, eventstore.After(after), eventstore.Live()) {
 		if err != nil {
