@@ -2,6 +2,7 @@ package aggregatetest
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -12,13 +13,13 @@ import (
 
 // sampled draws an event of each type, and gives the one without data too.
 func sampled(rt *rapid.T, prototypes []eventstore.Event) []eventstore.Event {
-	events := make([]eventstore.Event, len(prototypes))
-	for i, prototype := range prototypes {
+	events := slices.Clone(prototypes)
+	for _, prototype := range prototypes {
 		v := reflect.New(reflect.TypeOf(prototype)).Elem()
 		fill(rt, v, 3)
-		events[i] = v.Interface().(eventstore.Event)
+		events = append(events, v.Interface().(eventstore.Event))
 	}
-	return append(events, prototypes...)
+	return events
 }
 
 // fill draws a plain value. What encodes itself, but for times, stays zero: what is valid for it is not known.

@@ -105,8 +105,8 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 		}))
 	case step.await != nil:
 		data, err = r.take(ctx, in, step.await, data)
-		if err != nil && ctx.Err() != nil {
-			return err
+		if err != nil && (ctx.Err() != nil || !projection.IsPermanent(err) && interrupted(err)) {
+			return err // nothing is known against the event
 		}
 		return r.settle(ctx, in, data, err, Retry{})
 	case current.State == Undoing:
@@ -165,12 +165,18 @@ func (r *runner[S]) take(ctx context.Context, in *instance[S], await *AwaitStep[
 		return pure(data, func() (S, error) { return await.otherwise(data) })
 	}
 	c, err := r.m.store.At(ctx, received.Position)
-	if err != nil || c == nil {
-		return data, fmt.Errorf("saga: %s: the event at position %d cannot be read: %w", in.id, received.Position, err)
+	if err != nil {
+		return data, fmt.Errorf("the event at position %d cannot be read: %w", received.Position, err)
+	}
+	if c == nil {
+		return data, Permanent(fmt.Errorf("the log ends before the event at position %d", received.Position))
 	}
 	event, name, err := r.m.awaited(eventstore.Recorded{Commit: c, Index: received.Index}, in.id, in.status.Current().Name)
-	if err != nil || event == nil {
-		return data, fmt.Errorf("saga: %s: the event at position %d is not what it was: %w", in.id, received.Position, err)
+	if err != nil {
+		return data, fmt.Errorf("the event at position %d cannot be decoded: %w", received.Position, err)
+	}
+	if event == nil {
+		return data, Permanent(fmt.Errorf("the event at position %d is none that the step awaits any more", received.Position))
 	}
 	for _, l := range r.m.listening[name] {
 		if l.step == in.status.Current().Name {
@@ -197,7 +203,7 @@ func pure[S any](data S, f func() (S, error)) (after S, err error) {
 func (r *runner[S]) perform(ctx context.Context, in *instance[S], action Action[S], limit time.Duration, data S) (S, error) {
 	if time.Now().After(in.until) {
 		if err := r.renew(ctx, in); err != nil {
-			return data, err
+			return data, fmt.Errorf("%w: %w", errNotOurs, err)
 		}
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
