@@ -175,6 +175,25 @@ func TestADeadlineSurvivesARestartOfEverything(t *testing.T) {
 	require.Equal(t, saga.StateCompleted, done.State, "it was in the log before the deadline was decided")
 }
 
+// The process that searches the log for events is silent, and no other does so before the deadline.
+func TestAnAnswerThatNobodyHasReadIsInTime(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	definition := define(t, "payment", saga.Await("answer", onAnswer()).Within(time.Second))
+	proxy := srv.Proxy(t)
+	first := open(t, openBank(t, proxy.JetStream(t)), definition, nil)
+	run(t, first)
+	b := openBank(t, srv.JetStream(t))
+	second := open(t, b, definition, nil)
+	_, err := first.Start(t.Context(), "1", payment{})
+	require.NoError(t, err)
+	until(t, second, "1", saga.StateWaiting)
+	t.Cleanup(proxy.Resume)
+	proxy.Silence()
+	b.answer(t, "1", true)
+	run(t, second)
+	until(t, second, "1", saga.StateCompleted)
+}
+
 func TestAnEventStartsASaga(t *testing.T) {
 	b := openBank(t, eventstoretest.JetStream(t))
 	m := open(t, b, define(t, "payment",

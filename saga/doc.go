@@ -109,5 +109,5 @@
 //
 // The data of a saga is written with each step that changes it, so keep it small. Its type may gain fields.
 //
-// The view keeps a document for every saga that ever was, and a runner that begins reads them all, at some 100,000 a second.
+// The view keeps a document for every saga that ever was, and a runner that begins reads them all.
 package saga
