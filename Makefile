@@ -11,7 +11,7 @@ STEPS ?= 60
 FLIPS ?= 200
 
 # Modules of their own, so that what they need does not become a user's.
-NESTED := internal/checks/testdata/external chaos examples/bank/browser mutants
+NESTED := internal/checks/testdata/external bench chaos examples/bank/browser mutants
 
 # The folder with the ledger that a test of examples/bank reads. Tests run in the folders of their packages, so the path
 # is made absolute.
@@ -86,7 +86,17 @@ mutants: ## seed each bug of mutants/bugs into a copy of the tree and see its te
 	go -C mutants run .
 
 .PHONY: bench
-bench: ## run the benchmarks, each for BENCHTIME=1s
+bench: ## measure beside plain nats.go and the common way, into bench/results/full; what was interrupted goes on
+	go -C bench build -o ../bin/bench .
+	bin/bench -out bench/results
+
+.PHONY: bench-quick
+bench-quick: ## the same in small stores and short rounds, into bench/results/quick, in under 3 minutes
+	go -C bench build -o ../bin/bench .
+	bin/bench -quick -fresh -out bench/results
+
+.PHONY: gobench
+gobench: ## run the benchmarks of the packages, each for BENCHTIME=1s
 	@packages=$$($(call list_tests,'^Benchmark')) && packages=$$(echo "$$packages" | cut -d' ' -f1 | sort -u) && \
 	if test -z "$$packages"; then echo "there are no benchmarks"; exit 1; fi && \
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $$packages

@@ -1,0 +1,216 @@
+// Package figures holds what is measured. Each figure is set up once and has cases; in each case Runnel takes turns with what
+// it is compared with:
+//
+//	Runnel      what a user of the toolkit writes
+//	nats.go     the same messages, subjects and expectations with the client alone, and nothing checked: what can be had
+//	common way  what is written first: a subject for each event type, atomic batches, an ordered consumer for each load
+package figures
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/runnel-go/runnel/bench/internal/measure"
+	"github.com/runnel-go/runnel/bench/internal/servers"
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// The names of the ways.
+const (
+	ours   = "Runnel"
+	plain  = "nats.go"
+	common = "common way"
+)
+
+// Sizes is how large the figures' stores are.
+type Sizes struct {
+	Stores  []int // messages in the stores that are loaded from
+	Replay  int   // events that are replayed
+	View    int   // events that a view is built of
+	Streams int   // streams whose memory is measured
+	Old     int   // streams that are appended to at random
+	Sagas   int   // in each round
+	Deep    bool  // every combination; else the one with most to say
+}
+
+// All gives the figures in the order of the page.
+func All(sizes Sizes) []measure.Figure {
+	return []measure.Figure{
+		{
+			Name: "append", Title: "Append", Take: sizes.append,
+			About: "One append is one commit of 1, 3 or 10 events, onto streams that are in use. nats.go publishes one message of the same " +
+				"bytes with the same expectation: with PublishMsg from one goroutine, with PublishMsgAsync and a wait from several. " +
+				"The server syncs every two minutes where nothing else is said.",
+		},
+		{
+			Name: "commit-size", Title: "What three events cost", Take: sizes.commitSize,
+			About: "A commit of three events is one message. The common way needs an atomic batch of three.",
+		},
+		{
+			Name: "streams", Title: "New streams and old ones", Take: sizes.streams,
+			About: "The first commit of a new stream, and one more on top of any of many streams. On a new stream, Runnel asks first whether " +
+				"the leader knows of one, which nats.go here does not.",
+		},
+		{
+			Name: "durable", Title: "Durable appends", Take: sizes.durable,
+			About: "Appends that are on disk before they are acknowledged, on an embedded server: with group sync, with the server's own " +
+				"SyncAlways, and, for comparison, without.",
+		},
+		{
+			Name: "command", Title: "Commands", Take: sizes.command,
+			About: "A command on an aggregate whose state is in memory, and on one that has to be loaded, of ten commits. nats.go publishes " +
+				"what the command appends, and gets the ten messages before where there is something to load.",
+		},
+		{
+			Name: "contended", Title: "Contended appends", Take: sizes.contended,
+			About: "Sixteen writers append to one stream as fast as they can, each with its own knowledge of it, as in sixteen processes. " +
+				"Counted are the appends that won.",
+		},
+		{
+			Name: "load", Title: "Loads", Take: sizes.load,
+			About: "Commits of one event were written round-robin, so those of one stream are spread over the whole log. nats.go gets the same " +
+				"messages in the same way: the last of the subject, and then the others at once. The filtered read is what there is " +
+				"without links: a consumer with the stream's subject as its filter. The working set are 10,000 streams, picked at random.",
+		},
+		{
+			Name: "replay", Title: "Replay", Take: sizes.replay,
+			About: "All events of the log in order, verified and decoded. nats.go fetches the same messages and does nothing with them.",
+		},
+		{
+			Name: "view", Title: "Building a view", Take: sizes.view,
+			About: "A view is built of the whole log, with all its keys in memory. nats.go fetches the same messages; the common way puts the document of each event.",
+		},
+		{
+			Name: "visible", Title: "From append to visible", Take: sizes.visible,
+			About: "From the begin of an append until the view's document, with that event in it, is read. Beside it an atomic batch of two " +
+				"messages, which is what document and checkpoint cost the server, and an append and a put.",
+		},
+		{
+			Name: "saga", Title: "Sagas", Take: sizes.saga,
+			About: "Sagas of three steps with a command each, 64 at a time, until each is completed. nats.go publishes the seven messages that such a saga needs.",
+		},
+		{
+			Name: "memory", Title: "Memory", Take: sizes.memory,
+			About: "How much the server's heap grows with streams of one commit, and the program's with aggregates that it has in its cache.",
+		},
+		{
+			Name: "allocations", Title: "Allocations", Take: sizes.allocations,
+			About: "Allocations of the program for one operation; the server runs in a process of its own.",
+		},
+	}
+}
+
+// Booked is the event that is written everywhere.
+type Booked struct {
+	Amount, Balance int64
+	Text            string
+}
+
+// EventType is its name in the log.
+func (Booked) EventType() string { return "account.booked" }
+
+var booked = Booked{Amount: 1250, Balance: 104_250, Text: "a booking of some length"}
+
+func events(n int) []eventstore.Event {
+	all := make([]eventstore.Event, n)
+	for i := range all {
+		all[i] = booked
+	}
+	return all
+}
+
+func account(i int) eventstore.StreamID {
+	return eventstore.StreamID{Category: "account", ID: strconv.Itoa(i)}
+}
+
+// open opens a store that is closed when the figure is taken.
+func open(ctx context.Context, run *measure.Run, on *servers.Servers, name string) (*eventstore.Store, error) {
+	store, err := eventstore.Open(ctx, on.JS, name, []eventstore.Event{Booked{}}, &eventstore.Config{Replicas: on.Replicas})
+	if err == nil {
+		run.Cleanup(store.Close)
+	}
+	return store, err
+}
+
+// payload gives the bytes that a commit of so many events is stored as.
+func payload(ctx context.Context, on *servers.Servers, store *eventstore.Store, n int) ([]byte, error) {
+	commit, err := store.Append(ctx, eventstore.StreamID{Category: "payload", ID: strconv.Itoa(n)}, eventstore.Head{}, events(n)...)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := on.JS.Stream(ctx, store.Name())
+	if err != nil {
+		return nil, err
+	}
+	msg, err := stream.GetMsg(ctx, uint64(commit.Position))
+	if err != nil {
+		return nil, err
+	}
+	return msg.Data, nil
+}
+
+// during lets goroutines do one thing over and over for the length of a round, and counts.
+func during(round time.Duration, goroutines int, one func(g int) error) (measure.Sample, error) {
+	begun := time.Now()
+	var count atomic.Int64
+	err := parallel(goroutines, func(g int) error {
+		n := 0
+		defer func() { count.Add(int64(n)) }()
+		for time.Since(begun) < round {
+			if err := one(g); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	return measure.Sample{Count: int(count.Load()), Time: time.Since(begun)}, err
+}
+
+// timing does one thing over and over for the length of a round, and takes the time of each.
+func timing(round time.Duration, one func() error) (measure.Sample, error) {
+	var sample measure.Sample
+	for begun := time.Now(); time.Since(begun) < round; {
+		start := time.Now()
+		if err := one(); err != nil {
+			return sample, err
+		}
+		sample.Times = append(sample.Times, time.Since(start))
+	}
+	return sample, nil
+}
+
+// parallel runs f in goroutines, and gives the first error once all have ended.
+func parallel(goroutines int, f func(g int) error) error {
+	if goroutines == 1 {
+		return f(0)
+	}
+	errs := make([]error, goroutines)
+	var all sync.WaitGroup
+	for g := range goroutines {
+		all.Go(func() { errs[g] = f(g) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each runs f once for each i below n, from 64 goroutines.
+func each(n int, f func(i int) error) error {
+	var next atomic.Int64
+	return parallel(64, func(int) error {
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			if err := f(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
