@@ -55,7 +55,7 @@ func (v *View[V]) build(ctx context.Context, report func(eventstore.Progress)) e
 	g, err := b.run(ctx)
 	v.progress.end(b.id)
 	if err != nil {
-		return errors.Join(err, b.abandon(ctx))
+		return errors.Join(b.unlessTaken(ctx, err), b.abandon(ctx))
 	}
 	v.logger.InfoContext(ctx, "projection: view built", "bucket", g.version.Bucket, "events", b.progress.Events, "took", time.Since(b.begun).String())
 	return errors.Join(g.close(), v.catalog.building.Delete(ctx, versionKey(v.foldVersion)))
@@ -127,6 +127,18 @@ func (b *build[V]) renew(ctx context.Context) error {
 		return errors.Join(errTaken, kv.ErrUnavailable, err)
 	}
 	b.revision = revision
+	return err
+}
+
+// unlessTaken gives errTaken for the error of a build whose lease has run out: whoever has it now has deleted the bucket.
+func (b *build[V]) unlessTaken(ctx context.Context, err error) error {
+	if b.generation == nil || errors.Is(err, errTaken) || ctx.Err() != nil {
+		return err
+	}
+	entry, readErr := b.view.catalog.building.GetLeader(ctx, versionKey(b.view.foldVersion))
+	if readErr == nil && entry.Revision != b.revision || errors.Is(readErr, kv.ErrNotFound) {
+		return errors.Join(errTaken, kv.ErrUnavailable, err)
+	}
 	return err
 }
 

@@ -183,6 +183,19 @@ func TestABuildThatWasLeftIsMadeAnewByAnother(t *testing.T) {
 	requireFolded(t, store, second)
 }
 
+// Whoever takes the lease over deletes the bucket, which the build that froze finds out by its writes.
+func TestABuildThatThawsAfterAnotherIsMadeAnew(t *testing.T) {
+	store := open(t)
+	for i := range 300 {
+		deposit(t, store, fmt.Sprint(i%5), 1)
+	}
+	frozen := sums(t, store, 1, &projection.Config{Heartbeat: time.Hour})
+	other := sums(t, store, 1, &projection.Config{StandBy: 50 * time.Millisecond})
+	takeOver := sync.OnceFunc(func() { require.NoError(t, other.Rebuild(t.Context(), nil)) })
+	require.NoError(t, frozen.Rebuild(t.Context(), func(eventstore.Progress) { takeOver() }))
+	requireFolded(t, store, frozen)
+}
+
 // runnerOf tells who works on a view.
 func runnerOf(t *testing.T, view *projection.View[balance]) string {
 	t.Helper()
