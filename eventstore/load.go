@@ -14,9 +14,10 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// maxHops is how often a load follows the links of the oldest commit it has before it reads the subject filtered. Four
-// hops of 16 links reach 64 commits back; beyond, one filtered read costs less than more round trips.
-const maxHops = 4
+// maxHops is how often a load follows the links of the oldest commit it has before it reads the subject filtered. 64 hops of
+// 16 links reach 1,024 commits back. Up to there links win: of a stream of 100 commits among a million, whose commits lie far apart,
+// they take 1.7 ms and a filtered read, for which the server searches all that lies between, 27 ms.
+const maxHops = 64
 
 // readOptions are the options of reads.
 type readOptions struct {
@@ -331,10 +332,13 @@ func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 }
 
 // byLinks gives the commits from newest back to the one that holds version from, or to the first behind position after,
-// or false where the links do not lead there.
+// or false where the links do not lead there, or not soon enough.
 func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, ok bool, err error) {
-	if newest.Position <= l.after {
+	switch {
+	case newest.Position <= l.after:
 		return nil, true, nil
+	case l.count > maxHops*maxLinks:
+		return nil, false, nil
 	}
 	commits = []*Commit{newest}
 	for range maxHops {

@@ -88,13 +88,13 @@ func TestALongStreamIsReadAcrossATornCommit(t *testing.T) {
 	replay(t, js, 1, "long")
 	head, err := store.Head(t.Context(), account("long"))
 	require.NoError(t, err)
-	for i := range 100 {
+	for i := range 1100 {
 		c, err := store.Append(t.Context(), account("long"), head, deposited{int64(i)})
 		require.NoError(t, err)
 		head = c.Head()
 	}
 	all := decode(t, store.Stream(t.Context(), account("long")))
-	require.Len(t, all, 100)
+	require.Len(t, all, 1100)
 	require.Equal(t, deposited{0}, all[0])
 	require.Positive(t, store.Counters().LinkMisses, "more than the links reach")
 }

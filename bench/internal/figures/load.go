@@ -176,32 +176,34 @@ func (f *filled) filteredReads(ctx context.Context, run *measure.Run, on *server
 	}
 	return measure.Way{Name: "filtered read", Round: func(ctx context.Context) (measure.Sample, error) {
 		return timing(run.Scale.Round, func() error {
-			return filteredRead(ctx, stream, fmt.Sprintf("%s.account.%d", f.store.Name(), g.first+g.pick()))
+			n, err := filteredRead(ctx, stream, fmt.Sprintf("%s.account.%d", f.store.Name(), g.first+g.pick()))
+			if err == nil && n != g.positions.commits {
+				err = fmt.Errorf("read %d messages of %d", n, g.positions.commits)
+			}
+			return err
 		})
 	}}, nil
 }
 
-func filteredRead(ctx context.Context, stream jetstream.Stream, subject string) error {
+func filteredRead(ctx context.Context, stream jetstream.Stream, subject string) (n int, err error) {
 	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	messages, err := consumer.Messages()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer messages.Stop()
 	for {
 		msg, err := messages.Next()
 		if err != nil {
-			return err
+			return n, err
 		}
+		n++
 		about, err := msg.Metadata()
-		if err != nil {
-			return err
-		}
-		if about.NumPending == 0 {
-			return nil
+		if err != nil || about.NumPending == 0 {
+			return n, err
 		}
 	}
 }
