@@ -87,13 +87,13 @@ mutants: ## seed each bug of mutants/bugs into a copy of the tree and see its te
 
 .PHONY: bench
 bench: ## measure beside plain nats.go and the common way, into bench/results/full; what was interrupted goes on
-	go -C bench build -o ../bin/bench .
-	bin/bench -out bench/results
+	go -C bench build -buildvcs=false -o ../bin/bench .
+	bin/bench -revision "$$(git rev-parse --short=12 HEAD)" -out bench/results
 
 .PHONY: bench-quick
 bench-quick: ## the same in small stores and short rounds, into bench/results/quick, in under 3 minutes
-	go -C bench build -o ../bin/bench .
-	bin/bench -quick -fresh -out bench/results
+	go -C bench build -buildvcs=false -o ../bin/bench .
+	bin/bench -quick -fresh -revision "$$(git rev-parse --short=12 HEAD)" -out bench/results
 
 .PHONY: gobench
 gobench: ## run the benchmarks of the packages, each for BENCHTIME=1s

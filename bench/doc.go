@@ -5,7 +5,7 @@
 //	make bench-postgres  the figures that have a Postgres table beside them
 //
 // It starts its own servers in temporary folders. Each figure is a file of results/, taken from one set-up, and is not taken again on
-// the same machine and of the same revision: an interrupted run goes on where it was. From the files it writes the page
+// the same machine by the same program: an interrupted run goes on where it was. From the files it writes the page
 // results/full/README.md with its plots.
 //
 // How a figure is taken is told in internal/measure, what is measured in internal/figures, and what the figures mean in

@@ -33,7 +33,7 @@ func main() {
 type settings struct {
 	quick, check, fresh bool
 	only                *regexp.Regexp
-	out                 string
+	out, revision       string
 }
 
 func flags() (settings, error) {
@@ -43,6 +43,7 @@ func flags() (settings, error) {
 	flag.BoolVar(&s.check, "check", false, "fail where a ratio is below its bar by more than a third in the best of three tries")
 	flag.BoolVar(&s.fresh, "fresh", false, "take figures again that were taken before")
 	flag.StringVar(&s.out, "out", "results", "folder of the results, which go into a folder there by scale")
+	flag.StringVar(&s.revision, "revision", "unknown", "of the tree, for the page")
 	flag.Parse()
 	var err error
 	s.only, err = regexp.Compile(*only)
@@ -74,7 +75,10 @@ func run() error {
 	}
 	scale, sizes := s.scale()
 	folder := measure.Folder(filepath.Join(s.out, scale.Name))
-	machine := measure.ThisMachine()
+	machine, err := measure.ThisMachine(s.revision)
+	if err != nil {
+		return err
+	}
 	var results []measure.Result
 	for _, f := range figures.All(sizes) {
 		result, found, err := s.result(ctx, folder, machine, f, scale)
@@ -92,7 +96,7 @@ func run() error {
 	return s.judge(results)
 }
 
-// result takes a figure, unless it was taken before on this machine and of this revision, or is not asked for.
+// result takes a figure, unless it was taken before on this machine by this very program, or is not asked for.
 func (s settings) result(ctx context.Context, folder measure.Folder, machine measure.Machine, f measure.Figure, scale measure.Scale) (measure.Result, bool, error) {
 	before, found, err := folder.Read(f.Name)
 	if err != nil || !s.only.MatchString(f.Name) {

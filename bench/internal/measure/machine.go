@@ -2,6 +2,9 @@ package measure
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -14,27 +17,24 @@ type Machine struct {
 	Cores     int               `json:"cores"`
 	System    string            `json:"system"`
 	Go        string            `json:"go"`
-	Revision  string            `json:"revision"` // of the tree, with "+" where it was changed
+	Revision  string            `json:"revision"` // of the tree, as the caller says
+	Program   string            `json:"program"`  // hash of this program, which is another one whenever what it measures is
 	Modules   map[string]string `json:"modules"`  // versions of what is measured beside us
 }
 
 // ThisMachine looks around.
-func ThisMachine() Machine {
+func ThisMachine(revision string) (Machine, error) {
 	m := Machine{
 		Processor: processor(), Cores: runtime.GOMAXPROCS(0), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
-		Modules: make(map[string]string),
+		Revision: revision, Modules: make(map[string]string),
+	}
+	var err error
+	if m.Program, err = program(); err != nil {
+		return m, err
 	}
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
-		return m
-	}
-	for _, s := range build.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			m.Revision = s.Value[:min(12, len(s.Value))] + m.Revision
-		case s.Key == "vcs.modified" && s.Value == "true":
-			m.Revision += "+"
-		}
+		return m, nil
 	}
 	for _, dep := range build.Deps {
 		switch dep.Path {
@@ -42,12 +42,30 @@ func ThisMachine() Machine {
 			m.Modules[dep.Path] = dep.Version
 		}
 	}
-	return m
+	return m, nil
+}
+
+// program is the beginning of the hash of what runs.
+func program() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	file, err := os.Open(self)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }() // it was read only
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:12], nil
 }
 
 // Same reports whether figures of both may stand side by side.
 func (m Machine) Same(other Machine) bool {
-	return m.Processor == other.Processor && m.Cores == other.Cores && m.Go == other.Go && m.Revision == other.Revision
+	return m.Processor == other.Processor && m.Cores == other.Cores && m.Program == other.Program
 }
 
 // processor is the name that Linux gives, or the architecture.

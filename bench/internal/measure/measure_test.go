@@ -107,7 +107,7 @@ func TestAResultIsReadBackAsItWasWritten(t *testing.T) {
 	_, found, err := folder.Read("load")
 	require.NoError(t, err)
 	require.False(t, found)
-	want := measure.Result{Figure: "load", Begun: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Machine: measure.Machine{Cores: 2, Revision: "abc"}, Cases: []measure.CaseResult{
+	want := measure.Result{Figure: "load", Begun: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Machine: measure.Machine{Cores: 2, Program: "abc"}, Cases: []measure.CaseResult{
 		{Name: "case", Unit: "ms", Ways: []measure.WayResult{{Name: "way", Median: 1, Rounds: []float64{1}}}},
 	}}
 	require.NoError(t, folder.Write(want))
@@ -116,7 +116,7 @@ func TestAResultIsReadBackAsItWasWritten(t *testing.T) {
 	require.True(t, found)
 	require.Equal(t, want, got)
 	require.True(t, got.Machine.Same(want.Machine))
-	want.Machine.Revision = "abd"
+	want.Machine.Program = "abd"
 	require.False(t, got.Machine.Same(want.Machine))
 }
 
