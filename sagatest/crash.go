@@ -28,6 +28,12 @@ type Play[S any] struct {
 	Check func(t testing.TB, in saga.Instance[S])
 }
 
+// Test is a test that can have others in it: a *testing.T.
+type Test[T any] interface {
+	testing.TB
+	Run(name string, f func(t T)) bool
+}
+
 const (
 	claim   = 150 * time.Millisecond // short, so that another takes over soon
 	limit   = time.Minute            // for one run, which takes half a second
@@ -37,12 +43,12 @@ const (
 // Crash strikes the process of a saga at every point it comes to, as the package documentation says. The events are those that the
 // store is opened with, beside those of sagas. stage sets up each run: outside is the store on a connection that nothing
 // happens to.
-func Crash[S any](t *testing.T, events []eventstore.Event, stage func(t testing.TB, outside *eventstore.Store) Play[S]) {
+func Crash[S any, T Test[T]](t T, events []eventstore.Event, stage func(t testing.TB, outside *eventstore.Store) Play[S]) {
 	t.Helper()
 	srv := eventstoretest.NewServer(t, eventstoretest.Memory())
 	c := &crash[S]{srv: srv, events: append(saga.Events(), events...), stage: stage}
 	var points []string
-	if !t.Run("undisturbed", func(t *testing.T) { points = c.run(t, "play", never, dies) }) {
+	if !t.Run("undisturbed", func(t T) { points = c.run(t, "play", never, dies) }) {
 		return
 	}
 	var all sync.WaitGroup
@@ -53,7 +59,7 @@ func Crash[S any](t *testing.T, events []eventstore.Event, stage func(t testing.
 			room <- struct{}{}
 			all.Go(func() {
 				defer func() { <-room }()
-				t.Run(how+" at "+point, func(t *testing.T) {
+				t.Run(how+" at "+point, func(t T) {
 					c.run(t, fmt.Sprintf("play-%d-%s", i, how), point, how)
 				})
 			})
@@ -82,7 +88,7 @@ type crash[S any] struct {
 }
 
 // run strikes one process at one point, and gives the points that it came to.
-func (c *crash[S]) run(t *testing.T, name, at, how string) []string {
+func (c *crash[S]) run(t testing.TB, name, at, how string) []string {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	outside := c.open(t, c.srv.JetStream(t), name)
@@ -135,7 +141,7 @@ func ended[S any](ctx context.Context, m *saga.Manager[S], id string) bool {
 	return err == nil && (in.State.Final() || in.State == saga.StateStuck)
 }
 
-func (c *crash[S]) open(t *testing.T, js jetstream.JetStream, name string) *eventstore.Store {
+func (c *crash[S]) open(t testing.TB, js jetstream.JetStream, name string) *eventstore.Store {
 	t.Helper()
 	store, err := eventstore.Open(t.Context(), js, name, c.events, &eventstore.Config{AckTimeout: claim})
 	if err != nil {
@@ -146,7 +152,7 @@ func (c *crash[S]) open(t *testing.T, js jetstream.JetStream, name string) *even
 }
 
 // manager gives a manager whose actions tell the victim of what they do.
-func (c *crash[S]) manager(t *testing.T, store *eventstore.Store, play Play[S], v *victim) *saga.Manager[S] {
+func (c *crash[S]) manager(t testing.TB, store *eventstore.Store, play Play[S], v *victim) *saga.Manager[S] {
 	t.Helper()
 	definition, err := play.Define(store)
 	if err != nil {
@@ -171,7 +177,7 @@ func (c *crash[S]) manager(t *testing.T, store *eventstore.Store, play Play[S], 
 }
 
 // running runs a manager until stop, or until the test ends.
-func running[S any](t *testing.T, m *saga.Manager[S]) (stop func()) {
+func running[S any](t testing.TB, m *saga.Manager[S]) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()
@@ -183,7 +189,7 @@ func running[S any](t *testing.T, m *saga.Manager[S]) (stop func()) {
 	return stop
 }
 
-func report(t *testing.T, err error) {
+func report(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Errorf("sagatest: %v", err)
@@ -191,7 +197,7 @@ func report(t *testing.T, err error) {
 }
 
 // checkEnd holds the history of a saga that has ended against what holds for all.
-func checkEnd[S any](t *testing.T, in saga.Instance[S]) {
+func checkEnd[S any](t testing.TB, in saga.Instance[S]) {
 	t.Helper()
 	seen := make(map[string]int)
 	for _, entry := range in.History {
@@ -215,7 +221,7 @@ func checkEnd[S any](t *testing.T, in saga.Instance[S]) {
 }
 
 // checkKeys reports keys that count twice in one stream.
-func checkKeys(ctx context.Context, t *testing.T, store *eventstore.Store) {
+func checkKeys(ctx context.Context, t testing.TB, store *eventstore.Store) {
 	t.Helper()
 	seen := make(map[string]eventstore.Position)
 	for c, err := range store.Log(ctx) {

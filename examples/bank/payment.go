@@ -61,7 +61,16 @@ func (t *Terms) sagas() *saga.Config {
 	return t.Sagas
 }
 
-// openPayments makes the manager of payments:
+// openPayments makes the manager of payments.
+func (b *Bank) openPayments(ctx context.Context, terms *Terms) (*saga.Manager[Payment], error) {
+	payment, err := b.paymentSteps(terms)
+	if err != nil {
+		return nil, err
+	}
+	return saga.New(ctx, b.store, payment, terms.sagas())
+}
+
+// paymentSteps are what a payment consists of:
 //
 //	reserve    the account sets the money aside             undone: it gives the money back
 //	send       the other bank is asked to pay               undone: it is told to forget that
@@ -69,17 +78,13 @@ func (t *Terms) sagas() *saga.Config {
 //	confirm    the account has paid; there is no way back
 //
 // From reserve to confirm the money is in flight. A payment ends paid or given back, and never both.
-func (b *Bank) openPayments(ctx context.Context, terms *Terms) (*saga.Manager[Payment], error) {
-	payment, err := saga.Define(paymentCategory,
+func (b *Bank) paymentSteps(terms *Terms) (*saga.Definition[Payment], error) {
+	return saga.Define(paymentCategory,
 		saga.Step("reserve", b.reserve).Undo(b.release),
 		saga.Step("send", b.send).Undo(b.recall).Retry(terms.retry()),
 		saga.Await("answer", saga.On(acceptedBy), saga.On(refusedBy)).Within(terms.within()),
 		saga.Step("confirm", b.confirm).Retriable(),
 	)
-	if err != nil {
-		return nil, err
-	}
-	return saga.New(ctx, b.store, payment, terms.sagas())
 }
 
 func (b *Bank) reserve(ctx context.Context, call saga.Call, p Payment) (Payment, error) {

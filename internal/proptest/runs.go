@@ -43,3 +43,18 @@ func chosen() bool {
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == checks })
 	return given
 }
+
+// long is the variable of the environment that gives tests the time.
+const long = "RUNNEL_TEST_LONG"
+
+// Long reports whether there is time for what takes minutes, as in `make test-long`.
+func Long() bool { return os.Getenv(long) != "" }
+
+// Volume gives how often a test repeats what it does: usual times, or many times where there is time. It is for what only gets
+// more certain with more of it.
+func Volume(usual, many int) int {
+	if Long() {
+		return many
+	}
+	return usual
+}

@@ -36,3 +36,12 @@ func TestTheEnvironmentWins(t *testing.T) {
 	proptest.Runs(t, 7)
 	require.Equal(t, before, flag.Lookup("rapid.checks").Value.String())
 }
+
+func TestVolumeIsForLongRuns(t *testing.T) {
+	t.Setenv("RUNNEL_TEST_LONG", "")
+	require.False(t, proptest.Long())
+	require.Equal(t, 10, proptest.Volume(10, 1000))
+	t.Setenv("RUNNEL_TEST_LONG", "1")
+	require.True(t, proptest.Long())
+	require.Equal(t, 1000, proptest.Volume(10, 1000))
+}

@@ -2,6 +2,7 @@
 package wallet
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 	"github.com/runnel-go/runnel/projection"
 	"github.com/runnel-go/runnel/projectiontest"
+	"github.com/runnel-go/runnel/saga"
+	"github.com/runnel-go/runnel/sagatest"
 )
 
 // Earned and Spent are the events of a wallet, whose state is what it holds.
@@ -83,6 +86,55 @@ func TestViews(t *testing.T) {
 	projectiontest.Check(t, events(), rapid.SliceOfN(rapid.Map(rapid.Int64Range(0, 3), func(n int64) projectiontest.Commit {
 		return projectiontest.Commit{Stream: "wallet/1", Events: []eventstore.Event{Earned{n}}}
 	}), 1, 4), nil, rule)
+}
+
+// Loan is the data of a saga: a wallet is given something, and asked for it again where its lender does not agree.
+type Loan struct{ Wallet string }
+
+func TestSagas(t *testing.T) {
+	for _, agreed := range []bool{true, false} {
+		sagatest.Crash(t, events(), func(t testing.TB, outside *eventstore.Store) sagatest.Play[Loan] {
+			return sagatest.Play[Loan]{
+				ID: "1", Data: Loan{Wallet: "a"},
+				Define: func(store *eventstore.Store) (*saga.Definition[Loan], error) { return lend(store, agreed) },
+				Check: func(t testing.TB, in saga.Instance[Loan]) {
+					want := int64(0)
+					if agreed {
+						want = 5
+					}
+					wallets, err := aggregate.New(outside, "wallet", Wallet{}, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if a, err := wallets.Load(t.Context(), "a"); err != nil || a.State.Held != want {
+						t.Errorf("the wallet holds %d, not %d: %v\n%s", a.State.Held, want, err, sagatest.Story(in))
+					}
+				},
+			}
+		})
+	}
+}
+
+func lend(store *eventstore.Store, agreed bool) (*saga.Definition[Loan], error) {
+	wallets, err := aggregate.New(store, "wallet", Wallet{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	on := func(command aggregate.Command[Wallet, Event]) saga.Action[Loan] {
+		return func(ctx context.Context, call saga.Call, l Loan) (Loan, error) {
+			_, err := wallets.Do(ctx, l.Wallet, command, call.Once())
+			return l, err
+		}
+	}
+	return saga.Define("loan",
+		saga.Step("give", on(Earn{5})).Undo(on(Spend{5})),
+		saga.Step("agree", func(_ context.Context, _ saga.Call, l Loan) (Loan, error) {
+			if !agreed {
+				return l, saga.Permanent(errFunds)
+			}
+			return l, nil
+		}).NoUndo(),
+	)
 }
 
 func TestServers(t *testing.T) {
