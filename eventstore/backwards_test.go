@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
 )
 
 // versions gives the versions of what a reader of one stream yields.
@@ -23,6 +24,7 @@ func versions(t require.TestingT, seq func(func(eventstore.Recorded, error) bool
 }
 
 func TestBackwardsIsForwardsReversed(t *testing.T) {
+	proptest.Runs(t, 40)
 	store := open(t, nil)
 	_, err := store.Append(t.Context(), account("foreign"), eventstore.Head{}, deposited{1}) // what false links lead to
 	require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
 )
 
 // numbered is an event that says which attempt to append wrote it.
@@ -138,13 +139,14 @@ func contend(t *testing.T, stores []*eventstore.Store, pick func(writer int) int
 }
 
 func TestOfContendedAppendsOneWinsEachVersion(t *testing.T) {
+	appends := proptest.Volume(2000, 10_000)
 	deployments(t, func(t *testing.T, d deployment) {
 		store := d.open(t, d.js, eventstore.Config{})
 		record := contend(t, slices.Repeat([]*eventstore.Store{store}, 16),
-			func(int) int { return rand.IntN(4) }, func(n int64) bool { return n > 10_000 })
+			func(int) int { return rand.IntN(4) }, func(n int64) bool { return n > int64(appends) })
 		record.verify(t, store)
-		require.Len(t, record.stored, 10_000-len(record.failed))
-		require.Greater(t, len(record.failed), 1000, "the writers did contend")
+		require.Len(t, record.stored, appends-len(record.failed))
+		require.Greater(t, len(record.failed), appends/10, "the writers did contend")
 		t.Logf("%d stored, %d conflicts", len(record.stored), len(record.failed))
 	})
 }
@@ -296,13 +298,14 @@ func TestAppendsWaitOutACutConnection(t *testing.T) {
 	defer store.Close()
 	// One of eight writers cuts the connection before each tenth attempt, whatever the others are at. So the connection lives
 	// for as long as some attempts take, however slow the machine is.
+	attempts := int64(proptest.Volume(500, 1500))
 	record := contend(t, slices.Repeat([]*eventstore.Store{store}, 8), func(int) int { return rand.IntN(50) },
 		func(n int64) bool {
 			if n%10 == 0 {
 				proxy.Cut()
 				proxy.Heal()
 			}
-			return n > 1500
+			return n > attempts
 		})
 	record.verify(t, store)
 	t.Logf("%d stored, %d conflicts, %d outcomes read back", len(record.stored), len(record.failed), store.Counters().Resolved)

@@ -21,7 +21,7 @@ import (
 // TestAStoreBehavesAsAListOfCommits does random things to a store and to a list, and compares all of both after each.
 // The server is stopped and started among them, and acknowledgements are lost.
 func TestAStoreBehavesAsAListOfCommits(t *testing.T) {
-	proptest.Runs(t, 12)
+	proptest.Runs(t, 8)
 	server := eventstoretest.NewServer(t, eventstoretest.Memory())
 	checkStores(t, server, server.Proxy(t), nil)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/projection"
 )
 
@@ -66,7 +66,7 @@ func balances(t *testing.T, store *eventstore.Store, rules ...projection.Rule[ba
 
 // longer gives how long a test takes where there is time for what takes as long as it takes.
 func longer(short, long time.Duration) time.Duration {
-	if os.Getenv("RUNNEL_TEST_LONG") != "" {
+	if proptest.Long() {
 		return long
 	}
 	return short

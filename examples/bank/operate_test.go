@@ -42,8 +42,8 @@ func pollBalances(t *testing.T, bank *Bank, account string, f func()) (reads int
 	return reads
 }
 
-// rebuildUnderReaders rebuilds the balances while they are read, and audits before, during and after.
-func rebuildUnderReaders(t *testing.T, bank *Bank, dir, account, audited string) {
+// rebuildUnderReaders rebuilds the balances while they are read, audits during and after, and gives what the last audit said.
+func rebuildUnderReaders(t *testing.T, bank *Bank, dir, account, audited string) (output string) {
 	t.Helper()
 	var shown bytes.Buffer
 	reads := pollBalances(t, bank, account, func() {
@@ -57,13 +57,14 @@ func rebuildUnderReaders(t *testing.T, bank *Bank, dir, account, audited string)
 		require.Contains(t, output, audited, "during")
 		rebuild.Wait()
 	})
-	_, output := auditOf(t, bank, dir)
+	_, output = auditOf(t, bank, dir)
 	require.Contains(t, output, audited, "after")
 	lines := strings.Split(strings.TrimSpace(shown.String()), "\n")
 	var last struct{ Percent, EventsPerSecond float64 }
 	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &last))
 	require.InDelta(t, 100, last.Percent, 0)
 	t.Logf("%d reads all through the rebuild, %d lines of progress, %.0f events/s", reads, len(lines), last.EventsPerSecond)
+	return output
 }
 
 func TestAViewIsRebuiltWhileItIsRead(t *testing.T) {
