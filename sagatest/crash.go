@@ -89,6 +89,7 @@ type crash[S any] struct {
 
 // run strikes one process at one point, and gives the points that it came to.
 func (c *crash[S]) run(t testing.TB, name, at, how string) []string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	outside := c.open(t, c.srv.JetStream(t), name)
@@ -178,6 +179,7 @@ func (c *crash[S]) manager(t testing.TB, store *eventstore.Store, play Play[S], 
 
 // running runs a manager until stop, or until the test ends.
 func running[S any](t testing.TB, m *saga.Manager[S]) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()

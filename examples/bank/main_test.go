@@ -14,8 +14,11 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-// TestMain carries payments out instead of running the tests where a test has started this program as a process of its own.
+// TestMain is the bank's program, or carries payments out, where a test has started this one as a process of its own.
 func TestMain(m *testing.M) {
+	if os.Getenv(programEnv) != "" {
+		main()
+	}
 	if url := os.Getenv(runnerURL); url != "" {
 		if err := runnerProcess(url, os.Getenv(runnerOthers)); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,16 +15,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// programEnv is the variable of a process that is the bank's program.
+const programEnv = "BANK_TEST_PROGRAM"
+
 // process is a bank of its own, as a stranger would start it.
 type process struct {
 	*client
 	cmd *exec.Cmd
 }
 
-func startProcess(t *testing.T, binary, data string) *process {
+func startProcess(t *testing.T, data string) *process {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, "--addr", "127.0.0.1:0", "--data", data)
-	cmd.Env = append(cmd.Environ(), "NATS_URL=", "BANK_TOKEN=")
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), exe, "--addr", "127.0.0.1:0", "--data", data)
+	cmd.Env = append(cmd.Environ(), programEnv+"=1", "NATS_URL=", "BANK_TOKEN=")
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -45,9 +50,6 @@ func (p *process) kill(t *testing.T) {
 // Four clients book as fast as they can while the bank is killed. All that was acknowledged is there afterwards, and at most
 // what was under way besides.
 func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "bank")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
 	data := t.TempDir()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
@@ -55,7 +57,7 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 	const clients, enough = 4, 10
 	acknowledged := make([]int, clients) // deposits
 	for round := range 2 {
-		bank := startProcess(t, binary, data)
+		bank := startProcess(t, data)
 		if round == 0 {
 			for i := range clients {
 				bank.post("/accounts", fmt.Sprintf(`{"id":"c%d","owner":"Client"}`, i)).is(http.StatusCreated)
@@ -89,7 +91,7 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 		booking.Wait()
 	}
 
-	bank := startProcess(t, binary, data)
+	bank := startProcess(t, data)
 	defer bank.kill(t)
 	for i, want := range acknowledged {
 		var account Balance
