@@ -30,6 +30,11 @@ endif
 list_tests = go test -list $(1) ./... | awk '$$1 == "ok" { for (i = 0; i < n; i++) print $$2, name[i]; n = 0; next } \
 	/^(Fuzz|Benchmark)/ { name[n++] = $$1 } /^FAIL/ { failed = 1 } END { exit failed }'
 
+# cover_of_packages prints a line for each package of a profile, in which a block stands once for each package whose tests ran.
+cover_of_packages = awk -F '[: ]' 'NR > 1 { block = $$1 ":" $$2; of[block] = $$1; statements[block] = $$3; if ($$4 > 0) ran[block] = 1 } \
+	END { for (b in of) { p = of[b]; sub("/[^/]*$$", "", p); all[p] += statements[b]; if (b in ran) covered[p] += statements[b] } \
+	for (p in all) printf "%5.1f %%  %s\n", 100 * covered[p] / all[p], p }'
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -111,9 +116,9 @@ browser: ## drive the bank's page in a headless browser, if there is one (BANK_P
 	go -C examples/bank/browser test -count=1 -timeout 15m -v .
 
 .PHONY: cover
-cover: ## run all tests and print how much of each function they cover
-	go test -timeout 6m -coverpkg=./... -coverprofile=coverage.out ./...
-	go tool cover -func=coverage.out
+cover: ## run all tests and print what share of each package's statements they run, all of them together (by function: go tool cover -func=coverage.out)
+	go test -timeout 15m -coverpkg=./... -coverprofile=coverage.out ./...
+	@$(cover_of_packages) coverage.out | sort -k 2
 
 .PHONY: clean
 clean: ## remove what make has made; ./data, which holds events, stays

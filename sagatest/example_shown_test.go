@@ -6,16 +6,21 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
 
-// shown stands for the test of an example, which has none. It counts the tests in it, and counts and prints what fails.
+// shown stands for the test of an example, which has none. It counts the tests in it, and keeps and prints what fails.
 type shown struct {
 	testing.TB // what is not below, nobody calls here
 
-	runs, failures atomic.Int64
-	cleanups       []func()
+	quiet    bool // what fails is not printed
+	runs     atomic.Int64
+	cleanups []func()
+
+	mu       sync.Mutex // guards failures
+	failures []string   // those of tests within among them
 }
 
 func (s *shown) Helper() {}
@@ -35,8 +40,10 @@ func (s *shown) TempDir() string {
 }
 
 func (s *shown) Errorf(format string, args ...any) {
-	s.failures.Add(1)
-	fmt.Printf(format+"\n", args...)
+	s.fail(fmt.Sprintf(format, args...))
+	if !s.quiet {
+		fmt.Printf(format+"\n", args...)
+	}
 }
 
 func (s *shown) Fatalf(format string, args ...any) {
@@ -47,7 +54,7 @@ func (s *shown) Fatalf(format string, args ...any) {
 // Run runs a test in this one, on a goroutine that Fatalf can end.
 func (s *shown) Run(_ string, f func(*shown)) bool {
 	s.runs.Add(1)
-	in := &shown{}
+	in := &shown{quiet: s.quiet}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -55,8 +62,14 @@ func (s *shown) Run(_ string, f func(*shown)) bool {
 	}()
 	<-ended
 	in.end()
-	s.failures.Add(in.failures.Load())
-	return in.failures.Load() == 0
+	s.fail(in.failures...)
+	return len(in.failures) == 0
+}
+
+func (s *shown) fail(why ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures = append(s.failures, why...)
 }
 
 // end cleans up.

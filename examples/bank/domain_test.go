@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/examples/bank/ledger"
@@ -75,42 +74,4 @@ func TestCommandsDecide(t *testing.T) {
 			require.Equal(t, c.then, events)
 		})
 	}
-}
-
-// Whatever is asked for in whatever order, an account stays within its limit, and its balance is the sum of what moved.
-func TestAnAccountKeepsItsLimitAndItsSum(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		limit := money.Amount(rapid.Int64Range(0, 1000).Draw(t, "limit"))
-		account := Account{}.Evolve(Opened{Owner: "Anna", Overdraft: limit})
-		amount := rapid.Map(rapid.Int64Range(-10, 2000), func(n int64) money.Amount { return money.Amount(n) })
-		commands := rapid.SliceOf(rapid.OneOf(
-			rapid.Map(amount, func(a money.Amount) aggregate.Command[Account, Event] { return Deposit{Amount: a} }),
-			rapid.Map(amount, func(a money.Amount) aggregate.Command[Account, Event] { return Withdraw{Amount: a} }),
-			rapid.Map(amount, func(a money.Amount) aggregate.Command[Account, Event] { return TransferOut{Amount: a} }),
-			rapid.Map(amount, func(a money.Amount) aggregate.Command[Account, Event] { return TransferIn{Amount: a} }),
-		)).Draw(t, "commands")
-		var sum money.Amount
-		for _, command := range commands {
-			events, err := command.Decide(account)
-			if err != nil {
-				require.Empty(t, events)
-				continue
-			}
-			for _, event := range events {
-				account = account.Evolve(event)
-				switch e := event.(type) {
-				case Deposited:
-					sum += e.Amount
-				case TransferredIn:
-					sum += e.Amount
-				case Withdrawn:
-					sum -= e.Amount
-				case TransferredOut:
-					sum -= e.Amount
-				}
-			}
-			require.Equal(t, sum, account.Balance)
-			require.GreaterOrEqual(t, account.Balance, -limit)
-		}
-	})
 }

@@ -79,25 +79,29 @@ func onlyGainsByWhatComesIn(events []Event, a Account) error {
 }
 
 func reservesOnceForAnOrder(events []Event, a Account) error {
-	inFlight := make(map[string]int)
+	flight := make(map[string]money.Amount)
 	for _, event := range events {
-		switch e := event.(type) {
+		entry := entryOf(event, "", 0)
+		before, reserved := flight[entry.Order]
+		switch event.(type) {
 		case Reserved:
-			inFlight[e.Order]++
-		case Confirmed:
-			inFlight[e.Order]--
-		case Released:
-			inFlight[e.Order]--
+			if reserved {
+				return fmt.Errorf("a second reservation for order %s", entry.Order)
+			}
+			flight[entry.Order] = entry.Amount
+		case Confirmed, Released:
+			if !reserved || entry.Amount != before {
+				return fmt.Errorf("%s of %s for order %s, for which %s is reserved", event.EventType(), entry.Amount, entry.Order, before)
+			}
+			delete(flight, entry.Order)
 		}
 	}
-	sum := 0
-	for order, n := range inFlight {
-		if sum += n; n < 0 || n > 1 {
-			return fmt.Errorf("%d reservations for order %s", n, order)
-		}
+	whole := a.Balance
+	for _, amount := range flight {
+		whole += amount
 	}
-	if sum != len(a.Reservations) {
-		return fmt.Errorf("%d reservations, of which the account knows %d", sum, len(a.Reservations))
+	if len(flight) != len(a.Reservations) || whole != a.whole() {
+		return fmt.Errorf("%s with %d reservations, of which the account knows %s and %d", whole, len(flight), a.whole(), len(a.Reservations))
 	}
 	return nil
 }
