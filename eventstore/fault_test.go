@@ -337,6 +337,38 @@ func TestANodeThatStopsLosesNothing(t *testing.T) {
 	record.verify(t, store)
 }
 
+// On a slow line the messages of one fetch take longer than a server that says nothing is waited for. What has not come by then
+// must not be given up, since it would have to be fetched again one by one. A machine that stands still for so long looks
+// the same as a silent server, so there are several tries.
+func TestALogThatComesSlowlyIsReadAsItComes(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	head := eventstore.Head{}
+	for range 200 {
+		c, err := store.Append(t.Context(), account("1"), head, deposited{1})
+		require.NoError(t, err)
+		head = c.Head()
+	}
+	proxy := server.Proxy(t)
+	reader, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer reader.Close()
+	proxy.DropReplies(func(string, []byte) bool {
+		<-time.After(time.Millisecond)
+		return false
+	})
+	for range 10 {
+		before := reader.Counters().Refetched
+		require.Len(t, decode(t, reader.All(t.Context())), 200)
+		if reader.Counters().Refetched == before {
+			return
+		}
+	}
+	t.Fatalf("%d positions were fetched again", reader.Counters().Refetched)
+}
+
 func TestAReaderFetchesWhatItWasNotGiven(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)

@@ -21,9 +21,10 @@ const (
 	fetchMessages = 2000
 	// fetchBytes bounds the same by size, where the server's messages are not larger than that.
 	fetchBytes = 8 << 20
-	// fetchWait is how long a fetch waits for messages. When none came, the leader is asked whether that is right.
+	// fetchWait bounds a fetch. When it brought no messages, the leader is asked whether that is right.
 	fetchWait = 5 * time.Second
-	// boundedWait is the same where the reader knows that the log goes on.
+	// boundedWait is how long the next message is waited for where the reader knows that the log goes on. It bounds no whole
+	// fetch: what is still on its way then is lost, and each message of it would have to be fetched again.
 	boundedWait = 100 * time.Millisecond
 	// refetchAtOnce is how many positions are fetched from the leader before a new consumer is tried.
 	refetchAtOnce = 100
@@ -118,12 +119,14 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 		}
 		return true, err
 	}
-	timeout := fetchWait
+	silent := fetchWait
 	if r.position < r.sure {
-		timeout = boundedWait
+		silent = boundedWait
 	}
-	wait, cancel := context.WithTimeout(ctx, timeout)
+	wait, cancel := context.WithTimeout(ctx, fetchWait)
 	defer cancel()
+	silence := time.AfterFunc(silent, cancel)
+	defer silence.Stop()
 	size := max(fetchBytes, 2*int(r.store.reads.Conn().MaxPayload()))
 	messages, err := r.consumer.Fetch(fetchMessages, jetstream.FetchContext(wait), jetstream.FetchMaxBytes(size))
 	if err != nil {
@@ -131,10 +134,12 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 	}
 	r.quiets++
 	for msg := range messages.Messages() {
+		silence.Stop() // while the caller works, the rest comes in
 		r.quiets = 0
 		if more, err := r.message(ctx, msg); !more || err != nil {
 			return more, err
 		}
+		silence.Reset(silent)
 	}
 	if r.quiets == 0 {
 		return true, nil
@@ -142,7 +147,7 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 	if ctx.Err() != nil {
 		return r.fail(context.Cause(ctx))
 	}
-	if err := messages.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
+	if err := messages.Error(); err != nil && wait.Err() == nil && !errors.Is(err, nats.ErrTimeout) {
 		return true, err
 	}
 	return r.quiet(ctx)
