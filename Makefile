@@ -10,6 +10,9 @@ CHECKS ?= 200
 STEPS ?= 60
 FLIPS ?= 200
 
+# How many packages are tested at the same time: one more than there are processors, since tests of servers mostly wait.
+ABREAST := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
+
 # Modules of their own, so that what they need does not become a user's.
 NESTED := internal/checks/testdata/external bench chaos examples/bank/browser mutants
 
@@ -46,11 +49,14 @@ run: ## serve the example bank, with an embedded server and its data in ./data
 	go run ./examples/bank serve
 
 .PHONY: test
-test: ## run all tests, under the race detector where a C compiler is found (RUNNEL_LEDGER=folder of a ledger)
+test: ## run all tests, under the race detector where a C compiler is found (RUNNEL_LEDGER=folder of a ledger: also what needs it, without)
 	@race=-race; \
 	go build -race runtime/cgo 2>/dev/null || { race=; echo "no C compiler works here: testing without the race detector"; }; \
-	echo "go test $$race -timeout 15m ./..."; \
-	go test $$race -timeout 15m ./...
+	echo "go test $$race -p $(ABREAST) -timeout 15m ./..."; \
+	RUNNEL_LEDGER= go test $$race -p $(ABREAST) -timeout 15m ./...
+ifdef RUNNEL_LEDGER
+	go test -timeout 15m -run '^TestTheReal' ./examples/bank/...
+endif
 
 .PHONY: test-long
 test-long: ## run all tests, with CHECKS=200 runs of each property and state machine, of about STEPS=60 actions each, 200 killed processes, 1,000 payments, and what needs a minute

@@ -16,6 +16,7 @@ import (
 
 // TestABucketBehavesAsAMap does random writes on a bucket and on a map of entries, and compares after each.
 func TestABucketBehavesAsAMap(t *testing.T) {
+	proptest.Runs(t, 30)
 	js := eventstoretest.JetStream(t)
 	names := 0
 	rapid.Check(t, func(rt *rapid.T) {
