@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/runnel-go/runnel/bench/internal/common"
 	"github.com/runnel-go/runnel/bench/internal/measure"
 	"github.com/runnel-go/runnel/bench/internal/raw"
 	"github.com/runnel-go/runnel/bench/internal/servers"
@@ -66,6 +67,10 @@ func (s Sizes) appendOn(ctx context.Context, run *measure.Run, on *servers.Serve
 	if err := raw.Stream(ctx, on.JS, "raw", on.Replicas); err != nil {
 		return err
 	}
+	beside, err := openCommon(ctx, on, "common")
+	if err != nil {
+		return err
+	}
 	for _, n := range []int{1, 3, 10} {
 		if n > most || !s.Deep && n != 1 {
 			continue
@@ -81,6 +86,7 @@ func (s Sizes) appendOn(ctx context.Context, run *measure.Run, on *servers.Serve
 				Ways: []measure.Way{
 					{Name: ours, Round: appends(ctx, run, store, goroutines, n)},
 					{Name: plain, Round: publishes(ctx, run, on, goroutines, data)},
+					{Name: usual, Round: commonAppends(run, beside, goroutines, n)},
 				},
 			}
 			if err := run.Case(ctx, c); err != nil {
@@ -138,12 +144,32 @@ func publishes(_ context.Context, run *measure.Run, on *servers.Servers, gorouti
 	}
 }
 
+// commonAppends lets each goroutine append to a stream of its own.
+func commonAppends(run *measure.Run, store *common.Store, goroutines, n int) round {
+	last := make([]uint64, goroutines)
+	streams := make([]string, goroutines)
+	for g := range streams {
+		streams[g] = commonAccount(rand.Int())
+	}
+	write := commonEvents(n)
+	return func(ctx context.Context) (measure.Sample, error) {
+		return during(run.Scale.Round, goroutines, func(g int) (err error) {
+			last[g], err = store.Append(ctx, streams[g], last[g], write...)
+			return err
+		})
+	}
+}
+
 func (s Sizes) commitSize(ctx context.Context, run *measure.Run) error {
 	on, err := embedded(ctx, run)
 	if err != nil {
 		return err
 	}
 	store, err := open(ctx, run, on, "bank")
+	if err != nil {
+		return err
+	}
+	beside, err := openCommon(ctx, on, "common")
 	if err != nil {
 		return err
 	}
@@ -154,8 +180,9 @@ func (s Sizes) commitSize(ctx context.Context, run *measure.Run) error {
 		Ways: []measure.Way{
 			{Name: three, Round: appends(ctx, run, store, 1, 3)},
 			{Name: one, Round: appends(ctx, run, store, 1, 1)},
+			{Name: "atomic batch of 3", Round: commonAppends(run, beside, 1, 3)},
 		},
-		Bars: []measure.Bar{{Way: three, Against: one, AtLeast: 1 / 1.3}},
+		Bars: []measure.Bar{{Way: three, Against: one, AtLeast: 1 / 1.3}, {Way: three, Against: "atomic batch of 3", AtLeast: 50}},
 	})
 }
 

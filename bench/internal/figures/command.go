@@ -2,6 +2,7 @@ package figures
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/aggregate"
+	"github.com/runnel-go/runnel/bench/internal/common"
 	"github.com/runnel-go/runnel/bench/internal/measure"
 	"github.com/runnel-go/runnel/bench/internal/raw"
 	"github.com/runnel-go/runnel/bench/internal/servers"
@@ -100,6 +102,13 @@ func (s Sizes) coldCommand(ctx context.Context, run *measure.Run, on *servers.Se
 		return err
 	}
 	run.Cleanup(gets.Close)
+	beside, err := openCommon(ctx, on, "common")
+	if err != nil {
+		return err
+	}
+	if err := fillCommon(ctx, beside, streams); err != nil {
+		return err
+	}
 	last := make(map[string]uint64)
 	return run.Case(ctx, measure.Case{
 		Name: "cold, 1 goroutine",
@@ -122,6 +131,17 @@ func (s Sizes) coldCommand(ctx context.Context, run *measure.Run, on *servers.Se
 					}
 					subject := fmt.Sprint("raw.account.", i)
 					last[subject], err = raw.Publish(ctx, on.JS, subject, last[subject], data)
+					return err
+				})
+			}},
+			{Name: usual, Round: func(ctx context.Context) (measure.Sample, error) {
+				return during(run.Scale.Round, 1, func(int) error {
+					stream := commonAccount(rand.IntN(streams))
+					_, last, err := beside.Load(ctx, stream)
+					if err != nil {
+						return err
+					}
+					_, err = beside.Append(ctx, stream, last, booked)
 					return err
 				})
 			}},
@@ -158,6 +178,21 @@ func fill(ctx context.Context, store *eventstore.Store, first, streams, commits 
 	return written, nil
 }
 
+// fillCommon writes ten events to each of the first streams, round-robin.
+func fillCommon(ctx context.Context, store *common.Store, streams int) error {
+	last := make([]uint64, streams)
+	for range 10 {
+		err := each(streams, func(i int) (err error) {
+			last[i], err = store.Append(ctx, commonAccount(i), last[i], booked)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // contenders is how many writers one stream has.
 const contenders = 16
 
@@ -174,6 +209,10 @@ func (s Sizes) contended(ctx context.Context, run *measure.Run) error {
 		return err
 	}
 	data, err := payload(ctx, on, store, 1)
+	if err != nil {
+		return err
+	}
+	beside, err := openCommon(ctx, on, "common")
 	if err != nil {
 		return err
 	}
@@ -209,6 +248,14 @@ func (s Sizes) contended(ctx context.Context, run *measure.Run) error {
 					return err
 				})
 			}},
+			{Name: usual, Round: func(ctx context.Context) (measure.Sample, error) {
+				stream := commonAccount(rand.Int())
+				last := make([]uint64, contenders)
+				return during(run.Scale.Round, contenders, func(g int) (err error) {
+					last[g], err = winCommon(ctx, beside, stream, last[g])
+					return err
+				})
+			}},
 		},
 	})
 }
@@ -228,5 +275,18 @@ func win(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, s
 			return 0, err
 		}
 		last = msg.Sequence
+	}
+}
+
+// winCommon appends until it is the next, and loads the stream in between as a program would that has to decide anew.
+func winCommon(ctx context.Context, store *common.Store, stream string, last uint64) (uint64, error) {
+	for {
+		sequence, err := store.Append(ctx, stream, last, booked)
+		if !errors.Is(err, common.ErrConflict) {
+			return sequence, err
+		}
+		if _, last, err = store.Load(ctx, stream); err != nil {
+			return 0, err
+		}
 	}
 }

@@ -13,6 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/bench/internal/common"
 	"github.com/runnel-go/runnel/bench/internal/measure"
 	"github.com/runnel-go/runnel/bench/internal/servers"
 	"github.com/runnel-go/runnel/eventstore"
@@ -20,9 +23,9 @@ import (
 
 // The names of the ways.
 const (
-	ours   = "Runnel"
-	plain  = "nats.go"
-	common = "common way"
+	ours  = "Runnel"
+	plain = "nats.go"
+	usual = "common way"
 )
 
 // Sizes is how large the figures' stores are.
@@ -81,7 +84,8 @@ func All(sizes Sizes) []measure.Figure {
 		},
 		{
 			Name: "view", Title: "Building a view", Take: sizes.view,
-			About: "A view is built of the whole log, with all its keys in memory. nats.go fetches the same messages; the common way puts the document of each event.",
+			About: "A view is built of the whole log, with all its keys in memory. nats.go fetches the same messages; the common way reads " +
+				"its own messages and puts the document of each event.",
 		},
 		{
 			Name: "visible", Title: "From append to visible", Take: sizes.visible,
@@ -134,6 +138,22 @@ func open(ctx context.Context, run *measure.Run, on *servers.Servers, name strin
 	}
 	return store, err
 }
+
+// openCommon opens a store that is kept in the common way.
+func openCommon(ctx context.Context, on *servers.Servers, name string) (*common.Store, error) {
+	return common.Open(ctx, on.JS, name, on.Replicas, jetstream.FileStorage, common.TypeOf[Booked]())
+}
+
+func commonEvents(n int) []common.Event {
+	all := make([]common.Event, n)
+	for i := range all {
+		all[i] = booked
+	}
+	return all
+}
+
+// commonAccount is the common way's name of account(i).
+func commonAccount(i int) string { return "account." + strconv.Itoa(i) }
 
 // payload gives the bytes that a commit of so many events is stored as.
 func payload(ctx context.Context, on *servers.Servers, store *eventstore.Store, n int) ([]byte, error) {

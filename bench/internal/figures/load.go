@@ -113,26 +113,40 @@ func (f *filled) round(ctx context.Context, g group, heads []eventstore.Head, n 
 
 // measure measures the store's own cases.
 func (f *filled) measure(ctx context.Context, run *measure.Run, on *servers.Servers) error {
-	for _, commits := range []int{10, 100, 1000} {
+	if err := f.tenCommits(ctx, run, on); err != nil {
+		return err
+	}
+	for _, commits := range []int{100, 1000} {
 		g := f.of[commits]
-		c := f.loads(run, g, g.pick, fmt.Sprintf("%s, working set, %d commits", thousands(f.messages), commits))
-		if commits == 10 {
-			c.Bars = []measure.Bar{{Way: ours, Against: plain, AtLeast: 1 / 1.5}}
-			filtered, err := f.filteredReads(ctx, run, on, g)
-			if err != nil {
-				return err
-			}
-			c.Ways = append(c.Ways, filtered)
-			if f.messages == 2_000_000 {
-				c.Bars = append(c.Bars, measure.Bar{Way: ours, Against: filtered.Name, Of: measure.P99, AtLeast: 50})
-			}
-		}
-		if err := run.Case(ctx, c); err != nil {
+		if err := run.Case(ctx, f.loads(run, g, g.pick, fmt.Sprintf("%s, working set, %d commits", thousands(f.messages), commits))); err != nil {
 			return err
 		}
 	}
 	g := f.of[10]
 	return run.Case(ctx, f.loads(run, g, g.any, thousands(f.messages)+", any stream, 10 commits"))
+}
+
+// tenCommits measures loads of ten commits, in all ways.
+func (f *filled) tenCommits(ctx context.Context, run *measure.Run, on *servers.Servers) error {
+	g := f.of[10]
+	c := f.loads(run, g, g.pick, thousands(f.messages)+", working set, 10 commits")
+	c.Bars = []measure.Bar{{Way: ours, Against: plain, AtLeast: 1 / 1.5}}
+	filtered, err := f.filteredReads(ctx, run, on, g)
+	if err != nil {
+		return err
+	}
+	c.Ways = append(c.Ways, filtered)
+	if f.messages == 2_000_000 {
+		c.Bars = append(c.Bars, measure.Bar{Way: ours, Against: filtered.Name, Of: measure.P99, AtLeast: 50})
+	}
+	if f.messages <= 1_000_000 {
+		beside, err := f.commonLoads(ctx, run, on)
+		if err != nil {
+			return err
+		}
+		c.Ways = append(c.Ways, beside)
+	}
+	return run.Case(ctx, c)
 }
 
 // loads is a case of loading whole streams, as pick picks them.
@@ -206,6 +220,29 @@ func filteredRead(ctx context.Context, stream jetstream.Stream, subject string) 
 			return n, err
 		}
 	}
+}
+
+// commonLoads loads streams of ten events from a store that is kept in the common way, and as large.
+func (f *filled) commonLoads(ctx context.Context, run *measure.Run, on *servers.Servers) (measure.Way, error) {
+	store, err := openCommon(ctx, on, "common-"+f.store.Name())
+	if err != nil {
+		return measure.Way{}, err
+	}
+	streams := f.messages / 10
+	run.Step("writing %s events in the common way", thousands(f.messages))
+	if err := fillCommon(ctx, store, streams); err != nil {
+		return measure.Way{}, err
+	}
+	picked := rand.Perm(streams)[:min(workingSet, streams)]
+	return measure.Way{Name: usual, Round: func(ctx context.Context) (measure.Sample, error) {
+		return timing(run.Scale.Round, func() error {
+			history, _, err := store.Load(ctx, commonAccount(picked[rand.IntN(len(picked))]))
+			if err == nil && len(history) != 10 {
+				err = fmt.Errorf("loaded %d events of 10", len(history))
+			}
+			return err
+		})
+	}}, nil
 }
 
 // flat loads from all the stores in turn.

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/runnel-go/runnel/bench/common"
+	"github.com/runnel-go/runnel/bench/internal/common"
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
