@@ -106,6 +106,11 @@ bench-quick: ## the same in small stores and short rounds, into bench/results/qu
 	go -C bench build -buildvcs=false -o ../bin/bench .
 	bin/bench -quick -fresh -revision "$$(git rev-parse --short=12 HEAD)" -out bench/results
 
+.PHONY: bench-postgres
+bench-postgres: ## measure beside a table in Postgres (apt-get install postgresql, or RUNNEL_BENCH_POSTGRES=url), into bench/results/full
+	go -C bench build -buildvcs=false -o ../bin/bench .
+	bin/bench -postgres -revision "$$(git rev-parse --short=12 HEAD)" -out bench/results
+
 .PHONY: gobench
 gobench: ## run the benchmarks of the packages, each for BENCHTIME=1s
 	@packages=$$($(call list_tests,'^Benchmark')) && packages=$$(echo "$$packages" | cut -d' ' -f1 | sort -u) && \

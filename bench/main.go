@@ -32,6 +32,7 @@ func main() {
 // settings are what the flags say.
 type settings struct {
 	quick, check, fresh bool
+	postgres            bool
 	only                *regexp.Regexp
 	out, revision       string
 }
@@ -43,6 +44,7 @@ func flags() (settings, error) {
 	flag.BoolVar(&s.check, "check", false, "fail where a ratio is below its bar by more than a third in the best of three tries")
 	flag.BoolVar(&s.fresh, "fresh", false, "take figures again that were taken before")
 	flag.StringVar(&s.out, "out", "results", "folder of the results, which go into a folder there by scale")
+	flag.BoolVar(&s.postgres, "postgres", false, "take nothing but the figure with a table in Postgres, RUNNEL_BENCH_POSTGRES or one of its own")
 	flag.StringVar(&s.revision, "revision", "unknown", "of the tree, for the page")
 	flag.Parse()
 	var err error
@@ -54,11 +56,11 @@ func (s settings) scale() (measure.Scale, figures.Sizes) {
 	scale := measure.Scale{Name: "full", Rounds: 7, Round: 400 * time.Millisecond}
 	sizes := figures.Sizes{
 		Stores: []int{100_000, 1_000_000, 2_000_000, 10_000_000}, Replay: 500_000, View: 1_000_000, Streams: 1_000_000, Old: 1_000_000,
-		Sagas: 2000, Deep: true,
+		Sagas: 2000, Postgres: 200_000, Deep: true,
 	}
 	if s.quick {
 		scale = measure.Scale{Name: "quick", Rounds: 3, Round: 150 * time.Millisecond}
-		sizes = figures.Sizes{Stores: []int{100_000}, Replay: 100_000, View: 100_000, Streams: 100_000, Old: 50_000, Sagas: 500}
+		sizes = figures.Sizes{Stores: []int{100_000}, Replay: 100_000, View: 100_000, Streams: 100_000, Old: 50_000, Sagas: 500, Postgres: 20_000}
 	}
 	if s.check {
 		scale.Tries = 3
@@ -80,7 +82,8 @@ func run() error {
 		return err
 	}
 	var results []measure.Result
-	for _, f := range figures.All(sizes) {
+	all := append(figures.All(sizes), figures.Postgres(sizes, os.Getenv("RUNNEL_BENCH_POSTGRES")))
+	for _, f := range all {
 		result, found, err := s.result(ctx, folder, machine, f, scale)
 		if err != nil {
 			return err
@@ -99,7 +102,7 @@ func run() error {
 // result takes a figure, unless it was taken before on this machine by this very program, or is not asked for.
 func (s settings) result(ctx context.Context, folder measure.Folder, machine measure.Machine, f measure.Figure, scale measure.Scale) (measure.Result, bool, error) {
 	before, found, err := folder.Read(f.Name)
-	if err != nil || !s.only.MatchString(f.Name) {
+	if err != nil || s.postgres != (f.Name == "postgres") || !s.only.MatchString(f.Name) {
 		return before, found, err
 	}
 	if found && !s.fresh && before.Machine.Same(machine) {

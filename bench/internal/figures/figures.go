@@ -30,13 +30,14 @@ const (
 
 // Sizes is how large the figures' stores are.
 type Sizes struct {
-	Stores  []int // messages in the stores that are loaded from
-	Replay  int   // events that are replayed
-	View    int   // events that a view is built of
-	Streams int   // streams whose memory is measured
-	Old     int   // streams that are appended to at random
-	Sagas   int   // in each round
-	Deep    bool  // every combination; else the one with most to say
+	Stores   []int // messages in the stores that are loaded from
+	Replay   int   // events that are replayed
+	View     int   // events that a view is built of
+	Streams  int   // streams whose memory is measured
+	Old      int   // streams that are appended to at random
+	Sagas    int   // in each round
+	Postgres int   // events that are read beside Postgres
+	Deep     bool  // every combination; else the one with most to say
 }
 
 // All gives the figures in the order of the page.
