@@ -1,7 +1,6 @@
 package eventstore
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -230,23 +229,25 @@ func (s *Store) encodeWrite(c *Commit, head Head, events []Event) (jsapi.Write, 
 		return refused(ErrRefused, "no randomness for a commit id", err)
 	}
 	c.events = make([]event, len(events))
-	var data bytes.Buffer
-	ends := make([]int, len(events))
+	in := scratches.Get().(*scratch)
+	defer scratches.Put(in)
+	in.data.Reset()
+	in.ends = in.ends[:0]
 	for i, e := range events {
 		if c.events[i].name, err = s.registry.nameOf(e); err != nil {
 			return refused(ErrUnknownType, "add its prototype to the events the store is opened with", err)
 		}
-		if err := s.codec.appendTo(&data, e); err != nil {
+		if err := s.codec.appendTo(&in.data, in.events, e); err != nil {
 			return refused(ErrRefused, "the event does not encode", err)
 		}
-		ends[i] = data.Len()
+		in.ends = append(in.ends, in.data.Len())
 	}
 	at := 0
-	for i, end := range ends {
-		c.events[i].data = data.Bytes()[at:end:end]
+	for i, end := range in.ends {
+		c.events[i].data = in.data.Bytes()[at:end:end]
 		at = end
 	}
-	payload, err := c.encode(s.cfg.compressAbove())
+	payload, err := in.encode(c, s.cfg.compressAbove())
 	if err != nil {
 		return refused(ErrRefused, "the commit does not encode", err)
 	}

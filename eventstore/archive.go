@@ -184,9 +184,7 @@ func decodeFrame(body []byte) (frame, error) {
 	if err := wellformed.Msgpack(body); err != nil {
 		return nil, err
 	}
-	in := readers.Get().(*reader)
-	defer readers.Put(in)
-	in.reset(body)
+	in := reader{rest: body}
 	n, kind := in.arrayLen(), frameKind(in.uint())
 	if in.err != nil {
 		return nil, in.err
@@ -228,8 +226,6 @@ func (r *reader) frame(kind frameKind) (frame, error) {
 		return nil, fmt.Errorf("frame of kind %d, which this release does not know: upgrade it", kind)
 	}
 }
-
-func (r *reader) bool() bool { return keep(r, r.dec.DecodeBool) }
 
 func (r *reader) list() []string {
 	n := r.arrayLen()

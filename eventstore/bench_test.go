@@ -76,11 +76,11 @@ func openBench(b *testing.B) (*eventstore.Store, jetstream.JetStream) {
 }
 
 // payload gives the bytes that a commit of one event is stored as.
-func payload(b *testing.B, store *eventstore.Store, js jetstream.JetStream) []byte {
+func payload(b testing.TB, store *eventstore.Store, js jetstream.JetStream) []byte {
 	b.Helper()
 	c, err := store.Append(b.Context(), account("payload"), eventstore.Head{}, booked{1, 2, "a booking of some length"})
 	require.NoError(b, err)
-	stream, err := js.Stream(b.Context(), "bank")
+	stream, err := js.Stream(b.Context(), store.Name())
 	require.NoError(b, err)
 	msg, err := stream.GetMsg(b.Context(), uint64(c.Position))
 	require.NoError(b, err)
@@ -234,40 +234,48 @@ func BenchmarkReadAll(b *testing.B) {
 	store, js := openBench(b)
 	fill(b, store, streams())
 	total := min(10*streams(), 300_000)
-	ours := func() int {
-		n := 0
-		for recorded, err := range store.All(b.Context()) {
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := recorded.Decode(); err != nil {
-				b.Fatal(err)
-			}
+	ours := func() int { return decodeAll(b, store, total) }
+	raw := func() int { return fetchAll(b, js, "bank", total) }
+	for b.Loop() {
+		compare(b, ours, raw)
+	}
+}
+
+// decodeAll reads a number of events.
+func decodeAll(b testing.TB, store *eventstore.Store, total int) int {
+	b.Helper()
+	n := 0
+	for recorded, err := range store.All(b.Context()) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := recorded.Decode(); err != nil {
+			b.Fatal(err)
+		}
+		if n++; n == total {
+			break
+		}
+	}
+	return n
+}
+
+// fetchAll is what a program that uses nats.go does to read a number of messages: it does not decode them.
+func fetchAll(b testing.TB, js jetstream.JetStream, name string, total int) int {
+	b.Helper()
+	consumer, err := js.CreateConsumer(b.Context(), name, jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
+	})
+	require.NoError(b, err)
+	n := 0
+	for n < total {
+		messages, err := consumer.Fetch(2000)
+		require.NoError(b, err)
+		for range messages.Messages() {
 			if n++; n == total {
 				break
 			}
 		}
-		return n
 	}
-	raw := func() int {
-		consumer, err := js.CreateConsumer(b.Context(), "bank", jetstream.ConsumerConfig{
-			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
-		})
-		require.NoError(b, err)
-		n := 0
-		for n < total {
-			messages, err := consumer.Fetch(2000)
-			require.NoError(b, err)
-			for range messages.Messages() {
-				if n++; n == total {
-					break
-				}
-			}
-		}
-		require.NoError(b, js.DeleteConsumer(context.Background(), "bank", consumer.CachedInfo().Name))
-		return n
-	}
-	for b.Loop() {
-		compare(b, ours, raw)
-	}
+	require.NoError(b, js.DeleteConsumer(context.Background(), name, consumer.CachedInfo().Name))
+	return n
 }

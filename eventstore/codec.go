@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -29,15 +30,13 @@ func (c Codec) check() error {
 	return nil
 }
 
-// appendTo encodes an event onto buf. The same event always gives the same bytes.
-func (c Codec) appendTo(buf *bytes.Buffer, e Event) error {
+// appendTo encodes an event onto buf, with enc where that is msgpack. The same event always gives the same bytes.
+func (c Codec) appendTo(buf *bytes.Buffer, enc *msgpack.Encoder, e Event) error {
 	if c == JSON {
 		data, err := json.Marshal(e)
 		buf.Write(data)
 		return err
 	}
-	enc := msgpack.GetEncoder()
-	defer msgpack.PutEncoder(enc)
 	enc.Reset(buf)
 	enc.UseCompactInts(true)
 	enc.SetSortMapKeys(true)
@@ -45,16 +44,40 @@ func (c Codec) appendTo(buf *bytes.Buffer, e Event) error {
 }
 
 // decode gives the event as a value of its registered type.
-func (c Codec) decode(data []byte, t reflect.Type) (Event, error) {
-	value := reflect.New(t)
-	var err error
-	if c == JSON {
-		err = json.Unmarshal(data, value.Interface())
-	} else if err = wellformed.Msgpack(data); err == nil {
-		err = msgpack.Unmarshal(data, value.Interface())
+func (c Codec) decode(data []byte, t *eventType) (Event, error) {
+	pointer := t.zeros.Get()
+	if pointer == nil {
+		pointer = reflect.New(t.goType).Interface()
 	}
-	if err != nil {
-		return nil, err
+	if err := c.unmarshal(data, pointer); err != nil {
+		return nil, err // what is half decoded is not used again
 	}
-	return value.Elem().Interface().(Event), nil // the registry holds Events only
+	value := reflect.ValueOf(pointer).Elem()
+	event := value.Interface().(Event) // a copy; the registry holds Events only
+	value.SetZero()                    // so that nothing the copy refers to is decoded into
+	t.zeros.Put(pointer)
+	return event, nil
 }
+
+func (c Codec) unmarshal(data []byte, pointer any) error {
+	if c == JSON {
+		return json.Unmarshal(data, pointer)
+	}
+	if err := wellformed.Msgpack(data); err != nil {
+		return err
+	}
+	u := unpackers.Get().(*unpacker)
+	defer unpackers.Put(u)
+	u.src.Reset(data)
+	u.dec.Reset(&u.src)
+	u.dec.UsePreallocateValues(true)
+	return u.dec.Decode(pointer)
+}
+
+// unpacker is what decoding one event needs, kept between events.
+type unpacker struct {
+	src bytes.Reader
+	dec *msgpack.Decoder
+}
+
+var unpackers = sync.Pool{New: func() any { return &unpacker{dec: msgpack.NewDecoder(nil)} }}

@@ -114,6 +114,12 @@ func (r Recorded) EventID() string { return fmt.Sprintf("%s/%d", r.ID, r.Index) 
 // Decode gives what the event stands for: one value of its registered type or, where an upcaster says so, one or more of
 // newer types. It returns an [EventError] that matches ErrUnknownType or ErrUndecodable.
 func (r Recorded) Decode() ([]Event, error) {
+	// This much is inlined, so that the list costs nothing where the caller only looks through it.
+	return r.decode(make([]Event, 0, 1))
+}
+
+// decode is Decode with room for the one event that most events stand for.
+func (r Recorded) decode(room []Event) ([]Event, error) {
 	e := r.events[r.Index]
 	known := r.store.registry
 	t, ok := known.byName[e.name]
@@ -123,6 +129,9 @@ func (r Recorded) Decode() ([]Event, error) {
 	decoded, err := r.store.codec.decode(e.data, t)
 	if err != nil {
 		return nil, r.fault(ErrUndecodable, err)
+	}
+	if known.upcasters[e.name] == nil {
+		return append(room, decoded), nil
 	}
 	current, err := known.upcast(e.name, decoded)
 	if err != nil {

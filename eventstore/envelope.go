@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/runnel-go/runnel/internal/wellformed"
@@ -36,44 +35,46 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // scratch is what encoding one commit needs, kept between commits.
 type scratch struct {
-	body, data bytes.Buffer
-	compressed []byte
-	enc        *msgpack.Encoder
+	data             bytes.Buffer // the events, one behind the other
+	events           *msgpack.Encoder
+	body, compressed []byte
+	ends             []int // of the events' data in body
 }
 
-var scratches = sync.Pool{New: func() any {
-	s := new(scratch)
-	s.enc = msgpack.NewEncoder(&s.body)
-	s.enc.UseCompactInts(true)
-	return s
-}}
+var scratches = sync.Pool{New: func() any { return &scratch{events: msgpack.NewEncoder(nil)} }}
 
 // encode gives the payload of c, whose Position is not known yet. A body of more than compressAbove bytes is compressed
-// where that makes it smaller; 0 is never.
+// where that makes it smaller; 0 is never. The data of the events stands in what was encoded from then on.
 func (c *Commit) encode(compressAbove int) ([]byte, error) {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	s.body.Reset()
-	if err := c.encodeBody(s.enc); err != nil {
-		return nil, err
-	}
-	body := s.body.Bytes()
-	s.data.Reset()
-	s.enc.Reset(&s.data)
-	defer s.enc.Reset(&s.body)
-	if compressible(len(body), compressAbove) {
+	return s.encode(c, compressAbove)
+}
+
+func (s *scratch) encode(c *Commit, compressAbove int) ([]byte, error) {
+	s.packBody(c)
+	if compressible(len(s.body), compressAbove) {
 		var err error
-		if s.compressed, err = compress(s.compressed[:0], body); err != nil {
+		if s.compressed, err = compress(s.compressed[:0], s.body); err != nil {
 			return nil, err
 		}
-		if len(s.compressed)+sizeBytes < len(body) {
-			err = errors.Join(encodeHead(s.enc, formatCompressed, s.compressed),
-				s.enc.EncodeUint(uint64(len(body))), s.enc.EncodeBytes(s.compressed))
-			return bytes.Clone(s.data.Bytes()), err
+		if len(s.compressed)+sizeBytes < len(s.body) {
+			c.keep(bytes.Clone(s.body), s.ends)
+			return seal(formatCompressed, s.compressed, len(s.body)), nil
 		}
 	}
-	err := errors.Join(encodeHead(s.enc, formatPlain, body), s.enc.EncodeBytes(body))
-	return bytes.Clone(s.data.Bytes()), err
+	payload := seal(formatPlain, s.body, 0)
+	c.keep(payload[len(payload)-len(s.body):], s.ends)
+	return payload, nil
+}
+
+// keep lets the data of the events stand in body, up to the given ends: what it was encoded in is used again.
+func (c *Commit) keep(body []byte, ends []int) {
+	for i, end := range ends {
+		if data := &c.events[i].data; len(*data) > 0 {
+			*data = body[end-len(*data) : end : end]
+		}
+	}
 }
 
 // elements is how many elements the envelope of a format has, 0 where the format is not known.
@@ -87,82 +88,86 @@ func elements(format uint64) int {
 	return 0
 }
 
-// encodeHead writes what every format begins with.
-func encodeHead(enc *msgpack.Encoder, format uint64, stored []byte) error {
-	return errors.Join(
-		enc.EncodeArrayLen(elements(format)),
-		enc.EncodeUint(format),
-		enc.EncodeUint32(crc32.Checksum(stored, castagnoli)),
-	)
+// headBytes is what an envelope adds to what it stores at most.
+const headBytes = 1 + 1 + 5 + sizeBytes + 5
+
+// seal gives the envelope of what is stored of a body of size bytes.
+func seal(format uint64, stored []byte, size int) []byte {
+	b := make([]byte, 0, headBytes+len(stored))
+	b = packUint(packArray(b, elements(format)), format)
+	b = packUint32(b, crc32.Checksum(stored, castagnoli))
+	if format == formatCompressed {
+		b = packUint(b, uint64(size))
+	}
+	return packBytes(b, stored)
 }
 
-// encodeBody writes to a buffer, so the errors it collects can only be the encoder's own.
-func (c *Commit) encodeBody(enc *msgpack.Encoder) error {
-	err := errors.Join(
-		enc.EncodeArrayLen(bodyFields),
-		enc.EncodeBytes(c.ID[:]),
-		enc.EncodeInt(c.Time.UnixNano()),
-		enc.EncodeUint(uint64(c.First)),
-		encodeLinks(enc, c.links),
-		encodeText(enc, c.Correlation),
-		encodeText(enc, c.Causation),
-		encodeText(enc, c.Actor),
-		encodeText(enc, c.Key),
-		enc.EncodeBytes(c.KeyHash),
-	)
+// packBody writes the body of c, and where in it the data of each event ends.
+func (s *scratch) packBody(c *Commit) {
+	b := packArray(s.body[:0], bodyFields)
+	b = packBytes(b, c.ID[:])
+	b = packInt(b, c.Time.UnixNano())
+	b = packUint(b, uint64(c.First))
+	b = packLinks(b, c.links)
+	b = packText(b, c.Correlation)
+	b = packText(b, c.Causation)
+	b = packText(b, c.Actor)
+	b = packText(b, c.Key)
+	b = packBytes(b, c.KeyHash)
 	if c.TraceParent == "" && c.TraceState == "" {
-		err = errors.Join(err, enc.EncodeNil())
+		b = append(b, packedNil)
 	} else {
-		err = errors.Join(err, enc.EncodeArrayLen(2), enc.EncodeString(c.TraceParent), enc.EncodeString(c.TraceState))
+		b = packString(packString(packArray(b, 2), c.TraceParent), c.TraceState)
 	}
-	if len(c.User) == 0 {
-		err = errors.Join(err, enc.EncodeNil())
-	} else {
-		enc.SetSortMapKeys(true)
-		err = errors.Join(err, enc.Encode(c.User))
-	}
+	b = packTexts(b, c.User)
 	if tx := c.Transaction; tx == nil {
-		err = errors.Join(err, enc.EncodeNil())
+		b = append(b, packedNil)
 	} else {
-		err = errors.Join(err, enc.EncodeArrayLen(3), enc.EncodeBytes(tx.ID[:]),
-			enc.EncodeInt(int64(tx.Index)), enc.EncodeInt(int64(tx.Count)))
+		b = packBytes(packArray(b, 3), tx.ID[:])
+		b = packInt(packInt(b, int64(tx.Index)), int64(tx.Count))
 	}
-	err = errors.Join(err, enc.EncodeArrayLen(len(c.events)))
+	b = packArray(b, len(c.events))
+	s.ends = s.ends[:0]
 	for _, e := range c.events {
-		err = errors.Join(err, enc.EncodeArrayLen(2), enc.EncodeString(e.name), enc.EncodeBytes(e.data))
+		b = packBytes(packString(packArray(b, 2), e.name), e.data)
+		s.ends = append(s.ends, len(b))
 	}
-	return err
+	s.body = b
 }
 
-// encodeLinks writes the newest link as it is and each further one as its distance from the one before.
-func encodeLinks(enc *msgpack.Encoder, links []Position) error {
-	err := enc.EncodeArrayLen(len(links))
+// packLinks writes the newest link as it is and each further one as its distance from the one before.
+func packLinks(b []byte, links []Position) []byte {
+	b = packArray(b, len(links))
 	for i, link := range links {
 		if i > 0 {
 			link = links[i-1] - link
 		}
-		err = errors.Join(err, enc.EncodeUint(uint64(link)))
+		b = packUint(b, uint64(link))
 	}
-	return err
+	return b
 }
 
-func encodeText(enc *msgpack.Encoder, text string) error {
-	if text == "" {
-		return enc.EncodeNil()
-	}
-	return enc.EncodeString(text)
+// room is memory for one commit with what most commits have, one event and up to all links, so that decoding allocates it
+// at once, or as a part of the rooms for several.
+type room struct {
+	commit Commit
+	event  [1]event
+	links  [maxLinks]Position
 }
 
 // decodeEnvelope gives the commit in a payload, without Stream, Position and store. It never panics and allocates in
 // proportion to the payload or, where that is compressed, to the size it claims, which is bounded. The commit's data
 // points into the payload, or into what it was decompressed to.
-func decodeEnvelope(payload []byte, r *registry) (*Commit, error) {
+func decodeEnvelope(payload []byte, known *registry) (*Commit, error) {
+	return new(room).decode(payload, known)
+}
+
+// decode is decodeEnvelope into this room, which is used once.
+func (m *room) decode(payload []byte, known *registry) (*Commit, error) {
 	if err := wellformed.Msgpack(payload); err != nil {
 		return nil, err
 	}
-	in := readers.Get().(*reader)
-	defer readers.Put(in)
-	in.reset(payload)
+	in := reader{rest: payload}
 	body, err := in.body()
 	if err != nil {
 		return nil, err
@@ -170,8 +175,7 @@ func decodeEnvelope(payload []byte, r *registry) (*Commit, error) {
 	if err := wellformed.Msgpack(body); err != nil {
 		return nil, err
 	}
-	in.reset(body)
-	return decodeBody(in, r)
+	return m.decodeBody(body, known)
 }
 
 // body reads an envelope and gives the body in it, whose checksum holds.
@@ -202,15 +206,15 @@ func (r *reader) body() ([]byte, error) {
 	return decompress(stored, size)
 }
 
-func decodeBody(in *reader, r *registry) (*Commit, error) {
+func (m *room) decodeBody(body []byte, known *registry) (*Commit, error) {
+	in, c := reader{rest: body}, &m.commit
 	if n := in.arrayLen(); in.err == nil && n != bodyFields {
 		return nil, fmt.Errorf("body has %d fields instead of %d", n, bodyFields)
 	}
-	c := new(Commit)
 	c.ID = in.uuid()
 	c.Time = time.Unix(0, in.int()).UTC()
 	c.First = Version(in.uint())
-	c.links = in.links()
+	c.links = in.links(&m.links)
 	c.Correlation, c.Causation, c.Actor = in.text(), in.text(), in.text()
 	c.Key, c.KeyHash = in.text(), in.bytes()
 	if in.present() {
@@ -226,7 +230,7 @@ func decodeBody(in *reader, r *registry) (*Commit, error) {
 		}
 		c.Transaction = &Transaction{ID: in.uuid(), Index: int(in.uint()), Count: int(in.uint())}
 	}
-	c.events = in.events(r)
+	c.events = in.events(known, &m.event)
 	if in.err != nil {
 		return nil, in.err
 	}
@@ -244,140 +248,4 @@ func (c *Commit) check() error {
 		return fmt.Errorf("commit %d of a transaction of %d", tx.Index, tx.Count)
 	}
 	return nil
-}
-
-// reader decodes one field after the other and keeps the first error, after which all fields are zero.
-type reader struct {
-	src  bytes.Reader
-	data []byte
-	dec  *msgpack.Decoder
-	err  error
-}
-
-// readers are kept, because a decoder and its buffer are most of what decoding an envelope would allocate.
-var readers = sync.Pool{New: func() any { return &reader{dec: msgpack.NewDecoder(nil)} }}
-
-func (r *reader) reset(data []byte) {
-	r.data, r.err = data, nil
-	r.src.Reset(data)
-	r.dec.Reset(&r.src)
-}
-
-func keep[T any](r *reader, decode func() (T, error)) T {
-	var zero T
-	if r.err != nil {
-		return zero
-	}
-	value, err := decode()
-	if err != nil {
-		r.err = err
-		return zero
-	}
-	return value
-}
-
-func (r *reader) arrayLen() int { return keep(r, r.dec.DecodeArrayLen) }
-func (r *reader) uint() uint64  { return keep(r, r.dec.DecodeUint64) }
-func (r *reader) int() int64    { return keep(r, r.dec.DecodeInt64) }
-func (r *reader) text() string  { return string(r.bytes()) }
-
-// present skips a nil and reports false, or leaves the value to be read and reports true.
-func (r *reader) present() bool {
-	code := keep(r, r.dec.PeekCode)
-	if r.err == nil && code == 0xc0 {
-		r.err = r.dec.DecodeNil()
-		return false
-	}
-	return r.err == nil
-}
-
-// bytes gives a string's or byte string's bytes where they stand, and nil for nil.
-func (r *reader) bytes() []byte {
-	n := keep(r, r.dec.DecodeBytesLen)
-	if r.err != nil || n < 0 {
-		return nil
-	}
-	at := len(r.data) - r.src.Len()
-	if n > r.src.Len() {
-		r.err = wellformed.ErrMalformed
-		return nil
-	}
-	if _, err := r.src.Seek(int64(n), 1); err != nil {
-		r.err = err
-		return nil
-	}
-	return r.data[at : at+n : at+n]
-}
-
-func (r *reader) uuid() uuid.UUID {
-	b := r.bytes()
-	if r.err == nil && len(b) != 16 {
-		r.err = fmt.Errorf("id of %d bytes instead of 16", len(b))
-	}
-	if r.err != nil {
-		return uuid.UUID{}
-	}
-	return uuid.UUID(b)
-}
-
-func (r *reader) links() []Position {
-	n := r.arrayLen()
-	if r.err == nil && (n < 0 || n > maxLinks) {
-		r.err = fmt.Errorf("%d links, at most %d are written", n, maxLinks)
-	}
-	if r.err != nil || n == 0 {
-		return nil
-	}
-	links := make([]Position, n)
-	for i := range links {
-		links[i] = Position(r.uint())
-		if i > 0 {
-			if links[i] == 0 || links[i] >= links[i-1] {
-				if r.err == nil {
-					r.err = errors.New("links do not fall")
-				}
-				return nil
-			}
-			links[i] = links[i-1] - links[i]
-		}
-	}
-	return links
-}
-
-func (r *reader) texts() map[string]string {
-	if !r.present() {
-		return nil
-	}
-	n := keep(r, r.dec.DecodeMapLen)
-	if r.err != nil || n < 0 {
-		return nil
-	}
-	texts := make(map[string]string, n)
-	for range n {
-		key := r.text()
-		texts[key] = r.text()
-	}
-	return texts
-}
-
-func (r *reader) events(known *registry) []event {
-	n := r.arrayLen()
-	if r.err != nil || n <= 0 {
-		return nil
-	}
-	events := make([]event, n)
-	for i := range events {
-		if fields := r.arrayLen(); r.err == nil && fields != 2 {
-			r.err = fmt.Errorf("event has %d fields instead of 2", fields)
-		}
-		name := r.bytes()
-		// Known names are shared with the registry instead of being copied for each event.
-		if t, ok := known.byName[string(name)]; ok {
-			events[i].name = known.names[t]
-		} else {
-			events[i].name = string(name)
-		}
-		events[i].data = r.bytes()
-	}
-	return events
 }

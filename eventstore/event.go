@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -19,9 +20,17 @@ type Event interface {
 
 const maxTypeName = 128
 
+// eventType is one type of events as the registry knows it.
+type eventType struct {
+	name   string
+	goType reflect.Type
+	// zeros holds pointers to zero values, of which one is decoded into at a time, and copied.
+	zeros sync.Pool
+}
+
 // registry knows the events that a store may write and decode. It is fixed when the store is opened.
 type registry struct {
-	byName    map[string]reflect.Type
+	byName    map[string]*eventType
 	names     map[reflect.Type]string
 	upcasters map[string]*upcaster // by the type they turn into others
 	sources   map[string][]string  // for each type, under which names its events may stand in the log, sorted
@@ -29,7 +38,7 @@ type registry struct {
 
 func newRegistry(prototypes []Event, upcasters []Upcaster) (*registry, error) {
 	r := &registry{
-		byName: make(map[string]reflect.Type), names: make(map[reflect.Type]string),
+		byName: make(map[string]*eventType), names: make(map[reflect.Type]string),
 		upcasters: make(map[string]*upcaster), sources: make(map[string][]string),
 	}
 	for i, p := range prototypes {
@@ -41,7 +50,7 @@ func newRegistry(prototypes []Event, upcasters []Upcaster) (*registry, error) {
 		}
 	}
 	for _, p := range systemEvents() {
-		r.byName[p.EventType()], r.names[reflect.TypeOf(p)] = reflect.TypeOf(p), p.EventType()
+		r.put(reflect.TypeOf(p), p.EventType())
 	}
 	return r, r.addUpcasters(upcasters)
 }
@@ -59,13 +68,25 @@ func (r *registry) add(p Event) error {
 		return fmt.Errorf("%w: %w", ErrInvalidEvents, err)
 	}
 	if other, ok := r.byName[name]; ok {
-		return fmt.Errorf("%w: %q is the name of both %s and %s", ErrInvalidEvents, name, other, t)
+		return fmt.Errorf("%w: %q is the name of both %s and %s", ErrInvalidEvents, name, other.goType, t)
 	}
 	if other, ok := r.names[t]; ok {
 		return fmt.Errorf("%w: %s is registered as %q and as %q", ErrInvalidEvents, t, other, name)
 	}
-	r.byName[name], r.names[t] = t, name
+	r.put(t, name)
 	return nil
+}
+
+func (r *registry) put(t reflect.Type, name string) {
+	r.byName[name], r.names[t] = &eventType{name: name, goType: t}, name
+}
+
+// shared gives a type's name. That of a known type is not copied for each event.
+func (r *registry) shared(name []byte) string {
+	if t, ok := r.byName[string(name)]; ok {
+		return t.name
+	}
+	return string(name)
 }
 
 func checkTypeName(name string) error {

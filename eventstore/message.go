@@ -27,11 +27,16 @@ func (s *Store) parse(msg jsapi.Message, err error) (*Commit, error) {
 }
 
 func (s *Store) commitOf(subject string, position Position, data []byte) (*Commit, error) {
+	return s.commitIn(new(room), subject, position, data)
+}
+
+// commitIn is commitOf with memory for the commit.
+func (s *Store) commitIn(m *room, subject string, position Position, data []byte) (*Commit, error) {
 	stream, err := parseSubject(s.name, subject)
 	if err != nil {
 		return nil, &CorruptError{Store: s.name, Position: position, Err: errors.Join(errForeign, err)}
 	}
-	c, err := decodeEnvelope(data, s.registry)
+	c, err := m.decode(data, s.registry)
 	if err != nil {
 		return nil, &CorruptError{Store: s.name, Stream: stream, Position: position, Err: err}
 	}

@@ -21,14 +21,16 @@ const (
 	fetchMessages = 2000
 	// fetchBytes bounds the same by size, where the server's messages are not larger than that.
 	fetchBytes = 8 << 20
-	// fetchWait bounds a fetch. When it brought no messages, the leader is asked whether that is right.
+	// fetchWait is how long the next message is waited for. When none came, the leader is asked whether that is right.
 	fetchWait = 5 * time.Second
-	// boundedWait is how long the next message is waited for where the reader knows that the log goes on. It bounds no whole
-	// fetch: what is still on its way then is lost, and each message of it would have to be fetched again.
+	// boundedWait is the same where the reader knows that the log goes on. Neither bounds more than one message: what is still
+	// on its way when a reader gives up is lost, and each message of it has to be fetched again.
 	boundedWait = 100 * time.Millisecond
+	// roomsAtOnce is how many commits memory is allocated for at once.
+	roomsAtOnce = 16
 	// refetchAtOnce is how many positions are fetched from the leader before a new consumer is tried.
 	refetchAtOnce = 100
-	// quietFilters is how many fetches of a filtered reader may bring nothing though the log has reached its end.
+	// quietFilters is how many waits of a filtered reader may bring nothing though the log has reached its end.
 	quietFilters = 3
 	// consumerInactive is after how long without a fetch the server may drop the consumer; it is then made anew.
 	consumerInactive = time.Minute
@@ -89,23 +91,39 @@ type scanner struct {
 	scanOptions
 	store    *Store
 	position Position // of the last commit yielded
-	consumer jetstream.Consumer
-	quiets   int // fetches in a row that brought nothing
+	consumer string   // its name; "" where there is none
+	pull     *jsapi.Pull
+	quiets   int    // waits in a row that brought nothing
+	rooms    []room // for the commits that come next
 	yield    func(*Commit, error) bool
 }
 
 // drop gives the consumer back. The server would drop it by itself later, so failures do not matter.
 func (r *scanner) drop() {
-	if r.consumer == nil {
+	if r.consumer == "" {
 		return
+	}
+	if r.pull != nil {
+		r.pull.Close()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = r.store.reads.DeleteConsumer(ctx, r.store.name, r.consumer.CachedInfo().Name)
-	r.consumer = nil
+	_ = r.store.reads.DeleteConsumer(ctx, r.store.name, r.consumer)
+	r.pull, r.consumer = nil, ""
 }
 
-// fetch yields one fetch of commits. It reports false when the scan is over, and an error when it must be tried again.
+// room gives memory for a commit. It is allocated for several at once, so who keeps one commit of a read may keep those beside
+// it.
+func (r *scanner) room() *room {
+	if len(r.rooms) == 0 {
+		r.rooms = make([]room, roomsAtOnce)
+	}
+	m := &r.rooms[0]
+	r.rooms = r.rooms[1:]
+	return m
+}
+
+// fetch yields the next commits. It reports false when the scan is over, and an error when it must be tried again.
 func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 	if ctx.Err() != nil {
 		return r.fail(context.Cause(ctx))
@@ -119,38 +137,22 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 		}
 		return true, err
 	}
-	silent := fetchWait
+	wait := fetchWait
 	if r.position < r.sure {
-		silent = boundedWait
+		wait = boundedWait
 	}
-	wait, cancel := context.WithTimeout(ctx, fetchWait)
-	defer cancel()
-	silence := time.AfterFunc(silent, cancel)
-	defer silence.Stop()
-	size := max(fetchBytes, 2*int(r.store.reads.Conn().MaxPayload()))
-	messages, err := r.consumer.Fetch(fetchMessages, jetstream.FetchContext(wait), jetstream.FetchMaxBytes(size))
-	if err != nil {
-		return true, err
-	}
-	r.quiets++
-	for msg := range messages.Messages() {
-		silence.Stop() // while the caller works, the rest comes in
-		r.quiets = 0
-		if more, err := r.message(ctx, msg); !more || err != nil {
-			return more, err
-		}
-		silence.Reset(silent)
-	}
-	if r.quiets == 0 {
-		return true, nil
-	}
-	if ctx.Err() != nil {
+	msg, err := r.pull.Next(ctx, wait)
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return r.fail(context.Cause(ctx))
-	}
-	if err := messages.Error(); err != nil && wait.Err() == nil && !errors.Is(err, nats.ErrTimeout) {
+	case err != nil:
 		return true, err
+	case msg == nil:
+		r.quiets++
+		return r.quiet(ctx)
 	}
-	return r.quiet(ctx)
+	r.quiets = 0
+	return r.message(ctx, msg)
 }
 
 func (r *scanner) fail(err error) (bool, error) {
@@ -159,7 +161,7 @@ func (r *scanner) fail(err error) (bool, error) {
 }
 
 func (r *scanner) open(ctx context.Context) error {
-	if r.consumer != nil {
+	if r.pull != nil {
 		return nil
 	}
 	// Who verifies reads a damaged log, too, and who reads filtered is asked by those who find out.
@@ -180,16 +182,20 @@ func (r *scanner) open(ctx context.Context) error {
 		cfg.FilterSubject = r.subject
 	}
 	consumer, err := r.store.reads.CreateConsumer(ctx, r.store.name, cfg)
-	if err == nil {
-		r.consumer = consumer
+	if err != nil {
+		return err
 	}
+	r.consumer = consumer.CachedInfo().Name
+	r.pull, err = jsapi.NewPull(r.store.reads, r.store.name, r.consumer, jsapi.Batch{
+		Messages: fetchMessages, Bytes: max(fetchBytes, 2*int(r.store.reads.Conn().MaxPayload())), Expires: fetchWait,
+	})
 	return err
 }
 
 // message yields the commit in a message, after those that the server skipped before it. Like fetch, it reports whether the
 // scan goes on, and an error when it must be tried again.
-func (r *scanner) message(ctx context.Context, msg jetstream.Msg) (more bool, err error) {
-	position, err := positionOf(msg)
+func (r *scanner) message(ctx context.Context, msg *nats.Msg) (more bool, err error) {
+	position, err := positionOf(msg.Reply)
 	if err != nil {
 		return r.fail(err)
 	}
@@ -201,7 +207,7 @@ func (r *scanner) message(ctx context.Context, msg jetstream.Msg) (more bool, er
 			return more, err
 		}
 	}
-	c, err := r.store.commitOf(msg.Subject(), position, msg.Data())
+	c, err := r.store.commitIn(r.room(), msg.Subject, position, msg.Data)
 	if err != nil {
 		return r.refetch(ctx, position) // the leader may have it whole
 	}
@@ -257,7 +263,7 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err er
 	return true, nil
 }
 
-// quiet decides what it means that a fetch brought nothing.
+// quiet decides what it means that a wait brought nothing.
 func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 	end, err := r.store.End(ctx)
 	if err != nil {
@@ -292,8 +298,7 @@ func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 //
 //	$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>
 //	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>[.<random>]
-func positionOf(msg jetstream.Msg) (Position, error) {
-	reply := msg.Reply()
+func positionOf(reply string) (Position, error) {
 	before := 5
 	if strings.Count(reply, ".") > 8 {
 		before = 7

@@ -149,7 +149,7 @@ func (u *upcaster) run(e Event) (newer []Event, err error) {
 func (s *Store) Prototypes() []Event {
 	prototypes := make([]Event, 0, len(s.registry.byName))
 	for _, name := range slices.Sorted(maps.Keys(s.registry.byName)) {
-		prototypes = append(prototypes, reflect.Zero(s.registry.byName[name]).Interface().(Event))
+		prototypes = append(prototypes, reflect.Zero(s.registry.byName[name].goType).Interface().(Event))
 	}
 	return prototypes
 }

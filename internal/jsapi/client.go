@@ -34,18 +34,7 @@ type Client struct {
 
 // New subscribes to an inbox of its own on the connection of js. Close gives it back; so does closing the connection.
 func New(js jetstream.JetStream) (*Client, error) {
-	opts := js.Options()
-	c := &Client{
-		nc:      js.Conn(),
-		prefix:  jetstream.DefaultAPIPrefix,
-		waiting: make(map[uint64]*Call),
-	}
-	switch {
-	case opts.Domain != "":
-		c.prefix = "$JS." + opts.Domain + ".API."
-	case opts.APIPrefix != "":
-		c.prefix = strings.TrimSuffix(opts.APIPrefix, ".") + "."
-	}
+	c := &Client{nc: js.Conn(), prefix: prefixOf(js), waiting: make(map[uint64]*Call)}
 	c.inbox = c.nc.NewInbox() + "."
 	sub, err := c.nc.Subscribe(c.inbox+"*", c.receive)
 	if err != nil {
@@ -57,6 +46,18 @@ func New(js jetstream.JetStream) (*Client, error) {
 	}
 	c.sub = sub
 	return c, nil
+}
+
+// prefixOf gives what the subjects of the JetStream API begin with.
+func prefixOf(js jetstream.JetStream) string {
+	opts := js.Options()
+	switch {
+	case opts.Domain != "":
+		return "$JS." + opts.Domain + ".API."
+	case opts.APIPrefix != "":
+		return strings.TrimSuffix(opts.APIPrefix, ".") + "."
+	}
+	return jetstream.DefaultAPIPrefix
 }
 
 // Conn is the connection the requests go over.
