@@ -40,9 +40,11 @@ func (l *locks) of(id string) *lock {
 	return &l.all[maphash.String(l.seed, id)%stripes]
 }
 
-// lockAll takes the locks of all operations, always in the same order, and gives what releases them. It fails with the
-// cause of ctx.
-func lockAll(ctx context.Context, ops []Operation) (unlock func(), err error) {
+// held are locks that were taken.
+type held []*lock
+
+// lockAll takes the locks of all operations, always in the same order. It fails with the cause of ctx.
+func lockAll(ctx context.Context, ops []Operation) (held, error) {
 	wanted := make([]*lock, 0, len(ops))
 	for _, op := range ops {
 		wanted = append(wanted, op.lock())
@@ -51,20 +53,20 @@ func lockAll(ctx context.Context, ops []Operation) (unlock func(), err error) {
 		return cmp.Or(bytes.Compare(a.owner.id[:], b.owner.id[:]), cmp.Compare(a.index, b.index))
 	})
 	wanted = slices.Compact(wanted)
-	taken := 0
-	unlock = func() {
-		for _, l := range wanted[:taken] {
-			<-l.held
-		}
-	}
-	for _, l := range wanted {
+	for i, l := range wanted {
 		select {
 		case l.held <- struct{}{}:
-			taken++
 		case <-ctx.Done():
-			unlock()
+			held(wanted[:i]).unlock()
 			return nil, context.Cause(ctx)
 		}
 	}
-	return unlock, nil
+	return wanted, nil
+}
+
+// unlock releases the locks.
+func (h held) unlock() {
+	for _, l := range h {
+		<-l.held
+	}
 }

@@ -32,19 +32,20 @@ func Transact(ctx context.Context, store *eventstore.Store, operations ...Operat
 //	                                      -> events: append -> stored: fold them into the cache
 //	                                                        -> conflict: load what came, decide again
 func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
-	unlock, err := lockAll(ctx, ops)
+	locks, err := lockAll(ctx, ops)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer locks.unlock()
 	if err := beginAll(ctx, store, ops); err != nil {
 		return err
 	}
+	var one [1]eventstore.Write // as most commands have
 	for try := 1; ; try++ {
 		if err := searchAll(ctx, ops); err != nil {
 			return err
 		}
-		writes, repeated, err := decideAll(ops)
+		writes, repeated, err := decideAll(ops, one[:])
 		if repeated != 0 || err != nil || len(writes) < len(ops) {
 			changed, refreshErr := refreshAll(ctx, ops)
 			if refreshErr != nil {
@@ -108,10 +109,10 @@ func searchAll(ctx context.Context, ops []Operation) error {
 	return nil
 }
 
-// decideAll lets all operations decide and gives the writes of those that decided events, or the position of a commit in
+// decideAll lets all operations decide and gives the writes of those that decided events, in room where they fit, or the position of a commit in
 // which one was done before. That it was counts for more than what another says to the state since.
-func decideAll(ops []Operation) (writes []eventstore.Write, repeated eventstore.Position, err error) {
-	writes = make([]eventstore.Write, 0, len(ops))
+func decideAll(ops []Operation, room []eventstore.Write) (writes []eventstore.Write, repeated eventstore.Position, err error) {
+	writes = room[:0]
 	for _, op := range ops {
 		write, before, no := op.decide()
 		if before != 0 {

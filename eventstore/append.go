@@ -94,26 +94,35 @@ type attempt struct {
 	// doubt is set while a try may be in the stream, now or later, without our knowing. Until an acknowledgement or the
 	// leader's tail settles that, no error says that nothing was stored.
 	doubt bool
+
+	// one is room for the parts of an append to one stream, as most are.
+	one struct {
+		commits  [1]*Commit
+		expected [1]Head
+		writes   [1]jsapi.Write
+	}
+}
+
+// newAttempt gives an attempt with room for n writes.
+func newAttempt(s *Store, n int) *attempt {
+	a := &attempt{store: s}
+	a.commits, a.expected, a.writes = a.one.commits[:], a.one.expected[:], a.one.writes[:]
+	if n > 1 {
+		a.commits, a.expected, a.writes = make([]*Commit, n), make([]Head, n), make([]jsapi.Write, n)
+	}
+	return a
 }
 
 func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 	if len(writes) == 0 || len(writes) > jsapi.MaxBatch {
 		return nil, fmt.Errorf("eventstore: append to %s: %w: %d writes, a transaction has 1 to %d", s.name, ErrTooLarge, len(writes), jsapi.MaxBatch)
 	}
-	a := &attempt{
-		store:    s,
-		commits:  make([]*Commit, len(writes)),
-		expected: make([]Head, len(writes)),
-		writes:   make([]jsapi.Write, len(writes)),
-	}
+	a := newAttempt(s, len(writes))
+	metadata, now := MetadataFrom(ctx), s.cfg.now().UTC().Round(0)
 	var tx uuid.UUID
 	if len(writes) > 1 {
-		var err error
-		if tx, err = uuid.NewV7(); err != nil {
-			return nil, fmt.Errorf("eventstore: new transaction id: %w", err)
-		}
+		tx = newID(now)
 	}
-	metadata, now := MetadataFrom(ctx), s.cfg.now().UTC().Round(0)
 	for i, w := range writes {
 		head, err := s.complete(ctx, w)
 		if errors.Is(err, ErrConflict) {
@@ -122,8 +131,10 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &Commit{
-			Stream: w.Stream, First: head.Version + 1, Time: now, Metadata: metadata,
+		m := new(room)
+		c := &m.commit
+		*c = Commit{
+			Stream: w.Stream, First: head.Version + 1, ID: newID(now), Time: now, Metadata: metadata,
 			Key: w.Key, KeyHash: w.KeyHash, links: head.links, store: s,
 		}
 		if len(writes) > 1 {
@@ -133,7 +144,7 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 		if err := w.check(head); err != nil {
 			return nil, err
 		}
-		if a.writes[i], err = s.encodeWrite(c, head, w.Events); err != nil {
+		if a.writes[i], err = s.encodeWrite(m, head, w.Events); err != nil {
 			return nil, err
 		}
 	}
@@ -214,7 +225,8 @@ func (w Write) check(head Head) error {
 }
 
 // encodeWrite fills in what is left of a commit and gives its message.
-func (s *Store) encodeWrite(c *Commit, head Head, events []Event) (jsapi.Write, error) {
+func (s *Store) encodeWrite(m *room, head Head, events []Event) (jsapi.Write, error) {
+	c := &m.commit
 	refused := func(reason error, advice string, err error) (jsapi.Write, error) {
 		return jsapi.Write{}, &AppendError{Stream: c.Stream, Version: c.First, Reason: reason, Advice: advice, Err: err}
 	}
@@ -225,10 +237,7 @@ func (s *Store) encodeWrite(c *Commit, head Head, events []Event) (jsapi.Write, 
 	if len(events) == 0 {
 		return refused(ErrRefused, "a commit has at least one event", nil)
 	}
-	if c.ID, err = uuid.NewV7(); err != nil {
-		return refused(ErrRefused, "no randomness for a commit id", err)
-	}
-	c.events = make([]event, len(events))
+	c.events = m.roomFor(len(events))
 	in := scratches.Get().(*scratch)
 	defer scratches.Put(in)
 	in.data.Reset()
@@ -259,6 +268,9 @@ func (s *Store) encodeWrite(c *Commit, head Head, events []Event) (jsapi.Write, 
 
 // checkStreams refuses a transaction that writes a stream twice.
 func (a *attempt) checkStreams() error {
+	if len(a.writes) == 1 {
+		return nil
+	}
 	seen := make(map[string]bool, len(a.writes))
 	for i, w := range a.writes {
 		if seen[w.Subject] {

@@ -70,7 +70,6 @@ func (c Codec) unmarshal(data []byte, pointer any) error {
 	defer unpackers.Put(u)
 	u.src.Reset(data)
 	u.dec.Reset(&u.src)
-	u.dec.UsePreallocateValues(true)
 	return u.dec.Decode(pointer)
 }
 

@@ -183,7 +183,10 @@ func damage(answer []byte) []byte {
 	if err := json.Unmarshal(answer, &reply); err != nil {
 		return nil
 	}
-	message := reply["message"].(map[string]any)
+	message, ok := reply["message"].(map[string]any)
+	if !ok {
+		return answer // there is none
+	}
 	message["data"] = "AAAA" + message["data"].(string)[4:]
 	damaged, err := json.Marshal(reply)
 	if err != nil {

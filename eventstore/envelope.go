@@ -155,6 +155,14 @@ type room struct {
 	links  [maxLinks]Position
 }
 
+// roomFor gives room for n events.
+func (m *room) roomFor(n int) []event {
+	if n == len(m.event) {
+		return m.event[:]
+	}
+	return make([]event, n)
+}
+
 // decodeEnvelope gives the commit in a payload, without Stream, Position and store. It never panics and allocates in
 // proportion to the payload or, where that is compressed, to the size it claims, which is bounded. The commit's data
 // points into the payload, or into what it was decompressed to.
@@ -214,7 +222,7 @@ func (m *room) decodeBody(body []byte, known *registry) (*Commit, error) {
 	c.ID = in.uuid()
 	c.Time = time.Unix(0, in.int()).UTC()
 	c.First = Version(in.uint())
-	c.links = in.links(&m.links)
+	c.links = in.links(m)
 	c.Correlation, c.Causation, c.Actor = in.text(), in.text(), in.text()
 	c.Key, c.KeyHash = in.text(), in.bytes()
 	if in.present() {
@@ -230,7 +238,7 @@ func (m *room) decodeBody(body []byte, known *registry) (*Commit, error) {
 		}
 		c.Transaction = &Transaction{ID: in.uuid(), Index: int(in.uint()), Count: int(in.uint())}
 	}
-	c.events = in.events(known, &m.event)
+	c.events = in.events(known, m)
 	if in.err != nil {
 		return nil, in.err
 	}

@@ -159,8 +159,8 @@ func (r *reader) uuid() uuid.UUID {
 	return uuid.UUID(b)
 }
 
-// links reads links into room, which they fit into.
-func (r *reader) links(room *[maxLinks]Position) []Position {
+// links reads links, for which the room of a commit has room.
+func (r *reader) links(m *room) []Position {
 	n := r.arrayLen()
 	if n > maxLinks {
 		r.fail(fmt.Errorf("%d links, at most %d are written", n, maxLinks))
@@ -168,7 +168,7 @@ func (r *reader) links(room *[maxLinks]Position) []Position {
 	if r.err != nil || n == 0 {
 		return nil
 	}
-	links := room[:n]
+	links := m.links[:n]
 	for i := range links {
 		links[i] = Position(r.uint())
 		if i == 0 {
@@ -183,16 +183,12 @@ func (r *reader) links(room *[maxLinks]Position) []Position {
 	return links
 }
 
-// events reads events, of which one fits into room.
-func (r *reader) events(known *registry, room *[1]event) []event {
+func (r *reader) events(known *registry, m *room) []event {
 	n := r.arrayLen()
 	if r.err != nil || n == 0 {
 		return nil
 	}
-	events := room[:]
-	if n > len(room) {
-		events = make([]event, n)
-	}
+	events := m.roomFor(n)
 	for i := range events {
 		if fields := r.arrayLen(); fields != 2 {
 			r.fail(fmt.Errorf("event has %d fields instead of 2", fields))

@@ -26,6 +26,8 @@ type Client struct {
 	inbox  string // the replies' subject up to their number, with its dot
 	sub    *nats.Subscription
 
+	calls sync.Pool // of *Call, whose replies were taken; of this Client, since channels and timers may not leave a synctest bubble
+
 	mu      sync.Mutex // guards the fields below
 	next    uint64
 	waiting map[uint64]*Call
@@ -85,7 +87,28 @@ type Call struct {
 	number uint64
 	sent   session
 	reply  chan *nats.Msg // holds one: the reply, or nil when the Client closes
+	timer  *time.Timer    // stopped, but for a wait
+
+	// What is sent is built here. Once it was sent, nobody needs it.
+	msg      nats.Msg
+	text     []byte
+	expected [1]string
+	header   nats.Header // the expectation that is in expected
 }
+
+// call gives a Call to be sent, perhaps one that was used before.
+func (c *Client) call() *Call {
+	if call, ok := c.calls.Get().(*Call); ok {
+		return call
+	}
+	call := &Call{client: c, reply: make(chan *nats.Msg, 1), timer: time.NewTimer(0)}
+	call.timer.Stop()
+	call.header = nats.Header{jetstream.ExpectedLastSubjSeqHeader: call.expected[:]}
+	return call
+}
+
+// free lets a Call be used again whose reply was taken. One without a reply is not: it may come yet.
+func (call *Call) free() { call.client.calls.Put(call) }
 
 // session is the connection as it is when a request goes out.
 type session struct {
@@ -121,11 +144,20 @@ func (s session) denied(subjects ...string) error {
 // Send publishes a request and returns without waiting for its reply. An error means that the publish failed; [NotSent]
 // tells whether it certainly never left.
 func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, error) {
-	call := &Call{client: c, sent: c.session(), reply: make(chan *nats.Msg, 1)}
+	call := c.call()
+	if err := call.send(subject, header, data); err != nil {
+		return nil, err
+	}
+	return call, nil
+}
+
+func (call *Call) send(subject string, header nats.Header, data []byte) error {
+	c := call.client
+	call.sent = c.session()
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	c.next++
 	call.number = c.next
@@ -133,17 +165,18 @@ func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, e
 	c.mu.Unlock()
 
 	reply := c.inbox + strconv.FormatUint(call.number, 36)
-	msg := &nats.Msg{Subject: subject, Reply: reply, Header: header, Data: data}
-	if err := c.nc.PublishMsg(msg); err != nil {
+	call.msg = nats.Msg{Subject: subject, Reply: reply, Header: header, Data: data}
+	err := c.nc.PublishMsg(&call.msg)
+	call.msg = nats.Msg{}
+	if err != nil {
 		c.take(call.number)
-		return nil, err
 	}
-	return call, nil
+	return err
 }
 
 // Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). It may be called once.
 func (call *Call) Wait(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
-	return call.wait(ctx, timeout, nil)
+	return call.wait(ctx, timeout, timeout)
 }
 
 // interrupted is how often a wait looks whether the connection was lost since the request was sent.
@@ -152,14 +185,13 @@ const interrupted = 200 * time.Millisecond
 // WaitToRepeat is Wait for a request that is harmless to repeat. It gives up, with ErrNoReply, soon after the connection was
 // lost: the reply went with it.
 func (call *Call) WaitToRepeat(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
-	look := time.NewTicker(interrupted)
-	defer look.Stop()
-	return call.wait(ctx, timeout, look.C)
+	return call.wait(ctx, timeout, interrupted)
 }
 
-func (call *Call) wait(ctx context.Context, timeout time.Duration, look <-chan time.Time) (*nats.Msg, error) {
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
+// wait looks at the connection as often as look says.
+func (call *Call) wait(ctx context.Context, timeout, look time.Duration) (*nats.Msg, error) {
+	call.timer.Reset(min(look, timeout))
+	defer call.timer.Stop()
 	for {
 		select {
 		case msg := <-call.reply:
@@ -167,14 +199,16 @@ func (call *Call) wait(ctx context.Context, timeout time.Duration, look <-chan t
 				return nil, fmt.Errorf("%w: the client was closed", ErrNoReply)
 			}
 			return msg, nil
-		case <-look:
-			if !call.sent.broken() {
+		case <-call.timer.C:
+			timeout -= look
+			if timeout > 0 && !call.sent.broken() {
+				call.timer.Reset(min(look, timeout))
 				continue
 			}
 			call.client.take(call.number)
-			return nil, fmt.Errorf("%w: the connection was lost", ErrNoReply)
-		case <-timer.C:
-			call.client.take(call.number)
+			if timeout > 0 {
+				return nil, fmt.Errorf("%w: the connection was lost", ErrNoReply)
+			}
 			return nil, ErrNoReply
 		case <-ctx.Done():
 			call.client.take(call.number)
@@ -190,10 +224,14 @@ func (c *Client) Request(ctx context.Context, subject string, data []byte, timeo
 		return nil, err
 	}
 	msg, err := call.WaitToRepeat(ctx, timeout)
+	if err == nil {
+		call.free()
+		return msg, nil
+	}
 	if denied := call.sent.denied(subject); denied != nil && errors.Is(err, ErrNoReply) {
 		return nil, denied
 	}
-	return msg, err
+	return nil, err
 }
 
 // receive runs on the subscription's own goroutine, one message at a time.

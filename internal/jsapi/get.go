@@ -1,7 +1,6 @@
 package jsapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,36 +39,44 @@ type Message struct {
 
 // Get is a direct get under way.
 type Get struct {
-	call *Call
-	err  error // why it could not be sent
+	call   *Call
+	number uint64 // of the call, which may be another's once it was waited for
+	err    error  // why it could not be sent
 }
 
 // DirectLast asks any replica for the last message of a literal subject.
 func (c *Client) DirectLast(stream, subject string) Get {
-	return c.direct(stream, append(append([]byte(`{"last_by_subj":"`), subject...), `"}`...))
+	call := c.call()
+	call.text = lastRequest(call.text[:0], subject)
+	return call.direct(stream)
 }
 
 // DirectSequence asks any replica for the message at a sequence.
 func (c *Client) DirectSequence(stream string, sequence uint64) Get {
-	return c.direct(stream, append(strconv.AppendUint([]byte(`{"seq":`), sequence, 10), '}'))
+	call := c.call()
+	call.text = sequenceRequest(call.text[:0], sequence)
+	return call.direct(stream)
 }
 
 // DirectNext asks any replica for the first message of a literal subject at or after a sequence.
 func (c *Client) DirectNext(stream, subject string, from uint64) Get {
-	return c.direct(stream, nextRequest(subject, from))
+	call := c.call()
+	call.text = nextRequest(call.text[:0], subject, from)
+	return call.direct(stream)
 }
 
 // DirectFirst asks any replica for the first message of a literal subject, and how many follow it. The count comes from
 // the replica's index and includes messages that are damaged on its disk.
 func (c *Client) DirectFirst(stream, subject string) Get {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"seq":1,"next_by_subj":%q,"batch":1}`, subject)
-	return c.direct(stream, b.Bytes()) // the end of the batch is a second reply, which nobody waits for
+	call := c.call()
+	call.text = append(strconv.AppendQuote(append(call.text[:0], `{"seq":1,"next_by_subj":`...), subject), `,"batch":1}`...)
+	return call.direct(stream) // the end of the batch is a second reply, which nobody waits for
 }
 
-func (c *Client) direct(stream string, request []byte) Get {
-	call, err := c.Send(c.prefix+"DIRECT.GET."+stream, nil, request)
-	return Get{call: call, err: err}
+// direct sends the request that is in text.
+func (call *Call) direct(stream string) Get {
+	err := call.send(call.client.prefix+"DIRECT.GET."+stream, nil, call.text)
+	return Get{call: call, number: call.number, err: err}
 }
 
 // Wait blocks for the message. It returns ErrNotFound where that replica has none.
@@ -81,6 +88,7 @@ func (g Get) Wait(ctx context.Context) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
+	g.call.free()
 	switch status := msg.Header.Get("Status"); status {
 	case "":
 	case "404":
@@ -123,24 +131,24 @@ func directMessage(msg *nats.Msg) (Message, error) {
 func Abandon(gets []Get) {
 	for _, g := range gets {
 		if g.call != nil {
-			g.call.client.take(g.call.number)
+			g.call.client.take(g.number)
 		}
 	}
 }
 
 // LeaderLast asks the stream's leader for the last message of a literal subject.
 func (c *Client) LeaderLast(ctx context.Context, stream, subject string) (Message, error) {
-	return c.leader(ctx, stream, append(append([]byte(`{"last_by_subj":"`), subject...), `"}`...))
+	return c.leader(ctx, stream, lastRequest(nil, subject))
 }
 
 // LeaderSequence asks the stream's leader for the message at a sequence.
 func (c *Client) LeaderSequence(ctx context.Context, stream string, sequence uint64) (Message, error) {
-	return c.leader(ctx, stream, append(strconv.AppendUint([]byte(`{"seq":`), sequence, 10), '}'))
+	return c.leader(ctx, stream, sequenceRequest(nil, sequence))
 }
 
 // LeaderNext asks the stream's leader for the first message of a literal subject at or after a sequence.
 func (c *Client) LeaderNext(ctx context.Context, stream, subject string, from uint64) (Message, error) {
-	return c.leader(ctx, stream, nextRequest(subject, from))
+	return c.leader(ctx, stream, nextRequest(nil, subject, from))
 }
 
 // LeaderSince asks the stream's leader for the first message that was stored at or after a time, by the clock of whoever
@@ -150,10 +158,19 @@ func (c *Client) LeaderSince(ctx context.Context, stream string, t time.Time) (M
 	return c.leader(ctx, stream, append(request, `"}`...))
 }
 
-func nextRequest(subject string, from uint64) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `{"seq":%d,"next_by_subj":%q}`, from, subject)
-	return b.Bytes()
+// Requests are appended to b.
+
+func lastRequest(b []byte, subject string) []byte {
+	return append(append(append(b, `{"last_by_subj":"`...), subject...), `"}`...)
+}
+
+func sequenceRequest(b []byte, sequence uint64) []byte {
+	return append(strconv.AppendUint(append(b, `{"seq":`...), sequence, 10), '}')
+}
+
+func nextRequest(b []byte, subject string, from uint64) []byte {
+	b = append(strconv.AppendUint(append(b, `{"seq":`...), from, 10), `,"next_by_subj":`...)
+	return append(strconv.AppendQuote(b, subject), '}')
 }
 
 func (c *Client) leader(ctx context.Context, stream string, request []byte) (Message, error) {

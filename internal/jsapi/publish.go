@@ -46,21 +46,41 @@ func (w Write) header() nats.Header {
 
 // Publish sends one message and classifies the answer to this one try.
 func (c *Client) Publish(ctx context.Context, w Write, timeout time.Duration) Answer {
-	call, err := c.Send(w.Subject, w.header(), w.Data)
-	if err != nil {
+	call := c.call()
+	if err := call.send(w.Subject, call.headerOf(w), w.Data); err != nil {
 		return unsent(err)
 	}
-	return call.sent.permission(call.Answer(ctx, timeout), w.Subject)
+	answer, replied := call.answer(ctx, timeout)
+	if replied {
+		call.free()
+		return answer
+	}
+	return call.sent.permission(answer, w.Subject)
+}
+
+// headerOf gives the header of a write, which is the same map each time where it is nothing but the expectation.
+func (call *Call) headerOf(w Write) nats.Header {
+	if w.Header != nil || w.Unconditional {
+		return w.header()
+	}
+	call.expected[0] = strconv.FormatUint(w.Expected, 10)
+	return call.header
 }
 
 // Answer waits like Wait and classifies the reply to a publish. That the wait ended, for whatever cause, says nothing about the
 // message.
 func (call *Call) Answer(ctx context.Context, timeout time.Duration) Answer {
+	answer, _ := call.answer(ctx, timeout)
+	return answer
+}
+
+// answer is Answer that also reports whether there was a reply.
+func (call *Call) answer(ctx context.Context, timeout time.Duration) (answer Answer, replied bool) {
 	msg, err := call.Wait(ctx, timeout)
 	if err != nil {
-		return Answer{Class: Unknown, Err: err}
+		return Answer{Class: Unknown, Err: err}, false
 	}
-	return Classify(msg)
+	return Classify(msg), true
 }
 
 // PublishBatch sends the writes as one atomic batch: all are stored, next to each other and in this order, or none is.
