@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// fetchMessages bounds one fetch, and with it what a reader holds that has not been yielded.
+	// fetchMessages bounds what the server sends ahead, and with it what a reader holds that has not been yielded.
 	fetchMessages = 2000
 	// fetchBytes bounds the same by size, where the server's messages are not larger than that.
 	fetchBytes = 8 << 20
@@ -186,8 +186,8 @@ func (r *scanner) open(ctx context.Context) error {
 		return err
 	}
 	r.consumer = consumer.CachedInfo().Name
-	r.pull, err = jsapi.NewPull(r.store.reads, r.store.name, r.consumer, jsapi.Batch{
-		Messages: fetchMessages, Bytes: max(fetchBytes, 2*int(r.store.reads.Conn().MaxPayload())), Expires: fetchWait,
+	r.pull, err = jsapi.NewPull(r.store.reads, r.store.name, r.consumer, jsapi.Ahead{
+		Messages: fetchMessages, Bytes: max(fetchBytes, 4*int(r.store.reads.Conn().MaxPayload())), Expires: fetchWait,
 	})
 	return err
 }

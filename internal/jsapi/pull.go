@@ -3,15 +3,16 @@ package jsapi
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Pull takes the messages of a pull consumer that wants no acknowledgements. It asks for a batch, and for the next when that
-// was taken. nats.go's Fetch does the same, with a subscription, a goroutine and a timer for each batch or message more. A
-// Pull is for one goroutine.
+// Pull takes the messages of a pull consumer that wants no acknowledgements. It has two requests under way, so that the server
+// sends while its caller works. nats.go's Fetch makes a subscription and a goroutine for each batch, and a timer for each
+// message. A Pull is for one goroutine.
 type Pull struct {
 	nc       *nats.Conn
 	subject  string // of requests
@@ -19,30 +20,39 @@ type Pull struct {
 	request  []byte
 	sub      *nats.Subscription
 	messages chan *nats.Msg
-	idle     *time.Timer
 
-	batch Batch
-	left  Batch // of the request under way; none where Messages or Bytes is 0 or less
+	// overdue tells of timer, which is not a timer with a channel: that is begun and ended by each wait for a message, which
+	// costs more than the message.
+	overdue chan struct{}
+	timer   *time.Timer
+	runs    bool
+
+	// each is what one request may bring, and left what may come yet of those under way, in bytes: whatever ends a request, the
+	// server says how many bytes it leaves, or it leaves none.
+	each, left int
 }
 
-// Batch bounds one request of a [Pull].
-type Batch struct {
+// Ahead bounds what the server sends of a [Pull] before it is taken.
+type Ahead struct {
 	Messages int
-	Bytes    int           // as the server counts them: subjects, header and data
-	Expires  time.Duration // after which the server forgets it
+	Bytes    int           // as the server counts them: subjects, header and data; twice what one message may have at least
+	Expires  time.Duration // after which the server forgets a request
 }
 
 // NewPull subscribes on the connection of js to what a consumer of a stream will be asked for. Close gives it back.
-func NewPull(js jetstream.JetStream, stream, consumer string, batch Batch) (*Pull, error) {
+func NewPull(js jetstream.JetStream, stream, consumer string, ahead Ahead) (*Pull, error) {
+	messages := (ahead.Messages + 1) / 2
 	p := &Pull{
 		nc:      js.Conn(),
 		subject: prefixOf(js) + "CONSUMER.MSG.NEXT." + stream + "." + consumer,
-		request: fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d}`, batch.Messages, batch.Bytes, batch.Expires),
-		batch:   batch,
-		idle:    time.NewTimer(0),
-		// A request that seemed to be lost may be answered yet, beside the one after it.
-		messages: make(chan *nats.Msg, 2*(batch.Messages+1)),
+		request: fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d}`, messages, ahead.Bytes/2, ahead.Expires),
+		each:    ahead.Bytes / 2,
+		overdue: make(chan struct{}, 1),
+		// Two requests that seemed to be lost may be answered yet, beside the two after them, and each has one reply more.
+		messages: make(chan *nats.Msg, 4*(messages+1)),
 	}
+	p.timer = time.AfterFunc(ahead.Expires, func() { p.overdue <- struct{}{} })
+	p.timer.Stop()
 	p.inbox = p.nc.NewInbox()
 	var err error
 	if p.sub, err = p.nc.ChanSubscribe(p.inbox, p.messages); err != nil {
@@ -53,32 +63,31 @@ func NewPull(js jetstream.JetStream, stream, consumer string, batch Batch) (*Pul
 
 // Close ends the subscription. A connection that was closed has taken it along.
 func (p *Pull) Close() {
-	p.idle.Stop()
+	p.timer.Stop()
 	_ = p.sub.Unsubscribe()
 }
 
 // Next gives the next message. It gives nil when none came for as long as wait, after which the server is asked anew. Any
 // error but the cause of ctx, which it returns when ctx ends, says that the consumer or the connection does not serve.
 func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) {
-	for waits := false; ; {
+	var until time.Time
+	for {
 		if err := p.ask(); err != nil {
 			return nil, err
 		}
 		msg := p.received()
-		if msg == nil && !waits {
-			waits = true // for everything that comes instead of a message, too
-			p.idle.Reset(wait)
-		}
 		if msg == nil {
+			if until.IsZero() {
+				until = time.Now().Add(wait)
+			}
 			var err error
-			if msg, err = p.receive(ctx); msg == nil {
-				p.left = Batch{}
+			if msg, err = p.receive(ctx, until); msg == nil {
+				p.left = 0
 				return nil, err
 			}
 		}
 		if len(msg.Data) > 0 || msg.Header.Get("Status") == "" {
-			p.left.Messages--
-			p.left.Bytes -= msg.Size()
+			p.left -= msg.Size()
 			return msg, nil
 		}
 		if err := p.status(msg); err != nil {
@@ -87,13 +96,15 @@ func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) 
 	}
 }
 
-// ask sends a request unless one is under way.
+// ask sends requests until two are under way.
 func (p *Pull) ask() error {
-	if p.left.Messages > 0 && p.left.Bytes > 0 {
-		return nil
+	for p.left <= p.each {
+		if err := p.nc.PublishRequest(p.subject, p.inbox, p.request); err != nil {
+			return err
+		}
+		p.left = max(p.left, 0) + p.each
 	}
-	p.left = p.batch
-	return p.nc.PublishRequest(p.subject, p.inbox, p.request)
+	return nil
 }
 
 // received gives what the server has sent, or nil where there is nothing yet.
@@ -107,14 +118,23 @@ func (p *Pull) received() *nats.Msg {
 }
 
 // receive gives what the server sends next, or nil when it is time to give up.
-func (p *Pull) receive(ctx context.Context) (*nats.Msg, error) {
-	select {
-	case msg := <-p.messages:
-		return msg, nil
-	case <-p.idle.C:
-		return nil, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+func (p *Pull) receive(ctx context.Context, until time.Time) (*nats.Msg, error) {
+	for {
+		if !p.runs {
+			p.timer.Reset(time.Until(until))
+			p.runs = true
+		}
+		select {
+		case msg := <-p.messages:
+			return msg, nil
+		case <-p.overdue: // perhaps for an earlier wait
+			p.runs = false
+			if !time.Now().Before(until) {
+				return nil, nil
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 
@@ -126,9 +146,10 @@ func (p *Pull) status(msg *nats.Msg) error {
 		return nil
 	case status == "503":
 		return nats.ErrNoResponders
-	case status == "404", status == "408", status == "409" && description == "Message Size Exceeds MaxBytes":
-		p.left = Batch{}
-		return nil
+	case status == "408", status == "409" && (description == "Batch Completed" || description == "Message Size Exceeds MaxBytes"):
+		pending, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Bytes"))
+		p.left -= pending
+		return err
 	}
 	return fmt.Errorf("pull: status %s %s", status, description)
 }

@@ -1,0 +1,95 @@
+package jsapi_test
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// newPull makes a consumer of all messages of a stream and pulls from it.
+func newPull(t *testing.T, js jetstream.JetStream, ahead jsapi.Ahead) (p *jsapi.Pull, consumer string) {
+	t.Helper()
+	c, err := js.CreateConsumer(t.Context(), "docs", jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true})
+	require.NoError(t, err)
+	consumer = c.CachedInfo().Name
+	p, err = jsapi.NewPull(js, "docs", consumer, ahead)
+	require.NoError(t, err)
+	t.Cleanup(p.Close)
+	return p, consumer
+}
+
+// TestAPullGivesAllMessagesInOrderOverManyRequests reads with requests that end by their number of messages, and with ones that
+// end by bytes.
+func TestAPullGivesAllMessagesInOrderOverManyRequests(t *testing.T) {
+	js := eventstoretest.NewServer(t).JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	const n = 300
+	for i := range n {
+		publish(t, client, "docs.a", strings.Repeat(strconv.Itoa(i)+" ", 1+i%50))
+	}
+	for _, ahead := range []jsapi.Ahead{
+		{Messages: 2, Bytes: 1 << 20, Expires: 10 * time.Second},
+		{Messages: 15, Bytes: 1 << 20, Expires: 10 * time.Second},
+		{Messages: 100, Bytes: 2000, Expires: 10 * time.Second},
+		{Messages: 10_000, Bytes: 1 << 20, Expires: 10 * time.Second},
+	} {
+		p, _ := newPull(t, js, ahead)
+		for i := range n {
+			msg, err := p.Next(t.Context(), 10*time.Second)
+			require.NoError(t, err, ahead)
+			require.NotNil(t, msg, ahead)
+			require.Equal(t, strconv.Itoa(i), strings.Fields(string(msg.Data))[0], ahead)
+		}
+	}
+}
+
+func TestAPullWaitsForWhatComesLater(t *testing.T) {
+	js := eventstoretest.NewServer(t).JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	// Requests expire while it waits, and are sent anew.
+	p, consumer := newPull(t, js, jsapi.Ahead{Messages: 10, Bytes: 1 << 20, Expires: 100 * time.Millisecond})
+	for _, wait := range []time.Duration{500 * time.Millisecond, 50 * time.Millisecond} {
+		begin := time.Now()
+		msg, err := p.Next(t.Context(), wait)
+		require.NoError(t, err)
+		require.Nil(t, msg)
+		require.GreaterOrEqual(t, time.Since(begin), wait)
+	}
+	publish(t, client, "docs.a", "late")
+	msg, err := p.Next(t.Context(), 10*time.Second)
+	require.NoError(t, err)
+	require.Equal(t, "late", string(msg.Data))
+
+	gone := errors.New("gone")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(gone)
+	_, err = p.Next(ctx, 10*time.Second)
+	require.ErrorIs(t, err, gone)
+
+	require.NoError(t, js.DeleteConsumer(t.Context(), "docs", consumer))
+	_, err = p.Next(t.Context(), 10*time.Second)
+	require.Error(t, err, "the server says that the consumer is deleted")
+	_, err = p.Next(t.Context(), 10*time.Second)
+	require.Error(t, err, "or nobody answers for it")
+	p.Close()
+	_, err = jsapi.NewPull(closed(t, js), "docs", consumer, jsapi.Ahead{Messages: 1})
+	require.ErrorIs(t, err, nats.ErrConnectionClosed)
+}
+
+func closed(t *testing.T, js jetstream.JetStream) jetstream.JetStream {
+	t.Helper()
+	js.Conn().Close()
+	return js
+}
