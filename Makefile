@@ -58,6 +58,10 @@ ifdef RUNNEL_LEDGER
 	go test -timeout 15m -run '^TestTheReal' ./examples/bank/...
 endif
 
+.PHONY: allocs
+allocs: ## hold allocations for each command, append, load and replayed event to their bounds, which make test skips under the race detector
+	go test -count=1 -run '^TestAllocations$$' -v ./eventstore ./aggregate
+
 .PHONY: test-long
 test-long: ## run all tests, with CHECKS=200 runs of each property and state machine, of about STEPS=60 actions each, 200 killed processes, 1,000 payments, and what needs a minute
 	RAPID_CHECKS=$(CHECKS) RAPID_STEPS=$(STEPS) RUNNEL_TEST_KILLS=200 RUNNEL_TEST_PAYMENTS=1000 RUNNEL_TEST_LONG=1 go test -timeout 2h ./...
