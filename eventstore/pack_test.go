@@ -54,7 +54,7 @@ func TestWhatIsPackedIsWhatTheLibraryWrites(t *testing.T) {
 
 func TestAReaderKeepsTheFirstErrorAndGivesNothingAfter(t *testing.T) {
 	in := reader{rest: []byte{0xc3, 0x01, 0x02}}
-	require.Zero(t, in.text())
+	require.Empty(t, in.text())
 	require.ErrorContains(t, in.err, "text or bytes should stand where a value begins with 0xc3")
 	first := in.err
 	require.Zero(t, in.int())

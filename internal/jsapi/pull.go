@@ -30,6 +30,9 @@ type Pull struct {
 	// each is what one request may bring, and left what may come yet of those under way, in bytes: whatever ends a request, the
 	// server says how many bytes it leaves, or it leaves none.
 	each, left int
+	expires    time.Duration
+	asked      time.Time // when the last request was sent,
+	reconnects uint64    // and how often the connection had been made anew
 }
 
 // Ahead bounds what the server sends of a [Pull] before it is taken.
@@ -47,6 +50,7 @@ func NewPull(js jetstream.JetStream, stream, consumer string, ahead Ahead) (*Pul
 		subject: prefixOf(js) + "CONSUMER.MSG.NEXT." + stream + "." + consumer,
 		request: fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d}`, messages, ahead.Bytes/2, ahead.Expires),
 		each:    ahead.Bytes / 2,
+		expires: ahead.Expires,
 		overdue: make(chan struct{}, 1),
 		// Two requests that seemed to be lost may be answered yet, beside the two after them, and each has one reply more.
 		messages: make(chan *nats.Msg, 4*(messages+1)),
@@ -67,7 +71,7 @@ func (p *Pull) Close() {
 	_ = p.sub.Unsubscribe()
 }
 
-// Next gives the next message. It gives nil when none came for as long as wait, after which the server is asked anew. Any
+// Next gives the next message. It gives nil when none came for as long as wait. Any
 // error but the cause of ctx, which it returns when ctx ends, says that the consumer or the connection does not serve.
 func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) {
 	var until time.Time
@@ -82,7 +86,7 @@ func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) 
 			}
 			var err error
 			if msg, err = p.receive(ctx, until); msg == nil {
-				p.left = 0
+				p.forget()
 				return nil, err
 			}
 		}
@@ -103,8 +107,17 @@ func (p *Pull) ask() error {
 			return err
 		}
 		p.left = max(p.left, 0) + p.each
+		p.asked, p.reconnects = time.Now(), p.nc.Stats().Reconnects
 	}
 	return nil
+}
+
+// forget gives up requests that went with another connection, or whose ends were lost. Others end by themselves: to ask again
+// beside them would make more of them each time.
+func (p *Pull) forget() {
+	if p.nc.Stats().Reconnects != p.reconnects || time.Since(p.asked) > p.expires+p.expires/2 {
+		p.left = 0
+	}
 }
 
 // received gives what the server has sent, or nil where there is nothing yet.

@@ -88,6 +88,26 @@ func TestAPullWaitsForWhatComesLater(t *testing.T) {
 	require.ErrorIs(t, err, nats.ErrConnectionClosed)
 }
 
+func TestAPullThatWaitsForLongHasTwoRequestsUnderWay(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	js := srv.JetStream(t)
+	newStream(t, js)
+	const expires, waits = 50 * time.Millisecond, 30
+	p, consumer := newPull(t, js, jsapi.Ahead{Messages: 10, Bytes: 1 << 20, Expires: expires})
+	requests, err := srv.Connect(t).SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.docs." + consumer)
+	require.NoError(t, err)
+	begin := time.Now()
+	for range waits {
+		msg, err := p.Next(t.Context(), expires)
+		require.NoError(t, err)
+		require.Nil(t, msg)
+	}
+	sent, _, err := requests.Pending()
+	require.NoError(t, err)
+	require.Positive(t, sent)
+	require.LessOrEqual(t, sent, 2+2*int(time.Since(begin)/expires))
+}
+
 func closed(t *testing.T, js jetstream.JetStream) jetstream.JetStream {
 	t.Helper()
 	js.Conn().Close()
