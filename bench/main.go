@@ -9,6 +9,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,7 +46,7 @@ func flags() (settings, error) {
 	flag.BoolVar(&s.check, "check", false, "fail where a ratio is below its bar by more than a third in the best of three tries")
 	flag.BoolVar(&s.fresh, "fresh", false, "take figures again that were taken before")
 	flag.StringVar(&s.out, "out", "results", "folder of the results, which go into a folder there by scale")
-	flag.BoolVar(&s.postgres, "postgres", false, "take nothing but the figure with a table in Postgres, RUNNEL_BENCH_POSTGRES or one of its own")
+	flag.BoolVar(&s.postgres, "postgres", false, "take the figures with a table in Postgres, that of RUNNEL_BENCH_POSTGRES or one of its own, and no others")
 	flag.StringVar(&s.revision, "revision", "unknown", "of the tree, for the page")
 	flag.Parse()
 	var err error
@@ -82,8 +84,7 @@ func run() error {
 		return err
 	}
 	var results []measure.Result
-	all := append(figures.All(sizes), figures.Postgres(sizes, os.Getenv("RUNNEL_BENCH_POSTGRES")))
-	for _, f := range all {
+	for _, f := range slices.Concat(figures.All(sizes), figures.WithPostgres(sizes)) {
 		result, found, err := s.result(ctx, folder, machine, f, scale)
 		if err != nil {
 			return err
@@ -102,7 +103,7 @@ func run() error {
 // result takes a figure, unless it was taken before on this machine by this very program, or is not asked for.
 func (s settings) result(ctx context.Context, folder measure.Folder, machine measure.Machine, f measure.Figure, scale measure.Scale) (measure.Result, bool, error) {
 	before, found, err := folder.Read(f.Name)
-	if err != nil || s.postgres != (f.Name == "postgres") || !s.only.MatchString(f.Name) {
+	if err != nil || s.postgres != strings.HasPrefix(f.Name, figures.PostgresPrefix) || !s.only.MatchString(f.Name) {
 		return before, found, err
 	}
 	if found && !s.fresh && before.Machine.Same(machine) {

@@ -223,10 +223,13 @@ func parallel(goroutines int, f func(g int) error) error {
 	return nil
 }
 
+// fillers is how many goroutines fill a store.
+const fillers = 64
+
 // each runs f once for each i below n, from 64 goroutines.
 func each(n int, f func(i int) error) error {
 	var next atomic.Int64
-	return parallel(64, func(int) error {
+	return parallel(fillers, func(int) error {
 		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 			if err := f(i); err != nil {
 				return err

@@ -2,6 +2,7 @@ package figures
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -12,147 +13,228 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-// postgres is the name of the way, and of the figure.
-const postgres = "Postgres"
+// The ways of the figures beside Postgres.
+const (
+	rows          = "Postgres"
+	rowsUnsynced  = "Postgres, synchronous_commit off"
+	oursUnsynced  = "Runnel, no sync"
+	postgresAbout = "Postgres is a table with a unique (stream, version), through pgx: "
+)
 
-// Postgres is the figure with a table beside Runnel, in the database at a URL, or in one of its own where that is empty.
-func Postgres(sizes Sizes, url string) measure.Figure {
-	return measure.Figure{
-		Name: "postgres", Title: "Beside a table in Postgres",
-		About: "Runnel on an embedded server with group sync, and one table of events with a unique (stream, version) in Postgres with its " +
-			"defaults, through pgx and a unix socket. Both sync before an append returns; both share a sync among those who wait.",
-		Take: func(ctx context.Context, run *measure.Run) error { return sizes.postgres(ctx, run, url) },
+// PostgresPrefix is what the names of figures begin with that need a Postgres.
+const PostgresPrefix = "postgres-"
+
+// WithPostgres gives the figures that have a table of Postgres beside Runnel, in the order of the page. Their names begin with [PostgresPrefix].
+func WithPostgres(sizes Sizes) []measure.Figure {
+	return []measure.Figure{
+		{
+			Name: PostgresPrefix + "append", Title: "Durable appends, beside Postgres", Take: sizes.postgresAppend,
+			About: "Appends that are on disk before they are acknowledged: an embedded server with group sync, and a server of Postgres behind a " +
+				"unix socket. Beside each stands what it does without waiting for the disk. " + postgresAbout + "one append is one insert.",
+		},
+		{
+			Name: PostgresPrefix + "load", Title: "Loads, beside Postgres", Take: sizes.postgresLoad,
+			About: "Events were written one at a time and round-robin, half of them to streams of 10 and half to streams of 100. Any of the streams " +
+				"is loaded, and decoded. " + postgresAbout + "one load is one select.",
+		},
+		{
+			Name: PostgresPrefix + "replay", Title: "Replay, beside Postgres", Take: sizes.postgresReplay,
+			About: "All events in order, decoded; they are those of the loads. " + postgresAbout + "all are one select, whose rows are decoded as they come in.",
+		},
 	}
 }
 
-// rivals are both, with the same events in them.
-type rivals struct {
-	store *eventstore.Store
-	table *table.Table
+// postgres starts a server, which ends when the figure is taken.
+func postgres(ctx context.Context, run *measure.Run) (*table.Server, error) {
+	server, err := table.Start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	run.Cleanup(server.Close)
+	return server, nil
 }
 
-func (s Sizes) postgres(ctx context.Context, run *measure.Run, url string) error {
-	r, err := openRivals(ctx, run, url)
+// openTable makes a table with a connection for each writer.
+func openTable(ctx context.Context, server *table.Server, writers int, async bool) (*table.Store, error) {
+	return table.Open(ctx, server.URL, &table.Config{Conns: writers, AsyncCommit: async}, table.TypeOf[Booked]())
+}
+
+// describe adds to the figure which server was measured.
+func describe(ctx context.Context, run *measure.Run, store *table.Store) error {
+	about, err := store.About(ctx)
+	if err == nil {
+		run.Result.About += " It is " + about + "."
+	}
+	return err
+}
+
+func (s Sizes) postgresAppend(ctx context.Context, run *measure.Run) error {
+	server, err := postgres(ctx, run)
 	if err != nil {
 		return err
 	}
-	for _, c := range []struct {
-		goroutines, events int
-		bars               []measure.Bar
-	}{
-		{1, 1, nil},
-		{16, 1, []measure.Bar{{Way: ours, Against: postgres, AtLeast: 1}}},
-		{64, 1, nil},
-		{1, 3, nil},
-		{16, 10, nil},
-	} {
-		err := run.Case(ctx, measure.Case{
-			Name: fmt.Sprintf("append of %s, %s", plural(c.events, "event"), plural(c.goroutines, "goroutine")),
-			Unit: "appends/s",
-			Ways: []measure.Way{
-				{Name: ours, Round: appends(ctx, run, r.store, c.goroutines, c.events)},
-				{Name: postgres, Round: r.inserts(run, c.goroutines, c.events)},
-			},
-			Bars: c.bars,
-		})
+	group, err := keep(run, func(dir string) (*servers.Servers, error) { return servers.Embedded(ctx, dir, natsrun.SyncGroup) })
+	if err != nil {
+		return err
+	}
+	none, err := embedded(ctx, run)
+	if err != nil {
+		return err
+	}
+	synced, err := open(ctx, run, group, "bank")
+	if err != nil {
+		return err
+	}
+	unsynced, err := open(ctx, run, none, "bank")
+	if err != nil {
+		return err
+	}
+	for _, size := range []int{1, 3} {
+		for _, goroutines := range []int{1, 16, 64} {
+			c := measure.Case{
+				Name: plural(size, "event") + ", " + plural(goroutines, "goroutine"),
+				Unit: "appends/s",
+				Ways: []measure.Way{{Name: ours, Round: appends(ctx, run, synced, goroutines, size)}},
+			}
+			if goroutines <= 16 {
+				c.Ways = append(c.Ways, measure.Way{Name: oursUnsynced, Round: appends(ctx, run, unsynced, goroutines, size)})
+			}
+			if size == 1 && goroutines == 16 {
+				c.Bars = []measure.Bar{{Way: ours, Against: rows, AtLeast: 1}}
+			}
+			if err := besideTables(ctx, run, server, c, goroutines, size); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// besideTables measures a case of appends with tables beside it, whose connections it gives back. A server takes a hundred
+// by default, which is too few for two tables with 64.
+func besideTables(ctx context.Context, run *measure.Run, server *table.Server, c measure.Case, goroutines, size int) (err error) {
+	for _, way := range []struct {
+		name  string
+		async bool
+	}{{rows, false}, {rowsUnsynced, true}} {
+		if way.async && goroutines > 16 {
+			continue
+		}
+		store, err := openTable(ctx, server, goroutines, way.async)
 		if err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, store.Close(context.WithoutCancel(ctx))) }()
+		c.Ways = append(c.Ways, measure.Way{Name: way.name, Round: tableAppends(run, store, goroutines, size)})
+		if !way.async && size == 1 && goroutines == 1 {
+			if err := describe(ctx, run, store); err != nil {
+				return err
+			}
+		}
 	}
-	return s.postgresReads(ctx, run, r)
+	return run.Case(ctx, c)
 }
 
-func openRivals(ctx context.Context, run *measure.Run, url string) (rivals, error) {
-	if url == "" {
-		dir, err := run.TempDir()
-		if err != nil {
-			return rivals{}, err
-		}
-		server, err := table.Start(ctx, dir)
-		if err != nil {
-			return rivals{}, err
-		}
-		run.Cleanup(server.Close)
-		url = server.URL
-	}
-	on, err := keep(run, func(dir string) (*servers.Servers, error) { return servers.Embedded(ctx, dir, natsrun.SyncGroup) })
-	if err != nil {
-		return rivals{}, err
-	}
-	var r rivals
-	if r.store, err = open(ctx, run, on, "bank"); err != nil {
-		return rivals{}, err
-	}
-	if r.table, err = table.Open(ctx, url, fmt.Sprintf("events_%d", rand.Uint32()), 64); err != nil {
-		return rivals{}, err
-	}
-	run.Cleanup(r.table.Close)
-	return r, nil
-}
-
-// inserts lets each goroutine append to a stream of its own.
-func (r rivals) inserts(run *measure.Run, goroutines, n int) round {
-	versions, first := make([]int64, goroutines), rand.IntN(1<<40)
-	write := make([]table.Event, n)
-	for i := range write {
-		write[i] = booked
-	}
+// tableAppends lets each goroutine append to a stream of its own.
+func tableAppends(run *measure.Run, store *table.Store, goroutines, size int) round {
+	last := make([]int64, goroutines)
+	write := tableEvents(size)
 	return func(ctx context.Context) (measure.Sample, error) {
 		return during(run.Scale.Round, goroutines, func(g int) (err error) {
-			versions[g], err = r.table.Append(ctx, tableAccount(first+g), versions[g], write...)
+			last[g], err = store.Append(ctx, tableAccount(g), last[g], write...)
 			return err
 		})
 	}
 }
 
-func tableAccount(i int) string { return fmt.Sprintf("account-%d", i) }
-
-// postgresReads loads from, and replays, stores that were filled alike.
-func (s Sizes) postgresReads(ctx context.Context, run *measure.Run, before rivals) error {
-	r := before
-	var err error
-	if r.store, err = eventstore.Open(ctx, before.store.JetStream(), "filled", []eventstore.Event{Booked{}}, nil); err != nil {
-		return err
+func tableEvents(n int) []table.Event {
+	all := make([]table.Event, n)
+	for i := range all {
+		all[i] = booked
 	}
-	run.Cleanup(r.store.Close)
-	if r.table, err = before.table.Beside(ctx, fmt.Sprintf("filled_%d", rand.Uint32())); err != nil {
-		return err
-	}
-	streams := s.Postgres / 20
-	run.Step("writing %s events to both", thousands(s.Postgres))
-	for _, commits := range []int{10, 100} {
-		if err := r.fill(ctx, commits, streams*10/commits, commits); err != nil {
-			return err
-		}
-	}
-	for _, commits := range []int{10, 100} {
-		if err := run.Case(ctx, r.loads(run, commits, streams*10/commits)); err != nil {
-			return err
-		}
-	}
-	return run.Case(ctx, measure.Case{
-		Name: "replay of " + thousands(s.Postgres) + " events",
-		Unit: "events/s",
-		Ways: []measure.Way{
-			{Name: ours, Round: func(ctx context.Context) (measure.Sample, error) { return decodeAll(ctx, r.store, s.Postgres) }},
-			{Name: postgres, Round: func(ctx context.Context) (measure.Sample, error) {
-				n := 0
-				err := table.All(ctx, r.table, func(Booked) { n++ })
-				return measure.Sample{Count: n}, err
-			}},
-		},
-	})
+	return all
 }
 
-// fill writes so many commits to each of the streams of a kind, round-robin.
-func (r rivals) fill(ctx context.Context, kind, streams, commits int) error {
-	if _, err := fill(ctx, r.store, kind*1_000_000, streams, commits); err != nil {
+// tableAccount is the name of account(i) in a table.
+func tableAccount(i int) string { return fmt.Sprint("account-", i) }
+
+// bothFilled are a store and a table that hold the same events.
+type bothFilled struct {
+	store *eventstore.Store
+	table *table.Store
+	of    []lengthOf
+}
+
+// lengthOf are streams of the same length.
+type lengthOf struct{ events, first, streams int }
+
+func (l lengthOf) any() int { return l.first + rand.IntN(l.streams) }
+
+func (s Sizes) fillBoth(ctx context.Context, run *measure.Run) (*bothFilled, error) {
+	server, err := postgres(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	on, err := embedded(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	both := &bothFilled{of: []lengthOf{{10, 0, s.Postgres / 20}, {100, s.Postgres / 20, s.Postgres / 200}}}
+	if both.store, err = open(ctx, run, on, "bank"); err != nil {
+		return nil, err
+	}
+	if both.table, err = openTable(ctx, server, fillers, true); err != nil { // asynchronous, to be filled in less time
+		return nil, err
+	}
+	run.Cleanup(func() error { return both.table.Close(context.WithoutCancel(ctx)) })
+	run.Step("writing %s events", thousands(s.Postgres))
+	if err := both.fill(ctx); err != nil {
+		return nil, err
+	}
+	return both, errors.Join(both.table.Vacuum(ctx), describe(ctx, run, both.table))
+}
+
+// fill writes a hundred rounds: each stream of 100 gets an event in every one, each of 10 in every tenth.
+func (b *bothFilled) fill(ctx context.Context) error {
+	last := b.of[len(b.of)-1]
+	heads := make([]eventstore.Head, last.first+last.streams)
+	for n := range last.events {
+		for _, length := range b.of {
+			every := last.events / length.events
+			if n%every != 0 {
+				continue
+			}
+			err := each(length.streams, func(i int) error {
+				i += length.first
+				commit, err := b.store.Append(ctx, account(i), heads[i], booked)
+				if err != nil {
+					return err
+				}
+				heads[i] = commit.Head()
+				_, err = b.table.Append(ctx, tableAccount(i), int64(n/every), booked)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s Sizes) postgresLoad(ctx context.Context, run *measure.Run) error {
+	both, err := s.fillBoth(ctx, run)
+	if err != nil {
 		return err
 	}
-	for n := range commits {
-		err := each(streams, func(i int) error {
-			_, err := r.table.Append(ctx, tableAccount(kind*1_000_000+i), int64(n), booked)
-			return err
+	for _, length := range both.of {
+		err := run.Case(ctx, measure.Case{
+			Name: fmt.Sprintf("%s events in the store, %d of a stream", thousands(s.Postgres), length.events),
+			Unit: "ms",
+			Ways: []measure.Way{
+				{Name: ours, Round: both.loading(run, length)},
+				{Name: rows, Round: both.selecting(run, length)},
+			},
 		})
 		if err != nil {
 			return err
@@ -161,30 +243,45 @@ func (r rivals) fill(ctx context.Context, kind, streams, commits int) error {
 	return nil
 }
 
-func (r rivals) loads(run *measure.Run, commits, streams int) measure.Case {
-	pick := func() int { return commits*1_000_000 + rand.IntN(streams) }
-	count := func(n int, err error) error {
-		if err == nil && n != commits {
-			err = fmt.Errorf("loaded %d events of %d", n, commits)
-		}
+func (b *bothFilled) loading(run *measure.Run, length lengthOf) round {
+	return func(ctx context.Context) (measure.Sample, error) {
+		return timing(run.Scale.Round, func() error {
+			history, err := b.store.Load(ctx, account(length.any()))
+			if err == nil && len(history.Commits) != length.events {
+				err = fmt.Errorf("loaded %d events of %d", len(history.Commits), length.events)
+			}
+			return err
+		})
+	}
+}
+
+func (b *bothFilled) selecting(run *measure.Run, length lengthOf) round {
+	return func(ctx context.Context) (measure.Sample, error) {
+		return timing(run.Scale.Round, func() error {
+			history, _, err := b.table.Load(ctx, tableAccount(length.any()))
+			if err == nil && len(history) != length.events {
+				err = fmt.Errorf("loaded %d events of %d", len(history), length.events)
+			}
+			return err
+		})
+	}
+}
+
+func (s Sizes) postgresReplay(ctx context.Context, run *measure.Run) error {
+	both, err := s.fillBoth(ctx, run)
+	if err != nil {
 		return err
 	}
-	return measure.Case{
-		Name: fmt.Sprintf("load of %d events", commits),
-		Unit: "ms",
+	return run.Case(ctx, measure.Case{
+		Name: thousands(s.Postgres) + " events, each of a commit of its own",
+		Unit: "events/s",
 		Ways: []measure.Way{
-			{Name: ours, Round: func(ctx context.Context) (measure.Sample, error) {
-				return timing(run.Scale.Round, func() error {
-					history, err := r.store.Load(ctx, account(pick()))
-					return count(len(history.Commits), err)
-				})
-			}},
-			{Name: postgres, Round: func(ctx context.Context) (measure.Sample, error) {
-				return timing(run.Scale.Round, func() error {
-					events, err := table.Load[Booked](ctx, r.table, tableAccount(pick()))
-					return count(len(events), err)
-				})
+			{Name: ours, Round: func(ctx context.Context) (measure.Sample, error) { return decodeAll(ctx, both.store, s.Postgres) }},
+			{Name: rows, Round: func(ctx context.Context) (measure.Sample, error) {
+				n := 0
+				err := both.table.All(ctx, func(table.Recorded) error { n++; return nil })
+				return measure.Sample{Count: n}, err
 			}},
 		},
-	}
+	})
 }

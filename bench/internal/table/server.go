@@ -1,110 +1,176 @@
 package table
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrNoPostgres means that there is no Postgres on this machine.
-var ErrNoPostgres = errors.New("no Postgres is found: apt-get install postgresql, or name a database in RUNNEL_BENCH_POSTGRES")
+// EnvURL is the environment variable that names a server of the reader's, whose settings are then what is measured.
+const EnvURL = "RUNNEL_BENCH_POSTGRES"
 
-// Server is a Postgres that was started for the figures.
+// Server is the Postgres that is measured.
 type Server struct {
-	URL string
+	URL string // of a database, for Open
 
-	command *exec.Cmd
-	output  bytes.Buffer
+	folders []string      // what to remove in the end
+	command *exec.Cmd     // nil where the server is the reader's
+	ended   chan struct{} // closed when the command has ended
+	err     error         // with which it ended; read after ended
 }
 
-// Start makes a database in a folder and serves it on a socket there. The folder is on the disk whose syncs are measured, and
-// every user may go there.
-func Start(ctx context.Context, dir string) (*Server, error) {
-	initdb, err := find("initdb")
+// How long the server may take to begin and to end.
+const (
+	startTimeout = 30 * time.Second
+	stopTimeout  = 30 * time.Second
+)
+
+// Start gives the server that RUNNEL_BENCH_POSTGRES names, or starts one, which ends with ctx or Close. Its data is in a folder
+// for temporary files, where that of all that is measured is. It has the settings that Postgres comes with: fsync and
+// synchronous_commit are on. It is reached over a unix socket alone. Where there is no Postgres to start, the error matches
+// [ErrNoPostgres].
+//
+// Postgres refuses to run as root. Started by root it runs as the user postgres, or as nobody.
+func Start(ctx context.Context) (*Server, error) {
+	if url := os.Getenv(EnvURL); url != "" {
+		return &Server{URL: url}, nil
+	}
+	bin, err := binaries()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("table: %w", err)
 	}
-	serve, err := find("postgres")
-	if err != nil {
-		return nil, err
-	}
-	if err := handOver(dir); err != nil {
-		return nil, err
-	}
-	data := filepath.Join(dir, "data")
-	create := exec.CommandContext(ctx, initdb, "--pgdata", data, "--username", "bench", "--auth", "trust", "--no-instructions")
-	runAsOther(create)
-	create.Dir = dir
-	if output, err := create.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w: %s", err, output)
-	}
-	s := &Server{URL: "host=" + dir + " user=bench dbname=postgres"}
-	s.command = exec.CommandContext(ctx, serve, "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "max_connections=200")
-	s.command.Dir = dir
-	s.command.Stdout, s.command.Stderr = &s.output, &s.output
-	// To end at once, and in order: Postgres calls it fast.
-	s.command.Cancel = func() error { return s.command.Process.Signal(os.Interrupt) }
-	runAsOther(s.command)
-	if err := s.command.Start(); err != nil {
-		return nil, err
-	}
-	if err := s.await(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("postgres does not answer: %w", err), s.Close())
+	s := &Server{}
+	if err := s.start(ctx, bin); err != nil {
+		return nil, errors.Join(fmt.Errorf("table: start Postgres of %s: %w", bin, err), s.Close())
 	}
 	return s, nil
 }
 
-// Close stops the server and waits for it.
-func (s *Server) Close() error {
-	if err := s.command.Process.Signal(os.Interrupt); err != nil {
+// start makes a database, runs the server on it, and waits until it answers.
+func (s *Server) start(ctx context.Context, bin string) error {
+	attributes, own, err := unprivileged()
+	if err != nil {
 		return err
 	}
-	if err := s.command.Wait(); err != nil {
-		return fmt.Errorf("postgres: %w: %s", err, s.output.Bytes())
+	data, err := s.folder(own)
+	if err != nil {
+		return err
+	}
+	socket, err := s.folder(own)
+	if err != nil {
+		return err
+	}
+	if err := initialize(ctx, bin, data, attributes); err != nil {
+		return err
+	}
+	if err := s.run(ctx, bin, data, socket, attributes); err != nil {
+		return err
+	}
+	s.URL = "host=" + socket + " user=postgres dbname=postgres"
+	return s.await(ctx)
+}
+
+// folder makes a folder, gives it to whom the server runs as, and notes that it has to be removed.
+func (s *Server) folder(own func(dir string) error) (string, error) {
+	dir, err := os.MkdirTemp("", "postgres-")
+	if err != nil {
+		return "", err
+	}
+	s.folders = append(s.folders, dir)
+	return dir, own(dir)
+}
+
+// initialize makes the empty database. It is the only thing that is not synced.
+func initialize(ctx context.Context, bin, data string, attributes *syscall.SysProcAttr) error {
+	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"),
+		"--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+	initdb.Dir, initdb.SysProcAttr = data, attributes
+	if said, err := initdb.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, said)
 	}
 	return nil
 }
 
-// await waits until the server takes connections.
+func (s *Server) log() string { return filepath.Join(s.folders[0], "log") }
+
+// run starts the server. When ctx ends, it is told to disconnect its clients and to end, as by Close.
+func (s *Server) run(ctx context.Context, bin, data, socket string, attributes *syscall.SysProcAttr) error {
+	log, err := os.Create(s.log())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // the server has it as its own
+	command := exec.CommandContext(ctx, filepath.Join(bin, "postgres"), "-D", data, "-k", socket, "-c", "listen_addresses=")
+	command.Dir, command.SysProcAttr = data, attributes
+	command.Stdout, command.Stderr = log, log
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGINT) }
+	command.WaitDelay = stopTimeout
+	if err := command.Start(); err != nil {
+		return err
+	}
+	s.command, s.ended = command, make(chan struct{})
+	go func() {
+		defer close(s.ended)
+		s.err = command.Wait()
+	}()
+	return nil
+}
+
+// await waits until the server answers.
 func (s *Server) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it does not answer in time"))
 	defer cancel()
-	poll := time.NewTicker(50 * time.Millisecond)
-	defer poll.Stop()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
 	for {
 		conn, err := pgx.Connect(ctx, s.URL)
 		if err == nil {
 			return conn.Close(ctx)
 		}
 		select {
-		case <-poll.C:
+		case <-again.C:
+		case <-s.ended:
+			said, _ := os.ReadFile(s.log()) // what it said adds to the error, if it can be had
+			return fmt.Errorf("it has ended: %w: %s", s.err, said)
 		case <-ctx.Done():
-			return err
+			return errors.Join(context.Cause(ctx), err)
 		}
 	}
 }
 
-// find looks for a program of Postgres where Debian keeps them, newest first, and in the path.
-func find(name string) (string, error) {
-	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-	if err != nil {
-		return "", err
+// Close ends the server, if it was started here, and removes its data.
+func (s *Server) Close() error {
+	var errs []error
+	if s.command != nil {
+		errs = append(errs, s.end())
 	}
-	slices.Sort(found)
-	if len(found) > 0 {
-		return found[len(found)-1], nil
+	for _, dir := range s.folders {
+		errs = append(errs, os.RemoveAll(dir))
 	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, ErrNoPostgres)
+	return errors.Join(errs...)
+}
+
+// end tells the server to end, and kills it where it does not.
+func (s *Server) end() error {
+	select {
+	case <-s.ended:
+		return nil // by itself, or with the context
+	default:
 	}
-	return path, nil
+	if err := s.command.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case <-s.ended:
+		return s.err
+	case <-time.After(stopTimeout):
+		return errors.Join(errors.New("table: Postgres did not end in time and was killed"), s.command.Process.Kill())
+	}
 }
