@@ -52,6 +52,12 @@ func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (*jetstream.P
 	if len(messages) == 1 {
 		return s.acknowledged(ctx, last)
 	}
+	select {
+	case s.batches <- struct{}{}:
+		defer func() { <-s.batches }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	batch := uuid.NewString()
 	for i, msg := range messages {
 		msg.Header.Set(headerBatchID, batch)

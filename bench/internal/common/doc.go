@@ -34,6 +34,7 @@
 //   - An append is a PublishMsgAsync whose acknowledgement is waited for. PublishMsg, which is usual, takes longer where many
 //     goroutines publish.
 //   - The messages of a batch are sent at once. The batch publisher that NATS offers (orbit.go) waits for the answer to the first.
+//   - No more batches are under way than the server takes at a time. Others fail, and have to be tried again.
 //   - The server tells the reader how much is there when it makes the consumer, so a load of nothing ends there, and no load
 //     waits to find out that nothing follows.
 //   - A consumer is asked for as much as is there, up to a few thousand messages ahead.

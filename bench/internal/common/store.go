@@ -14,7 +14,12 @@ type Store struct {
 	js    jetstream.JetStream
 	name  string
 	types map[string]func(data []byte) (Event, error)
+
+	batches chan struct{} // one for each atomic batch under way
 }
+
+// maxBatches is how many atomic batches are under way at a time. The server takes 50 for each stream, and fails those beyond.
+const maxBatches = 32
 
 // Open makes the store, or binds the one that is there under its name, which becomes the first token of all subjects.
 func Open(
@@ -30,7 +35,7 @@ func Open(
 	if err != nil {
 		return nil, fmt.Errorf("common: open %s: %w", name, err)
 	}
-	s := &Store{js: js, name: name, types: make(map[string]func([]byte) (Event, error), len(types))}
+	s := &Store{js: js, name: name, types: make(map[string]func([]byte) (Event, error), len(types)), batches: make(chan struct{}, maxBatches)}
 	for _, t := range types {
 		s.types[t.name] = t.decode
 	}
