@@ -42,7 +42,7 @@ cover_of_packages = awk -F '[: ]' 'NR > 1 { block = $$1 ":" $$2; of[block] = $$1
 
 .PHONY: help
 help: ## print this help
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: ## serve the example bank, with an embedded server and its data in ./data

@@ -76,6 +76,22 @@ func (f *follower) nextBefore(ctx context.Context, full <-chan time.Time) ([]*ev
 	}
 }
 
+// ready gives the groups that are there already, without waiting.
+func (f *follower) ready() (groups [][]*eventstore.Commit) {
+	for len(groups) < readAhead {
+		select {
+		case group, ok := <-f.groups:
+			if !ok {
+				return groups // nextBefore says why
+			}
+			groups = append(groups, group)
+		default:
+			return groups
+		}
+	}
+	return groups
+}
+
 // listener watches what operators want of a view, on a goroutine of its own.
 type listener struct {
 	orders  chan orders

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +30,7 @@ type session[V any] struct {
 	reconnects uint64 // before the bucket was looked at
 	at         stand
 	clean      *lru.Cache[string, document[V]] // documents as they are in the bucket
+	ahead      map[string]document[V]          // the same, of what is about to be folded
 	dirty      map[string]document[V]          // documents changed since the last batch
 	folded     *eventstore.Commit              // the last commit folded, or nil when it is in the bucket
 	revisions  map[string]uint64               // of the parked documents in the bucket
@@ -37,7 +40,7 @@ type session[V any] struct {
 func newSession[V any](v *View[V], g *generation[V]) *session[V] {
 	return &session[V]{
 		folder: newFolder(v), generation: g, clean: lru.New[string, document[V]](v.cfg.cacheSize()),
-		dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
+		ahead: make(map[string]document[V]), dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
 	}
 }
 
@@ -156,7 +159,7 @@ func (v *View[V]) awaitSuccessor(ctx context.Context, retired Version) error {
 // gather folds commits until there are no more or the batch is due, and writes what changed.
 func (s *session[V]) gather(ctx context.Context, log *follower, group []*eventstore.Commit, full <-chan time.Time) error {
 	for group != nil {
-		if err := s.fold(ctx, group); err != nil {
+		if err := s.foldAll(ctx, append([][]*eventstore.Commit{group}, log.ready()...)); err != nil {
 			return err
 		}
 		var err error
@@ -177,7 +180,7 @@ func (s *session[V]) catchUp(ctx context.Context) error {
 		if group = append(group, c); !c.Whole() {
 			continue
 		}
-		if err := s.fold(ctx, group); err != nil {
+		if err := s.foldAll(ctx, [][]*eventstore.Commit{group}); err != nil {
 			return err
 		}
 		group = nil
@@ -185,13 +188,30 @@ func (s *session[V]) catchUp(ctx context.Context) error {
 	return s.flush(ctx)
 }
 
-// fold applies one commit, or the commits of one transaction, to the documents. It writes those changed before when both
-// would not fit into one batch.
-func (s *session[V]) fold(ctx context.Context, group []*eventstore.Commit) error {
-	changes, err := s.changes(group)
-	if err != nil {
+// foldAll folds groups one after the other, once the documents that they change are read.
+func (s *session[V]) foldAll(ctx context.Context, groups [][]*eventstore.Commit) error {
+	all := make([][]change[V], len(groups))
+	for i, group := range groups {
+		var err error
+		if all[i], err = s.changes(group); err != nil {
+			return err
+		}
+	}
+	if err := s.lookAhead(ctx, all); err != nil {
 		return err
 	}
+	for i, group := range groups {
+		if err := s.fold(ctx, group, all[i]); err != nil {
+			return err
+		}
+	}
+	clear(s.ahead)
+	return nil
+}
+
+// fold applies the changes of one commit, or of the commits of one transaction, to the documents. It writes those changed before
+// when both would not fit into one batch.
+func (s *session[V]) fold(ctx context.Context, group []*eventstore.Commit, changes []change[V]) error {
 	keys := keysOf(changes)
 	if len(keys) > maxWrites {
 		return fmt.Errorf("projection: view %s: position %d: %w: it changes %d, a batch holds %d: write smaller commits, or key the view otherwise",
@@ -220,6 +240,13 @@ func (s *session[V]) get(ctx context.Context, key string) (document[V], error) {
 	if d, ok := s.clean.Get(key); ok {
 		return d, nil
 	}
+	if d, ok := s.ahead[key]; ok {
+		return d, nil
+	}
+	return s.stored(ctx, key)
+}
+
+func (s *session[V]) stored(ctx context.Context, key string) (document[V], error) {
 	entry, err := s.generation.documents.GetLeader(ctx, key)
 	if errors.Is(err, kv.ErrNotFound) {
 		return document[V]{deleted: true}, nil
@@ -229,7 +256,55 @@ func (s *session[V]) get(ctx context.Context, key string) (document[V], error) {
 
 func (s *session[V]) set(_ context.Context, key string, d document[V]) error {
 	s.dirty[key] = d
+	delete(s.ahead, key) // once it is written, this is what it was before
 	return nil
+}
+
+// readers is how many documents a session reads at the same time.
+const readers = 32
+
+// lookAhead reads the documents that changes are about, many at a time: one after the other, each would cost a round trip.
+func (s *session[V]) lookAhead(ctx context.Context, all [][]change[V]) error {
+	unknown := s.unknown(all)
+	if len(unknown) < 2 {
+		return nil // as well read when it is wanted
+	}
+	docs, errs := make([]document[V], len(unknown)), make([]error, len(unknown))
+	var next atomic.Int64
+	var reading sync.WaitGroup
+	for range min(readers, len(unknown)) {
+		reading.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(unknown); i = int(next.Add(1)) - 1 {
+				docs[i], errs[i] = s.stored(ctx, unknown[i])
+			}
+		})
+	}
+	reading.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	for i, key := range unknown {
+		s.ahead[key] = docs[i]
+	}
+	return nil
+}
+
+// unknown gives the keys of changes whose documents are not in memory.
+func (s *session[V]) unknown(all [][]change[V]) []string {
+	var keys []string
+	seen := make(map[string]bool)
+	for _, changes := range all {
+		for _, c := range changes {
+			_, dirty := s.dirty[c.key]
+			_, clean := s.clean.Get(c.key)
+			_, parked := s.parked[c.key]
+			if !dirty && !clean && !parked && !seen[c.key] {
+				seen[c.key] = true
+				keys = append(keys, c.key)
+			}
+		}
+	}
+	return keys
 }
 
 // flush writes the changed documents, what is newly parked, and the checkpoint: all or nothing.

@@ -306,3 +306,30 @@ func TestAViewFoldsWhatOldEventsStandFor(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 }
+
+// One after the other, the documents of as many new keys would take a round trip each.
+func TestDocumentsThatManyEventsChangeAreReadAtTheSameTime(t *testing.T) {
+	const keys, delay = 500, 20 * time.Millisecond
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	writer, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer writer.Close()
+	distant, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer distant.Close()
+	reader := balances(t, writer)
+	run(t, balances(t, distant))
+	require.NoError(t, reader.WaitFor(t.Context(), deposit(t, writer, "first", 1)))
+
+	proxy.Delay(delay)
+	begin := time.Now()
+	var last eventstore.Position
+	for i := range keys {
+		last = deposit(t, writer, fmt.Sprint(i), int64(i))
+	}
+	require.NoError(t, reader.WaitFor(t.Context(), last))
+	require.Less(t, time.Since(begin), keys*delay/4)
+	proxy.Delay(0)
+	requireFolded(t, writer, reader)
+}

@@ -204,6 +204,8 @@ func filteredRead(ctx context.Context, stream jetstream.Stream, subject string) 
 	if err != nil {
 		return 0, err
 	}
+	// Left alone, the server would keep it for five minutes.
+	defer func() { err = errors.Join(err, stream.DeleteConsumer(ctx, consumer.CachedInfo().Name)) }()
 	messages, err := consumer.Messages()
 	if err != nil {
 		return 0, err
