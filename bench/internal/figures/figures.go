@@ -8,6 +8,7 @@ package figures
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -166,11 +167,18 @@ func payload(ctx context.Context, on *servers.Servers, store *eventstore.Store, 
 	if err != nil {
 		return nil, err
 	}
-	msg, err := stream.GetMsg(ctx, uint64(commit.Position))
-	if err != nil {
-		return nil, err
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for {
+		msg, err := stream.GetMsg(ctx, uint64(commit.Position))
+		if err == nil {
+			return msg.Data, nil
+		}
+		if !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil, err
+		}
+		<-again.C // any replica may answer, and it does not have it yet
 	}
-	return msg.Data, nil
 }
 
 // during lets goroutines do one thing over and over for the length of a round, and counts.
