@@ -197,8 +197,8 @@ func (s Sizes) visible(ctx context.Context, run *measure.Run) error {
 	}
 	run.Cleanup(bucket.Close)
 
-	// So that no batch has to wait for the interval between batches.
-	pause := time.NewTicker(25 * time.Millisecond)
+	// So that no batch has to wait for the interval between batches, which begins when the one before is written.
+	pause := time.NewTicker(60 * time.Millisecond)
 	run.Cleanup(func() error { pause.Stop(); return nil })
 	head := eventstore.Head{}
 	stream := account(1)
