@@ -323,11 +323,11 @@ func TestDocumentsThatManyEventsChangeAreReadAtTheSameTime(t *testing.T) {
 	require.NoError(t, reader.WaitFor(t.Context(), deposit(t, writer, "first", 1)))
 
 	proxy.Delay(delay)
-	begin := time.Now()
 	var last eventstore.Position
 	for i := range keys {
 		last = deposit(t, writer, fmt.Sprint(i), int64(i))
 	}
+	begin := time.Now()
 	require.NoError(t, reader.WaitFor(t.Context(), last))
 	require.Less(t, time.Since(begin), keys*delay/4)
 	proxy.Delay(0)

@@ -200,6 +200,7 @@ func TestRepliesThatAreNoneAreLeftAlone(t *testing.T) {
 	client := newClient(t, other)
 	all, err := js.Conn().SubscribeSync("docs.>")
 	require.NoError(t, err)
+	require.NoError(t, js.Conn().Flush(), "so that it is there before another connection publishes")
 	publish(t, client, "docs.a", "x")
 	msg, err := all.NextMsgWithContext(t.Context())
 	require.NoError(t, err)

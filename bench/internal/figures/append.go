@@ -43,6 +43,7 @@ func (s Sizes) append(ctx context.Context, run *measure.Run) error {
 		{"TCP, synced always", func(dir string) (*servers.Servers, error) { return servers.TCP(dir, true) }, 1},
 		{"three replicas, synced always", func(dir string) (*servers.Servers, error) { return servers.Cluster(dir, true) }, 1},
 	}
+	run.Scale.Round /= 2 // for there are many cases
 	for _, topology := range topologies {
 		if !s.Deep && topology.name != "embedded" && topology.name != "three replicas" {
 			continue
