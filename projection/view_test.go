@@ -333,3 +333,32 @@ func TestDocumentsThatManyEventsChangeAreReadAtTheSameTime(t *testing.T) {
 	proxy.Delay(0)
 	requireFolded(t, writer, reader)
 }
+
+// What was read ahead is not what a document is once the batch was written in the middle.
+func TestADocumentReadAheadIsNotUsedOnceItIsWritten(t *testing.T) {
+	store := open(t)
+	view, err := projection.NewView(t.Context(), store, "texts", 1, &projection.Config{CacheSize: 1},
+		projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }).
+			By(func(e deposited) string { return e.Text }))
+	require.NoError(t, err)
+	defer view.Close()
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	const keys, commits = 1200, 36 // more keys than one batch holds, each three times
+	head := eventstore.Head{}
+	for n := range commits {
+		batch := make([]eventstore.Event, 100)
+		for i := range batch {
+			batch[i] = deposited{Amount: 1, Text: fmt.Sprint((100*n + i) % keys)}
+		}
+		c, err := store.Append(t.Context(), account("many"), head, batch...)
+		require.NoError(t, err)
+		head = c.Head()
+	}
+	run(t, view)
+	require.NoError(t, view.WaitFor(t.Context(), head.Position))
+	for key := range keys {
+		got, err := view.Get(t.Context(), fmt.Sprint(key))
+		require.NoError(t, err)
+		require.Equal(t, balance{3, 3}, got, "key %d", key)
+	}
+}
