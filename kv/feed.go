@@ -29,6 +29,10 @@ const (
 	// syncCheck is how long a feed that is not synced waits for a message before it asks whether there is any: the
 	// number that the last message gave as pending may count messages that were overwritten since.
 	syncCheck = 200 * time.Millisecond
+	// maxEnds is how often a feed that is not synced has come to the end, and more was written until it asked, before it
+	// takes itself for synced all the same. In a bucket that is written all the time the leader may never say that there is
+	// no more; by then whatever was being replaced when it asked first has been given many times over.
+	maxEnds = 64
 )
 
 // Reasons to go on with another consumer.
@@ -85,6 +89,7 @@ type feed struct {
 	yield   func(event, error) bool
 	started bool   // one consumer was created
 	last    uint64 // sequence of the last message given
+	ends    int    // how often nothing was pending, and then more was there
 	synced  bool
 }
 
@@ -98,8 +103,10 @@ func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
 	}
 	f.started = true
 	defer f.forget(ctx, consumer.CachedInfo().Name)
-	if consumer.CachedInfo().NumPending == 0 && !f.sync() {
-		return false, nil
+	if consumer.CachedInfo().NumPending == 0 {
+		if goOn, err := f.end(session); !goOn || err != nil {
+			return goOn, err
+		}
 	}
 	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
@@ -113,8 +120,8 @@ func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
 		case session.Err() != nil:
 			return true, context.Cause(session)
 		case errors.Is(err, context.DeadlineExceeded):
-			if idle(session, consumer, delivered) && !f.sync() {
-				return false, nil
+			if goOn, err := f.end(session); !goOn || err != nil {
+				return goOn, err
 			}
 			continue
 		case err != nil:
@@ -131,8 +138,8 @@ func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
 		if err := f.disk.Wait(session, meta.Sequence.Stream); err != nil {
 			return true, err
 		}
-		if !f.give(msg, meta) {
-			return false, nil
+		if goOn, err := f.give(session, msg, meta); !goOn || err != nil {
+			return goOn, err
 		}
 	}
 }
@@ -184,7 +191,8 @@ func (f *feed) next(ctx context.Context, messages jetstream.MessagesContext) (je
 	return messages.Next(jetstream.NextContext(ctx))
 }
 
-func (f *feed) give(msg jetstream.Msg, meta *jetstream.MsgMetadata) bool {
+// give gives a message, and then perhaps the event that is synced.
+func (f *feed) give(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata) (goOn bool, err error) {
 	f.last = meta.Sequence.Stream
 	message := jsapi.Message{
 		Subject:  msg.Subject(),
@@ -194,29 +202,41 @@ func (f *feed) give(msg jetstream.Msg, meta *jetstream.MsgMetadata) bool {
 		Data:     msg.Data(),
 	}
 	if !f.yield(event{message: message}, nil) {
-		return false
+		return false, nil
 	}
-	return meta.NumPending > 0 || f.sync()
+	if meta.NumPending > 0 || f.synced {
+		return true, nil
+	}
+	if f.ends++; f.ends > maxEnds {
+		return f.sync(), nil
+	}
+	return f.end(ctx)
+}
+
+// end gives the event that is synced, where there is nothing behind what was given. The stream's leader says whether there is:
+// what the consumer counts as pending leaves out, for a moment, a message that is about to take the place of another, and
+// that other is not given any more.
+func (f *feed) end(ctx context.Context) (goOn bool, err error) {
+	if f.synced {
+		return true, nil
+	}
+	for _, filter := range f.filters {
+		_, err := f.client.LeaderNext(ctx, f.stream, filter, f.last+1)
+		switch {
+		case errors.Is(err, jsapi.ErrNotFound):
+		case err == nil, errors.Is(err, jsapi.ErrMalformed), jsapi.Transient(err):
+			return true, nil // there is more, or it is asked again after syncCheck
+		default:
+			return true, err
+		}
+	}
+	return f.sync(), nil
 }
 
 // sync gives the event that is synced, once, and reports whether the reader goes on.
 func (f *feed) sync() bool {
-	if f.synced {
-		return true
-	}
 	f.synced = true
 	return f.yield(event{synced: true}, nil)
-}
-
-// idle asks the server whether it has no more for the consumer and all it sent has arrived.
-func idle(ctx context.Context, consumer jetstream.Consumer, delivered uint64) bool {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	info, err := consumer.Info(ctx)
-	if err != nil {
-		return false // the consumer is lost; the next message or heartbeat will say so
-	}
-	return info.NumPending == 0 && info.Delivered.Consumer == delivered
 }
 
 // forget deletes a consumer, so that lists do not pile them up on the server. The reader may have left because ctx ended.

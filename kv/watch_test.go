@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 	"testing"
 	"time"
 
@@ -82,6 +83,34 @@ func TestListGivesEveryDocumentThatIsThereThroughout(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+// Where a document is replaced, the server counts one less as pending for a moment.
+func TestListGivesDocumentsThatAreWrittenAllTheTime(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	const documents, lists = 16, 25
+	for i := range documents {
+		_, err := b.Put(t.Context(), fmt.Sprint(i), doc{})
+		require.NoError(t, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for first := range 2 {
+		writers.Go(func() {
+			for i := first; ctx.Err() == nil; i++ {
+				_, _ = b.Put(ctx, fmt.Sprint(i%documents), doc{N: i}) // fails once ctx ends, and only then
+			}
+		})
+	}
+	for range lists {
+		seen := make(map[string]bool, documents)
+		for _, key := range keys(t, b.List(t.Context())) {
+			seen[key] = true
+		}
+		require.Len(t, seen, documents)
+	}
+	cancel()
+	writers.Wait()
 }
 
 func TestListsLeaveNoConsumersBehind(t *testing.T) {

@@ -146,7 +146,7 @@ func (c *Client) LeaderSequence(ctx context.Context, stream string, sequence uin
 	return c.leader(ctx, stream, sequenceRequest(nil, sequence))
 }
 
-// LeaderNext asks the stream's leader for the first message of a literal subject at or after a sequence.
+// LeaderNext asks the stream's leader for the first message at or after a sequence on a subject, which may have wildcards.
 func (c *Client) LeaderNext(ctx context.Context, stream, subject string, from uint64) (Message, error) {
 	return c.leader(ctx, stream, nextRequest(nil, subject, from))
 }
