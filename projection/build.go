@@ -28,37 +28,41 @@ var errTaken = errors.New("another instance builds the view")
 
 // Rebuild folds the view at its fold version anew, in a bucket of its own, and leads readers there once it has caught up. What
 // serves now goes on serving until then, and its runner, if there is one, goes on with the new one after. It blocks until
-// then. A build that is under way elsewhere is waited for, and then another one is made. The report, which may be nil, is
-// told how it goes on, a few times a second. It fails like [View.Run].
+// readers of this View read what was built; those of others hear of it a moment later. A build that is under way elsewhere is
+// waited for, and then another one is made. The report, which may be nil, is told how it goes on, a few times a second. It fails
+// like [View.Run].
 func (v *View[V]) Rebuild(ctx context.Context, report func(eventstore.Progress)) error {
 	if report == nil {
 		report = func(eventstore.Progress) {}
 	}
 	for {
-		err := v.build(ctx, report)
-		if !errors.Is(err, errTaken) {
+		flipped, err := v.build(ctx, report)
+		switch {
+		case err == nil:
+			return v.failed(v.serving.await(ctx, flipped))
+		case !errors.Is(err, errTaken):
 			return err
 		}
 	}
 }
 
-// build makes a new generation and leads readers to it:
+// build makes a new generation and leads readers to it, and gives the revision of the catalog that does:
 //
 //	lease free?  no: wait until it is left or not renewed, next turn
 //	yes -> fold the log into memory -> write documents, checkpoint -> catch up in batches
 //	    -> stop the runner of what served before -> catch up with where it stopped -> flip -> leave the lease
-func (v *View[V]) build(ctx context.Context, report func(eventstore.Progress)) error {
+func (v *View[V]) build(ctx context.Context, report func(eventstore.Progress)) (flipped uint64, err error) {
 	b := &build[V]{folder: newFolder(v), id: newBuild(), begun: time.Now(), tell: report}
 	if err := b.lease(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	g, err := b.run(ctx)
 	v.progress.end(b.id)
 	if err != nil {
-		return errors.Join(b.unlessTaken(ctx, err), b.abandon(ctx))
+		return 0, errors.Join(b.unlessTaken(ctx, err), b.abandon(ctx))
 	}
 	v.logger.InfoContext(ctx, "projection: view built", "bucket", g.version.Bucket, "events", b.progress.Events, "took", time.Since(b.begun).String())
-	return errors.Join(g.close(), v.catalog.building.Delete(ctx, versionKey(v.foldVersion)))
+	return b.flipped, errors.Join(g.close(), v.catalog.building.Delete(ctx, versionKey(v.foldVersion)))
 }
 
 // build is one build. Its bucket is written by nobody else and read by nobody until the flip.
@@ -71,6 +75,7 @@ type build[V any] struct {
 	beat     uint64
 	leased   time.Time // when the lease was written last
 	reported time.Time
+	flipped  uint64 // the revision of the catalog at which readers are led to the build
 
 	generation *generation[V]
 	bulk       *kv.Bulk[V]
@@ -398,7 +403,7 @@ func (b *build[V]) takeOver(ctx context.Context, s *session[V]) error {
 	}
 	to := s.generation.version
 	to.Since, to.Position = time.Now().UTC(), s.at.Position
-	if err := v.catalog.flip(ctx, to, revision); err != nil {
+	if b.flipped, err = v.catalog.flip(ctx, to, revision); err != nil {
 		return fmt.Errorf("lead readers to build %s: %w", to.Build, err)
 	}
 	s.generation.version = to

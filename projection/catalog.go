@@ -106,21 +106,23 @@ func (c *catalog) version(ctx context.Context, key string) (Version, uint64, err
 }
 
 // flip leads readers of the fold version to the build, if the version is still at the given revision, and other clients too unless
-// they have been led to a newer fold version.
-func (c *catalog) flip(ctx context.Context, to Version, revision uint64) error {
-	if _, err := c.versions.Update(ctx, versionKey(to.FoldVersion), to, revision); err != nil {
-		now, _, readErr := c.version(ctx, versionKey(to.FoldVersion))
+// they have been led to a newer fold version. It gives the revision at which it has led them there.
+func (c *catalog) flip(ctx context.Context, to Version, revision uint64) (flipped uint64, err error) {
+	flipped, err = c.versions.Update(ctx, versionKey(to.FoldVersion), to, revision)
+	if err != nil {
+		now, at, readErr := c.version(ctx, versionKey(to.FoldVersion))
 		if readErr != nil || now.Build != to.Build {
-			return errors.Join(errTaken, kv.ErrUnavailable, err, readErr)
+			return 0, errors.Join(errTaken, kv.ErrUnavailable, err, readErr)
 		}
+		flipped = at
 	}
-	_, _, err := c.versions.Modify(ctx, aliasKey, func(alias Version, exists bool) (Version, error) {
+	_, _, err = c.versions.Modify(ctx, aliasKey, func(alias Version, exists bool) (Version, error) {
 		if exists && alias.FoldVersion > to.FoldVersion {
 			return alias, nil
 		}
 		return to, nil
 	})
-	return err
+	return flipped, err
 }
 
 // withdraw takes back that a build serves its fold version, because its bucket is damaged.

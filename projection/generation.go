@@ -75,8 +75,9 @@ func (g *generation[V]) close() error { return g.documents.Close() }
 type serving[V any] struct {
 	mu      sync.Mutex // guards the fields below
 	current *served[V]
+	heard   uint64        // the revision of the catalog that current goes by, or a later one
 	err     error         // why it is not kept up to date any more
-	changed chan struct{} // closed when current or err changes
+	changed chan struct{} // closed when one of them changes
 }
 
 // served is a generation with its readers.
@@ -161,6 +162,35 @@ func (s *serving[V]) lead(to *generation[V]) error {
 		return old.close()
 	}
 	return nil
+}
+
+// hear notes that current goes by the catalog as it is at a revision.
+func (s *serving[V]) hear(revision uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = revision
+	s.changeLocked()
+}
+
+// await blocks until current goes by the catalog as it is at a revision or later, and gives why it does not any more.
+func (s *serving[V]) await(ctx context.Context, revision uint64) error {
+	for {
+		s.mu.Lock()
+		heard, err := s.heard, s.err
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		if heard >= revision || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 func (s *serving[V]) fail(err error) {

@@ -94,7 +94,7 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	if revision == 0 {
-		err := v.build(ctx, v.cfg.onBuild)
+		_, err := v.build(ctx, v.cfg.onBuild)
 		return err == nil, err
 	}
 	reconnects := v.reconnects()

@@ -210,10 +210,13 @@ func (v *View[V]) watch(ctx context.Context) error {
 	}
 }
 
+// errClosed says that a View was closed.
+var errClosed = errors.New("the view is closed")
+
 // follow leads readers to what the catalog says, until ctx ends. It tells the first result on synced.
 func (v *View[V]) follow(ctx context.Context, synced chan<- error) {
 	versions := make(map[string]Version)
-	told := false
+	told, heard := false, uint64(0)
 	for change, err := range v.catalog.versions.Watch(ctx) {
 		if err == nil {
 			switch {
@@ -224,11 +227,13 @@ func (v *View[V]) follow(ctx context.Context, synced chan<- error) {
 			default:
 				versions[change.Key] = change.Value
 			}
+			heard = max(heard, change.Revision)
 			if told {
 				err = v.leadOn(ctx, versions)
 			}
 		}
 		if ctx.Err() != nil {
+			v.serving.fail(errClosed)
 			return
 		}
 		if err != nil {
@@ -243,6 +248,9 @@ func (v *View[V]) follow(ctx context.Context, synced chan<- error) {
 		}
 		if err != nil {
 			return
+		}
+		if told {
+			v.serving.hear(heard)
 		}
 	}
 }

@@ -334,6 +334,22 @@ func TestDocumentsThatManyEventsChangeAreReadAtTheSameTime(t *testing.T) {
 	requireFolded(t, writer, reader)
 }
 
+// Rebuild returns when this view's readers read what it built, however slowly word of it comes.
+func TestAViewReadsWhatItHasRebuilt(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	deposit(t, store, "a", 30)
+	view := balances(t, store)
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	before := view.Bucket()
+	proxy.Delay(20 * time.Millisecond)
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	require.NotEqual(t, before, view.Bucket())
+	proxy.Delay(0)
+}
+
 // What was read ahead is not what a document is once the batch was written in the middle.
 func TestADocumentReadAheadIsNotUsedOnceItIsWritten(t *testing.T) {
 	store := open(t)
