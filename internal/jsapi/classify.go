@@ -134,11 +134,11 @@ func plainAck(data []byte) (sequence uint64, ok bool) {
 		return 0, false
 	}
 	stream, rest, ok := bytes.Cut(rest, []byte(`","seq":`))
-	if !ok || len(stream) == 0 || bytes.ContainsAny(stream, `"\\`) {
+	if !ok || len(stream) == 0 || bytes.ContainsFunc(stream, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
 		return 0, false
 	}
 	digits, ok := bytes.CutSuffix(rest, []byte("}"))
-	if !ok {
+	if !ok || bytes.HasPrefix(digits, []byte("0")) {
 		return 0, false
 	}
 	sequence, err := strconv.ParseUint(string(digits), 10, 64)
