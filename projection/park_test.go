@@ -1,7 +1,9 @@
 package projection_test
 
 import (
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -84,6 +86,38 @@ func TestAFoldThatPanicsParksItsKeyAndNoOther(t *testing.T) {
 			requireFolded(t, store, mended)
 		})
 	}
+}
+
+// Many read keys while they are folded again.
+func TestAKeyIsParkedOrReadWhole(t *testing.T) {
+	store := open(t)
+	const keys = 40
+	var end eventstore.Position
+	for key := range keys {
+		end = deposit(t, store, fmt.Sprint(key), 13)
+	}
+	faulty := parking(t, store, unlucky)
+	stop := run(t, faulty)
+	require.NoError(t, faulty.WaitFor(t.Context(), end))
+	require.Len(t, parked(t, faulty), keys)
+	stop()
+
+	var readers sync.WaitGroup
+	for key := range keys {
+		readers.Go(func() {
+			got, err := faulty.Get(t.Context(), fmt.Sprint(key), projection.At(end))
+			for errors.Is(err, projection.ErrParked) {
+				got, err = faulty.Get(t.Context(), fmt.Sprint(key), projection.At(end))
+			}
+			if err != nil || got != (balance{13, 1}) {
+				t.Errorf("key %d: %v, %v", key, got, err)
+			}
+		})
+	}
+	mended := parking(t, store, func(int64) bool { return false })
+	run(t, mended)
+	require.NoError(t, mended.Replay(t.Context()))
+	readers.Wait()
 }
 
 func TestAParkedEventCanBeDiscarded(t *testing.T) {

@@ -61,19 +61,17 @@ func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Pos
 		return *new(V), err
 	}
 	defer v.release(g)
-	// A replica may not have what was waited for.
-	entry, err := g.documents.GetLeader(ctx, key)
-	if err != nil && !errors.Is(err, kv.ErrNotFound) {
-		return entry.Value, v.failed(err)
-	}
-	parked, parkedErr := g.parked.GetLeader(ctx, key)
+	// A replica may not have what was waited for. A key that is not parked now has come to the position, whatever becomes of it
+	// before its document is read.
+	parked, err := g.parked.GetLeader(ctx, key)
 	switch {
-	case errors.Is(parkedErr, kv.ErrNotFound):
-		return entry.Value, v.failed(err)
-	case parkedErr != nil:
-		return entry.Value, v.failed(parkedErr)
+	case err == nil:
+		return *new(V), v.failed(fmt.Errorf("key %q: %w since position %d: %s", key, ErrParked, parked.Value.Position, parked.Value.Error))
+	case !errors.Is(err, kv.ErrNotFound):
+		return *new(V), v.failed(err)
 	}
-	return entry.Value, v.failed(fmt.Errorf("key %q: %w since position %d: %s", key, ErrParked, parked.Value.Position, parked.Value.Error))
+	entry, err := g.documents.GetLeader(ctx, key)
+	return entry.Value, v.failed(err)
 }
 
 // GetMany gives the documents under several keys, as they were at one point in time; those that are not there are absent. See
