@@ -18,6 +18,7 @@ import (
 const commandBound = 18
 
 func TestAllocations(t *testing.T) {
+	allocs.Countable(t)
 	const n = 500
 	js := eventstoretest.NewProcess(t, t.TempDir()).JetStream(t)
 	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)

@@ -24,7 +24,7 @@ import (
 // what they keep, and compares with plain maps and slices after each. The server is stopped and started among them, and
 // acknowledgements are lost.
 func TestAggregatesBehaveAsAMapOfBalances(t *testing.T) {
-	proptest.Runs(t, 8)
+	proptest.Runs(t, 5)
 	server := eventstoretest.NewServer(t, eventstoretest.Memory())
 	proxy := server.Proxy(t)
 	js := proxy.JetStream(t)

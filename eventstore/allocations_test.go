@@ -21,6 +21,7 @@ const (
 )
 
 func TestAllocations(t *testing.T) {
+	allocs.Countable(t)
 	js := eventstoretest.NewProcess(t, t.TempDir()).JetStream(t)
 	t.Run("of an append", func(t *testing.T) {
 		const n = 500

@@ -139,7 +139,7 @@ func contend(t *testing.T, stores []*eventstore.Store, pick func(writer int) int
 }
 
 func TestOfContendedAppendsOneWinsEachVersion(t *testing.T) {
-	appends := proptest.Volume(2000, 10_000)
+	appends := proptest.Volume(1000, 10_000)
 	deployments(t, func(t *testing.T, d deployment) {
 		store := d.open(t, d.js, eventstore.Config{})
 		record := contend(t, slices.Repeat([]*eventstore.Store{store}, 16),
@@ -152,7 +152,7 @@ func TestOfContendedAppendsOneWinsEachVersion(t *testing.T) {
 }
 
 func TestEveryAppendWhoseAcknowledgementWasDroppedIsSettled(t *testing.T) {
-	const drops = 1000
+	drops := proptest.Volume(300, 1000)
 	deployments(t, func(t *testing.T, d deployment) {
 		proxy := eventstoretest.NewProxy(t, d.url)
 		behind := d.open(t, proxy.JetStream(t), eventstore.Config{AckTimeout: 10 * time.Millisecond})

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/projection"
 	"github.com/runnel-go/runnel/projectiontest"
 )
@@ -56,6 +57,7 @@ func busyHistory() *rapid.Generator[[]projectiontest.Commit] {
 }
 
 func TestPureRulesPass(t *testing.T) {
+	proptest.Runs(t, 40) // and so 4 histories
 	projectiontest.Check(t, shopEvents, anyHistory(), nil, projection.On(takePlaced), projection.Delete(takeCanceled))
 	projectiontest.Check(t, shopEvents, anyHistory(), &projectiontest.Config{
 		Store: &eventstore.Config{Codec: eventstore.JSON}, View: &projection.Config{CacheSize: 1, BuildCacheSize: 1},

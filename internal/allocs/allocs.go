@@ -1,7 +1,7 @@
 // Package allocs counts what operations allocate, for tests that hold it to a bound.
 //
 // All goroutines of the process count, so a server that the operations talk to belongs in a process of its own
-// (eventstoretest.NewProcess). The race detector allocates too: [Of] skips the test there, and `make allocs` runs what
+// (eventstoretest.NewProcess). The race detector allocates too: [Countable] skips the test there, and `make allocs` runs what
 // `make test` skips.
 package allocs
 
@@ -32,12 +32,17 @@ func (f Figures) Within(t testing.TB, bound float64, raw Figures) {
 	}
 }
 
-// Of gives what one operation allocates where operations does n of them.
-func Of(t testing.TB, n int, operations func()) Figures {
+// Countable skips a test where the race detector runs.
+func Countable(t testing.TB) {
 	t.Helper()
 	if raceDetector {
 		t.Skip("the race detector allocates too: run make allocs")
 	}
+}
+
+// Of gives what one operation allocates where operations does n of them.
+func Of(t testing.TB, n int, operations func()) Figures {
+	t.Helper()
 	// A collection empties pools, which are then filled again.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	operations()
