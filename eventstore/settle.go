@@ -67,7 +67,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 // A server that comes up from a power cut may have half of a transaction that was acknowledged, and a commit on top of it
 // would vouch for it.
 func (a *attempt) publish(ctx context.Context) jsapi.Answer {
-	if err := a.store.trusted(ctx); err != nil {
+	if err := a.store.ready(ctx); err != nil {
 		return jsapi.Answer{Class: jsapi.Unavailable, Err: err}
 	}
 	return a.store.api.PublishBatch(ctx, a.writes, a.store.cfg.ackTimeout())

@@ -35,19 +35,24 @@ type trust struct {
 // distrust makes the next append or load look at the log again.
 func (t *trust) distrust() { t.at.Store(0) }
 
+// connection numbers the connections to servers, from 1. While there is none, it is the number of the one before.
+func (s *Store) connection() uint64 { return s.api.Conn().Stats().Reconnects + 1 }
+
+func (s *Store) lookedAt(connection uint64) bool { return s.log.at.Load() == connection }
+
 // trusted returns nil where the log was found right on the present connection. Otherwise it looks at the log, and returns
 // an error that matches ErrCorrupt or ErrLogRewound where it is not, or what kept it from looking.
 func (s *Store) trusted(ctx context.Context) error {
 	if s.cfg.salvage() {
 		return nil
 	}
-	connection := s.api.Conn().Stats().Reconnects + 1
-	if s.log.at.Load() == connection {
+	connection := s.connection()
+	if s.lookedAt(connection) {
 		return nil
 	}
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
-	if s.log.at.Load() == connection {
+	if s.lookedAt(connection) {
 		return nil
 	}
 	if err := s.checkLog(ctx, s.marker.mark()); err != nil {
@@ -55,6 +60,15 @@ func (s *Store) trusted(ctx context.Context) error {
 	}
 	s.log.at.Store(connection)
 	return nil
+}
+
+// ready is trusted of a connection that is there. What is published while there is none may go out on the next one, for which a
+// publish waits that comes at the moment it is made.
+func (s *Store) ready(ctx context.Context) error {
+	if err := s.api.Connected(); err != nil {
+		return err
+	}
+	return s.trusted(ctx)
 }
 
 // checkLog compares the log with what was seen of it. A reply that is lost is not waited for longer than an acknowledgement,
@@ -100,10 +114,10 @@ func (s *Store) mayAppend(ctx context.Context, w Write) error {
 	if err := s.disk.Failed(); err != nil {
 		return refused(ErrDisk, "", err)
 	}
-	if s.log.at.Load() == s.api.Conn().Stats().Reconnects+1 {
+	if s.api.Connected() == nil && s.lookedAt(s.connection()) {
 		return nil
 	}
-	err := s.beforeAppend(ctx, w, s.trusted)
+	err := s.beforeAppend(ctx, w, s.ready)
 	if err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
 		return err
 	}

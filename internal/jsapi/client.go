@@ -16,6 +16,9 @@ import (
 // ErrNoReply says that a request went out and nothing came back in time: whether the server did it is not known.
 var ErrNoReply = errors.New("no reply in time")
 
+// ErrNoConnection says that there is no connection to a server at the moment.
+var ErrNoConnection = errors.New("there is no connection to a server")
+
 // ErrClosed says that the Client was closed.
 var ErrClosed = errors.New("client closed")
 
@@ -64,6 +67,17 @@ func prefixOf(js jetstream.JetStream) string {
 
 // Conn is the connection the requests go over.
 func (c *Client) Conn() *nats.Conn { return c.nc }
+
+// Connected returns nil where there is a connection to a server, ErrNoConnection while there is none, or nats.ErrConnectionClosed.
+func (c *Client) Connected() error {
+	switch {
+	case c.nc.IsConnected():
+		return nil
+	case c.nc.IsClosed():
+		return nats.ErrConnectionClosed
+	}
+	return ErrNoConnection
+}
 
 // Close ends the subscription. Calls under way end with ErrNoReply: they were sent, so what became of them is not known.
 func (c *Client) Close() error {
@@ -258,7 +272,7 @@ func (c *Client) take(number uint64) *Call {
 func NotSent(err error) bool {
 	for _, certain := range []error{
 		nats.ErrReconnectBufExceeded, nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrInvalidConnection,
-		nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrHeadersNotSupported, ErrClosed,
+		nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrHeadersNotSupported, ErrNoConnection, ErrClosed,
 	} {
 		if errors.Is(err, certain) {
 			return true
