@@ -77,6 +77,8 @@ func (l *load) down(ctx context.Context, leader bool) iter.Seq2[*Commit, error] 
 
 // newest gives the stream's newest commit, nil where it has none.
 func (l *load) newest(ctx context.Context, leader bool) (*Commit, error) {
+	l.gets = l.store.api.Gets(l.store.name)
+	defer l.gets.Release()
 	tail, moved, err := l.last(ctx, leader)
 	if moved {
 		return l.newest(ctx, true)

@@ -34,7 +34,7 @@ func (l *load) vouching(ctx context.Context, c *Commit) (*Commit, error) {
 		return nil, nil
 	}
 	link := c.links[0]
-	before, err := l.linked(ctx, l.store.api.DirectSequence(l.store.name, uint64(link)), link)
+	before, err := l.follow(ctx, link)
 	if err != nil || before == nil || before.Last()+1 != c.First {
 		return nil, err
 	}

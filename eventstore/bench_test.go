@@ -208,18 +208,20 @@ func BenchmarkLoadTenCommits(b *testing.B) {
 			raw := func() int {
 				for range n {
 					i := rand.IntN(set.size)
-					if _, err := api.DirectLast("bank", fmt.Sprint("bank.account.", i)).Wait(b.Context()); err != nil {
+					gets := api.Gets("bank")
+					gets.AskLast(fmt.Sprint("bank.account.", i))
+					if _, err := gets.Last(b.Context()); err != nil {
 						b.Fatal(err)
 					}
-					gets := make([]jsapi.Get, 0, 9)
 					for _, position := range positions[i][:9] {
-						gets = append(gets, api.DirectSequence("bank", position))
+						gets.AskSequence(position)
 					}
-					for _, get := range gets {
-						if _, err := get.Wait(b.Context()); err != nil {
+					for _, position := range positions[i][:9] {
+						if _, err := gets.Sequence(b.Context(), position); err != nil {
 							b.Fatal(err)
 						}
 					}
+					gets.Release()
 				}
 				return n
 			}

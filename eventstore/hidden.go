@@ -44,10 +44,13 @@ func (s *Store) countOf(ctx context.Context, subject string) (uint64, error) {
 	return info.Subjects[subject], err
 }
 
-// waitForFirst takes the subject's first message and count, where the one who was asked has them.
-func (l *load) waitForFirst(ctx context.Context, get jsapi.Get) error {
-	msg, err := get.Wait(ctx)
-	l.count = msg.Pending + 1
+// waitForFirst takes the subject's first message and count, once, where the one who was asked has them.
+func (l *load) waitForFirst(ctx context.Context) error {
+	if l.told {
+		return nil
+	}
+	msg, err := l.gets.First(ctx)
+	l.told, l.count = true, msg.Pending+1
 	if l.first, err = l.store.parse(msg, err); ofReplica(err) {
 		return nil
 	}

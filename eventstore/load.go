@@ -14,11 +14,6 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// maxHops is how often a load follows the links of the oldest commit it has before it reads the subject filtered. 64 hops of
-// 16 links reach 1,024 commits back. Up to there links win: of a stream of 100 commits among a million, whose commits lie far apart,
-// they take 1.7 ms and a filtered read, for which the server searches all that lies between, 27 ms.
-const maxHops = 64
-
 // readOptions are the options of reads.
 type readOptions struct {
 	from       Version
@@ -193,9 +188,14 @@ type load struct {
 	from    Version
 	after   Position
 
-	first *Commit // the subject's first, where all of the stream is read; nil where it was not found
-	count uint64  // how many messages that server counts on the subject
-	torn  int     // messages skipped because their transaction is not whole
+	gets *jsapi.Gets // of the last message, and perhaps of the first
+
+	// Where all of the stream is read, its first message is asked for, and how many there are.
+	told  bool    // the answer was waited for
+	first *Commit // nil where it was not found
+	count uint64  // as that server counts
+
+	torn int // messages skipped because their transaction is not whole
 }
 
 // all reports whether the whole stream is read.
@@ -207,13 +207,15 @@ func (l *load) all() bool { return l.from <= 1 && l.after == 0 }
 //	    -> its links, all at once -> the links of the oldest -> ... at most maxHops
 //	    -> a link that is missing, leads elsewhere or does not reach: read the subject filtered
 //	    -> the first message, asked for at the same time as the last, says how many there are: all found
+//
+// The first is not waited for before the links are followed, unless there are more than one commit lists.
 func (l *load) run(ctx context.Context, leader bool) (History, error) {
-	var first jsapi.Get
+	l.torn, l.told = 0, false
+	l.gets = l.store.api.Gets(l.store.name)
+	defer l.gets.Release()
 	if l.all() {
-		first = l.store.api.DirectFirst(l.store.name, l.subject)
-		defer jsapi.Abandon([]jsapi.Get{first})
+		l.gets.AskFirst(l.subject)
 	}
-	l.torn = 0
 	tail, moved, err := l.last(ctx, leader)
 	switch {
 	case err != nil:
@@ -222,11 +224,6 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 		return l.run(ctx, true)
 	case tail == nil:
 		return History{Head: Head{checked: time.Now()}}, nil
-	}
-	if l.all() {
-		if err := l.waitForFirst(ctx, first); err != nil {
-			return History{}, err
-		}
 	}
 	newest, err := l.newestWhole(ctx, tail)
 	if err != nil {
@@ -251,6 +248,9 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 		}
 	}
 	if l.all() {
+		if err := l.waitForFirst(ctx); err != nil {
+			return History{}, err
+		}
 		again, err := l.confirmCount(ctx, tail, len(commits)+l.torn, leader)
 		if err != nil {
 			return History{}, err
@@ -305,8 +305,8 @@ func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
 		msg, err := l.store.api.LeaderLast(ctx, l.store.name, l.subject)
 		return l.store.parse(msg, err)
 	}
-	msg, err := l.store.api.DirectLast(l.store.name, l.subject).Wait(ctx)
-	return l.store.parse(msg, err)
+	l.gets.AskLast(l.subject)
+	return l.store.parse(l.gets.Last(ctx))
 }
 
 // newestWhole gives the newest commit that is not a remainder of a torn transaction, or nil when there is none.
@@ -329,85 +329,6 @@ func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 			return nil, err
 		}
 	}
-}
-
-// byLinks gives the commits from newest back to the one that holds version from, or to the first behind position after,
-// or false where the links do not lead there, or not soon enough.
-func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, ok bool, err error) {
-	switch {
-	case newest.Position <= l.after:
-		return nil, true, nil
-	case l.count > maxHops*maxLinks:
-		return nil, false, nil
-	}
-	commits = []*Commit{newest}
-	for range maxHops {
-		oldest := commits[len(commits)-1]
-		if ok, err := l.reached(ctx, oldest); ok || err != nil {
-			return l.trim(commits), ok, err
-		}
-		// A commit holds one version at least, so more links than versions wanted cannot be needed.
-		links := l.behind(oldest.links)
-		if want := uint64(oldest.First - l.from); uint64(len(links)) > want {
-			links = links[:want]
-		}
-		hop, err := l.hop(ctx, oldest, links)
-		if err != nil || len(hop) == 0 || len(hop) < len(links) {
-			return nil, false, err
-		}
-		commits = append(commits, hop...)
-	}
-	ok, err = l.reached(ctx, commits[len(commits)-1])
-	return l.trim(commits), ok, err
-}
-
-// hop gives the commits at links, newest first, as far as each ends with the version before the one that follows it.
-func (l *load) hop(ctx context.Context, oldest *Commit, links []Position) ([]*Commit, error) {
-	gets := make([]jsapi.Get, len(links))
-	for i, link := range links {
-		if l.first == nil || link != l.first.Position {
-			gets[i] = l.store.api.DirectSequence(l.store.name, uint64(link))
-		}
-	}
-	commits := make([]*Commit, 0, len(links))
-	for i, link := range links {
-		c, err := l.linked(ctx, gets[i], link)
-		if err != nil || c == nil || c.Last()+1 != oldest.First {
-			jsapi.Abandon(gets[i+1:])
-			return commits, err
-		}
-		commits = append(commits, c)
-		oldest = c
-	}
-	return commits, nil
-}
-
-// linked waits for the commit at a link. It gives nil where the link leads to no commit of the stream.
-func (l *load) linked(ctx context.Context, get jsapi.Get, link Position) (*Commit, error) {
-	if l.first != nil && link == l.first.Position {
-		return l.first, nil
-	}
-	c, err := l.store.parse(get.Wait(ctx))
-	if ofReplica(err) {
-		c, err = l.store.at(ctx, link)
-	}
-	switch {
-	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, errForeign):
-		return nil, nil
-	case err != nil:
-		return nil, err
-	case c.Stream != l.stream:
-		return nil, nil
-	}
-	return c, nil
-}
-
-// trim drops what was read beyond the commit that holds version from and beyond position after. Commits are newest first.
-func (l *load) trim(commits []*Commit) []*Commit {
-	for n := len(commits); n > 0 && (commits[n-1].Last() < l.from || commits[n-1].Position <= l.after); n-- {
-		commits = commits[:n-1]
-	}
-	return commits
 }
 
 // filtered reads the subject from its begin, or from behind position after, up to and with newest, and verifies that

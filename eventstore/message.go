@@ -104,7 +104,7 @@ func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
 	if c.Whole() {
 		return true, nil
 	}
-	end, err := s.parse(s.api.DirectSequence(s.name, uint64(c.end())).Wait(ctx))
+	end, err := s.parse(s.api.DirectSequence(ctx, s.name, uint64(c.end())))
 	if ofReplica(err) {
 		end, err = s.place(ctx, c.end())
 	}

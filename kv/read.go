@@ -30,7 +30,7 @@ func (b *Bucket[T]) GetLeader(ctx context.Context, key string) (Entry[T], error)
 type getter func(ctx context.Context, subject string) (jsapi.Message, error)
 
 func (c *core) direct(ctx context.Context, subject string) (jsapi.Message, error) {
-	return c.client.DirectLast(c.stream, subject).Wait(ctx)
+	return c.client.DirectLast(ctx, c.stream, subject)
 }
 
 func (c *core) leader(ctx context.Context, subject string) (jsapi.Message, error) {

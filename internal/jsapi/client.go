@@ -34,6 +34,7 @@ type Client struct {
 	mu      sync.Mutex // guards the fields below
 	next    uint64
 	waiting map[uint64]*Call
+	idle    []*Gets
 	closed  bool
 }
 
@@ -82,10 +83,13 @@ func (c *Client) Connected() error {
 // Close ends the subscription. Calls under way end with ErrNoReply: they were sent, so what became of them is not known.
 func (c *Client) Close() error {
 	c.mu.Lock()
-	waiting := c.waiting
+	waiting, idle := c.waiting, c.idle
 	already := c.closed
-	c.waiting, c.closed = nil, true
+	c.waiting, c.idle, c.closed = nil, nil, true
 	c.mu.Unlock()
+	for _, g := range idle {
+		_ = g.sub.Unsubscribe() // a connection that was closed has taken it along
+	}
 	for _, call := range waiting {
 		call.reply <- nil
 	}
@@ -204,31 +208,46 @@ func (call *Call) WaitToRepeat(ctx context.Context, timeout time.Duration) (*nat
 
 // wait looks at the connection as often as look says.
 func (call *Call) wait(ctx context.Context, timeout, look time.Duration) (*nats.Msg, error) {
-	call.timer.Reset(min(look, timeout))
-	defer call.timer.Stop()
+	msg, err := call.sent.wait(ctx, call.reply, call.timer, timeout, look)
+	if err != nil {
+		call.client.take(call.number)
+	}
+	return msg, err
+}
+
+// wait waits for a reply to what was sent, and looks at the connection as often as look says. The timer is stopped.
+func (s session) wait(ctx context.Context, replies <-chan *nats.Msg, timer *time.Timer, timeout, look time.Duration) (*nats.Msg, error) {
+	select {
+	case msg := <-replies: // of several that were asked for at once, most are there
+		return replied(msg)
+	default:
+	}
+	timer.Reset(min(look, timeout))
+	defer timer.Stop()
 	for {
 		select {
-		case msg := <-call.reply:
-			if msg == nil {
-				return nil, fmt.Errorf("%w: the client was closed", ErrNoReply)
-			}
-			return msg, nil
-		case <-call.timer.C:
+		case msg := <-replies:
+			return replied(msg)
+		case <-timer.C:
 			timeout -= look
-			if timeout > 0 && !call.sent.broken() {
-				call.timer.Reset(min(look, timeout))
-				continue
+			if timeout <= 0 {
+				return nil, ErrNoReply
 			}
-			call.client.take(call.number)
-			if timeout > 0 {
+			if s.broken() {
 				return nil, fmt.Errorf("%w: the connection was lost", ErrNoReply)
 			}
-			return nil, ErrNoReply
+			timer.Reset(min(look, timeout))
 		case <-ctx.Done():
-			call.client.take(call.number)
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+func replied(msg *nats.Msg) (*nats.Msg, error) {
+	if msg == nil {
+		return nil, fmt.Errorf("%w: the client was closed", ErrNoReply)
+	}
+	return msg, nil
 }
 
 // Request is Send and WaitToRepeat. Where the server said that the connection may not send it, it returns that complaint.

@@ -47,7 +47,14 @@ func publish(t *testing.T, client *jsapi.Client, subject string, texts ...string
 func TestAReadWhoseConnectionIsLostEndsSoon(t *testing.T) {
 	for name, read := range map[string]func(ctx context.Context, client *jsapi.Client) error{
 		"direct get": func(ctx context.Context, client *jsapi.Client) error {
-			_, err := client.DirectLast("docs", "docs.a").Wait(ctx)
+			_, err := client.DirectLast(ctx, "docs", "docs.a")
+			return err
+		},
+		"one of several": func(ctx context.Context, client *jsapi.Client) error {
+			gets := client.Gets("docs")
+			defer gets.Release()
+			gets.AskLast("docs.a")
+			_, err := gets.Last(ctx)
 			return err
 		},
 		"get from the leader": func(ctx context.Context, client *jsapi.Client) error {
@@ -122,7 +129,7 @@ func TestWhatWasUnderWayWhenTheClientClosedIsUnknownAndNothingIsSentAfter(t *tes
 	answer = client.Publish(t.Context(), jsapi.Write{Subject: "docs.a"}, timeout)
 	require.Equal(t, jsapi.Unavailable, answer.Class)
 	require.ErrorIs(t, answer.Err, jsapi.ErrClosed)
-	_, err = client.DirectLast("docs", "docs.a").Wait(t.Context())
+	_, err = client.DirectLast(t.Context(), "docs", "docs.a")
 	require.ErrorIs(t, err, jsapi.ErrClosed)
 	_, err = client.LeaderLast(t.Context(), "docs", "docs.a")
 	require.ErrorIs(t, err, jsapi.ErrClosed)

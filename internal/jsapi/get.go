@@ -33,70 +33,37 @@ type Message struct {
 	Header   nats.Header // what it was stored with; a direct get adds headers of its own
 	Data     []byte
 
-	// Pending is how many messages the subject has behind this one, where [Client.DirectFirst] asked.
+	// Pending is how many messages the subject has behind this one, where [Gets.AskFirst] asked.
 	Pending uint64
+	counted bool // Pending was asked for
 }
 
-// Get is a direct get under way.
-type Get struct {
-	call   *Call
-	number uint64 // of the call, which may be another's once it was waited for
-	err    error  // why it could not be sent
-}
-
-// DirectLast asks any replica for the last message of a literal subject.
-func (c *Client) DirectLast(stream, subject string) Get {
+// DirectLast asks any replica for the last message of a literal subject. It returns ErrNotFound where that replica has none.
+func (c *Client) DirectLast(ctx context.Context, stream, subject string) (Message, error) {
 	call := c.call()
 	call.text = lastRequest(call.text[:0], subject)
-	return call.direct(stream)
+	return call.direct(ctx, stream)
 }
 
-// DirectSequence asks any replica for the message at a sequence.
-func (c *Client) DirectSequence(stream string, sequence uint64) Get {
+// DirectSequence asks any replica for the message at a sequence, as DirectLast does. [Client.Gets] asks for several at once.
+func (c *Client) DirectSequence(ctx context.Context, stream string, sequence uint64) (Message, error) {
 	call := c.call()
 	call.text = sequenceRequest(call.text[:0], sequence)
-	return call.direct(stream)
+	return call.direct(ctx, stream)
 }
 
-// DirectNext asks any replica for the first message of a literal subject at or after a sequence.
-func (c *Client) DirectNext(stream, subject string, from uint64) Get {
-	call := c.call()
-	call.text = nextRequest(call.text[:0], subject, from)
-	return call.direct(stream)
-}
-
-// DirectFirst asks any replica for the first message of a literal subject, and how many follow it. The count comes from
-// the replica's index and includes messages that are damaged on its disk.
-func (c *Client) DirectFirst(stream, subject string) Get {
-	call := c.call()
-	call.text = append(strconv.AppendQuote(append(call.text[:0], `{"seq":1,"next_by_subj":`...), subject), `,"batch":1}`...)
-	return call.direct(stream) // the end of the batch is a second reply, which nobody waits for
-}
-
-// direct sends the request that is in text.
-func (call *Call) direct(stream string) Get {
-	err := call.send(call.client.prefix+"DIRECT.GET."+stream, nil, call.text)
-	return Get{call: call, number: call.number, err: err}
-}
-
-// Wait blocks for the message. It returns ErrNotFound where that replica has none.
-func (g Get) Wait(ctx context.Context) (Message, error) {
-	if g.err != nil {
-		return Message{}, g.err
+// direct sends the request that is in text, and waits for the message.
+func (call *Call) direct(ctx context.Context, stream string) (Message, error) {
+	if err := call.send(call.client.prefix+"DIRECT.GET."+stream, nil, call.text); err != nil {
+		return Message{}, err
 	}
-	msg, err := g.call.WaitToRepeat(ctx, getTimeout)
+	msg, err := call.WaitToRepeat(ctx, getTimeout)
 	if err != nil {
 		return Message{}, err
 	}
-	g.call.free()
-	switch status := msg.Header.Get("Status"); status {
-	case "":
-	case "404":
-		return Message{}, ErrNotFound
-	case "503":
-		return Message{}, nats.ErrNoResponders
-	default:
-		return Message{}, fmt.Errorf("direct get: status %s %s", status, msg.Header.Get("Description"))
+	call.free()
+	if err := statusOf(msg); err != nil {
+		return Message{}, err
 	}
 	return directMessage(msg)
 }
@@ -112,28 +79,21 @@ func directMessage(msg *nats.Msg) (Message, error) {
 		return Message{}, fmt.Errorf("direct get: %w: reply without a time: %w", ErrMalformed, err)
 	}
 	var pending uint64
-	if count := msg.Header.Get(headerPending); count != "" {
+	count := msg.Header.Get(headerPending)
+	if count != "" {
 		if pending, err = strconv.ParseUint(count, 10, 64); err != nil {
 			return Message{}, fmt.Errorf("direct get: %w: reply with a count that is none: %w", ErrMalformed, err)
 		}
 	}
 	return Message{
 		Pending:  pending,
+		counted:  count != "",
 		Subject:  msg.Header.Get(jetstream.SubjectHeader),
 		Sequence: sequence,
 		Time:     stored,
 		Header:   msg.Header,
 		Data:     msg.Data,
 	}, nil
-}
-
-// Abandon gives up gets that nobody will wait for.
-func Abandon(gets []Get) {
-	for _, g := range gets {
-		if g.call != nil {
-			g.call.client.take(g.number)
-		}
-	}
 }
 
 // LeaderLast asks the stream's leader for the last message of a literal subject.
@@ -162,6 +122,10 @@ func (c *Client) LeaderSince(ctx context.Context, stream string, t time.Time) (M
 
 func lastRequest(b []byte, subject string) []byte {
 	return append(append(append(b, `{"last_by_subj":"`...), subject...), `"}`...)
+}
+
+func firstRequest(b []byte, subject string) []byte {
+	return append(strconv.AppendQuote(append(b, `{"seq":1,"next_by_subj":`...), subject), `,"batch":1}`...)
 }
 
 func sequenceRequest(b []byte, sequence uint64) []byte {

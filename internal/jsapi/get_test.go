@@ -23,10 +23,10 @@ func TestMessagesAreReadFromAnyReplicaAndFromTheLeader(t *testing.T) {
 	publish(t, client, "docs.a", "4")
 	ctx := t.Context()
 	for name, read := range map[string]func() (jsapi.Message, error){
-		"1": func() (jsapi.Message, error) { return client.DirectFirst("docs", "docs.a").Wait(ctx) },
-		"2": func() (jsapi.Message, error) { return client.DirectSequence("docs", 2).Wait(ctx) },
+		"1": func() (jsapi.Message, error) { return client.LeaderNext(ctx, "docs", "docs.>", 1) },
+		"2": func() (jsapi.Message, error) { return client.DirectSequence(ctx, "docs", 2) },
 		"3": func() (jsapi.Message, error) { return client.LeaderSequence(ctx, "docs", 3) },
-		"4": func() (jsapi.Message, error) { return client.DirectNext("docs", "docs.a", 3).Wait(ctx) },
+		"4": func() (jsapi.Message, error) { return client.LeaderNext(ctx, "docs", "docs.a", 3) },
 	} {
 		msg, err := read()
 		require.NoError(t, err, name)
@@ -35,7 +35,7 @@ func TestMessagesAreReadFromAnyReplicaAndFromTheLeader(t *testing.T) {
 		require.WithinRange(t, msg.Time, before, time.Now())
 	}
 	for name, read := range map[string]func() (jsapi.Message, error){
-		"direct last": func() (jsapi.Message, error) { return client.DirectLast("docs", "docs.a").Wait(ctx) },
+		"direct last": func() (jsapi.Message, error) { return client.DirectLast(ctx, "docs", "docs.a") },
 		"leader last": func() (jsapi.Message, error) { return client.LeaderLast(ctx, "docs", "docs.a") },
 		"leader next": func() (jsapi.Message, error) { return client.LeaderNext(ctx, "docs", "docs.a", 3) },
 	} {
@@ -44,9 +44,6 @@ func TestMessagesAreReadFromAnyReplicaAndFromTheLeader(t *testing.T) {
 		require.Equal(t, "4", string(msg.Data), name)
 		require.Equal(t, "docs.a", msg.Subject, name)
 	}
-	first, err := client.DirectFirst("docs", "docs.a").Wait(ctx)
-	require.NoError(t, err)
-	require.Equal(t, uint64(2), first.Pending)
 	since, err := client.LeaderSince(ctx, "docs", before)
 	require.NoError(t, err)
 	require.Equal(t, uint64(1), since.Sequence)
@@ -58,7 +55,7 @@ func TestWhatIsNotThereIsSaidSo(t *testing.T) {
 	newStream(t, js)
 	client := newClient(t, js)
 	ctx := t.Context()
-	_, err := client.DirectLast("docs", "docs.a").Wait(ctx)
+	_, err := client.DirectLast(ctx, "docs", "docs.a")
 	require.ErrorIs(t, err, jsapi.ErrNotFound)
 	_, err = client.LeaderLast(ctx, "docs", "docs.a")
 	require.ErrorIs(t, err, jsapi.ErrNotFound)
@@ -75,11 +72,11 @@ func TestWhatIsNotThereIsSaidSo(t *testing.T) {
 	require.NotErrorIs(t, err, jsapi.ErrNotFound, "the stream is missing, not the message")
 	_, err = client.LeaderInfo(ctx, "none", "", 0)
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
-	_, err = client.DirectLast("none", "docs.a").Wait(ctx)
+	_, err = client.DirectLast(ctx, "none", "docs.a")
 	require.True(t, jsapi.Transient(err))
 	_, _, err = client.DirectLastMany(ctx, "none", []string{"docs.a", "docs.b"}, 1<<20)
 	require.True(t, jsapi.Transient(err))
-	_, err = client.DirectSequence("docs", 0).Wait(ctx)
+	_, err = client.DirectSequence(ctx, "docs", 0)
 	require.ErrorContains(t, err, "408")
 }
 

@@ -1,0 +1,220 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// MaxGets is how many messages of one [Gets] may be asked for and not waited for yet.
+const MaxGets = 32
+
+// maxIdle is how many Gets a Client keeps for later.
+const maxIdle = 64
+
+// Gets asks any replica for several messages of a stream at once. It is for one goroutine, which releases it.
+//
+// Its replies come to a subscription of its own, on one subject, which is used again: to a reply on a subject that it has not
+// seen before the server gives more time than to a direct get, and the shared inbox has a goroutine between. So the replies
+// do not say to which request they belong; what is in them does.
+type Gets struct {
+	client  *Client
+	stream  string
+	inbox   string
+	sub     *nats.Subscription
+	replies chan *nats.Msg
+	timer   *time.Timer // stopped, but for a wait
+
+	sent   session
+	last   string    // the subject whose last message was asked for,
+	first  string    // and the one whose first was
+	open   int       // replies that are to come
+	stored []Message // that came before they were waited for
+	failed error     // why a message did not come, or could not be asked for
+
+	msg  nats.Msg // what is sent is built here
+	text []byte
+}
+
+// Gets gives a Gets for one stream.
+func (c *Client) Gets(stream string) *Gets {
+	g, closed := c.idleGets()
+	switch {
+	case closed:
+		return &Gets{client: c, failed: ErrClosed}
+	case g == nil:
+		g = &Gets{client: c, inbox: c.nc.NewInbox(), timer: time.NewTimer(0)}
+		g.timer.Stop()
+		// The first message of a subject comes with a second reply.
+		g.replies = make(chan *nats.Msg, MaxGets+1)
+		g.sub, g.failed = c.nc.ChanSubscribe(g.inbox, g.replies)
+	}
+	g.stream, g.sent = stream, c.session()
+	return g
+}
+
+// idleGets gives a Gets that was used before, nil where there is none, and whether the client was closed.
+func (c *Client) idleGets() (g *Gets, closed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last := len(c.idle) - 1; last >= 0 {
+		g = c.idle[last]
+		c.idle = c.idle[:last]
+	}
+	return g, c.closed
+}
+
+// Release gives the Gets back. One to which replies may yet come is not used again.
+func (g *Gets) Release() {
+	for len(g.replies) > 0 {
+		g.take(<-g.replies)
+	}
+	whole := g.open == 0 && g.sub != nil
+	clear(g.stored)
+	g.stored, g.failed = g.stored[:0], nil
+	if whole && g.client.keep(g) {
+		return
+	}
+	if g.sub != nil {
+		_ = g.sub.Unsubscribe() // a connection that was closed has taken it along
+	}
+}
+
+// keep keeps a Gets for later, where there is room.
+func (c *Client) keep(g *Gets) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || len(c.idle) == maxIdle {
+		return false
+	}
+	c.idle = append(c.idle, g)
+	return true
+}
+
+// AskLast asks for the last message of a literal subject.
+func (g *Gets) AskLast(subject string) {
+	g.last, g.text = subject, lastRequest(g.text[:0], subject)
+	g.ask()
+}
+
+// AskFirst asks for the first message of a literal subject, and how many follow it. The count comes from the replica's index and
+// includes messages that are damaged on its disk.
+func (g *Gets) AskFirst(subject string) {
+	g.first, g.text = subject, firstRequest(g.text[:0], subject)
+	g.ask()
+}
+
+// AskSequence asks for the message at a sequence.
+func (g *Gets) AskSequence(sequence uint64) {
+	g.text = sequenceRequest(g.text[:0], sequence)
+	g.ask()
+}
+
+// ask sends the request that is in text.
+func (g *Gets) ask() {
+	if g.sub == nil {
+		return
+	}
+	if g.open+len(g.stored) >= MaxGets {
+		g.failed = fmt.Errorf("more than %d messages are asked for at once", MaxGets) // unreachable
+		return
+	}
+	g.msg = nats.Msg{Subject: g.client.prefix + "DIRECT.GET." + g.stream, Reply: g.inbox, Data: g.text}
+	err := g.client.nc.PublishMsg(&g.msg)
+	g.msg = nats.Msg{}
+	if err != nil {
+		g.failed = err
+		return
+	}
+	g.open++
+}
+
+// Last waits for what AskLast asked for, and returns ErrNotFound where that replica has none. It is to be called before a
+// sequence is asked for.
+func (g *Gets) Last(ctx context.Context) (Message, error) {
+	return g.wait(ctx, func(m *Message) bool { return m.Subject == g.last && !m.counted })
+}
+
+// First waits for what AskFirst asked for, like Last.
+func (g *Gets) First(ctx context.Context) (Message, error) {
+	return g.wait(ctx, func(m *Message) bool { return m.Subject == g.first && m.counted })
+}
+
+// Sequence waits for the message at a sequence, like Last.
+func (g *Gets) Sequence(ctx context.Context, sequence uint64) (Message, error) {
+	return g.wait(ctx, func(m *Message) bool { return m.Sequence == sequence && !m.counted })
+}
+
+// wait takes replies until one is wanted.
+func (g *Gets) wait(ctx context.Context, wanted func(*Message) bool) (Message, error) {
+	for i := 0; ; {
+		for ; i < len(g.stored); i++ {
+			if m := g.stored[i]; wanted(&m) {
+				g.stored = slices.Delete(g.stored, i, i+1)
+				return m, nil
+			}
+		}
+		if g.open <= 0 {
+			return Message{}, g.reason()
+		}
+		msg, err := g.sent.wait(ctx, g.replies, g.timer, getTimeout, interrupted)
+		if err != nil {
+			return Message{}, err
+		}
+		g.take(msg)
+	}
+}
+
+// reason says why a message did not come.
+func (g *Gets) reason() error {
+	if g.failed == nil {
+		return ErrNotFound // unreachable: each request gets a message, or a reply that says why not
+	}
+	return g.failed
+}
+
+// take takes a reply in.
+func (g *Gets) take(msg *nats.Msg) {
+	g.open--
+	err := statusOf(msg)
+	switch {
+	case errors.Is(err, errEnd):
+		return
+	case err == nil:
+		var m Message
+		if m, err = directMessage(msg); err == nil {
+			g.stored = append(g.stored, m)
+			if m.counted {
+				g.open++ // the end of the batch is to come
+			}
+			return
+		}
+	}
+	// That a message is not there is the least that can be said, so anything else counts for more.
+	if g.failed == nil || errors.Is(g.failed, ErrNotFound) {
+		g.failed = err
+	}
+}
+
+// errEnd says that a batch of messages is at its end.
+var errEnd = errors.New("end of batch")
+
+// statusOf gives what a reply to a direct get says instead of giving a message.
+func statusOf(msg *nats.Msg) error {
+	switch status := msg.Header.Get("Status"); status {
+	case "":
+		return nil
+	case "204":
+		return errEnd
+	case "404":
+		return ErrNotFound
+	case "503":
+		return nats.ErrNoResponders
+	default:
+		return fmt.Errorf("direct get: status %s %s", status, msg.Header.Get("Description"))
+	}
+}
