@@ -27,7 +27,7 @@ const (
 	// on its way when a reader gives up is lost, and each message of it has to be fetched again.
 	boundedWait = 100 * time.Millisecond
 	// roomsAtOnce is how many commits memory is allocated for at once.
-	roomsAtOnce = 16
+	roomsAtOnce = 32
 	// refetchAtOnce is how many positions are fetched from the leader before a new consumer is tried.
 	refetchAtOnce = 100
 	// quietFilters is how many waits of a filtered reader may bring nothing though the log has reached its end.
