@@ -2,6 +2,7 @@ package saga
 
 import (
 	"context"
+	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/projection"
@@ -10,10 +11,16 @@ import (
 // viewVersion is raised when Status or what it is folded from changes.
 const viewVersion = 1
 
+// viewInterval is how far writes of the view are apart. Most sagas go through several states within it, and the view has none of
+// those between.
+const viewInterval = 100 * time.Millisecond
+
 // openView gives the view in which each saga of a definition has its Status.
 func openView(ctx context.Context, store *eventstore.Store, name string, cfg Config) (*projection.View[Status], error) {
 	return projection.NewView(ctx, store, name+"-sagas", viewVersion,
-		&projection.Config{Heartbeat: cfg.Claim * 3 / 10, StandBy: cfg.Claim * 4 / 5, Replicas: cfg.Replicas, Logger: cfg.Logger},
+		&projection.Config{
+			Interval: min(viewInterval, cfg.Claim/10), Heartbeat: cfg.Claim * 3 / 10, StandBy: cfg.Claim * 4 / 5, Replicas: cfg.Replicas, Logger: cfg.Logger,
+		},
 		follows[Started](name), follows[Claimed](name), follows[Released](name), follows[StepBegun](name), follows[StepFailed](name),
 		follows[StepDone](name), follows[EventReceived](name), follows[DeadlinePassed](name), follows[Completed](name),
 		follows[Compensating](name), follows[UndoBegun](name), follows[UndoFailed](name), follows[Undone](name),
