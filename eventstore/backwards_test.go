@@ -1,9 +1,12 @@
 package eventstore_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -132,4 +135,43 @@ func TestBackwardsMeetsDamage(t *testing.T) {
 		require.Equal(t, eventstore.Version(2), recorded.Version())
 	}
 	t.Fatal("the stream ended without an error")
+}
+
+// What a read has to itself must be its own to the end: the race detector looks on.
+func TestStreamsAreReadBothWaysAtTheSameTime(t *testing.T) {
+	store := open(t, nil)
+	const streams, commits = 32, 5
+	for i := range streams {
+		head := eventstore.Head{}
+		for n := range commits {
+			c, err := store.Append(t.Context(), account(fmt.Sprint(i)), head, deposited{int64(n)})
+			require.NoError(t, err)
+			head = c.Head()
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var readers sync.WaitGroup
+	for i := range streams {
+		readers.Go(func() {
+			for n := range 300 {
+				var options []eventstore.ReadOption
+				if n%2 == 1 {
+					options = append(options, eventstore.Backwards())
+				}
+				read := 0
+				for recorded, err := range store.Stream(ctx, account(fmt.Sprint(i)), options...) {
+					if err != nil || recorded.Stream != account(fmt.Sprint(i)) {
+						t.Error(recorded.Stream, err)
+						return
+					}
+					read++
+				}
+				if read != commits {
+					t.Errorf("%d of %d events were read", read, commits)
+				}
+			}
+		})
+	}
+	readers.Wait()
 }

@@ -18,7 +18,7 @@ func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, 
 	if newest.Position <= l.after {
 		return nil, true, nil
 	}
-	if l.all() && len(newest.links) == maxLinks {
+	if l.asked && len(newest.links) == maxLinks {
 		if err := l.waitForFirst(ctx); err != nil || l.count > maxHops*maxLinks {
 			return nil, false, err
 		}
@@ -79,7 +79,7 @@ func (l *load) firstAmong(links []Position) Position {
 	switch {
 	case l.told && l.first != nil:
 		return l.first.Position
-	case l.told || !l.all() || len(links) == 0 || len(links) == maxLinks:
+	case l.told || !l.asked || len(links) == 0 || len(links) == maxLinks:
 		return 0
 	}
 	return links[len(links)-1]

@@ -190,16 +190,13 @@ type load struct {
 
 	gets *jsapi.Gets // of the last message, and perhaps of the first
 
-	// Where all of the stream is read, its first message is asked for, and how many there are.
+	asked bool    // for the first message, and how many there are, since all of the stream is read
 	told  bool    // the answer was waited for
 	first *Commit // nil where it was not found
 	count uint64  // as that server counts
 
 	torn int // messages skipped because their transaction is not whole
 }
-
-// all reports whether the whole stream is read.
-func (l *load) all() bool { return l.from <= 1 && l.after == 0 }
 
 // run begins with the newest commit and follows the links back:
 //
@@ -213,7 +210,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	l.torn, l.told = 0, false
 	l.gets = l.store.api.Gets(l.store.name)
 	defer l.gets.Release()
-	if l.all() {
+	if l.asked = l.from <= 1 && l.after == 0; l.asked {
 		l.gets.AskFirst(l.subject)
 	}
 	tail, moved, err := l.last(ctx, leader)
@@ -247,7 +244,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 			return History{}, err
 		}
 	}
-	if l.all() {
+	if l.asked {
 		if err := l.waitForFirst(ctx); err != nil {
 			return History{}, err
 		}
