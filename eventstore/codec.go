@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"sync"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -45,38 +44,36 @@ func (c Codec) appendTo(buf *bytes.Buffer, enc *msgpack.Encoder, e Event) error 
 
 // decode gives the event as a value of its registered type.
 func (c Codec) decode(data []byte, t *eventType) (Event, error) {
-	pointer := t.zeros.Get()
-	if pointer == nil {
-		pointer = reflect.New(t.goType).Interface()
+	u, ok := t.unpackers.Get().(*unpacker)
+	if !ok {
+		pointer := reflect.New(t.goType)
+		u = &unpacker{dec: msgpack.NewDecoder(nil), pointer: pointer.Interface(), value: pointer.Elem()}
 	}
-	if err := c.unmarshal(data, pointer); err != nil {
+	if err := c.unpack(data, u); err != nil {
 		return nil, err // what is half decoded is not used again
 	}
-	value := reflect.ValueOf(pointer).Elem()
-	event := value.Interface().(Event) // a copy; the registry holds Events only
-	value.SetZero()                    // so that nothing the copy refers to is decoded into
-	t.zeros.Put(pointer)
+	event := u.value.Interface().(Event) // a copy; the registry holds Events only
+	u.value.SetZero()                    // so that nothing the copy refers to is decoded into
+	t.unpackers.Put(u)
 	return event, nil
 }
 
-func (c Codec) unmarshal(data []byte, pointer any) error {
+// unpacker is what decoding one event needs, kept between events of one type.
+type unpacker struct {
+	src     bytes.Reader
+	dec     *msgpack.Decoder
+	pointer any           // to value
+	value   reflect.Value // zero, but while it is decoded into
+}
+
+func (c Codec) unpack(data []byte, u *unpacker) error {
 	if c == JSON {
-		return json.Unmarshal(data, pointer)
+		return json.Unmarshal(data, u.pointer)
 	}
 	if err := wellformed.Msgpack(data); err != nil {
 		return err
 	}
-	u := unpackers.Get().(*unpacker)
-	defer unpackers.Put(u)
 	u.src.Reset(data)
 	u.dec.Reset(&u.src)
-	return u.dec.Decode(pointer)
+	return u.dec.DecodeValue(u.value)
 }
-
-// unpacker is what decoding one event needs, kept between events.
-type unpacker struct {
-	src bytes.Reader
-	dec *msgpack.Decoder
-}
-
-var unpackers = sync.Pool{New: func() any { return &unpacker{dec: msgpack.NewDecoder(nil)} }}

@@ -24,8 +24,8 @@ const maxTypeName = 128
 type eventType struct {
 	name   string
 	goType reflect.Type
-	// zeros holds pointers to zero values, of which one is decoded into at a time, and copied.
-	zeros sync.Pool
+	// unpackers holds zero values, of which one is decoded into at a time, and copied.
+	unpackers sync.Pool
 }
 
 // registry knows the events that a store may write and decode. It is fixed when the store is opened.
