@@ -28,7 +28,8 @@ type Change[T any] struct {
 //
 // Every document that is there during the whole List is given. The List is not of one point in time: a document that is
 // written meanwhile may be given again with its newer value, and of an atomic batch a part may be seen; use GetMany where
-// that matters. It ends when the bucket's leader has no more, so it takes longer in a bucket that is written all the time.
+// that matters. It ends when the bucket's leader has no more, as GetLeader would ask it, so it takes longer in a bucket that is
+// written all the time.
 func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entry[T], error] {
 	return func(yield func(Entry[T], error) bool) {
 		for change, err := range b.watch(ctx, "list", patterns) {

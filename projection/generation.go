@@ -182,7 +182,10 @@ func (s *serving[V]) await(ctx context.Context, revision uint64) error {
 		}
 		changed := s.changed
 		s.mu.Unlock()
-		if heard >= revision || err != nil {
+		switch {
+		case heard >= revision:
+			return nil
+		case err != nil:
 			return err
 		}
 		select {

@@ -350,6 +350,18 @@ func TestAViewReadsWhatItHasRebuilt(t *testing.T) {
 	proxy.Delay(0)
 }
 
+func TestAClosedViewSaysSo(t *testing.T) {
+	store := open(t)
+	view, err := projection.NewView(t.Context(), store, "balances", 1, nil,
+		projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }))
+	require.NoError(t, err)
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	require.NoError(t, view.Close())
+	_, err = view.Get(t.Context(), "a")
+	require.ErrorContains(t, err, "the view is closed")
+	require.ErrorContains(t, view.WaitFor(t.Context(), 0), "the view is closed")
+}
+
 // What was read ahead is not what a document is once the batch was written in the middle.
 func TestADocumentReadAheadIsNotUsedOnceItIsWritten(t *testing.T) {
 	store := open(t)

@@ -11,8 +11,7 @@ import (
 // viewVersion is raised when Status or what it is folded from changes.
 const viewVersion = 1
 
-// viewInterval is how far writes of the view are apart. Most sagas go through several states within it, and the view has none of
-// those between.
+// viewInterval is how far writes of the view are apart. A saga that goes through several states within it is written once.
 const viewInterval = 100 * time.Millisecond
 
 // openView gives the view in which each saga of a definition has its Status.

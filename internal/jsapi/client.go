@@ -88,7 +88,7 @@ func (c *Client) Close() error {
 	c.waiting, c.idle, c.closed = nil, nil, true
 	c.mu.Unlock()
 	for _, g := range idle {
-		_ = g.sub.Unsubscribe() // a connection that was closed has taken it along
+		g.close()
 	}
 	for _, call := range waiting {
 		call.reply <- nil

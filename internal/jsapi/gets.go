@@ -18,9 +18,8 @@ const maxIdle = 64
 
 // Gets asks any replica for several messages of a stream at once. It is for one goroutine, which releases it.
 //
-// Its replies come to a subscription of its own, on one subject, which is used again: to a reply on a subject that it has not
-// seen before the server gives more time than to a direct get, and the shared inbox has a goroutine between. So the replies
-// do not say to which request they belong; what is in them does.
+// Its replies come to a subscription of its own, on one subject, which is used again: that takes less time than a subject for each
+// reply and the shared inbox with its goroutine. So the replies do not say to which request they belong; what is in them does.
 type Gets struct {
 	client  *Client
 	stream  string
@@ -73,14 +72,19 @@ func (g *Gets) Release() {
 	for len(g.replies) > 0 {
 		g.take(<-g.replies)
 	}
-	whole := g.open == 0 && g.sub != nil
+	// A request that seems not to have been sent may be answered all the same.
+	whole := g.open == 0 && (g.failed == nil || errors.Is(g.failed, ErrNotFound))
 	clear(g.stored)
 	g.stored, g.failed = g.stored[:0], nil
-	if whole && g.client.keep(g) {
-		return
+	if !whole || !g.client.keep(g) {
+		g.close()
 	}
+}
+
+// close ends the subscription. A connection that was closed has taken it along.
+func (g *Gets) close() {
 	if g.sub != nil {
-		_ = g.sub.Unsubscribe() // a connection that was closed has taken it along
+		_ = g.sub.Unsubscribe()
 	}
 }
 

@@ -14,11 +14,18 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-func TestMessagesAreAskedForAtOnceAndTakenInAnyOrder(t *testing.T) {
+// holding gives a client of a stream with a message for each text on subject docs.a.
+func holding(t *testing.T, texts ...string) *jsapi.Client {
+	t.Helper()
 	js := eventstoretest.NewServer(t).JetStream(t)
 	newStream(t, js)
 	client := newClient(t, js)
-	publish(t, client, "docs.a", "1", "2", "3", "4")
+	publish(t, client, "docs.a", texts...)
+	return client
+}
+
+func TestMessagesAreAskedForAtOnceAndTakenInAnyOrder(t *testing.T) {
+	client := holding(t, "1", "2", "3", "4")
 	publish(t, client, "docs.b", "5")
 	for range 3 { // what was released is used again
 		gets := client.Gets("docs")
@@ -45,10 +52,7 @@ func TestMessagesAreAskedForAtOnceAndTakenInAnyOrder(t *testing.T) {
 }
 
 func TestTheOnlyMessageIsTheFirstAndTheLast(t *testing.T) {
-	js := eventstoretest.NewServer(t).JetStream(t)
-	newStream(t, js)
-	client := newClient(t, js)
-	publish(t, client, "docs.a", "1")
+	client := holding(t, "1")
 	gets := client.Gets("docs")
 	defer gets.Release()
 	gets.AskLast("docs.a")
@@ -62,10 +66,7 @@ func TestTheOnlyMessageIsTheFirstAndTheLast(t *testing.T) {
 }
 
 func TestWhatIsNotThereIsMissingAmongWhatIs(t *testing.T) {
-	js := eventstoretest.NewServer(t).JetStream(t)
-	newStream(t, js)
-	client := newClient(t, js)
-	publish(t, client, "docs.a", "1", "2")
+	client := holding(t, "1", "2")
 	gets := client.Gets("docs")
 	gets.AskSequence(7)
 	gets.AskSequence(2)
@@ -131,10 +132,7 @@ func TestRepliesOfWhatWasGivenUpAnswerNothingElse(t *testing.T) {
 }
 
 func TestNotMoreIsAskedForThanThereIsRoomFor(t *testing.T) {
-	js := eventstoretest.NewServer(t).JetStream(t)
-	newStream(t, js)
-	client := newClient(t, js)
-	publish(t, client, "docs.a", "1")
+	client := holding(t, "1")
 	gets := client.Gets("docs")
 	defer gets.Release()
 	for range jsapi.MaxGets + 1 {
