@@ -29,8 +29,13 @@ func (b *Bucket[T]) GetLeader(ctx context.Context, key string) (Entry[T], error)
 // getter reads the last message of a subject.
 type getter func(ctx context.Context, subject string) (jsapi.Message, error)
 
+// direct asks any replica, or the leader where none answers, as in a bucket that was made a moment ago.
 func (c *core) direct(ctx context.Context, subject string) (jsapi.Message, error) {
-	return c.client.DirectLast(ctx, c.stream, subject)
+	m, err := c.client.DirectLast(ctx, c.stream, subject)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return c.leader(ctx, subject)
+	}
+	return m, err
 }
 
 func (c *core) leader(ctx context.Context, subject string) (jsapi.Message, error) {

@@ -251,7 +251,11 @@ func replied(msg *nats.Msg) (*nats.Msg, error) {
 }
 
 // Request is Send and WaitToRepeat. Where the server said that the connection may not send it, it returns that complaint.
+// Nothing is sent once ctx has ended.
 func (c *Client) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	call, err := c.Send(subject, nil, data)
 	if err != nil {
 		return nil, err

@@ -52,8 +52,11 @@ func (c *Client) DirectSequence(ctx context.Context, stream string, sequence uin
 	return call.direct(ctx, stream)
 }
 
-// direct sends the request that is in text, and waits for the message.
+// direct sends the request that is in text, unless ctx has ended, and waits for the message.
 func (call *Call) direct(ctx context.Context, stream string) (Message, error) {
+	if ctx.Err() != nil {
+		return Message{}, context.Cause(ctx)
+	}
 	if err := call.send(call.client.prefix+"DIRECT.GET."+stream, nil, call.text); err != nil {
 		return Message{}, err
 	}

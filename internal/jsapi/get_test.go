@@ -1,6 +1,7 @@
 package jsapi_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -78,6 +79,18 @@ func TestWhatIsNotThereIsSaidSo(t *testing.T) {
 	require.True(t, jsapi.Transient(err))
 	_, err = client.DirectSequence(ctx, "docs", 0)
 	require.ErrorContains(t, err, "408")
+}
+
+func TestNothingIsReadOnceTheContextHasEnded(t *testing.T) {
+	client := holding(t, "1")
+	ended, end := context.WithCancel(t.Context())
+	end()
+	sent := client.Conn().Stats().OutMsgs
+	_, err := client.DirectLast(ended, "docs", "docs.a")
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = client.LeaderLast(ended, "docs", "docs.a")
+	require.ErrorIs(t, err, context.Canceled)
+	require.Equal(t, sent, client.Conn().Stats().OutMsgs)
 }
 
 func TestTheLastOfManySubjectsAreReadUpToASize(t *testing.T) {
