@@ -34,6 +34,27 @@ func TestHostilePayloadsAreRefused(t *testing.T) {
 	require.NoError(t, wellformed.Msgpack(append(bytes.Repeat([]byte{0x91}, wellformed.MaxDepth), 0xc0)))
 }
 
+// TestEachValueIsAsLongAsItsFirstByteSays holds the sizes against the specification of msgpack.
+func TestEachValueIsAsLongAsItsFirstByteSays(t *testing.T) {
+	sizes := map[byte]int{
+		0xc0: 1, 0xc2: 1, 0xc3: 1, 0xca: 5, 0xcb: 9, 0xcc: 2, 0xcd: 3, 0xce: 5, 0xcf: 9, 0xd0: 2, 0xd1: 3, 0xd2: 5, 0xd3: 9,
+		0xd4: 3, 0xd5: 4, 0xd6: 6, 0xd7: 10, 0xd8: 18,
+	}
+	for i := range 128 {
+		sizes[byte(i)] = 1
+	}
+	for i := range 32 {
+		sizes[byte(0xe0+i)], sizes[byte(0xa0+i)] = 1, 1+i
+	}
+	for first, size := range sizes {
+		data := make([]byte, size+1)
+		data[0] = first
+		require.NoErrorf(t, wellformed.Msgpack(data[:size]), "%#x of %d bytes", first, size)
+		require.ErrorIsf(t, wellformed.Msgpack(data[:size-1]), wellformed.ErrMalformed, "%#x, one byte less", first)
+		require.ErrorIsf(t, wellformed.Msgpack(data), wellformed.ErrMalformed, "%#x, one byte more", first)
+	}
+}
+
 // value draws what the encoder has encodings for, of every width.
 func value(t *rapid.T, depth int) any {
 	kinds := 7
