@@ -241,21 +241,21 @@ func (s *Store) encodeWrite(m *room, head Head, events []Event) (jsapi.Write, er
 	in := scratches.Get().(*scratch)
 	defer scratches.Put(in)
 	in.data.Reset()
-	in.ends = in.ends[:0]
 	for i, e := range events {
-		if c.events[i].name, err = s.registry.nameOf(e); err != nil {
+		kind, err := s.registry.typeOf(e)
+		if err != nil {
 			return refused(ErrUnknownType, "add its prototype to the events the store is opened with", err)
 		}
+		from := in.data.Len()
 		if err := s.codec.appendTo(&in.data, in.events, e); err != nil {
 			return refused(ErrRefused, "the event does not encode", err)
 		}
-		in.ends = append(in.ends, in.data.Len())
+		if in.data.Len() > maxBody { // more than any server stores, and perhaps than an event can say where it stands
+			return refused(ErrTooLarge, s.adviseSmaller(in.data.Len()), nil)
+		}
+		c.events[i] = event{kind: kind, from: uint32(from), to: uint32(in.data.Len())}
 	}
-	at := 0
-	for i, end := range in.ends {
-		c.events[i].data = in.data.Bytes()[at:end:end]
-		at = end
-	}
+	c.body = in.data.Bytes()
 	payload, err := in.encode(c, s.cfg.compressAbove())
 	if err != nil {
 		return refused(ErrRefused, "the commit does not encode", err)

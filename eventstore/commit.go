@@ -28,6 +28,7 @@ type Commit struct {
 
 	links   []Position // of the stream's commits before this one, newest first
 	events  []event
+	body    []byte // in which the data of the events stands
 	payload []byte // as it is stored; nil for a commit that was not read from the log
 	erased  bool   // a placeholder: all that is known is in ErasedCommit
 	store   *Store
@@ -41,11 +42,14 @@ type Transaction struct {
 	Count int // of the transaction's commits
 }
 
-// event is one event as it is stored.
+// event is one event as it is stored. It is small, because a read makes one for each event.
 type event struct {
-	name string
-	data []byte
+	kind     *eventType // with its name alone where it is not registered
+	from, to uint32     // where the data stands in the commit's body
 }
+
+// data gives what is stored of one of the commit's events.
+func (c *Commit) data(e event) []byte { return c.body[e.from:e.to:e.to] }
 
 // Len is the number of the commit's events.
 func (c *Commit) Len() int { return len(c.events) }
@@ -103,10 +107,10 @@ type Recorded struct {
 func (r Recorded) Version() Version { return r.First + Version(r.Index) }
 
 // Type is the event's name.
-func (r Recorded) Type() string { return r.events[r.Index].name }
+func (r Recorded) Type() string { return r.events[r.Index].kind.name }
 
 // Data is the event as the store's codec encoded it. It must not be changed.
-func (r Recorded) Data() []byte { return r.events[r.Index].data }
+func (r Recorded) Data() []byte { return r.data(r.events[r.Index]) }
 
 // EventID names the event uniquely: the commit's id and the event's index in it.
 func (r Recorded) EventID() string { return fmt.Sprintf("%s/%d", r.ID, r.Index) }
@@ -121,19 +125,17 @@ func (r Recorded) Decode() ([]Event, error) {
 // decode is Decode with room for the one event that most events stand for.
 func (r Recorded) decode(room []Event) ([]Event, error) {
 	e := r.events[r.Index]
-	known := r.store.registry
-	t, ok := known.byName[e.name]
-	if !ok {
+	if e.kind.goType == nil {
 		return nil, r.fault(ErrUnknownType, nil)
 	}
-	decoded, err := r.store.codec.decode(e.data, t)
+	decoded, err := r.store.codec.decode(r.data(e), e.kind)
 	if err != nil {
 		return nil, r.fault(ErrUndecodable, err)
 	}
-	if known.upcasters[e.name] == nil {
+	if e.kind.upcaster == nil {
 		return append(room, decoded), nil
 	}
-	current, err := known.upcast(e.name, decoded)
+	current, err := r.store.registry.upcast(e.kind, decoded)
 	if err != nil {
 		return nil, r.fault(ErrUndecodable, err)
 	}

@@ -35,10 +35,11 @@ func document(size int) *Commit {
 	for i := 0; text.Len() < size; i++ {
 		fmt.Fprintf(&text, `{"line":%d,"item":"item %d","quantity":%d,"price":"%d.%02d EUR"},`, i, i*7919%1000, i%9+1, i*31%500, i*17%100)
 	}
-	return &Commit{
+	c := &Commit{
 		ID: uuid.MustParse("01938d6e-7a10-7000-8000-0000000000c3"), Time: time.Unix(1_700_000_000, 5).UTC(), First: 3,
-		links: []Position{17}, events: []event{{name: "invoice.sent", data: text.Bytes()[:size:size]}},
+		links: []Position{17},
 	}
+	return with(c, "invoice.sent", text.Bytes()[:size]...)
 }
 
 // TestTheCompressedWireFormatStays decodes a file that other releases were tested against. A compressor may get better,
@@ -73,8 +74,7 @@ func TestACommitIsCompressedAboveItsThresholdAndWhereThatIsSmaller(t *testing.T)
 	noise := rand.NewChaCha8([32]byte{1})
 	random := make([]byte, 2000)
 	_, _ = noise.Read(random)
-	c.events[0].data = random
-	got, _ := format(c, 1)
+	got, _ := format(with(&Commit{First: 1}, "noise", random...), 1)
 	require.EqualValues(t, formatPlain, got, "noise does not get smaller")
 
 	require.True(t, compressible(maxBody, 1))
@@ -95,7 +95,7 @@ func TestCommitsAreCompressedByManyAtOnce(t *testing.T) {
 					return
 				}
 				if got, err := decodeEnvelope(data, known); err != nil || !reflect.DeepEqual(want, got) {
-					t.Errorf("a document of %d bytes comes back changed: %v", len(want.events[0].data), err)
+					t.Errorf("a document of %d bytes comes back changed: %v", len(want.data(want.events[0])), err)
 				}
 			}
 		})

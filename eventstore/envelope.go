@@ -38,7 +38,6 @@ type scratch struct {
 	data             bytes.Buffer // the events, one behind the other
 	events           *msgpack.Encoder
 	body, compressed []byte
-	ends             []int // of the events' data in body
 }
 
 var scratches = sync.Pool{New: func() any { return &scratch{events: msgpack.NewEncoder(nil)} }}
@@ -59,22 +58,13 @@ func (s *scratch) encode(c *Commit, compressAbove int) ([]byte, error) {
 			return nil, err
 		}
 		if len(s.compressed)+sizeBytes < len(s.body) {
-			c.keep(bytes.Clone(s.body), s.ends)
+			c.body = bytes.Clone(s.body)
 			return seal(formatCompressed, s.compressed, len(s.body)), nil
 		}
 	}
 	payload := seal(formatPlain, s.body, 0)
-	c.keep(payload[len(payload)-len(s.body):], s.ends)
+	c.body = payload[len(payload)-len(s.body):]
 	return payload, nil
-}
-
-// keep lets the data of the events stand in body, up to the given ends: what it was encoded in is used again.
-func (c *Commit) keep(body []byte, ends []int) {
-	for i, end := range ends {
-		if data := &c.events[i].data; len(*data) > 0 {
-			*data = body[end-len(*data) : end : end]
-		}
-	}
 }
 
 // elements is how many elements the envelope of a format has, 0 where the format is not known.
@@ -102,7 +92,7 @@ func seal(format uint64, stored []byte, size int) []byte {
 	return packBytes(b, stored)
 }
 
-// packBody writes the body of c, and where in it the data of each event ends.
+// packBody writes the body of c, and notes where in it the data of its events stands: it is c.body from then on, or a copy is.
 func (s *scratch) packBody(c *Commit) {
 	b := packArray(s.body[:0], bodyFields)
 	b = packBytes(b, c.ID[:])
@@ -127,10 +117,11 @@ func (s *scratch) packBody(c *Commit) {
 		b = packInt(packInt(b, int64(tx.Index)), int64(tx.Count))
 	}
 	b = packArray(b, len(c.events))
-	s.ends = s.ends[:0]
-	for _, e := range c.events {
-		b = packBytes(packString(packArray(b, 2), e.name), e.data)
-		s.ends = append(s.ends, len(b))
+	for i := range c.events {
+		e := &c.events[i]
+		size := e.to - e.from
+		b = packBytes(packString(packArray(b, 2), e.kind.name), c.data(*e))
+		e.from, e.to = uint32(len(b))-size, uint32(len(b))
 	}
 	s.body = b
 }
@@ -238,7 +229,8 @@ func (m *room) decodeBody(body []byte, known *registry) (*Commit, error) {
 		}
 		c.Transaction = &Transaction{ID: in.uuid(), Index: int(in.uint()), Count: int(in.uint())}
 	}
-	c.events = in.events(known, m)
+	c.body = body
+	c.events = in.events(body, known, m)
 	if in.err != nil {
 		return nil, in.err
 	}

@@ -22,24 +22,23 @@ const maxTypeName = 128
 
 // eventType is one type of events as the registry knows it.
 type eventType struct {
-	name   string
-	goType reflect.Type
+	name     string
+	goType   reflect.Type
+	upcaster *upcaster // of an old type
 	// unpackers holds zero values, of which one is decoded into at a time, and copied.
 	unpackers sync.Pool
 }
 
 // registry knows the events that a store may write and decode. It is fixed when the store is opened.
 type registry struct {
-	byName    map[string]*eventType
-	names     map[reflect.Type]string
-	upcasters map[string]*upcaster // by the type they turn into others
-	sources   map[string][]string  // for each type, under which names its events may stand in the log, sorted
+	byName  map[string]*eventType
+	byType  map[reflect.Type]*eventType
+	sources map[string][]string // for each type, under which names its events may stand in the log, sorted
 }
 
 func newRegistry(prototypes []Event, upcasters []Upcaster) (*registry, error) {
 	r := &registry{
-		byName: make(map[string]*eventType), names: make(map[reflect.Type]string),
-		upcasters: make(map[string]*upcaster), sources: make(map[string][]string),
+		byName: make(map[string]*eventType), byType: make(map[reflect.Type]*eventType), sources: make(map[string][]string),
 	}
 	for i, p := range prototypes {
 		if p == nil {
@@ -70,23 +69,24 @@ func (r *registry) add(p Event) error {
 	if other, ok := r.byName[name]; ok {
 		return fmt.Errorf("%w: %q is the name of both %s and %s", ErrInvalidEvents, name, other.goType, t)
 	}
-	if other, ok := r.names[t]; ok {
-		return fmt.Errorf("%w: %s is registered as %q and as %q", ErrInvalidEvents, t, other, name)
+	if other, ok := r.byType[t]; ok {
+		return fmt.Errorf("%w: %s is registered as %q and as %q", ErrInvalidEvents, t, other.name, name)
 	}
 	r.put(t, name)
 	return nil
 }
 
 func (r *registry) put(t reflect.Type, name string) {
-	r.byName[name], r.names[t] = &eventType{name: name, goType: t}, name
+	kind := &eventType{name: name, goType: t}
+	r.byName[name], r.byType[t] = kind, kind
 }
 
-// shared gives a type's name. That of a known type is not copied for each event.
-func (r *registry) shared(name []byte) string {
+// named gives the type of events with a name, or one that has the name alone where none is registered.
+func (r *registry) named(name []byte) *eventType {
 	if t, ok := r.byName[string(name)]; ok {
-		return t.name
+		return t
 	}
-	return string(name)
+	return &eventType{name: string(name)}
 }
 
 func checkTypeName(name string) error {
@@ -104,17 +104,17 @@ func checkTypeName(name string) error {
 	return nil
 }
 
-// nameOf gives the registered name of an event about to be written.
-func (r *registry) nameOf(e Event) (string, error) {
+// typeOf gives the registered type of an event about to be written.
+func (r *registry) typeOf(e Event) (*eventType, error) {
 	if e == nil {
-		return "", fmt.Errorf("%w: the event is nil", ErrUnknownType)
+		return nil, fmt.Errorf("%w: the event is nil", ErrUnknownType)
 	}
-	name, ok := r.names[reflect.TypeOf(e)]
+	t, ok := r.byType[reflect.TypeOf(e)]
 	if !ok {
-		return "", fmt.Errorf("%w: %T is not among the events the store was opened with", ErrUnknownType, e)
+		return nil, fmt.Errorf("%w: %T is not among the events the store was opened with", ErrUnknownType, e)
 	}
-	if r.upcasters[name] != nil {
-		return "", fmt.Errorf("%w: %T is of an old type, which is upcast and not written: write its successor", ErrUnknownType, e)
+	if t.upcaster != nil {
+		return nil, fmt.Errorf("%w: %T is of an old type, which is upcast and not written: write its successor", ErrUnknownType, e)
 	}
-	return name, nil
+	return t, nil
 }

@@ -15,7 +15,7 @@ import (
 // sound is an archive of two commits and a document that Import takes.
 func sound(t *testing.T) []frame {
 	t.Helper()
-	payload, err := (&Commit{First: 1, Time: time.Unix(1, 0), events: []event{{"a", []byte{0x80}}}}).encode(0)
+	payload, err := with(&Commit{First: 1, Time: time.Unix(1, 0)}, "a", 0x80).encode(0)
 	require.NoError(t, err)
 	return []frame{
 		headerFrame{Store: "bank", Identity: "01938d6e-7a10-7000-8000-0000000000a1", Codec: Msgpack, Layout: layoutFormat, Buckets: []string{"view"}},

@@ -183,7 +183,8 @@ func (r *reader) links(m *room) []Position {
 	return links
 }
 
-func (r *reader) events(known *registry, m *room) []event {
+// events reads the events, whose data stands in body.
+func (r *reader) events(body []byte, known *registry, m *room) []event {
 	n := r.arrayLen()
 	if r.err != nil || n == 0 {
 		return nil
@@ -193,7 +194,14 @@ func (r *reader) events(known *registry, m *room) []event {
 		if fields := r.arrayLen(); fields != 2 {
 			r.fail(fmt.Errorf("event has %d fields instead of 2", fields))
 		}
-		events[i] = event{name: known.shared(r.bytes()), data: r.bytes()}
+		if name := r.bytes(); i > 0 && string(name) == events[i-1].kind.name {
+			events[i].kind = events[i-1].kind
+		} else {
+			events[i].kind = known.named(name)
+		}
+		data := r.bytes()
+		to := len(body) - len(r.rest)
+		events[i].from, events[i].to = uint32(to-len(data)), uint32(to)
 	}
 	return events
 }

@@ -362,7 +362,13 @@ func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
 
 // TypeOf gives the name of an event's type, or an error that matches ErrUnknownType when the store was not opened with it,
 // or when events of the type are upcast and so never come out of [Recorded.Decode].
-func (s *Store) TypeOf(event Event) (string, error) { return s.registry.nameOf(event) }
+func (s *Store) TypeOf(event Event) (string, error) {
+	t, err := s.registry.typeOf(event)
+	if err != nil {
+		return "", err
+	}
+	return t.name, nil
+}
 
 // StoredAs gives the names under which events that decode to a type may stand in the log: its own, and those of the types
 // that are upcast to it. It must not be changed.

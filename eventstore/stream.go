@@ -78,7 +78,7 @@ const (
 
 // endOf gives what the last event of a commit makes of its stream.
 func endOf(last event) streamEnd {
-	switch last.name {
+	switch last.kind.name {
 	case StreamClosed{}.EventType():
 		return streamClosed
 	case StreamErased{}.EventType():

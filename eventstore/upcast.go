@@ -49,7 +49,7 @@ func prototypeOf[E Event]() Event {
 // upcaster is an Upcaster whose types are known to a registry.
 type upcaster struct {
 	from  string
-	to    []string
+	to    []*eventType
 	apply func(Event) []Event
 }
 
@@ -62,16 +62,16 @@ func (r *registry) addUpcasters(upcasters []Upcaster) error {
 		if err := r.add(u.old); err != nil {
 			return fmt.Errorf("%w: upcaster %d: an old type is not written any more, so it is not among the events", err, i)
 		}
-		r.upcasters[u.old.EventType()] = &upcaster{from: u.old.EventType(), apply: u.apply}
+		r.byType[reflect.TypeOf(u.old)].upcaster = &upcaster{from: u.old.EventType(), apply: u.apply}
 	}
 	for _, u := range upcasters {
-		from := r.upcasters[u.old.EventType()]
+		from := r.byType[reflect.TypeOf(u.old)].upcaster
 		for _, e := range u.to {
-			name, ok := r.names[reflect.TypeOf(e)]
+			to, ok := r.byType[reflect.TypeOf(e)]
 			if !ok {
 				return fmt.Errorf("%w: %q is upcast to %T, which is not among the events the store is opened with", ErrInvalidEvents, from.from, e)
 			}
-			from.to = append(from.to, name)
+			from.to = append(from.to, to)
 		}
 	}
 	return r.indexSources()
@@ -80,24 +80,24 @@ func (r *registry) addUpcasters(upcasters []Upcaster) error {
 // indexSources notes for each type under which names its events may stand in the log, and refuses upcasters that lead
 // round in a circle.
 func (r *registry) indexSources() error {
-	for stored := range r.byName {
-		reached := []string{stored}
+	for _, stored := range r.byName {
+		reached := []*eventType{stored}
 		for i := 0; i < len(reached); i++ {
-			u := r.upcasters[reached[i]]
+			u := reached[i].upcaster
 			if u == nil {
 				continue
 			}
-			for _, name := range u.to {
-				if name == stored {
-					return fmt.Errorf("%w: the upcasters of %q lead back to it", ErrInvalidEvents, stored)
+			for _, to := range u.to {
+				if to == stored {
+					return fmt.Errorf("%w: the upcasters of %q lead back to it", ErrInvalidEvents, stored.name)
 				}
-				if !slices.Contains(reached, name) {
-					reached = append(reached, name)
+				if !slices.Contains(reached, to) {
+					reached = append(reached, to)
 				}
 			}
 		}
-		for _, name := range reached {
-			r.sources[name] = append(r.sources[name], stored)
+		for _, t := range reached {
+			r.sources[t.name] = append(r.sources[t.name], stored.name)
 		}
 	}
 	for _, sources := range r.sources {
@@ -106,9 +106,9 @@ func (r *registry) indexSources() error {
 	return nil
 }
 
-// upcast gives what an event decoded from the log stands for today. Upcasters lead in no circle, so it ends.
-func (r *registry) upcast(name string, e Event) ([]Event, error) {
-	u := r.upcasters[name]
+// upcast gives what an event of a type, decoded from the log, stands for today. Upcasters lead in no circle, so it ends.
+func (r *registry) upcast(t *eventType, e Event) ([]Event, error) {
+	u := t.upcaster
 	if u == nil {
 		return []Event{e}, nil
 	}
@@ -118,11 +118,11 @@ func (r *registry) upcast(name string, e Event) ([]Event, error) {
 	}
 	var all []Event
 	for _, e := range newer {
-		name := r.names[reflect.TypeOf(e)]
-		if !slices.Contains(u.to, name) {
+		to := r.byType[reflect.TypeOf(e)]
+		if !slices.Contains(u.to, to) {
 			return nil, fmt.Errorf("the upcaster of %q gives a %T, which is not among its prototypes", u.from, e)
 		}
-		further, err := r.upcast(name, e)
+		further, err := r.upcast(to, e)
 		if err != nil {
 			return nil, err
 		}
@@ -157,11 +157,11 @@ func (s *Store) Prototypes() []Event {
 // Upcast gives what an event of one of the [Store.Prototypes] stands for today, as [Recorded.Decode] does for one in the
 // log. It returns an error that matches ErrUnknownType for another, and ErrUndecodable where the upcaster fails.
 func (s *Store) Upcast(event Event) ([]Event, error) {
-	name, ok := s.registry.names[reflect.TypeOf(event)]
+	t, ok := s.registry.byType[reflect.TypeOf(event)]
 	if !ok {
 		return nil, fmt.Errorf("eventstore: upcast %T: %w", event, ErrUnknownType)
 	}
-	current, err := s.registry.upcast(name, event)
+	current, err := s.registry.upcast(t, event)
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: upcast %T: %w: %w", event, ErrUndecodable, err)
 	}
