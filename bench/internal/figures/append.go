@@ -2,8 +2,11 @@ package figures
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/bench/internal/common"
 	"github.com/runnel-go/runnel/bench/internal/measure"
@@ -139,9 +142,22 @@ func publishes(_ context.Context, run *measure.Run, on *servers.Servers, gorouti
 	}
 	return func(ctx context.Context) (measure.Sample, error) {
 		return during(run.Scale.Round, goroutines, func(g int) (err error) {
-			last[g], err = publish(ctx, on.JS, subjects[g], last[g], data)
+			last[g], err = again(func() (uint64, error) { return publish(ctx, on.JS, subjects[g], last[g], data) })
 			return err
 		})
+	}
+}
+
+// again repeats a write for as long as the server says that another on the same subject is in flight. On three replicas it does so
+// now and then of one that it has acknowledged; the next try succeeds. Runnel looks into the stream and tries again by itself.
+func again(write func() (uint64, error)) (uint64, error) {
+	const inFlight, most = 10164, 1000
+	for try := 1; ; try++ {
+		sequence, err := write()
+		var api *jetstream.APIError
+		if try == most || !errors.As(err, &api) || api.ErrorCode != inFlight {
+			return sequence, err
+		}
 	}
 }
 
@@ -155,7 +171,7 @@ func commonAppends(run *measure.Run, store *common.Store, goroutines, n int) rou
 	write := commonEvents(n)
 	return func(ctx context.Context) (measure.Sample, error) {
 		return during(run.Scale.Round, goroutines, func(g int) (err error) {
-			last[g], err = store.Append(ctx, streams[g], last[g], write...)
+			last[g], err = again(func() (uint64, error) { return store.Append(ctx, streams[g], last[g], write...) })
 			return err
 		})
 	}
