@@ -148,8 +148,9 @@ func publishes(_ context.Context, run *measure.Run, on *servers.Servers, gorouti
 	}
 }
 
-// again repeats a write for as long as the server says that another on the same subject is in flight. On three replicas it does so
-// now and then of one that it has acknowledged; the next try succeeds. Runnel looks into the stream and tries again by itself.
+// again repeats a write, a thousand times at most, where the server says that another on the same subject is in flight. On three
+// replicas it does so now and then of one that it has acknowledged; the next try succeeded whenever that was seen. Runnel looks into
+// the stream and tries again by itself.
 func again(write func() (uint64, error)) (uint64, error) {
 	const inFlight, most = 10164, 1000
 	for try := 1; ; try++ {
