@@ -60,12 +60,13 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.mayAppend(ctx, writes[0]); err != nil {
+	session, err := s.mayAppend(ctx, writes[0])
+	if err != nil {
 		return nil, err
 	}
 	if len(writes) == 1 {
 		// The first try nearly always is the only one, and is spared a context of its own.
-		answer := s.api.Publish(ctx, a.writes[0], min(s.cfg.ackTimeout(), s.cfg.appendTimeout()))
+		answer := session.Publish(ctx, a.writes[0], min(s.cfg.ackTimeout(), s.cfg.appendTimeout()))
 		if answer.Class == jsapi.Stored && s.disk == nil {
 			return a.stored(ctx, Position(answer.Sequence))
 		}

@@ -13,7 +13,7 @@ const (
 )
 
 // limit is how many bytes a commit may have as it is stored. It follows the server's max_payload as of the last connect.
-func (s *Store) limit() int64 { return commitLimit(s.api.Conn().MaxPayload()) }
+func (s *Store) limit() int64 { return commitLimit(s.api.Session().MaxPayload()) }
 
 func commitLimit(maxPayload int64) int64 { return min(maxPayload, maxRecord) - headerRoom }
 

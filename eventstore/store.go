@@ -248,7 +248,7 @@ func newStore(js jetstream.JetStream, name string, events []Event, cfg *Config) 
 
 // start binds the store to its log once the log was compared with the mark.
 func (s *Store) start(ctx context.Context) error {
-	connection := s.connection()
+	connection := s.api.Session().Number()
 	stored, err := s.mark(ctx)
 	if err != nil {
 		return err

@@ -35,9 +35,7 @@ type trust struct {
 // distrust makes the next append or load look at the log again.
 func (t *trust) distrust() { t.at.Store(0) }
 
-// connection numbers the connections to servers, from 1. While there is none, it is the number of the one before.
-func (s *Store) connection() uint64 { return s.api.Conn().Stats().Reconnects + 1 }
-
+// lookedAt reports whether the log was looked at on this connection, by its number.
 func (s *Store) lookedAt(connection uint64) bool { return s.log.at.Load() == connection }
 
 // trusted returns nil where the log was found right on the present connection. Otherwise it looks at the log, and returns
@@ -46,7 +44,7 @@ func (s *Store) trusted(ctx context.Context) error {
 	if s.cfg.salvage() {
 		return nil
 	}
-	connection := s.connection()
+	connection := s.api.Session().Number()
 	if s.lookedAt(connection) {
 		return nil
 	}
@@ -65,7 +63,7 @@ func (s *Store) trusted(ctx context.Context) error {
 // ready is trusted of a connection that is there. What is published while there is none may go out on the next one, for which a
 // publish waits that comes at the moment it is made.
 func (s *Store) ready(ctx context.Context) error {
-	if err := s.api.Connected(); err != nil {
+	if err := s.api.Session().Connected(); err != nil {
 		return err
 	}
 	return s.trusted(ctx)
@@ -103,10 +101,11 @@ func (s *Store) lookAtLog(ctx context.Context, seen mark) (replicas int, err err
 	return info.Replicas, err
 }
 
-// mayAppend is trusted for appends, which wait for it as long as for everything else.
-func (s *Store) mayAppend(ctx context.Context, w Write) error {
-	refused := func(reason error, advice string, err error) error {
-		return &AppendError{Stream: w.Stream, Version: w.Expected.Version + 1, Reason: reason, Advice: advice, Err: err}
+// mayAppend is ready for appends, which wait for it as long as for everything else. It gives the connection on which the log
+// was looked at.
+func (s *Store) mayAppend(ctx context.Context, w Write) (*jsapi.Session, error) {
+	refused := func(reason error, advice string, err error) (*jsapi.Session, error) {
+		return nil, &AppendError{Stream: w.Stream, Version: w.Expected.Version + 1, Reason: reason, Advice: advice, Err: err}
 	}
 	if s.cfg.salvage() {
 		return refused(ErrRefused, "the store was opened with Config.Salvage, to be read only", nil)
@@ -114,12 +113,12 @@ func (s *Store) mayAppend(ctx context.Context, w Write) error {
 	if err := s.disk.Failed(); err != nil {
 		return refused(ErrDisk, "", err)
 	}
-	if s.api.Connected() == nil && s.lookedAt(s.connection()) {
-		return nil
+	if session := s.api.Session(); session.Connected() == nil && s.lookedAt(session.Number()) {
+		return session, nil
 	}
 	err := s.beforeAppend(ctx, w, s.ready)
 	if err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
-		return err
+		return s.api.Session(), err
 	}
 	return refused(ErrUnavailable, "whether the log is whole could not be asked", err)
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,6 +32,10 @@ type Client struct {
 
 	calls sync.Pool // of *Call, whose replies were taken; of this Client, since channels and timers may not leave a synctest bubble
 
+	session atomic.Pointer[Session] // as the connection was when it was asked last
+	changes chan nats.Status        // of the connection since
+	asking  sync.Mutex              // held while it is asked
+
 	mu      sync.Mutex // guards the fields below
 	next    uint64
 	waiting map[uint64]*Call
@@ -51,6 +56,8 @@ func New(js jetstream.JetStream) (*Client, error) {
 		return nil, errors.Join(err, sub.Unsubscribe())
 	}
 	c.sub = sub
+	c.changes = c.nc.StatusChanged()
+	c.ask()
 	return c, nil
 }
 
@@ -69,17 +76,6 @@ func prefixOf(js jetstream.JetStream) string {
 // Conn is the connection the requests go over.
 func (c *Client) Conn() *nats.Conn { return c.nc }
 
-// Connected returns nil where there is a connection to a server, ErrNoConnection while there is none, or nats.ErrConnectionClosed.
-func (c *Client) Connected() error {
-	switch {
-	case c.nc.IsConnected():
-		return nil
-	case c.nc.IsClosed():
-		return nats.ErrConnectionClosed
-	}
-	return ErrNoConnection
-}
-
 // Close ends the subscription. Calls under way end with ErrNoReply: they were sent, so what became of them is not known.
 func (c *Client) Close() error {
 	c.mu.Lock()
@@ -93,6 +89,7 @@ func (c *Client) Close() error {
 	for _, call := range waiting {
 		call.reply <- nil
 	}
+	c.nc.RemoveStatusListener(c.changes)
 	if already || c.nc.IsClosed() {
 		return nil
 	}
@@ -103,7 +100,7 @@ func (c *Client) Close() error {
 type Call struct {
 	client *Client
 	number uint64
-	sent   session
+	sent   *Session
 	reply  chan *nats.Msg // holds one: the reply, or nil when the Client closes
 	timer  *time.Timer    // stopped, but for a wait
 
@@ -115,11 +112,12 @@ type Call struct {
 }
 
 // call gives a Call to be sent, perhaps one that was used before.
-func (c *Client) call() *Call {
-	if call, ok := c.calls.Get().(*Call); ok {
+func (s *Session) call() *Call {
+	if call, ok := s.client.calls.Get().(*Call); ok {
+		call.sent = s
 		return call
 	}
-	call := &Call{client: c, reply: make(chan *nats.Msg, 1), timer: time.NewTimer(0)}
+	call := &Call{client: s.client, sent: s, reply: make(chan *nats.Msg, 1), timer: time.NewTimer(0)}
 	call.timer.Stop()
 	call.header = nats.Header{jetstream.ExpectedLastSubjSeqHeader: call.expected[:]}
 	return call
@@ -128,41 +126,10 @@ func (c *Client) call() *Call {
 // free lets a Call be used again whose reply was taken. One without a reply is not: it may come yet.
 func (call *Call) free() { call.client.calls.Put(call) }
 
-// session is the connection as it is when a request goes out.
-type session struct {
-	conn       *nats.Conn
-	reconnects uint64
-	complaint  error // the last that the server made
-}
-
-func (c *Client) session() session {
-	return session{conn: c.nc, reconnects: c.nc.Stats().Reconnects, complaint: c.nc.LastError()}
-}
-
-// broken reports whether the connection was lost since. What was under way went with it.
-func (s session) broken() bool {
-	return s.conn.Stats().Reconnects != s.reconnects || !s.conn.IsConnected()
-}
-
-// denied gives the complaint that the server made since about publishes to one of the subjects, or nil. The server takes what
-// comes on one connection in order, so what went out before an older complaint, or on another connection, may be stored.
-func (s session) denied(subjects ...string) error {
-	err := s.conn.LastError()
-	if s.broken() || errors.Is(err, s.complaint) {
-		return nil
-	}
-	for _, subject := range subjects {
-		if isDenial(err, subject) {
-			return err
-		}
-	}
-	return nil
-}
-
 // Send publishes a request and returns without waiting for its reply. An error means that the publish failed; [NotSent]
 // tells whether it certainly never left.
 func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, error) {
-	call := c.call()
+	call := c.Session().call()
 	if err := call.send(subject, header, data); err != nil {
 		return nil, err
 	}
@@ -171,7 +138,6 @@ func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, e
 
 func (call *Call) send(subject string, header nats.Header, data []byte) error {
 	c := call.client
-	call.sent = c.session()
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -216,7 +182,7 @@ func (call *Call) wait(ctx context.Context, timeout, look time.Duration) (*nats.
 }
 
 // wait waits for a reply to what was sent, and looks at the connection as often as look says. The timer is stopped.
-func (s session) wait(ctx context.Context, replies <-chan *nats.Msg, timer *time.Timer, timeout, look time.Duration) (*nats.Msg, error) {
+func (s *Session) wait(ctx context.Context, replies <-chan *nats.Msg, timer *time.Timer, timeout, look time.Duration) (*nats.Msg, error) {
 	select {
 	case msg := <-replies: // of several that were asked for at once, most are there
 		return replied(msg)

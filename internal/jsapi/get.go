@@ -40,14 +40,14 @@ type Message struct {
 
 // DirectLast asks any replica for the last message of a literal subject. It returns ErrNotFound where that replica has none.
 func (c *Client) DirectLast(ctx context.Context, stream, subject string) (Message, error) {
-	call := c.call()
+	call := c.Session().call()
 	call.text = lastRequest(call.text[:0], subject)
 	return call.direct(ctx, stream)
 }
 
 // DirectSequence asks any replica for the message at a sequence, as DirectLast does. [Client.Gets] asks for several at once.
 func (c *Client) DirectSequence(ctx context.Context, stream string, sequence uint64) (Message, error) {
-	call := c.call()
+	call := c.Session().call()
 	call.text = sequenceRequest(call.text[:0], sequence)
 	return call.direct(ctx, stream)
 }

@@ -28,7 +28,7 @@ type Gets struct {
 	replies chan *nats.Msg
 	timer   *time.Timer // stopped, but for a wait
 
-	sent   session
+	sent   *Session
 	last   string    // the subject whose last message was asked for,
 	first  string    // and the one whose first was
 	open   int       // replies that are to come
@@ -52,7 +52,7 @@ func (c *Client) Gets(stream string) *Gets {
 		g.replies = make(chan *nats.Msg, MaxGets+1)
 		g.sub, g.failed = c.nc.ChanSubscribe(g.inbox, g.replies)
 	}
-	g.stream, g.sent = stream, c.session()
+	g.stream, g.sent = stream, c.Session()
 	return g
 }
 

@@ -43,7 +43,7 @@ func (c *Client) DirectLastMany(
 			err = gone
 		}
 	}()
-	sent := c.session()
+	sent := c.Session()
 	if err := c.nc.PublishRequest(c.prefix+"DIRECT.GET."+stream, inbox, request); err != nil {
 		return nil, false, err
 	}
@@ -51,7 +51,7 @@ func (c *Client) DirectLastMany(
 }
 
 // collect gathers the replies to one request until the one that says it was the last.
-func collect(ctx context.Context, sent session, replies <-chan *nats.Msg) (found []Message, whole bool, err error) {
+func collect(ctx context.Context, sent *Session, replies <-chan *nats.Msg) (found []Message, whole bool, err error) {
 	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
 	defer cancel()
 	look := time.NewTicker(interrupted)

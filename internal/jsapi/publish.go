@@ -46,7 +46,12 @@ func (w Write) header() nats.Header {
 
 // Publish sends one message and classifies the answer to this one try.
 func (c *Client) Publish(ctx context.Context, w Write, timeout time.Duration) Answer {
-	call := c.call()
+	return c.Session().Publish(ctx, w, timeout)
+}
+
+// Publish is [Client.Publish] for who has asked for the session.
+func (s *Session) Publish(ctx context.Context, w Write, timeout time.Duration) Answer {
+	call := s.call()
 	if err := call.send(w.Subject, call.headerOf(w), w.Data); err != nil {
 		return unsent(err)
 	}
@@ -146,7 +151,7 @@ func (c *Client) firstReason(first *Call, answer Answer) Answer {
 }
 
 // permission turns silence into a refusal where the server said that the connection may not publish to one of the subjects.
-func (s session) permission(answer Answer, subjects ...string) Answer {
+func (s *Session) permission(answer Answer, subjects ...string) Answer {
 	if answer.Class != Unknown || !errors.Is(answer.Err, ErrNoReply) {
 		return answer
 	}
