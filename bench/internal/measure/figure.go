@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -98,7 +99,7 @@ func (r *Run) TempDir() (string, error) {
 // Step says what is being prepared.
 func (r *Run) Step(format string, args ...any) { r.say("  "+format, args...) }
 
-// Take runs a figure's set-up and cases.
+// Take runs a figure's set-up and cases, on a heap that the figure before has left nothing on.
 func Take(ctx context.Context, f Figure, scale Scale, say func(format string, args ...any)) (result Result, err error) {
 	run := &Run{Scale: scale, say: say, Result: Result{Figure: f.Name, Title: f.Title, About: f.About, Scale: scale.Name, Begun: time.Now().UTC()}}
 	defer func() {
@@ -106,6 +107,7 @@ func Take(ctx context.Context, f Figure, scale Scale, say func(format string, ar
 			err = errors.Join(err, cleanup())
 		}
 	}()
+	runtime.GC()
 	if err := f.Take(ctx, run); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", f.Name, err)
 	}
