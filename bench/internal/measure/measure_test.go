@@ -53,6 +53,15 @@ func TestWaysTakeTurnsAndTheFirstRoundDoesNotCount(t *testing.T) {
 	require.True(t, got.Bars[0].Met())
 }
 
+func TestAMachineThatGetsFasterHelpsNoWay(t *testing.T) {
+	var order []string
+	got := take(t, measure.Scale{Rounds: 3}, measure.Case{Unit: "things/s", Ways: []measure.Way{
+		scripted(&order, "a", rate(1), rate(9), rate(10), rate(90)),
+		scripted(&order, "b", rate(1), rate(10), rate(100), rate(100)), // it was before the second round of b that it did
+	}, Bars: []measure.Bar{{Way: "a", Against: "b", AtLeast: 0.9}}})
+	require.InDelta(t, 0.9, got.Bars[0].Ratio, 1e-9, "and not 10 of 100")
+}
+
 func TestOfTimesLessIsBetter(t *testing.T) {
 	var order []string
 	times := func(ms ...int) (s measure.Sample) {

@@ -76,8 +76,17 @@ func (c CaseResult) Way(name string) (WayResult, bool) {
 // HigherIsBetter reports whether the unit is a rate.
 func (c CaseResult) HigherIsBetter() bool { return strings.HasSuffix(c.Unit, "/s") }
 
-// Ratio is how many times as good a is as b.
-func (c CaseResult) Ratio(a, b float64) float64 {
+// Ratio is how many times as good a is as b: the median of what the rounds say. Only in one round did both meet the same machine,
+// which may be faster in the next.
+func (c CaseResult) Ratio(a, b WayResult) float64 {
+	var rounds []float64
+	for i := range min(len(a.Rounds), len(b.Rounds)) {
+		rounds = append(rounds, c.ratio(a.Rounds[i], b.Rounds[i]))
+	}
+	return percentile(rounds, 0.5)
+}
+
+func (c CaseResult) ratio(a, b float64) float64 {
 	if c.HigherIsBetter() {
 		return a / b
 	}
@@ -112,10 +121,10 @@ func summarize(c Case, samples [][]Sample) CaseResult {
 		b, _ := result.Way(bar.Against)
 		reached := BarResult{Way: bar.Way, Against: bar.Against, Of: bar.Of, AtLeast: bar.AtLeast}
 		if bar.Of == P99 {
-			reached.Ratio = result.Ratio(a.P99, b.P99)
+			reached.Ratio = result.ratio(a.P99, b.P99)
 		} else {
 			reached.Of = Median
-			reached.Ratio = result.Ratio(a.Median, b.Median)
+			reached.Ratio = result.Ratio(a, b)
 		}
 		result.Bars = append(result.Bars, reached)
 	}

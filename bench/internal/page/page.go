@@ -123,5 +123,5 @@ func relative(c measure.CaseResult, w measure.WayResult) string {
 	if w.Name == c.Ways[0].Name || w.Median == 0 {
 		return ""
 	}
-	return number(c.Ratio(c.Ways[0].Median, w.Median))
+	return number(c.Ratio(c.Ways[0], w))
 }
