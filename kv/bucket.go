@@ -129,7 +129,7 @@ const headerRoom = 512
 
 // limit is how large an encoded value may be.
 func (c *core) limit() int {
-	limit := int(c.client.Conn().MaxPayload())
+	limit := int(c.client.Session().MaxPayload())
 	if c.maxSize > 0 {
 		limit = min(limit, c.maxSize)
 	}

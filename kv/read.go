@@ -135,7 +135,7 @@ func lastOf(found []jsapi.Message) (revision uint64) {
 // part is how many of the subjects go into one request, by their number and by what a message may hold.
 func (c *core) part(subjects []string) int {
 	const quotes = len(`"",`)
-	room := int(c.client.Conn().MaxPayload()) - len(`{"multi_last":[],"max_bytes":33554432}`)
+	room := int(c.client.Session().MaxPayload()) - len(`{"multi_last":[],"max_bytes":33554432}`)
 	for i, subject := range subjects {
 		room -= len(subject) + quotes
 		if i == jsapi.MaxLastMany || room < 0 && i > 0 {

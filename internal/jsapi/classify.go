@@ -56,27 +56,24 @@ type pubAck struct {
 
 // Server error codes that jetstream has no constants for; see nats-server's errors.json.
 const (
-	codeWrongLastSequence         jetstream.ErrorCode = 10071
-	codeWrongLastSequenceInFlight jetstream.ErrorCode = 10164
-	codeLastSequenceNotReady      jetstream.ErrorCode = 10163
-	codeDuplicateInProcess        jetstream.ErrorCode = 10158
-	codeDuplicateInBatch          jetstream.ErrorCode = 10201
-	codeBatchIncomplete           jetstream.ErrorCode = 10176
-	codeBatchTooLarge             jetstream.ErrorCode = 10199
-	codeBatchesInFlight           jetstream.ErrorCode = 10210
-	codeTooManyRequests           jetstream.ErrorCode = 10167
-	codeClusterNotAvailable       jetstream.ErrorCode = 10008
-	codeClusterNotLeader          jetstream.ErrorCode = 10009
-	codeStreamOffline             jetstream.ErrorCode = 10118
-	codeStreamOfflineReason       jetstream.ErrorCode = 10194
-	codeAccountResources          jetstream.ErrorCode = 10002
-	codeInsufficientResources     jetstream.ErrorCode = 10023
-	codeMemoryResources           jetstream.ErrorCode = 10028
-	codeStorageResources          jetstream.ErrorCode = 10047
-	codeStoreFailed               jetstream.ErrorCode = 10077
-	codeSequenceNotMatch          jetstream.ErrorCode = 10063
-	codeMessageTooLarge           jetstream.ErrorCode = 10054
-	codeHeaderTooLarge            jetstream.ErrorCode = 10097
+	codeLastSequenceNotReady  jetstream.ErrorCode = 10163
+	codeDuplicateInProcess    jetstream.ErrorCode = 10158
+	codeDuplicateInBatch      jetstream.ErrorCode = 10201
+	codeBatchIncomplete       jetstream.ErrorCode = 10176
+	codeBatchTooLarge         jetstream.ErrorCode = 10199
+	codeBatchesInFlight       jetstream.ErrorCode = 10210
+	codeTooManyRequests       jetstream.ErrorCode = 10167
+	codeClusterNotAvailable   jetstream.ErrorCode = 10008
+	codeClusterNotLeader      jetstream.ErrorCode = 10009
+	codeStreamOffline         jetstream.ErrorCode = 10118
+	codeStreamOfflineReason   jetstream.ErrorCode = 10194
+	codeAccountResources      jetstream.ErrorCode = 10002
+	codeInsufficientResources jetstream.ErrorCode = 10023
+	codeMemoryResources       jetstream.ErrorCode = 10028
+	codeStorageResources      jetstream.ErrorCode = 10047
+	codeStoreFailed           jetstream.ErrorCode = 10077
+	codeSequenceNotMatch      jetstream.ErrorCode = 10063
+	codeHeaderTooLarge        jetstream.ErrorCode = 10097
 )
 
 // Classify decides what the reply to one publish says. It is the only place that reads error codes, and what it says
@@ -147,7 +144,7 @@ func plainAck(data []byte) (sequence uint64, ok bool) {
 
 func classOf(code jetstream.ErrorCode) Class {
 	switch code {
-	case codeWrongLastSequence, codeWrongLastSequenceInFlight, codeLastSequenceNotReady,
+	case jetstream.JSErrCodeStreamWrongLastSequence, jetstream.JSErrCodeStreamWrongLastSequenceConstant, codeLastSequenceNotReady,
 		codeDuplicateInProcess, codeDuplicateInBatch:
 		return Conflict
 	case codeBatchIncomplete, codeBatchesInFlight, codeTooManyRequests,
@@ -155,7 +152,7 @@ func classOf(code jetstream.ErrorCode) Class {
 		return Unavailable
 	case codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources, codeStoreFailed:
 		return Full
-	case codeMessageTooLarge, codeHeaderTooLarge, codeBatchTooLarge:
+	case jetstream.JSErrCodeStreamMessageExceedsMaximum, codeHeaderTooLarge, codeBatchTooLarge:
 		return TooLarge
 	case codeSequenceNotMatch:
 		return Unknown // the leader could not apply what its peers may have applied

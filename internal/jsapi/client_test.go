@@ -137,46 +137,6 @@ func TestWhatWasUnderWayWhenTheClientClosedIsUnknownAndNothingIsSentAfter(t *tes
 	require.NoError(t, client.Close(), "once more")
 }
 
-func TestOnlyAComplaintThatCameSinceIsARefusal(t *testing.T) {
-	srv := eventstoretest.NewServer(t, eventstoretest.Options(func(o *server.Options) {
-		o.Users = []*server.User{
-			{Username: "admin", Password: "x"},
-			{Username: "reader", Password: "x", Permissions: &server.Permissions{
-				Publish: &server.SubjectPermission{Allow: []string{"$JS.API.STREAM.INFO.*"}},
-			}},
-		}
-	}))
-	admin, err := jetstream.New(srv.Connect(t, nats.UserInfo("admin", "x")))
-	require.NoError(t, err)
-	newStream(t, admin)
-	proxy := srv.Proxy(t)
-	js, err := jetstream.New(proxy.Connect(t, nats.UserInfo("reader", "x")))
-	require.NoError(t, err)
-	client := newClient(t, js)
-	const long = 50 * time.Millisecond
-	write := jsapi.Write{Subject: "docs.a", Unconditional: true}
-	refused := func(writes ...jsapi.Write) func() bool {
-		return func() bool {
-			answer := client.PublishBatch(t.Context(), writes, long)
-			require.NotEqual(t, jsapi.Stored, answer.Class)
-			return answer.Class == jsapi.Refused
-		}
-	}
-	require.Eventually(t, refused(write), timeout, time.Millisecond)
-	require.Eventually(t, refused(write, write), timeout, time.Millisecond)
-	require.ErrorIs(t, client.Denied("docs.a"), nats.ErrPermissionViolation)
-	require.NoError(t, client.Denied("docs.b"))
-	require.NoError(t, client.Permitted(t.Context(), "STREAM.INFO.docs"))
-	require.ErrorIs(t, client.Permitted(t.Context(), "STREAM.MSG.GET.docs"), nats.ErrPermissionViolation)
-
-	// The same silence, but of a publish that got lost.
-	require.Eventually(t, refused(write), timeout, time.Millisecond)
-	proxy.Silence("docs.>")
-	require.ErrorIs(t, client.Denied("docs.a"), nats.ErrPermissionViolation)
-	answer := client.Publish(t.Context(), write, long)
-	require.Equal(t, jsapi.Unknown, answer.Class)
-}
-
 func TestDomainsAndPrefixesOfTheAPIAreKept(t *testing.T) {
 	srv := eventstoretest.NewServer(t, eventstoretest.Options(func(o *server.Options) { o.JetStreamDomain = "hub" }))
 	nc := srv.Connect(t)

@@ -6,5 +6,7 @@
 // takes one of the [Gets], which have subscriptions of their own. nats.go's own getters use direct gets, which any replica answers
 // and which may be stale; [Client.LeaderLast] and its kin ask the stream's leader.
 //
+// A [Session] is how the connection stands, which it is asked for once a millisecond and not for each request.
+//
 // What an answer means is decided in one function, [Classify], by its code and never by its text.
 package jsapi

@@ -76,7 +76,8 @@ func (s *Session) broken() bool {
 }
 
 // denied gives the complaint that the server made since about publishes to one of the subjects, or nil. The server takes what
-// comes on one connection in order, so what went out before an older complaint, or on another connection, may be stored.
+// comes on one connection in order, so what went out before an older complaint, or on another connection, may be stored. One that
+// was made since the connection was asked and before the request went out, to somebody else on the same subject, counts as well.
 func (s *Session) denied(subjects ...string) error {
 	err := s.client.nc.LastError()
 	if s.broken() || errors.Is(err, s.complaint) {

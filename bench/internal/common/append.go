@@ -89,13 +89,6 @@ func (s *Store) acknowledged(ctx context.Context, msg *nats.Msg) (*jetstream.Pub
 	}
 }
 
-// The server's codes of an expectation that did not hold. The second is that of a stream with replicas, where another write
-// on the same filter is in flight.
-const (
-	codeWrongLastSequence         jetstream.ErrorCode = 10071
-	codeWrongLastSequenceInFlight jetstream.ErrorCode = 10164
-)
-
 // ErrConflict means that a stream had moved, and that nothing was stored. See [ConflictError].
 var ErrConflict = errors.New("conflict")
 
@@ -117,9 +110,12 @@ func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 // Unwrap gives the cause.
 func (e *ConflictError) Unwrap() error { return e.Err }
 
+// failure tells an expectation that did not hold from other errors. The second code is that of a stream with replicas, where another
+// write on the same filter is in flight.
 func failure(stream string, expected uint64, err error) error {
 	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastSequenceInFlight) {
+	if errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
 		return &ConflictError{Stream: stream, Expected: expected, Err: err}
 	}
 	return fmt.Errorf("common: append %s: %w", stream, err)

@@ -152,11 +152,11 @@ func publishes(_ context.Context, run *measure.Run, on *servers.Servers, gorouti
 // replicas it does so now and then of one that it has acknowledged; the next try succeeded whenever that was seen. Runnel looks into
 // the stream and tries again by itself.
 func again(write func() (uint64, error)) (uint64, error) {
-	const inFlight, most = 10164, 1000
+	const most = 1000
 	for try := 1; ; try++ {
 		sequence, err := write()
 		var api *jetstream.APIError
-		if try == most || !errors.As(err, &api) || api.ErrorCode != inFlight {
+		if try == most || !errors.As(err, &api) || api.ErrorCode != jetstream.JSErrCodeStreamWrongLastSequenceConstant {
 			return sequence, err
 		}
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 func TestOnlyWhatIsInFlightIsWrittenAgain(t *testing.T) {
-	inFlight := fmt.Errorf("append: %w", &jetstream.APIError{ErrorCode: 10164})
-	moved := &jetstream.APIError{ErrorCode: 10071}
+	inFlight := fmt.Errorf("append: %w", &jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequenceConstant})
+	moved := &jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequence}
 	for name, test := range map[string]struct {
 		answers []error // of the tries, the last of them from then on
 		tries   int

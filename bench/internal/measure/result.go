@@ -80,7 +80,7 @@ func (c CaseResult) HigherIsBetter() bool { return strings.HasSuffix(c.Unit, "/s
 // which may be faster in the next.
 func (c CaseResult) Ratio(a, b WayResult) float64 {
 	var rounds []float64
-	for i := range min(len(a.Rounds), len(b.Rounds)) {
+	for i := range a.Rounds {
 		rounds = append(rounds, c.ratio(a.Rounds[i], b.Rounds[i]))
 	}
 	return percentile(rounds, 0.5)
