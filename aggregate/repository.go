@@ -31,7 +31,7 @@ type Config struct {
 	KeyWindow int
 	// Snapshots spares long streams from being read from their begin. Defaults to none.
 	Snapshots *snapshot.Cache
-	// MaxTries is how often a command is decided before a conflict is given up on. Defaults to 20.
+	// MaxTries is how many appends of one command may conflict before it is given up on. Defaults to 20.
 	MaxTries int
 }
 

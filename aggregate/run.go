@@ -13,6 +13,11 @@ import (
 // retries spaces the tries of one command after conflicts.
 var retries = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond}
 
+// maxLooks bounds how often one command asks the leader whether an answer without an append still holds. Each look that
+// finds news is followed by a decision, so the last answer is of what the leader had during the call; without a bound, a
+// stream that is written faster than it is read would hold the command until its context ends.
+const maxLooks = 20
+
 // Transact runs several operations, made with [Repository.On], as one transaction: the events of all of them are
 // stored, or none are. A rejection of one rejects all. Each aggregate may take part once, else the error matches
 // eventstore.ErrRefused; operations may be of different repositories over the same store. It blocks, retries and fails
@@ -31,6 +36,8 @@ func Transact(ctx context.Context, store *eventstore.Store, operations ...Operat
 //	                                                            -> it has not: give the first commit, or say so
 //	                                      -> events: append -> stored: fold them into the cache
 //	                                                        -> conflict: load what came, decide again
+//
+// Only conflicts of appends count as tries: an answer that was decided on an old state is never the last one.
 func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 	locks, err := lockAll(ctx, ops)
 	if err != nil {
@@ -41,34 +48,37 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		return err
 	}
 	var one [1]eventstore.Write // as most commands have
-	for try := 1; ; try++ {
+	var conflict error          // of the try before
+	for tries, looks := 0, 0; ; {
 		if err := searchAll(ctx, ops); err != nil {
 			return err
 		}
 		writes, repeated, err := decideAll(ops, one[:])
-		if repeated != 0 || err != nil || len(writes) < len(ops) {
+		if answer := repeated != 0 || err != nil || len(writes) < len(ops); answer && looks < maxLooks {
+			looks++
 			changed, refreshErr := refreshAll(ctx, ops)
 			if refreshErr != nil {
 				return refreshErr
 			}
-			if changed && try < ops[0].maxTries() {
+			if changed {
 				continue
 			}
-			if repeated != 0 {
-				return repeat(ctx, store, ops, repeated)
-			}
-			if err != nil {
-				return err
-			}
 		}
-		err = appendAll(ctx, store, ops, writes)
-		if !errors.Is(err, eventstore.ErrConflict) {
+		if repeated != 0 {
+			return repeat(ctx, store, ops, repeated)
+		}
+		if err != nil {
 			return err
 		}
-		if try >= ops[0].maxTries() {
-			return fmt.Errorf("aggregate: gave up after %d tries: %w", try, err)
+		if len(writes) > 0 && tries == ops[0].maxTries() {
+			return fmt.Errorf("aggregate: gave up after %d tries: %w", tries, conflict)
 		}
-		if err := retries.Wait(ctx, try); err != nil {
+		conflict = appendAll(ctx, store, ops, writes)
+		if !errors.Is(conflict, eventstore.ErrConflict) {
+			return conflict
+		}
+		tries++
+		if err := retries.Wait(ctx, tries); err != nil {
 			return err
 		}
 		if _, err := refreshAll(ctx, ops); err != nil {

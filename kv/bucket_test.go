@@ -3,6 +3,7 @@ package kv_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -181,6 +182,27 @@ func TestModifyGivesUpOnAKeyThatIsAlwaysWritten(t *testing.T) {
 	mine := fmt.Errorf("mine")
 	_, _, err = b.Modify(t.Context(), "n", func(d doc, _ bool) (doc, error) { return d, mine })
 	require.Equal(t, mine, err, "as it is")
+}
+
+func TestModifyFailsForTheNewestDocument(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	_, err := b.Put(t.Context(), "n", doc{N: 1})
+	require.NoError(t, err)
+	mine := errors.New("too few")
+	var seen []int
+	value, _, err := b.Modify(t.Context(), "n", func(d doc, _ bool) (doc, error) {
+		if seen = append(seen, d.N); len(seen) == 1 { // as if a replica had answered that is behind
+			_, err := b.Put(t.Context(), "n", doc{N: 5})
+			require.NoError(t, err)
+		}
+		if d.N < 5 {
+			return d, mine
+		}
+		return doc{N: d.N - 5}, nil
+	})
+	require.NoError(t, err, "there are five")
+	require.Equal(t, doc{}, value)
+	require.Equal(t, []int{1, 5}, seen)
 }
 
 func TestAValueOverTheLimitIsNotSent(t *testing.T) {

@@ -18,20 +18,24 @@ var modifyWait = backoff.Policy{Base: 4 * time.Millisecond, Max: 250 * time.Mill
 // otherwise it does so again, after a short random wait, up to 20 times. It gives the value stored and its revision.
 //
 // change is given the zero value and false where there is no document. It may run several times, so it must not have
-// effects of its own. An error of change ends Modify as it is, and nothing is stored. Modify ends as Get and Update do,
-// but never with ErrNotFound.
+// effects of its own. An error of change ends Modify as it is, and nothing is stored, if change said so of the document
+// that the leader has. Modify ends as Get and Update do, but never with ErrNotFound.
 func (b *Bucket[T]) Modify(ctx context.Context, key string, change func(current T, found bool) (T, error)) (T, uint64, error) {
 	var zero T
-	get := b.Get // may be stale, which costs a conflict and never an update
-	for try := 1; ; try++ {
+	get, newest := b.Get, false // may be stale, which costs a conflict or another read, and never an update
+	for try := 1; ; {
 		current, err := get(ctx, key)
 		found := err == nil
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return zero, 0, err
 		}
 		changed, err := change(current.Value, found)
-		if err != nil {
+		if err != nil && newest {
 			return zero, 0, err
+		}
+		get, newest = b.GetLeader, true
+		if err != nil {
+			continue
 		}
 		revision, err := b.core.writeKey(ctx, "modify", key, changed, expect(current.Revision))
 		if err == nil {
@@ -40,9 +44,9 @@ func (b *Bucket[T]) Modify(ctx context.Context, key string, change func(current 
 		if !errors.Is(err, ErrConflict) || try == modifyTries {
 			return zero, 0, err
 		}
-		get = b.GetLeader
 		if ended := modifyWait.Wait(ctx, try); ended != nil {
 			return zero, 0, &Error{Op: "modify", Bucket: b.core.bucket, Key: key, Reason: err, Err: ended}
 		}
+		try++
 	}
 }
