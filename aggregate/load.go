@@ -43,7 +43,7 @@ func (r *Repository[S, E]) recall(ctx context.Context, id string, options ...eve
 	}
 	r.counters.restored.Add(1)
 	e, err := r.fold(entry[S]{
-		state: found.State, head: eventstore.Head{Version: found.Version, Position: found.Position}, last: found.Commit,
+		state: found.State, last: found.Commit,
 		commits: found.Commits, position: found.Position, keys: found.Keys, snapshot: found.Commits,
 	}, history)
 	if err != nil {

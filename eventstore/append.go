@@ -168,15 +168,13 @@ func (a *attempt) firstConflict(ctx context.Context, n int, conflict error) erro
 	return conflict
 }
 
-// complete looks up the head of a write that was made by hand, and so has no links and does not know whether the stream
-// has ended.
+// complete gives the head of a write as this store gave it. One that came from elsewhere has no links, or those of another
+// stream, and does not know whether the stream has ended: it is looked up.
 func (s *Store) complete(ctx context.Context, w Write) (Head, error) {
 	switch {
-	case len(w.Expected.links) > 0:
-		return w.Expected, nil
 	case w.Expected.Version == 0 && w.Expected.Position == 0:
 		return s.confirmFirst(ctx, w)
-	case w.Expected.Version == 0:
+	case s.origin.gave(w.Stream, w.Expected):
 		return w.Expected, nil
 	}
 	head, err := s.headFor(ctx, w)

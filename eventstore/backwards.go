@@ -87,10 +87,19 @@ func (l *load) newest(ctx context.Context, leader bool) (*Commit, error) {
 		return nil, err
 	}
 	newest, err := l.newestWhole(ctx, tail)
-	if err == nil && newest != nil && newest.Head().end == streamErased {
+	if err != nil {
+		return nil, err
+	}
+	if newest == nil {
+		if again, err := l.confirmCount(ctx, tail, nil, leader); !again || err != nil {
+			return nil, err
+		}
+		return l.newest(ctx, true)
+	}
+	if newest.Head().end == streamErased {
 		return nil, l.erased(newest)
 	}
-	return newest, err
+	return newest, nil
 }
 
 // below gives commits that stand before one that is not the stream's first, newest first and at least one: those that its

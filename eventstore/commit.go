@@ -59,9 +59,12 @@ func (c *Commit) Last() Version { return c.First + Version(len(c.events)) - 1 }
 
 // Head is where the stream stood once the commit was stored.
 func (c *Commit) Head() Head {
-	head := Head{Version: c.First - 1, links: c.links}.after(c.Position, len(c.events))
-	head.end = endOf(c.events[len(c.events)-1])
-	return head
+	head := Head{Version: c.Last(), Position: c.Position}
+	if c.store == nil || len(c.events) == 0 {
+		return head // the store did not give this commit
+	}
+	head.links, head.end = linksAfter(c.Position, c.links), endOf(c.events[len(c.events)-1])
+	return c.store.origin.give(c.Stream, head)
 }
 
 // Whole reports whether the log up to and with this commit holds every transaction whole, so that a checkpoint may stand

@@ -21,8 +21,11 @@ func (s *Store) AppendTorn(ctx context.Context, stream StreamID, head Head, even
 		return Head{}, answer.Err
 	}
 	head.Position = Position(answer.Sequence)
-	return head, nil
+	return s.origin.give(stream, head), nil
 }
+
+// Give makes a head that was made by hand one that the store gave.
+func (s *Store) Give(stream StreamID, head Head) Head { return s.origin.give(stream, head) }
 
 // WithLinks gives the head with other links, so that what is appended on top of it has them.
 func (h Head) WithLinks(links ...Position) Head {

@@ -1,9 +1,11 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -62,8 +64,14 @@ func (l *load) waitForFirst(ctx context.Context) error {
 //
 // The count of any replica settles it nearly always. Where it is higher, that replica may be ahead of the one that gave
 // the last message, or remainders of torn transactions lie between the commits; then the leader is asked, and all
-// messages are counted.
-func (l *load) confirmCount(ctx context.Context, tail *Commit, found int, leader bool) (again bool, err error) {
+// messages are counted. Each that was not found must be such a remainder.
+func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit, leader bool) (again bool, err error) {
+	if l.asked {
+		if err := l.waitForFirst(ctx); err != nil {
+			return false, err
+		}
+	}
+	found := len(commits) + l.torn
 	if l.first != nil && l.count <= uint64(found) {
 		return false, nil
 	}
@@ -85,7 +93,10 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, found int, leader
 		return false, nil
 	}
 	read := 0
-	for _, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: now.Position}) {
+	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: now.Position}) {
+		if err == nil && c.Position <= tail.Position {
+			err = l.confirmTorn(ctx, c, commits)
+		}
 		if err != nil {
 			return false, err
 		}
@@ -95,6 +106,21 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, found int, leader
 		return false, nil
 	}
 	return false, l.hidden(tail, counted, read)
+}
+
+// confirmTorn makes sure that a commit on the subject is among those that were found, newest first, or a remainder of a torn
+// transaction. Any other is history that the links of the commits behind it leave out.
+func (l *load) confirmTorn(ctx context.Context, c *Commit, commits []*Commit) error {
+	_, found := slices.BinarySearchFunc(commits, c.Position, func(c *Commit, p Position) int { return cmp.Compare(p, c.Position) })
+	if found {
+		return nil
+	}
+	whole, err := l.store.whole(ctx, c)
+	if err == nil && whole {
+		err = &CorruptError{Store: l.store.name, Stream: l.stream, Position: c.Position,
+			Err: fmt.Errorf("version %d stands here, and the stream's later commits do not go on from it", c.First)}
+	}
+	return err
 }
 
 func (l *load) hidden(tail *Commit, counted uint64, found int) error {
@@ -113,7 +139,7 @@ func (s *Store) beforeAppend(ctx context.Context, w Write, ask func(context.Cont
 // confirmFirst makes sure that a stream which an append takes for empty is so, unless the head comes from a load that just
 // did. The append's own expectation is not enough: a server whose newest message of the stream is damaged takes it.
 func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
-	if time.Since(w.Expected.checked) < emptyFor {
+	if time.Since(w.Expected.checked) < emptyFor && s.origin.gave(w.Stream, w.Expected) {
 		return w.Expected, nil
 	}
 	subject, err := w.Stream.subject(s.name)
@@ -135,11 +161,14 @@ func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
 		return Head{}, &AppendError{Stream: w.Stream, Version: 1, Reason: reason, Advice: "whether the stream is empty could not be asked", Err: err}
 	}
 	if counted == 0 {
-		return w.Expected, nil
+		return Head{}, nil
 	}
 	head, err := s.headFor(ctx, w)
 	if err != nil {
 		return Head{}, err
 	}
-	return Head{}, &ConflictError{Stream: w.Stream, Actual: head.Version}
+	if head.Version > 0 {
+		return Head{}, &ConflictError{Stream: w.Stream, Actual: head.Version}
+	}
+	return head, nil // there are remainders of torn transactions only
 }

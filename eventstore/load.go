@@ -220,35 +220,27 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	case moved:
 		return l.run(ctx, true)
 	case tail == nil:
-		return History{Head: Head{checked: time.Now()}}, nil
+		return History{Head: l.store.origin.give(l.stream, Head{checked: time.Now()})}, nil
 	}
 	newest, err := l.newestWhole(ctx, tail)
 	if err != nil {
 		return History{}, err
 	}
-	if newest == nil {
-		return History{Head: Head{Position: tail.Position}}, nil
+	head := Head{}
+	if newest != nil {
+		head = newest.Head()
 	}
-	head := newest.Head()
 	head.Position = tail.Position
 	if head.end == streamErased {
 		return History{}, l.erased(newest)
 	}
-	commits, ok, err := l.byLinks(ctx, newest)
+	commits, err := l.upTo(ctx, newest)
 	if err != nil {
 		return History{}, err
 	}
-	if !ok {
-		l.missed(ctx, newest)
-		if commits, err = l.filtered(ctx, newest); err != nil {
-			return History{}, err
-		}
-	}
-	if l.asked {
-		if err := l.waitForFirst(ctx); err != nil {
-			return History{}, err
-		}
-		again, err := l.confirmCount(ctx, tail, len(commits)+l.torn, leader)
+	// That no commit of a stream counts is a claim about all of its messages, too.
+	if l.asked || newest == nil {
+		again, err := l.confirmCount(ctx, tail, commits, leader)
 		if err != nil {
 			return History{}, err
 		}
@@ -257,7 +249,20 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 		}
 	}
 	slices.Reverse(commits)
-	return History{Head: head, Commits: commits}, nil
+	return History{Head: l.store.origin.give(l.stream, head), Commits: commits}, nil
+}
+
+// upTo gives the commits that are wanted, up to and with newest, newest first; none where it is nil.
+func (l *load) upTo(ctx context.Context, newest *Commit) ([]*Commit, error) {
+	if newest == nil {
+		return nil, nil
+	}
+	commits, ok, err := l.byLinks(ctx, newest)
+	if err != nil || ok {
+		return commits, err
+	}
+	l.missed(ctx, newest)
+	return l.filtered(ctx, newest)
 }
 
 // last gives the last message of the subject, once it is on disk, nil where the stream is empty. It reports moved where the leader must be asked.

@@ -159,6 +159,7 @@ func (c *Config) logger() *slog.Logger {
 // Store is the log of one bounded context. It is safe for concurrent use.
 type Store struct {
 	name     string
+	origin   *origin
 	identity string
 	cfg      *Config
 	codec    Codec
@@ -240,7 +241,7 @@ func newStore(js jetstream.JetStream, name string, events []Event, cfg *Config) 
 		return nil, fmt.Errorf("eventstore: open %s: %w", name, err)
 	}
 	return &Store{
-		name: name, cfg: cfg, codec: cfg.codec(), registry: known,
+		name: name, origin: &origin{name}, cfg: cfg, codec: cfg.codec(), registry: known,
 		js: js, reads: cfg.reads(js), api: api, disk: ondisk.Of(nc, name), logger: cfg.logger(),
 		batches: make(chan struct{}, 32),
 	}, nil

@@ -53,8 +53,11 @@ func parseSubject(store, subject string) (StreamID, error) {
 }
 
 // Head is where a stream stands, as an append expects it. The zero Head is that of a stream without events. Heads come
-// from [Store.Load], [Store.Head] and [Commit.Head]; one made by hand, the zero Head among them, is allowed and makes the
-// append look the rest up first, which costs one more round trip.
+// from [Store.Load], [Store.Head] and [Commit.Head].
+//
+// A head that another made is allowed: the zero Head, one made or changed by hand, one of another stream, and one that another
+// Store gave. The append then asks the stream's leader first, which costs one more round trip. It takes the head that the
+// leader knows where that has the same version and, unless it is 0, the same position. Else it ends with a [ConflictError].
 type Head struct {
 	Version  Version  // of the stream's last event
 	Position Position // of the last message on the stream's subject
@@ -65,6 +68,31 @@ type Head struct {
 
 	// checked is when the leader said that the stream is empty; the zero time where it was not asked.
 	checked time.Time
+
+	given given
+}
+
+// given says which store gave a head, of which stream, and what its exported fields were then.
+type given struct {
+	origin   *origin // nil for a head made by hand
+	stream   StreamID
+	version  Version
+	position Position
+}
+
+// origin stands for one Store in the heads that it gave. It holds no more than a name, so that heads can be compared and
+// printed.
+type origin struct{ store string }
+
+// give seals a head of a stream.
+func (o *origin) give(stream StreamID, h Head) Head {
+	h.given = given{origin: o, stream: stream, version: h.Version, position: h.Position}
+	return h
+}
+
+// gave reports whether the head is as it was given for the stream. The unexported fields of any other are not to be used.
+func (o *origin) gave(stream StreamID, h Head) bool {
+	return h.given == given{origin: o, stream: stream, version: h.Version, position: h.Position}
 }
 
 // streamEnd says whether, and how, a stream has ended.
@@ -91,15 +119,11 @@ func endOf(last event) streamEnd {
 // Closed reports whether the stream was closed, so that nothing can be appended to it.
 func (h Head) Closed() bool { return h.end != streamOpen }
 
-// after is the head once a commit was stored on top of h.
-func (h Head) after(position Position, events int) Head {
+// linksAfter gives the links of what comes behind a commit at a position, which has links itself.
+func linksAfter(position Position, before []Position) []Position {
 	links := make([]Position, 1, maxLinks)
 	links[0] = position
-	return Head{
-		Version:  h.Version + Version(events),
-		Position: position,
-		links:    append(links, h.links[:min(len(h.links), maxLinks-1)]...),
-	}
+	return append(links, before[:min(len(before), maxLinks-1)]...)
 }
 
 // CheckCategory says whether category can be one: 1 to 64 letters, digits, - or _. The error matches ErrInvalidID.
