@@ -39,10 +39,14 @@ func (b *Bucket[T]) Batch() *Batch[T] {
 func (t *Batch[T]) collected() *writes { return t.writes }
 
 // Put adds that value is stored under key, whatever is there. Of several writes of a key the last counts.
-func (t *Batch[T]) Put(key string, value T) { t.writes.putKey("batch put", key, value, unconditional) }
+func (t *Batch[T]) Put(key string, value T) {
+	t.writes.putKey("batch put", key, value, unconditional())
+}
 
 // Create adds that value is stored under key, on condition that there is no document.
-func (t *Batch[T]) Create(key string, value T) { t.writes.putKey("batch create", key, value, 0) }
+func (t *Batch[T]) Create(key string, value T) {
+	t.writes.putKey("batch create", key, value, expect(0))
+}
 
 // Update adds that value is stored under key, on condition that the document is at the given revision, 0 for none. The
 // batch must not have written the key before.
@@ -53,7 +57,7 @@ func (t *Batch[T]) Update(key string, value T, revision uint64) {
 // Delete adds that the document under key is removed, if there is one.
 func (t *Batch[T]) Delete(key string) {
 	subject, err := t.writes.core.subject("batch delete", key)
-	w := newWrite(key, subject, nil, unconditional)
+	w := newWrite(key, subject, nil, unconditional())
 	w.deletion = true
 	t.writes.add("batch delete", w, err)
 }

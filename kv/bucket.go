@@ -117,24 +117,14 @@ func (c *core) encode(op, key string, v any) ([]byte, error) {
 	if err != nil {
 		return nil, &Error{Op: op, Bucket: c.bucket, Key: key, Reason: ErrEncode, Err: err}
 	}
-	if limit := c.limit(); len(data) > limit {
+	if limit := c.payloadLimit(); len(data) > limit {
 		return nil, &TooLargeError{Op: op, Bucket: c.bucket, Key: key, Size: len(data), Limit: limit}
 	}
 	return data, nil
 }
 
-// headerRoom is kept free of every message for its headers: a batch's id, sequence and end, the expected revision and
-// the write's id take about 200 bytes.
-const headerRoom = 512
-
-// limit is how large an encoded value may be.
-func (c *core) limit() int {
-	limit := int(c.client.Session().MaxPayload())
-	if c.maxSize > 0 {
-		limit = min(limit, c.maxSize)
-	}
-	return limit - headerRoom
-}
+// payloadLimit is how large an encoded value may be for the server, in a batch or not.
+func (c *core) payloadLimit() int { return int(c.client.Session().MaxPayload()) - maxOverhead }
 
 // decode makes an entry of a message that is not a deletion.
 func decode[T any](c *core, op, key string, m jsapi.Message) (Entry[T], error) {

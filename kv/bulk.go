@@ -41,6 +41,9 @@ func (w *Bulk[T]) Put(ctx context.Context, key string, value T) error {
 	if err != nil {
 		return w.fail(err)
 	}
+	if limit := w.core.maxSize; limit > 0 && len(data) > limit { // without headers
+		return w.fail(&TooLargeError{Op: "put", Bucket: w.core.bucket, Key: key, Size: len(data), Limit: limit})
+	}
 	if len(w.calls) >= bulkWindow {
 		if err := w.settle(ctx, len(w.calls)-bulkWindow+1); err != nil {
 			return err

@@ -38,7 +38,7 @@ func (c *Cell[U]) GetLeader(ctx context.Context) (Entry[U], error) {
 
 // Put is [Bucket.Put] for the cell.
 func (c *Cell[U]) Put(ctx context.Context, value U) (revision uint64, err error) {
-	return c.core.writeSubject(ctx, "put", c.key, c.subject, value, unconditional)
+	return c.core.writeSubject(ctx, "put", c.key, c.subject, value, unconditional())
 }
 
 // Update is [Bucket.Update] for the cell: revision 0 stands for a cell that is not stored yet.

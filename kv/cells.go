@@ -65,7 +65,7 @@ func (c *Cells[U]) Delete(ctx context.Context, key string) error {
 	if err != nil {
 		return err
 	}
-	w := newWrite(shown, subject, nil, unconditional)
+	w := newWrite(shown, subject, nil, unconditional())
 	w.deletion = true
 	_, err = c.core.commit(ctx, "delete", []write{w})
 	return err
@@ -76,7 +76,7 @@ func (c *Cells[U]) Delete(ctx context.Context, key string) error {
 func (c *Cells[U]) PutIn(batch Joinable, key string, value U) {
 	w := batch.collected()
 	subject, shown, err := c.subject("batch put", key)
-	w.put("batch put", shown, subject, value, unconditional, c.joins(w, shown, err))
+	w.put("batch put", shown, subject, value, unconditional(), c.joins(w, shown, err))
 }
 
 // UpdateIn adds that value is stored under key, on condition that the cell is at the given revision, 0 for none.

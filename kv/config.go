@@ -18,7 +18,8 @@ type Config struct {
 	// ends earlier wins.
 	// Defaults to 10 seconds.
 	Timeout time.Duration
-	// Logger is told when Open changes a setting and when a Watch has to start again.
+	// Logger is told when a setting is changed, when a Watch has to start again, and when a List or Watch passes over a key
+	// that this package does not write.
 	// Defaults to a logger that discards.
 	Logger *slog.Logger
 	// Replicas is the number of servers that hold the bucket, 1, 3 or 5.

@@ -86,7 +86,8 @@
 //   - A power cut can leave half of a batch on a server that holds the only replica and does not sync each write
 //     (sync_interval: always): the server then serves the half. [Bucket.Torn] finds it.
 //   - Other clients see keys in their escaped form; keys of letters, digits, -, _ and dots look the same. A key that
-//     another client writes and this package never would, such as "a/b", ends a List or Watch with ErrInvalidKey.
+//     another client writes and this package never would, such as "a/b", is passed over by List and Watch, which tell
+//     Config.Logger; Get cannot name it.
 //   - A bucket that is deleted and created again under the same name while a Watch is running may be missed by it.
 //   - JetStream contexts with a domain or an API prefix work where the subjects $KV.> of the bucket reach it unchanged.
 package kv

@@ -19,7 +19,7 @@ var (
 
 // Errors of reads and writes.
 var (
-	// ErrInvalidKey says that a key or a pattern is not allowed, or that a stored key was not written by this package.
+	// ErrInvalidKey says that a key or a pattern is not allowed.
 	ErrInvalidKey = errors.New("invalid key")
 	// ErrNotFound says that there is no document under the key.
 	ErrNotFound = errors.New("no such document")
@@ -132,7 +132,7 @@ type TooLargeError struct {
 
 // Error gives size and limit.
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("%s: the value has %d bytes, the limit is %d: split it, or raise the server's max_payload",
+	return fmt.Sprintf("%s: the value has %d bytes, the limit is %d: split it, or raise the limit, which is the server's max_payload or the bucket's max_msg_size",
 		where(e.Op, e.Bucket, e.Key), e.Size, e.Limit)
 }
 

@@ -61,7 +61,7 @@ func TestAWriteInDoubtIsLookedUp(t *testing.T) {
 			before := put(key, "same bytes")
 			subject, err := b.core.subject("update", key)
 			require.NoError(t, err)
-			expected := unconditional
+			expected := unconditional()
 			if c.conditional {
 				expected = expect(before)
 			}

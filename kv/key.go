@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -33,6 +34,10 @@ func validCell(name string) bool {
 
 // filter turns a pattern of keys into one of KV keys: levels are encoded, whole-level wildcards stay.
 func filter(pattern string) (string, error) {
+	// What is not a wildcard is part of each key that matches.
+	if fixed := strings.NewReplacer("*", "", ">", "").Replace(pattern); pattern == "" || len(fixed) > token.MaxID {
+		return "", fmt.Errorf("a pattern of %d bytes matches no key, which has 1 to %d: to match all keys, give no pattern", len(pattern), token.MaxID)
+	}
 	levels := strings.Split(pattern, ".")
 	for i, level := range levels {
 		if level == "*" || level == ">" && i == len(levels)-1 {

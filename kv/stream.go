@@ -3,11 +3,15 @@ package kv
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// smallestMaxSize is the least that a bucket may allow its messages: 64 bytes of any document, whatever its headers.
+const smallestMaxSize = maxOverhead + 64
 
 // metadataCodec names the codec in the metadata of the bucket's JetStream stream.
 const metadataCodec = "runnel-kv-codec"
@@ -79,6 +83,9 @@ func unfit(have jetstream.StreamConfig, bucket string, cfg Config) string {
 		return "it is sealed, so it cannot be written"
 	case !have.AllowDirect:
 		return "it does not allow direct gets; switch allow_direct on"
+	case have.MaxMsgSize > 0 && int(have.MaxMsgSize) < smallestMaxSize:
+		return fmt.Sprintf("its messages may have %d bytes at most, of which headers take up to %d; raise max_msg_size (MaxValueSize) to %d or more",
+			have.MaxMsgSize, maxOverhead, smallestMaxSize)
 	case named && codec != cfg.Codec.Name():
 		return "its documents are encoded as " + codec + ", not " + cfg.Codec.Name() + "; open it with that codec"
 	}

@@ -10,8 +10,9 @@ import (
 
 // Headers of an atomic batch as the server stores them (ADR-50 of NATS).
 const (
-	headerBatchID     = "Nats-Batch-Id"
-	headerBatchCommit = "Nats-Batch-Commit"
+	headerBatchID       = "Nats-Batch-Id"
+	headerBatchSequence = "Nats-Batch-Sequence"
+	headerBatchCommit   = "Nats-Batch-Commit"
 )
 
 // tornAgain is after how long a batch without its end is looked at again. A server that shows a batch while it stores it

@@ -23,8 +23,10 @@ type Change[T any] struct {
 // List gives the documents that match one of the patterns, or all of them where there is none, least recently written
 // first. It ends after the last, or with one error.
 //
-// A pattern is a key in which a level may be *, for any one level, and the last level may be >, for one or more. Two
-// patterns of which one matches all that the other does are refused with ErrInvalidKey.
+// A pattern is a key in which a level may be *, for any one level, and the last level may be >, for one or more. An empty
+// pattern, one that is longer than any key, and two patterns of which one matches all that the other does are refused with
+// ErrInvalidKey. A key that another client wrote in a form that this package does not use, such as "a/b", is passed over,
+// and Config.Logger is told.
 //
 // Every document that is there during the whole List is given. The List is not of one point in time: a document that is
 // written meanwhile may be given again with its newer value, and of an atomic batch a part may be seen; use GetMany where
@@ -54,8 +56,7 @@ func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entr
 // It goes on by itself after a lost connection, a restart of the server and a change of leader. A key that is written
 // several times while the reader is busy or disconnected may be given only with its newest value, but that is never
 // left out, and revisions only rise. A Watch ends with an error where it cannot begin, where the bucket is deleted,
-// where the connection is closed for good, and at a document that is not of the bucket's type (ErrDecode) or has a key
-// that this package does not write (ErrInvalidKey).
+// where the connection is closed for good, and at a document that is not of the bucket's type (ErrDecode).
 func (b *Bucket[T]) Watch(ctx context.Context, patterns ...string) iter.Seq2[Change[T], error] {
 	return b.watch(ctx, "watch", patterns)
 }
@@ -129,7 +130,10 @@ func (w watch[T]) change(m jsapi.Message) (change Change[T], mine bool, err erro
 	case !mine:
 		return Change[T]{}, false, nil
 	case err != nil:
-		return Change[T]{}, true, &Error{Op: w.op, Bucket: w.core.bucket, Key: raw, Reason: ErrInvalidKey, Err: err}
+		// No method of a bucket could name it, so nobody who uses this package wrote it or can read it.
+		w.core.log.Warn("kv: a key that another client wrote is passed over, since it is not in the form of this package",
+			"operation", w.op, "key", raw, "revision", m.Sequence, "error", err)
+		return Change[T]{}, false, nil
 	case deleted(m.Header):
 		return Change[T]{Entry: Entry[T]{Key: key, Revision: m.Sequence, Time: m.Time}, Deleted: true}, true, nil
 	}

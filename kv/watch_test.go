@@ -1,9 +1,12 @@
 package kv_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -50,8 +53,17 @@ func TestListGivesWhatAPatternMatches(t *testing.T) {
 		require.ErrorIs(t, err, kv.ErrInvalidKey, "one contains the other")
 		require.Zero(t, entry)
 	}
-	for _, err := range b.List(t.Context(), "42.\xff") {
-		require.ErrorIs(t, err, kv.ErrInvalidKey)
+	for _, pattern := range []string{"42.\xff", "", strings.Repeat("x.", 128) + "x", "*." + strings.Repeat("x", 257)} {
+		ended := 0
+		for _, err := range b.List(t.Context(), "42", pattern) {
+			require.ErrorIs(t, err, kv.ErrInvalidKey)
+			ended++
+		}
+		for _, err := range b.Watch(t.Context(), pattern) {
+			require.ErrorIs(t, err, kv.ErrInvalidKey)
+			ended++
+		}
+		require.Equal(t, 2, ended, "%q matches nothing, which would look like a bucket without documents", pattern)
 	}
 }
 
@@ -202,15 +214,31 @@ func TestWatchEndsWhereItsBucketIsNot(t *testing.T) {
 	require.Equal(t, 1, n)
 }
 
-func TestAKeyOfAnotherClientThatIsNoneIsNotPassedOver(t *testing.T) {
+func TestKeysInAnotherFormAreToldAndPassedOver(t *testing.T) {
 	js := eventstoretest.JetStream(t)
-	b := open[doc](t, js, "docs", nil)
-	_, err := js.Publish(t.Context(), "$KV.docs.a/b", []byte(`{}`))
+	var log bytes.Buffer
+	b := open[doc](t, js, "docs", &kv.Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
+	notes, err := kv.NewCells[string](b, "note")
 	require.NoError(t, err)
-	n := 0
-	for _, err := range b.List(t.Context()) {
-		require.ErrorIs(t, err, kv.ErrInvalidKey)
-		n++
+	for i, key := range []string{"a/b", "1", "=4", "=41", "x==", "=note./", "2", "=note.3"} {
+		_, err := js.Publish(t.Context(), "$KV.docs."+key, []byte([]string{`{}`, `"note"`}[i/5%2]))
+		require.NoError(t, err)
 	}
-	require.Equal(t, 1, n)
+	require.NoError(t, b.Delete(t.Context(), "3"))
+	_, err = b.Put(t.Context(), "2", doc{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"1", "2"}, keys(t, b.List(t.Context())))
+	for _, key := range []string{"a/b", "=4", "=41", "x=="} {
+		require.Contains(t, log.String(), `"key":"`+key+`"`, "it is told which")
+	}
+	for entry, err := range notes.List(t.Context()) {
+		require.NoError(t, err)
+		require.Equal(t, "3", entry.Key)
+	}
+	for change, err := range b.Watch(t.Context()) {
+		require.NoError(t, err)
+		if change.Synced {
+			break
+		}
+	}
 }

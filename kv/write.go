@@ -18,13 +18,13 @@ import (
 // Put stores value under key, whatever is there, and gives its revision. It ends with ErrInvalidKey, ErrEncode,
 // ErrTooLarge, ErrFull, ErrRefused or ErrUnavailable, and nothing is stored then; or with ErrUnknownOutcome.
 func (b *Bucket[T]) Put(ctx context.Context, key string, value T) (revision uint64, err error) {
-	return b.core.writeKey(ctx, "put", key, value, unconditional)
+	return b.core.writeKey(ctx, "put", key, value, unconditional())
 }
 
 // Create stores value under key where there is no document, which includes a deleted one, and gives its revision. It
 // ends as Put does, or with a *ConflictError that matches ErrExists. Of several at once exactly one succeeds.
 func (b *Bucket[T]) Create(ctx context.Context, key string, value T) (revision uint64, err error) {
-	return b.core.writeKey(ctx, "create", key, value, 0)
+	return b.core.writeKey(ctx, "create", key, value, expect(0))
 }
 
 // Update stores value under key where the document is at the given revision, and gives the new one. Revision 0 stands
@@ -38,7 +38,7 @@ func (b *Bucket[T]) Update(ctx context.Context, key string, value T, revision ui
 //
 // A marker stays in the bucket, so that a Watch sees the deletion.
 func (b *Bucket[T]) Delete(ctx context.Context, key string) error {
-	return b.core.deleteKey(ctx, key, unconditional)
+	return b.core.deleteKey(ctx, key, unconditional())
 }
 
 // DeleteRevision removes the document under key where it is at the given revision, which is not 0. It ends as Put does,
@@ -47,12 +47,16 @@ func (b *Bucket[T]) DeleteRevision(ctx context.Context, key string, revision uin
 	return b.core.deleteKey(ctx, key, expect(revision))
 }
 
-// expectation is the revision a write demands, 0 for no document, or unconditional.
-type expectation int64
+// expectation is the revision that a write demands, 0 for no document. The zero expectation demands nothing.
+type expectation struct {
+	revision uint64
+	demanded bool
+}
 
-const unconditional expectation = -1
+// unconditional demands nothing.
+func unconditional() expectation { return expectation{} }
 
-func expect(revision uint64) expectation { return expectation(revision) }
+func expect(revision uint64) expectation { return expectation{revision: revision, demanded: true} }
 
 // write is one write on its way into the bucket.
 type write struct {
@@ -66,7 +70,7 @@ type write struct {
 	data     []byte
 }
 
-func (w write) conditional() bool { return w.expected != unconditional }
+func (w write) conditional() bool { return w.expected.demanded }
 
 // message builds a new one for each try: sending adds headers to it. The id is empty in a batch.
 func (w write) message(id string) jsapi.Write {
@@ -82,12 +86,48 @@ func (w write) message(id string) jsapi.Write {
 	}
 }
 
-func newWrite(key, subject string, data []byte, expected expectation) write {
-	w := write{key: key, subject: subject, data: data, expected: expected}
-	if w.conditional() {
-		w.sequence = uint64(expected)
+// What the headers of a write take. The server counts them as part of the message.
+const (
+	headerLine   = len(": \r\n")
+	headerFrame  = len("NATS/1.0\r\n\r\n")
+	headerID     = len(headerWriteID) + 26 + headerLine // of rand.Text
+	headerDelete = len(headerOperation) + len(operationDelete) + headerLine
+	headerExpect = len(jetstream.ExpectedLastSubjSeqHeader) + 20 + headerLine // as long as a sequence can be
+	headersBatch = len(headerBatchID) + 36 + headerLine + len(headerBatchSequence) + 4 + headerLine + len(headerBatchCommit) + 1 + headerLine
+
+	maxOverhead = headerFrame + headerDelete + headerExpect + headersBatch
+)
+
+// overhead is how many bytes a write has beside its value.
+func (w write) overhead(batched bool) int {
+	size := headerFrame + headerID
+	if batched {
+		size = headerFrame + headersBatch
 	}
-	return w
+	if w.conditional() {
+		size += headerExpect
+	}
+	if w.deletion {
+		size += headerDelete
+	}
+	return size
+}
+
+// checkSizes refuses a value that is larger than the bucket's settings allow.
+func (c *core) checkSizes(op string, writes []write) error {
+	if c.maxSize <= 0 {
+		return nil
+	}
+	for _, w := range writes {
+		if limit := c.maxSize - w.overhead(len(writes) > 1); len(w.data) > limit {
+			return &TooLargeError{Op: op, Bucket: c.bucket, Key: w.key, Size: len(w.data), Limit: limit}
+		}
+	}
+	return nil
+}
+
+func newWrite(key, subject string, data []byte, expected expectation) write {
+	return write{key: key, subject: subject, data: data, expected: expected, sequence: expected.revision}
 }
 
 func (c *core) writeKey(ctx context.Context, op, key string, value any, expected expectation) (uint64, error) {
@@ -141,6 +181,9 @@ var errTimeout = errors.New("Config.Timeout has passed")
 func (c *core) commit(ctx context.Context, op string, writes []write) (uint64, error) {
 	if err := context.Cause(ctx); err != nil {
 		return 0, &Error{Op: op, Bucket: c.bucket, Key: writes[0].key, Err: err}
+	}
+	if err := c.checkSizes(op, writes); err != nil {
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
 	defer cancel()
@@ -252,14 +295,14 @@ func (a *attempt) explain(ctx context.Context) error {
 // compare checks one expectation against what the leader has.
 func (a *attempt) compare(w *write, m jsapi.Message, found bool) error {
 	live := found && !deleted(m.Header)
-	if w.expected == 0 && !live {
+	if w.expected.revision == 0 && !live {
 		w.sequence = m.Sequence
 		return nil
 	}
 	if found && m.Sequence == w.sequence {
 		return nil
 	}
-	conflict := &ConflictError{Op: a.op, Bucket: a.bucket, Key: w.key, Expected: uint64(w.expected)}
+	conflict := &ConflictError{Op: a.op, Bucket: a.bucket, Key: w.key, Expected: w.expected.revision}
 	if live {
 		conflict.Actual = m.Sequence
 	}
@@ -329,7 +372,7 @@ func (a *attempt) failed(reason error) error {
 }
 
 func (a *attempt) tooLarge() error {
-	err := &TooLargeError{Op: a.op, Bucket: a.bucket, Limit: a.limit(), Err: a.answer.Err}
+	err := &TooLargeError{Op: a.op, Bucket: a.bucket, Limit: a.payloadLimit(), Err: a.answer.Err}
 	if len(a.writes) == 1 {
 		err.Key, err.Size = a.writes[0].key, len(a.writes[0].data)
 	}

@@ -1,0 +1,93 @@
+package kv_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/kv"
+)
+
+func TestARevisionThatIsNotThereIsAConflict(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	cells, err := kv.NewCells[string](b, "note")
+	require.NoError(t, err)
+	revision, err := b.Put(t.Context(), "a", doc{N: 1})
+	require.NoError(t, err)
+	note, err := cells.Update(t.Context(), "a", "first", 0)
+	require.NoError(t, err)
+	for _, wrong := range []uint64{math.MaxUint64, math.MaxUint64 - 1, math.MaxInt64 + 1, math.MaxInt64, note + 1} {
+		batch := func(add func(*kv.Batch[doc])) error {
+			batch := b.Batch()
+			batch.Put("beside", doc{})
+			add(batch)
+			_, err := batch.Commit(t.Context())
+			return err
+		}
+		_, update := b.Update(t.Context(), "a", doc{N: 2}, wrong)
+		_, absent := b.Update(t.Context(), "never there", doc{N: 2}, wrong)
+		_, cell := cells.Update(t.Context(), "a", "second", wrong)
+		for name, err := range map[string]error{
+			"update": update, "update of nothing": absent, "delete": b.DeleteRevision(t.Context(), "a", wrong), "cell": cell,
+			"in a batch":                  batch(func(batch *kv.Batch[doc]) { batch.Update("a", doc{N: 2}, wrong) }),
+			"a cell in a batch":           batch(func(batch *kv.Batch[doc]) { cells.UpdateIn(batch, "a", "second", wrong) }),
+			"a cell deleted in a batch":   batch(func(batch *kv.Batch[doc]) { cells.DeleteIn(batch, "a", wrong) }),
+			"after a put of the same key": batch(func(batch *kv.Batch[doc]) { batch.Update("never there", doc{}, wrong) }),
+		} {
+			var conflict *kv.ConflictError
+			require.ErrorAs(t, err, &conflict, "%s at %d", name, wrong)
+			require.Equal(t, wrong, conflict.Expected)
+		}
+	}
+	entry, err := b.GetLeader(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, revision, entry.Revision)
+}
+
+func TestABucketOfSmallMessages(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	create := func(name string, size int32) {
+		t.Helper()
+		_, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: name, MaxValueSize: size})
+		require.NoError(t, err)
+	}
+	create("tiny", 255)
+	_, err := kv.Open[string](t.Context(), js, "tiny", nil)
+	require.ErrorIs(t, err, kv.ErrSettings, "a document in a batch would hardly have room beside its headers")
+
+	for name, size := range map[string]int32{"small": 256, "medium": 1024} {
+		create(name, size)
+		b := open[string](t, js, name, nil)
+		cell, err := kv.NewCell[string](b, "c")
+		require.NoError(t, err)
+		at := uint64(0)
+		for _, put := range map[string]func(value string) error{
+			"put":    func(value string) error { _, err := b.Put(t.Context(), "a", value); return err },
+			"update": func(value string) error { at, err = cell.Update(t.Context(), value, at); return err },
+			"bulk": func(value string) error {
+				bulk := b.Bulk()
+				_ = bulk.Put(t.Context(), "b", value)
+				return bulk.Flush(t.Context())
+			},
+			"batch": func(value string) error {
+				batch := b.Batch()
+				batch.Put("a", "x")
+				batch.Put("b", value)
+				batch.Delete("c")
+				_, err := batch.Commit(t.Context())
+				return err
+			},
+		} {
+			var large *kv.TooLargeError
+			require.ErrorAs(t, put(strings.Repeat("x", int(size))), &large)
+			require.Greater(t, large.Limit, int(size)-192)
+			require.Contains(t, large.Error(), "max_msg_size")
+			require.NoError(t, put(strings.Repeat("x", large.Limit-2)), "%s: the limit itself is stored, headers included", name)
+		}
+		require.NoError(t, b.Delete(t.Context(), "a"))
+	}
+}
