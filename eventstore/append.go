@@ -38,8 +38,9 @@ var retries = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}
 // does not match ErrUnknownOutcome, nothing was stored; where it does, it may match another of them, which kept the outcome
 // from being found out. When ctx had ended before the first try, it returns the cause.
 //
-// On the zero Head it asks first whether the stream has a message, in one more round trip, unless the head comes from a
-// load of the last seconds that found the stream empty.
+// On the zero Head it asks first whether the stream has a message, in one more round trip. It does not ask if the head
+// comes from a load of the last seconds that found the stream empty. In a burst of new streams it asks a few times a second
+// only, if the store has one replica, on the server of this connection, of version 2.15.3 or later.
 func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, events ...Event) (*Commit, error) {
 	commits, err := s.AppendAll(ctx, Write{Stream: stream, Expected: expected, Events: events})
 	if err != nil {

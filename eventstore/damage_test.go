@@ -162,13 +162,15 @@ func examine(t *testing.T, js jetstream.JetStream, told truth, what string) []st
 	return w.reported
 }
 
-func written(t *testing.T) (disk, truth) {
+func written(t *testing.T, options ...eventstoretest.Option) (disk, truth) {
 	t.Helper()
-	server := eventstoretest.NewServer(t, eventstoretest.Memory())
-	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", []eventstore.Event{numbered{}}, nil)
+	server := eventstoretest.NewServer(t, append(options, eventstoretest.Memory())...)
+	js := server.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{numbered{}}, nil)
 	require.NoError(t, err)
 	told := write(t, store)
 	require.NoError(t, store.Close())
+	js.Conn().Close()
 	return keep(t, server), told
 }
 

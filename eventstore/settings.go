@@ -143,14 +143,23 @@ func (s *Store) compare(have jetstream.StreamConfig) []string {
 // checkServer refuses servers in which what the store relies on is missing or broken: atomic batches with several
 // expectations are right from 2.12.15 and 2.14.4 on (nats-server issue 8376).
 func checkServer(version string) error {
-	var major, minor, patch int
-	core, _, _ := strings.Cut(version, "-")
-	if n, err := fmt.Sscanf(core, "%d.%d.%d", &major, &minor, &patch); n != 3 || err != nil {
-		return &ServerVersionError{Version: version}
-	}
-	ok := major > 2 || major == 2 && (minor > 14 || minor == 14 && patch >= 4 || minor == 12 && patch >= 15)
-	if !ok {
+	major, minor, patch, ok := parseVersion(version)
+	if !ok || major < 2 || major == 2 && !(minor > 14 || minor == 14 && patch >= 4 || minor == 12 && patch >= 15) {
 		return &ServerVersionError{Version: version}
 	}
 	return nil
+}
+
+// expectsByIndex reports whether a server of that version compares an expected sequence with its index, and not with the
+// message, which it may be unable to read. What came before a release may not do so yet.
+func expectsByIndex(version string) bool {
+	major, minor, patch, ok := parseVersion(version)
+	return ok && !strings.Contains(version, "-") && (major > 2 || major == 2 && (minor > 15 || minor == 15 && patch >= 3))
+}
+
+// parseVersion reads a server's version, of which it drops what follows a hyphen.
+func parseVersion(version string) (major, minor, patch int, ok bool) {
+	core, _, _ := strings.Cut(version, "-")
+	n, err := fmt.Sscanf(core, "%d.%d.%d", &major, &minor, &patch)
+	return major, minor, patch, n == 3 && err == nil
 }

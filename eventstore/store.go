@@ -178,6 +178,10 @@ type Store struct {
 	disk   *ondisk.Stream // how far the log is on disk, where the server has to be asked; else nil
 	log    trust          // whether the log is what it was
 	marker *marker        // raises the high-water mark; its goroutine ends with Close
+
+	// confirmed is the last new stream that a leader confirmed whose expectations are strict; nil where there is none.
+	confirmed atomic.Pointer[confirmation]
+
 	closed sync.Once
 
 	counters struct {

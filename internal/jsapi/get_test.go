@@ -130,5 +130,6 @@ func TestInfoCountsMessagesAndSubjects(t *testing.T) {
 	require.Equal(t, map[string]uint64{"docs.b": 1}, info.Subjects)
 	require.Equal(t, 2, info.Total)
 	info.Subjects, info.Total, info.Limit = nil, 0, 0
-	require.Equal(t, jsapi.Info{First: 1, Last: 3, Messages: 3, Replicas: 1}, info)
+	require.Equal(t, jsapi.Info{First: 1, Last: 3, Messages: 3, Replicas: 1,
+		Leader: js.Conn().ConnectedServerName(), Version: js.Conn().ConnectedServerVersion()}, info)
 }

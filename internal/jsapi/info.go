@@ -14,6 +14,9 @@ import (
 // infoTimeout bounds one question for the counts of many subjects, which takes the server seconds.
 const infoTimeout = 30 * time.Second
 
+// metaVersion is the key under which a server puts its version into the metadata of each stream that it describes.
+const metaVersion = "_nats.ver"
+
 // Info is what a stream's leader says about the stream. Messages are counted, not read: those that are damaged on disk
 // count too, as long as the server has its index.
 type Info struct {
@@ -21,6 +24,8 @@ type Info struct {
 	Messages    uint64
 	Lost        int // sequences that the server itself knows to have lost
 	Replicas    int
+	Leader      string // the name of the server that answered
+	Version     string // of that server; "" where it does not say
 
 	// Subjects has the number of messages on each subject that was asked for, of one page.
 	Subjects map[string]uint64
@@ -59,8 +64,12 @@ func readInfo(data []byte) (Info, error) {
 		Total  int                 `json:"total"`
 		Limit  int                 `json:"limit"`
 		Config struct {
-			Replicas int `json:"num_replicas"`
+			Replicas int               `json:"num_replicas"`
+			Metadata map[string]string `json:"metadata"`
 		} `json:"config"`
+		Cluster struct {
+			Leader string `json:"leader"`
+		} `json:"cluster"`
 		State struct {
 			First    uint64            `json:"first_seq"`
 			Last     uint64            `json:"last_seq"`
@@ -83,6 +92,7 @@ func readInfo(data []byte) (Info, error) {
 	}
 	info := Info{
 		First: reply.State.First, Last: reply.State.Last, Messages: reply.State.Messages, Replicas: reply.Config.Replicas,
+		Leader: reply.Cluster.Leader, Version: reply.Config.Metadata[metaVersion],
 		Subjects: reply.State.Subjects, Total: reply.Total, Limit: reply.Limit,
 	}
 	if reply.State.Lost != nil {

@@ -276,6 +276,7 @@ func (s Sizes) streams(ctx context.Context, run *measure.Run) error {
 					})
 				}},
 			},
+			Bars: []measure.Bar{{Way: ours, Against: plain, AtLeast: 0.8}},
 		}
 		if err := run.Case(ctx, fresh); err != nil {
 			return err

@@ -56,8 +56,8 @@ func All(sizes Sizes) []measure.Figure {
 		},
 		{
 			Name: "streams", Title: "New streams and old ones", Take: sizes.streams,
-			About: "The first commit of a new stream, and one more on top of any of many streams. On a new stream, Runnel asks first whether " +
-				"the leader knows of one, which nats.go here does not.",
+			About: "The first commit of a new stream, and one more on top of any of many streams. In a burst of new streams, Runnel asks four times " +
+				"a second whether the leader knows of one, which nats.go here does not.",
 		},
 		{
 			Name: "durable", Title: "Durable appends", Take: sizes.durable,

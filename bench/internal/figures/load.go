@@ -130,7 +130,7 @@ func (f *filled) measure(ctx context.Context, run *measure.Run, on *servers.Serv
 func (f *filled) tenCommits(ctx context.Context, run *measure.Run, on *servers.Servers) error {
 	g := f.of[10]
 	c := f.loads(run, g, g.pick, thousands(f.messages)+", working set, 10 commits")
-	c.Bars = []measure.Bar{{Way: ours, Against: plain, AtLeast: 1 / 1.5}}
+	c.Bars = []measure.Bar{{Way: ours, Against: plain, AtLeast: 1 / 1.15}}
 	filtered, err := f.filteredReads(ctx, run, on, g)
 	if err != nil {
 		return err
