@@ -186,7 +186,7 @@ func fill(b *testing.B, store *eventstore.Store, streams int) [][]uint64 {
 func BenchmarkLoadTenCommits(b *testing.B) {
 	store, js := openBench(b)
 	positions := fill(b, store, streams())
-	api, err := jsapi.New(js)
+	api, err := jsapi.New(b.Context(), js)
 	require.NoError(b, err)
 	defer api.Close()
 	for _, set := range []struct {

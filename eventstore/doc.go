@@ -128,13 +128,22 @@
 // and has a type with the fields a program needs: [ConflictError], [AppendError], [EventError], [CorruptError],
 // [LogRewoundError], [SettingsError], [ServerVersionError], [ArchiveError], [TargetError]. See errors.go for the list, grouped by the moment they occur.
 //
+// What passes is waited out: a connection that is interrupted, a leader that is to be elected. Appends wait for
+// [Config.AppendTimeout], reads of one stream and questions such as [Store.At] and [Store.End] for [Config.ReadTimeout],
+// and readers of the whole log until their context ends. Every wait ends with its context. What the server refuses is told
+// at once: a missing permission as ErrNoPermission with the subject that is not allowed, a limit as ErrRefused with what
+// the server said.
+//
+// A live reader goes on as soon as its connection is back. Where the server that kept its consumer is gone, it finds that
+// out within a second, by the heartbeats that do not come.
+//
 // # Concurrency
 //
-// A Store is safe for concurrent use. It has one goroutine of its own, which raises the high-water mark; nats.go runs one
-// for its replies. [Store.Close] ends both and waits for them, for the last raise of the mark a second at most. The
-// connection is the caller's: the store neither dials nor closes. It must have been made with nats.ReconnectBufSize(-1),
-// since otherwise a publish that timed out while disconnected is stored later; Open checks. Give [Config.Reads] a
-// connection of its own where whole logs are read beside appends.
+// A Store is safe for concurrent use. It has two goroutines of its own: one raises the high-water mark, and one watches
+// the connection. nats.go runs one for its replies. [Store.Close] ends all of them and waits for them, for the last raise
+// of the mark a second at most. The connection is the caller's: the store neither dials nor closes. It must have been made
+// with nats.ReconnectBufSize(-1), since otherwise a publish that timed out while disconnected is stored later; Open
+// checks. Give [Config.Reads] a connection of its own where whole logs are read beside appends.
 //
 // # Caveats
 //

@@ -8,8 +8,6 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
@@ -46,12 +44,8 @@ func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error
 	if err := s.recordErased(ctx, left); err != nil {
 		return err
 	}
-	js, err := s.js.Stream(ctx, s.name)
-	if err != nil {
-		return fmt.Errorf("eventstore: erase %s: %w", stream, err)
-	}
 	for _, c := range left {
-		if err := s.deletePosition(ctx, js, c.Position); err != nil {
+		if err := s.deletePosition(ctx, c.Position); err != nil {
 			return fmt.Errorf("eventstore: erase %s: position %d: %w: erase it again to go on", stream, c.Position, err)
 		}
 	}
@@ -59,15 +53,17 @@ func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error
 }
 
 // deletePosition overwrites a message on disk. That it is not there any more is no error.
-func (s *Store) deletePosition(ctx context.Context, js jetstream.Stream, position Position) error {
-	err := js.SecureDeleteMsg(ctx, uint64(position))
-	if err == nil {
-		return nil
-	}
-	if _, gone := s.api.LeaderSequence(ctx, s.name, uint64(position)); errors.Is(gone, jsapi.ErrNotFound) {
-		return nil
-	}
-	return err
+func (s *Store) deletePosition(ctx context.Context, position Position) error {
+	return s.patiently(ctx, fmt.Sprintf("delete position %d of %s", position, s.name), func() error {
+		err := s.api.EraseMessage(ctx, s.name, uint64(position))
+		if err == nil {
+			return nil
+		}
+		if _, gone := s.api.LeaderSequence(ctx, s.name, uint64(position)); errors.Is(gone, jsapi.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
 }
 
 // endErased puts the record that ends the stream on top of it, so that nothing comes after, and gives it; nil where the
@@ -104,7 +100,7 @@ func (s *Store) leftBefore(ctx context.Context, record *Commit) ([]*Commit, erro
 		return nil, err
 	}
 	var left []*Commit
-	for c, err := range s.scan(ctx, scanOptions{subject: subject, upTo: record.Position}) {
+	for c, err := range s.scan(ctx, scanOptions{subject: subject, upTo: record.Position, patience: s.cfg.readTimeout()}) {
 		if err != nil {
 			return nil, err
 		}

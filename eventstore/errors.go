@@ -44,7 +44,7 @@ var (
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrClosed means that the stream was closed. What follows begins a new stream.
 	ErrClosed = errors.New("stream closed")
-	// ErrRefused means that the server said no for another reason, which the error's cause names.
+	// ErrRefused means that the server said no for another reason, which the error's cause names. Reads end with it too.
 	ErrRefused = errors.New("refused")
 	// ErrInvalidID means that the category or the id cannot name a stream.
 	ErrInvalidID = errors.New("invalid stream id")

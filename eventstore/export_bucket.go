@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -63,7 +64,7 @@ func (b *bucketReader) run(ctx context.Context) error {
 		before := b.last
 		err := b.pass(ctx, info.State.LastSeq)
 		if err != nil && !b.transient(err) {
-			return fmt.Errorf("bucket %s: %w", b.bucket, err)
+			return because("bucket "+b.bucket, err)
 		}
 		if b.last != before {
 			try, b.moved = 0, time.Now()
@@ -80,7 +81,7 @@ func (b *bucketReader) run(ctx context.Context) error {
 		}
 		if b.last == before {
 			try++
-			if err := rescans.Wait(ctx, try); err != nil {
+			if err := b.store.reads.Pause(ctx, rescans, try); err != nil {
 				return fmt.Errorf("bucket %s, read up to revision %d of %d: %w", b.bucket, b.last, info.State.LastSeq, err)
 			}
 		}
@@ -98,20 +99,20 @@ func (b *bucketReader) complete(messages uint64) error {
 }
 
 // info asks the bucket's leader, and waits for one.
-func (b *bucketReader) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+func (b *bucketReader) info(ctx context.Context) (jetstream.StreamInfo, error) {
 	info, err := b.store.leaderInfo(ctx, bucketStream+b.bucket)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("%w: there is no bucket %s", ErrBucket, b.bucket)
+		return info, fmt.Errorf("%w: there is no bucket %s", ErrBucket, b.bucket)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bucket %s: %w", b.bucket, err)
+		return info, fmt.Errorf("bucket %s: %w", b.bucket, err)
 	}
 	return info, nil
 }
 
 // transient reports whether reading may go on after an error of the server or the connection.
 func (b *bucketReader) transient(err error) bool {
-	return errors.Is(err, errAgain) && !b.store.reads.Conn().IsClosed()
+	return errors.Is(err, errAgain) && !b.store.reads.Session().Closed() && !jsapi.IsRefusal(err)
 }
 
 // errAgain marks what a pass may end with without being over.
@@ -122,8 +123,10 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 	if b.last >= upTo {
 		return nil
 	}
-	stream := bucketStream + b.bucket
+	stream, name := bucketStream+b.bucket, rand.Text()
+	defer b.store.reads.DropConsumer(stream, name)
 	consumer, err := b.store.reads.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+		Name:              name,
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       b.last + 1,
 		AckPolicy:         jetstream.AckNonePolicy,
@@ -134,57 +137,35 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 	if err != nil {
 		return errors.Join(errAgain, err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = b.store.reads.DeleteConsumer(ctx, stream, consumer.CachedInfo().Name) // the server would drop it by itself
-	}()
-	f := bucketFetch{consumer: consumer, pending: consumer.CachedInfo().NumPending}
-	for b.last < upTo {
-		if f.pending == 0 {
-			return b.rest(ctx, upTo)
-		}
-		if err := b.fetch(ctx, &f); err != nil {
-			return err
-		}
+	if consumer.NumPending == 0 {
+		return b.rest(ctx, upTo)
 	}
-	return nil
-}
-
-// bucketFetch counts what a consumer delivered, and has still to deliver.
-type bucketFetch struct {
-	consumer           jetstream.Consumer
-	delivered, pending uint64
-}
-
-// fetch reads what is pending, at most fetchMessages of it.
-func (b *bucketReader) fetch(ctx context.Context, f *bucketFetch) error {
-	wait, cancel := context.WithTimeout(ctx, bucketWait)
-	defer cancel()
-	size := max(fetchBytes, 2*int(b.store.reads.Conn().MaxPayload()))
-	messages, err := f.consumer.Fetch(int(min(f.pending, fetchMessages)), jetstream.FetchContext(wait), jetstream.FetchMaxBytes(size))
+	pull, err := b.store.reads.NewPull(stream, consumer, aheadOf(b.store.reads))
 	if err != nil {
 		return errors.Join(errAgain, err)
 	}
-	before := f.delivered
-	for msg := range messages.Messages() {
-		meta, err := msg.Metadata()
-		if err != nil {
-			return err
+	defer pull.Close()
+	for delivered := uint64(1); b.last < upTo; delivered++ {
+		msg, err := pull.Next(ctx, bucketWait)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil || msg == nil:
+			return errors.Join(errAgain, err)
 		}
-		if f.delivered++; meta.Sequence.Consumer != f.delivered {
+		meta, err := msg.Metadata()
+		switch {
+		case err != nil:
+			return err
+		case meta.Sequence.Consumer != delivered:
 			return errAgain // one was lost on the way
 		}
-		f.pending = meta.NumPending
 		if err := b.message(msg, meta.Sequence.Stream); err != nil {
 			return err
 		}
-	}
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case f.delivered == before:
-		return errors.Join(errAgain, messages.Error())
+		if meta.NumPending == 0 && b.last < upTo {
+			return b.rest(ctx, upTo)
+		}
 	}
 	return nil
 }
@@ -200,16 +181,16 @@ func (b *bucketReader) rest(ctx context.Context, upTo uint64) error {
 	return errors.Join(errAgain, err)
 }
 
-func (b *bucketReader) message(msg jetstream.Msg, sequence uint64) error {
-	key, ok := strings.CutPrefix(msg.Subject(), bucketSubject+b.bucket+".")
+func (b *bucketReader) message(msg *nats.Msg, sequence uint64) error {
+	key, ok := strings.CutPrefix(msg.Subject, bucketSubject+b.bucket+".")
 	if !ok || !validKey(key) {
-		return fmt.Errorf("%w: %s: subject %q is not one of a NATS KV key", ErrBucket, b.bucket, msg.Subject())
+		return fmt.Errorf("%w: %s: subject %q is not one of a NATS KV key", ErrBucket, b.bucket, msg.Subject)
 	}
-	header := msg.Headers()
+	header := msg.Header
 	b.last = sequence
 	b.inside = header.Get("Nats-Batch-Id") != "" && header.Get("Nats-Batch-Commit") == ""
 	b.written++
-	return b.write(messageFrame{Key: key, Header: keptHeader(header), Data: msg.Data()})
+	return b.write(messageFrame{Key: key, Header: keptHeader(header), Data: msg.Data})
 }
 
 // keptHeader gives what of a header is the document's and not that of its publish.

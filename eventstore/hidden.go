@@ -110,7 +110,7 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit
 		return false, nil
 	}
 	read := 0
-	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: now.Position}) {
+	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: now.Position, patience: l.store.cfg.readTimeout()}) {
 		if err == nil && c.Position <= tail.Position {
 			err = l.confirmTorn(ctx, c, commits)
 		}

@@ -73,10 +73,10 @@ func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *Impor
 		return Summary{}, err
 	}
 	i := &importer{archive: archive, report: cfg.progress()}
-	if err := i.readHeader(js, cfg); err != nil {
+	if err := i.readHeader(ctx, js, cfg); err != nil {
 		return Summary{}, err
 	}
-	defer func() { err = errors.Join(err, i.store.api.Close()) }()
+	defer func() { err = errors.Join(err, i.store.closeClients()) }()
 	if err := i.run(ctx); err != nil {
 		return Summary{}, fmt.Errorf("eventstore: import %s: %w", i.store.name, err)
 	}
@@ -106,8 +106,8 @@ type importer struct {
 	erased   []Position
 }
 
-// readHeader reads the header and makes the store that the archive goes to, without asking the server for anything.
-func (i *importer) readHeader(js jetstream.JetStream, cfg *ImportConfig) error {
+// readHeader reads the header and makes the store that the archive goes to, without asking JetStream for anything.
+func (i *importer) readHeader(ctx context.Context, js jetstream.JetStream, cfg *ImportConfig) error {
 	f, err := i.archive.read()
 	if err != nil {
 		return err
@@ -126,7 +126,7 @@ func (i *importer) readHeader(js jetstream.JetStream, cfg *ImportConfig) error {
 		return i.archive.fault(fmt.Errorf("its identity is %q", header.Identity), nil)
 	}
 	i.header, i.mark = header, hex.EncodeToString(i.archive.sum.Sum(nil)[:16])
-	if i.store, err = newStore(js, cfg.name(header.Store), nil, cfg.store(header.Codec, header.Erasure)); err != nil {
+	if i.store, err = newStore(ctx, js, cfg.name(header.Store), nil, cfg.store(header.Codec, header.Erasure)); err != nil {
 		return err
 	}
 	i.store.identity = header.Identity

@@ -44,16 +44,14 @@ func (i *importer) checkTargets(ctx context.Context) error {
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
-	if err == nil {
+	missing := err != nil
+	if !missing {
 		if err := i.checkLog(log.Config); err != nil {
 			return err
 		}
 	}
-	if err := i.checkBuckets(ctx); err != nil {
+	if err := i.checkBuckets(ctx); err != nil || !missing {
 		return err
-	}
-	if log != nil {
-		return nil
 	}
 	// The log is made first, though it is filled last: from now on nobody opens the store.
 	_, err = i.create(ctx, i.logConfig())
@@ -62,12 +60,9 @@ func (i *importer) checkTargets(ctx context.Context) error {
 
 // create makes a JetStream stream. That it was made meanwhile, by a try whose answer was lost or by another import of the same
 // archive, is no error.
-func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info *jetstream.StreamInfo, err error) {
-	err = i.store.answered(ctx, "STREAM.CREATE."+cfg.Name, func() error {
-		stream, err := i.store.js.CreateStream(ctx, cfg)
-		if err == nil {
-			info = stream.CachedInfo()
-		}
+func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info jetstream.StreamInfo, err error) {
+	err = i.store.answered(ctx, func() (err error) {
+		info, err = i.store.api.CreateStream(ctx, cfg)
 		return err
 	})
 	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -195,8 +190,8 @@ func (i *importer) release(ctx context.Context, commits uint64) error {
 	}
 	cfg := info.Config
 	delete(cfg.Metadata, metaImport)
-	err = i.store.answered(ctx, "STREAM.UPDATE."+cfg.Name, func() error {
-		_, err := i.store.js.UpdateStream(ctx, cfg)
+	err = i.store.answered(ctx, func() error {
+		_, err := i.store.api.UpdateStream(ctx, cfg)
 		return err
 	})
 	if err != nil {
@@ -209,7 +204,7 @@ func (i *importer) release(ctx context.Context, commits uint64) error {
 // the way. A mark of the same log stays, and where it is beyond the archive's end, Open says what was lost.
 func (i *importer) forgetOtherMark(ctx context.Context) error {
 	s := i.store
-	return s.answered(ctx, "STREAM.MSG.GET.KV_"+s.name+markBucket, func() error {
+	return s.answered(ctx, func() error {
 		have, err := readMark(ctx, s.api, s.name)
 		if err != nil || have.Position == 0 || have.Store == s.identity {
 			return err
@@ -223,12 +218,8 @@ func (i *importer) deleteFillers(ctx context.Context) error {
 	if len(i.erased) == 0 {
 		return nil
 	}
-	stream, err := i.store.js.Stream(ctx, i.store.name)
-	if err != nil {
-		return err
-	}
 	for _, position := range i.erased {
-		if err := i.store.deletePosition(ctx, stream, position); err != nil {
+		if err := i.store.deletePosition(ctx, position); err != nil {
 			return fmt.Errorf("delete what stands for an erased commit at position %d: %w: import again to go on", position, err)
 		}
 	}

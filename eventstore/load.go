@@ -78,8 +78,8 @@ type History struct {
 }
 
 // Stream yields a stream's events in the order of their versions, or [Backwards]. A stream without events yields none. On
-// failure it yields one error and ends: one that matches ErrCorrupt, ErrInvalidID, ErrNoPermission or ErrUnavailable, or the
-// cause of ctx. Interruptions are waited out for Config.ReadTimeout. Forwards, it holds the stream's encoded commits in
+// failure it yields one error and ends: one that matches ErrCorrupt, ErrInvalidID, ErrNoPermission, ErrRefused or ErrUnavailable,
+// or the cause of ctx. Interruptions are waited out for Config.ReadTimeout. Forwards, it holds the stream's encoded commits in
 // memory while it runs.
 func (s *Store) Stream(ctx context.Context, stream StreamID, options ...ReadOption) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
@@ -169,15 +169,27 @@ func (s *Store) insist(ctx context.Context, patience time.Duration, what string,
 			return err
 		case ctx.Err() != nil:
 			return fmt.Errorf("eventstore: %s: %w", what, context.Cause(ctx))
-		case errors.Is(err, nats.ErrPermissionViolation):
-			return fmt.Errorf("eventstore: %s: %w: %w", what, ErrNoPermission, err)
 		case !jsapi.Transient(err), time.Now().After(deadline):
-			return fmt.Errorf("eventstore: %s: %w: %w", what, ErrUnavailable, err)
+			return because(what, err)
 		}
-		if err := retries.Wait(ctx, try); err != nil {
+		if err := s.api.Pause(ctx, retries, try); err != nil {
 			return fmt.Errorf("eventstore: %s: %w", what, err)
 		}
 	}
+}
+
+// because says which of this package's errors a failure to ask the server is, unless it is one.
+func because(what string, err error) error {
+	reason := ErrUnavailable
+	switch {
+	case err == nil, errors.Is(err, ErrNoPermission), errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused):
+		return err
+	case errors.Is(err, nats.ErrPermissionViolation):
+		reason = ErrNoPermission
+	case jsapi.IsRefusal(err):
+		reason = ErrRefused
+	}
+	return fmt.Errorf("eventstore: %s: %w: %w", what, reason, err)
 }
 
 // load is one load of one stream.
@@ -341,7 +353,7 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 		return nil, err
 	}
 	var all []*Commit
-	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, after: after, upTo: newest.Position}) {
+	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, after: after, upTo: newest.Position, patience: l.store.cfg.readTimeout()}) {
 		if err != nil {
 			return nil, err
 		}

@@ -2,20 +2,17 @@ package eventstore
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"slices"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // All yields the events of the whole store in the order of their positions, up to the log's end at the time of the call,
 // or with [Live] until ctx ends. A transaction is yielded whole or, where a power cut tore it, not at all. On failure it
-// yields one error and ends: one that matches ErrCorrupt, the cause of ctx, or what the server said. Interruptions of
-// the connection are waited out.
+// yields one error and ends: one that matches ErrCorrupt, ErrLogRewound, ErrNoPermission or ErrRefused, or the cause of ctx.
+// Interruptions of the connection are waited out.
 func (s *Store) All(ctx context.Context, options ...ReadOption) iter.Seq2[Recorded, error] {
 	p := s.pickerOf(readOptionsOf(options))
 	return func(yield func(Recorded, error) bool) {
@@ -122,22 +119,22 @@ func (s *Store) within(ctx context.Context, p span) iter.Seq2[*Commit, error] {
 func (s *Store) awaitEnd(ctx context.Context) (Position, error) {
 	deadline := time.Now().Add(s.cfg.readTimeout())
 	for try := 1; ; try++ {
-		asking, cancel := context.WithTimeout(ctx, s.cfg.ackTimeout())
-		end, err := s.End(asking)
+		asking, cancel := context.WithTimeoutCause(ctx, s.cfg.ackTimeout(), jsapi.ErrNoReply)
+		end, err := s.end(asking)
 		cancel()
 		switch {
 		case err == nil:
 			return end, nil
 		case ctx.Err() != nil:
 			return 0, context.Cause(ctx)
-		case errors.Is(err, jetstream.ErrStreamNotFound), s.js.Conn().IsClosed():
-			return 0, err
-		case !s.js.Conn().IsConnected(), jsapi.Transient(err), time.Now().Before(deadline):
+		case jsapi.IsRefusal(err), s.api.Session().Closed():
+			return 0, because("end of "+s.name, err)
+		case s.api.Session().Connected() != nil, jsapi.Transient(err), time.Now().Before(deadline):
 		default:
-			return 0, err
+			return 0, because("end of "+s.name, err)
 		}
-		if rescans.Wait(ctx, try) != nil {
-			return 0, context.Cause(ctx)
+		if err := s.api.Pause(ctx, rescans, try); err != nil {
+			return 0, err
 		}
 	}
 }
@@ -176,7 +173,7 @@ func (g *grouper) add(ctx context.Context, c *Commit) bool {
 		return false
 	}
 	// The log ended inside a transaction when we asked: either more of it came since, or it is torn.
-	whole, err := g.store.whole(ctx, c)
+	whole, err := g.store.wholeForSure(ctx, c)
 	switch {
 	case err != nil:
 		g.yield(nil, err)

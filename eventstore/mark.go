@@ -142,7 +142,7 @@ func (m *marker) close() {
 // raise writes what was seen to the bucket, unless it has it, and looks whether the log still has it.
 func (m *marker) raise(timeout time.Duration) {
 	seen := m.seen.Load()
-	if m.off || seen == nil || seen.Position <= m.stored.Position || !m.store.js.Conn().IsConnected() {
+	if m.off || seen == nil || seen.Position <= m.stored.Position || m.store.api.Session().Connected() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -241,7 +241,7 @@ func AcceptRewind(ctx context.Context, js jetstream.JetStream, lost *LogRewoundE
 	fail := func(err error) error {
 		return fmt.Errorf("eventstore: accept the loss of %s up to position %d: %w", lost.Store, lost.Position, err)
 	}
-	api, err := jsapi.New(js)
+	api, err := jsapi.New(ctx, js)
 	if err != nil {
 		return fail(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -58,15 +59,23 @@ func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (
 // At gives the commit at a position, from the leader. It returns an error that matches ErrErased where the commit was
 // erased, one that matches ErrCorrupt when the position is missing or damaged though the log goes on behind it, and nil,
 // nil when the log ends before it.
-func (s *Store) At(ctx context.Context, position Position) (*Commit, error) {
-	c, err := s.place(ctx, position)
-	if err == nil && c != nil && c.erased {
+//
+// Interruptions are waited out for Config.ReadTimeout. After that, and for anything else that the server says, it fails like
+// [Store.End].
+func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error) {
+	err = s.patiently(ctx, fmt.Sprintf("commit at position %d of %s", position, s.name), func() (err error) {
+		if c, err = s.place(ctx, position); err == nil && c != nil && !c.erased {
+			err = s.onDisk(ctx, position)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case c != nil && c.erased:
 		return nil, &ErasedError{Position: position, CommitID: c.ID.String()}
 	}
-	if err != nil || c == nil {
-		return nil, err
-	}
-	return c, s.onDisk(ctx, position)
+	return c, nil
 }
 
 // place is At that gives a placeholder for a commit that was erased.
@@ -75,7 +84,7 @@ func (s *Store) place(ctx context.Context, position Position) (*Commit, error) {
 	if !errors.Is(err, jsapi.ErrNotFound) {
 		return c, err
 	}
-	end, err := s.End(ctx)
+	end, err := s.end(ctx)
 	if err != nil || position > end {
 		return nil, err
 	}
@@ -114,6 +123,15 @@ func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
 	return true, s.onDisk(ctx, end.Position)
 }
 
+// wholeForSure is whole that waits interruptions out.
+func (s *Store) wholeForSure(ctx context.Context, c *Commit) (whole bool, err error) {
+	err = s.patiently(ctx, fmt.Sprintf("transaction at position %d of %s", c.Position, s.name), func() (err error) {
+		whole, err = s.whole(ctx, c)
+		return err
+	})
+	return whole, err
+}
+
 // skipTorn counts and reports a commit that is not part of the log because its transaction is not whole.
 func (s *Store) skipTorn(ctx context.Context, c *Commit) {
 	s.counters.torn.Add(1)
@@ -123,13 +141,9 @@ func (s *Store) skipTorn(ctx context.Context, c *Commit) {
 }
 
 // leaderInfo asks the leader of a JetStream stream how it stands, and waits for a leader and for the connection.
-func (s *Store) leaderInfo(ctx context.Context, name string) (*jetstream.StreamInfo, error) {
-	var info *jetstream.StreamInfo
-	err := s.answered(ctx, "STREAM.INFO."+name, func() error {
-		stream, err := s.js.Stream(ctx, name)
-		if err == nil {
-			info = stream.CachedInfo()
-		}
+func (s *Store) leaderInfo(ctx context.Context, name string) (info jetstream.StreamInfo, err error) {
+	err = s.answered(ctx, func() (err error) {
+		info, err = s.api.StreamInfo(ctx, name)
 		return err
 	})
 	return info, err
@@ -138,7 +152,7 @@ func (s *Store) leaderInfo(ctx context.Context, name string) (*jetstream.StreamI
 // message gives a message of a JetStream stream from its leader, and waits like leaderInfo.
 func (s *Store) message(ctx context.Context, stream string, sequence uint64) (jsapi.Message, error) {
 	var msg jsapi.Message
-	err := s.answered(ctx, "STREAM.MSG.GET."+stream, func() error {
+	err := s.answered(ctx, func() error {
 		var err error
 		msg, err = s.api.LeaderSequence(ctx, stream, sequence)
 		return err
@@ -147,7 +161,7 @@ func (s *Store) message(ctx context.Context, stream string, sequence uint64) (js
 }
 
 // answered asks JetStream for something that may be asked any number of times, until there is an answer or ctx ends.
-func (s *Store) answered(ctx context.Context, api string, ask func() error) error {
+func (s *Store) answered(ctx context.Context, ask func() error) error {
 	for try := 1; ; try++ {
 		err := ask()
 		switch {
@@ -155,12 +169,12 @@ func (s *Store) answered(ctx context.Context, api string, ask func() error) erro
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case s.api.Denied("$JS.API."+api) != nil:
-			return fmt.Errorf("%w: allow publishes to $JS.API.%s: %w", ErrNoPermission, api, err)
-		case !jsapi.Transient(err) && !errors.Is(err, context.DeadlineExceeded): // the client's own, of one request
+		case errors.Is(err, nats.ErrPermissionViolation):
+			return fmt.Errorf("%w: %w", ErrNoPermission, err)
+		case !jsapi.Transient(err):
 			return err
 		}
-		if err := rescans.Wait(ctx, try); err != nil {
+		if err := s.api.Pause(ctx, rescans, try); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
@@ -36,8 +37,8 @@ const (
 	consumerInactive = time.Minute
 )
 
-// rescans spaces the attempts of a reader whose consumer or connection is gone.
-var rescans = backoff.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second}
+// rescans spaces the attempts of a reader whose consumer is gone. After an interruption of the connection the first one comes at once.
+var rescans = backoff.Policy{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 
 // scanOptions say what a scan reads.
 type scanOptions struct {
@@ -45,6 +46,8 @@ type scanOptions struct {
 	after   Position // where to begin
 	upTo    Position // where to end, or 0 for never
 	sure    Position // the log is known to reach this far, so a server that gives nothing before is not waited for; 0 if not known
+	// patience is how long an interruption is waited out; 0 for as long as it takes.
+	patience time.Duration
 	// damage is told of each position that is missing or does not hold, and the scan goes on. Nil makes the scan end there.
 	damage func(Position, error)
 }
@@ -52,7 +55,8 @@ type scanOptions struct {
 // scan yields commits as the server delivers them, in the order of their positions, each once. An unfiltered scan has no
 // gaps: what the server skips is fetched from the leader, what was erased is yielded as a placeholder, and where the leader
 // has nothing, the scan ends with ErrCorrupt.
-// A scan outlives its consumer and its connection's interruptions. It ends with the cause when ctx ends.
+// A scan outlives its consumer and its connection's interruptions, where their patience is not bounded. It ends with the cause
+// when ctx ends, and where the server refuses what it needs.
 //
 // It pulls from an ephemeral consumer without acknowledgements. A server that goes quiet though the log goes on, because
 // its copy is damaged or its consumer stuck, is found out after fetchWait and read around.
@@ -73,14 +77,16 @@ func (s *Store) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, erro
 			if r.position > before {
 				failures = 0
 			}
-			if s.reads.Conn().IsClosed() {
-				yield(nil, fmt.Errorf("eventstore: read %s behind position %d: %w: connect again", s.name, r.position, err))
+			if failures++; failures == 1 {
+				r.failing = time.Now()
+			}
+			if err := r.final(err); err != nil {
+				yield(nil, err)
 				return
 			}
 			r.drop()
-			failures++
-			if rescans.Wait(ctx, failures) != nil {
-				yield(nil, context.Cause(ctx))
+			if err := s.reads.Pause(ctx, rescans, failures); err != nil {
+				yield(nil, err)
 				return
 			}
 		}
@@ -91,24 +97,41 @@ type scanner struct {
 	scanOptions
 	store    *Store
 	position Position // of the last commit yielded
+	served   bool     // there was a consumer once
 	consumer string   // its name; "" where there is none
 	pull     *jsapi.Pull
-	quiets   int    // waits in a row that brought nothing
-	rooms    []room // for the commits that come next
+	failing  time.Time // when the first of the failures came since the last commit
+	quiets   int       // waits in a row that brought nothing
+	rooms    []room    // for the commits that come next
 	yield    func(*Commit, error) bool
 }
 
-// drop gives the consumer back. The server would drop it by itself later, so failures do not matter.
-func (r *scanner) drop() {
-	if r.consumer == "" {
-		return
+// final gives the error that a scan ends with after a failure, or nil where it is tried again. A refusal is final, but for one: a
+// server may have as many consumers as it allows because it still keeps those of a connection that was lost.
+func (r *scanner) final(err error) error {
+	s, what := r.store, fmt.Sprintf("read %s behind position %d", r.store.name, r.position)
+	failing := time.Since(r.failing)
+	switch {
+	case s.reads.Session().Closed():
+		return fmt.Errorf("eventstore: %s: %w: connect again", what, err)
+	case r.served && errors.Is(err, jetstream.ErrMaximumConsumersLimit) && failing < s.cfg.readTimeout():
+		return nil
+	case jsapi.IsRefusal(err):
+		return fmt.Errorf("%w: allow it to this user, or raise the limit", because(what, err))
+	case r.patience > 0 && failing > r.patience:
+		return because(what, err)
 	}
+	return nil
+}
+
+// drop gives the consumer back.
+func (r *scanner) drop() {
 	if r.pull != nil {
 		r.pull.Close()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = r.store.reads.DeleteConsumer(ctx, r.store.name, r.consumer)
+	if r.consumer != "" {
+		r.store.reads.DropConsumer(r.store.name, r.consumer)
+	}
 	r.pull, r.consumer = nil, ""
 }
 
@@ -134,6 +157,8 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 			return r.fail(fmt.Errorf("eventstore: read %s: %w", r.store.name, err))
 		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound):
 			return r.fail(err)
+		case ctx.Err() != nil:
+			return r.fail(context.Cause(ctx))
 		}
 		return true, err
 	}
@@ -170,7 +195,9 @@ func (r *scanner) open(ctx context.Context) error {
 			return err
 		}
 	}
+	r.consumer = rand.Text()
 	cfg := jetstream.ConsumerConfig{
+		Name:              r.consumer,
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       uint64(r.position) + 1,
 		AckPolicy:         jetstream.AckNonePolicy,
@@ -185,11 +212,14 @@ func (r *scanner) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.consumer = consumer.CachedInfo().Name
-	r.pull, err = jsapi.NewPull(r.store.reads, r.store.name, r.consumer, jsapi.Ahead{
-		Messages: fetchMessages, Bytes: max(fetchBytes, 4*int(r.store.reads.Conn().MaxPayload())), Expires: fetchWait,
-	})
+	r.served = true
+	r.pull, err = r.store.reads.NewPull(r.store.name, consumer, aheadOf(r.store.reads))
 	return err
+}
+
+// aheadOf bounds what the server sends of a pull before it is taken.
+func aheadOf(c *jsapi.Client) jsapi.Ahead {
+	return jsapi.Ahead{Messages: fetchMessages, Bytes: max(fetchBytes, 4*int(c.Session().MaxPayload())), Expires: fetchWait}
 }
 
 // message yields the commit in a message, after those that the server skipped before it. Like fetch, it reports whether the
@@ -248,10 +278,12 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err er
 				return more, err
 			}
 			continue
-		case err != nil && (jsapi.Transient(err) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded)):
+		case err != nil && jsapi.Transient(err):
 			return true, err
+		case err != nil && ctx.Err() != nil:
+			return r.fail(context.Cause(ctx))
 		case err != nil:
-			return r.fail(err)
+			return r.fail(because(fmt.Sprintf("read %s at position %d", r.store.name, missing), err))
 		}
 		if !c.erased {
 			r.store.counters.refetched.Add(1)
@@ -265,7 +297,7 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err er
 
 // quiet decides what it means that a wait brought nothing.
 func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
-	end, err := r.store.End(ctx)
+	end, err := r.store.end(ctx)
 	if err != nil {
 		return true, err
 	}

@@ -57,23 +57,10 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 // bind creates the store's JetStream stream, or compares the one that is there. Where there is none but a mark, the stream
 // was lost, and an empty one must not take its place.
 func (s *Store) bind(ctx context.Context, seen mark) error {
-	stream, err := s.js.Stream(ctx, s.name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if seen.Position != 0 {
-			return s.rewound(seen, 0, "its JetStream stream is gone")
-		}
-		stream, err = s.js.CreateStream(ctx, s.streamConfig(uuid.NewString()))
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			stream, err = s.js.Stream(ctx, s.name) // another process was faster
-		}
-	}
+	have, err := s.ensure(ctx, seen)
 	if err != nil {
-		if denied := s.deniedAPI(); denied != nil {
-			err = fmt.Errorf("%w: allow publishes to $JS.API.STREAM.INFO.%s: %w", ErrNoPermission, s.name, denied)
-		}
-		return fmt.Errorf("eventstore: open %s: %w", s.name, err)
+		return err
 	}
-	have := stream.CachedInfo().Config
 	if have.Metadata[metaImport] != "" {
 		return fmt.Errorf("eventstore: open %s: %w: import the same archive again, which goes on where it ended, or delete the stream (nats stream rm %s)",
 			s.name, ErrUnfinished, s.name)
@@ -86,13 +73,28 @@ func (s *Store) bind(ctx context.Context, seen mark) error {
 	return nil
 }
 
-func (s *Store) deniedAPI() error {
-	for _, verb := range []string{"INFO", "CREATE"} {
-		if err := s.api.Denied("$JS.API.STREAM." + verb + "." + s.name); err != nil {
+// ensure gives the settings of the store's JetStream stream, and makes it where there is none.
+func (s *Store) ensure(ctx context.Context, seen mark) (jetstream.StreamConfig, error) {
+	var have jetstream.StreamInfo
+	ask := func(ask func() (jetstream.StreamInfo, error)) error {
+		return s.patiently(ctx, "open "+s.name, func() (err error) {
+			have, err = ask()
 			return err
+		})
+	}
+	look := func() (jetstream.StreamInfo, error) { return s.api.StreamInfo(ctx, s.name) }
+	err := ask(look)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if seen.Position != 0 {
+			return jetstream.StreamConfig{}, s.rewound(seen, 0, "its JetStream stream is gone")
+		}
+		identity := uuid.NewString()
+		err = ask(func() (jetstream.StreamInfo, error) { return s.api.CreateStream(ctx, s.streamConfig(identity)) })
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			err = ask(look) // another process was faster
 		}
 	}
-	return nil
+	return have.Config, err
 }
 
 // compare lists what about the stream differs from what the guarantees need.

@@ -33,7 +33,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		if ctx.Err() != nil {
 			return nil, a.undecided(context.Cause(ctx), answer.Err)
 		}
-		if s.api.Conn().IsClosed() {
+		if s.api.Session().Closed() {
 			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
 		}
 		if err := s.trusted(ctx); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
@@ -57,7 +57,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		case denied && !a.doubt && (err == nil || errors.Is(err, nats.ErrPermissionViolation)):
 			return nil, no
 		}
-		if err := retries.Wait(ctx, try); err != nil {
+		if err := s.api.Pause(ctx, retries, try); err != nil {
 			return nil, a.undecided(err, answer.Err)
 		}
 		answer = a.publish(ctx)

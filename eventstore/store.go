@@ -165,8 +165,8 @@ type Store struct {
 	codec    Codec
 	registry *registry
 	js       jetstream.JetStream
-	reads    jetstream.JetStream
 	api      *jsapi.Client
+	reads    *jsapi.Client // for reads of the whole log; perhaps the same
 	logger   *slog.Logger
 
 	// batches bounds the transactions under way, below the 50 atomic batches that the server has open for one stream.
@@ -207,18 +207,18 @@ type Counters struct {
 // ErrNoPermission, ErrLogRewound, ErrCorrupt or ErrUnfinished, ErrUnavailable where there is no connection at the moment,
 // or what the server said. Close ends what the store runs.
 func Open(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
-	s, err := newStore(js, name, events, cfg)
+	s, err := newStore(ctx, js, name, events, cfg)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, s.api.Close())
+		return nil, errors.Join(err, s.closeClients())
 	}
 	return s, nil
 }
 
 // newStore checks what can be checked without the server's JetStream.
-func newStore(js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
+func newStore(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
 	if err := token.CheckName(name); err != nil {
 		return nil, fmt.Errorf("eventstore: open: %w: store name: %w", ErrInvalidID, err)
 	}
@@ -240,15 +240,35 @@ func newStore(js jetstream.JetStream, name string, events []Event, cfg *Config) 
 	if err := checkServer(version); err != nil {
 		return nil, err
 	}
-	api, err := jsapi.New(js)
-	if err != nil {
-		return nil, fmt.Errorf("eventstore: open %s: %w", name, err)
-	}
-	return &Store{
+	s := &Store{
 		name: name, origin: &origin{name}, cfg: cfg, codec: cfg.codec(), registry: known,
-		js: js, reads: cfg.reads(js), api: api, disk: ondisk.Of(nc, name), logger: cfg.logger(),
+		js: js, disk: ondisk.Of(nc, name), logger: cfg.logger(),
 		batches: make(chan struct{}, 32),
-	}, nil
+	}
+	if err := s.connect(ctx, js, cfg.reads(js)); err != nil {
+		return nil, because("open "+name, err)
+	}
+	return s, nil
+}
+
+// connect makes the clients that the store asks through.
+func (s *Store) connect(ctx context.Context, js, reads jetstream.JetStream) (err error) {
+	if s.api, err = jsapi.New(ctx, js); err != nil || js == reads {
+		s.reads = s.api
+		return err
+	}
+	if s.reads, err = jsapi.New(ctx, reads); err != nil {
+		return errors.Join(err, s.api.Close())
+	}
+	return nil
+}
+
+func (s *Store) closeClients() error {
+	err := s.api.Close()
+	if s.reads != s.api {
+		err = errors.Join(err, s.reads.Close())
+	}
+	return err
 }
 
 // start binds the store to its log once the log was compared with the mark.
@@ -328,17 +348,26 @@ func (s *Store) Counters() Counters {
 // and the subscription for replies; appends and reads under way fail. The connection stays open.
 func (s *Store) Close() error {
 	s.closed.Do(s.marker.close)
-	return s.api.Close()
+	return s.closeClients()
 }
 
-// End gives the position of the log's newest commit, as the stream's leader knows it; 0 for an empty log.
-func (s *Store) End(ctx context.Context) (Position, error) {
-	stream, err := s.js.Stream(ctx, s.name)
+// End gives the position of the log's newest commit, as the stream's leader knows it; 0 for an empty log. Interruptions are waited
+// out for Config.ReadTimeout. It returns an error that matches ErrNoPermission, ErrUnavailable or ErrRefused, or the cause of ctx.
+func (s *Store) End(ctx context.Context) (end Position, err error) {
+	err = s.patiently(ctx, "end of "+s.name, func() (err error) {
+		end, err = s.end(ctx)
+		return err
+	})
+	return end, err
+}
+
+// end asks for the log's end once.
+func (s *Store) end(ctx context.Context) (Position, error) {
+	info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
 	if err != nil {
-		return 0, fmt.Errorf("eventstore: end of %s: %w", s.name, err)
+		return 0, err
 	}
-	end := Position(stream.CachedInfo().State.LastSeq)
-	return end, s.onDisk(ctx, end)
+	return Position(info.Last), s.onDisk(ctx, Position(info.Last))
 }
 
 // onDisk waits until the log is on disk up to a position that it has, where the server has to be asked: whatever leaves the
@@ -356,7 +385,7 @@ func (s *Store) synced(err error) error {
 }
 
 // Reaches reports whether the log goes up to a position. It asks for the log's end only where this Store has not met a
-// commit as high.
+// commit as high. It fails like [Store.End].
 func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
 	if position <= s.marker.mark().Position {
 		return true, nil

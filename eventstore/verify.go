@@ -277,7 +277,7 @@ func (v *verifier) endTransaction(ctx context.Context) error {
 		v.report.Transactions++
 	} else if v.damaged == 0 || v.damaged+1 != first.Position {
 		var err error
-		if whole, err = v.store.whole(ctx, last); errors.Is(err, ErrCorrupt) {
+		if whole, err = v.store.wholeForSure(ctx, last); errors.Is(err, ErrCorrupt) {
 			whole, err = true, nil
 		}
 		if err != nil {
@@ -351,7 +351,11 @@ func (v *verifier) hash(links []Position) uint64 {
 // links follows the links of a commit that are not those its stream's commits before it would have.
 func (v *verifier) links(ctx context.Context, c *Commit) error {
 	for _, link := range c.links {
-		before, err := v.store.place(ctx, link)
+		var before *Commit
+		err := v.store.patiently(ctx, "verify "+v.store.name, func() (err error) {
+			before, err = v.store.place(ctx, link)
+			return err
+		})
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			continue // which is a fault of that position

@@ -84,7 +84,7 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 	if err := disk.Opened(ctx, last); err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrUnavailable, Err: err}
 	}
-	client, err := jsapi.New(js)
+	client, err := jsapi.New(ctx, js)
 	if err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
 	}

@@ -33,8 +33,14 @@ type Client struct {
 	calls sync.Pool // of *Call, whose replies were taken; of this Client, since channels and timers may not leave a synctest bubble
 
 	session atomic.Pointer[Session] // as the connection was when it was asked last
-	changes chan nats.Status        // of the connection since
-	asking  sync.Mutex              // held while it is asked
+	changes chan nats.Status        // of the connection since; taken off by whoever meets them
+	taking  atomic.Bool             // they are being taken off
+	asking  sync.Mutex              // held while the connection is asked
+	noting  sync.Mutex              // guards the fields below, and what is stored in session; held for moments only
+	noted   uint64                  // how often changes were taken off
+	back    chan struct{}           // closed when the connection is there again
+
+	keeper keeper
 
 	mu      sync.Mutex // guards the fields below
 	next    uint64
@@ -44,9 +50,11 @@ type Client struct {
 }
 
 // New subscribes to an inbox of its own on the connection of js. Close gives it back; so does closing the connection.
-func New(js jetstream.JetStream) (*Client, error) {
-	c := &Client{nc: js.Conn(), prefix: prefixOf(js), waiting: make(map[uint64]*Call)}
+// It returns the server's complaint where the connection may not subscribe to it.
+func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
+	c := &Client{nc: js.Conn(), prefix: prefixOf(js), waiting: make(map[uint64]*Call), back: make(chan struct{})}
 	c.inbox = c.nc.NewInbox() + "."
+	c.session.Store(&Session{client: c})
 	sub, err := c.nc.Subscribe(c.inbox+"*", c.receive)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to the reply inbox: %w", err)
@@ -57,8 +65,28 @@ func New(js jetstream.JetStream) (*Client, error) {
 	}
 	c.sub = sub
 	c.changes = c.nc.StatusChanged()
+	c.asking.Lock()
 	c.ask()
+	c.asking.Unlock()
+	c.startKeeper()
+	if err := c.mayReply(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	return c, nil
+}
+
+// mayReply returns the server's complaint where replies to this client are not let through. Without the complaint, each request
+// would seem to be lost. A connection that breaks meanwhile says nothing.
+func (c *Client) mayReply(ctx context.Context) error {
+	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
+	defer cancel()
+	if err := c.nc.FlushWithContext(timed); err != nil {
+		return context.Cause(ctx)
+	}
+	if err := c.nc.LastError(); isDenial(err, c.inbox+"*") {
+		return fmt.Errorf("%w: allow this user to subscribe to it, or connect with nats.CustomInboxPrefix and a prefix that it may use", err)
+	}
+	return nil
 }
 
 // prefixOf gives what the subjects of the JetStream API begin with.
@@ -89,6 +117,7 @@ func (c *Client) Close() error {
 	for _, call := range waiting {
 		call.reply <- nil
 	}
+	c.keeper.stop()
 	c.nc.RemoveStatusListener(c.changes)
 	if already || c.nc.IsClosed() {
 		return nil
@@ -98,11 +127,12 @@ func (c *Client) Close() error {
 
 // Call is one request under way.
 type Call struct {
-	client *Client
-	number uint64
-	sent   *Session
-	reply  chan *nats.Msg // holds one: the reply, or nil when the Client closes
-	timer  *time.Timer    // stopped, but for a wait
+	client  *Client
+	number  uint64
+	sent    *Session
+	subject string
+	reply   chan *nats.Msg // holds one: the reply, or nil when the Client closes
+	timer   *time.Timer    // stopped, but for a wait
 
 	// What is sent is built here. Once it was sent, nobody needs it.
 	msg      nats.Msg
@@ -137,7 +167,12 @@ func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, e
 }
 
 func (call *Call) send(subject string, header nats.Header, data []byte) error {
+	// A publish without a connection would wait until the next one is dialled.
+	if err := call.sent.Connected(); err != nil {
+		return err
+	}
 	c := call.client
+	call.subject = subject
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -148,8 +183,7 @@ func (call *Call) send(subject string, header nats.Header, data []byte) error {
 	c.waiting[call.number] = call
 	c.mu.Unlock()
 
-	reply := c.inbox + strconv.FormatUint(call.number, 36)
-	call.msg = nats.Msg{Subject: subject, Reply: reply, Header: header, Data: data}
+	call.msg = nats.Msg{Subject: subject, Reply: c.reply(call.number), Header: header, Data: data}
 	err := c.nc.PublishMsg(&call.msg)
 	call.msg = nats.Msg{}
 	if err != nil {
@@ -158,51 +192,69 @@ func (call *Call) send(subject string, header nats.Header, data []byte) error {
 	return err
 }
 
-// Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). It may be called once.
+// Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). Where the server says that the
+// connection may not send the request, it returns that complaint. It may be called once.
 func (call *Call) Wait(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
-	return call.wait(ctx, timeout, timeout)
+	return call.wait(ctx, timeout, false)
 }
-
-// interrupted is how often a wait looks whether the connection was lost since the request was sent.
-const interrupted = 200 * time.Millisecond
 
 // WaitToRepeat is Wait for a request that is harmless to repeat. It gives up, with ErrNoReply, soon after the connection was
 // lost: the reply went with it.
 func (call *Call) WaitToRepeat(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
-	return call.wait(ctx, timeout, interrupted)
+	return call.wait(ctx, timeout, true)
 }
 
-// wait looks at the connection as often as look says.
-func (call *Call) wait(ctx context.Context, timeout, look time.Duration) (*nats.Msg, error) {
-	msg, err := call.sent.wait(ctx, call.reply, call.timer, timeout, look)
+func (call *Call) wait(ctx context.Context, timeout time.Duration, repeat bool) (*nats.Msg, error) {
+	msg, err := call.sent.wait(ctx, wait{replies: call.reply, timer: call.timer, timeout: timeout, repeat: repeat, subject: call.subject})
 	if err != nil {
 		call.client.take(call.number)
 	}
 	return msg, err
 }
 
-// wait waits for a reply to what was sent, and looks at the connection as often as look says. The timer is stopped.
-func (s *Session) wait(ctx context.Context, replies <-chan *nats.Msg, timer *time.Timer, timeout, look time.Duration) (*nats.Msg, error) {
+const (
+	// firstLook is when a wait looks first whether the connection was lost, or the server has complained, since the request was
+	// sent. Most replies come before. Each further look comes after twice as long, up to interrupted.
+	firstLook   = 10 * time.Millisecond
+	interrupted = 200 * time.Millisecond
+)
+
+// wait is what is waited for.
+type wait struct {
+	replies <-chan *nats.Msg
+	timer   *time.Timer // stopped
+	timeout time.Duration
+	repeat  bool   // the request may be sent again, so there is no use in waiting once the connection is lost
+	subject string // of the request
+}
+
+// wait waits for a reply to what was sent.
+func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 	select {
-	case msg := <-replies: // of several that were asked for at once, most are there
+	case msg := <-w.replies: // of several that were asked for at once, most are there
 		return replied(msg)
 	default:
 	}
-	timer.Reset(min(look, timeout))
-	defer timer.Stop()
+	look := min(firstLook, w.timeout)
+	w.timer.Reset(look)
+	defer w.timer.Stop()
 	for {
 		select {
-		case msg := <-replies:
+		case msg := <-w.replies:
 			return replied(msg)
-		case <-timer.C:
-			timeout -= look
-			if timeout <= 0 {
+		case <-w.timer.C:
+			if err := s.denied(w.subject); err != nil {
+				return nil, err
+			}
+			w.timeout -= look
+			if w.timeout <= 0 {
 				return nil, ErrNoReply
 			}
-			if s.broken() {
-				return nil, fmt.Errorf("%w: the connection was lost", ErrNoReply)
+			if w.repeat && s.broken() {
+				return nil, lost()
 			}
-			timer.Reset(min(look, timeout))
+			look = min(2*look, interrupted, w.timeout)
+			w.timer.Reset(look)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -216,8 +268,13 @@ func replied(msg *nats.Msg) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// Request is Send and WaitToRepeat. Where the server said that the connection may not send it, it returns that complaint.
-// Nothing is sent once ctx has ended.
+// askEvery is how often a request that is harmless to repeat is sent again while nobody answers. On a cluster that elects a leader
+// requests are lost.
+const askEvery = 500 * time.Millisecond
+
+// Request sends a request that is harmless to repeat, and sends it again while there is no reply, where the timeout is not that of
+// one that takes the server long. It gives up, with ErrNoReply, when the timeout has passed or soon after the connection was lost.
+// Where the server said that the connection may not send it, it returns that complaint. Nothing is sent once ctx has ended.
 func (c *Client) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -226,16 +283,29 @@ func (c *Client) Request(ctx context.Context, subject string, data []byte, timeo
 	if err != nil {
 		return nil, err
 	}
-	msg, err := call.WaitToRepeat(ctx, timeout)
-	if err == nil {
-		call.free()
-		return msg, nil
+	w := wait{replies: call.reply, timer: call.timer, timeout: timeout, repeat: true, subject: subject}
+	for left := timeout; ; left -= askEvery {
+		if timeout <= getTimeout {
+			w.timeout = min(left, askEvery)
+		}
+		msg, err := call.sent.wait(ctx, w)
+		if err == nil {
+			call.free()
+			return msg, nil
+		}
+		if !errors.Is(err, ErrNoReply) || left <= w.timeout || call.sent.broken() {
+			c.take(call.number)
+			return nil, err
+		}
+		if err := c.nc.PublishRequest(subject, c.reply(call.number), data); err != nil {
+			c.take(call.number)
+			return nil, err
+		}
 	}
-	if denied := call.sent.denied(subject); denied != nil && errors.Is(err, ErrNoReply) {
-		return nil, denied
-	}
-	return nil, err
 }
+
+// reply is the subject of the reply to a call.
+func (c *Client) reply(number uint64) string { return c.inbox + strconv.FormatUint(number, 36) }
 
 // receive runs on the subscription's own goroutine, one message at a time.
 func (c *Client) receive(msg *nats.Msg) {
@@ -287,18 +357,20 @@ func (c *Client) Permitted(ctx context.Context, request string) error {
 		}
 		return err
 	}
+	c.askAgain()
 	return call.sent.denied(subject)
 }
 
-// Denied reports whether the last complaint of the server was that this connection may not publish to subject.
+// Denied reports whether the last complaint of the server was about subject.
 func (c *Client) Denied(subject string) error {
-	if err := c.nc.LastError(); isDenial(err, subject) {
+	c.askAgain()
+	if err := c.Session().complaint; isDenial(err, subject) {
 		return err
 	}
 	return nil
 }
 
-// isDenial reports whether a complaint is about publishes to subject. The server tells so only by an asynchronous error that
+// isDenial reports whether a complaint is about subject. The server tells so only by an asynchronous error that
 // names the subject in its text, which is all there is to go by.
 func isDenial(err error, subject string) bool {
 	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`)

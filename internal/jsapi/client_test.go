@@ -20,7 +20,7 @@ const timeout = time.Minute
 
 func newClient(t *testing.T, js jetstream.JetStream) *jsapi.Client {
 	t.Helper()
-	client, err := jsapi.New(js)
+	client, err := jsapi.New(t.Context(), js)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	return client

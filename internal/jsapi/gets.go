@@ -23,6 +23,7 @@ const maxIdle = 64
 type Gets struct {
 	client  *Client
 	stream  string
+	subject string // of the requests
 	inbox   string
 	sub     *nats.Subscription
 	replies chan *nats.Msg
@@ -50,9 +51,15 @@ func (c *Client) Gets(stream string) *Gets {
 		g.timer.Stop()
 		// The first message of a subject comes with a second reply.
 		g.replies = make(chan *nats.Msg, MaxGets+1)
+	}
+	g.sent = c.Session()
+	g.failed = g.sent.Connected()
+	if g.failed == nil && g.sub == nil {
 		g.sub, g.failed = c.nc.ChanSubscribe(g.inbox, g.replies)
 	}
-	g.stream, g.sent = stream, c.Session()
+	if g.stream != stream {
+		g.stream, g.subject = stream, c.prefix+"DIRECT.GET."+stream
+	}
 	return g
 }
 
@@ -73,7 +80,7 @@ func (g *Gets) Release() {
 		g.take(<-g.replies)
 	}
 	// A request that seems not to have been sent may be answered all the same.
-	whole := g.open == 0 && (g.failed == nil || errors.Is(g.failed, ErrNotFound))
+	whole := g.open == 0 && g.sub != nil && (g.failed == nil || errors.Is(g.failed, ErrNotFound))
 	clear(g.stored)
 	g.stored, g.failed = g.stored[:0], nil
 	if !whole || !g.client.keep(g) {
@@ -84,7 +91,7 @@ func (g *Gets) Release() {
 // close ends the subscription. A connection that was closed has taken it along.
 func (g *Gets) close() {
 	if g.sub != nil {
-		_ = g.sub.Unsubscribe()
+		g.client.keeper.later(func() { _ = g.sub.Unsubscribe() })
 	}
 }
 
@@ -120,14 +127,14 @@ func (g *Gets) AskSequence(sequence uint64) {
 
 // ask sends the request that is in text.
 func (g *Gets) ask() {
-	if g.sub == nil {
+	if g.sub == nil || g.sent.Connected() != nil {
 		return
 	}
 	if g.open+len(g.stored) >= MaxGets {
 		g.failed = fmt.Errorf("more than %d messages are asked for at once", MaxGets) // unreachable
 		return
 	}
-	g.msg = nats.Msg{Subject: g.client.prefix + "DIRECT.GET." + g.stream, Reply: g.inbox, Data: g.text}
+	g.msg = nats.Msg{Subject: g.subject, Reply: g.inbox, Data: g.text}
 	err := g.client.nc.PublishMsg(&g.msg)
 	g.msg = nats.Msg{}
 	if err != nil {
@@ -165,7 +172,7 @@ func (g *Gets) wait(ctx context.Context, wanted func(*Message) bool) (Message, e
 		if g.open <= 0 {
 			return Message{}, g.reason()
 		}
-		msg, err := g.sent.wait(ctx, g.replies, g.timer, getTimeout, interrupted)
+		msg, err := g.sent.wait(ctx, wait{replies: g.replies, timer: g.timer, timeout: getTimeout, repeat: true, subject: g.subject})
 		if err != nil {
 			return Message{}, err
 		}

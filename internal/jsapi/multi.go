@@ -3,7 +3,6 @@ package jsapi
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -31,27 +30,26 @@ func (c *Client) DirectLastMany(
 		return nil, false, err
 	}
 	// Many replies come to one request, which the shared inbox does not do: one for each subject, and the end.
+	sent := c.Session()
+	if err := sent.Connected(); err != nil {
+		return nil, false, err
+	}
 	inbox := c.nc.NewInbox()
 	replies := make(chan *nats.Msg, len(subjects)+1)
 	sub, err := c.nc.ChanSubscribe(inbox, replies)
 	if err != nil {
 		return nil, false, err
 	}
-	defer func() {
-		// A connection that was closed meanwhile has taken the subscription along.
-		if gone := sub.Unsubscribe(); err == nil && !errors.Is(gone, nats.ErrConnectionClosed) {
-			err = gone
-		}
-	}()
-	sent := c.Session()
-	if err := c.nc.PublishRequest(c.prefix+"DIRECT.GET."+stream, inbox, request); err != nil {
+	defer c.keeper.later(func() { _ = sub.Unsubscribe() })
+	subject := c.prefix + "DIRECT.GET." + stream
+	if err := c.nc.PublishRequest(subject, inbox, request); err != nil {
 		return nil, false, err
 	}
-	return collect(ctx, sent, replies)
+	return collect(ctx, sent, subject, replies)
 }
 
 // collect gathers the replies to one request until the one that says it was the last.
-func collect(ctx context.Context, sent *Session, replies <-chan *nats.Msg) (found []Message, whole bool, err error) {
+func collect(ctx context.Context, sent *Session, subject string, replies <-chan *nats.Msg) (found []Message, whole bool, err error) {
 	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
 	defer cancel()
 	look := time.NewTicker(interrupted)
@@ -70,8 +68,11 @@ func collect(ctx context.Context, sent *Session, replies <-chan *nats.Msg) (foun
 				return found, !more, nil
 			}
 		case <-look.C:
+			if err := sent.denied(subject); err != nil {
+				return nil, false, err
+			}
 			if sent.broken() {
-				return nil, false, fmt.Errorf("%w: the connection was lost", ErrNoReply)
+				return nil, false, lost()
 			}
 		case <-timed.Done():
 			return nil, false, context.Cause(timed)

@@ -58,9 +58,8 @@ func (s *Session) Publish(ctx context.Context, w Write, timeout time.Duration) A
 	answer, replied := call.answer(ctx, timeout)
 	if replied {
 		call.free()
-		return answer
 	}
-	return call.sent.permission(answer, w.Subject)
+	return answer
 }
 
 // headerOf gives the header of a write, which is the same map each time where it is nothing but the expectation.
@@ -72,8 +71,8 @@ func (call *Call) headerOf(w Write) nats.Header {
 	return call.header
 }
 
-// Answer waits like Wait and classifies the reply to a publish. That the wait ended, for whatever cause, says nothing about the
-// message.
+// Answer waits like Wait and classifies the reply to a publish. That the wait ended says nothing about the message, unless the
+// server complained.
 func (call *Call) Answer(ctx context.Context, timeout time.Duration) Answer {
 	answer, _ := call.answer(ctx, timeout)
 	return answer
@@ -82,7 +81,10 @@ func (call *Call) Answer(ctx context.Context, timeout time.Duration) Answer {
 // answer is Answer that also reports whether there was a reply.
 func (call *Call) answer(ctx context.Context, timeout time.Duration) (answer Answer, replied bool) {
 	msg, err := call.Wait(ctx, timeout)
-	if err != nil {
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
+		return Answer{Class: Refused, Err: err}, false
+	case err != nil:
 		return Answer{Class: Unknown, Err: err}, false
 	}
 	return Classify(msg), true
@@ -111,7 +113,9 @@ func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.
 			h[headerBatchCommit] = []string{"1"}
 			last, err = c.Send(w.Subject, h, w.Data)
 		default:
-			err = c.nc.PublishMsg(&nats.Msg{Subject: w.Subject, Header: h, Data: w.Data})
+			if err = c.Session().Connected(); err == nil {
+				err = c.nc.PublishMsg(&nats.Msg{Subject: w.Subject, Header: h, Data: w.Data})
+			}
 		}
 		if err != nil {
 			// Without its last message the server stores nothing of a batch; only a failed send of that one is in doubt.
@@ -130,7 +134,7 @@ func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.
 		c.take(first.number)
 		return answer
 	}
-	return first.sent.permission(c.firstReason(first, answer), writes[0].Subject, writes[len(writes)-1].Subject)
+	return first.sent.permission(c.firstReason(first, answer), writes)
 }
 
 // firstReason prefers the reason why the batch was refused at its first message: the last is then only told that the
@@ -150,13 +154,17 @@ func (c *Client) firstReason(first *Call, answer Answer) Answer {
 	return answer
 }
 
-// permission turns silence into a refusal where the server said that the connection may not publish to one of the subjects.
-func (s *Session) permission(answer Answer, subjects ...string) Answer {
-	if answer.Class != Unknown || !errors.Is(answer.Err, ErrNoReply) {
+// permission turns the answer to a batch into a refusal where the server said that the connection may not publish one of its messages.
+// Of such a batch nothing is stored, and the server is silent, or says that the batch is incomplete, as if it had lost a part.
+func (s *Session) permission(answer Answer, writes []Write) Answer {
+	if answer.Class != Unavailable && (answer.Class != Unknown || !errors.Is(answer.Err, ErrNoReply)) {
 		return answer
 	}
-	if err := s.denied(subjects...); err != nil {
-		return Answer{Class: Refused, Err: err}
+	s.client.askAgain()
+	for _, w := range writes {
+		if err := s.denied(w.Subject); err != nil {
+			return Answer{Class: Refused, Err: err}
+		}
 	}
 	return answer
 }

@@ -2,6 +2,7 @@ package jsapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -10,13 +11,28 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+const (
+	// heartbeat is how often a server without messages says that the consumer lives.
+	heartbeat = 300 * time.Millisecond
+	// silence is how long a consumer that lives is not heard at most. After that it is gone, with the node that kept it, or it
+	// never got the request.
+	silence = 3 * heartbeat
+)
+
+// ErrSilent says that nothing is heard of a consumer any more.
+var ErrSilent = errors.New("no heartbeat of the consumer")
+
 // Pull takes the messages of a pull consumer that wants no acknowledgements. It has two requests under way, so that the server
 // sends while its caller works. nats.go's Fetch makes a subscription and a goroutine for each batch, and a timer for each
-// message. A Pull is for one goroutine.
+// message. A Pull ends with the connection to a server that it was made on. It is for one goroutine.
 type Pull struct {
-	nc       *nats.Conn
-	subject  string // of requests
+	client   *Client
+	sent     *Session
+	back     <-chan struct{} // closed when another connection is there
+	subject  string          // of requests
 	inbox    string
+	reply    string // of the requests under way; those that were given up had others
+	given    int    // how often requests were given up
 	request  []byte
 	sub      *nats.Subscription
 	messages chan *nats.Msg
@@ -25,14 +41,16 @@ type Pull struct {
 	// costs more than the message.
 	overdue chan struct{}
 	timer   *time.Timer
-	runs    bool
+	due     time.Time // when the timer goes off; zero where it does not run
 
 	// each is what one request may bring, and left what may come yet of those under way, in bytes: whatever ends a request, the
 	// server says how many bytes it leaves, or it leaves none.
 	each, left int
 	expires    time.Duration
-	asked      time.Time // when the last request was sent,
-	reconnects uint64    // and how often the connection had been made anew
+	asked      time.Time // when the last request was sent
+
+	alive bool      // something came since heard was noted
+	heard time.Time // the consumer lived then
 }
 
 // Ahead bounds what the server sends of a [Pull] before it is taken.
@@ -42,24 +60,36 @@ type Ahead struct {
 	Expires  time.Duration // after which the server forgets a request
 }
 
-// NewPull subscribes on the connection of js to what a consumer of a stream will be asked for. Close gives it back.
-func NewPull(js jetstream.JetStream, stream, consumer string, ahead Ahead) (*Pull, error) {
+// NewPull subscribes to what a consumer of a stream will be asked for. A request asks for no more messages than the consumer
+// allows. Close gives it back.
+func (c *Client) NewPull(stream string, consumer jetstream.ConsumerInfo, ahead Ahead) (*Pull, error) {
 	messages := (ahead.Messages + 1) / 2
+	if limit := consumer.Config.MaxRequestBatch; limit > 0 {
+		messages = min(messages, limit)
+	}
 	p := &Pull{
-		nc:      js.Conn(),
-		subject: prefixOf(js) + "CONSUMER.MSG.NEXT." + stream + "." + consumer,
-		request: fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d}`, messages, ahead.Bytes/2, ahead.Expires),
+		client:  c,
+		back:    c.Back(),
+		sent:    c.Session(),
+		subject: c.prefix + "CONSUMER.MSG.NEXT." + stream + "." + consumer.Name,
+		request: fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
+			messages, ahead.Bytes/2, ahead.Expires, min(heartbeat, ahead.Expires/2)),
 		each:    ahead.Bytes / 2,
 		expires: ahead.Expires,
 		overdue: make(chan struct{}, 1),
-		// Two requests that seemed to be lost may be answered yet, beside the two after them, and each has one reply more.
-		messages: make(chan *nats.Msg, 4*(messages+1)),
+		inbox:   c.nc.NewInbox() + ".",
+		// Two requests that seemed to be lost may be answered yet, beside the two after them, and each has replies of its own.
+		messages: make(chan *nats.Msg, 4*(messages+1)+64),
+		heard:    time.Now(),
+	}
+	if err := p.sent.Connected(); err != nil {
+		return nil, err
 	}
 	p.timer = time.AfterFunc(ahead.Expires, func() { p.overdue <- struct{}{} })
 	p.timer.Stop()
-	p.inbox = p.nc.NewInbox()
+	p.reply = p.inbox + "0"
 	var err error
-	if p.sub, err = p.nc.ChanSubscribe(p.inbox, p.messages); err != nil {
+	if p.sub, err = c.nc.ChanSubscribe(p.inbox+"*", p.messages); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -68,11 +98,12 @@ func NewPull(js jetstream.JetStream, stream, consumer string, ahead Ahead) (*Pul
 // Close ends the subscription. A connection that was closed has taken it along.
 func (p *Pull) Close() {
 	p.timer.Stop()
-	_ = p.sub.Unsubscribe()
+	p.client.keeper.later(func() { _ = p.sub.Unsubscribe() })
 }
 
 // Next gives the next message. It gives nil when none came for as long as wait. Any
-// error but the cause of ctx, which it returns when ctx ends, says that the consumer or the connection does not serve.
+// error but the cause of ctx, which it returns when ctx ends, says that the consumer or the connection does not serve. It returns
+// the server's complaint where the connection may not ask the consumer.
 func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) {
 	var until time.Time
 	for {
@@ -90,7 +121,8 @@ func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) 
 				return nil, err
 			}
 		}
-		if len(msg.Data) > 0 || msg.Header.Get("Status") == "" {
+		p.alive = true
+		if msg.Reply != "" { // what the server says of itself has none
 			p.left -= msg.Size()
 			return msg, nil
 		}
@@ -103,20 +135,24 @@ func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) 
 // ask sends requests until two are under way.
 func (p *Pull) ask() error {
 	for p.left <= p.each {
-		if err := p.nc.PublishRequest(p.subject, p.inbox, p.request); err != nil {
+		if p.sent.broken() {
+			return lost()
+		}
+		if err := p.client.nc.PublishRequest(p.subject, p.reply, p.request); err != nil {
 			return err
 		}
 		p.left = max(p.left, 0) + p.each
-		p.asked, p.reconnects = time.Now(), p.nc.Stats().Reconnects
+		p.asked = time.Now()
 	}
 	return nil
 }
 
-// forget gives up requests that went with another connection, or whose ends were lost. Others end by themselves: to ask again
-// beside them would make more of them each time.
+// forget gives up requests whose ends were lost. Others end by themselves: to ask again beside them would make more of them each
+// time.
 func (p *Pull) forget() {
-	if p.nc.Stats().Reconnects != p.reconnects || time.Since(p.asked) > p.expires+p.expires/2 {
-		p.left = 0
+	if time.Since(p.asked) > p.expires+p.expires/2 {
+		p.given++
+		p.left, p.reply = 0, p.inbox+strconv.Itoa(p.given)
 	}
 }
 
@@ -132,23 +168,52 @@ func (p *Pull) received() *nats.Msg {
 
 // receive gives what the server sends next, or nil when it is time to give up.
 func (p *Pull) receive(ctx context.Context, until time.Time) (*nats.Msg, error) {
+	look := firstLook
 	for {
-		if !p.runs {
-			p.timer.Reset(time.Until(until))
-			p.runs = true
+		now := time.Now()
+		if p.alive {
+			p.alive, p.heard = false, now
+		}
+		switch gone := p.heard.Add(silence); {
+		case !now.Before(until):
+			return nil, nil
+		case !now.Before(gone):
+			return nil, ErrSilent
+		default:
+			p.wake(now, earliest(until, gone, now.Add(look)))
 		}
 		select {
 		case msg := <-p.messages:
 			return msg, nil
 		case <-p.overdue: // perhaps for an earlier wait
-			p.runs = false
-			if !time.Now().Before(until) {
-				return nil, nil
+			p.due = time.Time{}
+			if err := p.sent.denied(p.subject); err != nil {
+				return nil, err
 			}
+			look = min(2*look, heartbeat)
+		case <-p.back:
+			return nil, lost()
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// wake sets the timer, unless it goes off by then as it is.
+func (p *Pull) wake(now, when time.Time) {
+	if p.due.IsZero() || p.due.After(when) && p.timer.Stop() {
+		p.due = when
+		p.timer.Reset(when.Sub(now))
+	}
+}
+
+func earliest(first time.Time, others ...time.Time) time.Time {
+	for _, t := range others {
+		if t.Before(first) {
+			first = t
+		}
+	}
+	return first
 }
 
 // status looks at what the server says instead of giving a message. That a request is over is no error.
@@ -160,6 +225,9 @@ func (p *Pull) status(msg *nats.Msg) error {
 	case status == "503":
 		return nats.ErrNoResponders
 	case status == "408", status == "409" && (description == "Batch Completed" || description == "Message Size Exceeds MaxBytes"):
+		if msg.Subject != p.reply {
+			return nil // the end of a request that was given up
+		}
 		pending, err := strconv.Atoi(msg.Header.Get("Nats-Pending-Bytes"))
 		p.left -= pending
 		return err

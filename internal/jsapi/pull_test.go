@@ -2,6 +2,7 @@ package jsapi_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"strconv"
 	"strings"
@@ -17,12 +18,13 @@ import (
 )
 
 // newPull makes a consumer of all messages of a stream and pulls from it.
-func newPull(t *testing.T, js jetstream.JetStream, ahead jsapi.Ahead) (p *jsapi.Pull, consumer string) {
+func newPull(t *testing.T, client *jsapi.Client, ahead jsapi.Ahead) (p *jsapi.Pull, consumer jetstream.ConsumerInfo) {
 	t.Helper()
-	c, err := js.CreateConsumer(t.Context(), "docs", jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true})
+	consumer, err := client.CreateConsumer(t.Context(), "docs", jetstream.ConsumerConfig{
+		Name: rand.Text(), AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true,
+	})
 	require.NoError(t, err)
-	consumer = c.CachedInfo().Name
-	p, err = jsapi.NewPull(js, "docs", consumer, ahead)
+	p, err = client.NewPull("docs", consumer, ahead)
 	require.NoError(t, err)
 	t.Cleanup(p.Close)
 	return p, consumer
@@ -44,7 +46,7 @@ func TestAPullGivesAllMessagesInOrderOverManyRequests(t *testing.T) {
 		{Messages: 100, Bytes: 2000, Expires: 10 * time.Second},
 		{Messages: 10_000, Bytes: 1 << 20, Expires: 10 * time.Second},
 	} {
-		p, _ := newPull(t, js, ahead)
+		p, _ := newPull(t, client, ahead)
 		for i := range n {
 			msg, err := p.Next(t.Context(), 10*time.Second)
 			require.NoError(t, err, ahead)
@@ -59,7 +61,7 @@ func TestAPullWaitsForWhatComesLater(t *testing.T) {
 	newStream(t, js)
 	client := newClient(t, js)
 	// Requests expire while it waits, and are sent anew.
-	p, consumer := newPull(t, js, jsapi.Ahead{Messages: 10, Bytes: 1 << 20, Expires: 100 * time.Millisecond})
+	p, consumer := newPull(t, client, jsapi.Ahead{Messages: 10, Bytes: 1 << 20, Expires: 100 * time.Millisecond})
 	for _, wait := range []time.Duration{500 * time.Millisecond, 50 * time.Millisecond} {
 		begin := time.Now()
 		msg, err := p.Next(t.Context(), wait)
@@ -78,13 +80,14 @@ func TestAPullWaitsForWhatComesLater(t *testing.T) {
 	_, err = p.Next(ctx, 10*time.Second)
 	require.ErrorIs(t, err, gone)
 
-	require.NoError(t, js.DeleteConsumer(t.Context(), "docs", consumer))
+	require.NoError(t, js.DeleteConsumer(t.Context(), "docs", consumer.Name))
 	_, err = p.Next(t.Context(), 10*time.Second)
 	require.Error(t, err, "the server says that the consumer is deleted")
 	_, err = p.Next(t.Context(), 10*time.Second)
 	require.Error(t, err, "or nobody answers for it")
 	p.Close()
-	_, err = jsapi.NewPull(closed(t, js), "docs", consumer, jsapi.Ahead{Messages: 1})
+	js.Conn().Close()
+	_, err = client.NewPull("docs", consumer, jsapi.Ahead{Messages: 1})
 	require.ErrorIs(t, err, nats.ErrConnectionClosed)
 }
 
@@ -92,9 +95,10 @@ func TestAPullThatWaitsForLongHasTwoRequestsUnderWay(t *testing.T) {
 	srv := eventstoretest.NewServer(t)
 	js := srv.JetStream(t)
 	newStream(t, js)
+	client := newClient(t, js)
 	const expires, waits = 50 * time.Millisecond, 30
-	p, consumer := newPull(t, js, jsapi.Ahead{Messages: 10, Bytes: 1 << 20, Expires: expires})
-	requests, err := srv.Connect(t).SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.docs." + consumer)
+	p, consumer := newPull(t, client, jsapi.Ahead{Messages: 10, Bytes: 1 << 20, Expires: expires})
+	requests, err := srv.Connect(t).SubscribeSync("$JS.API.CONSUMER.MSG.NEXT.docs." + consumer.Name)
 	require.NoError(t, err)
 	begin := time.Now()
 	for range waits {
@@ -106,10 +110,4 @@ func TestAPullThatWaitsForLongHasTwoRequestsUnderWay(t *testing.T) {
 	require.NoError(t, err)
 	require.Positive(t, sent)
 	require.LessOrEqual(t, sent, 2+2*int(time.Since(begin)/expires))
-}
-
-func closed(t *testing.T, js jetstream.JetStream) jetstream.JetStream {
-	t.Helper()
-	js.Conn().Close()
-	return js
 }

@@ -1,0 +1,284 @@
+package eventstore_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+)
+
+// operations are the ways to ask a store for something, of a store that holds head on stream account/a.
+func operations(store *eventstore.Store, head eventstore.Head) map[string]func(context.Context) error {
+	a := account("a")
+	drain := func(read func(func(eventstore.Recorded, error) bool)) (err error) {
+		for _, err = range read {
+			if err != nil {
+				break
+			}
+		}
+		return err
+	}
+	return map[string]func(context.Context) error{
+		"Append": func(ctx context.Context) error {
+			_, err := store.Append(ctx, a, head, deposited{1})
+			return err
+		},
+		"Append to a new stream": func(ctx context.Context) error {
+			_, err := store.Append(ctx, account("new"), eventstore.Head{}, opened{})
+			return err
+		},
+		"AppendAll": func(ctx context.Context) error {
+			_, err := store.AppendAll(ctx, eventstore.Write{Stream: a, Expected: head, Events: []eventstore.Event{deposited{2}}},
+				eventstore.Write{Stream: account("b"), Events: []eventstore.Event{opened{}}})
+			return err
+		},
+		"Load": func(ctx context.Context) error {
+			_, err := store.Load(ctx, a)
+			return err
+		},
+		"Head": func(ctx context.Context) error {
+			_, err := store.Head(ctx, a)
+			return err
+		},
+		"Exists": func(ctx context.Context) error {
+			_, err := store.Exists(ctx, a)
+			return err
+		},
+		"Stream": func(ctx context.Context) error { return drain(store.Stream(ctx, a)) },
+		"Stream backwards": func(ctx context.Context) error {
+			return drain(store.Stream(ctx, a, eventstore.Backwards()))
+		},
+		"All": func(ctx context.Context) error { return drain(store.All(ctx)) },
+		"At": func(ctx context.Context) error {
+			_, err := store.At(ctx, 1)
+			return err
+		},
+		"End": func(ctx context.Context) error {
+			_, err := store.End(ctx)
+			return err
+		},
+		"Reaches": func(ctx context.Context) error {
+			_, err := store.Reaches(ctx, 1000)
+			return err
+		},
+		"Outcome": func(ctx context.Context) error {
+			_, err := store.Outcome(ctx, a, head.Version, [16]byte{1})
+			if errors.Is(err, eventstore.ErrConflict) {
+				return nil // as it is
+			}
+			return err
+		},
+		"Streams": func(ctx context.Context) (err error) {
+			for _, err = range store.Streams(ctx, "") {
+				if err != nil {
+					break
+				}
+			}
+			return err
+		},
+		"Verify": func(ctx context.Context) error {
+			report, err := store.Verify(ctx, nil)
+			return errors.Join(err, report.Err())
+		},
+		"Export": func(ctx context.Context) error {
+			_, err := store.Export(ctx, io.Discard, nil)
+			return err
+		},
+		"Erase": func(ctx context.Context) error { return store.Erase(ctx, account("erased"), "test") },
+	}
+}
+
+// openWithTwo opens a store on js that can erase, with one event in each of some streams, and gives where account/a stands.
+func openWithTwo(t *testing.T, js jetstream.JetStream) (*eventstore.Store, eventstore.Head) {
+	t.Helper()
+	store, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{opened{}, deposited{}}, &eventstore.Config{Erasure: true})
+	require.NoError(t, err)
+	c, err := store.Append(t.Context(), account("a"), eventstore.Head{}, opened{})
+	require.NoError(t, err)
+	_, err = store.Append(t.Context(), account("erased"), eventstore.Head{}, opened{})
+	require.NoError(t, err)
+	return store, c.Head()
+}
+
+// hangingDialer stands for a server whose machine is gone: a connect ends only once the dialer is released.
+type hangingDialer struct {
+	hangs   atomic.Bool
+	dialled chan struct{} // holds one where somebody dials
+	release chan struct{}
+}
+
+func (d *hangingDialer) Dial(network, address string) (net.Conn, error) {
+	if d.hangs.Load() {
+		select {
+		case d.dialled <- struct{}{}:
+		default:
+		}
+		<-d.release
+	}
+	return net.Dial(network, address)
+}
+
+func TestNothingWaitsForAConnectionThatDialsOnceItsContextHasEnded(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	dialer := &hangingDialer{dialled: make(chan struct{}, 1), release: make(chan struct{})}
+	store, head := openWithTwo(t, proxy.JetStream(t, nats.SetCustomDialer(dialer)))
+	ended := sync.OnceFunc(func() { close(dialer.release) })
+	defer func() {
+		ended()
+		require.NoError(t, store.Close())
+	}()
+	live := make(chan error, 1)
+	reading, stop := context.WithCancel(t.Context())
+	defer stop()
+	seen := make(chan struct{}, 10)
+	go func() {
+		for _, err := range store.Log(reading, eventstore.Live()) {
+			if err != nil {
+				live <- err
+				return
+			}
+			seen <- struct{}{}
+		}
+	}()
+	<-seen
+	<-seen
+	dialer.hangs.Store(true)
+	proxy.Cut()
+	<-dialer.dialled
+	for name, operation := range operations(store, head) {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			require.Error(t, operation(ctx)) // which would not return until the dialer is released
+		})
+	}
+	stop()
+	require.ErrorIs(t, <-live, context.Canceled)
+}
+
+// A question that is lost with the connection is asked again on the next one.
+func TestWhatIsAskedOutlivesABrokenConnection(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	store, head := openWithTwo(t, proxy.JetStream(t))
+	defer func() { require.NoError(t, store.Close()) }()
+	for name, operation := range operations(store, head) {
+		if strings.HasPrefix(name, "Append") {
+			continue // has tests of its own
+		}
+		t.Run(name, func(t *testing.T) {
+			var once sync.Once
+			proxy.DropRequests(func(subject string, _ []byte) (drop bool) {
+				if strings.HasPrefix(subject, "$JS.API.") {
+					once.Do(func() {
+						drop = true
+						proxy.Cut()
+						time.AfterFunc(30*time.Millisecond, proxy.Heal)
+					})
+				}
+				return drop
+			})
+			require.NoError(t, operation(t.Context()))
+		})
+	}
+}
+
+// promptly is far more than a reader needs to go on, and less than it would take to find out by its quiet that it has no consumer.
+const promptly = 4 * time.Second
+
+// follow reads the log live and gives the positions that it is given.
+func follow(t *testing.T, store *eventstore.Store) <-chan eventstore.Position {
+	t.Helper()
+	positions := make(chan eventstore.Position, 100)
+	ctx, stop := context.WithCancel(t.Context())
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		for c, err := range store.Log(ctx, eventstore.Live()) {
+			if err != nil {
+				return
+			}
+			positions <- c.Position
+		}
+	})
+	t.Cleanup(func() {
+		stop()
+		reading.Wait()
+	})
+	return positions
+}
+
+func requirePromptly(t *testing.T, positions <-chan eventstore.Position, want eventstore.Position) {
+	t.Helper()
+	select {
+	case position := <-positions:
+		require.Equal(t, want, position)
+	case <-time.After(promptly):
+		require.Fail(t, "the reader does not go on")
+	}
+}
+
+func TestALiveReaderGoesOnWhenItsConnectionIsBack(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, head := openWithTwo(t, proxy.JetStream(t))
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	positions := follow(t, store)
+	requirePromptly(t, positions, 1)
+	requirePromptly(t, positions, 2)
+	for i, interrupt := range []func(){
+		func() { proxy.Cut(); proxy.Heal() },
+		server.Restart, // and its consumer with it
+		server.Restart,
+	} {
+		interrupt()
+		c, err := store.Append(t.Context(), account("a"), head, deposited{int64(i)})
+		require.NoError(t, err)
+		head = c.Head()
+		requirePromptly(t, positions, c.Position)
+	}
+}
+
+func TestALiveReaderGoesOnWhenItsConsumerIsGone(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store, head := openWithTwo(t, js)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	positions := follow(t, store)
+	requirePromptly(t, positions, 1)
+	requirePromptly(t, positions, 2)
+	stream, err := js.Stream(t.Context(), "bank")
+	require.NoError(t, err)
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		require.NoError(t, js.DeleteConsumer(t.Context(), "bank", name))
+	}
+	c, err := store.Append(t.Context(), account("a"), head, deposited{1})
+	require.NoError(t, err)
+	requirePromptly(t, positions, c.Position)
+}
+
+func TestALiveReaderGoesOnWhenItsConsumerFallsSilent(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	store, head := openWithTwo(t, proxy.JetStream(t))
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	// The first request for messages is lost, and the second.
+	var lost atomic.Int32
+	proxy.DropRequests(func(subject string, _ []byte) bool {
+		return strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT.") && lost.Add(1) <= 2
+	})
+	positions := follow(t, store)
+	requirePromptly(t, positions, 1)
+	requirePromptly(t, positions, 2)
+	c, err := store.Append(t.Context(), account("a"), head, deposited{1})
+	require.NoError(t, err)
+	requirePromptly(t, positions, c.Position)
+}

@@ -1,0 +1,84 @@
+package jsapi
+
+import (
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// keeper is the goroutine of a Client. It does what may wait for the connection's lock, and for which no caller should: it asks the
+// connection after each change of its status, and gives back what is not needed any more. It ends with the Client or with the connection.
+type keeper struct {
+	alarm chan nats.Status // changes of the status
+	wake  chan struct{}    // holds one where there are chores
+	quit  chan struct{}
+	owned sync.WaitGroup
+	once  sync.Once
+
+	mu     sync.Mutex // guards the fields below
+	chores []func()
+	ended  bool
+}
+
+// startKeeper starts the keeper.
+func (c *Client) startKeeper() {
+	k := &c.keeper
+	k.wake, k.quit = make(chan struct{}, 1), make(chan struct{})
+	k.alarm = c.nc.StatusChanged()
+	k.owned.Go(func() {
+		defer c.nc.RemoveStatusListener(k.alarm)
+		for c.keepOn() {
+			k.work(false)
+		}
+		k.work(true)
+	})
+}
+
+// keepOn waits for something to do, and reports false where nothing comes any more.
+func (c *Client) keepOn() bool {
+	select {
+	case <-c.keeper.quit:
+		return false
+	case <-c.keeper.wake:
+		return true
+	case <-c.keeper.alarm:
+		c.asking.Lock()
+		defer c.asking.Unlock()
+		return !c.ask().closed
+	}
+}
+
+// later leaves something to the keeper. Once the Client or its connection is closed, it is done at once.
+func (k *keeper) later(chore func()) {
+	k.mu.Lock()
+	ended := k.ended
+	if !ended {
+		k.chores = append(k.chores, chore)
+	}
+	k.mu.Unlock()
+	if ended {
+		chore()
+		return
+	}
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// work does what was left to the keeper, the last time where it ends.
+func (k *keeper) work(end bool) {
+	k.mu.Lock()
+	chores := k.chores
+	k.chores, k.ended = nil, end
+	k.mu.Unlock()
+	for _, chore := range chores {
+		chore()
+	}
+}
+
+// stop ends the keeper and waits for it.
+func (k *keeper) stop() {
+	k.once.Do(func() { close(k.quit) })
+	k.owned.Wait()
+}
