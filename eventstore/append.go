@@ -49,7 +49,7 @@ func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, even
 	return commits[0], nil
 }
 
-// AppendAll writes one commit to each of up to 1000 streams, all of them or none, and gives them in the order of the
+// AppendAll writes one commit to each of up to 999 streams, all of them or none, and gives them in the order of the
 // writes, which is their order in the log. It blocks and fails like [Store.Append]; a conflict names the first stream
 // that had moved. One write is a plain append.
 func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, error) {
@@ -116,8 +116,8 @@ func newAttempt(s *Store, n int) *attempt {
 }
 
 func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
-	if len(writes) == 0 || len(writes) > jsapi.MaxBatch {
-		return nil, fmt.Errorf("eventstore: append to %s: %w: %d writes, a transaction has 1 to %d", s.name, ErrTooLarge, len(writes), jsapi.MaxBatch)
+	if len(writes) == 0 || len(writes) > maxTransaction {
+		return nil, fmt.Errorf("eventstore: append to %s: %w: %d writes, a transaction has 1 to %d", s.name, ErrTooLarge, len(writes), maxTransaction)
 	}
 	a := newAttempt(s, len(writes))
 	metadata, now := MetadataFrom(ctx), s.cfg.now().UTC().Round(0)

@@ -255,6 +255,7 @@ type target struct {
 	added    uint64 // sequence of the last message of the archive
 	pending  []restored
 	size     int // of what is pending
+	batch    int // how many messages the server takes at once, once it refused more; else 0
 }
 
 // add takes the next message of the archive.
@@ -333,6 +334,7 @@ func (t *target) expect(ctx context.Context, m restored) error {
 // flush stores what is pending:
 //
 //	batch -> acknowledged -------------------------------------------------> stored
+//	      -> refused for the number of its messages -----------------------> send as many as the server takes
 //	      -> refused for a reason that stays -------------------------------> error
 //	      -> anything else: ask the leader where the stream ends
 //	             before the batch -----------------------------------------> back off and send it again
@@ -341,14 +343,26 @@ func (t *target) expect(ctx context.Context, m restored) error {
 //	             another message there --------------------------------------> somebody else writes: error
 func (t *target) flush(ctx context.Context) error {
 	for try := 1; len(t.pending) > 0; try++ {
-		last := t.pending[len(t.pending)-1].sequence
-		answer := t.store.api.PublishBatch(ctx, t.writes(), importPatience*t.store.cfg.ackTimeout())
+		n := len(t.pending)
+		if t.batch > 0 {
+			n = min(n, t.batch)
+		}
+		last := t.pending[n-1].sequence
+		answer := t.store.api.PublishBatch(ctx, t.writes(n), importPatience*t.store.cfg.ackTimeout())
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if answer.Class == jsapi.Stored && answer.Sequence == last {
-			t.done(len(t.pending))
-			return nil
+			t.done(n)
+			try = 0
+			continue
+		}
+		if answer.Class == jsapi.TooMany {
+			var err error
+			if t.batch, err = t.store.batchLimit(ctx, t.pending[0].subject); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := refusedImport(answer); err != nil {
 			return err
@@ -400,9 +414,10 @@ func (t *target) done(n int) {
 	t.pending = slices.Delete(t.pending, 0, n)
 }
 
-func (t *target) writes() []jsapi.Write {
-	writes := make([]jsapi.Write, len(t.pending))
-	for i, m := range t.pending {
+// writes gives the messages of the next n that are pending.
+func (t *target) writes(n int) []jsapi.Write {
+	writes := make([]jsapi.Write, n)
+	for i, m := range t.pending[:n] {
 		header := make(nats.Header, 4)
 		for at := 0; at < len(m.header); at += 2 {
 			header[m.header[at]] = append(header[m.header[at]], m.header[at+1])

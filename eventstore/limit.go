@@ -1,8 +1,17 @@
 package eventstore
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
 
 const (
+	// maxTransaction is how many streams a transaction may have: as many as a view by stream can write together with its
+	// checkpoint, so that its readers see the transaction whole too.
+	maxTransaction = jsapi.MaxBatch - 1
+
 	// headerRoom is what is kept free for the header, which the server's limit counts too: the expectation takes up to 71
 	// bytes and, in a transaction, the batch's id 53, sequence 27 and end 22.
 	headerRoom = 256
@@ -26,4 +35,23 @@ func (s *Store) adviseSmaller(size int) string {
 	return fmt.Sprintf("the commit has %d bytes and the server takes %d: "+
 		"write fewer or smaller events, %skeep documents outside (docs/guides/payloads.md), or raise max_payload",
 		size, s.limit(), compress)
+}
+
+// batchLimit asks how many messages the server takes in one batch to a subject.
+func (s *Store) batchLimit(ctx context.Context, subject string) (limit int, err error) {
+	err = s.insist(ctx, s.cfg.ackTimeout(), "ask how many messages a batch may have", func() error {
+		limit, err = s.api.BatchLimit(ctx, subject, s.cfg.ackTimeout())
+		return err
+	})
+	return limit, err
+}
+
+// adviseFewer says what to do about a transaction of more messages than the server takes in a batch.
+func (s *Store) adviseFewer(ctx context.Context, writes []jsapi.Write) string {
+	takes := "fewer"
+	if limit, err := s.batchLimit(ctx, writes[0].Subject); err == nil {
+		takes = fmt.Sprint(limit)
+	}
+	return fmt.Sprintf("the transaction has %d messages and the server takes %s in one batch: "+
+		"write fewer streams at once, or raise max_batch_size", len(writes), takes)
 }

@@ -39,7 +39,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		if err := s.trusted(ctx); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
 			return nil, a.hindered(err, answer.Err)
 		}
-		no := a.refusal(answer)
+		no := a.refusal(ctx, answer)
 		// That a permission is missing is inferred from silence and an older complaint, so it is looked into as well.
 		denied := errors.Is(no, ErrNoPermission)
 		if no != nil && !denied && !a.doubt {
@@ -89,8 +89,12 @@ func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) 
 }
 
 // refusal is the error for an answer that is a clear no, or nil.
-func (a *attempt) refusal(answer jsapi.Answer) error {
+func (a *attempt) refusal(ctx context.Context, answer jsapi.Answer) error {
 	switch answer.Class {
+	case jsapi.TooMany:
+		return a.refused(ErrTooLarge, a.store.adviseFewer(ctx, a.writes), answer.Err)
+	case jsapi.NoBatches:
+		return a.refused(ErrRefused, "allow atomic batches (allow_atomic) in JetStream stream "+a.store.name, answer.Err)
 	case jsapi.Full:
 		return a.refused(ErrFull, "free or add storage, or raise the store's MaxBytes", answer.Err)
 	case jsapi.TooLarge:

@@ -6,8 +6,24 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// MaxBatch is the most writes a batch can have: the server's default limit.
+// MaxBatch is the most writes a batch can have: the server's default limit. An operator may set less: see [Bucket.MaxBatch].
 const MaxBatch = jsapi.MaxBatch
+
+// MaxBatch asks the server how many writes it takes in one batch: the constant [MaxBatch], or less where the operator has set
+// less. It ends as Put does.
+func (b *Bucket[T]) MaxBatch(ctx context.Context) (int, error) {
+	c := b.core
+	limit, err := c.client.BatchLimit(ctx, c.prefix+cellMark, c.timeout/2)
+	if err != nil && jsapi.Disallowed(err) {
+		if err = c.allowBatches(ctx); err == nil {
+			limit, err = c.client.BatchLimit(ctx, c.prefix+cellMark, c.timeout/2)
+		}
+	}
+	if err != nil {
+		return 0, c.readError("max batch", "", err)
+	}
+	return limit, nil
+}
 
 // Batch collects writes of documents, and of cells, that are stored all together or not at all. It is used by one
 // goroutine at a time.

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -29,8 +30,8 @@ type Entry[T any] struct {
 
 // Open gives the bucket of that name and creates it where it is missing. Close gives back what it holds.
 //
-// The name has 1 to 64 letters, digits, - or _. In a bucket that exists, Open allows atomic batches where they are not
-// allowed yet, since nats.go's CreateOrUpdateKeyValue takes that setting back. It ends with ErrInvalidName,
+// The name has 1 to 64 letters, digits, - or _. In a bucket that exists, Open allows atomic batches and notes the codec's
+// name where that is not so yet, since nats.go's CreateOrUpdateKeyValue takes both back. It ends with ErrInvalidName,
 // ErrReconnectBuffer, ErrSettings (a *SettingsError), or what the server said; nothing was created then, except where
 // the connection broke on the way.
 func Open[T any](ctx context.Context, js jetstream.JetStream, bucket string, cfg *Config) (*Bucket[T], error) {
@@ -88,7 +89,7 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 	if err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
 	}
-	return &core{
+	c := &core{
 		bucket:    bucket,
 		stream:    settings.Name,
 		prefix:    "$KV." + bucket + ".",
@@ -100,7 +101,11 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 		timeout:   cfg.Timeout,
 		maxSize:   int(settings.MaxMsgSize),
 		manyBytes: 32 << 20,
-	}, nil
+	}
+	if err := c.mend(ctx, settings); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return c, nil
 }
 
 // subject gives the subject of a key.

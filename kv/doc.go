@@ -77,8 +77,9 @@
 //
 //   - The connection must not have a reconnect buffer (nats.ReconnectBufSize(-1)), or a write that was given up is sent
 //     when the connection is back. Open refuses others.
-//   - nats.go's CreateOrUpdateKeyValue switches atomic batches off. The next Open switches them on; until then batches
-//     end with ErrRefused. Single writes are not affected.
+//   - nats.go's CreateOrUpdateKeyValue switches atomic batches off and takes the codec's name away. The next batch, and the next
+//     Open, bring both back, for which the user needs the permission to update the bucket's JetStream stream. Open refuses a
+//     bucket without the name whose oldest document is not in the format of its codec.
 //   - On a bucket with one replica and file storage each batch costs the server about 4 ms, whatever its size, and other
 //     writes of the bucket wait for it. On three replicas and in memory it costs no more than its writes.
 //   - Plain subscribers of the subjects (not consumers) see messages of a batch before it is stored, or refused.

@@ -50,8 +50,9 @@ var (
 
 // Errors of batches.
 var (
-	// ErrBatchTooLarge says that a batch has more than MaxBatch writes. Nothing was sent.
-	ErrBatchTooLarge = errors.New("the batch has more than 1000 writes")
+	// ErrBatchTooLarge says that a batch has more writes than MaxBatch, or than this server takes, which Bucket.MaxBatch asks
+	// it. Nothing was stored.
+	ErrBatchTooLarge = errors.New("the batch has more writes than the server takes; write fewer, or raise max_batch_size")
 	// ErrRepeatedKey says that a batch writes a key and then states a revision for it, which cannot be known. Nothing
 	// was sent.
 	ErrRepeatedKey = errors.New("the batch has written the key before")

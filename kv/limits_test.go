@@ -2,9 +2,11 @@ package kv_test
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -89,5 +91,32 @@ func TestABucketOfSmallMessages(t *testing.T) {
 			require.NoError(t, put(strings.Repeat("x", large.Limit-2)), "%s: the limit itself is stored, headers included", name)
 		}
 		require.NoError(t, b.Delete(t.Context(), "a"))
+	}
+}
+
+func TestABatchLimitOfTheOperator(t *testing.T) {
+	for _, limit := range []int{1, 2, 3, 50, 999, 1000, 5000} {
+		js := eventstoretest.JetStream(t, eventstoretest.Options(func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = limit }))
+		b := open[doc](t, js, "docs", nil)
+		got, err := b.MaxBatch(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, min(limit, kv.MaxBatch), got)
+		commit := func(n int) error {
+			batch := b.Batch()
+			for i := range n {
+				batch.Put(strconv.Itoa(i), doc{N: n})
+			}
+			_, err := batch.Commit(t.Context())
+			return err
+		}
+		require.NoError(t, commit(got))
+		if got < kv.MaxBatch {
+			err := commit(got + 1)
+			require.ErrorIs(t, err, kv.ErrBatchTooLarge)
+			require.NotErrorIs(t, err, kv.ErrTooLarge, "each document is small")
+		}
+		entry, err := b.Get(t.Context(), "0")
+		require.NoError(t, err)
+		require.Equal(t, got, entry.Value.N)
 	}
 }

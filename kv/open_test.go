@@ -30,23 +30,66 @@ func TestOpenMakesTheBucketThatNATSMakes(t *testing.T) {
 	require.Equal(t, theirs, ours)
 }
 
-func TestOpenSwitchesAtomicBatchesOnAgain(t *testing.T) {
+func TestAtomicBatchesAndTheCodecSurviveOtherClients(t *testing.T) {
 	js := eventstoretest.JetStream(t)
-	b := open[doc](t, js, "docs", nil)
+	packed := &kv.Config{Codec: kv.Msgpack{}}
+	b := open[doc](t, js, "docs", packed)
+	require.NoError(t, b.Delete(t.Context(), "41"))
 	_, err := b.Put(t.Context(), "42", doc{N: 1})
 	require.NoError(t, err)
-	_, err = js.CreateOrUpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "docs"})
-	require.NoError(t, err)
-
-	commit := func(b *kv.Bucket[doc]) error {
-		batch := b.Batch()
-		batch.Put("42", doc{N: 2})
-		batch.Put("43", doc{N: 2})
-		_, err := batch.Commit(t.Context())
-		return err
+	reset := func() {
+		t.Helper()
+		_, err = js.CreateOrUpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "docs"})
+		require.NoError(t, err)
+		s, err := js.Stream(t.Context(), "KV_docs")
+		require.NoError(t, err)
+		require.False(t, s.CachedInfo().Config.AllowAtomicPublish)
+		require.Empty(t, s.CachedInfo().Config.Metadata["runnel-kv-codec"])
 	}
-	require.ErrorIs(t, commit(b), kv.ErrRefused)
-	require.NoError(t, commit(open[doc](t, js, "docs", nil)))
+	mended := func() {
+		t.Helper()
+		s, err := js.Stream(t.Context(), "KV_docs")
+		require.NoError(t, err)
+		require.True(t, s.CachedInfo().Config.AllowAtomicPublish)
+		require.Equal(t, "msgpack", s.CachedInfo().Config.Metadata["runnel-kv-codec"])
+		_, err = kv.Open[doc](t.Context(), js, "docs", nil)
+		require.ErrorIs(t, err, kv.ErrSettings, "it is not JSON")
+	}
+	for name, use := range map[string]func(*testing.T){
+		"a batch": func(t *testing.T) {
+			batch := b.Batch()
+			batch.Put("42", doc{N: 2})
+			batch.Put("43", doc{N: 2})
+			_, err := batch.Commit(t.Context())
+			require.NoError(t, err)
+		},
+		"the limit of batches": func(t *testing.T) {
+			limit, err := b.MaxBatch(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, kv.MaxBatch, limit)
+		},
+		"another Open": func(t *testing.T) { open[doc](t, js, "docs", packed) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			reset()
+			_, err = kv.Open[doc](t.Context(), js, "docs", nil)
+			require.ErrorIs(t, err, kv.ErrSettings)
+			require.ErrorContains(t, err, "42 is not json", "the document says what the settings do not say any more")
+			use(t)
+			mended()
+		})
+	}
+}
+
+func TestABucketOfAnotherClientIsTakenIfItsFormatFits(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	theirs, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "docs"})
+	require.NoError(t, err)
+	_, err = theirs.PutString(t.Context(), "42", `{"n":1}`)
+	require.NoError(t, err)
+	_, err = kv.Open[doc](t.Context(), js, "docs", &kv.Config{Codec: kv.Msgpack{}})
+	require.ErrorIs(t, err, kv.ErrSettings)
+	open[doc](t, js, "docs", nil)
 }
 
 func TestOpenRefusesABucketThatCannotWork(t *testing.T) {

@@ -2,12 +2,18 @@ package kv
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
 // smallestMaxSize is the least that a bucket may allow its messages: 64 bytes of any document, whatever its headers.
@@ -33,16 +39,88 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, bucket string, cf
 	if reason := unfit(have, bucket, cfg); reason != "" {
 		return jetstream.StreamConfig{}, 0, &SettingsError{Bucket: bucket, Reason: reason}
 	}
-	if have.AllowAtomicPublish {
-		return have, last, nil
+	return have, last, nil
+}
+
+// mend gives the bucket's JetStream stream back what nats.go's CreateOrUpdateKeyValue takes away: atomic batches, and the
+// name of the codec. Without that name the oldest document must be in the codec's format.
+func (c *core) mend(ctx context.Context, have jetstream.StreamConfig) error {
+	_, named := have.Metadata[metadataCodec]
+	if have.AllowAtomicPublish && named {
+		return nil
 	}
-	have.AllowAtomicPublish = true
-	updated, err := js.UpdateStream(ctx, have)
+	if !named {
+		if err := c.checkFormat(ctx); err != nil {
+			return err
+		}
+	}
+	allowed := have.AllowAtomicPublish
+	have.AllowAtomicPublish, have.Metadata = true, maps.Clone(have.Metadata)
+	if have.Metadata == nil {
+		have.Metadata = make(map[string]string, 1)
+	}
+	have.Metadata[metadataCodec] = c.codec.Name()
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if _, err := c.js.UpdateStream(ctx, have); err != nil {
+		if denied := c.client.Denied("$JS.API.STREAM.UPDATE." + c.stream); denied != nil {
+			err = denied
+		}
+		if allowed {
+			c.log.WarnContext(ctx, "kv: the codec is not kept with the bucket", "codec", c.codec.Name(), "error", err)
+			return nil
+		}
+		return &SettingsError{Bucket: c.bucket, Reason: "atomic batches cannot be allowed; switch allow_atomic on", Err: err}
+	}
+	c.log.InfoContext(ctx, "kv: atomic batches are now allowed, and the codec is kept with the bucket", "codec", c.codec.Name())
+	return nil
+}
+
+// allowBatches is mend for a bucket that is open.
+func (c *core) allowBatches(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	found, err := c.js.Stream(ctx, c.stream)
 	if err != nil {
-		return jetstream.StreamConfig{}, 0, &SettingsError{Bucket: bucket, Reason: "atomic batches cannot be allowed", Err: err}
+		return err
 	}
-	cfg.Logger.InfoContext(ctx, "kv: atomic batches are now allowed", "bucket", bucket)
-	return updated.CachedInfo().Config, last, nil
+	have := found.CachedInfo().Config
+	if reason := unfit(have, c.bucket, Config{Codec: c.codec}); reason != "" {
+		return &SettingsError{Bucket: c.bucket, Reason: reason}
+	}
+	return c.mend(ctx, have)
+}
+
+// checkFormat refuses a bucket whose oldest document is not in the format of the codec. It cannot tell of codecs of others.
+func (c *core) checkFormat(ctx context.Context) error {
+	for from := uint64(1); ; {
+		m, err := c.client.LeaderNext(ctx, c.stream, c.prefix+">", from)
+		switch {
+		case errors.Is(err, jsapi.ErrNotFound):
+			return nil
+		case err != nil:
+			return c.readError("open", "", err)
+		case deleted(m.Header):
+			from = m.Sequence + 1
+			continue
+		case !inFormat(c.codec, m.Data):
+			return &SettingsError{Bucket: c.bucket, Reason: fmt.Sprintf(
+				"it does not say how its documents are encoded (another client has updated its settings), and the one under %s is not %s; open it with the codec it was written with",
+				strings.TrimPrefix(m.Subject, c.prefix), c.codec.Name())}
+		}
+		return nil
+	}
+}
+
+func inFormat(codec Codec, data []byte) bool {
+	switch codec.(type) {
+	case JSON:
+		return json.Valid(data)
+	case Msgpack:
+		return wellformed.Msgpack(data) == nil
+	default:
+		return true
+	}
 }
 
 // settings are those of nats.go's CreateKeyValue, and atomic batches.

@@ -174,6 +174,7 @@ var errTimeout = errors.New("Config.Timeout has passed")
 //	unavailable    again                                      again
 //	none           read the leader for the write's id, and    unknown outcome
 //	               send again what is harmless
+//	no batches     -                                          allow them, and again
 //	full, refused  error                                      error
 //
 // After a try without an answer every later answer but a plain acknowledgement is looked up too: it may be about the
@@ -221,6 +222,7 @@ type attempt struct {
 	id      string // of a single write, to look its outcome up
 	answer  jsapi.Answer
 	inDoubt bool // a try had no answer, so it may be stored
+	allowed bool // batches were allowed again on the way
 }
 
 func (a *attempt) messages() []jsapi.Write {
@@ -262,9 +264,26 @@ func (a *attempt) settle(ctx context.Context) (uint64, error) {
 		return 0, a.failed(ErrFull)
 	case jsapi.TooLarge:
 		return 0, a.tooLarge()
+	case jsapi.TooMany:
+		return 0, a.failed(ErrBatchTooLarge)
+	case jsapi.NoBatches:
+		return 0, a.allow(ctx)
 	default:
 		return 0, a.failed(ErrRefused)
 	}
+}
+
+// allow switches atomic batches on again, which another client's CreateOrUpdateKeyValue switches off, so that the batch can
+// be sent again.
+func (a *attempt) allow(ctx context.Context) error {
+	if a.allowed {
+		return a.failed(ErrRefused)
+	}
+	a.allowed = true
+	if err := a.allowBatches(ctx); err != nil {
+		return &Error{Op: a.op, Bucket: a.bucket, Reason: ErrRefused, Err: errors.Join(a.answer.Err, err)}
+	}
+	return nil
 }
 
 // gone reports whether the bucket or its connection was closed for good, so that no later try can be sent.
@@ -347,7 +366,7 @@ func (a *attempt) resolve(ctx context.Context) (uint64, error) {
 // permanent stops the repetition of a write in doubt that the server will not take, however often it is sent. That an
 // earlier try may still arrive cannot be excluded then.
 func (a *attempt) permanent() error {
-	refusals := []jsapi.Class{jsapi.Full, jsapi.TooLarge, jsapi.Refused}
+	refusals := []jsapi.Class{jsapi.Full, jsapi.TooLarge, jsapi.TooMany, jsapi.NoBatches, jsapi.Refused}
 	if slices.Contains(refusals, a.answer.Class) {
 		return a.unknown(a.answer.Err)
 	}

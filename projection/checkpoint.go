@@ -19,6 +19,8 @@ type checkpoint struct {
 	Write    string              `json:"write" msgpack:"write"`       // unique, to find out whether a batch was stored
 	// Retired is the id of the build that takes the place of this one, or "": its runner stops until readers are led there.
 	Retired string `json:"retired,omitempty" msgpack:"retired,omitempty"`
+	// Part says how much of a write is in the bucket that takes several batches, or nil.
+	Part *part `json:"part,omitempty" msgpack:"part,omitempty"`
 }
 
 // stand is a checkpoint and the revision it has in the bucket; the zero stand is that of a bucket without one.

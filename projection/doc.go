@@ -125,7 +125,9 @@
 // look at the bucket, may see documents of half a batch. A bucket with one replica in a cluster, on a node that
 // the runner is not connected to, is looked at only when a write to it has failed.
 //
-// A batch changes 999 documents at most, so one commit or transaction whose events change more cannot be folded live.
+// A batch changes 999 documents at most, and fewer where the operator of the server has set max_batch_size. One commit or
+// transaction whose events change more is written in several batches. Each event still counts once, and a reader that waits
+// for the position sees all of it; another one may see some of the documents changed and others not yet.
 // A document read without [At] may lag behind the log, and behind the bucket's leader where there are replicas. A program that
 // reads a fold version which another release has not built yet gets documents of the version before, so keep their JSON
 // readable, or wait for the flip.

@@ -23,8 +23,9 @@ var (
 	// ErrLogRewound means that the log ends before the checkpoint, or holds another commit there. It is the one of package
 	// eventstore.
 	ErrLogRewound = eventstore.ErrLogRewound
-	// ErrTooManyDocuments means that one commit or transaction changes more documents than an atomic batch holds.
-	ErrTooManyDocuments = errors.New("too many documents in one commit")
+	// ErrTooManyDocuments means that the server's atomic batches do not even take one document with what parks it and the
+	// checkpoint.
+	ErrTooManyDocuments = errors.New("too many documents for an atomic batch")
 	// ErrFold means that a rule panicked. See [FoldError].
 	ErrFold = errors.New("fold failed")
 	// ErrRunning means that the view already runs in this View.

@@ -13,9 +13,6 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// maxWrites is how many documents, parked ones included, one batch changes at most; the checkpoint is the last of its writes.
-const maxWrites = kv.MaxBatch - 1
-
 // session works on one generation from one reading of its checkpoint until something goes wrong:
 //
 //	checkpoint -> verify -> claim -> follow the log -> gather commits, fold them -> write documents and checkpoint at once -+
@@ -33,6 +30,7 @@ type session[V any] struct {
 	folded     *eventstore.Commit              // the last commit folded, or nil when it is in the bucket
 	revisions  map[string]uint64               // of the parked documents in the bucket
 	flushed    bool                            // a batch was written
+	room       int                             // how many documents, parked ones included, a batch takes beside the checkpoint
 }
 
 func newSession[V any](v *View[V], g *generation[V]) *session[V] {
@@ -113,6 +111,9 @@ func (s *session[V]) begin(ctx context.Context) error {
 	if err := verify(ctx, v.store, "view "+v.name, s.at.checkpoint); err != nil {
 		return err
 	}
+	if s.room, err = roomIn(ctx, s.generation.documents); err != nil {
+		return err
+	}
 	if err := s.loadParked(ctx); err != nil {
 		return err
 	}
@@ -121,7 +122,10 @@ func (s *session[V]) begin(ctx context.Context) error {
 	if claim.Store == "" {
 		claim.Store = v.store.Identity()
 	}
-	return s.write(ctx, claim, s.generation.documents.Batch())
+	if err := s.write(ctx, claim, s.generation.documents.Batch()); err != nil {
+		return err
+	}
+	return s.complete(ctx)
 }
 
 func (s *session[V]) loadParked(ctx context.Context) error {
@@ -208,14 +212,13 @@ func (s *session[V]) foldAll(ctx context.Context, groups [][]*eventstore.Commit)
 }
 
 // fold applies the changes of one commit, or of the commits of one transaction, to the documents. It writes those changed before
-// when both would not fit into one batch.
+// when both would not fit into one batch. A key takes two writes at most, one of its document and one that parks it.
 func (s *session[V]) fold(ctx context.Context, group []*eventstore.Commit, changes []change[V]) error {
-	keys := keysOf(changes)
-	if len(keys) > maxWrites {
-		return fmt.Errorf("projection: view %s: position %d: %w: it changes %d, a batch holds %d: write smaller commits, or key the view otherwise",
-			s.view.name, group[0].Position, ErrTooManyDocuments, len(keys), maxWrites)
+	writes := len(keysOf(changes))
+	if s.view.cfg.park() {
+		writes *= 2
 	}
-	if len(s.dirty)+len(s.newly)+len(keys) > maxWrites {
+	if len(s.dirty)+len(s.newly)+writes > s.room {
 		if err := s.flush(ctx); err != nil {
 			return err
 		}
@@ -258,16 +261,44 @@ func (s *session[V]) set(_ context.Context, key string, d document[V]) error {
 	return nil
 }
 
-// flush writes the changed documents, what is newly parked, and the checkpoint: all or nothing.
+// flush writes the changed documents, what is newly parked, and the checkpoint: all or nothing, where one batch takes it.
 func (s *session[V]) flush(ctx context.Context) error {
 	if s.folded == nil {
 		return nil
 	}
-	next := checkpoint{Store: s.view.store.Identity(), Position: s.folded.Position, Commit: s.folded.ID.String()}
+	return s.flushAs(ctx, checkpoint{Store: s.view.store.Identity(), Position: s.folded.Position, Commit: s.folded.ID.String()})
+}
+
+// flushAs is flush with the checkpoint that all of it leads to.
+func (s *session[V]) flushAs(ctx context.Context, next checkpoint) error {
+	for rest := s.changed(); ; {
+		var keys []string
+		keys, rest = s.split(rest)
+		at := next
+		if len(rest) > 0 {
+			at = s.partly(next, keys[len(keys)-1])
+		}
+		if err := s.writeKeys(ctx, at, keys); err != nil {
+			return err
+		}
+		if len(rest) == 0 {
+			break
+		}
+	}
+	for key, d := range s.dirty {
+		s.clean.Put(key, d)
+	}
+	clear(s.dirty)
+	clear(s.newly)
+	s.folded, s.flushed = nil, true
+	return nil
+}
+
+// writeKeys writes what was changed and newly parked under some keys, with a checkpoint.
+func (s *session[V]) writeKeys(ctx context.Context, next checkpoint, keys []string) error {
 	for {
 		batch := s.generation.documents.Batch()
-		putAll(batch, s.dirty)
-		order := s.putParked(batch)
+		order := s.putKeys(batch, keys)
 		err := s.write(ctx, next, batch)
 		if errors.Is(err, errLost) && len(order) > 0 {
 			// An operator may have written a wish into what is parked.
@@ -283,34 +314,39 @@ func (s *session[V]) flush(ctx context.Context) error {
 		for i, key := range order {
 			s.revisions[key] = s.at.revision - uint64(len(order)-i)
 		}
-		break
+		return nil
 	}
-	for key, d := range s.dirty {
-		s.clean.Put(key, d)
-	}
-	clear(s.dirty)
-	clear(s.newly)
-	s.folded, s.flushed = nil, true
-	return nil
 }
 
 // putAll adds documents to a batch.
 func putAll[V any](batch *kv.Batch[V], docs map[string]document[V]) {
 	for key, d := range docs {
-		if d.deleted {
-			batch.Delete(key)
-		} else {
-			batch.Put(key, d.value)
-		}
+		put(batch, key, d)
 	}
 }
 
-// putParked adds what is newly parked to a batch and gives the keys in the order of their writes.
-func (s *session[V]) putParked(batch *kv.Batch[V]) []string {
-	order := make([]string, 0, len(s.newly))
-	for key, p := range s.newly {
-		s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
-		order = append(order, key)
+func put[V any](batch *kv.Batch[V], key string, d document[V]) {
+	if d.deleted {
+		batch.Delete(key)
+	} else {
+		batch.Put(key, d.value)
+	}
+}
+
+// putKeys adds the documents under some keys to a batch, and then what is newly parked. It gives the keys of the latter in the
+// order of their writes.
+func (s *session[V]) putKeys(batch *kv.Batch[V], keys []string) []string {
+	for _, key := range keys {
+		if d, ok := s.dirty[key]; ok {
+			put(batch, key, d)
+		}
+	}
+	var order []string
+	for _, key := range keys {
+		if p, ok := s.newly[key]; ok {
+			s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
+			order = append(order, key)
+		}
 	}
 	return order
 }
@@ -382,7 +418,7 @@ func (s *session[V]) attend(ctx context.Context) error {
 	}
 	wishes := make(map[string]Parked)
 	for key, p := range s.parked {
-		if p.Wish == "" || len(wishes) == maxWrites/2 {
+		if p.Wish == "" || len(wishes) == s.room/2 {
 			continue
 		}
 		if p.Wish == wishDiscard {

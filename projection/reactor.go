@@ -179,11 +179,16 @@ var reactorRestarts = backoff.Policy{Base: 20 * time.Millisecond, Max: 2 * time.
 // anything.
 func (r *Reactor) runOnce(ctx context.Context) (handled bool, err error) {
 	runner := uuid.NewString()
+	room, err := roomIn(ctx, r.documents)
+	if err != nil {
+		return false, err
+	}
 	at, err := r.standBy(ctx, runner)
 	if err != nil {
 		return false, err
 	}
 	s := newReactorSession(r, runner, at)
+	s.room = room
 	err = s.run(ctx)
 	return s.handled, err
 }

@@ -26,6 +26,7 @@ type reactorSession struct {
 	reactor *Reactor
 	runner  string
 	at      reactorStand // the checkpoint in the bucket
+	room    int          // how many documents a batch takes beside the checkpoint
 	handled bool         // an event was
 	known   bool         // all that was parked before
 

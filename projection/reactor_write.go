@@ -54,13 +54,13 @@ type writePart struct {
 
 func (s *reactorSession) nextPart(runner string) *writePart {
 	p := &writePart{batch: s.reactor.documents.Batch(), begun: time.Now()}
-	for p.records < len(s.discarded) && p.batch.Len() < maxWrites {
+	for p.records < len(s.discarded) && p.batch.Len() < s.room {
 		record := s.discarded[p.records]
 		p.batch.Put(discardedKey(record), record)
 		p.records++
 	}
 	for l := range s.dirty {
-		if p.batch.Len() == maxWrites {
+		if p.batch.Len() == s.room {
 			break
 		}
 		switch key := parkedKey(l.stream); {

@@ -77,10 +77,10 @@ func (v *View[V]) between(ctx context.Context, err error, failures int) error {
 	return nil
 }
 
-// interrupted reports whether an error says no more than that the servers could not be asked for a while. The caller's own
-// context has not ended.
+// interrupted reports whether an error says no more than that the servers could not be asked for a while, or that a server
+// takes smaller batches than the one before it, which the next session asks for. The caller's own context has not ended.
 func interrupted(err error) bool {
-	return errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Interrupted(err)
+	return errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Interrupted(err)
 }
 
 // turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything

@@ -26,15 +26,19 @@ const (
 	Unavailable
 	// Full: this try was not stored for want of storage or of an account's resources.
 	Full
-	// TooLarge: this try was not stored because the message, its header or the batch is too large.
+	// TooLarge: this try was not stored because the message or its header is too large.
 	TooLarge
+	// TooMany: this try was not stored because the batch has more messages than the server takes.
+	TooMany
+	// NoBatches: this try was not stored because the stream does not allow atomic batches.
+	NoBatches
 	// Refused: this try was not stored, for a reason that stays.
 	Refused
 )
 
 // String names the class.
 func (c Class) String() string {
-	names := [...]string{"unknown", "stored", "conflict", "unavailable", "full", "too large", "refused"}
+	names := [...]string{"unknown", "stored", "conflict", "unavailable", "full", "too large", "too many", "no batches", "refused"}
 	if int(c) < len(names) {
 		return names[c]
 	}
@@ -60,6 +64,7 @@ const (
 	codeDuplicateInProcess    jetstream.ErrorCode = 10158
 	codeDuplicateInBatch      jetstream.ErrorCode = 10201
 	codeBatchIncomplete       jetstream.ErrorCode = 10176
+	codeBatchesDisabled       jetstream.ErrorCode = 10174
 	codeBatchTooLarge         jetstream.ErrorCode = 10199
 	codeBatchesInFlight       jetstream.ErrorCode = 10210
 	codeTooManyRequests       jetstream.ErrorCode = 10167
@@ -152,8 +157,12 @@ func classOf(code jetstream.ErrorCode) Class {
 		return Unavailable
 	case codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources, codeStoreFailed:
 		return Full
-	case jetstream.JSErrCodeStreamMessageExceedsMaximum, codeHeaderTooLarge, codeBatchTooLarge:
+	case jetstream.JSErrCodeStreamMessageExceedsMaximum, codeHeaderTooLarge:
 		return TooLarge
+	case codeBatchTooLarge:
+		return TooMany
+	case codeBatchesDisabled:
+		return NoBatches
 	case codeSequenceNotMatch:
 		return Unknown // the leader could not apply what its peers may have applied
 	default:

@@ -43,7 +43,8 @@ func TestEveryReplyHasAClass(t *testing.T) {
 		failed("10023"):                              jsapi.Full,
 		failed("10077"):                              jsapi.Full,
 		failed("10054"):                              jsapi.TooLarge,
-		failed("10199"):                              jsapi.TooLarge,
+		failed("10199"):                              jsapi.TooMany,
+		failed("10174"):                              jsapi.NoBatches,
 		failed("10063"):                              jsapi.Unknown,
 		failed("10109"):                              jsapi.Refused,
 	} {

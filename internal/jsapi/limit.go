@@ -1,0 +1,68 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// BatchLimit asks the leader of a subject's stream how many messages it takes in one atomic batch, MaxBatch at most. Operators
+// may set less (max_batch_size), and no setting that a client may read says so. So the leader is shown one message that says
+// to be the n-th of a batch that was never begun: it refuses it for its number, or for what came before. Nothing is stored.
+//
+// It takes one round trip where the limit is the server's default, and ten where it is lower. The timeout is of one.
+func (c *Client) BatchLimit(ctx context.Context, subject string, timeout time.Duration) (int, error) {
+	var failed error
+	takes := func(n int) bool {
+		if failed != nil {
+			return false
+		}
+		var ok bool
+		ok, failed = c.takesBatch(ctx, subject, n, timeout)
+		return ok
+	}
+	if takes(MaxBatch) || failed != nil {
+		return MaxBatch, failed
+	}
+	return sort.Search(MaxBatch-1, func(n int) bool { return !takes(n + 1) }), failed
+}
+
+// takesBatch reports whether the server takes batches of n messages.
+func (c *Client) takesBatch(ctx context.Context, subject string, n int, timeout time.Duration) (bool, error) {
+	if n == 1 {
+		return true, nil // it is sent as it is, and its number would begin a batch
+	}
+	call, err := c.Send(subject, nats.Header{
+		headerBatchID: []string{uuid.NewString()}, headerBatchSequence: []string{strconv.Itoa(n)},
+	}, nil)
+	if err != nil {
+		return false, err
+	}
+	msg, err := call.WaitToRepeat(ctx, timeout)
+	if err != nil {
+		return false, call.sent.permission(Answer{Class: Unknown, Err: err}, []Write{{Subject: subject}}).Err
+	}
+	answer := Classify(msg)
+	var api *jetstream.APIError
+	switch {
+	case answer.Class == TooMany:
+		return false, nil
+	case errors.As(answer.Err, &api) && api.ErrorCode == codeBatchIncomplete:
+		return true, nil
+	case answer.Err == nil:
+		return false, errors.New("a message of a batch without a begin was acknowledged")
+	}
+	return false, answer.Err
+}
+
+// Disallowed reports whether a refusal says that the stream does not allow atomic batches.
+func Disallowed(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == codeBatchesDisabled
+}
