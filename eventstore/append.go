@@ -1,13 +1,16 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/runnel-go/runnel/internal/abreast"
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
@@ -20,6 +23,11 @@ type Write struct {
 	// Key is an idempotency key, which readers find in the commit, and KeyHash a hash of the command. Both are optional.
 	Key     string
 	KeyHash []byte
+
+	// Guard makes the write one without events. It stores nothing in its stream, and demands that the stream still stands at
+	// Expected when the other writes of its transaction are stored. So they hold what was decided on the state of a stream that
+	// they do not change. Transactions that guard one stream do not conflict with each other.
+	Guard bool
 
 	system bool // written by the toolkit itself, which may write what others may not
 }
@@ -52,6 +60,10 @@ func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, even
 // AppendAll writes one commit to each of up to 999 streams, all of them or none, and gives them in the order of the
 // writes, which is their order in the log. It blocks and fails like [Store.Append]; a conflict names the first stream
 // that had moved. One write is a plain append.
+//
+// A write with Guard set stores nothing in its stream, and stands for nil in what is given. It counts among the 1000, and at
+// least one of the writes must be no guard. A guard costs its transaction a small message and a position of the log, which stands before the
+// commits, with a [StreamGuarded] in it.
 func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -86,12 +98,16 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	return a.settle(ctx, a.publish(ctx))
 }
 
-// attempt is one append: its commits, ready to be sent any number of times.
+// attempt is one append: its commits, ready to be sent any number of times. The lists are in the order of its writes.
 type attempt struct {
 	store    *Store
-	commits  []*Commit
+	commits  []*Commit // that of a guard says what it records, and which stream it guards
 	expected []Head
 	writes   []jsapi.Write
+
+	// batch holds the writes as they are sent, the guards before all others, so that a commit of a stream ends the transaction.
+	batch []jsapi.Write
+	named int // the first write that is no guard: it names the append in errors
 
 	// doubt is set while a try may be in the stream, now or later, without our knowing. Until an acknowledgement or the
 	// leader's tail settles that, no error says that nothing was stored.
@@ -119,54 +135,74 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 	if len(writes) == 0 || len(writes) > maxTransaction {
 		return nil, fmt.Errorf("eventstore: append to %s: %w: %d writes, a transaction has 1 to %d", s.name, ErrTooLarge, len(writes), maxTransaction)
 	}
-	a := newAttempt(s, len(writes))
+	a, rooms := newAttempt(s, len(writes)), make([]room, len(writes))
+	for i, w := range writes {
+		a.commits[i] = &rooms[i].commit
+		a.commits[i].Stream = w.Stream
+	}
+	if err := a.completeAll(ctx, writes); err != nil {
+		return nil, err
+	}
 	metadata, now := MetadataFrom(ctx), s.cfg.now().UTC().Round(0)
 	var tx uuid.UUID
 	if len(writes) > 1 {
 		tx = newID(now)
 	}
 	for i, w := range writes {
-		head, err := s.complete(ctx, w)
-		if errors.Is(err, ErrConflict) {
-			err = a.firstConflict(ctx, i, err)
-		}
-		if err != nil {
+		head, c := a.expected[i], a.commits[i]
+		if err := w.check(head); err != nil {
 			return nil, err
 		}
-		m := new(room)
-		c := &m.commit
 		*c = Commit{
 			Stream: w.Stream, First: head.Version + 1, ID: newID(now), Time: now, Metadata: metadata,
 			Key: w.Key, KeyHash: w.KeyHash, links: head.links, store: s,
 		}
+		if w.Guard {
+			*c = Commit{Stream: w.Stream, First: 1, ID: c.ID, Time: now, store: s}
+		}
 		if len(writes) > 1 {
-			c.Transaction = &Transaction{ID: tx, Index: i, Count: len(writes)}
+			c.Transaction = &Transaction{ID: tx, Index: indexOf(writes, i), Count: len(writes)}
 		}
-		a.commits[i], a.expected[i] = c, head
-		if err := w.check(head); err != nil {
-			return nil, err
-		}
-		if a.writes[i], err = s.encodeWrite(m, head, w.Events); err != nil {
+		var err error
+		if a.writes[i], err = s.encodeWrite(&rooms[i], head, w); err != nil {
 			return nil, err
 		}
 	}
-	return a, a.checkStreams()
+	return a, a.arrange()
+}
+
+// completeAll takes over the heads of all writes, and looks those up that this store did not give, side by side.
+func (a *attempt) completeAll(ctx context.Context, writes []Write) error {
+	if len(writes) == 1 {
+		var err error
+		a.expected[0], err = a.store.complete(ctx, writes[0])
+		return err
+	}
+	all := slices.Clone(writes) // so that the one write of other appends stays on its caller's stack
+	first, err := abreast.Do(len(all), func(i int) (err error) {
+		a.expected[i], err = a.store.complete(ctx, all[i])
+		return err
+	})
+	if errors.Is(err, ErrConflict) {
+		err = a.firstConflict(ctx, first, err)
+	}
+	return err
 }
 
 // firstConflict prefers a conflict on one of the first n streams, which may have moved after it was looked at.
 func (a *attempt) firstConflict(ctx context.Context, n int, conflict error) error {
-	for i, c := range a.commits[:n] {
+	_, err := abreast.Do(n, func(i int) error {
+		c := a.commits[i]
 		head, err := a.store.Head(ctx, c.Stream)
 		switch {
 		case errors.Is(err, ErrErased):
 			return conflict
-		case err != nil:
-			return err
-		case head.Position != a.expected[i].Position:
+		case err == nil && head.Position != a.expected[i].Position:
 			return &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version}
 		}
-	}
-	return conflict
+		return err
+	})
+	return cmp.Or(err, conflict)
 }
 
 // complete gives the head of a write as this store gave it. One that came from elsewhere has no links, or those of another
@@ -202,7 +238,10 @@ func (w Write) check(head Head) error {
 	refused := func(reason error, advice string) error {
 		return &AppendError{Stream: w.Stream, Version: head.Version + 1, Reason: reason, Advice: advice}
 	}
-	if head.Closed() {
+	if w.Guard && (len(w.Events) > 0 || w.Key != "") {
+		return refused(ErrRefused, "a guard has neither events nor a key")
+	}
+	if head.Closed() && !w.Guard {
 		return refused(ErrClosed, "begin a new stream")
 	}
 	if w.system {
@@ -225,14 +264,17 @@ func (w Write) check(head Head) error {
 }
 
 // encodeWrite fills in what is left of a commit and gives its message.
-func (s *Store) encodeWrite(m *room, head Head, events []Event) (jsapi.Write, error) {
-	c := &m.commit
+func (s *Store) encodeWrite(m *room, head Head, w Write) (jsapi.Write, error) {
+	c, events := &m.commit, w.Events
 	refused := func(reason error, advice string, err error) (jsapi.Write, error) {
 		return jsapi.Write{}, &AppendError{Stream: c.Stream, Version: c.First, Reason: reason, Advice: advice, Err: err}
 	}
 	subject, err := c.Stream.subject(s.name)
 	if err != nil {
 		return refused(ErrInvalidID, "", err)
+	}
+	if w.Guard {
+		events = []Event{StreamGuarded{Stream: w.Stream, Version: head.Version}}
 	}
 	if len(events) == 0 {
 		return refused(ErrRefused, "a commit has at least one event", nil)
@@ -263,21 +305,32 @@ func (s *Store) encodeWrite(m *room, head Head, events []Event) (jsapi.Write, er
 	if int64(len(payload)) > s.limit() {
 		return refused(ErrTooLarge, s.adviseSmaller(len(payload)), nil)
 	}
+	if w.Guard {
+		return jsapi.Write{Subject: s.name + guardSubject, Guards: subject, Expected: uint64(head.Position), Data: payload}, nil
+	}
 	return jsapi.Write{Subject: subject, Expected: uint64(head.Position), Data: payload}, nil
 }
 
-// checkStreams refuses a transaction that writes a stream twice.
-func (a *attempt) checkStreams() error {
-	if len(a.writes) == 1 {
+// arrange puts the writes into the order in which they are sent, and refuses a transaction that has a stream twice, or nothing
+// but guards.
+func (a *attempt) arrange() error {
+	a.batch = a.writes
+	first := slices.IndexFunc(a.writes, func(w jsapi.Write) bool { return w.Guards == "" })
+	if first < 0 {
+		return a.refused(ErrRefused, "a guard holds what is written beside it: give a write with events, or ask Store.Head", nil)
+	}
+	if a.named = first; len(a.writes) == 1 {
 		return nil
 	}
-	seen := make(map[string]bool, len(a.writes))
-	for i, w := range a.writes {
-		if seen[w.Subject] {
-			return &AppendError{Stream: a.commits[i].Stream, Version: a.commits[i].First, Reason: ErrRefused,
-				Advice: "a transaction writes each stream once: put all its events into one write"}
+	a.batch = make([]jsapi.Write, len(a.writes))
+	seen := make(map[StreamID]bool, len(a.writes))
+	for i, c := range a.commits {
+		if seen[c.Stream] {
+			return &AppendError{Stream: c.Stream, Version: a.expected[i].Version + 1, Reason: ErrRefused,
+				Advice: "a transaction has each stream once: put all its events into one write, which needs no guard beside it"}
 		}
-		seen[w.Subject] = true
+		seen[c.Stream] = true
+		a.batch[c.Transaction.Index] = a.writes[i]
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ func Backwards() ReadOption { return func(o *readOptions) { o.backwards = true }
 
 // eventsDown yields the stream's events from version from down to 1.
 func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, yield func(Recorded, error) bool) {
-	subject, err := stream.subject(s.name)
+	subject, err := s.subjectToRead(stream)
 	if err != nil {
 		yield(Recorded{}, fmt.Errorf("eventstore: load: %w", err))
 		return

@@ -35,3 +35,38 @@ func (h Head) WithLinks(links ...Position) Head {
 
 // Links gives the head's links.
 func (h Head) Links() []Position { return h.links }
+
+// AppendFirst stores the first messages of a transaction only, one by one, as a power cut can leave them.
+func (s *Store) AppendFirst(ctx context.Context, kept int, writes ...Write) error {
+	a, err := s.prepare(ctx, writes)
+	if err != nil {
+		return err
+	}
+	for _, w := range a.batch[:kept] {
+		if answer := s.api.Publish(ctx, w, s.cfg.ackTimeout()); answer.Class != jsapi.Stored {
+			return answer.Err
+		}
+	}
+	return nil
+}
+
+// AppendUnguarded stores a transaction whose guards expect nothing, on heads that are taken as they are.
+func (s *Store) AppendUnguarded(ctx context.Context, writes ...Write) error {
+	a := newAttempt(s, len(writes))
+	rooms := make([]room, len(writes))
+	for i, w := range writes {
+		c := &rooms[i].commit
+		*c = Commit{Stream: w.Stream, First: w.Expected.Version + 1, ID: newID(s.cfg.now()), Time: s.cfg.now(), store: s,
+			Transaction: &Transaction{ID: [16]byte{1}, Index: indexOf(writes, i), Count: len(writes)}}
+		a.commits[i] = c
+		var err error
+		if a.writes[i], err = s.encodeWrite(&rooms[i], w.Expected, w); err != nil {
+			return err
+		}
+		a.writes[i].Unconditional, a.writes[i].Guards = true, ""
+	}
+	if err := a.arrange(); err != nil {
+		return err
+	}
+	return a.publish(ctx).Err
+}

@@ -143,7 +143,7 @@ func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption
 
 // load is Load of a log that is taken for whole.
 func (s *Store) load(ctx context.Context, stream StreamID, o readOptions) (history History, err error) {
-	subject, err := stream.subject(s.name)
+	subject, err := s.subjectToRead(stream)
 	if err != nil {
 		return History{}, fmt.Errorf("eventstore: load: %w", err)
 	}

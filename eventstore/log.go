@@ -73,7 +73,7 @@ func (p picker) picks(event Recorded) bool {
 }
 
 // Log is All by commits, and of all categories and types: for those who keep a checkpoint, which may stand behind a
-// commit that is [Commit.Whole]. Commits that were erased are not yielded.
+// commit that is [Commit.Whole]. Commits that were erased are not yielded, and neither are the guards of transactions.
 func (s *Store) Log(ctx context.Context, options ...ReadOption) iter.Seq2[*Commit, error] {
 	o := readOptionsOf(options)
 	return func(yield func(*Commit, error) bool) {
@@ -193,7 +193,7 @@ func (g *grouper) release() bool {
 	held := g.held
 	g.held = g.held[:0]
 	for _, c := range held {
-		if !c.erased && !g.yield(c, nil) {
+		if !c.erased && !c.isGuard() && !g.yield(c, nil) {
 			return false
 		}
 	}

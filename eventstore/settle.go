@@ -18,6 +18,7 @@ import (
 //	        -> anything else: look at the leader's tail
 //	               our commit at our version -----------------------> stored, likewise
 //	               another commit there ----------------------------> conflict
+//	               a guarded stream moved, and we were not before it -> conflict
 //	               no such version: a clear no, and no try in doubt -> refused
 //	                                otherwise back off and publish again, of all tries at most one can win
 //	               damage, a lost log, an erasure ------------------> that, or unknown where a try is in doubt
@@ -71,7 +72,7 @@ func (a *attempt) publish(ctx context.Context) jsapi.Answer {
 	if err := a.store.ready(ctx); err != nil {
 		return jsapi.Answer{Class: jsapi.Unavailable, Err: err}
 	}
-	return a.store.api.PublishBatch(ctx, a.writes, a.store.cfg.ackTimeout())
+	return a.store.api.PublishBatch(ctx, a.batch, a.store.cfg.ackTimeout())
 }
 
 // stored waits until the commits are on disk, and fills in the positions, of which the last is known: the commits of a batch
@@ -82,9 +83,17 @@ func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) 
 		return nil, a.undecided(err, nil)
 	}
 	for i, c := range a.commits {
-		c.Position = last - Position(len(a.commits)-1-i)
+		c.Position = last
+		if c.Transaction != nil {
+			c.Position -= Position(c.Transaction.Count - 1 - c.Transaction.Index)
+		}
+		if c.Position == last {
+			a.store.marker.see(c)
+		}
+		if a.isGuard(i) {
+			a.commits[i] = nil
+		}
 	}
-	a.store.marker.see(a.commits[len(a.commits)-1])
 	return a.commits, nil
 }
 
@@ -112,7 +121,7 @@ func (a *attempt) refusal(ctx context.Context, answer jsapi.Answer) error {
 }
 
 func (a *attempt) refused(reason error, advice string, err error) error {
-	return &AppendError{Stream: a.commits[0].Stream, Version: a.commits[0].First, Reason: reason, Advice: advice, Err: err}
+	return &AppendError{Stream: a.commits[a.named].Stream, Version: a.commits[a.named].First, Reason: reason, Advice: advice, Err: err}
 }
 
 // undecided is the error for an append whose time is up.
@@ -124,7 +133,7 @@ func (a *attempt) undecided(cause, last error) error {
 	if !a.doubt {
 		return a.refused(ErrUnavailable, "try again when the server answers", err)
 	}
-	c := a.commits[0]
+	c := a.commits[a.named]
 	return &UnknownOutcomeError{Stream: c.Stream, Version: c.First, CommitID: c.ID, Err: err}
 }
 
@@ -145,6 +154,9 @@ func (a *attempt) hindered(err, last error) error {
 // nothing is there. Any other error means that the leader did not answer, or that the log does not say.
 func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, last Position, err error) {
 	for i, c := range a.commits {
+		if a.isGuard(i) {
+			continue
+		}
 		next, err := a.store.leaderNext(ctx, a.writes[i].Subject, a.expected[i].Position+1)
 		switch {
 		case errors.Is(err, jsapi.ErrNotFound) && answer.Class == jsapi.Conflict:
@@ -164,7 +176,7 @@ func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, la
 		}
 		return false, 0, a.taken(ctx, i, next)
 	}
-	return false, 0, nil
+	return false, 0, a.moved(ctx, answer)
 }
 
 // taken says why our commits are not stored where next, which is not ours, is the first behind the expected position on one

@@ -46,7 +46,7 @@ func (s *Store) Streams(ctx context.Context, category string, options ...ReadOpt
 				yield(StreamInfo{}, err)
 				return
 			}
-			if category == "" && info.Stream.Category == SystemCategory {
+			if category == "" && info.Stream.Category == SystemCategory || info.Stream == guardStream {
 				continue
 			}
 			if !yield(info, nil) {

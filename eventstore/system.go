@@ -8,7 +8,7 @@ const SystemCategory = "runnel"
 
 // systemEvents are the prototypes of the toolkit's own events. Every store knows them.
 func systemEvents() []Event {
-	return []Event{StreamClosed{}, StreamErased{}, PositionsErased{}, ValueClaimed{}, ValueReleased{}, KeyClosed{}}
+	return []Event{StreamClosed{}, StreamErased{}, PositionsErased{}, StreamGuarded{}, ValueClaimed{}, ValueReleased{}, KeyClosed{}}
 }
 
 // StreamClosed ends a stream: it is the last event of its last commit, and appends on top of it are refused with
@@ -43,6 +43,17 @@ type ErasedCommit struct {
 
 // EventType is "runnel.positions.erased".
 func (PositionsErased) EventType() string { return "runnel.positions.erased" }
+
+// StreamGuarded records that a transaction was stored while a stream that it did not write stood at a version: what the
+// transaction wrote was decided on that. See [Write.Guard]. It is a commit of the transaction at a position of its own. It belongs
+// to no stream, so no reader of streams or of the log is given it; [Store.At] gives it.
+type StreamGuarded struct {
+	Stream  StreamID
+	Version Version
+}
+
+// EventType is "runnel.stream.guarded".
+func (StreamGuarded) EventType() string { return "runnel.stream.guarded" }
 
 // ValueClaimed says whose a unique value is from now on. The stream stands for the value; see aggregate.Unique.
 type ValueClaimed struct{ Owner string }

@@ -46,6 +46,8 @@ const (
 	FaultUnreadable FaultKind = "unreadable"
 	// FaultVersion: a commit's versions do not follow those of the stream's commit before it.
 	FaultVersion FaultKind = "version"
+	// FaultGuard: a transaction stands where a stream that it guards is at another version.
+	FaultGuard FaultKind = "guard"
 	// FaultLink: a link leads to no earlier commit of the stream. Loads find the stream's commits without it.
 	FaultLink FaultKind = "link"
 	// FaultDuplicate: two commits near each other have the same id.
@@ -82,7 +84,7 @@ func (f Fault) String() string {
 type Report struct {
 	Store        string
 	End          Position // up to where the log was verified
-	Commits      int64    // those that are part of the log; with Torn, Erased and what is damaged, all positions
+	Commits      int64    // those that are part of the log, guards among them; with Torn, Erased and what is damaged, all positions
 	Events       int64    // in them
 	Streams      int64
 	Transactions int64 // whole ones
@@ -159,6 +161,9 @@ func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {
 	}
 	v.report.Elapsed = progress.done().Elapsed
 	v.report.Streams = int64(len(v.streams))
+	if _, guards := v.streams[guardStream]; guards {
+		v.report.Streams--
+	}
 	return v.report, err
 }
 
@@ -179,7 +184,7 @@ type verifier struct {
 	order   []uuid.UUID // of ids, oldest first, used as a ring
 	at      int         // where the next goes
 
-	// gaps are the first missing version of each stream that has one. Where the stream was erased it is none, and the
+	// gaps are the first missing version of each stream that has one, or the first guard of it that does not hold. Where the stream was erased it is none, and the
 	// record of that comes last.
 	gaps map[StreamID]Fault
 }
@@ -318,6 +323,10 @@ func (v *verifier) commit(ctx context.Context, c *Commit) error {
 	v.report.Commits++
 	v.report.Events += int64(c.Len())
 	v.id(c)
+	if c.isGuard() {
+		v.guard(c)
+		return nil
+	}
 	state := v.streams[c.Stream]
 	if c.First != max(state.next, 1) {
 		if _, known := v.gaps[c.Stream]; !known {
@@ -337,6 +346,29 @@ func (v *verifier) commit(ctx context.Context, c *Commit) error {
 		next: c.Last() + 1, messages: state.messages + 1, last: c.Position, links: v.hash(c.Head().links),
 	}
 	return nil
+}
+
+// guard verifies that the stream that a transaction guarded stands at the version that it says.
+func (v *verifier) guard(c *Commit) {
+	state := v.streams[c.Stream]
+	state.messages, state.last = state.messages+1, c.Position
+	v.streams[c.Stream] = state
+	for recorded := range c.Events() {
+		decoded, err := recorded.Decode()
+		if err != nil {
+			v.fault(Fault{Kind: FaultUnreadable, Stream: c.Stream, Position: c.Position, Last: c.Position, Err: err})
+			return
+		}
+		guarded, ok := decoded[0].(StreamGuarded)
+		if !ok {
+			continue
+		}
+		is := max(v.streams[guarded.Stream].next, 1) - 1
+		if _, known := v.gaps[guarded.Stream]; is != guarded.Version && !known {
+			v.gaps[guarded.Stream] = Fault{Kind: FaultGuard, Stream: guarded.Stream, Position: c.Position, Last: c.Position,
+				Err: fmt.Errorf("the transaction here was decided on version %d of the stream, which is at version %d", guarded.Version, is)}
+		}
+	}
 }
 
 func (v *verifier) hash(links []Position) uint64 {

@@ -26,6 +26,9 @@ type Write struct {
 	Subject string
 	// Expected is the sequence that the subject's last message must have, 0 for none.
 	Expected uint64
+	// Guards is the other subject whose last message Expected is about, or "". It is literal, and no message of the same
+	// batch may be on it.
+	Guards string
 	// Unconditional leaves the expectation out: for the documents of a view, which the checkpoint in their batch guards.
 	Unconditional bool
 	// Header holds further headers and may be nil. It is taken over.
@@ -40,6 +43,9 @@ func (w Write) header() nats.Header {
 	}
 	if !w.Unconditional {
 		h[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(w.Expected, 10)}
+	}
+	if w.Guards != "" {
+		h[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{w.Guards}
 	}
 	return h
 }
@@ -64,7 +70,7 @@ func (s *Session) Publish(ctx context.Context, w Write, timeout time.Duration) A
 
 // headerOf gives the header of a write, which is the same map each time where it is nothing but the expectation.
 func (call *Call) headerOf(w Write) nats.Header {
-	if w.Header != nil || w.Unconditional {
+	if w.Header != nil || w.Unconditional || w.Guards != "" {
 		return w.header()
 	}
 	call.expected[0] = strconv.FormatUint(w.Expected, 10)

@@ -1,0 +1,99 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// A guard is a message of an atomic batch whose expectation is about the subject of a stream that the batch does not write:
+//
+//	guard 1, guard 2, ... -> <store>.runnel.guards, each expects the last sequence of the stream that it guards
+//	commit 1, commit 2, ... -> the subjects of their streams, each expects its last sequence
+//
+// The server compares all of them at one moment, with what is stored and with what is under way. That of two batches which each
+// write what the other guards, one is refused. Nothing is expected of the guards' own subject, so batches that guard one stream
+// are all stored. Subjects of expectations are literal: see Append.
+
+// guardStream stands for the guards in the log. It is no stream: they have no versions.
+var guardStream = StreamID{Category: SystemCategory, ID: "guards"}
+
+// guardSubject is the end of the subject on which all guards of a store are.
+const guardSubject = "." + SystemCategory + ".guards"
+
+// isGuard reports whether a commit that was read is a guard.
+func (c *Commit) isGuard() bool { return c.Stream == guardStream }
+
+// subjectToRead gives the subject of a stream that can be read.
+func (s *Store) subjectToRead(stream StreamID) (string, error) {
+	if stream == guardStream {
+		return "", fmt.Errorf("%w: %s is no stream: Store.At gives the guards of a transaction, which stand before its commits", ErrInvalidID, stream)
+	}
+	return stream.subject(s.name)
+}
+
+// indexOf gives the index in the transaction of one of its writes: guards come first.
+func indexOf(writes []Write, at int) (index int) {
+	for i, w := range writes {
+		if w.Guard && !writes[at].Guard || w.Guard == writes[at].Guard && i < at {
+			index++
+		}
+	}
+	return index
+}
+
+// isGuard reports whether a write of the attempt is a guard.
+func (a *attempt) isGuard(i int) bool { return a.writes[i].Guards != "" }
+
+// moved says why an attempt is not stored of which nothing is there: a stream that it guards has moved. Where a try is in
+// doubt, that has to be proved, since it may have been stored before the stream moved, and after we had looked for it.
+func (a *attempt) moved(ctx context.Context, answer jsapi.Answer) error {
+	for i, c := range a.commits {
+		if !a.isGuard(i) {
+			continue
+		}
+		next, err := a.store.leaderNext(ctx, a.writes[i].Guards, a.expected[i].Position+1)
+		switch {
+		case errors.Is(err, jsapi.ErrNotFound) && answer.Class == jsapi.Conflict:
+			if err := a.checkExpectation(ctx, i); err != nil {
+				return err
+			}
+			continue
+		case errors.Is(err, jsapi.ErrNotFound):
+			continue
+		case err != nil:
+			return err
+		}
+		if err := a.provenMoved(ctx, i, next.Position); err != nil || a.doubt {
+			return err
+		}
+		head, err := a.store.Head(ctx, c.Stream)
+		if err != nil {
+			return err
+		}
+		return a.firstConflict(ctx, i, &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version})
+	}
+	return nil
+}
+
+// provenMoved ends the doubt where one replica, at one moment, has the guarded stream's commit at a position and nothing of the
+// attempt: what is stored later is refused for the guard, and what was stored before would be there.
+func (a *attempt) provenMoved(ctx context.Context, guard int, position Position) error {
+	if !a.doubt {
+		return nil
+	}
+	guarded, written := a.writes[guard].Guards, a.writes[a.named].Subject
+	last, whole, err := a.store.api.DirectLastMany(ctx, a.store.name, []string{guarded, written}, 2*int(min(a.store.limit(), fetchBytes)))
+	if err != nil || !whole {
+		return err
+	}
+	moved, stored := false, false
+	for _, msg := range last {
+		moved = moved || msg.Subject == guarded && Position(msg.Sequence) >= position
+		stored = stored || msg.Subject == written && Position(msg.Sequence) > a.expected[a.named].Position
+	}
+	a.doubt = !moved || stored
+	return nil
+}
