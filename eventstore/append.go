@@ -61,9 +61,9 @@ func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, even
 // writes, which is their order in the log. It blocks and fails like [Store.Append]; a conflict names the first stream
 // that had moved. One write is a plain append.
 //
-// A write with Guard set stores nothing in its stream, and stands for nil in what is given. It counts among the 1000, and at
-// least one of the writes must be no guard. A guard costs its transaction a small message and a position of the log, which stands before the
-// commits, with a [StreamGuarded] in it.
+// A write with Guard set stores nothing in its stream, and stands for nil in what is given. It counts as one of the
+// writes, of which at least one must be no guard. A guard costs its transaction a small message and a position of the log, which
+// stands before the commits, with a [StreamGuarded] in it.
 func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

@@ -194,6 +194,9 @@ func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 	if a.expected[i].Position == 0 && head.Version == 0 && !a.doubt {
 		// There are remainders of torn transactions only, which nobody counted in a burst of new streams.
 		a.expected[i], a.writes[i].Expected = head, uint64(head.Position)
+		if c.Transaction != nil {
+			a.batch[c.Transaction.Index] = a.writes[i]
+		}
 		return nil
 	}
 	if err := a.refute(ctx, i); err != nil {
