@@ -28,12 +28,16 @@ type interpreter struct {
 // newInterpreter returns an interpreter and a JetStream context whose requests go through it.
 func newInterpreter(t *testing.T, nc *nats.Conn, edit func(info []byte) []byte) (*interpreter, jetstream.JetStream) {
 	t.Helper()
-	const prefix, api = "interpreted", "$JS.API"
+	const prefix, api = "interpreted", jetstream.DefaultAPIPrefix
 	i := new(interpreter)
 	_, err := nc.Subscribe(prefix+".>", func(msg *nats.Msg) {
-		subject := api + strings.TrimPrefix(msg.Subject, prefix)
-		if !strings.HasPrefix(subject, api+".STREAM.INFO.") {
-			if err := nc.PublishRequest(subject, msg.Reply, msg.Data); err != nil {
+		subject := strings.TrimPrefix(msg.Subject, prefix+".")
+		if !strings.HasPrefix(subject, "$KV.") { // the client puts the prefix before these as well
+			subject = api + subject
+		}
+		if !strings.HasPrefix(subject, api+"STREAM.INFO.") {
+			passed := &nats.Msg{Subject: subject, Reply: msg.Reply, Header: msg.Header, Data: msg.Data}
+			if err := nc.PublishMsg(passed); err != nil {
 				t.Error(err)
 			}
 			return
