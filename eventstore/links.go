@@ -45,24 +45,32 @@ func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, 
 }
 
 // hop gives the commits at links, newest first, as far as each ends with the version before the one that follows it.
+//
+// Of all but the oldest it gets the data alone, without the subject. That they are commits of the stream is known all the same:
+// the oldest is, by its subject, and a commit links to commits of its own stream only, so one whose newest link leads to the
+// oldest is of the stream as well, and so on.
 func (l *load) hop(ctx context.Context, oldest *Commit, links []Position) ([]*Commit, error) {
 	first := l.firstAmong(links)
 	gets := l.store.api.Gets(l.store.name)
 	defer gets.Release()
-	for _, link := range links {
-		if link != first {
+	for i, link := range links {
+		switch {
+		case link == first:
+		case i == len(links)-1:
 			gets.AskSequence(uint64(link))
+		default:
+			gets.AskData(uint64(link))
 		}
 	}
 	commits := make([]*Commit, 0, len(links))
-	for _, link := range links {
+	for i, link := range links {
 		var c *Commit
 		var err error
 		if link == first {
 			c, err = l.firstAt(ctx, link)
 		} else {
 			msg, failed := gets.Sequence(ctx, uint64(link))
-			c, err = l.linked(ctx, link, msg, failed)
+			c, err = l.linked(ctx, link, links[i+1:], msg, failed)
 		}
 		if err != nil || c == nil || c.Last()+1 != oldest.First {
 			return commits, err
@@ -99,13 +107,20 @@ func (l *load) firstAt(ctx context.Context, link Position) (*Commit, error) {
 // follow gives the commit at a link, as linked does.
 func (l *load) follow(ctx context.Context, link Position) (*Commit, error) {
 	msg, err := l.store.api.DirectSequence(ctx, l.store.name, uint64(link))
-	return l.linked(ctx, link, msg, err)
+	return l.linked(ctx, link, nil, msg, err)
 }
 
 // linked gives the commit in the message at a link, or asks the leader where a replica did not have it. It gives nil where the
-// link leads to no commit of the stream.
-func (l *load) linked(ctx context.Context, link Position, msg jsapi.Message, failed error) (*Commit, error) {
+// link leads to no commit of the stream. A message without a subject has to link to the next of the links.
+func (l *load) linked(ctx context.Context, link Position, next []Position, msg jsapi.Message, failed error) (*Commit, error) {
+	bare := failed == nil && msg.Subject == ""
+	if bare {
+		msg.Subject = l.subject
+	}
 	c, err := l.store.parse(msg, failed)
+	if bare && err == nil && !leadsTo(c.links, next) {
+		return l.follow(ctx, link)
+	}
 	if ofReplica(err) {
 		c, err = l.store.at(ctx, link)
 	}
@@ -118,6 +133,11 @@ func (l *load) linked(ctx context.Context, link Position, msg jsapi.Message, fai
 		return nil, nil
 	}
 	return c, nil
+}
+
+// leadsTo reports whether the newest of a commit's links is the next of those that led to the commit.
+func leadsTo(links, next []Position) bool {
+	return len(links) > 0 && len(next) > 0 && links[0] == next[0]
 }
 
 // trim drops what was read beyond the commit that holds version from and beyond position after. Commits are newest first.

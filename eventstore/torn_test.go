@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -97,6 +98,37 @@ func TestALongStreamIsReadAcrossATornCommit(t *testing.T) {
 	require.Len(t, all, 1100)
 	require.Equal(t, deposited{0}, all[0])
 	require.Positive(t, store.Counters().LinkMisses, "more than the links reach")
+}
+
+// Of what links lead to, all but the oldest is asked for without its subject.
+func TestAFalseLinkBeforeTrueOnesIsAHintOnly(t *testing.T) {
+	store := open(t, nil)
+	var heads [2]eventstore.Head // of streams a and b
+	var positions [2][]eventstore.Position
+	var want []eventstore.Event // in stream a
+	for i := range int64(5) {
+		for which, id := range []string{"a", "b"} {
+			c, err := store.Append(t.Context(), account(id), heads[which], deposited{i - 100*int64(which)})
+			require.NoError(t, err)
+			heads[which], positions[which] = c.Head(), append(positions[which], c.Position)
+		}
+		want = append(want, deposited{i})
+	}
+	// The other stream has the right versions there.
+	falsify := map[string]func(links []eventstore.Position){
+		"the newest":   func(links []eventstore.Position) { links[0] = positions[1][4] },
+		"a middle one": func(links []eventstore.Position) { links[2] = positions[1][3] },
+	}
+	head := heads[0]
+	for misses, name := range []string{"the newest", "a middle one"} {
+		links := slices.Clone(head.Links())
+		falsify[name](links)
+		c, err := store.Append(t.Context(), account("a"), store.Give(account("a"), head.WithLinks(links...)), deposited{int64(5 + misses)})
+		require.NoError(t, err)
+		want, head = append(want, deposited{int64(5 + misses)}), c.Head().WithLinks(append([]eventstore.Position{c.Position}, head.Links()...)...)
+		require.Equal(t, want, decode(t, store.Stream(t.Context(), account("a"))), name)
+		require.Equal(t, int64(misses+1), store.Counters().LinkMisses, name)
+	}
 }
 
 func TestFalseLinksAreHintsOnly(t *testing.T) {

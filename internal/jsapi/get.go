@@ -135,6 +135,10 @@ func sequenceRequest(b []byte, sequence uint64) []byte {
 	return append(strconv.AppendUint(append(b, `{"seq":`...), sequence, 10), '}')
 }
 
+func dataRequest(b []byte, sequence uint64) []byte {
+	return append(strconv.AppendUint(append(b, `{"seq":`...), sequence, 10), `,"no_hdr":true}`...)
+}
+
 func nextRequest(b []byte, subject string, from uint64) []byte {
 	b = append(strconv.AppendUint(append(b, `{"seq":`...), from, 10), `,"next_by_subj":`...)
 	return append(strconv.AppendQuote(b, subject), '}')

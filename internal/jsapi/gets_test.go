@@ -51,6 +51,29 @@ func TestMessagesAreAskedForAtOnceAndTakenInAnyOrder(t *testing.T) {
 	}
 }
 
+func TestDataAloneIsAskedForAmongWholeMessages(t *testing.T) {
+	client := holding(t, "1", "2", "3", "4")
+	for range 3 { // what was released is used again
+		gets := client.Gets("docs")
+		gets.AskData(4)
+		gets.AskSequence(1)
+		gets.AskData(7)
+		gets.AskData(2)
+		gets.AskData(3)
+		for _, sequence := range []uint64{3, 1, 4, 2} {
+			msg, err := gets.Sequence(t.Context(), sequence)
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprint(sequence), string(msg.Data))
+			require.Equal(t, sequence, msg.Sequence)
+			require.Equal(t, sequence == 1, msg.Subject == "docs.a")
+			require.Equal(t, sequence == 1, msg.Header != nil)
+		}
+		_, err := gets.Sequence(t.Context(), 7)
+		require.ErrorIs(t, err, jsapi.ErrNotFound)
+		gets.Release()
+	}
+}
+
 func TestTheOnlyMessageIsTheFirstAndTheLast(t *testing.T) {
 	client := holding(t, "1")
 	gets := client.Gets("docs")

@@ -77,7 +77,7 @@ func All(sizes Sizes) []measure.Figure {
 		{
 			Name: "load", Title: "Loads", Take: sizes.load,
 			About: "Commits of one event were written round-robin, so those of one stream are spread over the whole log. nats.go gets the same " +
-				"messages in the same way: the last of the subject, and then the others at once. The filtered read is a " +
+				"messages with their headers: the last of the subject, and then the others at once. The filtered read is a " +
 				"consumer with the stream's one subject as its filter, the common way's one with a wildcard, for the event types. The working " +
 				"set are 10,000 streams, picked at random, which were loaded once before.",
 		},
