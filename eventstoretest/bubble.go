@@ -3,6 +3,7 @@ package eventstoretest
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server/ats"
 )
@@ -19,5 +20,10 @@ func Bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	ats.Register()
 	defer ats.Unregister()
-	synctest.Test(t, f)
+	synctest.Test(t, func(t *testing.T) {
+		// This runs last of all cleanups: a server that was stopped may have goroutines that sleep for some milliseconds yet, and time
+		// stands still once the test is over.
+		t.Cleanup(func() { <-time.After(time.Second) })
+		f(t)
+	})
 }
