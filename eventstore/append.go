@@ -289,7 +289,7 @@ func (s *Store) encodeWrite(m *room, head Head, w Write) (jsapi.Write, error) {
 			return refused(ErrUnknownType, "add its prototype to the events the store is opened with", err)
 		}
 		from := in.data.Len()
-		if err := s.codec.appendTo(&in.data, in.events, e); err != nil {
+		if err := s.codec.appendTo(&in.data, in.events, kind, e); err != nil {
 			return refused(ErrRefused, "the event does not encode", err)
 		}
 		if in.data.Len() > maxBody { // more than any server stores, and perhaps than an event can say where it stands

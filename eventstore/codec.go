@@ -8,6 +8,7 @@ import (
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
@@ -29,17 +30,44 @@ func (c Codec) check() error {
 	return nil
 }
 
-// appendTo encodes an event onto buf, with enc where that is msgpack. The same event always gives the same bytes.
-func (c Codec) appendTo(buf *bytes.Buffer, enc *msgpack.Encoder, e Event) error {
+func (c Codec) format() plain.Format { return plain.Format(c) }
+
+// appendTo encodes an event of a type onto buf, with enc where that is msgpack. The same event always gives the same bytes. It
+// refuses a value that the codec cannot hold.
+func (c Codec) appendTo(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e Event) (err error) {
+	if t.shape.Picky {
+		if err := t.shape.Refuse(reflect.ValueOf(e)); err != nil {
+			return err
+		}
+	}
+	from := buf.Len()
+	if err := c.encode(buf, enc, t, e); err != nil {
+		return t.shape.Blame(reflect.ValueOf(e), err)
+	}
 	if c == JSON {
-		data, err := json.Marshal(e)
+		return t.shape.Kept(reflect.ValueOf(e), buf.Bytes()[from:])
+	}
+	return nil
+}
+
+// encode encodes an event. A panic of a type that encodes itself is an error.
+func (c Codec) encode(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e Event) (err error) {
+	defer plain.Recover(&err)
+	value := any(e)
+	if t.shape.ByPointer {
+		pointer := reflect.New(t.goType)
+		pointer.Elem().Set(reflect.ValueOf(e))
+		value = pointer.Interface()
+	}
+	if c == JSON {
+		data, err := json.Marshal(value)
 		buf.Write(data)
 		return err
 	}
 	enc.Reset(buf)
 	enc.UseCompactInts(true)
 	enc.SetSortMapKeys(true)
-	return enc.Encode(e)
+	return enc.Encode(value)
 }
 
 // decode gives the event as a value of its registered type.
@@ -49,7 +77,7 @@ func (c Codec) decode(data []byte, t *eventType) (Event, error) {
 		pointer := reflect.New(t.goType)
 		u = &unpacker{dec: msgpack.NewDecoder(nil), pointer: pointer.Interface(), value: pointer.Elem()}
 	}
-	if err := c.unpack(data, u); err != nil {
+	if err := c.unpack(data, t, u); err != nil {
 		return nil, err // what is half decoded is not used again
 	}
 	event := u.value.Interface().(Event) // a copy; the registry holds Events only
@@ -66,14 +94,28 @@ type unpacker struct {
 	value   reflect.Value // zero, but while it is decoded into
 }
 
-func (c Codec) unpack(data []byte, u *unpacker) error {
+// unpack decodes into the unpacker's value. A panic of a type that decodes itself is an error.
+func (c Codec) unpack(data []byte, t *eventType, u *unpacker) (err error) {
+	defer plain.Recover(&err)
 	if c == JSON {
-		return json.Unmarshal(data, u.pointer)
+		if err := json.Unmarshal(data, u.pointer); err != nil {
+			return err
+		}
+		t.shape.Settle(u.value)
+		return nil
 	}
-	if err := wellformed.Msgpack(data); err != nil {
+	numbers, err := wellformed.Scan(data)
+	if err != nil {
+		return err
+	}
+	if err := t.shape.Fits(data, numbers); err != nil {
 		return err
 	}
 	u.src.Reset(data)
 	u.dec.Reset(&u.src)
-	return u.dec.DecodeValue(u.value)
+	if err := u.dec.DecodeValue(u.value); err != nil {
+		return err
+	}
+	t.shape.Settle(u.value)
+	return nil
 }

@@ -20,7 +20,7 @@ import (
 )
 
 func emptyRegistry() *registry {
-	r, err := newRegistry(nil, nil)
+	r, err := newRegistry(Msgpack, nil, nil)
 	if err != nil {
 		panic(err)
 	}

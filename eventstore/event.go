@@ -24,6 +24,7 @@ const maxTypeName = 128
 type eventType struct {
 	name     string
 	goType   reflect.Type
+	shape    *plain.Shape
 	upcaster *upcaster // of an old type
 	// unpackers holds zero values, of which one is decoded into at a time, and copied.
 	unpackers sync.Pool
@@ -31,31 +32,36 @@ type eventType struct {
 
 // registry knows the events that a store may write and decode. It is fixed when the store is opened.
 type registry struct {
+	codec   Codec
 	byName  map[string]*eventType
 	byType  map[reflect.Type]*eventType
 	sources map[string][]string // for each type, under which names its events may stand in the log, sorted
 }
 
-func newRegistry(prototypes []Event, upcasters []Upcaster) (*registry, error) {
+func newRegistry(codec Codec, prototypes []Event, upcasters []Upcaster) (*registry, error) {
 	r := &registry{
-		byName: make(map[string]*eventType), byType: make(map[reflect.Type]*eventType), sources: make(map[string][]string),
+		codec: codec, byName: make(map[string]*eventType), byType: make(map[reflect.Type]*eventType), sources: make(map[string][]string),
 	}
 	for i, p := range prototypes {
 		if p == nil {
 			return nil, fmt.Errorf("%w: prototype %d is nil", ErrInvalidEvents, i)
 		}
-		if err := r.add(p); err != nil {
+		if err := r.add(p, codec.format().Of); err != nil {
 			return nil, err
 		}
 	}
 	for _, p := range systemEvents() {
-		r.put(reflect.TypeOf(p), p.EventType())
+		shape, err := codec.format().Of(reflect.TypeOf(p))
+		if err != nil {
+			return nil, err
+		}
+		r.put(reflect.TypeOf(p), p.EventType(), shape)
 	}
 	return r, r.addUpcasters(upcasters)
 }
 
-// add registers one type of the user's.
-func (r *registry) add(p Event) error {
+// add registers one type of the user's, whose shape is to be found out.
+func (r *registry) add(p Event, shapeOf func(reflect.Type) (*plain.Shape, error)) error {
 	t, name := reflect.TypeOf(p), p.EventType()
 	if err := checkTypeName(name); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrInvalidEvents, t, err)
@@ -63,7 +69,8 @@ func (r *registry) add(p Event) error {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
 		return fmt.Errorf("%w: %s: register the value type, not a pointer", ErrInvalidEvents, t)
 	}
-	if err := plain.Check(t); err != nil {
+	shape, err := shapeOf(t)
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalidEvents, err)
 	}
 	if other, ok := r.byName[name]; ok {
@@ -72,12 +79,12 @@ func (r *registry) add(p Event) error {
 	if other, ok := r.byType[t]; ok {
 		return fmt.Errorf("%w: %s is registered as %q and as %q", ErrInvalidEvents, t, other.name, name)
 	}
-	r.put(t, name)
+	r.put(t, name, shape)
 	return nil
 }
 
-func (r *registry) put(t reflect.Type, name string) {
-	kind := &eventType{name: name, goType: t}
+func (r *registry) put(t reflect.Type, name string, shape *plain.Shape) {
+	kind := &eventType{name: name, goType: t, shape: shape}
 	r.byName[name], r.byType[t] = kind, kind
 }
 

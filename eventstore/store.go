@@ -225,7 +225,7 @@ func newStore(ctx context.Context, js jetstream.JetStream, name string, events [
 	if err := cfg.codec().check(); err != nil {
 		return nil, err
 	}
-	known, err := newRegistry(events, cfg.upcasters())
+	known, err := newRegistry(cfg.codec(), events, cfg.upcasters())
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: open %s: %w", name, err)
 	}

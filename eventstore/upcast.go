@@ -59,7 +59,7 @@ func (r *registry) addUpcasters(upcasters []Upcaster) error {
 		if u.old == nil || len(u.to) == 0 || slices.Contains(u.to, nil) || u.apply == nil {
 			return fmt.Errorf("%w: upcaster %d: write it for struct types: it is from %T to %v", ErrInvalidEvents, i, u.old, u.to)
 		}
-		if err := r.add(u.old); err != nil {
+		if err := r.add(u.old, r.codec.format().Written); err != nil {
 			return fmt.Errorf("%w: upcaster %d: an old type is not written any more, so it is not among the events", err, i)
 		}
 		r.byType[reflect.TypeOf(u.old)].upcaster = &upcaster{from: u.old.EventType(), apply: u.apply}

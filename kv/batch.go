@@ -56,18 +56,18 @@ func (t *Batch[T]) collected() *writes { return t.writes }
 
 // Put adds that value is stored under key, whatever is there. Of several writes of a key the last counts.
 func (t *Batch[T]) Put(key string, value T) {
-	t.writes.putKey("batch put", key, value, unconditional())
+	t.writes.putKey("batch put", key, &value, unconditional())
 }
 
 // Create adds that value is stored under key, on condition that there is no document.
 func (t *Batch[T]) Create(key string, value T) {
-	t.writes.putKey("batch create", key, value, expect(0))
+	t.writes.putKey("batch create", key, &value, expect(0))
 }
 
 // Update adds that value is stored under key, on condition that the document is at the given revision, 0 for none. The
 // batch must not have written the key before.
 func (t *Batch[T]) Update(key string, value T, revision uint64) {
-	t.writes.putKey("batch update", key, value, expect(revision))
+	t.writes.putKey("batch update", key, &value, expect(revision))
 }
 
 // Delete adds that the document under key is removed, if there is one.
@@ -103,19 +103,20 @@ func (t *Batch[T]) Commit(ctx context.Context) (revision uint64, err error) {
 	return w.core.commit(ctx, "commit", w.list)
 }
 
-func (w *writes) putKey(op, key string, value any, expected expectation) {
+func (w *writes) putKey(op, key string, pointer any, expected expectation) {
 	subject, err := w.core.subject(op, key)
-	w.put(op, key, subject, value, expected, err)
+	w.put(w.core, op, key, subject, pointer, expected, err)
 }
 
-// put adds a document or, where err says why there is no subject, fails the batch.
-func (w *writes) put(op, key, subject string, value any, expected expectation, err error) {
+// put adds a document of the bucket, or of a cell, to which a pointer points. If err says why there is no subject, the batch
+// fails.
+func (w *writes) put(of *core, op, key, subject string, pointer any, expected expectation, err error) {
 	if w.err != nil {
 		return
 	}
 	var data []byte
 	if err == nil {
-		data, err = w.core.encode(op, key, value)
+		data, err = of.encode(op, key, pointer)
 	}
 	w.add(op, newWrite(key, subject, data, expected), err)
 }

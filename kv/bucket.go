@@ -32,10 +32,15 @@ type Entry[T any] struct {
 //
 // The name has 1 to 64 letters, digits, - or _. In a bucket that exists, Open allows atomic batches and notes the codec's
 // name where that is not so yet, since nats.go's CreateOrUpdateKeyValue takes both back. It ends with ErrInvalidName,
-// ErrReconnectBuffer, ErrSettings (a *SettingsError), or what the server said; nothing was created then, except where
-// the connection broke on the way.
+// ErrReconnectBuffer, ErrEncode if T is a type of which the codec would lose something, ErrSettings (a *SettingsError), or
+// what the server said; nothing was created then, except where the connection broke on the way.
 func Open[T any](ctx context.Context, js jetstream.JetStream, bucket string, cfg *Config) (*Bucket[T], error) {
-	c, err := open(ctx, js, bucket, cfg.withDefaults())
+	full := cfg.withDefaults()
+	docs, err := documentsOf[T](full.Codec)
+	if err != nil {
+		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrEncode, Err: err}
+	}
+	c, err := open(ctx, js, bucket, full, docs)
 	if err != nil {
 		return nil, err
 	}
@@ -54,15 +59,23 @@ func (b *Bucket[T]) Close() error {
 	return nil
 }
 
-// core is a bucket without the type of its documents: what buckets, cells and batches share.
+// core is a bucket with the type of its documents, or of one of its cells.
 type core struct {
+	*shared
+	documents
+}
+
+// of gives the bucket for documents of a type.
+func (b *shared) of(docs documents) *core { return &core{shared: b, documents: docs} }
+
+// shared is a bucket without the type of its documents: what the bucket and its cells have in common.
+type shared struct {
 	bucket  string
 	stream  string // "KV_<bucket>"
 	prefix  string // "$KV.<bucket>.", before each KV key
 	js      jetstream.JetStream
 	client  *jsapi.Client
 	disk    *ondisk.Stream // how far the bucket is on disk, where the server has to be asked; else nil
-	codec   Codec
 	log     *slog.Logger
 	timeout time.Duration
 	maxSize int // of a message by the stream's settings, -1 for no limit
@@ -70,7 +83,7 @@ type core struct {
 	manyBytes int
 }
 
-func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config) (*core, error) {
+func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config, docs documents) (*core, error) {
 	if err := token.CheckName(bucket); err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrInvalidName, Err: err}
 	}
@@ -89,19 +102,19 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 	if err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
 	}
-	c := &core{
+	b := &shared{
 		bucket:    bucket,
 		stream:    settings.Name,
 		prefix:    "$KV." + bucket + ".",
 		js:        js,
 		client:    client,
 		disk:      disk,
-		codec:     cfg.Codec,
 		log:       cfg.Logger.With("bucket", bucket),
 		timeout:   cfg.Timeout,
 		maxSize:   int(settings.MaxMsgSize),
 		manyBytes: 32 << 20,
 	}
+	c := b.of(docs)
 	if err := c.mend(ctx, settings); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
@@ -117,8 +130,9 @@ func (c *core) subject(op, key string) (string, error) {
 	return c.prefix + encoded, nil
 }
 
-func (c *core) encode(op, key string, v any) ([]byte, error) {
-	data, err := c.codec.Marshal(v)
+// encode encodes the document that a pointer points to.
+func (c *core) encode(op, key string, pointer any) ([]byte, error) {
+	data, err := c.marshal(pointer)
 	if err != nil {
 		return nil, &Error{Op: op, Bucket: c.bucket, Key: key, Reason: ErrEncode, Err: err}
 	}
@@ -134,7 +148,7 @@ func (c *core) payloadLimit() int { return int(c.client.Session().MaxPayload()) 
 // decode makes an entry of a message that is not a deletion.
 func decode[T any](c *core, op, key string, m jsapi.Message) (Entry[T], error) {
 	entry := Entry[T]{Key: key, Revision: m.Sequence, Time: m.Time}
-	if err := c.codec.Unmarshal(m.Data, &entry.Value); err != nil {
+	if err := c.unmarshal(m.Data, &entry.Value); err != nil {
 		return Entry[T]{}, &DecodeError{Op: op, Bucket: c.bucket, Key: key, Revision: m.Sequence, Err: err}
 	}
 	return entry, nil

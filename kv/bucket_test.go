@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -255,7 +256,7 @@ func TestWhatIsNoDocumentIsADecodeError(t *testing.T) {
 		require.Equal(t, "42", decode.Key)
 		require.Equal(t, uint64(1), decode.Revision)
 	}
-	_, err := open[func()](t, js, "funcs", nil).Put(t.Context(), "42", func() {})
+	_, err := open[float64](t, js, "floats", nil).Put(t.Context(), "42", math.NaN())
 	require.ErrorIs(t, err, kv.ErrEncode)
 }
 

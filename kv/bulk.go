@@ -37,7 +37,7 @@ func (w *Bulk[T]) Put(ctx context.Context, key string, value T) error {
 	if err != nil {
 		return w.fail(err)
 	}
-	data, err := w.core.encode("put", key, value)
+	data, err := w.core.encode("put", key, &value)
 	if err != nil {
 		return w.fail(err)
 	}

@@ -17,13 +17,17 @@ type Cell[U any] struct {
 // NewCell gives the cell of that name, which need not be stored yet, in a bucket of any type: the type of the cell alone
 // is spelled, as in kv.NewCell[Checkpoint](bucket, "checkpoint"). The name begins with a lower-case letter and has at
 // most 64 lower-case letters, digits, - or _; else the error is ErrInvalidName. The cell uses the bucket's codec and is
-// closed with it.
+// closed with it. The error is ErrEncode if the codec would lose something of U.
 func NewCell[U, T any](bucket *Bucket[T], name string) (*Cell[U], error) {
 	key := cellMark + name
 	if !validCell(name) {
 		return nil, &Error{Op: "new cell", Bucket: bucket.core.bucket, Key: key, Reason: ErrInvalidName}
 	}
-	return &Cell[U]{core: bucket.core, key: key, subject: bucket.core.prefix + key}, nil
+	docs, err := documentsOf[U](bucket.core.codec)
+	if err != nil {
+		return nil, &Error{Op: "new cell", Bucket: bucket.core.bucket, Key: key, Reason: ErrEncode, Err: err}
+	}
+	return &Cell[U]{core: bucket.core.of(docs), key: key, subject: bucket.core.prefix + key}, nil
 }
 
 // Get is [Bucket.Get] for the cell: any replica may answer, a few milliseconds late.
@@ -38,12 +42,12 @@ func (c *Cell[U]) GetLeader(ctx context.Context) (Entry[U], error) {
 
 // Put is [Bucket.Put] for the cell.
 func (c *Cell[U]) Put(ctx context.Context, value U) (revision uint64, err error) {
-	return c.core.writeSubject(ctx, "put", c.key, c.subject, value, unconditional())
+	return c.core.writeSubject(ctx, "put", c.key, c.subject, &value, unconditional())
 }
 
 // Update is [Bucket.Update] for the cell: revision 0 stands for a cell that is not stored yet.
 func (c *Cell[U]) Update(ctx context.Context, value U, revision uint64) (uint64, error) {
-	return c.core.writeSubject(ctx, "update", c.key, c.subject, value, expect(revision))
+	return c.core.writeSubject(ctx, "update", c.key, c.subject, &value, expect(revision))
 }
 
 // UpdateIn adds to a batch of the cell's bucket that value is stored in the cell, on condition that it is at the given
@@ -54,7 +58,7 @@ func (c *Cell[U]) UpdateIn(batch Joinable, value U, revision uint64) {
 	if w.core.stream != c.core.stream {
 		err = &Error{Op: "batch update", Bucket: c.core.bucket, Key: c.key, Reason: ErrOtherBucket}
 	}
-	w.put("batch update", c.key, c.subject, value, expect(revision), err)
+	w.put(c.core, "batch update", c.key, c.subject, &value, expect(revision), err)
 }
 
 // Watch is [Bucket.Watch] for the cell: its present value if it has one, a change that is Synced, and then what follows.

@@ -26,7 +26,11 @@ func NewCells[U, T any](bucket *Bucket[T], name string) (*Cells[U], error) {
 	if !validCell(name) {
 		return nil, &Error{Op: "new cells", Bucket: bucket.core.bucket, Key: key, Reason: ErrInvalidName}
 	}
-	return &Cells[U]{core: bucket.core, name: key}, nil
+	docs, err := documentsOf[U](bucket.core.codec)
+	if err != nil {
+		return nil, &Error{Op: "new cells", Bucket: bucket.core.bucket, Key: key, Reason: ErrEncode, Err: err}
+	}
+	return &Cells[U]{core: bucket.core.of(docs), name: key}, nil
 }
 
 // subject gives the subject of a key and how errors show it.
@@ -56,7 +60,7 @@ func (c *Cells[U]) Update(ctx context.Context, key string, value U, revision uin
 	if err != nil {
 		return 0, err
 	}
-	return c.core.writeSubject(ctx, "update", shown, subject, value, expect(revision))
+	return c.core.writeSubject(ctx, "update", shown, subject, &value, expect(revision))
 }
 
 // Delete is [Bucket.Delete] for one of the cells.
@@ -76,14 +80,14 @@ func (c *Cells[U]) Delete(ctx context.Context, key string) error {
 func (c *Cells[U]) PutIn(batch Joinable, key string, value U) {
 	w := batch.collected()
 	subject, shown, err := c.subject("batch put", key)
-	w.put("batch put", shown, subject, value, unconditional(), c.joins(w, shown, err))
+	w.put(c.core, "batch put", shown, subject, &value, unconditional(), c.joins(w, shown, err))
 }
 
 // UpdateIn adds that value is stored under key, on condition that the cell is at the given revision, 0 for none.
 func (c *Cells[U]) UpdateIn(batch Joinable, key string, value U, revision uint64) {
 	w := batch.collected()
 	subject, shown, err := c.subject("batch update", key)
-	w.put("batch update", shown, subject, value, expect(revision), c.joins(w, shown, err))
+	w.put(c.core, "batch update", shown, subject, &value, expect(revision), c.joins(w, shown, err))
 }
 
 // DeleteIn adds that the cell under key is removed, on condition that it is at the given revision.

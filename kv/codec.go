@@ -2,9 +2,11 @@ package kv
 
 import (
 	"encoding/json"
+	"reflect"
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
@@ -51,4 +53,47 @@ func (Msgpack) Unmarshal(data []byte, v any) error {
 		return err
 	}
 	return msgpack.Unmarshal(data, v)
+}
+
+// documents turns documents of one type into bytes and back.
+type documents struct {
+	codec Codec
+	shape *plain.Shape // of the type; nil for a codec that is not of this package, and knows itself what it keeps
+}
+
+// documentsOf refuses a type of which a codec of this package would lose something, and names the field.
+func documentsOf[T any](codec Codec) (documents, error) {
+	d := documents{codec: codec}
+	var format plain.Format
+	switch codec.(type) {
+	case JSON:
+		format = plain.JSON
+	case Msgpack:
+		format = plain.Msgpack
+	default:
+		return d, nil
+	}
+	var err error
+	d.shape, err = format.Of(reflect.TypeFor[T]())
+	return d, err
+}
+
+// marshal encodes the document that a pointer points to.
+func (d documents) marshal(pointer any) (data []byte, err error) {
+	if d.shape != nil {
+		return d.shape.Marshal(pointer)
+	}
+	err = plain.Guard(func() error {
+		data, err = d.codec.Marshal(reflect.ValueOf(pointer).Elem().Interface())
+		return err
+	})
+	return data, err
+}
+
+// unmarshal decodes into the zero document that a pointer points to.
+func (d documents) unmarshal(data []byte, pointer any) error {
+	if d.shape != nil {
+		return d.shape.Unmarshal(data, pointer)
+	}
+	return plain.Guard(func() error { return d.codec.Unmarshal(data, pointer) })
 }

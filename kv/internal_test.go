@@ -77,7 +77,7 @@ func TestAWriteInDoubtIsLookedUp(t *testing.T) {
 }
 
 func TestABatchInDoubtIsUnknown(t *testing.T) {
-	a := attempt{core: &core{bucket: "docs"}, op: "commit", writes: make([]write, 2), answer: jsapi.Answer{Err: jsapi.ErrNoReply}}
+	a := attempt{core: (&shared{bucket: "docs"}).of(documents{}), op: "commit", writes: make([]write, 2), answer: jsapi.Answer{Err: jsapi.ErrNoReply}}
 	_, err := a.settle(t.Context())
 	require.ErrorIs(t, err, ErrUnknownOutcome)
 	require.ErrorIs(t, err, jsapi.ErrNoReply)

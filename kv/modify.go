@@ -37,7 +37,7 @@ func (b *Bucket[T]) Modify(ctx context.Context, key string, change func(current 
 		if err != nil {
 			continue
 		}
-		revision, err := b.core.writeKey(ctx, "modify", key, changed, expect(current.Revision))
+		revision, err := b.core.writeKey(ctx, "modify", key, &changed, expect(current.Revision))
 		if err == nil {
 			return changed, revision, nil
 		}

@@ -18,20 +18,20 @@ import (
 // Put stores value under key, whatever is there, and gives its revision. It ends with ErrInvalidKey, ErrEncode,
 // ErrTooLarge, ErrFull, ErrRefused or ErrUnavailable, and nothing is stored then; or with ErrUnknownOutcome.
 func (b *Bucket[T]) Put(ctx context.Context, key string, value T) (revision uint64, err error) {
-	return b.core.writeKey(ctx, "put", key, value, unconditional())
+	return b.core.writeKey(ctx, "put", key, &value, unconditional())
 }
 
 // Create stores value under key where there is no document, which includes a deleted one, and gives its revision. It
 // ends as Put does, or with a *ConflictError that matches ErrExists. Of several at once exactly one succeeds.
 func (b *Bucket[T]) Create(ctx context.Context, key string, value T) (revision uint64, err error) {
-	return b.core.writeKey(ctx, "create", key, value, expect(0))
+	return b.core.writeKey(ctx, "create", key, &value, expect(0))
 }
 
 // Update stores value under key where the document is at the given revision, and gives the new one. Revision 0 stands
 // for no document, as in Create; the revision of a deletion, which Watch gives, for nothing written since. It ends as
 // Put does, or with a *ConflictError that matches ErrConflict.
 func (b *Bucket[T]) Update(ctx context.Context, key string, value T, revision uint64) (uint64, error) {
-	return b.core.writeKey(ctx, "update", key, value, expect(revision))
+	return b.core.writeKey(ctx, "update", key, &value, expect(revision))
 }
 
 // Delete removes the document under key. That there is none is no error. It ends as Put does.
@@ -130,16 +130,17 @@ func newWrite(key, subject string, data []byte, expected expectation) write {
 	return write{key: key, subject: subject, data: data, expected: expected, sequence: expected.revision}
 }
 
-func (c *core) writeKey(ctx context.Context, op, key string, value any, expected expectation) (uint64, error) {
+// writeKey stores the document that a pointer points to.
+func (c *core) writeKey(ctx context.Context, op, key string, pointer any, expected expectation) (uint64, error) {
 	subject, err := c.subject(op, key)
 	if err != nil {
 		return 0, err
 	}
-	return c.writeSubject(ctx, op, key, subject, value, expected)
+	return c.writeSubject(ctx, op, key, subject, pointer, expected)
 }
 
-func (c *core) writeSubject(ctx context.Context, op, key, subject string, value any, expected expectation) (uint64, error) {
-	data, err := c.encode(op, key, value)
+func (c *core) writeSubject(ctx context.Context, op, key, subject string, pointer any, expected expectation) (uint64, error) {
+	data, err := c.encode(op, key, pointer)
 	if err != nil {
 		return 0, err
 	}

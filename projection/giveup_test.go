@@ -2,6 +2,7 @@ package projection_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
@@ -105,11 +106,11 @@ func TestAViewThatWasRetiredForNothingGoesOn(t *testing.T) {
 	bucket, err := kv.Open[balance](t.Context(), store.JetStream(), view.Bucket(), nil)
 	require.NoError(t, err)
 	defer bucket.Close()
-	cell, err := kv.NewCell[map[string]any](bucket, "checkpoint")
+	cell, err := kv.NewCell[map[string]json.RawMessage](bucket, "checkpoint")
 	require.NoError(t, err)
 	entry, err := cell.GetLeader(t.Context())
 	require.NoError(t, err)
-	entry.Value["retired"] = "a build"
+	entry.Value["retired"] = json.RawMessage(`"a build"`)
 	_, err = cell.Update(t.Context(), entry.Value, entry.Revision)
 	require.NoError(t, err)
 

@@ -15,6 +15,7 @@ type Definition[S any] struct {
 	name   string
 	steps  []step[S]
 	starts []start[S]
+	shape  *plain.Shape // of the data
 }
 
 // Part is a part of a definition: a step of [Step] or [Await], or a start of [StartOn].
@@ -37,7 +38,7 @@ const (
 )
 
 // Define makes the definition of a kind of sagas. The name is the category of the streams that hold their histories, so
-// nothing else may be written there. S is plain data: every field of it is exported, and it can be written in msgpack. The
+// nothing else may be written there. S is plain data: every field of it is exported, and msgpack keeps all of it. The
 // steps run in the order of the parts, and a saga keeps to the steps it was started with: a later release may add steps and
 // change what they do, but one that is taken out must stay defined, under another name of the definition, until no saga
 // has it ahead. It returns an error that matches ErrInvalidDefinition.
@@ -53,7 +54,8 @@ func (d *Definition[S]) define(parts []Part[S]) error {
 	if err := eventstore.CheckCategory(d.name); err != nil {
 		return err
 	}
-	if err := plain.Check(reflect.TypeFor[S]()); err != nil {
+	var err error
+	if d.shape, err = plain.Msgpack.Of(reflect.TypeFor[S]()); err != nil {
 		return err
 	}
 	for i, part := range parts {

@@ -8,8 +8,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
-
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
 )
@@ -109,32 +107,27 @@ func (in *instance[S]) keep(data []byte) {
 	}
 }
 
-// decode gives the saga's data.
-func (in *instance[S]) decode() (S, error) {
+// decode returns the saga's data.
+func (d *Definition[S]) decode(in *instance[S]) (S, error) {
 	var data S
-	if err := msgpack.Unmarshal(in.data, &data); err != nil {
-		return data, fmt.Errorf("saga: %s: its data is no %s any more: %w", in.id, reflect.TypeFor[S](), err)
+	if err := d.shape.Unmarshal(in.data, &data); err != nil {
+		return *new(S), fmt.Errorf("saga: %s: its data is no %s any more: %w", in.id, reflect.TypeFor[S](), err)
 	}
 	return data, nil
 }
 
-// encode gives data as it is written down: the same bytes for the same data.
-func encode[S any](data S) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := msgpack.GetEncoder()
-	defer msgpack.PutEncoder(enc)
-	enc.Reset(&buf)
-	enc.UseCompactInts(true)
-	enc.SetSortMapKeys(true)
-	if err := enc.Encode(data); err != nil {
+// encode returns data as it is written down: the same bytes for the same data.
+func (d *Definition[S]) encode(data S) ([]byte, error) {
+	encoded, err := d.shape.Marshal(&data)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidData, err)
 	}
-	return buf.Bytes(), nil
+	return encoded, nil
 }
 
-// changed gives the data to write down, nil where it is as before.
-func (in *instance[S]) changed(data S) ([]byte, error) {
-	encoded, err := encode(data)
+// changed returns the data to write down, or nil if it is as before.
+func (d *Definition[S]) changed(in *instance[S], data S) ([]byte, error) {
+	encoded, err := d.encode(data)
 	if err != nil || bytes.Equal(encoded, in.data) {
 		return nil, err
 	}

@@ -116,7 +116,7 @@ func (m *Manager[S]) Start(ctx context.Context, id string, data S) (eventstore.P
 	if escaped := escape.Replace(id); id == "" || len(escaped) > maxID {
 		return 0, fmt.Errorf("saga: %s/%q: %w: it has %d bytes with / and %% escaped, 1 to %d are allowed", m.definition.name, id, ErrInvalidID, len(escaped), maxID)
 	}
-	encoded, err := encode(data)
+	encoded, err := m.definition.encode(data)
 	if err != nil {
 		return 0, fmt.Errorf("saga: %s/%s: %w", m.definition.name, id, err)
 	}

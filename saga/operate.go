@@ -51,7 +51,7 @@ func (m *Manager[S]) Get(ctx context.Context, id string) (Instance[S], error) {
 	}
 	found.Status = in.status
 	var err error
-	found.Data, err = in.decode()
+	found.Data, err = m.definition.decode(&in)
 	return found, err
 }
 

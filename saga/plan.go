@@ -2,6 +2,7 @@ package saga
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -17,7 +18,7 @@ func textOf(err error) string {
 	if len(text) > maxError {
 		text = text[:maxError] + "..."
 	}
-	return text
+	return strings.ToValidUTF8(text, "\uFFFD") // a store that encodes in JSON refuses other text
 }
 
 // onward gives what follows once the steps before one are done: it begins, or the saga is completed.

@@ -95,7 +95,7 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 	d := r.m.definition
 	current := in.status.Current()
 	step, _ := d.find(current.Name)
-	data, err := in.decode()
+	data, err := d.decode(in)
 	switch {
 	case err != nil:
 		return r.settle(ctx, in, data, Permanent(err), Retry{})
@@ -124,7 +124,7 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 func (r *runner[S]) settle(ctx context.Context, in *instance[S], data S, failed error, retry Retry) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.m.cfg.Claim)
 	defer cancel()
-	changed, err := in.changed(data)
+	changed, err := r.m.definition.changed(in, data)
 	if failed == nil {
 		failed = Permanent(err)
 	}

@@ -108,7 +108,7 @@ func (p *probe[S, E]) onTop(sample eventstore.Event) string {
 // for such events: that it panics is an outcome too.
 func (p *probe[S, E]) fold(state S, sample eventstore.Event) (_ S, outcome string) {
 	folded := p.clone(state)
-	err := guard(func() error {
+	err := plain.Guard(func() error {
 		events, err := p.store.Upcast(sample)
 		if err != nil {
 			return err

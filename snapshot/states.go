@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/google/uuid"
-	"github.com/vmihailenco/msgpack/v5"
-
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/kv"
@@ -34,20 +32,30 @@ type States[S any] struct {
 	clone       func(S) S
 	window      uint64
 	fingerprint []byte
-	off         atomic.Bool // the states do not survive being stored
+	shape       *plain.Shape // of the states
+	off         atomic.Bool  // the states do not survive being stored
 }
 
 // For gives the snapshots of states that are folded from initial, of which clone gives copies. The window is among how many of
 // a stream's last commits keys are looked for. It refuses a state type that would not be stored whole, and names the field.
 func For[S interface{ Evolve(event E) S }, E eventstore.Event](c *Cache, initial S, clone func(S) S, window uint64) (*States[S], error) {
-	if err := plain.Check(reflect.TypeFor[S]()); err != nil {
+	shape, err := shapeOf[S]()
+	if err != nil {
 		return nil, fmt.Errorf("snapshot: %s: %w", c.category, err)
 	}
 	sum, err := fingerprint[S, E](c.store, initial, clone, !c.cfg.unprobed())
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %s: the initial state %w", c.category, err)
 	}
-	return &States[S]{cache: c, clone: clone, window: window, fingerprint: sum}, nil
+	return &States[S]{cache: c, clone: clone, window: window, fingerprint: sum, shape: shape}, nil
+}
+
+// shapeOf refuses a type of states of which something would be lost, or that cannot be compared with what was stored of it.
+func shapeOf[S any]() (*plain.Shape, error) {
+	if err := plain.Check(reflect.TypeFor[S]()); err != nil {
+		return nil, err
+	}
+	return plain.Msgpack.Of(reflect.TypeFor[S]())
 }
 
 // Due reports whether it is time for a snapshot of a stream with that many commits, when the last one known had so many.
@@ -161,7 +169,7 @@ func (s *States[S]) decode(id string, data []byte) (*Snapshot[S], error) {
 	for len(snapshot.Keys) > 0 && snapshot.Keys[0].Commit+s.window <= d.Commits {
 		snapshot.Keys = snapshot.Keys[1:]
 	}
-	return snapshot, guard(func() error { return decode(d.State, &snapshot.State) })
+	return snapshot, s.shape.Unmarshal(d.State, &snapshot.State)
 }
 
 // errOff says that a state was found that does not survive being stored. What is lost for one may be lost for all.
@@ -172,11 +180,7 @@ func (s *States[S]) encode(ctx context.Context, id string, snapshot Snapshot[S])
 	if s.off.Load() {
 		return nil, errOff
 	}
-	var state []byte
-	err := guard(func() (err error) {
-		state, err = survive(snapshot.State)
-		return err
-	})
+	state, err := survive(s.shape, snapshot.State)
 	if err != nil {
 		s.off.Store(true)
 		s.cache.logger.LogAttrs(ctx, slog.LevelError, "snapshots are off, a state does not survive being stored: store all of it, or open without snapshots",
@@ -192,17 +196,20 @@ func (s *States[S]) encode(ctx context.Context, id string, snapshot Snapshot[S])
 }
 
 // survive encodes a state, decodes it again and compares the two.
-func survive[S any](state S) ([]byte, error) {
+func survive[S any](shape *plain.Shape, state S) ([]byte, error) {
 	was, err := plain.Whole(state) // it also refuses a state that holds itself, with which an encoder would not end
 	if err != nil {
 		return nil, fmt.Errorf("the state %w", err)
 	}
-	data, err := msgpack.Marshal(state)
+	if where := shape.Elsewhere(reflect.ValueOf(state)); where != "" {
+		return nil, fmt.Errorf("%s is a time that is not in UTC, as it would be when it is decoded: fold times in UTC", where)
+	}
+	data, err := shape.Marshal(&state)
 	if err != nil {
 		return nil, err
 	}
 	var decoded S
-	if err := decode(data, &decoded); err != nil {
+	if err := shape.Unmarshal(data, &decoded); err != nil {
 		return nil, err
 	}
 	if back, err := plain.Whole(decoded); err != nil || !bytes.Equal(was, back) {
@@ -221,14 +228,4 @@ func changed(a, b reflect.Value) string {
 		}
 	}
 	return a.Type().String()
-}
-
-// guard turns a panic of a type that encodes itself into an error.
-func guard(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return f()
 }

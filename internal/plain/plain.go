@@ -56,10 +56,11 @@ func check(t reflect.Type, path string, above []reflect.Type) error {
 	return nil
 }
 
-// EncodesItself reports whether codecs leave the type's encoding to the type: JSON takes its text, msgpack its bytes if it
-// has those, and each must lead back.
+// EncodesItself reports whether a type says all of itself as text or as bytes: JSON takes its text, msgpack its bytes if it has
+// those, and each must lead back. A struct that has these methods from a field which it embeds says nothing of its other fields.
 func EncodesItself(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return t == timeType || t.Implements(textMarshaler) && p.Implements(textUnmarshaler) &&
-		t.Implements(binaryMarshaler) == p.Implements(binaryUnmarshaler)
+		t.Implements(binaryMarshaler) == p.Implements(binaryUnmarshaler) &&
+		!promoted(t, textMarshaler, textUnmarshaler, binaryMarshaler, binaryUnmarshaler)
 }

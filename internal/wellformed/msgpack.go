@@ -19,65 +19,85 @@ var ErrMalformed = errors.New("malformed msgpack")
 
 // Msgpack reports whether data is exactly one complete msgpack value, nested at most MaxDepth deep.
 func Msgpack(data []byte) error {
-	end, err := walk(data, 0, 1, 0)
-	if err == nil && end != len(data) {
-		return fmt.Errorf("%w: %d bytes after the value", ErrMalformed, len(data)-end)
-	}
+	_, err := Scan(data)
 	return err
 }
 
-// walk gives where n values end that begin at a byte of data, as elements of what is open at a depth.
-func walk(data []byte, at int, n uint64, depth int) (int, error) {
+// Scan is Msgpack that also gives which classes of integers data holds.
+func Scan(data []byte) (Numbers, error) {
+	end, numbers, err := walk(data, 0, 1, 0)
+	if err == nil && end != len(data) {
+		return 0, fmt.Errorf("%w: %d bytes after the value", ErrMalformed, len(data)-end)
+	}
+	return numbers, err
+}
+
+// walk gives where n values end that begin at a byte of data, as elements of what is open at a depth, and which integers are
+// among them.
+func walk(data []byte, at int, n uint64, depth int) (int, Numbers, error) {
+	var seen Numbers
 	for ; n > 0; n-- {
 		if at < len(data) {
-			if size := int(sizes[data[at]]); size > 0 && size <= len(data)-at {
+			first := firsts[data[at]]
+			if size := int(first.size); size > 0 && size <= len(data)-at {
+				seen |= first.numbers
 				at += size
 				continue
 			}
 		}
 		skip, children, err := header(data[at:])
 		if err != nil {
-			return 0, fmt.Errorf("%w at byte %d", err, at)
+			return 0, 0, fmt.Errorf("%w at byte %d", err, at)
 		}
 		at += skip
 		if children == 0 {
 			continue
 		}
 		if children > uint64(len(data)-at) {
-			return 0, fmt.Errorf("%w at byte %d: %d elements claimed, %d bytes left", ErrMalformed, at, children, len(data)-at)
+			return 0, 0, fmt.Errorf("%w at byte %d: %d elements claimed, %d bytes left", ErrMalformed, at, children, len(data)-at)
 		}
 		if depth == MaxDepth {
-			return 0, fmt.Errorf("%w at byte %d: nested deeper than %d", ErrMalformed, at, MaxDepth)
+			return 0, 0, fmt.Errorf("%w at byte %d: nested deeper than %d", ErrMalformed, at, MaxDepth)
 		}
-		if at, err = walk(data, at, children, depth+1); err != nil {
-			return 0, err
+		var below Numbers
+		if at, below, err = walk(data, at, children, depth+1); err != nil {
+			return 0, 0, err
 		}
+		seen |= below
 	}
-	return at, nil
+	return at, seen, nil
 }
 
-// sizes gives how many bytes a value takes up, by its first byte, where that byte alone says so. Elsewhere it has 0. Most values
-// are such: a table is three times as fast for them as to compare the byte with the ranges.
-var sizes = sizesByFirst()
+// first is what the first byte of a value says.
+type first struct {
+	size    uint8 // how many bytes the value takes up, where that byte alone says so
+	numbers Numbers
+}
 
-func sizesByFirst() (sizes [256]uint8) {
-	for c := range sizes {
+// firsts has what each first byte says. Most values are such that it tells their size: a table is three times as fast for them
+// as to compare the byte with the ranges.
+var firsts = firstBytes()
+
+func firstBytes() (firsts [256]first) {
+	for c := range firsts {
+		firsts[c].numbers = numbersOf(byte(c))
+		size := &firsts[c].size
 		switch {
 		case c <= 0x7f, c >= 0xe0, c == 0xc0, c == 0xc2, c == 0xc3: // integers of one byte, nil, false, true
-			sizes[c] = 1
+			*size = 1
 		case 0xa0 <= c && c <= 0xbf: // strings of up to 31 bytes
-			sizes[c] = 1 + uint8(c&0x1f)
+			*size = 1 + uint8(c&0x1f)
 		case c == 0xca, c == 0xcb: // floats of 4 and 8 bytes
-			sizes[c] = 1 + 4<<(c-0xca)
+			*size = 1 + 4<<(c-0xca)
 		case 0xcc <= c && c <= 0xcf: // unsigned integers of 1 to 8 bytes
-			sizes[c] = 1 + 1<<(c-0xcc)
+			*size = 1 + 1<<(c-0xcc)
 		case 0xd0 <= c && c <= 0xd3: // signed integers likewise
-			sizes[c] = 1 + 1<<(c-0xd0)
+			*size = 1 + 1<<(c-0xd0)
 		case 0xd4 <= c && c <= 0xd8: // extensions of 1 to 16 bytes, which have a type byte too
-			sizes[c] = 2 + 1<<(c-0xd4)
+			*size = 2 + 1<<(c-0xd4)
 		}
 	}
-	return sizes
+	return firsts
 }
 
 // header reads one value's first bytes: how many bytes it takes up without its children, and how many children follow.
@@ -86,8 +106,8 @@ func header(b []byte) (skip int, children uint64, err error) {
 		return 0, 0, fmt.Errorf("%w: ends early", ErrMalformed)
 	}
 	switch c := b[0]; {
-	case sizes[c] > 0:
-		return sized(b, 0, int(sizes[c]))
+	case firsts[c].size > 0:
+		return sized(b, 0, int(firsts[c].size))
 	case 0x80 <= c && c <= 0x8f: // a map of up to 15 pairs
 		return 1, 2 * uint64(c&0x0f), nil
 	case 0x90 <= c && c <= 0x9f: // an array of up to 15

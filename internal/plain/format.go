@@ -1,0 +1,95 @@
+package plain
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/runnel-go/runnel/internal/wellformed"
+)
+
+// Format is an encoding of plain data.
+type Format string
+
+// The formats.
+const (
+	JSON    Format = "json"
+	Msgpack Format = "msgpack"
+)
+
+// tag is the key of the struct tag that the format reads.
+func (f Format) tag() string { return string(f) }
+
+// marshal encodes what pointer points to. Through a pointer, a method of the pointer type is used as well.
+func (f Format) marshal(pointer any) (data []byte, err error) {
+	err = Guard(func() error {
+		if f == JSON {
+			data, err = json.Marshal(pointer)
+			return err
+		}
+		var buf bytes.Buffer
+		enc := msgpack.GetEncoder()
+		enc.Reset(&buf)
+		enc.UseCompactInts(true)
+		enc.SetSortMapKeys(true)
+		err = enc.Encode(pointer)
+		data = buf.Bytes()
+		msgpack.PutEncoder(enc)
+		return err
+	})
+	return data, err
+}
+
+// unmarshal decodes into what pointer points to, which is a zero value.
+func (f Format) unmarshal(data []byte, pointer any) error {
+	if f == JSON {
+		return Guard(func() error { return json.Unmarshal(data, pointer) })
+	}
+	// The decoder allocates what a payload claims to hold, so the claims are checked first.
+	if err := wellformed.Msgpack(data); err != nil {
+		return err
+	}
+	return Guard(func() error { return msgpack.Unmarshal(data, pointer) })
+}
+
+// Guard calls f, and turns a panic of a type that encodes or decodes itself into an error.
+func Guard(f func() error) (err error) {
+	defer Recover(&err)
+	return f()
+}
+
+// Recover is deferred by a function that calls methods of types which encode or decode themselves. It turns a panic of
+// theirs into the function's error.
+func Recover(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v", p)
+	}
+}
+
+// replaced is what encoding/json writes for a byte that is not part of any UTF-8 text.
+var replaced = []byte(`\ufffd`)
+
+// Lost reports whether data may lack text of the value that it was encoded from: JSON cannot hold text that is not UTF-8,
+// and encoding/json puts an escape into its place. A replacement character of the text itself is written as it is.
+func (f Format) Lost(data []byte) bool {
+	if f != JSON {
+		return false
+	}
+	for at := 0; ; {
+		found := bytes.Index(data[at:], replaced)
+		if found < 0 {
+			return false
+		}
+		at += found
+		slashes := 0
+		for slashes < at && data[at-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 { // else the backslash is itself escaped, and the rest is text
+			return true
+		}
+		at += len(replaced)
+	}
+}

@@ -1,0 +1,307 @@
+package plain
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/runnel-go/runnel/internal/wellformed"
+)
+
+// Shape is what a format has to know of a type, found out once.
+type Shape struct {
+	format Format
+	root   *node
+
+	// ByPointer says that values are encoded through a pointer, because a type in it has methods of its pointer for that.
+	ByPointer bool
+	// Picky says that there are values of the type which the format cannot hold, and for which [Shape.Refuse] looks.
+	Picky bool
+	// Zoned says that the type holds times.
+	Zoned bool
+	// fits are the classes of numbers that fit into all numbers of the type.
+	fits wellformed.Numbers
+	own  bool // some type in it encodes or decodes itself
+}
+
+// Of gives the shape of a type, and refuses a type of which the format would lose something without a word: it tries samples,
+// which must come back as they were. The error names the field.
+func (f Format) Of(t reflect.Type) (*Shape, error) {
+	s, err := f.shape(t)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.probe()
+}
+
+// Written gives the shape of a type whose values are only read, since none is written any more. What was lost of them is
+// lost, so it refuses only what could not be stored at all.
+func (f Format) Written(t reflect.Type) (*Shape, error) {
+	s, err := f.shape(t)
+	if err != nil {
+		err = Check(t)
+	}
+	return s, err
+}
+
+// Keeping says how values of a type may be kept beside what was stored of them.
+type Keeping int
+
+// What is to be kept is the value itself, or what decoding gives, which copies share or each must have of its own.
+const (
+	Itself     Keeping = iota // it comes back bit by bit, and copies of it share nothing
+	Decoded                   // it may come back otherwise, such as a time in another zone
+	DecodedFor                // copies of it share memory
+)
+
+// KeepingOf gives how values of a type may be kept, whatever the format.
+func KeepingOf(t reflect.Type) Keeping {
+	keeping := Itself
+	for _, f := range []Format{JSON, Msgpack} {
+		s, err := f.shape(t)
+		if err != nil {
+			return DecodedFor
+		}
+		keeping = max(keeping, s.root.keeping(make(map[*node]bool)))
+	}
+	return keeping
+}
+
+// shape looks at a type without trying samples of it. It gives a shape with an error too.
+func (f Format) shape(t reflect.Type) (*Shape, error) {
+	b := builder{format: f, nodes: make(map[site]*node), open: make(map[*node]bool)}
+	s := &Shape{format: f, root: b.node(t, t.String(), addressed)}
+	s.ByPointer, s.own, s.Zoned = b.byPointer, b.own, b.zoned
+	s.Picky = f == Msgpack && b.recursive || f == JSON && b.zoned || b.asks
+	s.fits = s.root.numbers(make(map[*node]bool))
+	return s, b.err
+}
+
+// node is a type within a shape.
+type node struct {
+	t reflect.Type
+	// opaque types encode and decode themselves. What values they have is not known.
+	opaque bool
+	// half are those that do one of both by themselves; lenient ones that only decode, which may refuse a sample.
+	half, lenient bool
+	// transparent is a struct that is encoded by the one field which it embeds.
+	transparent bool
+	time        bool
+	fields      []field
+	key, elem   *node
+	lossy       bool // some field is left out, or may be
+}
+
+// field is a field of a struct that is stored.
+type field struct {
+	reflect.StructField
+	stored string // its name where it is stored
+	inline bool   // its own fields stand beside it
+	asks   bool   // a pointer, which is left out as well if what it points to says that it is zero
+	node   *node
+}
+
+// site is a type where it stands.
+type site struct {
+	t  reflect.Type
+	at place
+}
+
+type builder struct {
+	format    Format
+	nodes     map[site]*node
+	open      map[*node]bool // those under way
+	err       error          // the first refusal
+	byPointer bool
+	recursive bool
+	zoned     bool
+	own       bool
+	asks      bool
+}
+
+func (b *builder) refuse(format string, args ...any) {
+	if b.err == nil {
+		b.err = fmt.Errorf(format, args...)
+	}
+}
+
+// node gives the node of a type at a place.
+func (b *builder) node(t reflect.Type, path string, at place) *node {
+	here := site{t, at}
+	if n, ok := b.nodes[here]; ok {
+		b.recursive = b.recursive || b.open[n]
+		return n
+	}
+	n := &node{t: t}
+	b.nodes[here] = n
+	b.open[n] = true
+	defer delete(b.open, n)
+	switch {
+	case t == timeType && at == mapKey:
+		b.refuse("%s is a time, and the same time in two zones is two keys: use a number or text as the key", path)
+	case t == timeType:
+		n.time, b.zoned = true, true
+	case b.itself(n, path, at):
+		n.opaque = !n.transparent
+	default:
+		b.composite(n, path, at)
+	}
+	return n
+}
+
+// itself reports whether a type is encoded and decoded by its own methods, and refuses those that do not fit together.
+func (b *builder) itself(n *node, path string, at place) bool {
+	t := n.t
+	encodes, decodes := b.format.encodes(t, at), b.format.decodes(t, at)
+	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface || encodes.by == nil && decodes.by == nil {
+		return false
+	}
+	b.own = true
+	switch {
+	case promoted(t, encodes.by, decodes.by):
+		embedded, lost := lostTo(t, encodes.by, decodes.by)
+		b.refuse("%s.%s would be lost: %s is encoded or decoded by a method of the embedded %s, which knows nothing of it: "+
+			"give %s a name in %s, or declare the methods for %s", path, lost, t, embedded, embedded, t, t)
+	case encodes.byPointer && at != addressed:
+		b.refuse("%s: %s encodes itself by a method of its pointer, which cannot be called in a map: "+
+			"declare the method for %s, or put *%s into the map", path, t, t, t)
+	case encodes.by == nil || decodes.by == nil:
+		n.half, n.lenient = true, encodes.by == nil
+		return false
+	case b.format == Msgpack && (encodes.way != decodes.way || b.format.encodes(reflect.PointerTo(t), at).way != encodes.way):
+		b.refuse("%s: %s encodes itself in one way and is decoded in another: give it both methods of a pair, with the same kind of receiver", path, t)
+	case t.Kind() == reflect.Struct && t.NumField() == 1 && t.Field(0).Anonymous && t.Field(0).IsExported() &&
+		!declares(t, encodes.by) && !declares(reflect.PointerTo(t), encodes.by):
+		n.transparent = true
+		n.fields = []field{{StructField: t.Field(0), node: b.node(t.Field(0).Type, path, at)}}
+	}
+	b.byPointer = b.byPointer || encodes.byPointer
+	return true
+}
+
+// composite looks at the parts of a type that is encoded by its kind.
+func (b *builder) composite(n *node, path string, at place) {
+	switch t := n.t; t.Kind() {
+	case reflect.Struct:
+		b.fields(n, path, at)
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Interface, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
+		b.refuse("%s is a %s, which cannot be stored: use plain data", path, t.Kind())
+	case reflect.Pointer:
+		if at == mapKey {
+			b.refuse("%s is a pointer, and comes back as another: use a value as the key", path)
+			return
+		}
+		switch kind := t.Elem().Kind(); kind {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			if b.format.encodes(t.Elem(), addressed).by == nil {
+				b.refuse("%s points to a %s, and comes back as nil if that is nil: use the %s itself", path, kind, kind)
+			}
+		}
+		n.elem = b.node(t.Elem(), path+"[]", addressed)
+	case reflect.Slice:
+		n.elem = b.node(t.Elem(), path+"[]", addressed)
+	case reflect.Array:
+		n.elem = b.node(t.Elem(), path+"[]", at)
+	case reflect.Map:
+		n.key = b.node(t.Key(), path+" key", mapKey)
+		n.elem = b.node(t.Elem(), path+"[]", mapValue)
+	}
+}
+
+func (b *builder) fields(n *node, path string, at place) {
+	names := make(map[string]string)
+	for f := range n.t.Fields() {
+		tag := f.Tag.Get(b.format.tag())
+		name, options, _ := strings.Cut(tag, ",")
+		switch {
+		case f.IsExported() && (tag == "-" || b.format == Msgpack && name == "-"):
+			n.lossy = true
+			continue
+		case !f.IsExported():
+			b.refuse("%s.%s is not exported, so it would be lost: export it or leave it out", path, f.Name)
+			continue
+		}
+		if name == "" {
+			name = f.Name
+		}
+		if other, twice := names[name]; twice && !f.Anonymous {
+			b.refuse("%s.%s and %s.%s are both stored as %q: give each a name of its own", path, other, path, f.Name, name)
+		}
+		names[name] = f.Name
+		asks := f.Type.Implements(isZeroer) && slices.Contains(strings.Split(options, ","), b.format.omitsZero())
+		n.lossy = n.lossy || asks && f.Type != timeType
+		b.asks = b.asks || asks && f.Type.Kind() == reflect.Pointer
+		n.fields = append(n.fields, field{
+			StructField: f, stored: name, node: b.node(f.Type, path+"."+f.Name, at),
+			inline: f.Anonymous && !strings.Contains(options, "noinline"),
+			asks:   asks && f.Type.Kind() == reflect.Pointer,
+		})
+	}
+}
+
+// isZeroer are the types that say themselves whether a value is zero.
+var isZeroer = reflect.TypeFor[interface{ IsZero() bool }]()
+
+// omitsZero is the option of a tag with which the format asks such types, and leaves out what is zero.
+func (f Format) omitsZero() string {
+	if f == JSON {
+		return "omitzero"
+	}
+	return "omitempty"
+}
+
+// keeping says how values may be kept.
+func (n *node) keeping(seen map[*node]bool) Keeping {
+	if seen[n] {
+		return Itself
+	}
+	seen[n] = true
+	keeping := Itself
+	switch kind := n.t.Kind(); {
+	case n.time:
+		return Decoded
+	case n.opaque || kind == reflect.Pointer || kind == reflect.Slice || kind == reflect.Map:
+		return DecodedFor
+	case n.lossy || n.half || n.transparent:
+		keeping = Decoded
+	}
+	for _, f := range n.fields {
+		keeping = max(keeping, f.node.keeping(seen))
+	}
+	if n.elem != nil {
+		keeping = max(keeping, n.elem.keeping(seen))
+	}
+	return keeping
+}
+
+// parts yields the nodes directly below.
+func (n *node) parts(yield func(*node) bool) {
+	for _, f := range n.fields {
+		if !yield(f.node) {
+			return
+		}
+	}
+	for _, below := range []*node{n.key, n.elem} {
+		if below != nil && !yield(below) {
+			return
+		}
+	}
+}
+
+// any reports whether something holds for a node, or for one below it.
+func (n *node) any(holds func(*node) bool, seen map[*node]bool) bool {
+	if seen[n] {
+		return false
+	}
+	seen[n] = true
+	if holds(n) {
+		return true
+	}
+	for below := range n.parts {
+		if below.any(holds, seen) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,386 @@
+package plain_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/runnel-go/runnel/internal/plain"
+)
+
+// Each of these has one way of its own to encode itself.
+type (
+	stampedText struct {
+		time.Time
+		Note string
+	}
+	stamp       struct{ time.Time }
+	byPointer   struct{ *big.Int }
+	TextCodec   interface{ MarshalText() ([]byte, error) }
+	byInterface struct {
+		TextCodec
+		N int
+	}
+	// half declares one method of a pair, and owes the other to the time that it embeds.
+	half struct {
+		time.Time
+		Note string
+	}
+	generic[T any] struct {
+		time.Time
+		V T
+	}
+)
+
+func (h half) MarshalJSON() ([]byte, error) { return json.Marshal(h.Note) }
+
+// whole declares all that the formats ask for, so that the time which it embeds is not asked.
+type whole struct {
+	time.Time
+	Note string
+}
+
+func (w whole) MarshalJSON() ([]byte, error)     { return json.Marshal(w.Note) }
+func (w *whole) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &w.Note) }
+func (w whole) EncodeMsgpack(e *msgpack.Encoder) error {
+	return e.EncodeString(w.Note)
+}
+func (w *whole) DecodeMsgpack(d *msgpack.Decoder) (err error) {
+	w.Note, err = d.DecodeString()
+	return err
+}
+
+// cents encodes itself by methods of its pointer.
+type cents int64
+
+func (c *cents) MarshalText() ([]byte, error) { return fmt.Append(nil, int64(*c), "c"), nil }
+func (c *cents) UnmarshalText(text []byte) error {
+	_, err := fmt.Sscanf(string(text), "%dc", (*int64)(c))
+	return err
+}
+
+// mixed writes text and reads bytes.
+type mixed struct{ Text string }
+
+func (m mixed) MarshalText() ([]byte, error)       { return []byte(m.Text), nil }
+func (m *mixed) UnmarshalText(text []byte) error   { m.Text = string(text); return nil }
+func (m *mixed) MarshalBinary() ([]byte, error)    { return []byte("b" + m.Text), nil }
+func (m *mixed) UnmarshalBinary(data []byte) error { m.Text = string(data[1:]); return nil }
+
+// secret is written as three stars, and read as what is there.
+type secret string
+
+func (secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
+
+// level reads only what it knows, and is written as a number.
+type level int
+
+func (l *level) UnmarshalText(text []byte) error {
+	return fmt.Errorf("%s is no level", text)
+}
+
+func (l *level) UnmarshalJSON(data []byte) error {
+	if n := int(data[0] - '0'); len(data) == 1 && n < 3 {
+		*l = level(n)
+		return nil
+	}
+	return fmt.Errorf("%s is no level", data)
+}
+
+// forgetful reads nothing.
+type forgetful struct{ N int }
+
+func (*forgetful) UnmarshalJSON([]byte) error             { return nil }
+func (*forgetful) DecodeMsgpack(d *msgpack.Decoder) error { return d.Skip() }
+
+// lowered is the key of a map that encoding/json writes as it is, and reads by its method.
+type lowered string
+
+func (l lowered) MarshalText() ([]byte, error)     { return []byte("<" + l), nil }
+func (l *lowered) UnmarshalText(text []byte) error { *l = lowered(text[1:]); return nil }
+
+type (
+	Named  struct{ Name, City string }
+	Titled struct{ Name, Title string }
+	both   struct {
+		Named
+		Titled
+	}
+	Percent  struct{ Of int64 }
+	Optional struct {
+		Of int64 `json:",omitempty" msgpack:",omitempty"`
+	}
+)
+
+func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
+	// Vet refuses to compile it.
+	twice := reflect.Zero(reflect.StructOf([]reflect.StructField{
+		{Name: "A", Type: reflect.TypeFor[string](), Tag: `json:"x" msgpack:"x"`},
+		{Name: "B", Type: reflect.TypeFor[string](), Tag: `json:"x" msgpack:"x"`},
+	})).Interface()
+	for _, c := range []struct {
+		value   any
+		msgpack string // what the error says
+		json    string
+	}{
+		{stampedText{}, "stampedText.Note would be lost: plain_test.stampedText is encoded or decoded by a method of the embedded Time", "stampedText.Note"},
+		{generic[string]{}, "].V would be lost", "].V would be lost"},
+		{[]map[string]stampedText{}, "[][].Note would be lost", "[][].Note would be lost"},
+		{byPointer{}, "byPointer.Int would be lost", "byPointer.Int would be lost"},
+		{byInterface{}, "byInterface.N would be lost", "byInterface.N would be lost"},
+		{half{}, "half.Note would be lost", "half.Note would be lost"},
+		{struct {
+			time.Time
+			N int
+		}{}, ".N would be lost", ".N would be lost"},
+		{struct{ M map[string]cents }{}, "M[]: plain_test.cents encodes itself by a method of its pointer", "M[]: plain_test.cents encodes itself"},
+		{struct{ M map[cents]int }{}, "M key: plain_test.cents encodes itself", "M key: plain_test.cents encodes itself"},
+		{struct{ M map[string][2]cents }{}, "M[][]: plain_test.cents encodes itself", "M[][]: plain_test.cents encodes itself"},
+		{struct{ M mixed }{}, ".M: plain_test.mixed encodes itself in one way and is decoded in another", "-"},
+		{struct{ S secret }{}, ".S comes back as another value when msgpack has stored it", ".S comes back as another value when json has stored it"},
+		{struct{ F forgetful }{}, ".F.N comes back as another value", ".F.N comes back as another value"},
+		{struct{ M map[lowered]int }{}, "-", ".M key comes back as another"},
+		{twice, `.B are both stored as "x": give each a name of its own`, `.B are both stored as "x"`},
+		{both{}, "-", "both.Named.Name comes back as another value"},
+		{struct {
+			*Percent
+			Item string
+		}{}, ".Percent comes back as not nil", "-"},
+		{struct{ *Optional }{}, ".Optional comes back as nil", ".Optional comes back as nil"},
+		{struct{ P **int }{}, ".P points to a ptr, and comes back as nil if that is nil", ".P points to a ptr"},
+		{struct{ P *[]string }{}, ".P points to a slice", ".P points to a slice"},
+		{struct{ P *map[string]int }{}, ".P points to a map", ".P points to a map"},
+		{struct{ M map[time.Time]int }{}, ".M key is a time", ".M key is a time"},
+		{struct{ M map[*int]int }{}, ".M key is a pointer", ".M key is a pointer"},
+		{struct{ M map[[1]int]int }{}, "-", ".M cannot be stored as json"},
+		{struct{ M map[string][2]level }{}, "-", "-"},
+		{struct{ U *url.URL }{}, "-", "User[].username is not exported"},
+		{json.Number(""), "-", "json.Number comes back as another value"},
+		{struct{ M map[string][2]secret }{}, "comes back as another value", "comes back as another value"},
+		{struct{ A []any }{}, "A[] is a interface", "A[] is a interface"},
+		{hidden{}, "Amounts[].amount is not exported", "Amounts[].amount is not exported"},
+	} {
+		for format, want := range map[plain.Format]string{plain.Msgpack: c.msgpack, plain.JSON: c.json} {
+			_, err := format.Of(reflect.TypeOf(c.value))
+			if want == "-" {
+				require.NoError(t, err, "%s %T", format, c.value)
+				continue
+			}
+			require.ErrorContains(t, err, want, "%s %T", format, c.value)
+		}
+	}
+}
+
+func TestWhatAFormatKeepsIsAccepted(t *testing.T) {
+	type recursive struct {
+		Name     string
+		Children []recursive
+		Next     *recursive
+		Named    map[string]*recursive
+	}
+	type tagged struct {
+		At    *time.Time     `json:"at,omitzero" msgpack:"at,omitempty"`
+		Tags  []string       `json:",omitempty" msgpack:",omitempty"`
+		Rates map[string]int `json:",omitempty" msgpack:",omitempty"`
+		Wide  int64          `json:",string"`
+		Cache any            `json:"-" msgpack:"-"`
+	}
+	for _, value := range []any{
+		everything{}, recursive{}, tagged{}, stamp{}, struct{ S *stamp }{}, whole{}, uuid.UUID{}, netip.Addr{}, big.Int{}, &big.Int{},
+		struct{ C cents }{}, struct{ C []cents }{}, struct{ C map[string]*cents }{}, struct{ C map[string][]cents }{}, []byte{}, [0]int{},
+		map[netip.Addr]int{}, map[uuid.UUID]string{}, map[string]json.RawMessage{}, 0, "", 1.5, struct{ L level }{},
+	} {
+		for _, format := range []plain.Format{plain.Msgpack, plain.JSON} {
+			_, err := format.Of(reflect.TypeOf(value))
+			require.NoError(t, err, "%s %T", format, value)
+		}
+	}
+}
+
+// What an old release wrote is read, whatever was lost of it then.
+func TestWhatIsOnlyReadMayHaveLostSomething(t *testing.T) {
+	_, err := plain.Msgpack.Written(reflect.TypeFor[struct{ *Percent }]())
+	require.NoError(t, err)
+	_, err = plain.Msgpack.Written(reflect.TypeFor[hidden]())
+	require.ErrorContains(t, err, "not exported")
+}
+
+func TestAValueThatAFormatCannotHoldIsRefused(t *testing.T) {
+	type list struct{ Next []list }
+	deep := list{}
+	for range 70 {
+		deep = list{Next: []list{deep}}
+	}
+	ring := list{Next: make([]list, 1)}
+	ring.Next[0] = ring
+	ring.Next[0].Next = ring.Next // holds itself
+	old := time.Date(1850, 1, 1, 0, 0, 0, 0, time.FixedZone("LMT", 57*60+44))
+	zero := time.Time{}
+	type optional struct {
+		At *time.Time `msgpack:",omitempty" json:",omitzero"`
+	}
+	for name, c := range map[string]struct {
+		value         any
+		msgpack, json string
+	}{
+		"text":     {struct{ A []string }{[]string{"a", "caf\xe9"}}, "-", ".A[] holds text that is not UTF-8, which JSON cannot hold"},
+		"keys":     {struct{ M map[string]int }{map[string]int{"\xf8": 1, "\xe1": 2}}, "-", ".M holds text that is not UTF-8"},
+		"own text": {struct{ M mixedText }{"\xe9"}, "-", ".M holds text that is not UTF-8"},
+		"raw":      {struct{ R raw }{"\xe9"}, "-", ".R holds text that is not UTF-8"},
+		"NaN":      {struct{ M map[string]float64 }{map[string]float64{"a": nan()}}, "-", ".M[]: json: unsupported value: NaN"},
+		"far away": {struct{ T []time.Time }{[]time.Time{time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)}}, "-", ".T[]: json: error calling MarshalJSON"},
+		"seconds":  {struct{ T *time.Time }{&old}, "-", ".T is a time in a zone that is some seconds off a full minute"},
+		"deep":     {deep, ".Next[].Next[].Next[]", "-"},
+		"ring":     {ring, "is nested too deep to be stored", "json: unsupported value: encountered a cycle"},
+		"far off":  {struct{ T []time.Time }{[]time.Time{time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", 24*3600))}}, "-", ".T[]: json"},
+		"zero":     {optional{&zero}, ".At points to a zero value, which its tag leaves out", ".At points to a zero value"},
+		"panics":   {struct{ S bold }{}, ".S: panic: no", ".S: panic: no"},
+
+		"a replacement character of the text itself": {"caf\ufffd", "-", "-"},
+		"what looks like one":                        {`\ufffd \\ufffd`, "-", "-"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for format, want := range map[plain.Format]string{plain.Msgpack: c.msgpack, plain.JSON: c.json} {
+				shape, err := format.Of(reflect.TypeOf(c.value))
+				require.NoError(t, err)
+				pointer := reflect.New(reflect.TypeOf(c.value))
+				pointer.Elem().Set(reflect.ValueOf(c.value))
+				data, err := shape.Marshal(pointer.Interface())
+				if want != "-" {
+					require.ErrorContains(t, err, want, format)
+					continue
+				}
+				require.NoError(t, err, format)
+				back := reflect.New(reflect.TypeOf(c.value))
+				require.NoError(t, shape.Unmarshal(data, back.Interface()))
+				if name != "NaN" && name != "seconds" && name != "far off" { // one is not equal to itself, the other is in UTC now
+					require.Equal(t, pointer.Elem().Interface(), back.Elem().Interface())
+				}
+			}
+		})
+	}
+}
+
+func nan() float64 { zero := 0.0; return zero / zero }
+
+type mixedText string
+
+func (m mixedText) MarshalText() ([]byte, error)     { return []byte(m), nil }
+func (m *mixedText) UnmarshalText(text []byte) error { *m = mixedText(text); return nil }
+
+type raw string
+
+func (r raw) MarshalJSON() ([]byte, error)     { return []byte(`"` + r + `"`), nil }
+func (r *raw) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*string)(r)) }
+
+type bold struct{}
+
+func (bold) MarshalText() ([]byte, error) { panic("no") }
+func (*bold) UnmarshalText([]byte) error  { return nil }
+
+func TestANumberThatDoesNotFitIsAnError(t *testing.T) {
+	type inner struct{ N int8 }
+	type Embedded struct{ E uint16 }
+	type narrow struct {
+		Embedded
+		A int32 `msgpack:"a"`
+		B []uint8
+		C map[int16]uint32
+		D *inner
+		F float32
+		G float64
+		H [2]int64
+	}
+	shape, err := plain.Msgpack.Of(reflect.TypeFor[narrow]())
+	require.NoError(t, err)
+	for _, c := range []struct {
+		stored map[string]any
+		want   string
+	}{
+		{map[string]any{"a": int64(5_000_000_000)}, ".a: 5000000000 does not fit into a int32"},
+		{map[string]any{"a": int64(-1 << 31), "E": uint64(1<<16 - 1), "F": 1 << 24, "G": 1 << 53, "D": map[string]any{"N": -128}}, ""},
+		{map[string]any{"a": uint64(1<<63 + 1)}, "9223372036854775809 does not fit"},
+		{map[string]any{"E": -1}, ".Embedded.E: -1 does not fit into a uint16"},
+		{map[string]any{"E": 1 << 16}, ".Embedded.E: 65536 does not fit"},
+		{map[string]any{"C": map[int64]int64{1 << 15: 1}}, ".C key: 32768 does not fit into a int16"},
+		{map[string]any{"C": map[int64]int64{1: 1 << 32}}, ".C[]: 4294967296 does not fit into a uint32"},
+		{map[string]any{"D": map[string]any{"unknown": []any{1 << 40, map[string]any{"N": 1 << 40}}, "N": 128}}, ".D.N: 128 does not fit into a int8"},
+		{map[string]any{"F": 1<<24 + 1}, ".F: 16777217 does not fit into a float32"},
+		{map[string]any{"G": 1<<53 + 1}, ".G: 9007199254740993 does not fit into a float64"},
+		{map[string]any{"H": []any{int64(-1 << 63), uint64(1 << 63)}}, ".H[]: 9223372036854775808 does not fit into a int64"},
+		{map[string]any{"D": nil, "B": []byte{255}, "H": []any{uint64(1<<63 - 1)}}, ""},
+	} {
+		var data strings.Builder
+		enc := msgpack.NewEncoder(&data)
+		enc.UseCompactInts(true)
+		require.NoError(t, enc.Encode(c.stored))
+		var back narrow
+		err := shape.Unmarshal([]byte(data.String()), &back)
+		if c.want == "" {
+			require.NoError(t, err, "%v", c.stored)
+			continue
+		}
+		c.want = strings.Replace(c.want, ".a:", ".A:", 1)
+		require.ErrorContains(t, err, c.want)
+	}
+}
+
+func TestTimesComeBackInUTC(t *testing.T) {
+	type times struct {
+		T time.Time
+		P *time.Time
+		L []time.Time
+		M map[string]time.Time
+		N map[string][]struct{ T time.Time }
+		S stamp
+	}
+	at := time.Unix(1e9, 123456789).In(time.FixedZone("x", 3600))
+	given := times{
+		T: at, P: &at, L: []time.Time{at}, M: map[string]time.Time{"a": at}, N: map[string][]struct{ T time.Time }{"a": {{at}}}, S: stamp{at},
+	}
+	utc := at.UTC()
+	want := times{
+		T: utc, P: &utc, L: []time.Time{utc}, M: map[string]time.Time{"a": utc}, N: map[string][]struct{ T time.Time }{"a": {{utc}}}, S: stamp{utc},
+	}
+	for _, format := range []plain.Format{plain.Msgpack, plain.JSON} {
+		shape, err := format.Of(reflect.TypeFor[times]())
+		require.NoError(t, err)
+		require.Equal(t, "plain_test.times.T", shape.Elsewhere(reflect.ValueOf(given)))
+		data, err := shape.Marshal(&given)
+		require.NoError(t, err)
+		var back times
+		require.NoError(t, shape.Unmarshal(data, &back))
+		require.Equal(t, want, back)
+		require.Empty(t, shape.Elsewhere(reflect.ValueOf(back)))
+	}
+}
+
+func TestHowValuesMayBeKept(t *testing.T) {
+	type self struct {
+		Next *self
+		N    int
+	}
+	for want, values := range map[plain.Keeping][]any{
+		plain.Itself: {0, "", struct{ A [2]struct{ B float32 } }{}, money{}},
+		plain.Decoded: {time.Time{}, struct{ T [1]time.Time }{}, stamp{}, struct {
+			A int `json:"-"`
+		}{}, struct {
+			A int `msgpack:"-"`
+		}{}, forgetful{}},
+		plain.DecodedFor: {[]byte{}, map[string]int{}, self{}, struct{ P *int }{}, netip.Addr{}, cents(1), any(hidden{})},
+	} {
+		for _, value := range values {
+			require.Equal(t, want, plain.KeepingOf(reflect.TypeOf(value)), "%T", value)
+		}
+	}
+}

@@ -1,0 +1,334 @@
+package plain
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/runnel-go/runnel/internal/wellformed"
+)
+
+// Marshal encodes what a pointer points to. It refuses a value that the format cannot hold, and names the field.
+func (s *Shape) Marshal(pointer any) ([]byte, error) {
+	v := reflect.ValueOf(pointer).Elem()
+	if err := s.Refuse(v); err != nil {
+		return nil, err
+	}
+	data, err := s.format.marshal(pointer)
+	if err != nil {
+		return nil, s.Blame(v, err)
+	}
+	return data, s.Kept(v, data)
+}
+
+// Unmarshal decodes into what a pointer points to, which is a zero value. A number that does not fit is an error, and so is
+// a panic of a type that decodes itself. Times are in UTC.
+func (s *Shape) Unmarshal(data []byte, pointer any) error {
+	if err := s.decode(data, pointer); err != nil {
+		return err
+	}
+	s.Settle(reflect.ValueOf(pointer).Elem())
+	return nil
+}
+
+func (s *Shape) decode(data []byte, pointer any) error {
+	if s.format == JSON {
+		return s.format.unmarshal(data, pointer)
+	}
+	numbers, err := wellformed.Scan(data)
+	if err != nil {
+		return err
+	}
+	if err := s.Fits(data, numbers); err != nil {
+		return err
+	}
+	return Guard(func() error { return msgpack.Unmarshal(data, pointer) })
+}
+
+// Refuse refuses a value that the format cannot hold, before it is encoded. It looks only if the shape is picky.
+func (s *Shape) Refuse(v reflect.Value) error {
+	if !s.Picky {
+		return nil
+	}
+	if where, err := s.refuse(v, s.root, wellformed.MaxDepth); err != nil {
+		return fmt.Errorf("%s%s %w", s.root.t, where, err)
+	}
+	return nil
+}
+
+var (
+	// errSeconds is of a time that JSON changes.
+	errSeconds = errors.New("is a time in a zone that is some seconds off a full minute, which JSON cannot hold: use UTC")
+	// errZero is of a pointer that its tag leaves out.
+	errZero = errors.New("points to a zero value, which its tag leaves out, so it would come back as nil: use nil, or another tag")
+)
+
+func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err error) {
+	switch {
+	case n.time:
+		if _, offset := v.Interface().(time.Time).Zone(); s.format == JSON && offset%60 != 0 {
+			return "", errSeconds
+		}
+		return "", nil
+	case n.opaque:
+		return "", nil
+	case depth < 0 && s.format == Msgpack:
+		return "", errNested
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for _, f := range n.fields {
+			part := v.FieldByIndex(f.Index)
+			if f.asks && !part.IsNil() && part.Interface().(interface{ IsZero() bool }).IsZero() {
+				return "." + f.Name, errZero
+			}
+			if where, err := s.refuse(part, f.node, depth-1); err != nil {
+				return "." + f.Name + where, err
+			}
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return s.refuse(v.Elem(), n.elem, depth)
+		}
+	case reflect.Slice, reflect.Array:
+		if basic(n.elem) {
+			return "", nil
+		}
+		for i := range v.Len() {
+			if where, err := s.refuse(v.Index(i), n.elem, depth-1); err != nil {
+				return "[]" + where, err
+			}
+		}
+	case reflect.Map:
+		for _, value := range v.Seq2() {
+			if where, err := s.refuse(value, n.elem, depth-1); err != nil {
+				return "[]" + where, err
+			}
+		}
+	}
+	return "", nil
+}
+
+// basic reports whether there is nothing in a type to be looked at.
+func basic(n *node) bool { return !n.time && len(n.fields) == 0 && n.elem == nil }
+
+// Kept refuses a value of which data, its encoding, has lost text.
+func (s *Shape) Kept(v reflect.Value, data []byte) error {
+	if !s.format.Lost(data) && (s.format != JSON || !s.own || utf8.Valid(data)) {
+		return nil
+	}
+	back := reflect.New(s.root.t)
+	if err := s.format.unmarshal(data, back.Interface()); err != nil {
+		return err
+	}
+	if d := s.different(v, back.Elem(), s.root); d != nil {
+		return fmt.Errorf("%s%s holds text that is not UTF-8, which JSON cannot hold: convert it, keep it as bytes, or use msgpack", s.root.t, d.where)
+	}
+	return nil
+}
+
+// Blame says which part of a value an encoder's error is about.
+func (s *Shape) Blame(v reflect.Value, err error) error {
+	return fmt.Errorf("%s%s: %w", s.root.t, s.blame(v, s.root, wellformed.MaxDepth), err)
+}
+
+// blame gives where the innermost part stands that does not encode.
+func (s *Shape) blame(v reflect.Value, n *node, depth int) string {
+	fails := func(part reflect.Value) bool {
+		pointer := reflect.New(part.Type())
+		pointer.Elem().Set(part)
+		_, err := s.format.marshal(pointer.Interface())
+		return err != nil
+	}
+	if n.opaque || n.time || depth < 0 {
+		return ""
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for _, f := range n.fields {
+			if part := v.FieldByIndex(f.Index); fails(part) {
+				return "." + f.Name + s.blame(part, f.node, depth-1)
+			}
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return s.blame(v.Elem(), n.elem, depth-1)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			if part := v.Index(i); fails(part) {
+				return "[]" + s.blame(part, n.elem, depth-1)
+			}
+		}
+	case reflect.Map:
+		for _, part := range v.Seq2() {
+			if fails(part) {
+				return "[]" + s.blame(part, n.elem, depth-1)
+			}
+		}
+	}
+	return ""
+}
+
+// Settle puts the times of a decoded value into UTC. Which zone a decoder gives them depends on where it runs.
+func (s *Shape) Settle(v reflect.Value) {
+	if s.Zoned {
+		settle(v, s.root)
+	}
+}
+
+func settle(v reflect.Value, n *node) {
+	switch {
+	case n.time:
+		t := v.Addr().Interface().(*time.Time)
+		*t = t.UTC()
+	case n.fields != nil:
+		for i := range n.fields {
+			settle(v.FieldByIndex(n.fields[i].Index), n.fields[i].node)
+		}
+	case n.elem == nil || basic(n.elem):
+	case v.Kind() == reflect.Pointer:
+		if !v.IsNil() {
+			settle(v.Elem(), n.elem)
+		}
+	case v.Kind() == reflect.Map:
+		for key, value := range v.Seq2() {
+			changed := reflect.New(n.elem.t).Elem()
+			changed.Set(value)
+			settle(changed, n.elem)
+			v.SetMapIndex(key, changed)
+		}
+	default:
+		for i := range v.Len() {
+			settle(v.Index(i), n.elem)
+		}
+	}
+}
+
+// Elsewhere returns where in a value a time stands that is not in UTC, "" if there is none.
+func (s *Shape) Elsewhere(v reflect.Value) string {
+	if where, found := elsewhere(v, s.root); s.Zoned && found {
+		return s.root.t.String() + where
+	}
+	return ""
+}
+
+func elsewhere(v reflect.Value, n *node) (where string, found bool) {
+	switch {
+	case n.time:
+		return "", v.Interface().(time.Time).Location() != time.UTC
+	case n.fields != nil:
+		for _, f := range n.fields {
+			if where, found := elsewhere(v.FieldByIndex(f.Index), f.node); found {
+				return "." + f.Name + where, true
+			}
+		}
+	case n.elem == nil || basic(n.elem):
+	case v.Kind() == reflect.Pointer:
+		if !v.IsNil() {
+			return elsewhere(v.Elem(), n.elem)
+		}
+	default:
+		for _, part := range v.Seq2() {
+			if where, found := elsewhere(part, n.elem); found {
+				return "[]" + where, true
+			}
+		}
+	}
+	return "", false
+}
+
+// difference is where two values differ, and how.
+type difference struct{ where, how string }
+
+// different finds a difference of two values, but for what is deliberately not stored. Times are the same if they are the same
+// instant. An empty slice or map is the same as nil, which a tag makes of it.
+func (s *Shape) different(a, b reflect.Value, n *node) *difference {
+	switch {
+	case n.time:
+		return unless(a.Interface().(time.Time).Equal(b.Interface().(time.Time)))
+	case n.opaque:
+		return unless(s.sameOpaque(a, b))
+	}
+	switch a.Kind() {
+	case reflect.Struct:
+		for _, f := range n.fields {
+			if d := s.different(a.FieldByIndex(f.Index), b.FieldByIndex(f.Index), f.node); d != nil {
+				return d.below("." + f.Name)
+			}
+		}
+		return nil
+	case reflect.Float32, reflect.Float64:
+		return unless(a.Float() == b.Float() || math.IsNaN(a.Float()) && math.IsNaN(b.Float()))
+	case reflect.Pointer:
+		switch {
+		case a.IsNil() && !b.IsNil():
+			return &difference{how: "comes back as not nil"}
+		case b.IsNil() && !a.IsNil():
+			return &difference{how: "comes back as nil"}
+		case a.IsNil():
+			return nil
+		}
+		return s.different(a.Elem(), b.Elem(), n.elem)
+	case reflect.Slice, reflect.Array:
+		if a.Len() != b.Len() {
+			return &difference{how: "comes back with another number of elements"}
+		}
+		for i := range a.Len() {
+			if d := s.different(a.Index(i), b.Index(i), n.elem); d != nil {
+				return d.below("[]")
+			}
+		}
+		return nil
+	case reflect.Map:
+		return s.differentEntries(a, b, n)
+	}
+	return unless(a.Equal(b))
+}
+
+func (s *Shape) differentEntries(a, b reflect.Value, n *node) *difference {
+	if a.Len() != b.Len() {
+		return &difference{how: "comes back with another number of entries"}
+	}
+	for key, value := range a.Seq2() {
+		other := b.MapIndex(key)
+		if !other.IsValid() {
+			return &difference{where: " key", how: "comes back as another"}
+		}
+		if d := s.different(value, other, n.elem); d != nil {
+			return d.below("[]")
+		}
+	}
+	return nil
+}
+
+func unless(same bool) *difference {
+	if same {
+		return nil
+	}
+	return &difference{how: "comes back as another value"}
+}
+
+func (d *difference) below(where string) *difference {
+	return &difference{where: where + d.where, how: d.how}
+}
+
+// sameOpaque compares two values of a type that encodes itself by what they say of themselves.
+func (s *Shape) sameOpaque(a, b reflect.Value) bool {
+	if reflect.DeepEqual(a.Interface(), b.Interface()) {
+		return true
+	}
+	said := func(v reflect.Value) ([]byte, error) {
+		pointer := reflect.New(v.Type())
+		pointer.Elem().Set(v)
+		return s.format.marshal(pointer.Interface())
+	}
+	one, errOne := said(a)
+	other, errOther := said(b)
+	return errOne == nil && errOther == nil && string(one) == string(other)
+}

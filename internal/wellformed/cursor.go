@@ -1,0 +1,94 @@
+package wellformed
+
+import "strconv"
+
+// Cursor goes through values that [Msgpack] has accepted, one after the other.
+type Cursor []byte
+
+// Skip passes over a value.
+func (c *Cursor) Skip() {
+	end, _, err := walk(*c, 0, 1, 0)
+	if err != nil {
+		end = len(*c) // unreachable in well-formed data
+	}
+	*c = (*c)[end:]
+}
+
+// List goes into an array or a map, and gives how many elements or pairs come next. Before other values it stays where it is.
+func (c *Cursor) List() (n int, isMap, ok bool) {
+	first := byte(0xc0)
+	if len(*c) > 0 {
+		first = (*c)[0]
+	}
+	isMap = 0x80 <= first && first <= 0x8f || first == 0xde || first == 0xdf
+	if isArray := 0x90 <= first && first <= 0x9f || first == 0xdc || first == 0xdd; !isMap && !isArray {
+		return 0, false, false
+	}
+	skip, children, err := header(*c)
+	if err != nil {
+		return 0, false, false // unreachable likewise
+	}
+	*c = (*c)[skip:]
+	if isMap {
+		children /= 2
+	}
+	return int(children), isMap, true
+}
+
+// Text passes over a value, and gives its text if it is a string.
+func (c *Cursor) Text() string {
+	before := *c
+	c.Skip()
+	value := before[:len(before)-len(*c)]
+	if len(value) == 0 {
+		return ""
+	}
+	switch first := value[0]; {
+	case 0xa0 <= first && first <= 0xbf:
+		return string(value[1:])
+	case 0xd9 <= first && first <= 0xdb:
+		return string(value[1+1<<(first-0xd9):])
+	}
+	return ""
+}
+
+// Integer is an integer as it is written: the one, or the other where it is above what an int64 holds.
+type Integer struct {
+	Signed   int64
+	Unsigned uint64
+}
+
+func (i Integer) String() string {
+	if i.Unsigned > 0 {
+		return strconv.FormatUint(i.Unsigned, 10)
+	}
+	return strconv.FormatInt(i.Signed, 10)
+}
+
+// Integer passes over a value, and gives it if it is an integer.
+func (c *Cursor) Integer() (i Integer, ok bool) {
+	before := *c
+	c.Skip()
+	value := before[:len(before)-len(*c)]
+	if len(value) == 0 {
+		return i, false
+	}
+	first, bits := value[0], uint64(0)
+	for _, b := range value[1:min(len(value), 9)] {
+		bits = bits<<8 | uint64(b)
+	}
+	switch {
+	case first <= 0x7f, first >= 0xe0:
+		i.Signed = int64(int8(first))
+	case 0xcc <= first && first <= 0xcf && bits>>63 == 1:
+		i.Unsigned = bits
+	case 0xcc <= first && first <= 0xcf:
+		i.Signed = int64(bits)
+	case 0xd0 <= first && first <= 0xd3:
+		unused := 64 - 8<<(first-0xd0)
+		i.Signed = int64(bits<<unused) >> unused
+	default:
+		return i, false
+	}
+	return i, true
+}

@@ -1,0 +1,57 @@
+package wellformed
+
+// Numbers is a set of classes of integers, by how they are written. What is below 128 is in none.
+type Numbers uint8
+
+const (
+	negative Numbers = 1 << iota // of one byte, or signed of 8 bits
+	signed16
+	signed32
+	signed64
+	unsigned8
+	unsigned16
+	unsigned32
+	unsigned64
+)
+
+// AllNumbers is the set of all classes.
+const AllNumbers Numbers = 0xff
+
+// SignedOf gives the classes all of whose integers fit into a signed type of so many bits.
+func SignedOf(bits int) Numbers {
+	switch {
+	case bits >= 64:
+		return AllNumbers &^ unsigned64
+	case bits >= 32:
+		return negative | signed16 | signed32 | unsigned8 | unsigned16
+	case bits >= 16:
+		return negative | signed16 | unsigned8
+	}
+	return negative
+}
+
+// UnsignedOf gives the classes all of whose integers fit into an unsigned type of so many bits.
+func UnsignedOf(bits int) Numbers {
+	switch {
+	case bits >= 64:
+		return unsigned8 | unsigned16 | unsigned32 | unsigned64
+	case bits >= 32:
+		return unsigned8 | unsigned16 | unsigned32
+	case bits >= 16:
+		return unsigned8 | unsigned16
+	}
+	return unsigned8
+}
+
+// numbersOf gives the class of the integers that begin with a byte.
+func numbersOf(c byte) Numbers {
+	switch {
+	case c >= 0xe0, c == 0xd0:
+		return negative
+	case 0xd1 <= c && c <= 0xd3:
+		return signed16 << (c - 0xd1)
+	case 0xcc <= c && c <= 0xcf:
+		return unsigned8 << (c - 0xcc)
+	}
+	return 0
+}
