@@ -60,8 +60,9 @@ type Operation interface {
 	// decide gives the write that follows from the state. The position is that of the commit in which the operation was
 	// done before, under the same key, or 0.
 	decide() (eventstore.Write, eventstore.Position, error)
-	// stored takes over what was stored; c is nil when the operation decided no events.
-	stored(c *eventstore.Commit)
+	// stored takes over what was stored; c is nil when the operation decided no events. It fails if what was stored cannot be
+	// decoded.
+	stored(c *eventstore.Commit) error
 	// repeated takes over what was stored before.
 	repeated(c *eventstore.Commit) error
 }
@@ -164,12 +165,17 @@ func (op *Op[S, E]) closes() []string {
 	return []string{op.options.closeKey}
 }
 
-func (op *Op[S, E]) stored(c *eventstore.Commit) {
+func (op *Op[S, E]) stored(c *eventstore.Commit) error {
 	r := op.repository
 	if c != nil {
+		folded, given, err := r.asStored(c, op.decided)
+		if err != nil {
+			return fmt.Errorf("aggregate: %s: the events were stored, but they do not decode: %w", c.Stream, err)
+		}
+		op.decided = given
 		e := op.entry
 		e.state = r.clone(e.state)
-		for _, event := range op.decided {
+		for _, event := range folded {
 			e.state = e.state.Evolve(event)
 		}
 		e.remember(c, op.closes(), r.cfg.keyWindow())
@@ -179,6 +185,7 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) {
 	op.entry = r.keep(op.id, op.entry)
 	op.result = r.result(op.entry)
 	op.result.Events = op.decided
+	return nil
 }
 
 func (op *Op[S, E]) repeated(c *eventstore.Commit) error {

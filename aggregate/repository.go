@@ -3,11 +3,13 @@ package aggregate
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/snapshot"
 )
 
@@ -72,6 +74,7 @@ type Repository[S State[S, E], E eventstore.Event] struct {
 	cfg      *Config
 	cache    *cache[S]
 	locks    *locks
+	kept     map[reflect.Type]plain.Keeping // how events may be kept beside what was stored
 
 	snapshots *snapshot.States[S] // nil for none
 	counters  struct {
@@ -114,7 +117,13 @@ func New[S State[S, E], E eventstore.Event](store *eventstore.Store, category st
 	}
 	r := &Repository[S, E]{
 		store: store, category: category, initial: initial, clone: clone, cfg: cfg,
-		cache: newCache[S](size), locks: newLocks(id),
+		cache: newCache[S](size), locks: newLocks(id), kept: make(map[reflect.Type]plain.Keeping),
+	}
+	for _, prototype := range store.Prototypes() {
+		if _, ok := prototype.(E); ok {
+			t := reflect.TypeOf(prototype)
+			r.kept[t] = plain.KeepingOf(t)
+		}
 	}
 	if snapshots := cfg.snapshots(); snapshots != nil {
 		if r.snapshots, err = snapshotsOf(r, snapshots, cacheable); err != nil {
@@ -201,6 +210,30 @@ func eventsOf[E eventstore.Event](c *eventstore.Commit) ([]E, error) {
 		}
 	}
 	return events, nil
+}
+
+// asStored returns the events of a commit as a load would find them: once for the state, and once for the caller, who may
+// change what is given. Most events are plain: they come back as they were decided, and share nothing, so nothing is decoded.
+func (r *Repository[S, E]) asStored(c *eventstore.Commit, decided []E) (folded, given []E, err error) {
+	keeping := plain.Itself
+	if c.Len() != len(decided) {
+		keeping = plain.DecodedFor // there are events of the toolkit's own, which E may include
+	}
+	for _, event := range decided {
+		kept, known := r.kept[reflect.TypeOf(event)]
+		if !known {
+			kept = plain.DecodedFor
+		}
+		keeping = max(keeping, kept)
+	}
+	if keeping == plain.Itself {
+		return decided, decided, nil
+	}
+	if folded, err = eventsOf[E](c); err != nil || keeping == plain.Decoded {
+		return folded, folded, err
+	}
+	given, err = eventsOf[E](c)
+	return folded, given, err
 }
 
 func (r *Repository[S, E]) result(e entry[S]) Result[S, E] {

@@ -158,14 +158,17 @@ func appendAll(ctx context.Context, store *eventstore.Store, ops []Operation, wr
 			return err
 		}
 	}
+	var failed []error
 	for _, op := range ops {
 		var own *eventstore.Commit
 		if len(commits) > 0 && commits[0].Stream == op.streamID() {
 			own, commits = commits[0], commits[1:]
 		}
-		op.stored(own)
+		if err := op.stored(own); err != nil {
+			failed = append(failed, err)
+		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // repeat gives each operation its part in the commit, or in the transaction, that was stored under the key before.
@@ -191,7 +194,7 @@ func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, posit
 		case c != nil:
 			err = op.repeated(c)
 		case hasNothingToDo(op):
-			op.stored(nil) // and had nothing to do then
+			err = op.stored(nil) // and had nothing to do then
 		default:
 			err = &KeyReusedError{Stream: first.Stream, Key: first.Key, Version: first.First}
 		}

@@ -12,7 +12,7 @@ import (
 var (
 	// ErrInvalidRule means that a rule cannot be used as it is.
 	ErrInvalidRule = errors.New("invalid rule")
-	// ErrInvalidView means that the view's name or fold version cannot be used.
+	// ErrInvalidView means that the view's name, its fold version or the type of its documents cannot be used.
 	ErrInvalidView = errors.New("invalid view")
 )
 

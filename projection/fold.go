@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -59,8 +60,8 @@ func (f *folder[V]) changes(group []*eventstore.Commit) (all []change[V], err er
 				all = append(all, change[V]{key: recorded.Stream.ID, recorded: recorded, fault: err})
 				continue
 			}
-			for _, event := range events {
-				if all, err = f.changesOf(all, event, recorded); err != nil {
+			for i := range events {
+				if all, err = f.changesOf(all, events, i, recorded); err != nil {
 					return nil, err
 				}
 			}
@@ -69,9 +70,10 @@ func (f *folder[V]) changes(group []*eventstore.Commit) (all []change[V], err er
 	return all, nil
 }
 
-// changesOf appends the changes of one decoded event. A key function that panics stops the view: which document it is about
-// cannot be known.
-func (f *folder[V]) changesOf(all []change[V], event eventstore.Event, recorded eventstore.Recorded) ([]change[V], error) {
+// changesOf appends the changes of one of the events that were decoded. A key function that panics stops the view: which
+// document it is about cannot be known. Each document takes over memory of its event, so each is given an event of its own.
+func (f *folder[V]) changesOf(all []change[V], events []eventstore.Event, i int, recorded eventstore.Recorded) ([]change[V], error) {
+	event := events[i]
 	name, err := f.view.store.TypeOf(event)
 	if err != nil {
 		return all, err // unreachable: what Decode gives is registered and current
@@ -84,10 +86,20 @@ func (f *folder[V]) changesOf(all []change[V], event eventstore.Event, recorded 
 	if err := f.guard(recorded, func() { keys = rule.keysOf(event, recorded) }); err != nil {
 		return all, err
 	}
-	for i, key := range keys {
-		if key != "" && !slices.Contains(keys[:i], key) {
-			all = append(all, change[V]{rule: rule, key: key, event: event, recorded: recorded})
+	first := true
+	for n, key := range keys {
+		if key == "" || slices.Contains(keys[:n], key) {
+			continue
 		}
+		if f.view.rules.shared[name] && !first {
+			own, err := recorded.Decode()
+			if err != nil {
+				return all, err // unreachable: it was decoded before
+			}
+			event = own[i]
+		}
+		first = false
+		all = append(all, change[V]{rule: rule, key: key, event: event, recorded: recorded})
 	}
 	return all, nil
 }
@@ -103,7 +115,14 @@ func (f *folder[V]) apply(ctx context.Context, docs documents[V], c change[V]) e
 	if err != nil {
 		return err
 	}
+	saved, err := f.view.save(before)
+	if err != nil {
+		return err
+	}
 	after, err := f.fold(before, c)
+	if err == nil {
+		err = f.view.storable(after)
+	}
 	switch {
 	case err == nil:
 		return docs.set(ctx, c.key, after)
@@ -111,7 +130,47 @@ func (f *folder[V]) apply(ctx context.Context, docs documents[V], c change[V]) e
 		return err
 	}
 	f.park(ctx, c, err)
+	if saved == nil {
+		return nil
+	}
+	if before, err = f.view.restore(saved); err != nil {
+		return err
+	}
+	return docs.set(ctx, c.key, before)
+}
+
+// save encodes a document if what it refers to may be changed by a fold that then panics, and the view goes on behind that.
+func (v *View[V]) save(d document[V]) ([]byte, error) {
+	if !v.cfg.park() || !v.shared || v.shape == nil || d.deleted {
+		return nil, nil
+	}
+	return v.shape.Marshal(&d.value)
+}
+
+// storable refuses a document that cannot be stored, so that its key is parked. A view that does not park keys finds out when it
+// writes.
+func (v *View[V]) storable(d document[V]) error {
+	if !v.cfg.park() || v.shape == nil || d.deleted {
+		return nil
+	}
+	if _, err := v.shape.Marshal(&d.value); err != nil {
+		return fmt.Errorf("projection: view %s: the document cannot be stored: %w", v.name, err)
+	}
 	return nil
+}
+
+// restore decodes a document that was saved.
+func (v *View[V]) restore(saved []byte) (d document[V], err error) {
+	err = v.shape.Unmarshal(saved, &d.value)
+	return d, err
+}
+
+// settle makes of a document in memory what is read of it.
+func (v *View[V]) settle(d document[V]) document[V] {
+	if v.shape != nil {
+		v.shape.Settle(reflect.ValueOf(&d.value).Elem())
+	}
+	return d
 }
 
 // fold gives what a document becomes.

@@ -286,7 +286,7 @@ func (s *session[V]) flushAs(ctx context.Context, next checkpoint) error {
 		}
 	}
 	for key, d := range s.dirty {
-		s.clean.Put(key, d)
+		s.clean.Put(key, s.view.settle(d))
 	}
 	clear(s.dirty)
 	clear(s.newly)
@@ -446,7 +446,7 @@ func (s *session[V]) attend(ctx context.Context) error {
 		return err
 	}
 	for key := range wishes {
-		s.clean.Put(key, docs[key])
+		s.clean.Put(key, s.view.settle(docs[key]))
 		s.view.logger.InfoContext(ctx, "projection: parked key folded again", "key", key, "parked", again[key].Error != "")
 	}
 	return s.attend(ctx)

@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/plain"
 )
 
 // Rule says how events of one type change the documents V of a view. [On], [OnRecorded] and [Delete] make rules.
@@ -93,6 +94,8 @@ type rules[V any] struct {
 	// stored has the names in the log under which events with a rule may stand, since upcasters lead from several to one;
 	// true where all rules that they may lead to go by the stream.
 	stored map[string]bool
+	// shared has the names of the types whose events, copied, share memory.
+	shared map[string]bool
 }
 
 // newRules indexes rules by the name of their event, as the store knows it.
@@ -100,7 +103,7 @@ func newRules[V any](store *eventstore.Store, all []Rule[V]) (*rules[V], error) 
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: a view has one rule at least", ErrInvalidRule)
 	}
-	r := &rules[V]{byType: make(map[string]Rule[V], len(all)), stored: make(map[string]bool)}
+	r := &rules[V]{byType: make(map[string]Rule[V], len(all)), stored: make(map[string]bool), shared: make(map[string]bool)}
 	for _, rule := range all {
 		event, err := rule.prototype()
 		if err != nil {
@@ -113,7 +116,7 @@ func newRules[V any](store *eventstore.Store, all []Rule[V]) (*rules[V], error) 
 		if _, twice := r.byType[name]; twice {
 			return nil, fmt.Errorf("%w: two rules for %q: put what both do into one", ErrInvalidRule, name)
 		}
-		r.byType[name] = rule
+		r.byType[name], r.shared[name] = rule, plain.KeepingOf(reflect.TypeOf(event)) == plain.DecodedFor
 		for _, stored := range store.StoredAs(name) {
 			others, known := r.stored[stored]
 			r.stored[stored] = rule.byStream() && (others || !known)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -110,6 +112,22 @@ func (c *Config) bucket(logger *slog.Logger) *kv.Config {
 	return cfg
 }
 
+// shape gives the shape of the documents, and refuses a type of which their codec would lose something. It gives nil for a codec
+// that is not of package kv, and knows itself what it keeps.
+func (c *Config) shape(documents reflect.Type) (*plain.Shape, error) {
+	var codec kv.Codec = kv.JSON{}
+	if c != nil && c.Codec != nil {
+		codec = c.Codec
+	}
+	switch codec.(type) {
+	case kv.JSON:
+		return plain.JSON.Of(documents)
+	case kv.Msgpack:
+		return plain.Msgpack.Of(documents)
+	}
+	return nil, nil
+}
+
 // View is a read model of documents V. It is safe for concurrent use.
 type View[V any] struct {
 	store       *eventstore.Store
@@ -117,6 +135,8 @@ type View[V any] struct {
 	foldVersion int
 	runner      string // who this is, for other runners
 	rules       *rules[V]
+	shape       *plain.Shape // of the documents; nil if their codec is the caller's
+	shared      bool         // documents share memory with their copies
 	cfg         *Config
 	logger      *slog.Logger
 	catalog     *catalog
@@ -130,8 +150,8 @@ type View[V any] struct {
 }
 
 // NewView gives the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
-// characters together at most. It returns an error that matches ErrInvalidView or ErrInvalidRule, or that of opening
-// the view's buckets. It starts a goroutine that follows which version is to be read, until Close.
+// characters together at most. It returns an error that matches ErrInvalidView, also if the codec would lose something of V, or
+// ErrInvalidRule, or that of opening the view's buckets. It starts a goroutine that follows which version is to be read, until Close.
 func NewView[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, all ...Rule[V]) (*View[V], error) {
 	const room = 64 - len("--v-01234567")
 	length := len(store.Name()) + len(name) + len(strconv.Itoa(foldVersion))
@@ -144,8 +164,13 @@ func NewView[V any](ctx context.Context, store *eventstore.Store, name string, f
 	if err != nil {
 		return nil, fmt.Errorf("projection: view %s: %w", name, err)
 	}
+	shape, err := cfg.shape(reflect.TypeFor[V]())
+	if err != nil {
+		return nil, fmt.Errorf("projection: view %s: %w: its documents: %w", name, ErrInvalidView, err)
+	}
 	v := &View[V]{
 		store: store, name: name, foldVersion: foldVersion, runner: uuid.NewString(), rules: indexed, cfg: cfg,
+		shape: shape, shared: plain.KeepingOf(reflect.TypeFor[V]()) == plain.DecodedFor,
 		logger: cfg.logger(store).With("view", name, "fold", foldVersion),
 	}
 	if v.catalog, err = openCatalog(ctx, store, name, cfg.bucket(v.logger)); err != nil {
