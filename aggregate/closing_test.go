@@ -97,5 +97,5 @@ func TestAKeyIsClosedWhereverTheStateIsFrom(t *testing.T) {
 func TestAKeyThatIsTooLongToBeClosedIsRefused(t *testing.T) {
 	accounts := repository(t, open(t), nil)
 	_, err := accounts.Do(t.Context(), "1", deposit{1}, aggregate.CloseKey(string(make([]byte, 257))))
-	require.ErrorContains(t, err, "idempotency key of 257 bytes")
+	require.ErrorContains(t, err, "idempotency key has 257 bytes")
 }

@@ -22,9 +22,18 @@
 // With [Key], a command that is sent again is not done again: the stream's last commits, [Config.KeyWindow] of them, are
 // searched for the key, and the first commit's events, version and position are given back with Repeated set. The same
 // key with a different command is refused with ErrKeyReused. Rejections are not remembered: a command that was rejected
-// may be sent again under its key, and may be accepted then. Commands are compared by a hash of their Go type's name and
-// their fields, so renaming the type of a command ends what its keys protect. A field that may differ when a command is
-// sent again, such as the day of the booking, is left out with the tag `msgpack:"-"`.
+// may be sent again under its key, and may be accepted then.
+//
+// Commands are compared by a hash of their Go type, with its package, and of what their fields say. So renaming or moving the
+// type of a command ends what its keys protect: a command that is repeated across such a release is refused with
+// ErrKeyReused. A field that has its zero value says nothing, so a command that gains a field is the same command as long as
+// the field is not used; and so says an empty slice or map, which is the same as none, while a pointer to a zero value says
+// more than nil. Neither the order of the fields nor that of a map's entries matters, a time is an instant, and a pointer to
+// a command stands for the command. A field that may differ when a command is sent again, such as the day of the booking,
+// is left out with the tag `msgpack:"-"`.
+//
+// Keys that begin with "runnel." are the toolkit's own, such as those of sagas, and are refused: so a program may take keys
+// from strangers. Keys of its own it keeps apart from theirs by a prefix.
 //
 // The window is the same whether the state is from the cache, a snapshot or the log. A command that is repeated after the
 // window has passed over it is done again. [IssuedAt] makes the search exact: the caller names a position of the log from

@@ -26,9 +26,9 @@ var (
 	ErrTaken = errors.New("value taken")
 	// ErrInvalidSecret means that the secret of unique values is too short to keep them.
 	ErrInvalidSecret = errors.New("invalid secret")
-	// ErrInvalidCommand means that the command cannot be compared with others, so it cannot have a key, or that it has none
-	// where one is needed.
-	ErrInvalidCommand = errors.New("invalid command type")
+	// ErrInvalidCommand means that the command cannot be compared with others, so it cannot have a key, that its key is not
+	// allowed, or that it has none where one is needed.
+	ErrInvalidCommand = errors.New("invalid command")
 )
 
 // RejectedError says that a command's Decide returned an error. It matches ErrRejected and unwraps to that error.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/ownkey"
 	"github.com/runnel-go/runnel/snapshot"
 )
 
@@ -17,10 +18,41 @@ type options struct {
 	closing   *eventstore.StreamClosed
 	closeKey  string
 	ifVersion *eventstore.Version
+	badKey    error // the first of Key and CloseKey that was given what is no key
 }
 
-// Key makes a command that is sent again be done once, as the package documentation says. Keys are 1 to 256 bytes.
-func Key(key string) Option { return func(o *options) { o.key = key } }
+// Key makes a command that is sent again be done once, as the package documentation says. Keys are 1 to 256 bytes, and those
+// that begin with "runnel." are the toolkit's own. With another key, the empty one too, the command is refused with an error
+// that matches ErrInvalidCommand.
+func Key(key string) Option {
+	return func(o *options) { o.key = o.checked(key) }
+}
+
+// OwnKey is Key, and CloseKey where the other key is not zero, for the toolkit's own packages.
+func OwnKey(key, closes ownkey.Key) Option {
+	return func(o *options) { o.key, o.closeKey = key.String(), closes.String() }
+}
+
+const maxKey = 256
+
+// checked gives a key of somebody else, and notes if it is none.
+func (o *options) checked(key string) string {
+	reason := ""
+	switch {
+	case key == "":
+		reason = "the idempotency key is empty: give one, or leave the option out"
+	case len(key) > maxKey:
+		reason = fmt.Sprintf("the idempotency key has %d bytes, at most %d are allowed", len(key), maxKey)
+	case ownkey.Reserved(key):
+		reason = fmt.Sprintf("the idempotency key %q begins with what the toolkit's own keys begin with: put a prefix of yours before it", key)
+	default:
+		return key
+	}
+	if o.badKey == nil {
+		o.badKey = fmt.Errorf("%w: %s", ErrInvalidCommand, reason)
+	}
+	return ""
+}
 
 // IfVersion makes a command fail with an error that matches eventstore.ErrConflict unless the aggregate is at that version.
 func IfVersion(version eventstore.Version) Option {
@@ -41,8 +73,6 @@ func Options(all ...Option) Option {
 func Close(reason string) Option {
 	return func(o *options) { o.closing = &eventstore.StreamClosed{Reason: reason} }
 }
-
-const maxKey = 256
 
 // Operation is one aggregate's part in a transaction. Repositories make operations with On; they are for one call of
 // [Transact] each.
@@ -101,10 +131,8 @@ func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store) error {
 	if store != op.repository.store {
 		return fmt.Errorf("aggregate: %s: the transaction is over another store than the repository", op.streamID())
 	}
-	for _, key := range []string{op.options.key, op.options.closeKey} {
-		if len(key) > maxKey {
-			return fmt.Errorf("aggregate: %s: idempotency key of %d bytes, at most %d are allowed", op.streamID(), len(key), maxKey)
-		}
+	if err := op.options.badKey; err != nil {
+		return fmt.Errorf("aggregate: %s: %w", op.streamID(), err)
 	}
 	if op.options.key != "" {
 		var err error

@@ -70,20 +70,25 @@ func refers(v reflect.Value) bool {
 	return false
 }
 
-// hashCommand gives what tells a command from another under the same key: the SHA-256 of its type's name and its fields.
+// hashCommand gives what tells a command from another under the same key: the SHA-256 of its type's name, with the path of
+// its package, and its fields. A pointer stands for what it points to.
 func hashCommand(command any) ([]byte, error) {
-	t := reflect.TypeOf(command)
-	if t == nil {
+	v := reflect.ValueOf(command)
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if !v.IsValid() || v.Kind() == reflect.Pointer {
 		return nil, fmt.Errorf("%w: the command is nil", ErrInvalidCommand)
 	}
+	t := v.Type()
 	// Two commands that differ in what cannot be compared would be taken for one.
 	if err := plain.Check(t); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidCommand, err)
 	}
-	fields, err := plain.Canonical(command)
+	fields, err := plain.Canonical(v.Interface())
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrInvalidCommand, t, err)
 	}
-	sum := sha256.Sum256(append([]byte(t.Name()+"\x00"), fields...))
+	sum := sha256.Sum256(append([]byte(t.PkgPath()+"\x00"+t.String()+"\x00"), fields...))
 	return sum[:16], nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/ownkey"
 )
 
 // Call says what a Do or an Undo is called for. Its methods give what makes effects count once.
@@ -68,9 +69,13 @@ var escape = strings.NewReplacer("%", "%25", "/", "%2F")
 // In a Do it gives the command its key, and makes the search for it exact. In an Undo it also closes the keys that Do may
 // have used on that stream, so that a Do which is still under way somewhere cannot come after it. So an Undo must have a
 // command with Once for every stream that Do may write, also where Do did not come to it.
+//
+// In the stream the key stands as [Call.Key] behind "runnel.saga/", where no key that a program gives, or takes from
+// strangers, can be.
 func (c Call) Once() aggregate.Option {
-	if !c.undo {
-		return aggregate.Options(aggregate.Key(c.Key()), aggregate.IssuedAt(c.begun))
+	var closes ownkey.Key
+	if c.undo {
+		closes = ownkey.Saga(c.prefix(false))
 	}
-	return aggregate.Options(aggregate.Key(c.Key()), aggregate.IssuedAt(c.begun), aggregate.CloseKey(c.prefix(false)))
+	return aggregate.Options(aggregate.OwnKey(ownkey.Saga(c.Key()), closes), aggregate.IssuedAt(c.begun))
 }

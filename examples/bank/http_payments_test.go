@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/examples/bank/otherbank"
 	"github.com/runnel-go/runnel/saga"
 )
@@ -323,4 +324,21 @@ func TestWithoutOtherBanksAPaymentIsStuckAtItsCancel(t *testing.T) {
 	// Nothing can be cancelled there either, which only a person can say does no harm.
 	require.Equal(t, saga.StateStuck, payment.State)
 	require.Contains(t, payment.Error, "BANK_OTHER_BANKS")
+}
+
+func TestAClientsKeyIsNoneOfTheBanks(t *testing.T) {
+	p := newPaying(t, quick())
+	p.post("/accounts", `{"id":"anna","owner":"Anna"}`).is(http.StatusCreated)
+	p.post("/accounts/anna/deposits", `{"amount":"100"}`).is(http.StatusOK)
+	keys := []string{"payment/p1/reserve/do", "payment/p1/confirm/do", "runnel.saga/payment/p1/confirm/do", "orders/open", strings.Repeat("x", maxKey)}
+	for _, key := range keys {
+		p.post("/accounts/anna/deposits", `{"amount":"1"}`, "Idempotency-Key", key).is(http.StatusOK)
+		p.post("/accounts/anna/deposits", `{"amount":"1"}`, "Idempotency-Key", key).is(http.StatusOK) // the same deposit again
+	}
+	p.order("p1", "prompt")
+	require.Equal(t, saga.StateCompleted, p.ends("p1").State)
+	balance := p.get("/accounts/anna").is(http.StatusOK)
+	require.Contains(t, balance.body, `"balance":"104.00"`)
+	_, err := p.server.bank.accounts.Do(t.Context(), "anna", Deposit{Amount: 1, Text: "for its standing orders", Date: day}, aggregate.Key("orders/open"))
+	require.NoError(t, err, "the bank's own key is still free")
 }

@@ -20,7 +20,7 @@ import (
 const (
 	maxBody = 1 << 20
 	maxID   = 64
-	maxKey  = 256 // bytes of an Idempotency-Key
+	maxKey  = 256 - len(clientKeys) // bytes of an Idempotency-Key
 )
 
 // readBody decodes the request's JSON document, all of it and nothing else.
@@ -97,6 +97,9 @@ type conditions struct {
 	version *eventstore.Version // If-Match, or nil
 }
 
+// clientKeys is before the keys that clients choose, so that none of them is one of the bank's own, such as "orders/open".
+const clientKeys = "client/"
+
 // never is a version that no account has: what an If-Match means that cannot hold.
 const never = eventstore.Version(math.MaxUint64)
 
@@ -164,7 +167,7 @@ func (c conditions) keyOnly() []aggregate.Option {
 	if c.key == "" {
 		return nil
 	}
-	return []aggregate.Option{aggregate.Key(c.key)}
+	return []aggregate.Option{aggregate.Key(clientKeys + c.key)}
 }
 
 // failed gives the answer for a write that failed under these conditions.

@@ -17,16 +17,22 @@ import (
 // errNested also ends the way through a value that holds itself.
 var errNested = errors.New("is nested too deep to be stored")
 
-// Canonical gives bytes that two values of one type share if and only if they say the same: times are instants, nil and
-// empty slices are alike, the order of a map's entries does not matter, and what the tag `msgpack:"-"` keeps from being
-// stored says nothing. A nil map differs from an empty one, since it cannot be written. The bytes are the same in every
-// process and release, so that they can be hashed and stored. It refuses values that are not plain or nested deeper than
-// what can be read back, so also those that hold themselves.
+// Canonical gives bytes that two values of one type share if and only if they say the same:
+//
+//   - times are instants
+//   - nil and empty slices and maps are alike; a pointer to a zero value says more than nil
+//   - neither the order of a map's entries nor that of a struct's fields matters
+//   - a field with its zero value says nothing, so a value of a type that gains a field says what it said before
+//   - what the tag `msgpack:"-"` keeps from being stored says nothing
+//
+// The bytes are the same in every process and release, so that they can be hashed and stored. It refuses values that are not
+// plain or nested deeper than what can be read back, so also those that hold themselves.
 func Canonical(v any) ([]byte, error) {
 	return form{}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
 }
 
-// Whole is Canonical with what tags keep from being stored: two values that share it are the same to a program.
+// Whole is another such form, for which all fields count, also those that tags keep from being stored, and a nil map is no
+// empty one: two values that share it are the same to a program.
 func Whole(v any) ([]byte, error) {
 	return form{whole: true}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
 }
@@ -38,7 +44,7 @@ func Equal(a, b any) bool {
 	return errOne == nil && errOther == nil && bytes.Equal(one, other)
 }
 
-// form says which fields are written.
+// form says which fields are written: all, or those that are stored and say something.
 type form struct{ whole bool }
 
 // value appends a value: its kind, and its content behind the length where that varies.
@@ -50,7 +56,7 @@ func (f form) value(b []byte, v reflect.Value, depth int) ([]byte, error) {
 		return nil, errNested
 	}
 	b = append(b, byte(v.Kind()))
-	if EncodesItself(v.Type()) {
+	if encodesItself(v.Type()) {
 		return itself(b, v)
 	}
 	switch v.Kind() {
@@ -123,9 +129,9 @@ func (f form) elements(b []byte, v reflect.Value, depth int) (_ []byte, err erro
 	return b, nil
 }
 
-// fields appends a struct's fields.
-func (f form) fields(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
-	b = binary.AppendUvarint(b, uint64(v.NumField()))
+// fields appends a struct's fields in the order of their bytes, which begin with their names.
+func (f form) fields(b []byte, v reflect.Value, depth int) ([]byte, error) {
+	all := make([][]byte, 0, v.NumField())
 	for field, value := range v.Fields() {
 		if !f.whole && field.Tag.Get("msgpack") == "-" {
 			continue
@@ -133,16 +139,71 @@ func (f form) fields(b []byte, v reflect.Value, depth int) (_ []byte, err error)
 		if !field.IsExported() {
 			return nil, fmt.Errorf("%s.%s is not exported", v.Type(), field.Name)
 		}
-		if b, err = f.value(text(b, field.Name), value, depth-1); err != nil {
+		if !f.whole && blank(value) {
+			continue
+		}
+		one, err := f.value(text(nil, field.Name), value, depth-1)
+		if err != nil {
 			return nil, err
 		}
+		all = append(all, one)
 	}
-	return b, nil
+	slices.SortFunc(all, bytes.Compare)
+	return append(binary.AppendUvarint(b, uint64(len(all))), bytes.Join(all, nil)...), nil
+}
+
+// blank reports whether a value says no more than the zero value of its type.
+func blank(v reflect.Value) bool {
+	switch {
+	case v.Type() == timeType:
+		return v.Interface().(time.Time).IsZero()
+	case v.Kind() == reflect.Slice, v.Kind() == reflect.Map:
+		return v.Len() == 0
+	case encodesItself(v.Type()):
+		return v.IsZero()
+	case v.Kind() == reflect.Array:
+		for i := range v.Len() {
+			if !blank(v.Index(i)) {
+				return false
+			}
+		}
+		return true
+	case v.Kind() == reflect.Struct:
+		for field, value := range v.Fields() {
+			if field.Tag.Get("msgpack") != "-" && (!field.IsExported() || !blank(value)) {
+				return false
+			}
+		}
+		return true
+	default:
+		return v.IsZero()
+	}
+}
+
+// encodesItself is EncodesItself for a comparison: a struct whose encoding may be that of what it embeds is compared by its
+// fields, of which that encoding has one.
+func encodesItself(t reflect.Type) bool {
+	if !EncodesItself(t) {
+		return false
+	}
+	if t.Kind() != reflect.Struct || t == timeType {
+		return true
+	}
+	for field := range t.Fields() {
+		embedded := field.Type
+		if embedded.Kind() == reflect.Pointer {
+			embedded = embedded.Elem()
+		}
+		if field.Anonymous && EncodesItself(embedded) {
+			return false
+		}
+	}
+	return true
 }
 
 // entries appends a map's entries in the order of their bytes.
 func (f form) entries(b []byte, v reflect.Value, depth int) ([]byte, error) {
-	if v.IsNil() {
+	if v.IsNil() && f.whole {
 		return append(b, 0), nil
 	}
 	b = binary.AppendUvarint(b, uint64(v.Len())+1)

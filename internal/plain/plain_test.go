@@ -1,6 +1,7 @@
 package plain_test
 
 import (
+	"math"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -157,8 +158,65 @@ func TestCanonicalBytesStayTheSame(t *testing.T) {
 		Addr: netip.MustParseAddr("10.0.0.1"), Map: map[string]int64{"b": 1, "a": 2}, Tree: tree{Children: []tree{{Name: "x"}}},
 	})
 	require.NoError(t, err)
-	require.Equal(t, "\x19\r\x03Yes\x01\x01\x03Int\x05\x01\x04Uint\b\x02\x05Float\x0e?\xe0\x00\x00\x00\x00\x00\x00\x04Text\x18\x02é\x05Bytes\x17\x01\x01"+
-		"\x04Time\x19\x0f\x01\x00\x00\x00\x0ew\x91\xf7\x01\x00\x00\x00\x02\xff\xff\x04Addr\x19\x04\n\x00\x00\x01\x05Array\x11\x02\x02\x00\x02\x00"+
-		"\x03Ptr\x16\x01\x19\x02\x05Cents\x06\xd8\x04\bCurrency\x18\x03CZK\x03Map\x15\x03\x18\x01a\x06\x04\x18\x01b\x06\x02\x06Nested\x15\x00"+
-		"\x04Tree\x19\x02\x04Name\x18\x00\bChildren\x17\x01\x19\x02\x04Name\x18\x01x\bChildren\x17\x00", string(data))
+	require.Equal(t, "\x19\v\x03Int\x05\x01\x03Map\x15\x03\x18\x01a\x06\x04\x18\x01b\x06\x02\x03Ptr\x16\x01\x19\x02\x05Cents\x06\xd8\x04\bCurrency\x18\x03CZK"+
+		"\x03Yes\x01\x01\x04Addr\x19\x04\n\x00\x00\x01\x04Text\x18\x02é\x04Time\x19\x0f\x01\x00\x00\x00\x0ew\x91\xf7\x01\x00\x00\x00\x02\xff\xff"+
+		"\x04Tree\x19\x01\bChildren\x17\x01\x19\x01\x04Name\x18\x01x\x04Uint\b\x02\x05Bytes\x17\x01\x01\x05Float\x0e?\xe0\x00\x00\x00\x00\x00\x00", string(data))
+}
+
+// due embeds what encodes itself, so that a codec sees nothing but that.
+type due struct {
+	time.Time
+	Cents int64
+}
+
+// lazily embeds a pointer to it.
+type lazily struct {
+	*time.Time
+	Cents int64
+}
+
+func TestAValueSaysTheSameAfterItsTypeHasChanged(t *testing.T) {
+	canonical := func(v any) string {
+		t.Helper()
+		data, err := plain.Canonical(v)
+		require.NoError(t, err)
+		return string(data)
+	}
+	type before struct {
+		Cents int64
+		To    string
+	}
+	type after struct {
+		To    string
+		Day   time.Time
+		Cents int64
+		Tags  []string
+		Limit *int64
+		Rates map[string]float64
+		Box   [2]struct{ Width, Height int }
+		Addr  netip.Addr
+		Fee   money
+		Text  string
+	}
+	old := canonical(before{5, "anna"})
+	require.Equal(t, old, canonical(after{Cents: 5, To: "anna"}), "neither new fields nor their order say anything")
+	require.Equal(t, old, canonical(after{
+		Cents: 5, To: "anna", Day: time.Time{}.In(time.FixedZone("x", 3600)), Tags: []string{}, Rates: map[string]float64{},
+	}), "nor do other forms of their zero values")
+	for name, changed := range map[string]after{
+		"a time": {Day: time.Unix(0, 0)}, "a list": {Tags: []string{""}}, "an entry": {Rates: map[string]float64{"": 0}},
+		"a pointer to 0": {Limit: new(int64)}, "an array": {Box: [2]struct{ Width, Height int }{1: {Height: 1}}},
+		"what encodes itself": {Addr: netip.IPv4Unspecified()}, "a struct": {Fee: money{Currency: "CZK"}}, "a text": {Text: " "},
+		"a negative zero": {Rates: map[string]float64{"": math.Copysign(0, -1)}},
+	} {
+		changed.Cents, changed.To = 5, "anna"
+		require.NotEqual(t, old, canonical(changed), name)
+	}
+
+	now := time.Unix(1, 0)
+	require.NotEqual(t, canonical(due{now, 1}), canonical(due{now, 2}), "what is beside the embedded time counts")
+	require.NotEqual(t, canonical(due{now, 1}), canonical(due{now.Add(1), 1}))
+	require.NotEqual(t, canonical(lazily{&now, 1}), canonical(lazily{&now, 2}))
+	require.NotEqual(t, canonical(lazily{nil, 1}), canonical(lazily{&now, 1}))
+	require.NotEqual(t, canonical(struct{ A, B string }{"x", ""}), canonical(struct{ A, B string }{"", "x"}))
 }
