@@ -15,7 +15,7 @@ import (
 // DESIGN.md has the figures.
 const (
 	appendBound    = 15   // nats.go: 26
-	loadBound      = 181  // of ten commits; nats.go: 270
+	loadBound      = 100  // of ten commits; nats.go: 270
 	replayBound    = 10.1 // of an event in commits of one; nats.go: 12, not decoded
 	replayTenBound = 3.25 // of an event in commits of ten; nats.go: 1.2, not decoded
 )
