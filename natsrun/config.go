@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +56,9 @@ type Config struct {
 	MaxReconnects int
 
 	// DataDir is where the embedded server keeps everything. It is created with
-	// permissions for the user alone. Defaults to "./data".
+	// permissions for the user alone. A relative one is that of the working
+	// directory when the server is started, wherever the program goes then.
+	// Defaults to "./data".
 	DataDir string
 
 	// Sync is when what the embedded server stores is synced to disk. [SyncGroup]
@@ -108,6 +111,13 @@ func (c *Config) resolve() (*Config, error) {
 	}
 	if err := out.check(); err != nil {
 		return nil, err
+	}
+	if out.URL == "" {
+		dir, err := filepath.Abs(out.DataDir)
+		if err != nil {
+			return nil, &ConfigError{Field: "DataDir", Value: out.DataDir, Want: "an absolute path here, since " + err.Error()}
+		}
+		out.DataDir = dir
 	}
 	if out.Logger == nil {
 		out.Logger = NewLogger(&out, os.Stderr)

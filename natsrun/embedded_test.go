@@ -234,6 +234,33 @@ func TestCloseNamesWhatDidNotEndInTimeAndMayBeCalledAgain(t *testing.T) {
 	require.NoError(t, rt.Close(t.Context()))
 }
 
+func TestARelativeDataDirIsThatOfTheStart(t *testing.T) {
+	home, elsewhere := t.TempDir(), t.TempDir()
+	t.Chdir(home)
+	publish := func(rt *natsrun.Runtime, stream string) {
+		_, err := rt.Commands().CreateStream(t.Context(), jetstream.StreamConfig{Name: stream, Subjects: []string{stream}})
+		require.NoError(t, err)
+		_, err = rt.Commands().Publish(t.Context(), stream, []byte("x"))
+		require.NoError(t, err)
+	}
+	rt := open(t, natsrun.Config{DataDir: "data"})
+	publish(rt, "BEFORE")
+	require.NoError(t, os.Chdir(elsewhere))
+	publish(rt, "AFTER")
+	require.True(t, rt.Health().Ready())
+	require.NoError(t, rt.Close(t.Context()))
+	left, err := os.ReadDir(elsewhere)
+	require.NoError(t, err)
+	require.Empty(t, left)
+
+	rt = open(t, natsrun.Config{DataDir: filepath.Join(home, "data")})
+	for _, stream := range []string{"BEFORE", "AFTER"} {
+		found, err := rt.Commands().Stream(t.Context(), stream)
+		require.NoError(t, err)
+		require.EqualValues(t, 1, found.CachedInfo().State.Msgs, stream)
+	}
+}
+
 func TestHealth(t *testing.T) {
 	rt := open(t, natsrun.Config{DataDir: t.TempDir(), Sync: natsrun.SyncAlways})
 	durability := natsrun.Durability{Embedded: true, Replicas: 1, Sync: natsrun.SyncAlways}

@@ -1,9 +1,13 @@
 package natsrun
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
@@ -23,16 +27,25 @@ type Health struct {
 	Commands   State      `json:"commands"`   // the connection behind Commands
 	Reads      State      `json:"reads"`      // the connection behind Reads
 	Server     string     `json:"server"`     // "embedded", or the URL that Commands is or was connected to, without secrets
-	JetStream  bool       `json:"jetstream"`  // false: the embedded server has stopped, switched JetStream off after a disk error, or a sync failed
+	JetStream  bool       `json:"jetstream"`  // false: nothing can be stored, see Runtime.Health
 	Durability Durability `json:"durability"` // with Replicas 0 where they are a stream's own business
 }
 
 // Ready reports whether commands can be served: both connections are up, and
-// the embedded server still stores.
+// what they send can be stored.
 func (h Health) Ready() bool { return h.State == Connected && h.JetStream }
 
-// Health looks at both connections and the embedded server. It does not block
-// and asks no server: JetStream is always true for a remote one.
+// Health looks at both connections and at whether the server stores.
+//
+// An embedded server does not where it has stopped, has switched JetStream off
+// after a disk error, where a sync failed, or where it could not write a file of
+// any of its streams, which then takes no more until the program is started
+// again. It is looked at in memory.
+//
+// Remote servers are asked, for a second at most, where they answered such a
+// question when the Runtime was opened: they do not store where JetStream has no
+// leader, or answers no more. What is wrong with one stream alone they do not
+// tell.
 func (rt *Runtime) Health() Health {
 	h := Health{
 		Commands:   rt.commands.state(),
@@ -45,13 +58,49 @@ func (rt *Runtime) Health() Health {
 	if rt.embedded != nil {
 		h.Server = "embedded"
 		h.JetStream = rt.embedded.stores()
+	} else if rt.tells && h.Commands == Connected {
+		h.JetStream = rt.answers()
 	}
 	return h
 }
 
+// answerTime is how long remote servers have to say that JetStream works.
+const answerTime = time.Second
+
+// answers reports whether JetStream of remote servers works.
+func (rt *Runtime) answers() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	_, err := rt.commands.js.AccountInfo(ctx)
+	return err == nil
+}
+
 // stores reports whether what is stored from now on can be acknowledged.
 func (e *embedded) stores() bool {
-	return e.server.JetStreamEnabled() && (e.group == nil || e.group.disk.Failed() == nil)
+	return e.server.JetStreamEnabled() && (e.group == nil || e.group.disk.Failed() == nil) && e.writes()
+}
+
+// writes reports whether the server can write each of its streams. What it says
+// of a stream that is made or deleted at this moment is not believed: one that
+// cannot be written is there, and is named again.
+func (e *embedded) writes() bool {
+	for range 3 {
+		health := e.server.Healthz(&server.HealthzOptions{Details: true})
+		if len(health.Errors) == 0 {
+			return true
+		}
+		account, err := e.server.JszAccount(&server.JSzOptions{Account: server.DEFAULT_GLOBAL_ACCOUNT, Streams: true})
+		if err != nil {
+			return false
+		}
+		gone := func(wrong server.HealthzError) bool {
+			return wrong.Stream != "" && !slices.ContainsFunc(account.Streams, func(s server.StreamDetail) bool { return s.Name == wrong.Stream })
+		}
+		if len(slices.DeleteFunc(health.Errors, gone)) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *conn) state() State {

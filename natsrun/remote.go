@@ -62,6 +62,7 @@ func checkServer(ctx context.Context, cfg *Config, rt *Runtime) error {
 	case err != nil:
 		cfg.Logger.Warn("cannot ask whether JetStream is enabled, going on", slog.Any("error", err))
 	}
+	rt.tells = err == nil
 	return nil
 }
 

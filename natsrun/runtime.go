@@ -19,6 +19,7 @@ type Runtime struct {
 	embedded *embedded // nil: remote
 	commands *conn
 	reads    *conn
+	tells    bool // a remote server says whether JetStream works
 
 	closing sync.Mutex // held by Close
 }
