@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -301,30 +302,62 @@ func (s Sizes) oldStreams(ctx context.Context, run *measure.Run, on *servers.Ser
 	if err != nil {
 		return err
 	}
-	return run.Case(ctx, measure.Case{
-		Name: fmt.Sprintf("any of %s streams, 1 goroutine", thousands(s.Old)),
-		Unit: "appends/s",
-		Ways: []measure.Way{
-			{Name: ours, Round: func(ctx context.Context) (measure.Sample, error) {
-				return during(run.Scale.Round, 1, func(int) error {
-					i := rand.IntN(s.Old)
-					commit, err := store.Append(ctx, account(i), heads[i], booked)
-					if err == nil {
-						heads[i] = commit.Head()
-					}
-					return err
-				})
-			}},
-			{Name: plain, Round: func(ctx context.Context) (measure.Sample, error) {
-				return during(run.Scale.Round, 1, func(int) (err error) {
-					i := rand.IntN(s.Old)
-					last[i], err = raw.Publish(ctx, on.JS, fmt.Sprint("raw.account.", i), last[i], data)
-					return err
-				})
-			}},
-		},
+	return anyOf(ctx, run, thousands(s.Old), func(ctx context.Context) error {
+		i := rand.IntN(s.Old)
+		commit, err := store.Append(ctx, account(i), heads[i], booked)
+		if err == nil {
+			heads[i] = commit.Head()
+		}
+		return err
+	}, func(ctx context.Context) (err error) {
+		i := rand.IntN(s.Old)
+		last[i], err = raw.Publish(ctx, on.JS, fmt.Sprint("raw.account.", i), last[i], data)
+		return err
 	})
 }
+
+// anyOf measures appends to any of so many streams, while their blocks are in memory and when they are not.
+func anyOf(ctx context.Context, run *measure.Run, streams string, one, onePlain func(context.Context) error) error {
+	count := func(one func(context.Context) error) round {
+		return func(ctx context.Context) (measure.Sample, error) {
+			return during(run.Scale.Round, 1, func(int) error { return one(ctx) })
+		}
+	}
+	timed := func(one func(context.Context) error) round {
+		return func(ctx context.Context) (measure.Sample, error) {
+			return timing(run.Scale.Round, func() error { return one(ctx) })
+		}
+	}
+	err := run.Case(ctx, measure.Case{
+		Name: "any of " + streams + " streams, 1 goroutine",
+		Unit: "appends/s",
+		Ways: []measure.Way{{Name: ours, Round: count(one)}, {Name: plain, Round: count(onePlain)}},
+	})
+	if err != nil {
+		return err
+	}
+	run.Step("waiting for the server to let go of its blocks")
+	if err := wait(ctx, blocksKept); err != nil {
+		return err
+	}
+	return run.Case(ctx, measure.Case{
+		Name: fmt.Sprintf("any of %s streams, not in use for %s", streams, blocksKept),
+		Unit: "ms",
+		Ways: []measure.Way{{Name: ours, Round: timed(one)}, {Name: plain, Round: timed(onePlain)}},
+	})
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// blocksKept is longer than the server keeps a block in memory that is not used. Appends do not load it again.
+const blocksKept = 15 * time.Second
 
 // thousands writes a number as people read it.
 func thousands(n int) string {
