@@ -440,6 +440,9 @@ func (m *bankModel) stored(rt *rapid.T, steps []step, results []outcome) {
 	if m.writes(steps) < 2 {
 		transaction = 0
 	}
+	if idle := len(steps) - m.writes(steps); idle < len(steps) {
+		m.end += eventstore.Position(idle) // their guards come first
+	}
 	for i, s := range steps {
 		want := m.now(s.id)
 		if events := decided(s.amount); len(events) > 0 {
@@ -482,6 +485,9 @@ func (m *bankModel) claim(rt *rapid.T) {
 		return
 	}
 	require.NoError(rt, err)
+	if (s.amount != 0) != (m.owners[value] != owner) {
+		m.end++ // the guard of the one that decided nothing
+	}
 	m.stored(rt, []step{s}, []outcome{result()})
 	if m.owners[value] != owner {
 		m.owners[value] = owner

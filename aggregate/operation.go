@@ -18,6 +18,7 @@ type options struct {
 	closing   *eventstore.StreamClosed
 	closeKey  string
 	ifVersion *eventstore.Version
+	given     []given
 	badKey    error // the first of Key and CloseKey that was given what is no key
 }
 
@@ -79,6 +80,8 @@ func Close(reason string) Option {
 type Operation interface {
 	streamID() eventstore.StreamID
 	maxTries() int
+	// given are the streams of other aggregates that the operation relies on.
+	given() []given
 	// lock is what the operation holds while it runs.
 	lock() *lock
 	// begin loads the state to decide on.
@@ -90,8 +93,8 @@ type Operation interface {
 	// decide gives the write that follows from the state. The position is that of the commit in which the operation was
 	// done before, under the same key, or 0.
 	decide() (eventstore.Write, eventstore.Position, error)
-	// stored takes over what was stored; c is nil when the operation decided no events. It fails if what was stored cannot be
-	// decoded.
+	// stored takes over what was stored. The commit is nil when the operation decided no events. It fails if what was stored
+	// cannot be decoded.
 	stored(c *eventstore.Commit) error
 	// repeated takes over what was stored before.
 	repeated(c *eventstore.Commit) error
@@ -125,11 +128,17 @@ func (op *Op[S, E]) Result() Result[S, E] { return op.result }
 
 func (op *Op[S, E]) streamID() eventstore.StreamID { return op.repository.stream(op.id) }
 func (op *Op[S, E]) maxTries() int                 { return op.repository.cfg.maxTries() }
+func (op *Op[S, E]) given() []given                { return op.options.given }
 func (op *Op[S, E]) lock() *lock                   { return op.repository.locks.of(op.id) }
 
 func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store) error {
 	if store != op.repository.store {
 		return fmt.Errorf("aggregate: %s: the transaction is over another store than the repository", op.streamID())
+	}
+	for _, g := range op.options.given {
+		if g.store != store {
+			return fmt.Errorf("aggregate: %s: it is given %s of another store", op.streamID(), g.stream)
+		}
 	}
 	if err := op.options.badKey; err != nil {
 		return fmt.Errorf("aggregate: %s: %w", op.streamID(), err)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/abreast"
 	"github.com/runnel-go/runnel/internal/backoff"
 )
 
@@ -22,6 +24,10 @@ const maxLooks = 20
 // stored, or none are. A rejection of one rejects all. Each aggregate may take part once, else the error matches
 // eventstore.ErrRefused; operations may be of different repositories over the same store. It blocks, retries and fails
 // like [Repository.Do]. After it returned nil, each operation's Result says what became of it.
+//
+// What it did was decided on one state of the log. An operation that decides no events takes part as a guard of its stream: the
+// events of the others are stored only while its aggregate is still at the version that it decided on. Where no operation
+// decides events, nothing is stored, and all aggregates were at their versions at one moment during the call.
 func Transact(ctx context.Context, store *eventstore.Store, operations ...Operation) error {
 	if err := checkStreams(operations); err != nil {
 		return err
@@ -34,7 +40,8 @@ func Transact(ctx context.Context, store *eventstore.Store, operations ...Operat
 //	load (cache, snapshot and what came after, or log) -> decide -> key found, rejected, no events or not the wanted version:
 //	                                             ask the leader -> it has more: decide again
 //	                                                            -> it has not: give the first commit, or say so
-//	                                      -> events: append -> stored: fold them into the cache
+//	                                      -> events: append, with a guard for each state that decided none
+//	                                                        -> stored: fold them into the cache
 //	                                                        -> conflict: load what came, decide again
 //
 // Only conflicts of appends count as tries: an answer that was decided on an old state is never the last one.
@@ -49,31 +56,31 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 	}
 	var one [1]eventstore.Write // as most commands have
 	var conflict error          // of the try before
+	fresh := false              // the states are from the leader, and not only remembered
 	for tries, looks := 0, 0; ; {
 		if err := searchAll(ctx, ops); err != nil {
 			return err
 		}
-		writes, repeated, err := decideAll(ops, one[:])
-		if answer := repeated != 0 || err != nil || len(writes) < len(ops); answer && looks < maxLooks {
+		d, no := decideAll(ops, one[:])
+		writing, confirmed := d.events && no == nil && d.repeated == 0, false
+		if (!writing || d.guards && !fresh) && looks < maxLooks {
 			looks++
-			changed, refreshErr := refreshAll(ctx, ops)
-			if refreshErr != nil {
-				return refreshErr
+			changed, err := refreshAll(ctx, ops)
+			if err != nil {
+				return err
 			}
-			if changed {
+			if fresh = true; changed {
 				continue
 			}
+			confirmed = true
 		}
-		if repeated != 0 {
-			return repeat(ctx, store, ops, repeated)
+		if !writing {
+			return answer(ctx, store, ops, d.repeated, no, confirmed)
 		}
-		if err != nil {
-			return err
-		}
-		if len(writes) > 0 && tries == ops[0].maxTries() {
+		if tries == ops[0].maxTries() {
 			return fmt.Errorf("aggregate: gave up after %d tries: %w", tries, conflict)
 		}
-		conflict = appendAll(ctx, store, ops, writes)
+		conflict = appendAll(ctx, store, ops, d.writes)
 		if !errors.Is(conflict, eventstore.ErrConflict) {
 			return conflict
 		}
@@ -81,19 +88,24 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		if err := retries.Wait(ctx, tries); err != nil {
 			return err
 		}
-		if _, err := refreshAll(ctx, ops); err != nil {
+		changed, err := refreshAll(ctx, ops)
+		if err != nil {
 			return err
 		}
+		if !changed && isGiven(ops, conflict) {
+			return conflict // only the caller can read again
+		}
+		fresh = true
 	}
 }
 
 func beginAll(ctx context.Context, store *eventstore.Store, ops []Operation) error {
-	for _, op := range ops {
-		if err := op.begin(ctx, store); err != nil {
-			return err
-		}
+	if len(ops) == 1 {
+		return ops[0].begin(ctx, store)
 	}
-	return nil
+	all := slices.Clone(ops) // so that the one operation of most commands stays on its caller's stack
+	_, err := abreast.Do(len(all), func(i int) error { return all[i].begin(ctx, store) })
+	return err
 }
 
 // checkStreams refuses a transaction in which an aggregate takes part twice: each operation would decide on a state that the
@@ -111,58 +123,95 @@ func checkStreams(ops []Operation) error {
 }
 
 func searchAll(ctx context.Context, ops []Operation) error {
-	for _, op := range ops {
-		if err := op.search(ctx); err != nil {
-			return err
-		}
+	if len(ops) == 1 {
+		return ops[0].search(ctx)
 	}
-	return nil
+	all := slices.Clone(ops) // as in beginAll
+	_, err := abreast.Do(len(all), func(i int) error { return all[i].search(ctx) })
+	return err
 }
 
-// decideAll lets all operations decide and gives the writes of those that decided events, in room where they fit, or the position of a commit in
-// which one was done before. That it was counts for more than what another says to the state since.
-func decideAll(ops []Operation, room []eventstore.Write) (writes []eventstore.Write, repeated eventstore.Position, err error) {
-	writes = room[:0]
+func refreshAll(ctx context.Context, ops []Operation) (changed bool, err error) {
+	if len(ops) == 1 {
+		return ops[0].refresh(ctx)
+	}
+	all, news := slices.Clone(ops), make([]bool, len(ops)) // as in beginAll
+	_, err = abreast.Do(len(all), func(i int) (err error) {
+		news[i], err = all[i].refresh(ctx)
+		return err
+	})
+	return slices.Contains(news, true), err
+}
+
+// decision is what all operations of a command or transaction decided.
+type decision struct {
+	writes   []eventstore.Write  // of those that decided events, and guards of the others
+	events   bool                // some decided events
+	guards   bool                // some decided none
+	repeated eventstore.Position // of a commit in which one was done before
+}
+
+// decideAll lets all operations decide. The writes stand in room where they fit. The error is a rejection, or a version that
+// is not the wanted one. That one was done before counts for more than what another says to the state since.
+func decideAll(ops []Operation, room []eventstore.Write) (d decision, err error) {
+	d.writes = room[:0]
 	for _, op := range ops {
 		write, before, no := op.decide()
 		if before != 0 {
-			return nil, before, nil
+			return decision{repeated: before}, nil
 		}
 		if err == nil {
 			err = no
 		}
-		if len(write.Events) > 0 {
-			writes = append(writes, write)
+		if len(write.Events) == 0 {
+			write = eventstore.Write{Stream: write.Stream, Expected: write.Expected, Guard: true}
+		}
+		d.events, d.guards = d.events || !write.Guard, d.guards || write.Guard
+		if no == nil && (!write.Guard || len(ops) > 1) {
+			d.writes = append(d.writes, write)
 		}
 	}
-	return writes, 0, err
+	return d, err
 }
 
-func refreshAll(ctx context.Context, ops []Operation) (changed bool, err error) {
-	for _, op := range ops {
-		c, err := op.refresh(ctx)
-		if err != nil {
-			return false, err
-		}
-		changed = changed || c
+// answer ends a command that appends nothing: it was done before, or was rejected, or there is nothing to do. With several
+// operations, nothing to do is an answer only where the leader had no news of any of the states.
+func answer(ctx context.Context, store *eventstore.Store, ops []Operation, repeated eventstore.Position, no error, confirmed bool) error {
+	if repeated != 0 {
+		return repeat(ctx, store, ops, repeated)
 	}
-	return changed, nil
+	if err := checkGiven(ctx, ops); err != nil {
+		return err
+	}
+	if no != nil {
+		return no
+	}
+	if !confirmed && len(ops) > 1 {
+		return fmt.Errorf("aggregate: gave up after %d looks at %d aggregates, of which one changed each time: %w", maxLooks, len(ops), eventstore.ErrConflict)
+	}
+	return storedAll(ops, nil)
 }
 
 // appendAll appends what was decided, and lets the operations take over what was stored.
 func appendAll(ctx context.Context, store *eventstore.Store, ops []Operation, writes []eventstore.Write) error {
-	var commits []*eventstore.Commit
-	if len(writes) > 0 {
-		var err error
-		if commits, err = store.AppendAll(ctx, writes...); err != nil {
-			return err
-		}
+	writes, err := withGiven(ops, writes)
+	if err != nil {
+		return err
 	}
+	commits, err := store.AppendAll(ctx, writes...)
+	if err != nil {
+		return err
+	}
+	return storedAll(ops, commits)
+}
+
+// storedAll lets the operations take over what was stored; there are no commits where nothing was.
+func storedAll(ops []Operation, commits []*eventstore.Commit) error {
 	var failed []error
-	for _, op := range ops {
+	for i, op := range ops {
 		var own *eventstore.Commit
-		if len(commits) > 0 && commits[0].Stream == op.streamID() {
-			own, commits = commits[0], commits[1:]
+		if len(commits) > 0 {
+			own = commits[i]
 		}
 		if err := op.stored(own); err != nil {
 			failed = append(failed, err)
@@ -177,23 +226,16 @@ func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, posit
 	if err != nil {
 		return err
 	}
-	commits := map[eventstore.StreamID]*eventstore.Commit{first.Stream: first}
-	if tx := first.Transaction; tx != nil && len(ops) > 1 {
-		begin := position - eventstore.Position(tx.Index)
-		for i := range tx.Count {
-			c, err := store.At(ctx, begin+eventstore.Position(i))
-			if err != nil {
-				return err
-			}
-			commits[c.Stream] = c
-		}
+	before, err := transactionOf(ctx, store, first, ops)
+	if err != nil {
+		return err
 	}
 	for _, op := range ops {
-		c := commits[op.streamID()]
+		c, tookPart := before[op.streamID()]
 		switch {
 		case c != nil:
 			err = op.repeated(c)
-		case hasNothingToDo(op):
+		case hasNothingToDo(op, tookPart):
 			err = op.stored(nil) // and had nothing to do then
 		default:
 			err = &KeyReusedError{Stream: first.Stream, Key: first.Key, Version: first.First}
@@ -205,7 +247,41 @@ func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, posit
 	return nil
 }
 
-func hasNothingToDo(op Operation) bool {
+// transactionOf gives the commits of a transaction by their streams, and nil for each stream that it guarded. For a single
+// operation its own commit is enough.
+func transactionOf(ctx context.Context, store *eventstore.Store, c *eventstore.Commit, ops []Operation) (map[eventstore.StreamID]*eventstore.Commit, error) {
+	found := map[eventstore.StreamID]*eventstore.Commit{c.Stream: c}
+	if c.Transaction == nil || len(ops) == 1 {
+		return found, nil
+	}
+	begin := c.Position - eventstore.Position(c.Transaction.Index)
+	all := make([]*eventstore.Commit, c.Transaction.Count)
+	_, err := abreast.Do(len(all), func(i int) (err error) {
+		all[i], err = store.At(ctx, begin+eventstore.Position(i))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range all {
+		found[c.Stream] = c
+		for recorded := range c.Events() {
+			if recorded.Type() != (eventstore.StreamGuarded{}).EventType() {
+				continue
+			}
+			decoded, err := recorded.Decode()
+			if err != nil {
+				return nil, err
+			}
+			found[decoded[0].(eventstore.StreamGuarded).Stream] = nil
+		}
+	}
+	return found, nil
+}
+
+// hasNothingToDo reports whether an operation decides nothing. Where it did so in the transaction that is repeated, it may be
+// rejected in the meantime: what counts is what was so then.
+func hasNothingToDo(op Operation, did bool) bool {
 	write, before, err := op.decide()
-	return err == nil && before == 0 && len(write.Events) == 0
+	return before == 0 && len(write.Events) == 0 && (err == nil || did)
 }
