@@ -54,6 +54,7 @@ type Answer struct {
 
 type pubAck struct {
 	Stream   string              `json:"stream"`
+	Domain   string              `json:"domain"`
 	Sequence uint64              `json:"seq"`
 	Error    *jetstream.APIError `json:"error"`
 }
@@ -83,17 +84,23 @@ const (
 
 // Classify decides what the reply to one publish says. It is the only place that reads error codes, and what it says
 // holds for that one try: after a try without an answer, the caller reads the stream whatever a later try was told.
-func Classify(msg *nats.Msg) Answer {
+func Classify(msg *nats.Msg) Answer { return Source{}.classify(msg) }
+
+// classify is Classify for publishes that this stream should answer. What another answers says nothing about this one.
+func (s Source) classify(msg *nats.Msg) Answer {
 	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
 		// No stream listens to the subject: it is gone, or its leader is.
 		return Answer{Class: Unavailable, Err: nats.ErrNoResponders}
 	}
-	if sequence, ok := plainAck(msg.Data); ok {
+	if sequence, ok := s.plainAck(msg.Data); ok {
 		return Answer{Class: Stored, Sequence: sequence}
 	}
 	var ack pubAck
 	if err := json.Unmarshal(msg.Data, &ack); err != nil {
 		return Answer{Class: Unknown, Err: fmt.Errorf("unreadable acknowledgement: %w", err)}
+	}
+	if err := s.compare(ack); err != nil {
+		return Answer{Class: Unknown, Err: err}
 	}
 	if ack.Error != nil {
 		return Answer{Class: classOf(ack.Error.ErrorCode), Err: ack.Error}
@@ -128,23 +135,41 @@ func Transient(err error) bool {
 	return errors.Is(err, ErrNoReply) || errors.Is(err, nats.ErrNoResponders) || NotSent(err)
 }
 
-// plainAck reads the one acknowledgement that is frequent, {"stream":"bank","seq":42}, and nothing else. It saves a tenth
-// of what an append costs here.
-func plainAck(data []byte) (sequence uint64, ok bool) {
+// plainAck reads the one acknowledgement that is frequent, {"stream":"bank","seq":42}, or in a domain
+// {"stream":"bank","seq":42,"domain":"hub"}, and nothing else. It saves a tenth of what an append costs here.
+func (s Source) plainAck(data []byte) (sequence uint64, ok bool) {
 	rest, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
 	if !ok {
 		return 0, false
 	}
 	stream, rest, ok := bytes.Cut(rest, []byte(`","seq":`))
-	if !ok || len(stream) == 0 || bytes.ContainsFunc(stream, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' }) {
+	if !ok || !isPlain(stream) || s.Stream != "" && s.Stream != string(stream) {
 		return 0, false
 	}
 	digits, ok := bytes.CutSuffix(rest, []byte("}"))
+	if s.Domain != "" && ok {
+		digits, ok = bytes.CutSuffix(digits, []byte(`"`))
+		digits, ok = cutSuffix(digits, s.Domain, ok)
+		digits, ok = cutSuffix(digits, `,"domain":"`, ok)
+	}
 	if !ok || bytes.HasPrefix(digits, []byte("0")) {
 		return 0, false
 	}
 	sequence, err := strconv.ParseUint(string(digits), 10, 64)
 	return sequence, err == nil && sequence > 0
+}
+
+// cutSuffix is bytes.CutSuffix of text, where ok says that there was a text before.
+func cutSuffix(data []byte, suffix string, ok bool) ([]byte, bool) {
+	if n := len(data) - len(suffix); ok && n >= 0 && string(data[n:]) == suffix {
+		return data[:n], true
+	}
+	return data, false
+}
+
+// isPlain reports whether a name stands in JSON as it is.
+func isPlain(name []byte) bool {
+	return len(name) > 0 && !bytes.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' })
 }
 
 func classOf(code jetstream.ErrorCode) Class {

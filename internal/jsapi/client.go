@@ -30,6 +30,9 @@ type Client struct {
 	inbox  string // the replies' subject up to their number, with its dot
 	sub    *nats.Subscription
 
+	source Source                           // whose acknowledgements are believed
+	other  atomic.Pointer[OtherStreamError] // the first that was not
+
 	calls sync.Pool // of *Call, whose replies were taken; of this Client, since channels and timers may not leave a synctest bubble
 
 	session atomic.Pointer[Session] // as the connection was when it was asked last
@@ -123,6 +126,19 @@ func (c *Client) Close() error {
 		return nil
 	}
 	return c.sub.Unsubscribe()
+}
+
+// Interrupt ends the calls under way with ErrNoReply, since nobody waits for what they bring any more.
+func (c *Client) Interrupt() {
+	c.mu.Lock()
+	waiting := c.waiting
+	if !c.closed {
+		c.waiting = make(map[uint64]*Call)
+	}
+	c.mu.Unlock()
+	for _, call := range waiting {
+		call.reply <- nil
+	}
 }
 
 // Call is one request under way.
@@ -263,7 +279,7 @@ func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 
 func replied(msg *nats.Msg) (*nats.Msg, error) {
 	if msg == nil {
-		return nil, fmt.Errorf("%w: the client was closed", ErrNoReply)
+		return nil, fmt.Errorf("%w: the client was closed, or its calls interrupted", ErrNoReply)
 	}
 	return msg, nil
 }
@@ -313,9 +329,12 @@ func (c *Client) receive(msg *nats.Msg) {
 	if err != nil {
 		return // not a reply to a request of ours
 	}
-	if call := c.take(number); call != nil {
-		call.reply <- msg
+	call := c.take(number)
+	if call == nil {
+		c.late(msg)
+		return
 	}
+	call.reply <- msg
 }
 
 // take removes a call from those waiting and gives it, or nil when its reply came, or its waiter left, before.

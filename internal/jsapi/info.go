@@ -24,8 +24,11 @@ type Info struct {
 	Messages    uint64
 	Lost        int // sequences that the server itself knows to have lost
 	Replicas    int
-	Leader      string // the name of the server that answered
-	Version     string // of that server; "" where it does not say
+	Leader      string            // the name of the server that answered
+	Version     string            // of that server; "" where it does not say
+	Domain      string            // of JetStream; "" for none
+	Created     time.Time         // when the stream was made; one made anew has another time
+	Metadata    map[string]string // of the stream
 
 	// Subjects has the number of messages on each subject that was asked for, of one page.
 	Subjects map[string]uint64
@@ -60,10 +63,12 @@ func (c *Client) LeaderInfo(ctx context.Context, stream, filter string, offset i
 
 func readInfo(data []byte) (Info, error) {
 	var reply struct {
-		Error  *jetstream.APIError `json:"error"`
-		Total  int                 `json:"total"`
-		Limit  int                 `json:"limit"`
-		Config struct {
+		Error   *jetstream.APIError `json:"error"`
+		Total   int                 `json:"total"`
+		Limit   int                 `json:"limit"`
+		Domain  string              `json:"domain"`
+		Created time.Time           `json:"created"`
+		Config  struct {
 			Replicas int               `json:"num_replicas"`
 			Metadata map[string]string `json:"metadata"`
 		} `json:"config"`
@@ -93,6 +98,7 @@ func readInfo(data []byte) (Info, error) {
 	info := Info{
 		First: reply.State.First, Last: reply.State.Last, Messages: reply.State.Messages, Replicas: reply.Config.Replicas,
 		Leader: reply.Cluster.Leader, Version: reply.Config.Metadata[metaVersion],
+		Domain: reply.Domain, Created: reply.Created, Metadata: reply.Config.Metadata,
 		Subjects: reply.State.Subjects, Total: reply.Total, Limit: reply.Limit,
 	}
 	if reply.State.Lost != nil {

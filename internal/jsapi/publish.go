@@ -93,7 +93,7 @@ func (call *Call) answer(ctx context.Context, timeout time.Duration) (answer Ans
 	case err != nil:
 		return Answer{Class: Unknown, Err: err}, false
 	}
-	return Classify(msg), true
+	return call.client.classify(msg), true
 }
 
 // PublishBatch sends the writes as one atomic batch: all are stored, next to each other and in this order, or none is.
@@ -151,7 +151,7 @@ func (c *Client) firstReason(first *Call, answer Answer) Answer {
 		if msg == nil || len(msg.Data) == 0 && msg.Header.Get("Status") == "" {
 			return answer // the empty reply says that the batch was opened
 		}
-		if reason := Classify(msg); reason.Class != Unknown && answer.Class != Unknown {
+		if reason := c.classify(msg); reason.Class != Unknown && answer.Class != Unknown {
 			return reason
 		}
 	default:
