@@ -113,11 +113,14 @@ func (l *load) follow(ctx context.Context, link Position) (*Commit, error) {
 // linked gives the commit in the message at a link, or asks the leader where a replica did not have it. It gives nil where the
 // link leads to no commit of the stream. A message without a subject has to link to the next of the links.
 func (l *load) linked(ctx context.Context, link Position, next []Position, msg jsapi.Message, failed error) (*Commit, error) {
+	var c *Commit
+	err := failed
 	bare := failed == nil && msg.Subject == ""
 	if bare {
-		msg.Subject = l.subject
+		c, err = l.store.commitOf(l.subject, Position(msg.Sequence), msg.Data)
+	} else {
+		c, err = l.store.parse(msg, failed)
 	}
-	c, err := l.store.parse(msg, failed)
 	if bare && err == nil && !leadsTo(c.links, next) {
 		return l.follow(ctx, link)
 	}

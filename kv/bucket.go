@@ -78,7 +78,8 @@ type shared struct {
 	disk    *ondisk.Stream // how far the bucket is on disk, where the server has to be asked; else nil
 	log     *slog.Logger
 	timeout time.Duration
-	maxSize int // of a message by the stream's settings, -1 for no limit
+	created time.Time // when its JetStream stream was made
+	maxSize int       // of a message by the stream's settings, -1 for no limit
 	// manyBytes is how much one answer to GetMany may hold: half of what a server lets be pending on a connection.
 	manyBytes int
 }
@@ -90,18 +91,20 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 	if js.Conn().Opts.ReconnectBufSize >= 0 {
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrReconnectBuffer}
 	}
-	settings, last, err := ensureStream(ctx, js, bucket, cfg)
+	info, err := ensureStream(ctx, js, bucket, cfg)
 	if err != nil {
 		return nil, err
 	}
+	settings := info.Config
 	disk := ondisk.Of(js.Conn(), settings.Name)
-	if err := disk.Opened(ctx, last); err != nil {
+	if err := disk.Opened(ctx, info.State.LastSeq); err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrUnavailable, Err: err}
 	}
 	client, err := jsapi.New(ctx, js)
 	if err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
 	}
+	client.Expect(jsapi.Source{Stream: settings.Name, Domain: info.Domain})
 	b := &shared{
 		bucket:    bucket,
 		stream:    settings.Name,
@@ -111,6 +114,7 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 		disk:      disk,
 		log:       cfg.Logger.With("bucket", bucket),
 		timeout:   cfg.Timeout,
+		created:   info.Created,
 		maxSize:   int(settings.MaxMsgSize),
 		manyBytes: 32 << 20,
 	}

@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"sync"
 	"time"
@@ -174,11 +175,26 @@ func (f *feed) create(ctx context.Context) (jetstream.Consumer, error) {
 		MemoryStorage:     true,
 		Replicas:          1,
 	}
+	if f.started {
+		if err := f.same(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if f.last > 0 {
 		settings.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
 		settings.OptStartSeq = f.last + 1
 	}
 	return f.js.CreateConsumer(ctx, f.stream, settings)
+}
+
+// same makes sure that the bucket is the one that was opened. In one that was made anew under the name, revisions begin again, and
+// those up to the last that was given would be left out.
+func (f *feed) same(ctx context.Context) error {
+	stream, err := f.js.Stream(ctx, f.stream)
+	if err == nil && !stream.CachedInfo().Created.Equal(f.created) {
+		err = fmt.Errorf("%w: the bucket was deleted, and made anew: open it again", jetstream.ErrStreamNotFound)
+	}
+	return err
 }
 
 // next waits for a message; before the feed is synced, not for longer than syncCheck.

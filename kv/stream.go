@@ -22,8 +22,8 @@ const smallestMaxSize = maxOverhead + 64
 // metadataCodec names the codec in the metadata of the bucket's JetStream stream.
 const metadataCodec = "runnel-kv-codec"
 
-// ensureStream creates the bucket's JetStream stream or checks the one that is there, and gives its settings.
-func ensureStream(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config) (_ jetstream.StreamConfig, last uint64, err error) {
+// ensureStream creates the bucket's JetStream stream or checks the one that is there, and gives how it stands.
+func ensureStream(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config) (*jetstream.StreamInfo, error) {
 	name := "KV_" + bucket
 	found, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -33,13 +33,13 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, bucket string, cf
 		}
 	}
 	if err != nil {
-		return jetstream.StreamConfig{}, 0, &Error{Op: "open", Bucket: bucket, Err: err}
+		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
 	}
-	have, last := found.CachedInfo().Config, found.CachedInfo().State.LastSeq
+	have := found.CachedInfo().Config
 	if reason := unfit(have, bucket, cfg); reason != "" {
-		return jetstream.StreamConfig{}, 0, &SettingsError{Bucket: bucket, Reason: reason}
+		return nil, &SettingsError{Bucket: bucket, Reason: reason}
 	}
-	return have, last, nil
+	return found.CachedInfo(), nil
 }
 
 // mend gives the bucket's JetStream stream back what nats.go's CreateOrUpdateKeyValue takes away: atomic batches, and the

@@ -197,6 +197,9 @@ func (c *core) commit(ctx context.Context, op string, writes []write) (uint64, e
 	if err := c.disk.Failed(); err != nil {
 		return 0, &Error{Op: op, Bucket: c.bucket, Key: writes[0].key, Reason: ErrUnavailable, Err: err}
 	}
+	if err := c.client.Other(); err != nil {
+		return 0, &Error{Op: op, Bucket: c.bucket, Key: writes[0].key, Reason: ErrRefused, Err: err}
+	}
 	for try := 1; ; try++ {
 		a.answer = c.client.PublishBatch(ctx, a.messages(), c.timeout/2)
 		if a.answer.Class == jsapi.Stored {
@@ -248,7 +251,7 @@ func (a *attempt) settle(ctx context.Context) (uint64, error) {
 		a.inDoubt = true
 	}
 	if a.inDoubt {
-		if len(a.writes) > 1 || gone(a.answer.Err) {
+		if len(a.writes) > 1 || gone(a.answer.Err) || errors.Is(a.answer.Err, jsapi.ErrOtherStream) {
 			return 0, a.unknown(a.answer.Err)
 		}
 		return a.resolve(ctx)
