@@ -199,7 +199,7 @@ func TestAPositionThatCannotHaveBeenKnownIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	_, err = accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("k"), aggregate.IssuedAt(last.Position+1))
 	require.ErrorIs(t, err, aggregate.ErrPositionAhead)
-	require.EqualError(t, err, "aggregate: account/1: issued at position 2: position is not in the log yet: "+
+	require.EqualError(t, err, "aggregate: account/1: issued at position 2: position beyond the log's end: "+
 		"give a position that was in the log before the command was first issued")
 	_, err = accounts.Do(t.Context(), "1", deposit{1}, aggregate.IssuedAt(1))
 	require.ErrorIs(t, err, aggregate.ErrInvalidCommand)

@@ -77,14 +77,29 @@ func (r *Repository[S, E]) refresh(ctx context.Context, id string, e entry[S]) (
 		return e, false, nil
 	}
 	if !e.continuedBy(history) {
-		// The log went backwards under us; what we remember is not in it.
-		e, err := r.replay(ctx, id, eventstore.Leader())
-		return e, true, err
+		return r.fallen(ctx, id, e, history.Head)
 	}
 	if e, err = r.fold(e, history); err != nil {
 		return e, false, err
 	}
 	return r.keep(id, e), true, nil
+}
+
+// fallen says what it means that a stream's head is below what is remembered: the log went backwards, or its new leader was
+// not as far yet when it was asked. Then the stream is replayed.
+func (r *Repository[S, E]) fallen(ctx context.Context, id string, e entry[S], head eventstore.Head) (entry[S], bool, error) {
+	c, err := r.store.At(ctx, e.position)
+	if err != nil {
+		return e, false, err
+	}
+	if c == nil || c.ID != e.last {
+		return e, false, &eventstore.LogRewoundError{
+			Store: r.store.Name(), End: head.Position, Position: e.position, CommitID: e.last.String(),
+			Reason: fmt.Sprintf("%s stands at version %d", r.stream(id), head.Version),
+		}
+	}
+	e, err = r.replay(ctx, id, eventstore.Leader())
+	return e, true, err
 }
 
 // continuedBy reports whether what was read behind an entry fits onto it.

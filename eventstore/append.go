@@ -42,8 +42,8 @@ var retries = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}
 // known, ctx ends or Config.AppendTimeout passes, and sends again as long as that is harmless.
 //
 // It returns an error that matches ErrConflict, ErrUnknownOutcome, or one of ErrTooLarge, ErrFull, ErrNoPermission,
-// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrDisk, ErrCorrupt, ErrLogRewound. Where it
-// does not match ErrUnknownOutcome, nothing was stored; where it does, it may match another of them, which kept the outcome
+// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrDisk, ErrCorrupt, ErrLogRewound,
+// ErrOtherStream. Where it does not match ErrUnknownOutcome, nothing was stored; where it does, it may match another of them, which kept the outcome
 // from being found out. When ctx had ended before the first try, it returns the cause.
 //
 // On the zero Head it asks first whether the stream has a message, in one more round trip. It does not ask if the head
@@ -77,6 +77,7 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	if err != nil {
 		return nil, err
 	}
+	a.seen = s.marker.seen.Load()
 	if len(writes) == 1 {
 		// The first try nearly always is the only one, and is spared a context of its own.
 		answer := session.Publish(ctx, a.writes[0], min(s.cfg.ackTimeout(), s.cfg.appendTimeout()))
@@ -104,6 +105,7 @@ type attempt struct {
 	commits  []*Commit // that of a guard says what it records, and which stream it guards
 	expected []Head
 	writes   []jsapi.Write
+	seen     *Commit // the highest before the first try, behind which an acknowledgement must be; nil for none
 
 	// batch holds the writes as they are sent, the guards before all others, so that a commit of a stream ends the transaction.
 	batch []jsapi.Write

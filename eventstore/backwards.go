@@ -19,6 +19,10 @@ func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, 
 		yield(Recorded{}, fmt.Errorf("eventstore: load: %w", err))
 		return
 	}
+	if err := s.reaches(ctx, o.after); err != nil {
+		yield(Recorded{}, err)
+		return
+	}
 	l := &load{store: s, subject: subject, stream: stream, from: 1}
 	for c, err := range l.down(ctx, o.leader) {
 		if err != nil {

@@ -66,6 +66,12 @@ func TestALoadBehindAPositionGivesWhatCameSince(t *testing.T) {
 		after := eventstore.Position(rapid.Uint64Range(uint64(commits[0].Position)-1, uint64(last.Position)+1).Draw(r, "after"))
 		from := eventstore.Version(rapid.Uint64Range(0, uint64(last.Last())+1).Draw(r, "from"))
 		history, err := store.Load(t.Context(), account(id), eventstore.After(after), eventstore.From(from))
+		end, endErr := store.End(t.Context())
+		require.NoError(t, endErr)
+		if after > end {
+			require.ErrorIs(t, err, eventstore.ErrPositionAhead)
+			return
+		}
 		require.NoError(t, err)
 		require.Equal(t, ids(behind(commits, from, after)), ids(history.Commits))
 		require.Equal(t, last.Head(), history.Head)

@@ -33,6 +33,9 @@ func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error
 	if !s.cfg.erasure() {
 		return fmt.Errorf("eventstore: erase %s: %w: the store must be made, and opened, with Config.Erasure", stream, ErrSettings)
 	}
+	if stream.Category == SystemCategory {
+		return fmt.Errorf("eventstore: erase %s: %w: streams of category %s are the toolkit's own", stream, ErrInvalidID, SystemCategory)
+	}
 	record, err := s.endErased(ctx, stream, reason)
 	if err != nil || record == nil {
 		return err

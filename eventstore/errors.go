@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // Errors of [Open].
@@ -16,9 +18,12 @@ var (
 	ErrSettings = errors.New("settings differ")
 	// ErrServerVersion means that the server is too old. See [ServerVersionError].
 	ErrServerVersion = errors.New("server version not supported")
-	// ErrLogRewound means that the log lost its end: it lacks what was acknowledged, or read, before. Appends and reads
-	// end with it too, where the server lost it while the store was open. See [LogRewoundError].
+	// ErrLogRewound means that the log lost its end, or was replaced: it lacks what was acknowledged, or read, before. Appends
+	// and reads end with it too, where that happened while the store was open. See [LogRewoundError].
 	ErrLogRewound = errors.New("log went backwards")
+	// ErrOtherStream means that another JetStream stream takes or gives what is the store's. Appends and reads end with it too,
+	// where that is found out while the store is open. See [OtherStreamError].
+	ErrOtherStream = jsapi.ErrOtherStream
 	// ErrUnsafeConnection means that the connection keeps publishes while it is disconnected and sends them later.
 	ErrUnsafeConnection = errors.New("connection buffers publishes while disconnected")
 )
@@ -60,6 +65,8 @@ var (
 	ErrUndecodable = errors.New("undecodable event")
 	// ErrCorrupt means that the log is damaged: a checksum, a version or a position does not hold. See [CorruptError].
 	ErrCorrupt = errors.New("log corrupt")
+	// ErrPositionAhead means that the log does not have a position that was named. See [PositionAheadError].
+	ErrPositionAhead = errors.New("position beyond the log's end")
 )
 
 // Errors of [Store.Export] and [Import], and of opening what Import has not finished.
@@ -228,8 +235,11 @@ func (e *ErasedError) Is(target error) bool { return target == ErrErased }
 
 // LogRewoundError says that the log lacks what it had: it ends before a position that was acknowledged or read, or has
 // another commit there. It matches ErrLogRewound. Nothing is written to such a log, since positions would be given out
-// again. Restore it from a replica or a backup. Where the loss has to be accepted, give the error to [AcceptRewind] and
-// open the store again; [Config].Salvage opens it to read what is left.
+// again. Restore it from a replica or a backup, and open the store again. Where the loss has to be accepted, give the error
+// that [Open] returns to [AcceptRewind] and open the store again; [Config].Salvage opens it to read what is left.
+//
+// An append that a server acknowledged at a position which the store had seen before ends with it and with ErrUnknownOutcome: the
+// commit is in the log that the server has now.
 type LogRewoundError struct {
 	Store    string
 	End      Position // where the log ends now
@@ -246,6 +256,42 @@ func (e *LogRewoundError) Error() string {
 
 // Is reports whether target is ErrLogRewound.
 func (e *LogRewoundError) Is(target error) bool { return target == ErrLogRewound }
+
+// PositionAheadError says that a read was to begin behind a position that the log does not have. It matches ErrPositionAhead.
+// The reader's checkpoint is of a log that lost its end since, or of another store: restore the log, or begin again
+// behind a position that it has.
+type PositionAheadError struct {
+	Store    string
+	Position Position // behind which the read was to begin
+	End      Position // where the log ends
+}
+
+func (e *PositionAheadError) Error() string {
+	return fmt.Sprintf("eventstore: read %s behind position %d: %v, which is at %d: restore the log, or begin behind a position that it has",
+		e.Store, e.Position, ErrPositionAhead, e.End)
+}
+
+// Is reports whether target is ErrPositionAhead.
+func (e *PositionAheadError) Is(target error) bool { return target == ErrPositionAhead }
+
+// OtherStreamError says which JetStream stream takes what is published for the store, or answers its reads, instead of the
+// store's own or beside it. It matches ErrOtherStream. What was appended since may be in both: give one of the two another name,
+// or keep its subjects apart, and open the store again.
+type OtherStreamError struct {
+	Store string
+	Err   error // names the other
+}
+
+func (e *OtherStreamError) Error() string {
+	return fmt.Sprintf("eventstore: store %s: %v: give one of the two another name, or keep their subjects apart, and open the store again",
+		e.Store, e.Err)
+}
+
+// Is reports whether target is ErrOtherStream.
+func (e *OtherStreamError) Is(target error) bool { return target == ErrOtherStream }
+
+// Unwrap gives the cause.
+func (e *OtherStreamError) Unwrap() error { return e.Err }
 
 // SettingsError lists how the settings of a store's JetStream stream differ from what the store needs. It matches
 // ErrSettings.

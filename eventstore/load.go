@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
@@ -130,7 +132,11 @@ func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption
 	if err := trusted(); err != nil {
 		return History{}, err
 	}
-	history, err := s.load(ctx, stream, readOptionsOf(options))
+	o := readOptionsOf(options)
+	history, err := s.load(ctx, stream, o)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = cmp.Or(s.suspect(ctx), err)
+	}
 	if err != nil {
 		return history, err
 	}
@@ -138,7 +144,7 @@ func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption
 	if err := trusted(); err != nil {
 		return History{}, err
 	}
-	return history, nil
+	return history, s.reaches(ctx, o.after)
 }
 
 // load is Load of a log that is taken for whole.
@@ -165,12 +171,15 @@ func (s *Store) insist(ctx context.Context, patience time.Duration, what string,
 	for try := 1; ; try++ {
 		err := read()
 		switch {
-		case err == nil, errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound), errors.Is(err, ErrErased), errors.Is(err, ErrDisk):
+		case err == nil, isDamage(err), errors.Is(err, ErrErased), errors.Is(err, ErrDisk), errors.Is(err, ErrPositionAhead):
 			return err
 		case ctx.Err() != nil:
 			return fmt.Errorf("eventstore: %s: %w", what, context.Cause(ctx))
 		case !jsapi.Transient(err), time.Now().After(deadline):
 			return because(what, err)
+		}
+		if err := s.log.verdict.get(); err != nil {
+			return err
 		}
 		if err := s.api.Pause(ctx, retries, try); err != nil {
 			return fmt.Errorf("eventstore: %s: %w", what, err)

@@ -120,13 +120,15 @@ func (s *Store) awaitEnd(ctx context.Context) (Position, error) {
 	deadline := time.Now().Add(s.cfg.readTimeout())
 	for try := 1; ; try++ {
 		asking, cancel := context.WithTimeoutCause(ctx, s.cfg.ackTimeout(), jsapi.ErrNoReply)
-		end, err := s.end(asking)
+		end, err := s.endAsSeen(asking)
 		cancel()
 		switch {
 		case err == nil:
 			return end, nil
 		case ctx.Err() != nil:
 			return 0, context.Cause(ctx)
+		case isVerdict(err):
+			return 0, err
 		case jsapi.IsRefusal(err), s.api.Session().Closed():
 			return 0, because("end of "+s.name, err)
 		case s.api.Session().Connected() != nil, jsapi.Transient(err), time.Now().Before(deadline):

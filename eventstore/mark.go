@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -22,10 +23,12 @@ import (
 //	key mark        {"store":"0198...","position":1200,"commit":"0198..."}    only ever raised, by compare-and-set
 //	key accepted    the mark that was forgotten last, see AcceptRewind
 const (
-	markBucket   = "_mark" // behind the store's name
-	markKey      = "mark"
-	acceptedKey  = "accepted"
-	markInterval = time.Second
+	markBucket  = "_mark" // behind the store's name
+	markKey     = "mark"
+	acceptedKey = "accepted"
+	// markInterval is how long after a use of the store the log is looked at, and the mark raised. Two of them are less than
+	// the second in which a log that was replaced is to be noticed.
+	markInterval = 500 * time.Millisecond
 	// markClose is how long Close waits for the last raise of the mark.
 	markClose = time.Second
 	// markTries is how often one raise is tried when others raise the mark at the same time.
@@ -68,22 +71,39 @@ func readMark(ctx context.Context, api *jsapi.Client, store string) (marked, err
 	return m, nil
 }
 
-// marker raises the mark while the store is open.
+// newest gives the mark with the highest position.
+func newest(marks []mark) mark {
+	var highest mark
+	for _, m := range marks {
+		if m.Position >= highest.Position {
+			highest = m
+		}
+	}
+	return highest
+}
+
+// marker looks at the log while the store is used, and raises the mark.
 type marker struct {
 	store *Store
+	found atomic.Pointer[mark]   // the mark, once it was found in the log; nil for none
 	seen  atomic.Pointer[Commit] // the highest that was acknowledged or read; nil for none
-	rose  chan struct{}          // holds one where seen rose since the goroutine looked
-	quit  chan struct{}
-	owned sync.WaitGroup // the one goroutine
+	use   chan struct{}          // holds one where the store was used since the goroutine looked
+	quit  context.CancelFunc     // ends the one goroutine; nil while it does not run
+	owned sync.WaitGroup
 
 	// stored and bucket belong to the goroutine, and to Close once that has ended.
 	stored marked
 	bucket jetstream.KeyValue // nil until it is needed
-	off    bool               // no permission
+	off    bool               // no permission, or the mark is not this store's any more
 }
 
 func newMarker(s *Store, stored marked, off bool) *marker {
-	return &marker{store: s, stored: stored, off: off, rose: make(chan struct{}, 1), quit: make(chan struct{})}
+	m := &marker{store: s, stored: stored, off: off, use: make(chan struct{}, 1)}
+	m.found.Store(&stored.mark)
+	if id, err := uuid.Parse(stored.Commit); err == nil {
+		m.seen.Store(&Commit{Position: stored.Position, ID: id})
+	}
+	return m
 }
 
 // see takes note of a commit that is in the log. It neither blocks nor allocates.
@@ -91,63 +111,102 @@ func (m *marker) see(c *Commit) {
 	for {
 		seen := m.seen.Load()
 		if seen != nil && seen.Position >= c.Position {
-			return
+			if seen.Position == c.Position && seen.ID != c.ID {
+				m.store.log.distrust() // the next use finds out what that means
+			}
+			break
 		}
 		if m.seen.CompareAndSwap(seen, c) {
 			break
 		}
 	}
+	m.used()
+}
+
+// used has the log looked at soon. It neither blocks nor allocates.
+func (m *marker) used() {
 	select {
-	case m.rose <- struct{}{}:
+	case m.use <- struct{}{}:
 	default:
 	}
 }
 
-// mark is what to compare the log with: the highest that was seen while the store was open.
-func (m *marker) mark() mark {
-	c := m.seen.Load()
-	if c == nil {
-		return mark{}
+// known is what to compare the log with.
+func (m *marker) known() []mark {
+	known := []mark{*m.found.Load()}
+	if c := m.seen.Load(); c != nil && c.Position > known[0].Position {
+		known = append(known, mark{Store: m.store.identity, Position: c.Position, Commit: c.ID.String()})
 	}
-	return mark{Store: m.store.identity, Position: c.Position, Commit: c.ID.String()}
+	return known
 }
 
-// run raises the mark, at most once in a while, until quit.
-func (m *marker) run() {
+// start begins to look at the log.
+func (m *marker) start() {
+	ctx, quit := context.WithCancel(context.Background())
+	m.quit = quit
+	m.owned.Go(func() { m.run(ctx) })
+}
+
+// run looks at the log once in a while as long as the store is used, until ctx ends.
+func (m *marker) run(ctx context.Context) {
 	pause := time.NewTimer(markInterval)
 	defer pause.Stop()
 	for {
 		select {
-		case <-m.quit:
+		case <-ctx.Done():
 			return
-		case <-m.rose:
+		case <-m.use:
 		}
 		pause.Reset(markInterval)
 		select {
-		case <-m.quit:
+		case <-ctx.Done():
 			return
 		case <-pause.C:
 		}
-		m.raise(markInterval)
+		m.look(ctx)
 	}
 }
 
 // close ends the goroutine and raises the mark for the last time.
 func (m *marker) close() {
-	close(m.quit)
-	m.owned.Wait()
-	m.raise(markClose)
-}
-
-// raise writes what was seen to the bucket, unless it has it, and looks whether the log still has it.
-func (m *marker) raise(timeout time.Duration) {
-	seen := m.seen.Load()
-	if m.off || seen == nil || seen.Position <= m.stored.Position || m.store.api.Session().Connected() != nil {
+	if m.quit == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	m.quit()
+	m.owned.Wait()
+	if m.off || m.highest() <= m.stored.Position {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), markClose)
 	defer cancel()
-	next := m.mark()
+	m.look(ctx)
+}
+
+// highest is the highest position seen, or that of the mark.
+func (m *marker) highest() Position {
+	found := m.found.Load().Position
+	if c := m.seen.Load(); c != nil {
+		return max(found, c.Position)
+	}
+	return found
+}
+
+// look looks whether the log is what it was and, where it is, raises the mark to what was seen.
+func (m *marker) look(ctx context.Context) {
+	if m.store.api.Session().Connected() != nil {
+		return // the log is looked at on the next connection
+	}
+	// What is seen meanwhile is not looked at, and so is left to the next time.
+	known := m.known()
+	next := newest(known)
+	if err := m.store.checkLog(ctx, known); err != nil {
+		m.tell(ctx, next, err)
+		return
+	}
+	if m.off || next.Position <= m.stored.Position {
+		m.found.Store(&next)
+		return
+	}
 	// What was read may not be on disk yet, and a mark that comes there first would tell of a loss that is none.
 	err := m.store.onDisk(ctx, next.Position)
 	if err == nil {
@@ -155,50 +214,73 @@ func (m *marker) raise(timeout time.Duration) {
 	}
 	if err != nil {
 		m.off = m.off || m.denied()
-		m.store.logger.LogAttrs(ctx, slog.LevelWarn, "high-water mark not raised", slog.String("store", m.store.name),
-			slog.Uint64("position", uint64(seen.Position)), slog.Bool("off", m.off), slog.Any("error", err))
-	}
-	if err := m.store.checkLog(ctx, next); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
-		m.store.log.distrust()
-		m.store.logger.LogAttrs(ctx, slog.LevelError, "log damaged, appends and loads are refused",
-			slog.String("store", m.store.name), slog.Any("error", err))
+		m.tell(ctx, next, err)
 	}
 }
 
-// write raises the mark by compare-and-set, unless another store has raised it higher. A mark that was forgotten, or is of
-// another store by now, is left alone.
+// tell logs why the mark was not raised.
+func (m *marker) tell(ctx context.Context, next mark, err error) {
+	switch {
+	case isDamage(err):
+		m.store.log.distrust()
+		m.store.logger.LogAttrs(ctx, slog.LevelError, "log damaged, appends and loads are refused",
+			slog.String("store", m.store.name), slog.Any("error", err))
+	case next.Position > m.stored.Position && !errors.Is(ctx.Err(), context.Canceled):
+		m.store.logger.LogAttrs(ctx, slog.LevelWarn, "high-water mark not raised", slog.String("store", m.store.name),
+			slog.Uint64("position", uint64(next.Position)), slog.Bool("off", m.off), slog.Any("error", err))
+	}
+}
+
+// write raises the mark by compare-and-set to a commit that was just found in the log, unless another store has raised it higher.
+// A mark that was forgotten, or is of another store by now, is left alone.
 func (m *marker) write(ctx context.Context, next mark) error {
 	data, err := json.Marshal(next)
 	if err != nil {
 		return err
 	}
-	if err := m.open(ctx); err != nil {
-		return err
-	}
 	for range markTries {
+		if err := m.open(ctx); err != nil {
+			return err
+		}
 		revision, err := m.bucket.Update(ctx, markKey, data, m.stored.revision)
 		if err == nil {
 			m.stored = marked{mark: next, revision: revision}
+			m.found.Store(&next)
 			return nil
 		}
-		if !errors.Is(err, jetstream.ErrKeyExists) {
-			return err
-		}
-		if m.stored, err = readMark(ctx, m.store.api, m.store.name); err != nil {
-			return err
-		}
+		before := m.stored
+		have, readErr := readMark(ctx, m.store.api, m.store.name)
 		switch {
-		case m.stored.Position == 0:
-			m.off = true
-			return errors.New("it was forgotten since the store was opened: open it again")
-		case m.stored.Store != next.Store:
-			m.off = true
-			return errors.New("it is another store's of the same name now: open it again")
-		case m.stored.Position >= next.Position:
-			return nil
+		case readErr != nil:
+			return errors.Join(err, readErr)
+		case have.revision == 0:
+			m.bucket, m.stored = nil, marked{} // it was deleted, and is made anew
+			continue
+		case !errors.Is(err, jetstream.ErrKeyExists) || have.revision == before.revision:
+			return err
+		}
+		m.stored = have
+		if done, err := m.heed(ctx, next); done || err != nil {
+			return err
 		}
 	}
 	return errors.New("others raise it all the time")
+}
+
+// heed looks at the mark that another store has written. It reports done where that is higher than the one to write.
+func (m *marker) heed(ctx context.Context, next mark) (done bool, err error) {
+	have := m.stored.mark
+	switch {
+	case have.Position == 0:
+		m.off = true
+		return false, errors.New("it was forgotten since the store was opened: open it again")
+	case have.Store != next.Store:
+		m.off = true
+		return false, errors.New("it is another store's of the same name now: open it again")
+	}
+	// Before it is written over, it must have been found in the log.
+	m.found.Store(&have)
+	return have.Position >= next.Position, m.store.checkLog(ctx, m.known())
 }
 
 // denied reports whether the bucket is not for this connection, so that trying again is of no use.

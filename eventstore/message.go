@@ -64,7 +64,7 @@ func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (
 // [Store.End].
 func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error) {
 	err = s.patiently(ctx, fmt.Sprintf("commit at position %d of %s", position, s.name), func() (err error) {
-		if c, err = s.place(ctx, position); err == nil && c != nil && !c.erased {
+		if c, err = s.placeAsSeen(ctx, position); err == nil && c != nil && !c.erased {
 			err = s.onDisk(ctx, position)
 		}
 		return err
@@ -76,6 +76,22 @@ func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error
 		return nil, &ErasedError{Position: position, CommitID: c.ID.String()}
 	}
 	return c, nil
+}
+
+// placeAsSeen is place that looks at the log where it lacks what was seen.
+func (s *Store) placeAsSeen(ctx context.Context, position Position) (*Commit, error) {
+	if err := s.log.verdict.get(); err != nil {
+		return nil, err
+	}
+	c, err := s.place(ctx, position)
+	lacks := err == nil && c == nil && position <= s.marker.highest() || errors.Is(err, jetstream.ErrStreamNotFound)
+	if !lacks {
+		return c, err
+	}
+	if err := s.suspect(ctx); err != nil {
+		return nil, err
+	}
+	return s.place(ctx, position) // the leader only lagged
 }
 
 // place is At that gives a placeholder for a commit that was erased.

@@ -325,6 +325,10 @@ func (m *logModel) all(rt *rapid.T) {
 	}
 	var got []eventstore.Event
 	for recorded, err := range m.store.All(m.t.Context(), eventstore.After(after), eventstore.Categories(categories...), eventstore.Types(types...)) {
+		if int(after) > len(m.log) {
+			require.ErrorIs(rt, err, eventstore.ErrPositionAhead)
+			return
+		}
 		require.NoError(rt, err)
 		decoded, err := recorded.Decode()
 		require.NoError(rt, err)

@@ -64,6 +64,11 @@ func (s *Store) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, erro
 	return func(yield func(*Commit, error) bool) {
 		r := &scanner{store: s, scanOptions: o, position: o.after, yield: yield}
 		defer r.drop()
+		if o.damage == nil {
+			bound, free := s.log.verdict.bind(ctx)
+			defer free()
+			ctx = bound
+		}
 		for failures := 0; ; {
 			before := r.position
 			more, err := r.fetch(ctx)
@@ -154,8 +159,11 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 	if err := r.open(ctx); err != nil {
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
+			if err := r.store.suspect(ctx); isVerdict(err) {
+				return r.fail(err)
+			}
 			return r.fail(fmt.Errorf("eventstore: read %s: %w", r.store.name, err))
-		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound):
+		case isDamage(err):
 			return r.fail(err)
 		case ctx.Err() != nil:
 			return r.fail(context.Cause(ctx))
@@ -191,9 +199,16 @@ func (r *scanner) open(ctx context.Context) error {
 	}
 	// Who verifies reads a damaged log, too, and who reads filtered is asked by those who find out.
 	if r.damage == nil && r.subject == "" {
-		if err := r.store.trusted(ctx); err != nil {
+		look := r.store.trusted
+		if r.served {
+			look = r.store.suspect // the consumer is gone, perhaps with the stream
+		}
+		if err := look(ctx); err != nil {
 			return err
 		}
+	}
+	if err := r.store.checkReads(ctx); err != nil {
+		return err
 	}
 	r.consumer = rand.Text()
 	cfg := jetstream.ConsumerConfig{
@@ -303,8 +318,8 @@ func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 	}
 	if end < r.position {
 		// The log went backwards, or its new leader is not as far yet.
-		err := r.store.checkLog(ctx, r.store.marker.mark())
-		if errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
+		err := r.store.suspect(ctx)
+		if isDamage(err) {
 			return r.fail(err)
 		}
 		return true, err

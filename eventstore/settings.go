@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // Keys in the metadata of the store's JetStream stream.
@@ -57,10 +59,11 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 // bind creates the store's JetStream stream, or compares the one that is there. Where there is none but a mark, the stream
 // was lost, and an empty one must not take its place.
 func (s *Store) bind(ctx context.Context, seen mark) error {
-	have, err := s.ensure(ctx, seen)
+	info, err := s.ensure(ctx, seen)
 	if err != nil {
 		return err
 	}
+	have := info.Config
 	if have.Metadata[metaImport] != "" {
 		return fmt.Errorf("eventstore: open %s: %w: import the same archive again, which goes on where it ended, or delete the stream (nats stream rm %s)",
 			s.name, ErrUnfinished, s.name)
@@ -70,11 +73,13 @@ func (s *Store) bind(ctx context.Context, seen mark) error {
 	}
 	s.identity = have.Metadata[metaIdentity]
 	s.log.storage, s.log.replicas = have.Storage, have.Replicas
+	s.log.created, s.log.domain = info.Created, info.Domain
+	s.api.Expect(jsapi.Source{Stream: s.name, Domain: s.log.domain})
 	return nil
 }
 
-// ensure gives the settings of the store's JetStream stream, and makes it where there is none.
-func (s *Store) ensure(ctx context.Context, seen mark) (jetstream.StreamConfig, error) {
+// ensure gives how the store's JetStream stream stands, and makes it where there is none.
+func (s *Store) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, error) {
 	var have jetstream.StreamInfo
 	ask := func(ask func() (jetstream.StreamInfo, error)) error {
 		return s.patiently(ctx, "open "+s.name, func() (err error) {
@@ -86,15 +91,17 @@ func (s *Store) ensure(ctx context.Context, seen mark) (jetstream.StreamConfig, 
 	err := ask(look)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if seen.Position != 0 {
-			return jetstream.StreamConfig{}, s.rewound(seen, 0, "its JetStream stream is gone")
+			return have, s.rewound(seen, 0, "its JetStream stream is gone")
 		}
 		identity := uuid.NewString()
 		err = ask(func() (jetstream.StreamInfo, error) { return s.api.CreateStream(ctx, s.streamConfig(identity)) })
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			err = ask(look) // another process was faster
+		// The answer lacks the domain, and another process may have been faster.
+		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			err = ask(look)
 		}
+		err = s.overlapping(ctx, err)
 	}
-	return have.Config, err
+	return have, err
 }
 
 // compare lists what about the stream differs from what the guarantees need.

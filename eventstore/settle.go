@@ -14,7 +14,8 @@ import (
 
 // settle goes on from the answer to the first try until the outcome is known:
 //
-//	publish -> acknowledged ----------------------------------------> stored, once it is on disk
+//	publish -> acknowledged ----------------------------------------> stored, once it is on disk; but the log went backwards
+//	                                                                  where the position was seen before
 //	        -> anything else: look at the leader's tail
 //	               our commit at our version -----------------------> stored, likewise
 //	               another commit there ----------------------------> conflict
@@ -37,7 +38,10 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		if s.api.Session().Closed() {
 			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
 		}
-		if err := s.trusted(ctx); errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
+		if errors.Is(answer.Err, ErrOtherStream) {
+			s.log.distrust()
+		}
+		if err := s.trusted(ctx); isDamage(err) {
 			return nil, a.hindered(err, answer.Err)
 		}
 		no := a.refusal(ctx, answer)
@@ -53,7 +57,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 			return a.stored(ctx, last)
 		case errors.Is(err, ErrConflict):
 			return nil, err
-		case errors.Is(err, ErrCorrupt), errors.Is(err, ErrLogRewound), errors.Is(err, ErrErased), errors.Is(err, ErrDisk):
+		case isDamage(err), errors.Is(err, ErrErased), errors.Is(err, ErrDisk):
 			return nil, a.hindered(err, answer.Err)
 		case denied && !a.doubt && (err == nil || errors.Is(err, nats.ErrPermissionViolation)):
 			return nil, no
@@ -78,6 +82,10 @@ func (a *attempt) publish(ctx context.Context) jsapi.Answer {
 // stored waits until the commits are on disk, and fills in the positions, of which the last is known: the commits of a batch
 // stand next to each other. A commit that is in the log and may not be on disk is in doubt: a power cut may take it away.
 func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) {
+	if err := a.again(last); err != nil {
+		a.doubt = true
+		return nil, a.undecided(err, nil)
+	}
 	if err := a.store.synced(a.store.disk.Stored(ctx, uint64(last))); err != nil {
 		a.doubt = true
 		return nil, a.undecided(err, nil)
@@ -95,6 +103,17 @@ func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) 
 		}
 	}
 	return a.commits, nil
+}
+
+// again refuses a position that was seen before the first try was sent: it was given out a second time, by a log that has lost the
+// first commit there. The last position of the attempt's commits is given.
+func (a *attempt) again(last Position) error {
+	if a.seen == nil || last >= a.seen.Position+Position(len(a.commits)) {
+		return nil
+	}
+	s := a.store
+	return s.condemn(s.rewound(mark{Position: a.seen.Position, Commit: a.seen.ID.String()}, last,
+		fmt.Sprintf("a commit was stored at position %d after that", last-min(last, Position(len(a.commits)-1)))))
 }
 
 // refusal is the error for an answer that is a clear no, or nil.

@@ -44,6 +44,11 @@ func (s *Store) spanOf(ctx context.Context, o readOptions) (span, error) {
 			return span{}, err
 		}
 	}
+	if o.live || end < o.after {
+		if err := s.reaches(ctx, o.after); err != nil {
+			return span{}, err
+		}
+	}
 	if !o.live {
 		p.upTo, p.sure, p.empty = end, end, end == 0
 	}

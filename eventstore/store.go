@@ -233,6 +233,9 @@ func newStore(ctx context.Context, js jetstream.JetStream, name string, events [
 	if nc.Opts.ReconnectBufSize != -1 {
 		return nil, fmt.Errorf("eventstore: open %s: %w: connect with nats.ReconnectBufSize(-1)", name, ErrUnsafeConnection)
 	}
+	if err := checkInbox(name, nc, cfg.reads(js).Conn()); err != nil {
+		return nil, fmt.Errorf("eventstore: open: %w", err)
+	}
 	version := nc.ConnectedServerVersion()
 	if version == "" {
 		return nil, fmt.Errorf("eventstore: open %s: %w: the connection is %s: open when it is up", name, ErrUnavailable, nc.Status())
@@ -281,28 +284,35 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.bind(ctx, stored.mark); err != nil {
 		return err
 	}
+	if err := s.patiently(ctx, "open "+s.name, func() error { return s.checkReads(ctx) }); err != nil {
+		return err
+	}
 	if s.cfg.salvage() {
 		return nil
 	}
-	err = s.patiently(ctx, "open "+s.name, func() error {
-		if err := s.checkLog(ctx, stored.mark); err != nil || s.disk == nil {
-			return err
-		}
-		// What a process before this one left unsynced is synced at once, and not by each read that meets it.
-		info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
-		if err != nil {
-			return err
-		}
-		return s.synced(s.disk.Opened(ctx, info.Last))
-	})
-	if err != nil {
+	compare := s.compareAlone
+	if s.marker.off {
+		compare = s.compareOpened // a reader, who may not publish the question
+	}
+	if err := s.patiently(ctx, "open "+s.name, func() error { return compare(ctx) }); err != nil {
 		return err
 	}
 	s.log.at.Store(connection)
-	if !s.marker.off {
-		s.marker.owned.Go(s.marker.run)
-	}
+	s.marker.start()
 	return nil
+}
+
+// compareOpened compares the log with the mark.
+func (s *Store) compareOpened(ctx context.Context) error {
+	if err := s.checkLog(ctx, s.marker.known()); err != nil || s.disk == nil {
+		return err
+	}
+	// What a process before this one left unsynced is synced at once, and not by each read that meets it.
+	info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
+	if err != nil {
+		return err
+	}
+	return s.synced(s.disk.Opened(ctx, info.Last))
 }
 
 // mark reads the high-water mark and makes the marker that raises it.
@@ -352,13 +362,34 @@ func (s *Store) Close() error {
 }
 
 // End gives the position of the log's newest commit, as the stream's leader knows it; 0 for an empty log. Interruptions are waited
-// out for Config.ReadTimeout. It returns an error that matches ErrNoPermission, ErrUnavailable or ErrRefused, or the cause of ctx.
+// out for Config.ReadTimeout. It returns an error that matches ErrNoPermission, ErrUnavailable, ErrRefused, ErrLogRewound or
+// ErrOtherStream, or the cause of ctx.
 func (s *Store) End(ctx context.Context) (end Position, err error) {
 	err = s.patiently(ctx, "end of "+s.name, func() (err error) {
-		end, err = s.end(ctx)
+		end, err = s.endAsSeen(ctx)
 		return err
 	})
 	return end, err
+}
+
+// endAsSeen is end that looks at the log where it ends before what was seen, or is another.
+func (s *Store) endAsSeen(ctx context.Context) (Position, error) {
+	if err := s.log.verdict.get(); err != nil {
+		return 0, err
+	}
+	seen := s.marker.highest()
+	info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
+	fell := err == nil && (Position(info.Last) < seen || info.Metadata[metaIdentity] != s.identity)
+	switch {
+	case fell, errors.Is(err, jetstream.ErrStreamNotFound):
+		if err := s.suspect(ctx); err != nil {
+			return 0, err
+		}
+		return s.end(ctx)
+	case err != nil:
+		return 0, err
+	}
+	return Position(info.Last), s.onDisk(ctx, Position(info.Last))
 }
 
 // end asks for the log's end once.
@@ -387,7 +418,7 @@ func (s *Store) synced(err error) error {
 // Reaches reports whether the log goes up to a position. It asks for the log's end only where this Store has not met a
 // commit as high. It fails like [Store.End].
 func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
-	if position <= s.marker.mark().Position {
+	if position <= s.marker.highest() {
 		return true, nil
 	}
 	end, err := s.End(ctx)

@@ -108,6 +108,9 @@ func (s *Store) newListing(category string, o readOptions) (*listing, error) {
 	}
 	l.page = func(ctx context.Context, offset int) (page jsapi.Info, err error) {
 		err = s.patiently(ctx, "list streams of "+s.name, func() error {
+			if err := s.trusted(ctx); err != nil {
+				return err
+			}
 			page, err = s.api.LeaderInfo(ctx, s.name, filter, offset)
 			if err != nil {
 				return err

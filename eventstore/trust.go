@@ -15,9 +15,27 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
+// A log may be replaced, or go backwards, under a program that runs, and the connection stays up: an older backup is restored, a
+// node brings the stream up without its disk, somebody deletes the stream and makes it anew. Its positions are then given out a
+// second time. A store notices that as follows:
+//
+//	known    the log's identity; the mark, which is a position whose commit was found there; the highest position seen since
+//	proof    an acknowledgement at or below what was seen before the publish was sent; so, too, where look finds the commit
+//	check    the leader's stream has another identity, ends before what is known, or has another commit there. It comes
+//	         at Open, at the first use of each connection, half a second after a use, when a reader lost its consumer, and where
+//	         the leader says that the log ends before what was seen
+//	verdict  the first proof, or the first check that fails. All that is under way ends with it, and all that comes after
+//	mark     rises only right after a check found it and the commit that it is to rise to, so it is never one of another log
+//
+// That the log ends too early is no verdict on several replicas until leaderLag has passed, unless the stream was made anew.
+// The verdict stays until the store is opened again.
+
 // leaderLag is how long a log that seems to have gone backwards is given on several replicas: a new leader may not have
 // applied yet what it was elected for.
 const leaderLag = 5 * time.Second
+
+// aheadLag is the same for a position that this Store has not seen, which may be one that the log never had.
+const aheadLag = time.Second
 
 // recheck spaces the looks at a log that seems to have gone backwards.
 var recheck = backoff.Policy{Base: 50 * time.Millisecond, Max: 500 * time.Millisecond}
@@ -27,37 +45,127 @@ var recheck = backoff.Policy{Base: 50 * time.Millisecond, Max: 500 * time.Millis
 type trust struct {
 	storage  jetstream.StorageType
 	replicas int
+	domain   string    // of JetStream
+	created  time.Time // when the stream was made
 
 	mu sync.Mutex // held while the log is looked at
 	at atomic.Uint64
+
+	verdict verdict
+}
+
+// verdict is the error with which all ends once the log was found to be another, or to have lost its end.
+type verdict struct {
+	mu    sync.Mutex // guards what follows
+	err   error
+	ended map[*context.CancelCauseFunc]struct{} // what is under way
+}
+
+// get gives the verdict, nil while there is none.
+func (v *verdict) get() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.err
+}
+
+// set makes err the verdict, unless there is one, and gives the one that counts.
+func (v *verdict) set(err error) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.err == nil {
+		v.err = err
+		for cancel := range v.ended {
+			(*cancel)(err)
+		}
+	}
+	return v.err
+}
+
+// bind gives a context that ends with the verdict as its cause, and a function to call when it is not needed any more.
+func (v *verdict) bind(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.err != nil {
+		cancel(v.err)
+	}
+	if v.ended == nil {
+		v.ended = make(map[*context.CancelCauseFunc]struct{})
+	}
+	v.ended[&cancel] = struct{}{}
+	return ctx, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.ended, &cancel)
+		cancel(nil)
+	}
+}
+
+// isVerdict reports whether an error is final: the log is not what it was, or not the only one.
+func isVerdict(err error) bool {
+	return errors.Is(err, ErrLogRewound) || errors.Is(err, ErrOtherStream)
+}
+
+// isDamage reports whether an error says something about the log itself, and not about the way to it.
+func isDamage(err error) bool { return errors.Is(err, ErrCorrupt) || isVerdict(err) }
+
+// condemn makes an error the verdict, unless there is one, and gives the one that counts.
+func (s *Store) condemn(err error) error {
+	first := s.log.verdict.set(err)
+	s.log.distrust()
+	if first == err { //nolint:errorlint // whether it is this very one
+		s.api.Interrupt()
+	}
+	return first
 }
 
 // distrust makes the next append or load look at the log again.
 func (t *trust) distrust() { t.at.Store(0) }
 
-// lookedAt reports whether the log was looked at on this connection, by its number.
+// lookedAt reports whether the log was looked at on this connection, by its number. It never is after a verdict.
 func (s *Store) lookedAt(connection uint64) bool { return s.log.at.Load() == connection }
 
 // trusted returns nil where the log was found right on the present connection. Otherwise it looks at the log, and returns
-// an error that matches ErrCorrupt or ErrLogRewound where it is not, or what kept it from looking.
+// an error that matches ErrCorrupt, ErrLogRewound or ErrOtherStream where it is not, or what kept it from looking.
 func (s *Store) trusted(ctx context.Context) error {
 	if s.cfg.salvage() {
 		return nil
 	}
+	s.marker.used()
 	connection := s.api.Session().Number()
 	if s.lookedAt(connection) {
 		return nil
 	}
-	s.log.mu.Lock()
-	defer s.log.mu.Unlock()
-	if s.lookedAt(connection) {
+	return s.lookOnce(ctx, func() bool { return s.lookedAt(connection) }, connection)
+}
+
+// suspect looks at the log whether or not that was done on this connection, since something speaks against it.
+func (s *Store) suspect(ctx context.Context) error {
+	if s.cfg.salvage() {
 		return nil
 	}
-	if err := s.checkLog(ctx, s.marker.mark()); err != nil {
+	return s.lookOnce(ctx, func() bool { return false }, s.api.Session().Number())
+}
+
+// lookOnce looks at the log, unless another has done so while this one waited for its turn.
+func (s *Store) lookOnce(ctx context.Context, done func() bool, connection uint64) error {
+	if err := s.log.verdict.get(); err != nil {
+		return err
+	}
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	if done() {
+		return nil
+	}
+	if err := s.checkLog(ctx, s.marker.known()); err != nil {
 		return err
 	}
 	s.log.at.Store(connection)
-	return nil
+	err := s.log.verdict.get()
+	if err != nil {
+		s.log.distrust() // an acknowledgement was faster
+	}
+	return err
 }
 
 // ready is trusted of a connection that is there. What is published while there is none may go out on the next one, for which a
@@ -69,14 +177,23 @@ func (s *Store) ready(ctx context.Context) error {
 	return s.trusted(ctx)
 }
 
-// checkLog compares the log with what was seen of it. A reply that is lost is not waited for longer than an acknowledgement,
-// since all that use the store wait for this.
-func (s *Store) checkLog(ctx context.Context, seen mark) error {
+// checkLog compares the log with what is known of it, and makes it the verdict where they differ. A reply that is lost is not
+// waited for longer than an acknowledgement, since all that use the store wait for this.
+func (s *Store) checkLog(ctx context.Context, known []mark) error {
+	if err := s.log.verdict.get(); err != nil {
+		return err
+	}
+	if err := s.api.Other(); err != nil {
+		return s.condemn(&OtherStreamError{Store: s.name, Err: err})
+	}
 	deadline := time.Now().Add(leaderLag)
 	for try := 1; ; try++ {
-		replicas, err := s.lookAtLog(ctx, seen)
-		if !errors.Is(err, ErrLogRewound) || replicas < 2 || time.Now().After(deadline) {
+		lags, err := s.lookAtLog(ctx, known)
+		switch {
+		case !isVerdict(err):
 			return err
+		case !lags, time.Now().After(deadline):
+			return s.condemn(err)
 		}
 		if waited := recheck.Wait(ctx, try); waited != nil {
 			return waited
@@ -84,21 +201,22 @@ func (s *Store) checkLog(ctx context.Context, seen mark) error {
 	}
 }
 
-func (s *Store) lookAtLog(ctx context.Context, seen mark) (replicas int, err error) {
+// lookAtLog is one look. It reports lags where what is wrong may be that a new leader is not as far yet.
+func (s *Store) lookAtLog(ctx context.Context, known []mark) (lags bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.ackTimeout(), jsapi.ErrNoReply)
 	defer cancel()
 	info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return 1, s.rewound(seen, 0, "its JetStream stream is gone")
+		return false, s.rewound(newest(known), 0, "its JetStream stream is gone")
 	case err != nil:
-		return 0, err
+		return false, err
 	}
-	err = s.compareLog(ctx, seen, info)
-	if ctx.Err() != nil && err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrLogRewound) {
+	lags, err = s.compareLog(ctx, known, info)
+	if ctx.Err() != nil && err != nil && !isDamage(err) {
 		err = context.Cause(ctx)
 	}
-	return info.Replicas, err
+	return lags, err
 }
 
 // mayAppend is ready for appends, which wait for it as long as for everything else. It gives the connection on which the log
@@ -117,36 +235,55 @@ func (s *Store) mayAppend(ctx context.Context, w Write) (*jsapi.Session, error) 
 		return session, nil
 	}
 	err := s.beforeAppend(ctx, w, s.ready)
-	if err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrLogRewound) {
+	if err == nil || isDamage(err) {
 		return s.api.Session(), err
 	}
 	return refused(ErrUnavailable, "whether the log is whole could not be asked", err)
 }
 
-// compareLog compares a mark with the log as its leader describes it.
-func (s *Store) compareLog(ctx context.Context, seen mark, info jsapi.Info) error {
+// compareLog compares what is known with the log as its leader describes it.
+func (s *Store) compareLog(ctx context.Context, known []mark, info jsapi.Info) (lags bool, err error) {
+	end := Position(info.Last)
+	switch {
+	case info.Domain != s.log.domain:
+		return false, s.otherDomain(info.Domain)
+	case info.Metadata[metaIdentity] != s.identity:
+		return false, s.rewound(newest(known), end, "it is another log: the store was made anew under the same name")
+	case info.Metadata[metaImport] != "":
+		return false, s.rewound(newest(known), end, "it is being imported")
+	}
 	if missing := info.Last - info.Messages; missing > 0 {
 		if err := s.accountFor(ctx, missing); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if seen.Position == 0 {
-		return nil
+	for _, seen := range known {
+		if lags, err := s.compareMark(ctx, seen, info); err != nil {
+			return lags, err
+		}
 	}
-	if seen.Store != s.identity {
-		return s.rewound(seen, Position(info.Last), "it is another log: the store was made anew under the same name")
-	}
-	if Position(info.Last) < seen.Position {
-		return s.rewound(seen, Position(info.Last), "it ends before that")
+	return false, nil
+}
+
+// compareMark looks whether a commit that was seen still stands.
+func (s *Store) compareMark(ctx context.Context, seen mark, info jsapi.Info) (lags bool, err error) {
+	end := Position(info.Last)
+	switch {
+	case seen.Position == 0:
+		return false, nil
+	case seen.Store != s.identity:
+		return false, s.rewound(seen, end, "it is another log: the store was made anew under the same name")
+	case end < seen.Position:
+		return info.Replicas > 1 && info.Created.Equal(s.log.created), s.rewound(seen, end, "it ends before that")
 	}
 	id, err := s.idAt(ctx, seen.Position)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if id.String() != seen.Commit {
-		return s.rewound(seen, Position(info.Last), "it has commit "+id.String()+" there")
+		return false, s.rewound(seen, end, "it has commit "+id.String()+" there")
 	}
-	return nil
+	return false, nil
 }
 
 // accountFor says that positions are missing inside the log, unless that many were erased.
@@ -175,4 +312,30 @@ func (s *Store) idAt(ctx context.Context, position Position) (uuid.UUID, error) 
 
 func (s *Store) rewound(seen mark, end Position, what string) error {
 	return &LogRewoundError{Store: s.name, End: end, Position: seen.Position, CommitID: seen.Commit, Reason: what}
+}
+
+// otherDomain says that the connection leads to a JetStream domain of another name than the one the store was opened in.
+func (s *Store) otherDomain(domain string) error {
+	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("the connection leads to JetStream domain %q now, the store was opened in %q", domain, s.log.domain)}
+}
+
+// reaches makes sure that the log has a position behind which a read is to begin: what comes after the log's end would be passed
+// over until the log is as long.
+func (s *Store) reaches(ctx context.Context, after Position) error {
+	if after == 0 || after <= s.marker.highest() {
+		return nil
+	}
+	deadline := time.Now().Add(aheadLag)
+	for try := 1; ; try++ {
+		end, err := s.awaitEnd(ctx)
+		if err != nil || after <= end {
+			return err
+		}
+		if s.log.replicas < 2 || time.Now().After(deadline) {
+			return &PositionAheadError{Store: s.name, Position: after, End: end}
+		}
+		if err := recheck.Wait(ctx, try); err != nil {
+			return err
+		}
+	}
 }

@@ -137,7 +137,7 @@ func (b *build[V]) run(ctx context.Context) (*generation[V], error) {
 func (b *build[V]) fill(ctx context.Context) error {
 	var err error
 	if b.progress.End, err = b.view.store.End(ctx); err != nil {
-		return errors.Join(kv.ErrUnavailable, err)
+		return unavailable(err)
 	}
 	var group []*eventstore.Commit
 	for c, err := range b.view.store.Log(ctx) {

@@ -52,8 +52,8 @@ func verify(ctx context.Context, store *eventstore.Store, what string, at checkp
 	if errors.As(err, &erased) && erased.CommitID == at.Commit {
 		return nil
 	}
-	if err != nil && !errors.Is(err, eventstore.ErrCorrupt) && !errors.Is(err, eventstore.ErrErased) {
-		return errors.Join(kv.ErrUnavailable, err)
+	if err != nil && !errors.Is(err, eventstore.ErrErased) {
+		return unavailable(err)
 	}
 	if err != nil {
 		return err

@@ -43,8 +43,9 @@ var (
 	ErrParked = errors.New("parked")
 	// ErrVersionChanged ends a Watch when readers are led to another version of the view.
 	ErrVersionChanged = errors.New("another version of the view is read now")
-	// ErrPositionAhead means that the position asked for is beyond the log's end, so no view will reach it for now.
-	ErrPositionAhead = errors.New("position beyond the log's end")
+	// ErrPositionAhead means that the position asked for is beyond the log's end, so no view will reach it for now. It is the
+	// one of package eventstore.
+	ErrPositionAhead = eventstore.ErrPositionAhead
 )
 
 // FoldError says at which event a rule panicked. It matches ErrFold. The view stands before the event's batch; deploy a

@@ -146,6 +146,8 @@ func (s *reactorSession) replay(ctx context.Context, loaded loadedLane) {
 	case ctx.Err() != nil:
 	case errors.Is(err, eventstore.ErrErased):
 		s.unpark(ctx, l) // there is nothing left to handle
+	case errors.Is(err, eventstore.ErrLogRewound):
+		s.replaying-- // the log's reader ends the session with it
 	case errors.Is(err, eventstore.ErrUnavailable), err == nil && loaded.history.Head.Version < l.document.Until:
 		s.replaying--
 		s.replays = append(s.replays, l)

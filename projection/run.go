@@ -80,7 +80,23 @@ func (v *View[V]) between(ctx context.Context, err error, failures int) error {
 // interrupted reports whether an error says no more than that the servers could not be asked for a while, or that a server
 // takes smaller batches than the one before it, which the next session asks for. The caller's own context has not ended.
 func interrupted(err error) bool {
+	if ofTheLog(err) {
+		return false
+	}
 	return errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Interrupted(err)
+}
+
+// ofTheLog reports whether an error says what the log is like, which stays however often it is read.
+func ofTheLog(err error) bool {
+	return errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream)
+}
+
+// unavailable is the error for a log that could not be asked, or that which the log answered.
+func unavailable(err error) error {
+	if ofTheLog(err) {
+		return err
+	}
+	return errors.Join(kv.ErrUnavailable, err)
 }
 
 // turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything

@@ -188,7 +188,7 @@ func (r *runner[S]) follow(ctx context.Context) error {
 	for failures := 1; ; failures++ {
 		err := r.followOnce(ctx, func() { failures = 1 })
 		// The view may be replaced while it is read, before we are told.
-		replaced := errors.Is(err, errBegin) && failures < maxBegins
+		replaced := errors.Is(err, errBegin) && !errors.Is(err, eventstore.ErrLogRewound) && failures < maxBegins
 		if ctx.Err() != nil || !interrupted(err) && !replaced {
 			return err
 		}
@@ -207,6 +207,9 @@ const maxBegins = 10
 
 // interrupted reports whether an error says no more than that the servers could not be asked for a while.
 func interrupted(err error) bool {
+	if errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream) {
+		return false // it stays, however often it is looked at
+	}
 	return errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Interrupted(err)
 }
 

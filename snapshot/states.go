@@ -87,7 +87,8 @@ func (s *States[S]) Restore(ctx context.Context, id string, options ...eventstor
 		// A replica may lag behind the snapshot; the leader does not.
 		history, err = s.since(ctx, id, found, []eventstore.ReadOption{eventstore.Leader()})
 	}
-	if err != nil {
+	// The log may have lost what the snapshot was taken of.
+	if ahead := errors.Is(err, eventstore.ErrPositionAhead); err != nil && !ahead {
 		return nil, eventstore.History{}, err
 	}
 	if !found.begins(history) {

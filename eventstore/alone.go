@@ -1,0 +1,117 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// What is published for a store must come to its own stream and to no other, and what is read must come from there. The server keeps
+// the subjects of two streams apart in one account and domain only, so the store looks for itself:
+//
+//	Open          replies come to a subject of the store         refused: the name is that of an inbox
+//	              another stream has taken the subjects          refused: the server says so, the store names the stream
+//	              Config.Reads leads to another stream           refused, and again whenever a reader begins
+//	              two streams answer one question                refused: domains, imported services
+//	append        another stream acknowledges                    the verdict, also where our own was faster
+//	check         the connection leads to another domain         the verdict
+
+// codeSubjectsOverlap is the server's, for which jetstream has no name.
+const codeSubjectsOverlap jetstream.ErrorCode = 10065
+
+// probeWait is how long Open waits for the answer of another domain, which may be far away.
+const probeWait = 250 * time.Millisecond
+
+// reserved are first levels of subjects on which NATS itself sends replies.
+var reserved = []string{"_INBOX", "_R_", "_GR_"}
+
+// checkInbox refuses a name under which replies would be stored. They come to <prefix>.<id> and <prefix>.<id>.<number>, and a store takes
+// all subjects of three levels that begin with its name.
+func checkInbox(name string, conns ...*nats.Conn) error {
+	if slices.Contains(reserved, name) {
+		return fmt.Errorf("%w: store name: NATS sends replies on subjects that begin with %s: choose another", ErrInvalidID, name)
+	}
+	for _, nc := range conns {
+		first, rest, _ := strings.Cut(strings.TrimSuffix(nc.Opts.InboxPrefix, "."), ".")
+		if first == name && !strings.Contains(rest, ".") {
+			return fmt.Errorf("%w: store name: replies to this connection come to %s.>, and would be stored: "+
+				"choose another name, or another nats.CustomInboxPrefix", ErrInvalidID, strings.TrimSuffix(nc.Opts.InboxPrefix, "."))
+		}
+	}
+	return nil
+}
+
+// checkReads makes sure that Config.Reads leads to the store's own stream: not to another of its name, or to a copy.
+func (s *Store) checkReads(ctx context.Context) error {
+	if s.reads == s.api {
+		return nil
+	}
+	have, err := s.reads.LeaderInfo(ctx, s.name, "", 0)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return s.otherReads("it leads to a server, account or domain that has no stream " + s.name)
+	}
+	if err != nil {
+		return err
+	}
+	switch identity := have.Metadata[metaIdentity]; {
+	case identity != s.identity:
+		return s.otherReads("it leads to another store of this name, " + identity)
+	case have.Domain != s.log.domain:
+		return s.otherReads(fmt.Sprintf("it leads to the stream of JetStream domain %q instead of %q", have.Domain, s.log.domain))
+	case have.Created.Equal(s.log.created):
+		return nil
+	}
+	// The stream may have been made anew since the store was opened.
+	own, err := s.api.LeaderInfo(ctx, s.name, "", 0)
+	if err == nil && !have.Created.Equal(own.Created) {
+		err = s.otherReads("it leads to a copy of the store, made at " + have.Created.Format(time.RFC3339Nano))
+	}
+	return err
+}
+
+func (s *Store) otherReads(what string) error {
+	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("%w: Config.Reads is not on the connection's own stream: %s", ErrOtherStream, what)}
+}
+
+// overlapping says which stream has taken the store's subjects, where the server refused to make the store's stream for that.
+func (s *Store) overlapping(ctx context.Context, err error) error {
+	var refused *jetstream.APIError
+	if !errors.As(err, &refused) || refused.ErrorCode != codeSubjectsOverlap {
+		return err
+	}
+	other, findErr := s.js.StreamNameBySubject(ctx, s.name+".*.*")
+	if findErr != nil {
+		return errors.Join(err, findErr)
+	}
+	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", ErrOtherStream, other, s.name, err)}
+}
+
+// compareAlone is compare of the log at Open, which meanwhile asks who takes what is published for the store. No stream stores the
+// question. Where there are domains, the answer of one that is further away is waited for.
+func (s *Store) compareAlone(ctx context.Context) error {
+	probe, err := s.api.Probe(s.name + "." + SystemCategory + ".probe")
+	if err != nil {
+		return err
+	}
+	defer probe.Close()
+	if err := s.compareOpened(ctx); err != nil {
+		return err
+	}
+	wait := time.Duration(0)
+	if s.log.domain != "" {
+		wait = probeWait
+	}
+	if other := probe.Other(ctx, wait); other != "" {
+		return &OtherStreamError{Store: s.name, Err: fmt.Errorf("%w: beside stream %s, what is published to its subjects is answered by %s",
+			ErrOtherStream, jsapi.Source{Stream: s.name, Domain: s.log.domain}.String()[len("stream "):], other)}
+	}
+	return nil
+}

@@ -1,0 +1,357 @@
+package eventstore_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// program is one that uses a store: appenders, a reader that follows the log, a view. Each goes on until it is told that the log is
+// not what it was.
+type program struct {
+	t        *testing.T
+	name     string // of the store
+	replicas int
+	operator jetstream.JetStream // another's connection
+	store    *eventstore.Store
+	older    []byte // an archive of the log as it was some commits ago
+
+	mu    sync.Mutex
+	acked map[string]eventstore.Position // commits that were acknowledged, by id
+
+	running sync.WaitGroup
+	ended   map[string]end
+}
+
+// end is how a part of a program ended.
+type end struct {
+	err error
+	at  time.Time
+}
+
+// begin opens the store, fills it and waits until the mark stands behind the archive's end.
+func begin(t *testing.T, js, operator jetstream.JetStream, name string, replicas int) *program {
+	t.Helper()
+	p := &program{
+		t: t, name: name, replicas: replicas, operator: operator,
+		acked: make(map[string]eventstore.Position), ended: make(map[string]end),
+	}
+	var err error
+	p.store, err = eventstore.Open(t.Context(), js, name, events, &eventstore.Config{Replicas: replicas})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.store.Close()) })
+	p.fill(10)
+	p.older = export(t, p.store)
+	last := p.fill(10)
+	require.Eventually(t, func() bool { return p.mark().Position >= last }, 20*time.Second, 10*time.Millisecond)
+	return p
+}
+
+func (p *program) fill(n int) (last eventstore.Position) {
+	head, err := p.store.Head(p.t.Context(), account("filled"))
+	require.NoError(p.t, err)
+	for range n {
+		c, err := p.store.Append(p.t.Context(), account("filled"), head, deposited{1})
+		require.NoError(p.t, err)
+		p.note(c)
+		head, last = c.Head(), c.Position
+	}
+	return last
+}
+
+// highWater is the mark as it stands in its bucket.
+type highWater struct {
+	Store    string
+	Position eventstore.Position
+	Commit   string
+}
+
+// mark reads the mark, which is zero where there is none, or none can be read.
+func (p *program) mark() (m highWater) {
+	bucket, err := p.operator.KeyValue(p.t.Context(), p.name+"_mark")
+	if err != nil {
+		return m
+	}
+	entry, err := bucket.Get(p.t.Context(), "mark")
+	if err != nil || json.Unmarshal(entry.Value(), &m) != nil {
+		return highWater{}
+	}
+	return m
+}
+
+func (p *program) note(c *eventstore.Commit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.acked[c.ID.String()] = c.Position
+}
+
+// run begins a part of the program, which ends with an error.
+func (p *program) run(what string, f func() error) {
+	p.running.Go(func() {
+		err := f()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.ended[what] = end{err, time.Now()}
+	})
+}
+
+func isTold(err error) bool {
+	return errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream)
+}
+
+// append appends to a stream until it is told.
+func (p *program) append(ctx context.Context, id string) error {
+	var head eventstore.Head
+	for {
+		c, err := p.store.Append(ctx, account(id), head, deposited{1})
+		switch {
+		case err == nil:
+			p.note(c)
+			head = c.Head()
+		case isTold(err), ctx.Err() != nil:
+			return err
+		default: // the stream is gone at the moment, or another is at another version
+			head, err = p.store.Head(ctx, account(id))
+			if isTold(err) {
+				return err
+			}
+		}
+	}
+}
+
+// follow is a reader that follows the log.
+func (p *program) follow(ctx context.Context) (err error) {
+	for _, err = range p.store.Log(ctx, eventstore.Live()) { //nolint:revive // the last error is what is of interest
+	}
+	return err
+}
+
+// load is what all parts do at once.
+func (p *program) load(ctx context.Context) {
+	for i := range 4 {
+		p.run(fmt.Sprint("appender ", i), func() error { return p.append(ctx, fmt.Sprint(i)) })
+	}
+	p.read(ctx)
+}
+
+// read is what those parts do that do not write.
+func (p *program) read(ctx context.Context) {
+	view, err := projection.NewView(p.t.Context(), p.store, "balances", 1, nil,
+		projection.On(func(b balance, e deposited) balance { return b.Evolve(e) }))
+	require.NoError(p.t, err)
+	p.run("reader", func() error { return p.follow(ctx) })
+	p.run("view", func() error { return errors.Join(view.Run(ctx), view.Close()) })
+}
+
+// config is that of the store's JetStream stream.
+func (p *program) config() jetstream.StreamConfig {
+	stream, err := p.operator.Stream(p.t.Context(), p.name)
+	require.NoError(p.t, err)
+	return stream.CachedInfo().Config
+}
+
+func (p *program) remake(cfg jetstream.StreamConfig) {
+	require.NoError(p.t, p.operator.DeleteStream(p.t.Context(), p.name))
+	require.Eventually(p.t, func() bool { // a cluster takes a moment to forget it
+		_, err := p.operator.CreateStream(p.t.Context(), cfg)
+		return err == nil
+	}, 20*time.Second, 10*time.Millisecond)
+}
+
+func (p *program) restore(archive []byte) {
+	require.Eventually(p.t, func() bool {
+		if err := p.operator.DeleteStream(p.t.Context(), p.name); err != nil {
+			return false
+		}
+		// What is appended meanwhile makes it fail.
+		_, err := eventstore.Import(p.t.Context(), p.operator, bytes.NewReader(archive), &eventstore.ImportConfig{
+			Store: &eventstore.Config{Replicas: p.replicas},
+		})
+		return err == nil
+	}, time.Minute, 10*time.Millisecond)
+}
+
+// longer gives an archive of another store of the same name, which has more commits.
+func longer(t *testing.T, name string) []byte {
+	t.Helper()
+	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), name, events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	for i := range 2000 {
+		_, err := store.Append(t.Context(), account(fmt.Sprint("other ", i)), eventstore.Head{}, deposited{1})
+		require.NoError(t, err)
+	}
+	return export(t, store)
+}
+
+// ways are those in which a log is replaced while the connection stays up. Each gives whether who opens the store next is told too.
+var ways = map[string]func(p *program) (toldAgain bool){
+	"an older backup is restored": func(p *program) bool {
+		p.restore(p.older)
+		return true
+	},
+	"an older backup is restored, and others go on in it": func(p *program) bool {
+		p.restore(p.older)
+		_, err := eventstore.Open(p.t.Context(), p.operator, p.name, events, nil)
+		lost, ok := errors.AsType[*eventstore.LogRewoundError](err)
+		require.True(p.t, ok, "%v", err)
+		require.NoError(p.t, eventstore.AcceptRewind(p.t.Context(), p.operator, lost))
+		other, err := eventstore.Open(p.t.Context(), p.operator, p.name, events, nil)
+		require.NoError(p.t, err)
+		head, err := other.Head(p.t.Context(), account("filled"))
+		require.NoError(p.t, err)
+		for range 20 {
+			c, err := other.Append(p.t.Context(), account("filled"), head, deposited{2})
+			require.NoError(p.t, err)
+			head = c.Head()
+		}
+		require.NoError(p.t, other.Close())
+		return false
+	},
+	"the stream is made anew": func(p *program) bool {
+		cfg := p.config()
+		cfg.Metadata = maps.Clone(cfg.Metadata)
+		cfg.Metadata["runnel.identity"] = "another"
+		p.remake(cfg)
+		return true
+	},
+	"the stream is lost and comes back empty": func(p *program) bool {
+		p.remake(p.config())
+		return true
+	},
+	"a longer log of another store is imported": func(p *program) bool {
+		p.restore(longer(p.t, p.name))
+		return false // importing another log forgets the mark, which is kept beside
+	},
+}
+
+// told is what must hold once the log was replaced, and every part of the program has ended.
+func (p *program) told(replaced time.Time, before highWater, toldAgain bool) {
+	p.running.Wait()
+	var last time.Time
+	for what, e := range p.ended {
+		require.ErrorIs(p.t, e.err, eventstore.ErrLogRewound, what)
+		if e.at.After(last) {
+			last = e.at
+		}
+	}
+	p.t.Logf("noticed %v after", last.Sub(replaced).Round(time.Millisecond))
+	require.Less(p.t, last.Sub(replaced), 5*time.Second, "a second is meant; the machine may be busy")
+	byPosition := make(map[eventstore.Position]string)
+	for id, position := range p.acked {
+		require.Empty(p.t, byPosition[position], "position %d was acknowledged twice", position)
+		byPosition[position] = id
+	}
+	p.refuses()
+
+	mark := p.mark()
+	if toldAgain {
+		require.GreaterOrEqual(p.t, mark.Position, before.Position)
+		require.Equal(p.t, before.Store, mark.Store)
+		require.Equal(p.t, mark.Position, p.acked[mark.Commit], "the mark is of the log that was")
+		_, err := eventstore.Open(p.t.Context(), p.operator, p.name, events, nil)
+		require.ErrorIs(p.t, err, eventstore.ErrLogRewound)
+		return
+	}
+	require.NotContains(p.t, p.acked, mark.Commit, "a mark that was forgotten is not written again")
+}
+
+// refuses makes sure that all that the store does ends with what it was told.
+func (p *program) refuses() {
+	ctx := p.t.Context()
+	calls := map[string]error{}
+	_, calls["append"] = p.store.Append(ctx, account("new"), eventstore.Head{}, deposited{1})
+	_, calls["transaction"] = p.store.AppendAll(ctx, eventstore.Write{Stream: account("x"), Events: []eventstore.Event{deposited{1}}},
+		eventstore.Write{Stream: account("y"), Events: []eventstore.Event{deposited{1}}})
+	_, calls["load"] = p.store.Load(ctx, account("filled"))
+	_, calls["head"] = p.store.Head(ctx, account("none"))
+	_, calls["end"] = p.store.End(ctx)
+	_, calls["at"] = p.store.At(ctx, 1)
+	_, calls["replay"] = p.store.Replay(ctx, func(eventstore.Recorded) error { return nil })
+	_, calls["export"] = p.store.Export(ctx, new(bytes.Buffer), nil)
+	for _, calls["live"] = range p.store.All(ctx, eventstore.Live(), eventstore.After(3)) {
+	}
+	for _, calls["backwards"] = range p.store.Stream(ctx, account("filled"), eventstore.Backwards()) {
+	}
+	for _, calls["list"] = range p.store.Streams(ctx, "account") {
+	}
+	for what, err := range calls {
+		require.ErrorIs(p.t, err, eventstore.ErrLogRewound, what)
+	}
+}
+
+// uses are what a program may do first after its log was replaced.
+var uses = map[string]func(ctx context.Context, p *program) error{
+	"append": func(ctx context.Context, p *program) error { return p.append(ctx, "new") },
+	"load": func(ctx context.Context, p *program) error {
+		for {
+			if _, err := p.store.Load(ctx, account("none")); isTold(err) || ctx.Err() != nil {
+				return err
+			}
+		}
+	},
+}
+
+func onOneReplicaAndThree(t *testing.T, f func(t *testing.T, replicas int, js, operator jetstream.JetStream)) {
+	t.Helper()
+	t.Run("one replica", func(t *testing.T) {
+		server := eventstoretest.NewServer(t)
+		f(t, 1, server.JetStream(t), server.JetStream(t))
+	})
+	t.Run("three replicas", func(t *testing.T) {
+		cluster := eventstoretest.NewCluster(t, 3, eventstoretest.Memory())
+		f(t, 3, cluster.Nodes()[0].JetStream(t), cluster.Nodes()[1].JetStream(t))
+	})
+}
+
+func TestALogThatIsReplacedUnderLoadIsNoticed(t *testing.T) {
+	onOneReplicaAndThree(t, func(t *testing.T, replicas int, js, operator jetstream.JetStream) {
+		n := 0
+		for what, replace := range ways {
+			n++
+			t.Run(what, func(t *testing.T) {
+				p := begin(t, js, operator, fmt.Sprint("bank", n), replicas)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				p.load(ctx)
+				before := p.mark()
+				again := replace(p)
+				p.told(time.Now(), before, again)
+			})
+		}
+	})
+}
+
+func TestALogThatIsReplacedWhileNothingHappensIsNoticedAtTheFirstUse(t *testing.T) {
+	onOneReplicaAndThree(t, func(t *testing.T, replicas int, js, operator jetstream.JetStream) {
+		n := 0
+		for what, replace := range ways {
+			for how, use := range uses {
+				n++
+				t.Run(what+", "+how, func(t *testing.T) {
+					p := begin(t, js, operator, fmt.Sprint("bank", n), replicas)
+					before := p.mark()
+					again := replace(p)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					defer cancel()
+					used := time.Now()
+					p.run(how, func() error { return use(ctx, p) })
+					p.told(used, before, again)
+				})
+			}
+		}
+	})
+}
