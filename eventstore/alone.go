@@ -10,8 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // What is published for a store must come to its own stream and to no other, and what is read must come from there. The server keeps
@@ -28,7 +26,7 @@ import (
 const codeSubjectsOverlap jetstream.ErrorCode = 10065
 
 // probeWait is how long Open waits for the answer of another domain, which may be far away.
-const probeWait = 250 * time.Millisecond
+const probeWait = 100 * time.Millisecond
 
 // reserved are first levels of subjects on which NATS itself sends replies.
 var reserved = []string{"_INBOX", "_R_", "_GR_"}
@@ -94,24 +92,22 @@ func (s *Store) overlapping(ctx context.Context, err error) error {
 	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", ErrOtherStream, other, s.name, err)}
 }
 
-// compareAlone is compare of the log at Open, which meanwhile asks who takes what is published for the store. No stream stores the
-// question. Where there are domains, the answer of one that is further away is waited for.
+// compareAlone is compareOpened, which meanwhile asks who takes what is published for the store. No stream stores the question. Where
+// there are domains, the answer of one that is further away is waited for; what comes later is found by the next check.
 func (s *Store) compareAlone(ctx context.Context) error {
-	probe, err := s.api.Probe(s.name + "." + SystemCategory + ".probe")
-	if err != nil {
+	if err := s.api.Probe(s.name + "." + SystemCategory + ".probe"); err != nil {
 		return err
 	}
-	defer probe.Close()
 	if err := s.compareOpened(ctx); err != nil {
 		return err
 	}
-	wait := time.Duration(0)
+	other := s.api.Other
 	if s.log.domain != "" {
-		wait = probeWait
+		other = func() error { return s.api.AwaitOther(ctx, probeWait) }
 	}
-	if other := probe.Other(ctx, wait); other != "" {
-		return &OtherStreamError{Store: s.name, Err: fmt.Errorf("%w: beside stream %s, what is published to its subjects is answered by %s",
-			ErrOtherStream, jsapi.Source{Stream: s.name, Domain: s.log.domain}.String()[len("stream "):], other)}
+	err := other()
+	if errors.Is(err, ErrOtherStream) {
+		err = &OtherStreamError{Store: s.name, Err: err}
 	}
-	return nil
+	return err
 }

@@ -7,15 +7,18 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/projection"
 )
 
@@ -42,8 +45,8 @@ type end struct {
 	at  time.Time
 }
 
-// begin opens the store, fills it and waits until the mark stands behind the archive's end.
-func begin(t *testing.T, js, operator jetstream.JetStream, name string, replicas int) *program {
+// launch opens the store, fills it and waits until the mark stands behind the archive's end.
+func launch(t *testing.T, js, operator jetstream.JetStream, name string, replicas int) *program {
 	t.Helper()
 	p := &program{
 		t: t, name: name, replicas: replicas, operator: operator,
@@ -164,9 +167,12 @@ func (p *program) config() jetstream.StreamConfig {
 }
 
 func (p *program) remake(cfg jetstream.StreamConfig) {
-	require.NoError(p.t, p.operator.DeleteStream(p.t.Context(), p.name))
-	require.Eventually(p.t, func() bool { // a cluster takes a moment to forget it
-		_, err := p.operator.CreateStream(p.t.Context(), cfg)
+	require.Eventually(p.t, func() bool { // a cluster without one of its nodes takes a moment
+		err := p.operator.DeleteStream(p.t.Context(), p.name)
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return false
+		}
+		_, err = p.operator.CreateStream(p.t.Context(), cfg)
 		return err == nil
 	}, 20*time.Second, 10*time.Millisecond)
 }
@@ -197,6 +203,11 @@ func longer(t *testing.T, name string) []byte {
 	return export(t, store)
 }
 
+const (
+	madeAnew       = "the stream is made anew"
+	importedLonger = "a longer log of another store is imported"
+)
+
 // ways are those in which a log is replaced while the connection stays up. Each gives whether who opens the store next is told too.
 var ways = map[string]func(p *program) (toldAgain bool){
 	"an older backup is restored": func(p *program) bool {
@@ -221,7 +232,7 @@ var ways = map[string]func(p *program) (toldAgain bool){
 		require.NoError(p.t, other.Close())
 		return false
 	},
-	"the stream is made anew": func(p *program) bool {
+	madeAnew: func(p *program) bool {
 		cfg := p.config()
 		cfg.Metadata = maps.Clone(cfg.Metadata)
 		cfg.Metadata["runnel.identity"] = "another"
@@ -232,7 +243,7 @@ var ways = map[string]func(p *program) (toldAgain bool){
 		p.remake(p.config())
 		return true
 	},
-	"a longer log of another store is imported": func(p *program) bool {
+	importedLonger: func(p *program) bool {
 		p.restore(longer(p.t, p.name))
 		return false // importing another log forgets the mark, which is kept beside
 	},
@@ -262,6 +273,9 @@ func (p *program) told(replaced time.Time, before highWater, toldAgain bool) {
 		require.GreaterOrEqual(p.t, mark.Position, before.Position)
 		require.Equal(p.t, before.Store, mark.Store)
 		require.Equal(p.t, mark.Position, p.acked[mark.Commit], "the mark is of the log that was")
+		if p.replicas > 1 && !proptest.Long() {
+			return // a new leader is given time to catch up
+		}
 		_, err := eventstore.Open(p.t.Context(), p.operator, p.name, events, nil)
 		require.ErrorIs(p.t, err, eventstore.ErrLogRewound)
 		return
@@ -320,10 +334,10 @@ func onOneReplicaAndThree(t *testing.T, f func(t *testing.T, replicas int, js, o
 func TestALogThatIsReplacedUnderLoadIsNoticed(t *testing.T) {
 	onOneReplicaAndThree(t, func(t *testing.T, replicas int, js, operator jetstream.JetStream) {
 		n := 0
-		for what, replace := range ways {
+		for what, replace := range waysOn(replicas) {
 			n++
 			t.Run(what, func(t *testing.T) {
-				p := begin(t, js, operator, fmt.Sprint("bank", n), replicas)
+				p := launch(t, js, operator, fmt.Sprint("bank", n), replicas)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				p.load(ctx)
@@ -338,11 +352,11 @@ func TestALogThatIsReplacedUnderLoadIsNoticed(t *testing.T) {
 func TestALogThatIsReplacedWhileNothingHappensIsNoticedAtTheFirstUse(t *testing.T) {
 	onOneReplicaAndThree(t, func(t *testing.T, replicas int, js, operator jetstream.JetStream) {
 		n := 0
-		for what, replace := range ways {
+		for what, replace := range waysOn(replicas) {
 			for how, use := range uses {
 				n++
 				t.Run(what+", "+how, func(t *testing.T) {
-					p := begin(t, js, operator, fmt.Sprint("bank", n), replicas)
+					p := launch(t, js, operator, fmt.Sprint("bank", n), replicas)
 					before := p.mark()
 					again := replace(p)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -354,4 +368,175 @@ func TestALogThatIsReplacedWhileNothingHappensIsNoticedAtTheFirstUse(t *testing.
 			}
 		}
 	})
+}
+
+// waysOn gives the ways to be tried: on three replicas, where each takes some seconds, only two of them unless there is time.
+func waysOn(replicas int) map[string]func(*program) bool {
+	if replicas == 1 || proptest.Long() {
+		return ways
+	}
+	few := maps.Clone(ways)
+	maps.DeleteFunc(few, func(what string, _ func(*program) bool) bool { return what != madeAnew && what != importedLonger })
+	return few
+}
+
+// The directory of the server is rolled back to what it was, as a snapshot of its disk is.
+func TestAServerThatIsRolledBackIsNoticed(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	p := launch(t, server.JetStream(t), server.JetStream(t), "bank", 1)
+	p.rollBack(server)
+}
+
+func TestAClusterThatIsRolledBackIsNoticed(t *testing.T) {
+	if !proptest.Long() {
+		t.Skip("its elections take a while")
+	}
+	cluster := eventstoretest.NewCluster(t, 3, eventstoretest.Memory())
+	p := launch(t, cluster.JetStream(t), cluster.JetStream(t), "bank", 3)
+	p.rollBack(cluster.Nodes()...)
+}
+
+// rollBack takes the directories of servers back to some commits before, under load.
+func (p *program) rollBack(nodes ...*eventstoretest.Server) {
+	kept := make([]string, len(nodes))
+	for i, node := range nodes {
+		node.Stop()
+		kept[i] = p.t.TempDir()
+		require.NoError(p.t, os.CopyFS(kept[i], os.DirFS(node.StoreDir())))
+	}
+	for _, node := range nodes {
+		node.Restart()
+	}
+	require.Eventually(p.t, func() bool { _, err := p.store.End(p.t.Context()); return err == nil }, time.Minute, 50*time.Millisecond)
+	p.fill(10)
+	ctx, cancel := context.WithTimeout(p.t.Context(), 2*time.Minute)
+	defer cancel()
+	p.load(ctx)
+	for i, node := range nodes {
+		node.Stop()
+		require.NoError(p.t, os.RemoveAll(node.StoreDir()))
+		require.NoError(p.t, os.CopyFS(node.StoreDir(), os.DirFS(kept[i])))
+	}
+	for _, node := range nodes {
+		node.Restart()
+	}
+	p.running.Wait()
+	p.allEnded()
+	p.refuses()
+}
+
+// allEnded makes sure that all parts of the program were told. The view may have met first that its buckets are not what they were.
+func (p *program) allEnded() {
+	p.t.Helper()
+	for what, e := range p.ended {
+		require.Error(p.t, e.err, what)
+		if what != "view" {
+			require.ErrorIs(p.t, e.err, eventstore.ErrLogRewound, what)
+		}
+	}
+}
+
+// A stream on one node of a cluster is lost with its node, and made anew on another. The connection is to a third.
+func TestAStreamThatIsRemadeOnAnotherNodeIsNoticed(t *testing.T) {
+	cluster := eventstoretest.NewCluster(t, 3, eventstoretest.Memory())
+	first, err := eventstore.Open(t.Context(), cluster.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+	leader := cluster.StreamLeader(t, "bank")
+	third := cluster.Nodes()[0]
+	if third == leader {
+		third = cluster.Nodes()[1]
+	}
+	p := launch(t, third.JetStream(t), third.JetStream(t), "bank", 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p.load(ctx)
+	before := p.mark()
+	cfg := p.config()
+	leader.Stop()
+	p.remake(cfg)
+	replaced := time.Now()
+	require.NotEqual(t, leader, cluster.StreamLeader(t, "bank"))
+	p.running.Wait()
+	leader.Restart() // it may have the bucket of the mark
+	require.Eventually(t, func() bool { return p.mark() != highWater{} }, time.Minute, 50*time.Millisecond)
+	p.told(replaced, before, true)
+}
+
+// The client reconnects to another server, where somebody has a store of the same name.
+func TestAConnectionThatMovesToAnotherLogIsNoticed(t *testing.T) {
+	server, elsewhere := eventstoretest.NewServer(t), eventstoretest.NewServer(t)
+	other, err := eventstore.Open(t.Context(), elsewhere.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	require.NoError(t, other.Close())
+	proxy := eventstoretest.NewProxy(t, server.URL())
+	nc, err := nats.Connect(proxy.URL()+","+elsewhere.URL(), nats.DontRandomize(), nats.ReconnectBufSize(-1), nats.MaxReconnects(-1),
+		nats.ReconnectWait(10*time.Millisecond), nats.IgnoreDiscoveredServers())
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	p := launch(t, js, server.JetStream(t), "bank", 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p.load(ctx)
+	proxy.Cut()
+	p.running.Wait()
+	p.allEnded()
+	p.refuses()
+	mark := p.mark()
+	require.Equal(t, mark.Position, p.acked[mark.Commit])
+}
+
+func TestABucketOfTheMarkThatIsDeletedIsMadeAnew(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	p := launch(t, server.JetStream(t), server.JetStream(t), "bank", 1)
+	require.NoError(t, p.operator.DeleteKeyValue(t.Context(), "bank_mark"))
+	last := p.fill(1)
+	require.Eventually(t, func() bool { return p.mark().Position == last }, 20*time.Second, 10*time.Millisecond)
+}
+
+func TestAPositionThatTheLogDoesNotHaveIsNotReadBehind(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	launch(t, server.JetStream(t), server.JetStream(t), "bank", 1)
+	reader, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer reader.Close()
+	ctx := t.Context()
+	for what, read := range map[string]func(eventstore.Position) error{
+		"log": func(after eventstore.Position) (err error) {
+			for _, err = range reader.Log(ctx, eventstore.After(after)) { //nolint:revive // the last error is what is of interest
+			}
+			return err
+		},
+		"until": func(after eventstore.Position) (err error) {
+			for _, err = range reader.Log(ctx, eventstore.After(after), eventstore.Live(), eventstore.Until(after)) { //nolint:revive // the same
+			}
+			return err
+		},
+		"load": func(after eventstore.Position) error {
+			_, err := reader.Load(ctx, account("filled"), eventstore.After(after))
+			return err
+		},
+		"backwards": func(after eventstore.Position) (err error) {
+			for _, err = range reader.Stream(ctx, account("filled"), eventstore.Backwards(), eventstore.After(after)) { //nolint:revive // the same
+			}
+			return err
+		},
+		"replay": func(after eventstore.Position) error {
+			_, err := reader.Replay(ctx, func(eventstore.Recorded) error { return nil }, eventstore.After(after))
+			return err
+		},
+		"replay of a stream": func(after eventstore.Position) error {
+			_, err := reader.Replay(ctx, func(eventstore.Recorded) error { return nil }, eventstore.After(after), eventstore.OfStream(account("filled")))
+			return err
+		},
+	} {
+		require.NoError(t, read(20), what)
+		err := read(21)
+		var ahead *eventstore.PositionAheadError
+		require.ErrorAs(t, err, &ahead, what)
+		require.ErrorIs(t, err, eventstore.ErrPositionAhead, what)
+		require.Equal(t, eventstore.PositionAheadError{Store: "bank", Position: 21, End: 20}, *ahead, what)
+	}
 }

@@ -248,6 +248,7 @@ func newStore(ctx context.Context, js jetstream.JetStream, name string, events [
 		js: js, disk: ondisk.Of(nc, name), logger: cfg.logger(),
 		batches: make(chan struct{}, 32),
 	}
+	s.log.verdict.done = make(chan struct{})
 	if err := s.connect(ctx, js, cfg.reads(js)); err != nil {
 		return nil, because("open "+name, err)
 	}

@@ -54,8 +54,17 @@ type trust struct {
 	verdict verdict
 }
 
+// Done is closed once the store has found that its log is not what it was, or not the only one. From then on all that the store does ends
+// with the error that [Store.Err] gives.
+func (s *Store) Done() <-chan struct{} { return s.log.verdict.done }
+
+// Err gives nil until [Store.Done] is closed, and then an error that matches ErrLogRewound or ErrOtherStream.
+func (s *Store) Err() error { return s.log.verdict.get() }
+
 // verdict is the error with which all ends once the log was found to be another, or to have lost its end.
 type verdict struct {
+	done chan struct{}
+
 	mu    sync.Mutex // guards what follows
 	err   error
 	ended map[*context.CancelCauseFunc]struct{} // what is under way
@@ -74,6 +83,7 @@ func (v *verdict) set(err error) error {
 	defer v.mu.Unlock()
 	if v.err == nil {
 		v.err = err
+		close(v.done)
 		for cancel := range v.ended {
 			(*cancel)(err)
 		}

@@ -27,9 +27,10 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, bucket string, cf
 	name := "KV_" + bucket
 	found, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		found, err = js.CreateStream(ctx, settings(bucket, cfg))
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			found, err = js.Stream(ctx, name) // somebody created it meanwhile, with other settings
+		_, err = js.CreateStream(ctx, settings(bucket, cfg))
+		// The answer lacks the domain, and somebody may have created it meanwhile, with other settings.
+		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			found, err = js.Stream(ctx, name)
 		}
 	}
 	if err != nil {

@@ -154,11 +154,13 @@ func (r *Reactor) Run(ctx context.Context) error {
 		return fmt.Errorf("projection: reactor %s: %w", r.name, ErrRunning)
 	}
 	defer r.running.Store(false)
+	ctx, free := whileGood(ctx, r.store)
+	defer free()
 	for failures := 1; ; failures++ {
 		handled, err := r.runOnce(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return r.store.Err()
 		case !errors.Is(err, errReplaced) && !interrupted(err):
 			return fmt.Errorf("projection: reactor %s: %w", r.name, err)
 		}
@@ -167,7 +169,7 @@ func (r *Reactor) Run(ctx context.Context) error {
 		}
 		r.logger.WarnContext(ctx, "projection: reactor stands by", "error", err)
 		if reactorRestarts.Wait(ctx, failures) != nil {
-			return nil
+			return r.store.Err()
 		}
 	}
 }

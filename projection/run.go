@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -36,6 +37,8 @@ func (v *View[V]) Run(ctx context.Context) error {
 		return fmt.Errorf("projection: view %s: %w", v.name, ErrRunning)
 	}
 	defer v.running.Store(false)
+	ctx, free := whileGood(ctx, v.store)
+	defer free()
 	for failures := 1; ; failures++ {
 		worked, err := v.turn(ctx)
 		v.progress.set("", 0)
@@ -44,7 +47,7 @@ func (v *View[V]) Run(ctx context.Context) error {
 		}
 		err = v.between(ctx, err, failures)
 		if ctx.Err() != nil {
-			return nil
+			return v.store.Err()
 		}
 		if err != nil {
 			return err
@@ -97,6 +100,23 @@ func unavailable(err error) error {
 		return err
 	}
 	return errors.Join(kv.ErrUnavailable, err)
+}
+
+// whileGood gives a context that ends with ctx, or once the store has ended, and a function that gives back what that takes.
+func whileGood(ctx context.Context, store *eventstore.Store) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-store.Done():
+			cancel(store.Err())
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watcher.Wait()
+	}
 }
 
 // turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything

@@ -30,8 +30,7 @@ type Client struct {
 	inbox  string // the replies' subject up to their number, with its dot
 	sub    *nats.Subscription
 
-	source Source                           // whose acknowledgements are believed
-	other  atomic.Pointer[OtherStreamError] // the first that was not
+	others others // who answers beside the stream that should
 
 	calls sync.Pool // of *Call, whose replies were taken; of this Client, since channels and timers may not leave a synctest bubble
 
@@ -56,6 +55,7 @@ type Client struct {
 // It returns the server's complaint where the connection may not subscribe to it.
 func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
 	c := &Client{nc: js.Conn(), prefix: prefixOf(js), waiting: make(map[uint64]*Call), back: make(chan struct{})}
+	c.others.found = make(chan struct{})
 	c.inbox = c.nc.NewInbox() + "."
 	c.session.Store(&Session{client: c})
 	sub, err := c.nc.Subscribe(c.inbox+"*", c.receive)
@@ -277,9 +277,12 @@ func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 	}
 }
 
+// errInterrupted ends the calls of a client that was closed, or whose calls were interrupted. No reply is waited for any more.
+var errInterrupted = fmt.Errorf("%w: the client was closed, or its calls interrupted", ErrNoReply)
+
 func replied(msg *nats.Msg) (*nats.Msg, error) {
 	if msg == nil {
-		return nil, fmt.Errorf("%w: the client was closed, or its calls interrupted", ErrNoReply)
+		return nil, errInterrupted
 	}
 	return msg, nil
 }
@@ -309,7 +312,7 @@ func (c *Client) Request(ctx context.Context, subject string, data []byte, timeo
 			call.free()
 			return msg, nil
 		}
-		if !errors.Is(err, ErrNoReply) || left <= w.timeout || call.sent.broken() {
+		if !errors.Is(err, ErrNoReply) || errors.Is(err, errInterrupted) || left <= w.timeout || call.sent.broken() {
 			c.take(call.number)
 			return nil, err
 		}
@@ -325,7 +328,12 @@ func (c *Client) reply(number uint64) string { return c.inbox + strconv.FormatUi
 
 // receive runs on the subscription's own goroutine, one message at a time.
 func (c *Client) receive(msg *nats.Msg) {
-	number, err := strconv.ParseUint(msg.Subject[len(c.inbox):], 36, 64)
+	token := msg.Subject[len(c.inbox):]
+	if probe, ok := strings.CutPrefix(token, probeToken); ok {
+		c.answered(msg, probe)
+		return
+	}
+	number, err := strconv.ParseUint(token, 36, 64)
 	if err != nil {
 		return // not a reply to a request of ours
 	}

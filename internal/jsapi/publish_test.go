@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -57,6 +58,80 @@ func TestEveryReplyHasAClass(t *testing.T) {
 	require.Equal(t, jsapi.Unavailable, none.Class)
 	require.ErrorIs(t, none.Err, nats.ErrNoResponders)
 	require.Equal(t, "class 99", jsapi.Class(99).String())
+}
+
+func TestAnswersOfOtherStreamsAreNotBelieved(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	for source, answers := range map[jsapi.Source]map[string]bool{
+		{Stream: "docs"}: {
+			`{"stream":"docs","seq":7}`:                                            true,
+			`{"stream":"docs","seq":7,"batch":"x","count":2}`:                      true,
+			`{"stream":"doc","seq":7}`:                                             false,
+			`{"stream":"docs","seq":7,"domain":"hub"}`:                             false,
+			`{"stream":"docs","seq":7,"duplicate":true,"domain":"hub"}`:            false,
+			`{"error":{"code":400,"err_code":10071},"stream":"other","seq":0}`:     false,
+			`{"stream":"other","seq":7,"error":{"code":400,"err_code":10071}}`:     false,
+			`{"stream":"docs","seq":7,"domain":"","val":"what will come one day"}`: true,
+		},
+		{Stream: "docs", Domain: "hub"}: {
+			`{"stream":"docs","seq":7,"domain":"hub"}`:                        true,
+			`{"stream":"docs","seq":7,"domain":"hub","batch":"x","count":2}`:  true,
+			`{"stream":"docs","domain":"hub","seq":7}`:                        true,
+			`{"stream":"docs","seq":7}`:                                       false,
+			`{"stream":"docs","seq":7,"domain":"leaf"}`:                       false,
+			`{"stream":"docs","seq":7,"domain":"ahub"}`:                       false,
+			`{"stream":"docs","seq":7,"domain":"hub" }`:                       true,
+			`{"stream":"cods","seq":7,"domain":"hub"}`:                        false,
+			`{"stream":"docs","seq":7,"domain":"leaf","batch":"x","count":2}`: false,
+		},
+	} {
+		for answer, ours := range answers {
+			js := srv.JetStream(t)
+			client, err := jsapi.New(t.Context(), js)
+			require.NoError(t, err)
+			client.Expect(source)
+			sub, err := js.Conn().Subscribe("answered", func(msg *nats.Msg) { _ = msg.Respond([]byte(answer)) })
+			require.NoError(t, err)
+			got := client.Publish(t.Context(), jsapi.Write{Subject: "answered"}, 20*time.Second)
+			if ours {
+				require.Equal(t, jsapi.Answer{Class: jsapi.Stored, Sequence: 7}, got, answer)
+				require.NoError(t, client.Other())
+			} else {
+				require.Equal(t, jsapi.Unknown, got.Class, answer)
+				require.ErrorIs(t, got.Err, jsapi.ErrOtherStream, answer)
+				require.ErrorIs(t, client.Other(), jsapi.ErrOtherStream, answer)
+			}
+			require.NoError(t, sub.Unsubscribe())
+			require.NoError(t, client.Close())
+		}
+	}
+}
+
+// The answer of another stream comes second. It has stored the message all the same.
+func TestASecondAnswerOfAnotherStreamIsKept(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	client := newClient(t, js)
+	client.Expect(jsapi.Source{Stream: "docs"})
+	sub, err := js.Conn().Subscribe("answered", func(msg *nats.Msg) {
+		_ = msg.Respond([]byte(`{"stream":"docs","seq":7}`))
+		_ = msg.Respond([]byte(`{"stream":"docs","seq":70,"domain":"hub"}`))
+	})
+	require.NoError(t, err)
+	defer sub.Unsubscribe() //nolint:errcheck // the server ends with the test
+	require.Equal(t, jsapi.Stored, client.Publish(t.Context(), jsapi.Write{Subject: "answered"}, 20*time.Second).Class)
+	require.ErrorIs(t, client.AwaitOther(t.Context(), 20*time.Second), jsapi.ErrOtherStream)
+	require.EqualError(t, client.Other(), "another stream answers: what is published for stream docs is answered by stream docs of domain hub")
+}
+
+func TestCallsThatAreInterruptedEnd(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	client := newClient(t, js)
+	sub, err := js.Conn().Subscribe("silent", func(*nats.Msg) { client.Interrupt() })
+	require.NoError(t, err)
+	defer sub.Unsubscribe() //nolint:errcheck // the server ends with the test
+	answer := client.Publish(t.Context(), jsapi.Write{Subject: "silent"}, time.Minute)
+	require.Equal(t, jsapi.Unknown, answer.Class)
+	require.ErrorIs(t, answer.Err, jsapi.ErrNoReply)
 }
 
 func FuzzReplies(f *testing.F) {
