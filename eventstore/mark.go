@@ -114,16 +114,16 @@ func (m *marker) see(c *Commit) {
 			if seen.Position == c.Position && seen.ID != c.ID {
 				m.store.log.distrust() // the next use finds out what that means
 			}
-			break
+			return
 		}
 		if m.seen.CompareAndSwap(seen, c) {
-			break
+			m.used()
+			return
 		}
 	}
-	m.used()
 }
 
-// used has the log looked at soon. It neither blocks nor allocates.
+// used has the log looked at soon. It neither blocks nor allocates. It is not called by what a look reads, or one would follow the other.
 func (m *marker) used() {
 	select {
 	case m.use <- struct{}{}:
