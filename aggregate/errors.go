@@ -16,7 +16,8 @@ var (
 	ErrKeyClosed = errors.New("idempotency key closed")
 	// ErrForeignEvent means that the aggregate's stream holds an event that is not one of the aggregate's.
 	ErrForeignEvent = errors.New("event of another aggregate")
-	// ErrPositionAhead means that the log does not have the position that IssuedAt names. It is the one of package eventstore.
+	// ErrPositionAhead means that the log does not have the position that IssuedAt names. It is the one of package
+	// eventstore.
 	ErrPositionAhead = eventstore.ErrPositionAhead
 	// ErrInvalidState means that the state type cannot be used as it is.
 	ErrInvalidState = errors.New("invalid state type")

@@ -85,8 +85,8 @@ func (r *Repository[S, E]) refresh(ctx context.Context, id string, e entry[S]) (
 	return r.keep(id, e), true, nil
 }
 
-// fallen says what it means that a stream's head is below what is remembered: the log went backwards, or its new leader was
-// not as far yet when it was asked. Then the stream is replayed.
+// fallen says what it means that a stream's head is below what is remembered: the log went backwards, or its new leader
+// was not as far yet when it was asked. Then the stream is replayed.
 func (r *Repository[S, E]) fallen(ctx context.Context, id string, e entry[S], head eventstore.Head) (entry[S], bool, error) {
 	c, err := r.store.At(ctx, e.position)
 	if err != nil {

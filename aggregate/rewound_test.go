@@ -12,8 +12,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// An older backup is restored, and the first thing that happens then is a command that is rejected on the state in memory. Its
-// confirmation finds the stream at an older version.
+// An older backup is restored, and the first thing that happens then is a command that is rejected on the state in
+// memory. Its confirmation finds the stream at an older version.
 func TestAStateThatTheLogHasLostIsNotDecidedOn(t *testing.T) {
 	for name, decide := range map[string]func(*aggregate.Repository[balance, event]) error{
 		"rejected": func(accounts *aggregate.Repository[balance, event]) error {

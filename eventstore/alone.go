@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What is published for a store must come to its own stream and to no other, and what is read must come from there. The server keeps
-// the subjects of two streams apart in one account and domain only, so the store looks for itself:
+// What is published for a store must come to its own stream and to no other, and what is read must come from there. The
+// server keeps the subjects of two streams apart in one account and domain only, so the store looks for itself:
 //
 //	Open          replies come to a subject of the store         refused: the name is that of an inbox
 //	              another stream has taken the subjects          refused: the server says so, the store names the stream
@@ -31,8 +31,8 @@ const probeWait = 100 * time.Millisecond
 // reserved are first levels of subjects on which NATS itself sends replies.
 var reserved = []string{"_INBOX", "_R_", "_GR_"}
 
-// checkInbox refuses a name under which replies would be stored. They come to <prefix>.<id> and <prefix>.<id>.<number>, and a store takes
-// all subjects of three levels that begin with its name.
+// checkInbox refuses a name under which replies would be stored. They come to <prefix>.<id> and <prefix>.<id>.<number>,
+// and a store takes all subjects of three levels that begin with its name.
 func checkInbox(name string, conns ...*nats.Conn) error {
 	if slices.Contains(reserved, name) {
 		return fmt.Errorf("%w: store name: NATS sends replies on subjects that begin with %s: choose another", ErrInvalidID, name)
@@ -79,7 +79,8 @@ func (s *Store) otherReads(what string) error {
 	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("%w: Config.Reads is not on the connection's own stream: %s", ErrOtherStream, what)}
 }
 
-// overlapping says which stream has taken the store's subjects, where the server refused to make the store's stream for that.
+// overlapping says which stream has taken the store's subjects, where the server refused to make the store's stream for
+// that.
 func (s *Store) overlapping(ctx context.Context, err error) error {
 	var refused *jetstream.APIError
 	if !errors.As(err, &refused) || refused.ErrorCode != codeSubjectsOverlap {
@@ -92,8 +93,9 @@ func (s *Store) overlapping(ctx context.Context, err error) error {
 	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", ErrOtherStream, other, s.name, err)}
 }
 
-// compareAlone is compareOpened, which meanwhile asks who takes what is published for the store. No stream stores the question. Where
-// there are domains, the answer of one that is further away is waited for; what comes later is found by the next check.
+// compareAlone is compareOpened, which meanwhile asks who takes what is published for the store. No stream stores the
+// question. Where there are domains, the answer of one that is further away is waited for; what comes later is found by
+// the next check.
 func (s *Store) compareAlone(ctx context.Context) error {
 	if err := s.api.Probe(s.name + "." + SystemCategory + ".probe"); err != nil {
 		return err

@@ -16,7 +16,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// hubAndLeaf are two servers with a JetStream domain each, joined as a leaf node, so that what is published at one comes to both.
+// hubAndLeaf are two servers with a JetStream domain each, joined as a leaf node, so that what is published at one
+// comes to both.
 func hubAndLeaf(t *testing.T) (hub, leaf jetstream.JetStream) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -43,8 +43,8 @@ var retries = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}
 //
 // It returns an error that matches ErrConflict, ErrUnknownOutcome, or one of ErrTooLarge, ErrFull, ErrNoPermission,
 // ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrDisk, ErrCorrupt, ErrLogRewound,
-// ErrOtherStream. Where it does not match ErrUnknownOutcome, nothing was stored; where it does, it may match another of them, which kept the outcome
-// from being found out. When ctx had ended before the first try, it returns the cause.
+// ErrOtherStream. Where it does not match ErrUnknownOutcome, nothing was stored; where it does, it may match another of
+// them, which kept the outcome from being found out. When ctx had ended before the first try, it returns the cause.
 //
 // On the zero Head it asks first whether the stream has a message, in one more round trip. It does not ask if the head
 // comes from a load of the last seconds that found the stream empty. In a burst of new streams it asks a few times a second

@@ -106,11 +106,24 @@
 //
 //	KV bucket bank_mark, key mark    {"store":"0198...","position":1200,"commit":"0198..."}
 //
-// [Open] compares the log with it, and a store that is open does so when its connection was interrupted: a log that ends
-// before the mark, or has another commit there, is refused with ErrLogRewound. The mark is raised every second while
-// positions rise, and by [Store.Close]. See docs/guides/operations.md for what to do about each error.
+// [Open] compares the log with it, and so does a store that is open: on each new connection, half a second after it was
+// used, and where a reader lost its consumer. A log that ends before the mark, has another commit there or another
+// identity is refused with ErrLogRewound. That an append is acknowledged at a position that was seen before is proof,
+// too. From the first proof on, all that the store does ends with it, views, reactors and sagas included, until it is
+// opened again; [Store.Done] is closed then. The mark is raised every half second while positions rise, and by
+// [Store.Close], and only after the log was compared, so that it is never one of another log. A read behind a position
+// that the log does not have ends with ErrPositionAhead. See docs/guides/operations.md for what to do about each error.
 //
 // [Store.Verify] reads all of the log and tells how much of it holds.
+//
+// # One log
+//
+// What is published for a store must come to its own JetStream stream and to no other. The server sees to that within
+// one account and domain. Across leaf nodes with domains, imported services and programs that answer on the store's
+// subjects, the store looks for itself: Open publishes a question to <store>.runnel.probe that no stream stores, and
+// each acknowledgement names its stream and domain. Where another answers, Open, and from then on all that the store
+// does, end with ErrOtherStream and the name. So does Open, and each read of the log, where [Config.Reads] leads to
+// another log or to a copy. A store cannot have the name of an inbox.
 //
 // # Backup
 //
@@ -147,7 +160,7 @@
 //
 // # Caveats
 //
-// The mark may be a second behind. What was acknowledged in the last second before a server lost the end of its log is
+// The mark may be half a second behind. What was acknowledged in that time before a server lost the end of its log is
 // missed by the stores that saw it, and by nobody else.
 //
 // A bit that flipped in the subject of a stream's newest commit, on the disk of the replica that leads, makes the server

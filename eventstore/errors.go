@@ -18,11 +18,11 @@ var (
 	ErrSettings = errors.New("settings differ")
 	// ErrServerVersion means that the server is too old. See [ServerVersionError].
 	ErrServerVersion = errors.New("server version not supported")
-	// ErrLogRewound means that the log lost its end, or was replaced: it lacks what was acknowledged, or read, before. Appends
-	// and reads end with it too, where that happened while the store was open. See [LogRewoundError].
+	// ErrLogRewound means that the log lost its end, or was replaced: it lacks what was acknowledged, or read, before.
+	// Appends and reads end with it too, where that happened while the store was open. See [LogRewoundError].
 	ErrLogRewound = errors.New("log went backwards")
-	// ErrOtherStream means that another JetStream stream takes or gives what is the store's. Appends and reads end with it too,
-	// where that is found out while the store is open. See [OtherStreamError].
+	// ErrOtherStream means that another JetStream stream takes or gives what is the store's. Appends and reads end with
+	// it too, where that is found out while the store is open. See [OtherStreamError].
 	ErrOtherStream = jsapi.ErrOtherStream
 	// ErrUnsafeConnection means that the connection keeps publishes while it is disconnected and sends them later.
 	ErrUnsafeConnection = errors.New("connection buffers publishes while disconnected")
@@ -235,11 +235,11 @@ func (e *ErasedError) Is(target error) bool { return target == ErrErased }
 
 // LogRewoundError says that the log lacks what it had: it ends before a position that was acknowledged or read, or has
 // another commit there. It matches ErrLogRewound. Nothing is written to such a log, since positions would be given out
-// again. Restore it from a replica or a backup, and open the store again. Where the loss has to be accepted, give the error
-// that [Open] returns to [AcceptRewind] and open the store again; [Config].Salvage opens it to read what is left.
+// again. Restore it from a replica or a backup, and open the store again. Where the loss has to be accepted, give the
+// error that [Open] returns to [AcceptRewind] and open the store again; [Config].Salvage opens it to read what is left.
 //
-// An append that a server acknowledged at a position which the store had seen before ends with it and with ErrUnknownOutcome: the
-// commit is in the log that the server has now.
+// An append that a server acknowledged at a position which the store had seen before ends with it and with
+// ErrUnknownOutcome: the commit is in the log that the server has now.
 type LogRewoundError struct {
 	Store    string
 	End      Position // where the log ends now
@@ -257,9 +257,9 @@ func (e *LogRewoundError) Error() string {
 // Is reports whether target is ErrLogRewound.
 func (e *LogRewoundError) Is(target error) bool { return target == ErrLogRewound }
 
-// PositionAheadError says that a read was to begin behind a position that the log does not have. It matches ErrPositionAhead.
-// The reader's checkpoint is of a log that lost its end since, or of another store: restore the log, or begin again
-// behind a position that it has.
+// PositionAheadError says that a read was to begin behind a position that the log does not have. It matches
+// ErrPositionAhead. The reader's checkpoint is of a log that lost its end since, or of another store: restore the log,
+// or begin again behind a position that it has.
 type PositionAheadError struct {
 	Store    string
 	Position Position // behind which the read was to begin
@@ -274,9 +274,9 @@ func (e *PositionAheadError) Error() string {
 // Is reports whether target is ErrPositionAhead.
 func (e *PositionAheadError) Is(target error) bool { return target == ErrPositionAhead }
 
-// OtherStreamError says which JetStream stream takes what is published for the store, or answers its reads, instead of the
-// store's own or beside it. It matches ErrOtherStream. What was appended since may be in both: give one of the two another name,
-// or keep its subjects apart, and open the store again.
+// OtherStreamError says which JetStream stream takes what is published for the store, or answers its reads, instead of
+// the store's own or beside it. It matches ErrOtherStream. What was appended since may be in both: give one of the two
+// another name, or keep its subjects apart, and open the store again.
 type OtherStreamError struct {
 	Store string
 	Err   error // names the other

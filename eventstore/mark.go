@@ -26,8 +26,8 @@ const (
 	markBucket  = "_mark" // behind the store's name
 	markKey     = "mark"
 	acceptedKey = "accepted"
-	// markInterval is how long after a use of the store the log is looked at, and the mark raised. Two of them are less than
-	// the second in which a log that was replaced is to be noticed.
+	// markInterval is how long after a use of the store the log is looked at, and the mark raised. Two of them are less
+	// than the second in which a log that was replaced is to be noticed.
 	markInterval = 500 * time.Millisecond
 	// markClose is how long Close waits for the last raise of the mark.
 	markClose = time.Second
@@ -123,7 +123,8 @@ func (m *marker) see(c *Commit) {
 	}
 }
 
-// used has the log looked at soon. It neither blocks nor allocates. It is not called by what a look reads, or one would follow the other.
+// used has the log looked at soon. It neither blocks nor allocates. It is not called by what a look reads, or one would
+// follow the other.
 func (m *marker) used() {
 	select {
 	case m.use <- struct{}{}:
@@ -231,8 +232,8 @@ func (m *marker) tell(ctx context.Context, next mark, err error) {
 	}
 }
 
-// write raises the mark by compare-and-set to a commit that was just found in the log, unless another store has raised it higher.
-// A mark that was forgotten, or is of another store by now, is left alone.
+// write raises the mark by compare-and-set to a commit that was just found in the log, unless another store has raised
+// it higher. A mark that was forgotten, or is of another store by now, is left alone.
 func (m *marker) write(ctx context.Context, next mark) error {
 	data, err := json.Marshal(next)
 	if err != nil {

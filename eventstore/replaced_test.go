@@ -22,8 +22,8 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
-// program is one that uses a store: appenders, a reader that follows the log, a view. Each goes on until it is told that the log is
-// not what it was.
+// program is one that uses a store: appenders, a reader that follows the log, a view. Each goes on until it is told
+// that the log is not what it was.
 type program struct {
 	t        *testing.T
 	name     string // of the store
@@ -208,7 +208,8 @@ const (
 	importedLonger = "a longer log of another store is imported"
 )
 
-// ways are those in which a log is replaced while the connection stays up. Each gives whether who opens the store next is told too.
+// ways are those in which a log is replaced while the connection stays up. Each gives whether who opens the store next
+// is told too.
 var ways = map[string]func(p *program) (toldAgain bool){
 	"an older backup is restored": func(p *program) bool {
 		p.restore(p.older)
@@ -370,7 +371,8 @@ func TestALogThatIsReplacedWhileNothingHappensIsNoticedAtTheFirstUse(t *testing.
 	})
 }
 
-// waysOn gives the ways to be tried: on three replicas, where each takes some seconds, only two of them unless there is time.
+// waysOn gives the ways to be tried: on three replicas, where each takes some seconds, only two of them unless there is
+// time.
 func waysOn(replicas int) map[string]func(*program) bool {
 	if replicas == 1 || proptest.Long() {
 		return ways
@@ -425,7 +427,8 @@ func (p *program) rollBack(nodes ...*eventstoretest.Server) {
 	p.refuses()
 }
 
-// allEnded makes sure that all parts of the program were told. The view may have met first that its buckets are not what they were.
+// allEnded makes sure that all parts of the program were told. The view may have met first that its buckets are not
+// what they were.
 func (p *program) allEnded() {
 	p.t.Helper()
 	for what, e := range p.ended {

@@ -105,8 +105,8 @@ func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) 
 	return a.commits, nil
 }
 
-// again refuses a position that was seen before the first try was sent: it was given out a second time, by a log that has lost the
-// first commit there. The last position of the attempt's commits is given.
+// again refuses a position that was seen before the first try was sent: it was given out a second time, by a log that
+// has lost the first commit there. The last position of the attempt's commits is given.
 func (a *attempt) again(last Position) error {
 	if a.seen == nil || last >= a.seen.Position+Position(len(a.commits)) {
 		return nil

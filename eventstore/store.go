@@ -49,7 +49,8 @@ type Config struct {
 	// ReadTimeout is how long a read of one stream waits for a connection or a leader. Defaults to 10 seconds.
 	ReadTimeout time.Duration
 	// Reads is a JetStream context on a connection of its own, for reads of the whole log, so that they do not delay
-	// acknowledgements. Defaults to the one of the appends.
+	// acknowledgements. It must lead to the same stream, which Open and each read look at. Defaults to the one of the
+	// appends.
 	Reads jetstream.JetStream
 	// Salvage opens a store that Open refuses because it is damaged or lost its end, to read what is left of it and to
 	// verify it. Appends are refused, and no mark is kept. Defaults to false.
@@ -204,8 +205,8 @@ type Counters struct {
 // the connection may not read or write the bucket of the mark, a warning is logged, and the store works without.
 //
 // It returns an error that matches ErrInvalidEvents, ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID,
-// ErrNoPermission, ErrLogRewound, ErrCorrupt or ErrUnfinished, ErrUnavailable where there is no connection at the moment,
-// or what the server said. Close ends what the store runs.
+// ErrNoPermission, ErrLogRewound, ErrOtherStream, ErrCorrupt or ErrUnfinished, ErrUnavailable where there is no connection
+// at the moment, or what the server said. Close ends what the store runs.
 func Open(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
 	s, err := newStore(ctx, js, name, events, cfg)
 	if err != nil {
@@ -362,9 +363,9 @@ func (s *Store) Close() error {
 	return s.closeClients()
 }
 
-// End gives the position of the log's newest commit, as the stream's leader knows it; 0 for an empty log. Interruptions are waited
-// out for Config.ReadTimeout. It returns an error that matches ErrNoPermission, ErrUnavailable, ErrRefused, ErrLogRewound or
-// ErrOtherStream, or the cause of ctx.
+// End gives the position of the log's newest commit, as the stream's leader knows it; 0 for an empty log. Interruptions
+// are waited out for Config.ReadTimeout. It returns an error that matches ErrNoPermission, ErrUnavailable, ErrRefused,
+// ErrLogRewound or ErrOtherStream, or the cause of ctx.
 func (s *Store) End(ctx context.Context) (end Position, err error) {
 	err = s.patiently(ctx, "end of "+s.name, func() (err error) {
 		end, err = s.endAsSeen(ctx)

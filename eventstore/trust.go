@@ -15,9 +15,9 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// A log may be replaced, or go backwards, under a program that runs, and the connection stays up: an older backup is restored, a
-// node brings the stream up without its disk, somebody deletes the stream and makes it anew. Its positions are then given out a
-// second time. A store notices that as follows:
+// A log may be replaced, or go backwards, under a program that runs, and the connection stays up: an older backup is
+// restored, a node brings the stream up without its disk, somebody deletes the stream and makes it anew. Its positions
+// are then given out a second time. A store notices that as follows:
 //
 //	known    the log's identity; the mark, which is a position whose commit was found there; the highest position seen since
 //	proof    an acknowledgement at or below what was seen before the publish was sent; so, too, where look finds the commit
@@ -27,8 +27,8 @@ import (
 //	verdict  the first proof, or the first check that fails. All that is under way ends with it, and all that comes after
 //	mark     rises only right after a check found it and the commit that it is to rise to, so it is never one of another log
 //
-// That the log ends too early is no verdict on several replicas until leaderLag has passed, unless the stream was made anew.
-// The verdict stays until the store is opened again.
+// That the log ends too early is no verdict on several replicas until leaderLag has passed, unless the stream was made
+// anew. The verdict stays until the store is opened again.
 
 // leaderLag is how long a log that seems to have gone backwards is given on several replicas: a new leader may not have
 // applied yet what it was elected for.
@@ -54,8 +54,8 @@ type trust struct {
 	verdict verdict
 }
 
-// Done is closed once the store has found that its log is not what it was, or not the only one. From then on all that the store does ends
-// with the error that [Store.Err] gives.
+// Done is closed once the store has found that its log is not what it was, or not the only one. From then on all that
+// the store does ends with the error that [Store.Err] gives.
 func (s *Store) Done() <-chan struct{} { return s.log.verdict.done }
 
 // Err gives nil until [Store.Done] is closed, and then an error that matches ErrLogRewound or ErrOtherStream.
@@ -187,8 +187,8 @@ func (s *Store) ready(ctx context.Context) error {
 	return s.trusted(ctx)
 }
 
-// checkLog compares the log with what is known of it, and makes it the verdict where they differ. A reply that is lost is not
-// waited for longer than an acknowledgement, since all that use the store wait for this.
+// checkLog compares the log with what is known of it, and makes it the verdict where they differ. A reply that is lost
+// is not waited for longer than an acknowledgement, since all that use the store wait for this.
 func (s *Store) checkLog(ctx context.Context, known []mark) error {
 	if err := s.log.verdict.get(); err != nil {
 		return err
@@ -324,13 +324,14 @@ func (s *Store) rewound(seen mark, end Position, what string) error {
 	return &LogRewoundError{Store: s.name, End: end, Position: seen.Position, CommitID: seen.Commit, Reason: what}
 }
 
-// otherDomain says that the connection leads to a JetStream domain of another name than the one the store was opened in.
+// otherDomain says that the connection leads to a JetStream domain of another name than the one the store was opened
+// in.
 func (s *Store) otherDomain(domain string) error {
 	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("the connection leads to JetStream domain %q now, the store was opened in %q", domain, s.log.domain)}
 }
 
-// reaches makes sure that the log has a position behind which a read is to begin: what comes after the log's end would be passed
-// over until the log is as long.
+// reaches makes sure that the log has a position behind which a read is to begin: what comes after the log's end would
+// be passed over until the log is as long.
 func (s *Store) reaches(ctx context.Context, after Position) error {
 	if after == 0 || after <= s.marker.highest() {
 		return nil

@@ -187,8 +187,8 @@ func (f *feed) create(ctx context.Context) (jetstream.Consumer, error) {
 	return f.js.CreateConsumer(ctx, f.stream, settings)
 }
 
-// same makes sure that the bucket is the one that was opened. In one that was made anew under the name, revisions begin again, and
-// those up to the last that was given would be left out.
+// same makes sure that the bucket is the one that was opened. In one that was made anew under the name, revisions begin
+// again, and those up to the last that was given would be left out.
 func (f *feed) same(ctx context.Context) error {
 	stream, err := f.js.Stream(ctx, f.stream)
 	if err == nil && !stream.CachedInfo().Created.Equal(f.created) {

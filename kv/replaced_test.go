@@ -13,8 +13,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// In a bucket that was deleted and made anew, revisions begin again. A watch that went on behind its last one would leave out all that the
-// new bucket holds up to there.
+// In a bucket that was deleted and made anew, revisions begin again. A watch that went on behind its last one would
+// leave out all that the new bucket holds up to there.
 func TestAWatchOfABucketThatWasMadeAnewEnds(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	proxy := server.Proxy(t)

@@ -43,8 +43,8 @@ var (
 	ErrParked = errors.New("parked")
 	// ErrVersionChanged ends a Watch when readers are led to another version of the view.
 	ErrVersionChanged = errors.New("another version of the view is read now")
-	// ErrPositionAhead means that the position asked for is beyond the log's end, so no view will reach it for now. It is the
-	// one of package eventstore.
+	// ErrPositionAhead means that the position asked for is beyond the log's end, so no view will reach it for now. It
+	// is the one of package eventstore.
 	ErrPositionAhead = eventstore.ErrPositionAhead
 )
 

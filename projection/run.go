@@ -102,7 +102,8 @@ func unavailable(err error) error {
 	return errors.Join(kv.ErrUnavailable, err)
 }
 
-// whileGood gives a context that ends with ctx, or once the store has ended, and a function that gives back what that takes.
+// whileGood gives a context that ends with ctx, or once the store has ended, and a function that gives back what that
+// takes.
 func whileGood(ctx context.Context, store *eventstore.Store) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watcher sync.WaitGroup

@@ -277,7 +277,8 @@ func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 	}
 }
 
-// errInterrupted ends the calls of a client that was closed, or whose calls were interrupted. No reply is waited for any more.
+// errInterrupted ends the calls of a client that was closed, or whose calls were interrupted. No reply is waited for
+// any more.
 var errInterrupted = fmt.Errorf("%w: the client was closed, or its calls interrupted", ErrNoReply)
 
 func replied(msg *nats.Msg) (*nats.Msg, error) {

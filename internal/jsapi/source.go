@@ -75,8 +75,8 @@ func (o *others) note(err error) {
 // Expect says which stream answers the publishes from now on. It is called before the first of them.
 func (c *Client) Expect(s Source) { c.others.source = s }
 
-// Other returns an error that matches ErrOtherStream once another stream than the expected one has answered a publish, even if that one
-// answered first. Both may have stored what was published.
+// Other returns an error that matches ErrOtherStream once another stream than the expected one has answered a publish,
+// even if that one answered first. Both may have stored what was published.
 func (c *Client) Other() error {
 	if err := c.others.first.Load(); err != nil {
 		return err
@@ -104,8 +104,9 @@ func (c *Client) late(msg *nats.Msg) {
 // probeToken begins the last token of the subject of replies to probes, before the number of the probe.
 const probeToken = "-"
 
-// Probe asks all who take what is published to a subject, and returns without an answer. No stream stores the question, since it
-// expects a stream of a name that none has. That another than the expected stream answers is kept for Other, whenever it does.
+// Probe asks all who take what is published to a subject, and returns without an answer. No stream stores the question,
+// since it expects a stream of a name that none has. That another than the expected stream answers is kept for Other,
+// whenever it does.
 func (c *Client) Probe(subject string) error {
 	question := nats.NewMsg(subject)
 	question.Reply = c.inbox + probeToken + strconv.FormatUint(c.others.probes.Add(1), 10)
