@@ -229,7 +229,7 @@ func TestAProgramThatAnswersForTheStoreIsRefused(t *testing.T) {
 	defer store.Close()
 	sub, err = js.Conn().Subscribe("bank.account.1", func(msg *nats.Msg) { _ = msg.Respond([]byte(`{"stream":"everything","seq":70}`)) })
 	require.NoError(t, err)
-	defer sub.Unsubscribe() //nolint:errcheck // the server ends with the test
+	defer func() { require.NoError(t, sub.Unsubscribe()) }()
 	require.Eventually(t, func() bool {
 		_, err := store.Append(t.Context(), account("1"), eventstore.Head{}, deposited{1})
 		if !isTold(err) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"os"
 	"sync"
@@ -136,10 +137,16 @@ func (p *program) append(ctx context.Context, id string) error {
 }
 
 // follow is a reader that follows the log.
-func (p *program) follow(ctx context.Context) (err error) {
-	for _, err = range p.store.Log(ctx, eventstore.Live()) { //nolint:revive // the last error is what is of interest
+func (p *program) follow(ctx context.Context) error { return ended(p.store.Log(ctx, eventstore.Live())) }
+
+// ended gives the error that a read ends with.
+func ended[T any](read iter.Seq2[T, error]) error {
+	for _, err := range read {
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // load is what all parts do at once.
@@ -297,12 +304,9 @@ func (p *program) refuses() {
 	_, calls["at"] = p.store.At(ctx, 1)
 	_, calls["replay"] = p.store.Replay(ctx, func(eventstore.Recorded) error { return nil })
 	_, calls["export"] = p.store.Export(ctx, new(bytes.Buffer), nil)
-	for _, calls["live"] = range p.store.All(ctx, eventstore.Live(), eventstore.After(3)) {
-	}
-	for _, calls["backwards"] = range p.store.Stream(ctx, account("filled"), eventstore.Backwards()) {
-	}
-	for _, calls["list"] = range p.store.Streams(ctx, "account") {
-	}
+	calls["live"] = ended(p.store.All(ctx, eventstore.Live(), eventstore.After(3)))
+	calls["backwards"] = ended(p.store.Stream(ctx, account("filled"), eventstore.Backwards()))
+	calls["list"] = ended(p.store.Streams(ctx, "account"))
 	for what, err := range calls {
 		require.ErrorIs(p.t, err, eventstore.ErrLogRewound, what)
 	}
@@ -507,24 +511,18 @@ func TestAPositionThatTheLogDoesNotHaveIsNotReadBehind(t *testing.T) {
 	defer reader.Close()
 	ctx := t.Context()
 	for what, read := range map[string]func(eventstore.Position) error{
-		"log": func(after eventstore.Position) (err error) {
-			for _, err = range reader.Log(ctx, eventstore.After(after)) { //nolint:revive // the last error is what is of interest
-			}
-			return err
+		"log": func(after eventstore.Position) error {
+			return ended(reader.Log(ctx, eventstore.After(after)))
 		},
-		"until": func(after eventstore.Position) (err error) {
-			for _, err = range reader.Log(ctx, eventstore.After(after), eventstore.Live(), eventstore.Until(after)) { //nolint:revive // the same
-			}
-			return err
+		"until": func(after eventstore.Position) error {
+			return ended(reader.Log(ctx, eventstore.After(after), eventstore.Live(), eventstore.Until(after)))
 		},
 		"load": func(after eventstore.Position) error {
 			_, err := reader.Load(ctx, account("filled"), eventstore.After(after))
 			return err
 		},
-		"backwards": func(after eventstore.Position) (err error) {
-			for _, err = range reader.Stream(ctx, account("filled"), eventstore.Backwards(), eventstore.After(after)) { //nolint:revive // the same
-			}
-			return err
+		"backwards": func(after eventstore.Position) error {
+			return ended(reader.Stream(ctx, account("filled"), eventstore.Backwards(), eventstore.After(after)))
 		},
 		"replay": func(after eventstore.Position) error {
 			_, err := reader.Replay(ctx, func(eventstore.Recorded) error { return nil }, eventstore.After(after))

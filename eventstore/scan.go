@@ -159,8 +159,12 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 	if err := r.open(ctx); err != nil {
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
-			if err := r.store.suspect(ctx); isVerdict(err) {
-				return r.fail(err)
+			looked := r.store.suspect(ctx)
+			switch {
+			case isDamage(looked):
+				return r.fail(looked)
+			case looked != nil:
+				return true, looked
 			}
 			return r.fail(fmt.Errorf("eventstore: read %s: %w", r.store.name, err))
 		case isDamage(err):

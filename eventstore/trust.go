@@ -77,18 +77,19 @@ func (v *verdict) get() error {
 	return v.err
 }
 
-// set makes err the verdict, unless there is one, and gives the one that counts.
-func (v *verdict) set(err error) error {
+// set makes err the verdict, unless there is one, and gives the one that counts, and whether it is the first.
+func (v *verdict) set(err error) (verdict error, first bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.err == nil {
-		v.err = err
-		close(v.done)
-		for cancel := range v.ended {
-			(*cancel)(err)
-		}
+	if v.err != nil {
+		return v.err, false
 	}
-	return v.err
+	v.err = err
+	close(v.done)
+	for cancel := range v.ended {
+		(*cancel)(err)
+	}
+	return err, true
 }
 
 // bind gives a context that ends with the verdict as its cause, and a function to call when it is not needed any more.
@@ -121,12 +122,12 @@ func isDamage(err error) bool { return errors.Is(err, ErrCorrupt) || isVerdict(e
 
 // condemn makes an error the verdict, unless there is one, and gives the one that counts.
 func (s *Store) condemn(err error) error {
-	first := s.log.verdict.set(err)
+	verdict, first := s.log.verdict.set(err)
 	s.log.distrust()
-	if first == err { //nolint:errorlint // whether it is this very one
+	if first {
 		s.api.Interrupt()
 	}
-	return first
+	return verdict
 }
 
 // distrust makes the next append or load look at the log again.

@@ -56,7 +56,7 @@ func TestAWriteThatAnotherStreamAcknowledgesIsNotBelieved(t *testing.T) {
 		_ = msg.Respond([]byte(`{"stream":"KV_docs","domain":"hub","seq":700}`))
 	})
 	require.NoError(t, err)
-	defer sub.Unsubscribe() //nolint:errcheck // the server ends with the test
+	defer func() { require.NoError(t, sub.Unsubscribe()) }()
 	require.Eventually(t, func() bool {
 		revision, err := b.Put(t.Context(), "a", doc{N: 2})
 		require.Less(t, revision, uint64(700))

@@ -117,7 +117,7 @@ func TestASecondAnswerOfAnotherStreamIsKept(t *testing.T) {
 		_ = msg.Respond([]byte(`{"stream":"docs","seq":70,"domain":"hub"}`))
 	})
 	require.NoError(t, err)
-	defer sub.Unsubscribe() //nolint:errcheck // the server ends with the test
+	defer func() { require.NoError(t, sub.Unsubscribe()) }()
 	require.Equal(t, jsapi.Stored, client.Publish(t.Context(), jsapi.Write{Subject: "answered"}, 20*time.Second).Class)
 	require.ErrorIs(t, client.AwaitOther(t.Context(), 20*time.Second), jsapi.ErrOtherStream)
 	require.EqualError(t, client.Other(), "another stream answers: what is published for stream docs is answered by stream docs of domain hub")
@@ -128,7 +128,7 @@ func TestCallsThatAreInterruptedEnd(t *testing.T) {
 	client := newClient(t, js)
 	sub, err := js.Conn().Subscribe("silent", func(*nats.Msg) { client.Interrupt() })
 	require.NoError(t, err)
-	defer sub.Unsubscribe() //nolint:errcheck // the server ends with the test
+	defer func() { require.NoError(t, sub.Unsubscribe()) }()
 	answer := client.Publish(t.Context(), jsapi.Write{Subject: "silent"}, time.Minute)
 	require.Equal(t, jsapi.Unknown, answer.Class)
 	require.ErrorIs(t, answer.Err, jsapi.ErrNoReply)
