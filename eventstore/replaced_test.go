@@ -137,7 +137,9 @@ func (p *program) append(ctx context.Context, id string) error {
 }
 
 // follow is a reader that follows the log.
-func (p *program) follow(ctx context.Context) error { return ended(p.store.Log(ctx, eventstore.Live())) }
+func (p *program) follow(ctx context.Context) error {
+	return ended(p.store.Log(ctx, eventstore.Live()))
+}
 
 // ended gives the error that a read ends with.
 func ended[T any](read iter.Seq2[T, error]) error {
