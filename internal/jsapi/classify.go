@@ -73,6 +73,7 @@ const (
 	codeClusterNotLeader      jetstream.ErrorCode = 10009
 	codeStreamOffline         jetstream.ErrorCode = 10118
 	codeStreamOfflineReason   jetstream.ErrorCode = 10194
+	codeStreamNotValid        jetstream.ErrorCode = 10096 // it is being deleted
 	codeAccountResources      jetstream.ErrorCode = 10002
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeMemoryResources       jetstream.ErrorCode = 10028
@@ -178,7 +179,7 @@ func classOf(code jetstream.ErrorCode) Class {
 		codeDuplicateInProcess, codeDuplicateInBatch:
 		return Conflict
 	case codeBatchIncomplete, codeBatchesInFlight, codeTooManyRequests,
-		codeClusterNotAvailable, codeClusterNotLeader, codeStreamOffline, codeStreamOfflineReason:
+		codeClusterNotAvailable, codeClusterNotLeader, codeStreamOffline, codeStreamOfflineReason, codeStreamNotValid:
 		return Unavailable
 	case codeAccountResources, codeInsufficientResources, codeMemoryResources, codeStorageResources, codeStoreFailed:
 		return Full

@@ -41,6 +41,7 @@ func TestEveryReplyHasAClass(t *testing.T) {
 		failed("10176"):                              jsapi.Unavailable,
 		failed("10210"):                              jsapi.Unavailable,
 		failed("10008"):                              jsapi.Unavailable,
+		failed("10096"):                              jsapi.Unavailable,
 		failed("10023"):                              jsapi.Full,
 		failed("10077"):                              jsapi.Full,
 		failed("10054"):                              jsapi.TooLarge,
