@@ -52,6 +52,10 @@
 // maps, slices or pointers is cached only if it has a method Clone() S, since callers would share what they point to. With
 // it, neither a caller that changes [Result.State] nor a Decide that writes into its receiver reaches the cached one.
 //
+// What a command leaves in the cache is folded from what was stored, as a later load would fold it: times are in UTC, fields
+// that a tag leaves out are zero, and no memory is shared with the command or with [Result.Events]. Events that come back
+// exactly as they were decided, and hold no pointers, are folded as they are, so this costs them nothing. Others are decoded.
+//
 // # Snapshots
 //
 // A state that is not cached is folded from its stream's begin, unless the repository has [Config.Snapshots]:
@@ -77,7 +81,8 @@
 // A command's own error comes back as [RejectedError], which unwraps to it. Do returns an error that matches
 // eventstore.ErrConflict when IfVersion does not hold or the tries are used up, ErrKeyReused, ErrPositionAhead, and everything that
 // appending and loading return: an event in the aggregate's stream that is of an unknown type, undecodable, or none of
-// the aggregate's own fails the command, since a state without it would be wrong.
+// the aggregate's own fails the command, since a state without it would be wrong. If an event that was just stored does not
+// decode, because of a mistake in a type that decodes itself, the error says that it was stored.
 //
 // # Concurrency
 //

@@ -75,6 +75,21 @@
 // [Recorded] decodes on demand. A reader of some types never trips over others, so two services, or two releases of one,
 // can share a store; asked to decode an event of an unknown type, it says ErrUnknownType.
 //
+// # What an event may hold
+//
+// An event is a struct of exported fields: numbers, text, bytes, times, structs, slices, arrays, maps, pointers, and types
+// that encode and decode themselves for the store's codec. [Open] encodes and decodes samples of each type, and refuses with
+// ErrInvalidEvents a type that would not come back whole. The error names the field. Examples are a field that is not
+// exported, two fields of one name, a struct whose MarshalJSON comes from a time that it embeds, and in msgpack a pointer that
+// is embedded. A field with the tag `json:"-"` or `msgpack:"-"` is left out deliberately, and a type that encodes itself is
+// trusted with its values.
+//
+// A value that the codec cannot hold is refused when it is appended, with ErrRefused: in JSON text that is not UTF-8, a number
+// that is none, or a year above 9999; in msgpack values nested deeper than 64. A number that no longer fits the type of its
+// field is ErrUndecodable, and so is a panic of a type that decodes itself.
+//
+// A time is an instant: it is decoded in UTC, with nanoseconds. A field of its own keeps the zone, if the zone matters.
+//
 // # Types that change
 //
 // A stored event is never changed, and the shape of a type that was written never either. A new shape is a new type, with

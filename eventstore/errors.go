@@ -12,7 +12,7 @@ import (
 
 // Errors of [Open].
 var (
-	// ErrInvalidEvents means that the prototypes cannot be used as they are.
+	// ErrInvalidEvents means that the prototypes cannot be used as they are, or that the codec would lose a part of one.
 	ErrInvalidEvents = errors.New("invalid events")
 	// ErrSettings means that the JetStream stream exists with settings under which the guarantees do not hold. See [SettingsError].
 	ErrSettings = errors.New("settings differ")

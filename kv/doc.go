@@ -38,6 +38,13 @@
 //
 // The cell's condition guards the whole batch: whoever has an older revision of the cell stores nothing.
 //
+// # Documents
+//
+// A document is plain data, as an event of package eventstore is. With the codecs of this package, Open, NewCell and NewCells
+// refuse a type that would not come back whole: ErrEncode, and the error names the field. A write of a value that the codec
+// cannot hold is ErrEncode, too. A number that does not fit into its field, and a panic of a type that decodes itself, are
+// ErrDecode. Times are read in UTC. A codec of the caller's own knows itself what it keeps.
+//
 // # Guarantees
 //
 // An acknowledged write is in the bucket's JetStream stream, with the durability of its replicas and of the servers' sync

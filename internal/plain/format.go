@@ -10,7 +10,7 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// Format is an encoding of plain data.
+// Format is an encoding of plain data. Its name is the key of the struct tag that it reads.
 type Format string
 
 // The formats.
@@ -18,9 +18,6 @@ const (
 	JSON    Format = "json"
 	Msgpack Format = "msgpack"
 )
-
-// tag is the key of the struct tag that the format reads.
-func (f Format) tag() string { return string(f) }
 
 // marshal encodes what pointer points to. Through a pointer, a method of the pointer type is used as well.
 func (f Format) marshal(pointer any) (data []byte, err error) {
@@ -71,25 +68,7 @@ func Recover(err *error) {
 // replaced is what encoding/json writes for a byte that is not part of any UTF-8 text.
 var replaced = []byte(`\ufffd`)
 
-// Lost reports whether data may lack text of the value that it was encoded from: JSON cannot hold text that is not UTF-8,
-// and encoding/json puts an escape into its place. A replacement character of the text itself is written as it is.
-func (f Format) Lost(data []byte) bool {
-	if f != JSON {
-		return false
-	}
-	for at := 0; ; {
-		found := bytes.Index(data[at:], replaced)
-		if found < 0 {
-			return false
-		}
-		at += found
-		slashes := 0
-		for slashes < at && data[at-1-slashes] == '\\' {
-			slashes++
-		}
-		if slashes%2 == 0 { // else the backslash is itself escaped, and the rest is text
-			return true
-		}
-		at += len(replaced)
-	}
-}
+// Suspect reports whether data may lack text of the value that it was encoded from: JSON cannot hold text that is not UTF-8,
+// and encoding/json puts an escape into its place. It writes a replacement character of the text itself as it is; what else
+// looks like that escape is told apart by decoding.
+func (f Format) Suspect(data []byte) bool { return f == JSON && bytes.Contains(data, replaced) }

@@ -2,6 +2,16 @@
 //
 // Plain are types made of exported fields, numbers, strings, bytes, slices, arrays, maps, pointers and times, and types
 // that encode themselves as text or as bytes.
+//
+// [Check] is for data that is compared, such as commands. For data that is stored, [Format.Of] looks at a type as a codec does,
+// refuses what would be lost, and returns a [Shape], which encodes and decodes values of the type:
+//
+//	type      rules, for what is known of the codecs       ways.go, fields.go, shape.go
+//	          samples that must come back, for the rest    probe.go
+//	value     Refuse what the codec cannot hold; encode; Kept: see that nothing was replaced
+//	bytes     Fits: see that each number fits; decode; Settle: times in UTC
+//
+// [KeepingOf] says how a value may be kept in memory beside what was stored of it.
 package plain
 
 import (

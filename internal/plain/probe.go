@@ -23,8 +23,16 @@ const (
 	large         // all different, and need the whole of theirs
 )
 
-// probe tries samples of a type: each must come back as it was.
-func (s *Shape) probe() error { return s.probeNode(s.root, s.root.t.String()) }
+// probe tries samples of a type, and of each struct in it, since samples end at some depth: each must come back as it was.
+func (s *Shape) probe() (err error) {
+	s.root.any(func(n *node) bool {
+		if n == s.root || len(n.fields) > 0 && !n.opaque {
+			err = s.probeNode(n, n.path)
+		}
+		return err != nil
+	}, make(map[*node]bool))
+	return err
+}
 
 func (s *Shape) probeNode(n *node, path string) error {
 	lists, pointers := []int{-1, 0, 2}, []bool{false, true}
@@ -48,44 +56,69 @@ func (s *Shape) probeNode(n *node, path string) error {
 
 // try encodes and decodes one sample.
 func (s *Shape) try(n *node, path string, as style) error {
-	sample, back := reflect.New(n.t), reflect.New(n.t)
+	sample, back, err := s.sample(n, as)
+	if err != nil {
+		return s.failed(n, path, as, err, make(map[*node]bool))
+	}
+	if d := s.different(sample, back, n); d != nil {
+		return fmt.Errorf("%s%s %s when %s has stored it: give it a name and a type that the format keeps, or leave it out with the tag `%s:\"-\"`",
+			path, d.where, d.how, s.format, s.format)
+	}
+	return nil
+}
+
+// sample gives a sample, and what comes back of it.
+func (s *Shape) sample(n *node, as style) (sample, back reflect.Value, err error) {
+	sample, back = reflect.New(n.t), reflect.New(n.t)
 	(&filler{style: as, budget: 300}).fill(sample.Elem(), n, 5)
 	data, err := s.format.marshal(sample.Interface())
 	if err == nil {
 		err = s.format.unmarshal(data, back.Interface())
 	}
-	if err != nil {
-		return s.failed(n, path, as, err)
-	}
-	if d := s.different(sample.Elem(), back.Elem(), n); d != nil {
-		return fmt.Errorf("%s%s %s when %s has stored it: give it a name and a type that the format keeps, or leave it out with the tag `%s:\"-\"`",
-			path, d.where, d.how, s.format, s.format.tag())
-	}
-	return nil
+	return sample.Elem(), back.Elem(), err
 }
 
-// failed says which part of a type an error of a sample is about. An error of a type that decodes itself is none: what is
-// valid for it is not known.
-func (s *Shape) failed(n *node, path string, as style, err error) error {
-	if n.opaque || n.lenient {
-		return nil
+// failed says which part of a type an error of a sample is about. An error that a type which decodes itself gives by itself is
+// none: what is valid for it is not known.
+func (s *Shape) failed(n *node, path string, as style, err error, seen map[*node]bool) error {
+	fails := func(n *node) error {
+		_, _, err := s.sample(n, as)
+		return err
 	}
+	seen[n] = true
 	for _, f := range n.fields {
-		if err := s.try(f.node, path+"."+f.Name, as); err != nil {
-			return err
+		if seen[f.node] {
+			continue
+		}
+		if err := fails(f.node); err != nil {
+			return s.failed(f.node, path+"."+f.Name, as, err, seen)
+		}
+		if alone := f.alone(); len(n.fields) > 1 && fails(alone) != nil || len(n.fields) == 1 {
+			return s.refusal(path+"."+f.Name, err)
 		}
 	}
-	if n.elem != nil && n.elem != n {
-		if err := s.try(n.elem, path+"[]", as); err != nil {
-			return err
+	if n.elem != nil && !seen[n.elem] {
+		if err := fails(n.elem); err != nil {
+			return s.failed(n.elem, path+"[]", as, err, seen)
 		}
 	}
-	unknown := func(n *node) bool { return n.opaque || n.lenient }
-	if n.any(unknown, make(map[*node]bool)) {
+	if n.any(func(n *node) bool { return n.lenient || n.opaque && fails(n) != nil }, make(map[*node]bool)) {
 		return nil
 	}
+	return s.refusal(path, err)
+}
+
+func (s *Shape) refusal(path string, err error) error {
 	return fmt.Errorf("%s cannot be stored as %s and read again: %w: give it a type that the format keeps, or leave it out with the tag `%s:\"-\"`",
-		path, s.format, err, s.format.tag())
+		path, s.format, err, s.format)
+}
+
+// alone is a struct with a field, and its tag, alone.
+func (f field) alone() *node {
+	t := reflect.StructOf([]reflect.StructField{{Name: f.Name, Type: f.Type, Tag: f.Tag}})
+	below := f
+	below.StructField = t.Field(0)
+	return &node{t: t, fields: []field{below}}
 }
 
 // filler fills samples.
@@ -145,6 +178,9 @@ func (f *filler) fillMap(v reflect.Value, n *node, depth int) {
 	for i := range f.lists {
 		key, value := reflect.New(n.key.t).Elem(), reflect.New(n.elem.t).Elem()
 		f.fill(key, n.key, depth-1)
+		if v.MapIndex(key).IsValid() {
+			return // of such a key, no second is known
+		}
 		if i == 0 {
 			f.fill(value, n.elem, depth-1)
 		}

@@ -3,8 +3,6 @@ package plain
 import (
 	"fmt"
 	"reflect"
-	"slices"
-	"strings"
 
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
@@ -80,7 +78,8 @@ func (f Format) shape(t reflect.Type) (*Shape, error) {
 
 // node is a type within a shape.
 type node struct {
-	t reflect.Type
+	t    reflect.Type
+	path string // to where it was met first
 	// opaque types encode and decode themselves. What values they have is not known.
 	opaque bool
 	// half are those that do one of both by themselves; lenient ones that only decode, which may refuse a sample.
@@ -91,15 +90,6 @@ type node struct {
 	fields      []field
 	key, elem   *node
 	lossy       bool // some field is left out, or may be
-}
-
-// field is a field of a struct that is stored.
-type field struct {
-	reflect.StructField
-	stored string // its name where it is stored
-	inline bool   // its own fields stand beside it
-	asks   bool   // a pointer, which is left out as well if what it points to says that it is zero
-	node   *node
 }
 
 // site is a type where it stands.
@@ -133,7 +123,7 @@ func (b *builder) node(t reflect.Type, path string, at place) *node {
 		b.recursive = b.recursive || b.open[n]
 		return n
 	}
-	n := &node{t: t}
+	n := &node{t: t, path: path}
 	b.nodes[here] = n
 	b.open[n] = true
 	defer delete(b.open, n)
@@ -166,6 +156,8 @@ func (b *builder) itself(n *node, path string, at place) bool {
 	case encodes.byPointer && at != addressed:
 		b.refuse("%s: %s encodes itself by a method of its pointer, which cannot be called in a map: "+
 			"declare the method for %s, or put *%s into the map", path, t, t, t)
+	case encodes.by == nil && decodes.way != byItself && t.Kind() != reflect.String && !(b.format == JSON && at == mapKey):
+		b.refuse("%s: %s is decoded by a method that takes text or bytes, but not encoded as such: declare the method that encodes it, too", path, t)
 	case encodes.by == nil || decodes.by == nil:
 		n.half, n.lenient = true, encodes.by == nil
 		return false
@@ -185,6 +177,10 @@ func (b *builder) composite(n *node, path string, at place) {
 	switch t := n.t; t.Kind() {
 	case reflect.Struct:
 		b.fields(n, path, at)
+	case reflect.Float32, reflect.Float64:
+		if at == mapKey {
+			b.refuse("%s is a %s, and what is not a number is not found again: use an integer or text as the key", path, t.Kind())
+		}
 	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Interface, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
 		b.refuse("%s is a %s, which cannot be stored: use plain data", path, t.Kind())
 	case reflect.Pointer:
@@ -194,7 +190,7 @@ func (b *builder) composite(n *node, path string, at place) {
 		}
 		switch kind := t.Elem().Kind(); kind {
 		case reflect.Pointer, reflect.Slice, reflect.Map:
-			if b.format.encodes(t.Elem(), addressed).by == nil {
+			if kind == reflect.Pointer || b.format.encodes(t.Elem(), addressed).by == nil {
 				b.refuse("%s points to a %s, and comes back as nil if that is nil: use the %s itself", path, kind, kind)
 			}
 		}
@@ -207,48 +203,6 @@ func (b *builder) composite(n *node, path string, at place) {
 		n.key = b.node(t.Key(), path+" key", mapKey)
 		n.elem = b.node(t.Elem(), path+"[]", mapValue)
 	}
-}
-
-func (b *builder) fields(n *node, path string, at place) {
-	names := make(map[string]string)
-	for f := range n.t.Fields() {
-		tag := f.Tag.Get(b.format.tag())
-		name, options, _ := strings.Cut(tag, ",")
-		switch {
-		case f.IsExported() && (tag == "-" || b.format == Msgpack && name == "-"):
-			n.lossy = true
-			continue
-		case !f.IsExported():
-			b.refuse("%s.%s is not exported, so it would be lost: export it or leave it out", path, f.Name)
-			continue
-		}
-		if name == "" {
-			name = f.Name
-		}
-		if other, twice := names[name]; twice && !f.Anonymous {
-			b.refuse("%s.%s and %s.%s are both stored as %q: give each a name of its own", path, other, path, f.Name, name)
-		}
-		names[name] = f.Name
-		asks := f.Type.Implements(isZeroer) && slices.Contains(strings.Split(options, ","), b.format.omitsZero())
-		n.lossy = n.lossy || asks && f.Type != timeType
-		b.asks = b.asks || asks && f.Type.Kind() == reflect.Pointer
-		n.fields = append(n.fields, field{
-			StructField: f, stored: name, node: b.node(f.Type, path+"."+f.Name, at),
-			inline: f.Anonymous && !strings.Contains(options, "noinline"),
-			asks:   asks && f.Type.Kind() == reflect.Pointer,
-		})
-	}
-}
-
-// isZeroer are the types that say themselves whether a value is zero.
-var isZeroer = reflect.TypeFor[interface{ IsZero() bool }]()
-
-// omitsZero is the option of a tag with which the format asks such types, and leaves out what is zero.
-func (f Format) omitsZero() string {
-	if f == JSON {
-		return "omitzero"
-	}
-	return "omitempty"
 }
 
 // keeping says how values may be kept.

@@ -64,6 +64,8 @@ func (s *Shape) Refuse(v reflect.Value) error {
 var (
 	// errSeconds is of a time that JSON changes.
 	errSeconds = errors.New("is a time in a zone that is some seconds off a full minute, which JSON cannot hold: use UTC")
+	// errYear is of a time that JSON has no text for.
+	errYear = errors.New("is a time outside of the years 0 to 9999 in UTC, which JSON cannot hold: use a number, or msgpack")
 	// errZero is of a pointer that its tag leaves out.
 	errZero = errors.New("points to a zero value, which its tag leaves out, so it would come back as nil: use nil, or another tag")
 )
@@ -71,8 +73,8 @@ var (
 func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err error) {
 	switch {
 	case n.time:
-		if _, offset := v.Interface().(time.Time).Zone(); s.format == JSON && offset%60 != 0 {
-			return "", errSeconds
+		if s.format == JSON {
+			return "", jsonHolds(v.Interface().(time.Time))
 		}
 		return "", nil
 	case n.opaque:
@@ -114,12 +116,23 @@ func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err e
 	return "", nil
 }
 
+// jsonHolds refuses a time that does not come back from JSON, or could not be stored again as it does.
+func jsonHolds(t time.Time) error {
+	if _, offset := t.Zone(); offset%60 != 0 {
+		return errSeconds
+	}
+	if year := t.UTC().Year(); year < 0 || year > 9999 {
+		return errYear
+	}
+	return nil
+}
+
 // basic reports whether there is nothing in a type to be looked at.
 func basic(n *node) bool { return !n.time && len(n.fields) == 0 && n.elem == nil }
 
 // Kept refuses a value of which data, its encoding, has lost text.
 func (s *Shape) Kept(v reflect.Value, data []byte) error {
-	if !s.format.Lost(data) && (s.format != JSON || !s.own || utf8.Valid(data)) {
+	if !s.format.Suspect(data) && (s.format != JSON || !s.own || utf8.Valid(data)) {
 		return nil
 	}
 	back := reflect.New(s.root.t)

@@ -183,7 +183,9 @@ func method(t reflect.Type, name string) (reflect.Method, bool) {
 		return t.MethodByName("UnmarshalMsgpack")
 	case "EncodeMsgpack":
 		return t.MethodByName("EncodeMsgpack")
-	default:
+	case "DecodeMsgpack":
 		return t.MethodByName("DecodeMsgpack")
+	default:
+		return t.MethodByName("IsZero")
 	}
 }
