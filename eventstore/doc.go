@@ -182,7 +182,7 @@
 // take the commit before for the newest. Loads of the whole stream, readers of the log and Verify tell of it. A load that
 // begins at a later version, and an append on a head that was kept from before that commit, do not see it.
 //
-// A bit that flipped high in a record's sequence makes nats-server 2.15.2 loop when it reads that file: it does not
+// A bit that flipped high in a record's sequence makes nats-server 2.15.3 loop when it reads that file: it does not
 // answer, and says nothing wrong.
 //
 // A leader that was cut off from its peers believes itself leader until it steps down, some seconds later, and answers
