@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/aggregate"
@@ -154,7 +155,8 @@ func TestATornTransactionLeavesItsValueFree(t *testing.T) {
 	require.NoError(t, err)
 	msg, err := stream.GetMsg(t.Context(), 1)
 	require.NoError(t, err)
-	_, err = js.Publish(t.Context(), "bank.email.bert", msg.Data) // the claim of a transaction that has no more of it
+	// The claim of a transaction that has no more of it.
+	_, err = js.Publish(t.Context(), "bank.email.bert", msg.Data, jetstream.WithExpectLastSequencePerSubject(0))
 	require.NoError(t, err)
 	requireOwner(t, names, "bert", "")
 	require.NoError(t, aggregate.Transact(t.Context(), store, names.Claim("bert", "2"), accounts.On("2", deposit{1})))

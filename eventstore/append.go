@@ -220,7 +220,7 @@ func (s *Store) complete(ctx context.Context, w Write) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	if head.Version != w.Expected.Version || w.Expected.Position != 0 && head.Position != w.Expected.Position {
+	if head.Version != w.Expected.Version || !head.standsAt(w.Expected.Position) {
 		return Head{}, &ConflictError{Stream: w.Stream, Expected: w.Expected.Version, Actual: head.Version}
 	}
 	return head, nil

@@ -24,11 +24,11 @@ import (
 //	header              the store
 //	bucket, messages    for each bucket
 //	log                 where the log ends
-//	commit or erased    for each position from 1 to the end
+//	commit, erased or foreign    for each position from 1 to the end
 //	trailer             counts, and the SHA-256 of all bytes before this frame
 //
-// The first element of a body is its kind. A reader refuses a kind or a format it does not know: a change of any kind
-// raises the format, which is the magic's digit.
+// The first element of a body is its kind. A reader refuses a kind or a format it does not know. A change of a kind raises the
+// format, which is the magic's digit; a further kind does not.
 const (
 	archiveMagic = "runnel archive 1\n"
 
@@ -47,6 +47,7 @@ const (
 	kindCommit
 	kindErased
 	kindTrailer
+	kindForeign
 )
 
 // frame is one of the structs below.
@@ -111,6 +112,13 @@ type commitFrame struct {
 // erasedFrame is a position whose commit was erased.
 type erasedFrame struct{ Position Position }
 
+// foreignFrame is a message that another program published.
+type foreignFrame struct {
+	Position Position
+	Subject  string // without the store's name
+	Data     []byte
+}
+
 // trailerFrame ends the archive.
 type trailerFrame struct {
 	Commits, Erased, Messages uint64
@@ -124,6 +132,7 @@ func (logFrame) kind() frameKind     { return kindLog }
 func (commitFrame) kind() frameKind  { return kindCommit }
 func (erasedFrame) kind() frameKind  { return kindErased }
 func (trailerFrame) kind() frameKind { return kindTrailer }
+func (foreignFrame) kind() frameKind { return kindForeign }
 
 func (headerFrame) fields() int  { return 7 }
 func (bucketFrame) fields() int  { return 7 }
@@ -132,6 +141,7 @@ func (logFrame) fields() int     { return 1 }
 func (commitFrame) fields() int  { return 3 }
 func (erasedFrame) fields() int  { return 1 }
 func (trailerFrame) fields() int { return 4 }
+func (foreignFrame) fields() int { return 3 }
 
 func (f headerFrame) encode(enc *msgpack.Encoder) error {
 	return errors.Join(
@@ -156,6 +166,10 @@ func (f commitFrame) encode(enc *msgpack.Encoder) error {
 }
 
 func (f erasedFrame) encode(enc *msgpack.Encoder) error { return enc.EncodeUint(uint64(f.Position)) }
+
+func (f foreignFrame) encode(enc *msgpack.Encoder) error {
+	return errors.Join(enc.EncodeUint(uint64(f.Position)), enc.EncodeString(f.Subject), enc.EncodeBytes(f.Data))
+}
 
 func (f trailerFrame) encode(enc *msgpack.Encoder) error {
 	return errors.Join(enc.EncodeUint(f.Commits), enc.EncodeUint(f.Erased), enc.EncodeUint(f.Messages), enc.EncodeBytes(f.Sum))
@@ -220,6 +234,8 @@ func (r *reader) frame(kind frameKind) (frame, error) {
 		return commitFrame{Position: Position(r.uint()), Stream: r.text(), Payload: r.bytes()}, nil
 	case kindErased:
 		return erasedFrame{Position: Position(r.uint())}, nil
+	case kindForeign:
+		return foreignFrame{Position: Position(r.uint()), Subject: r.text(), Data: r.bytes()}, nil
 	case kindTrailer:
 		return trailerFrame{Commits: r.uint(), Erased: r.uint(), Messages: r.uint(), Sum: r.bytes()}, nil
 	default:

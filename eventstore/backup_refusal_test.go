@@ -146,10 +146,9 @@ func TestABackupThatEndsBeforeTheMarkIsRefused(t *testing.T) {
 func TestADamagedLogIsNotExported(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	store := stock(t, js, 2)
-	_, err := js.Publish(t.Context(), "bank.account.z", []byte("no envelope"))
-	require.NoError(t, err)
+	publishAsACommit(t, js, "bank.account.z", []byte("no envelope"))
 	var archive bytes.Buffer
-	_, err = store.Export(t.Context(), &archive, nil)
+	_, err := store.Export(t.Context(), &archive, nil)
 	var corrupt *eventstore.CorruptError
 	require.ErrorAs(t, err, &corrupt)
 	require.Equal(t, eventstore.Position(5), corrupt.Position)

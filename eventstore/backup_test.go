@@ -142,8 +142,7 @@ func randomStore(t *rapid.T, js jetstream.JetStream, store *eventstore.Store, bu
 			require.NoError(t, err)
 			msg, err := stream.GetMsg(ctx, uint64(end-1))
 			require.NoError(t, err)
-			_, err = js.Publish(ctx, fmt.Sprintf("%s.account.torn%d", store.Name(), end), msg.Data)
-			require.NoError(t, err)
+			publishAsACommit(t, js, fmt.Sprintf("%s.account.torn%d", store.Name(), end), msg.Data)
 		case 4:
 			_, err := bucket.Put(ctx, rapid.SampledFrom([]string{"x", "y.z", "=checkpoint"}).Draw(t, "key"), rapid.SliceOf(rapid.Byte()).Draw(t, "data"))
 			require.NoError(t, err)

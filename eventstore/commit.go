@@ -28,9 +28,10 @@ type Commit struct {
 
 	links   []Position // of the stream's commits before this one, newest first
 	events  []event
-	body    []byte // in which the data of the events stands
-	payload []byte // as it is stored; nil for a commit that was not read from the log
-	erased  bool   // a placeholder: all that is known is in ErasedCommit
+	body    []byte        // in which the data of the events stands
+	payload []byte        // as it is stored; nil for a commit that was not read from the log
+	erased  bool          // a placeholder: all that is known is in ErasedCommit
+	foreign *ForeignError // a placeholder for a message that is no commit
 	store   *Store
 }
 
@@ -66,6 +67,9 @@ func (c *Commit) Head() Head {
 	head.links, head.end = linksAfter(c.Position, c.links), endOf(c.events[len(c.events)-1])
 	return c.store.origin.give(c.Stream, head)
 }
+
+// absent reports whether this is a placeholder, for what is no part of the log.
+func (c *Commit) absent() bool { return c.erased || c.foreign != nil }
 
 // Whole reports whether the log up to and with this commit holds every transaction whole, so that a checkpoint may stand
 // here.

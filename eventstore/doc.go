@@ -140,6 +140,26 @@
 // does, end with ErrOtherStream and the name. So does Open, and each read of the log, where [Config.Reads] leads to
 // another log or to a copy. A store cannot have the name of an inbox.
 //
+// # Messages of other programs
+//
+// Any program in the account may publish to a subject of the store: by mistake, because its own subjects begin with the same
+// word, or as a tool that sends messages again. JetStream stores that. It is no damage, and no backup has a commit there. The
+// store knows such a message by what it lacks: every commit was published under an expectation or in an atomic batch, and the
+// server keeps the headers that say so. What has none of them cannot be a commit, even where its payload is a copy of one.
+//
+//	message 6          bank.customers.find       {"name":"x"}, with no header: of another program
+//
+// All readers, live or not, pass over such a message, count it in [Counters], and log its subject and position once as a
+// warning. Loads and appends see through it: an append on top of it expects it, since for the server it is the subject's last
+// message. [Store.At] says ErrForeign, [Report] counts it, and archives keep it.
+//
+// What has the headers of a commit and is none may be a damaged commit, so readers end there with ErrCorrupt. Where an operator
+// finds that another program published it, [Store.AcceptForeign] records that, and readers pass over it from then on.
+//
+// A copy of a commit that was published again with its expectation, on the subject of another stream that happens to be where the
+// expectation says, cannot be told from a commit of that stream. Give the permission to publish to a store's subjects to its own
+// programs only.
+//
 // # Backup
 //
 // [Store.Export] writes the log and the buckets of views into one file while all goes on, and [Import] makes the same store
@@ -154,7 +174,8 @@
 //
 // Every error says what failed on which stream and version, matches one sentinel of this package through [errors.Is],
 // and has a type with the fields a program needs: [ConflictError], [AppendError], [EventError], [CorruptError],
-// [LogRewoundError], [SettingsError], [ServerVersionError], [ArchiveError], [TargetError]. See errors.go for the list, grouped by the moment they occur.
+// [ForeignError], [LogRewoundError], [SettingsError], [ServerVersionError], [ArchiveError], [TargetError]. See errors.go for
+// the list, grouped by the moment they occur.
 //
 // What passes is waited out: a connection that is interrupted, a leader that is to be elected. Appends wait for
 // [Config.AppendTimeout], reads of one stream and questions such as [Store.At] and [Store.End] for [Config.ReadTimeout],

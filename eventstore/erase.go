@@ -96,7 +96,7 @@ func (s *Store) endErased(ctx context.Context, stream StreamID, reason string) (
 }
 
 // leftBefore gives the commits on the record's subject before it that are not deleted yet, remainders of torn
-// transactions among them.
+// transactions among them, and placeholders for foreign messages, which may be copies.
 func (s *Store) leftBefore(ctx context.Context, record *Commit) ([]*Commit, error) {
 	subject, err := record.Stream.subject(s.name)
 	if err != nil {
@@ -125,7 +125,7 @@ func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
 		var missing []ErasedCommit
 		for _, c := range commits {
 			if s.erasures.at(c.Position) == nil {
-				missing = append(missing, ErasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction})
+				missing = append(missing, ErasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction}) // the nil UUID of a foreign one
 			}
 		}
 		if len(missing) == 0 {

@@ -272,13 +272,12 @@ func TestWhatIsNotPermittedIsSaidSo(t *testing.T) {
 	require.Empty(t, decode(t, admin.All(t.Context())))
 }
 
-func TestForeignMessagesInTheStreamAreDamage(t *testing.T) {
+func TestWhatIsPublishedAsACommitAndIsNoneIsDamage(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
 	require.NoError(t, err)
 	defer store.Close()
-	_, err = js.Publish(t.Context(), "bank.account.1", []byte("not ours"))
-	require.NoError(t, err)
+	publishAsACommit(t, js, "bank.account.1", []byte("not ours"))
 	_, err = store.Load(t.Context(), account("1"))
 	var corrupt *eventstore.CorruptError
 	require.ErrorAs(t, err, &corrupt)
@@ -289,8 +288,7 @@ func TestForeignMessagesInTheStreamAreDamage(t *testing.T) {
 	}
 	_, err = store.Append(t.Context(), account("1"), eventstore.Head{}, deposited{1})
 	require.ErrorIs(t, err, eventstore.ErrCorrupt)
-	_, err = js.Publish(t.Context(), "bank.account.=41", []byte("no id has this token"))
-	require.NoError(t, err)
+	publishAsACommit(t, js, "bank.account.=41", []byte("no id has this token"))
 	for _, err := range store.All(t.Context(), eventstore.After(1)) {
 		require.ErrorIs(t, err, eventstore.ErrCorrupt)
 	}

@@ -67,6 +67,9 @@ var (
 	ErrCorrupt = errors.New("log corrupt")
 	// ErrPositionAhead means that the log does not have a position that was named. See [PositionAheadError].
 	ErrPositionAhead = errors.New("position beyond the log's end")
+	// ErrForeign means that what stands at a position is no commit: another program published it. Only [Store.At] ends with it,
+	// all other reads pass over it. See [ForeignError].
+	ErrForeign = errors.New("not of this store")
 )
 
 // Errors of [Store.Export] and [Import], and of opening what Import has not finished.
@@ -189,12 +192,15 @@ func (e *ReplayError) Error() string {
 func (e *ReplayError) Unwrap() error { return e.Err }
 
 // CorruptError says what about the log does not hold, and where. It matches ErrCorrupt. Restore the position from a
-// replica or a backup; until then the reader stops there.
+// replica or a backup; until then the reader stops there. Where a message stands that is no commit, and that another program
+// published in a way that only commits are, give the error to [Store.AcceptForeign].
 type CorruptError struct {
 	Store    string
 	Stream   StreamID // zero where the damage is not one stream's
 	Position Position // 0 where it is not one position's
 	Err      error    // what does not hold
+
+	there bool // a message stands at the position and is no commit
 }
 
 func (e *CorruptError) Error() string {
@@ -205,7 +211,11 @@ func (e *CorruptError) Error() string {
 	if e.Position != 0 {
 		where += fmt.Sprintf(" at position %d", e.Position)
 	}
-	return fmt.Sprintf("eventstore: %s: %v: %v: restore it from a replica or a backup", where, ErrCorrupt, e.Err)
+	text := fmt.Sprintf("eventstore: %s: %v: %v: restore it from a replica or a backup", where, ErrCorrupt, e.Err)
+	if e.there {
+		text += ", or, if another program published it, accept it with Store.AcceptForeign"
+	}
+	return text
 }
 
 // Is reports whether target is ErrCorrupt.

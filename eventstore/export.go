@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -39,7 +40,8 @@ type Summary struct {
 	End      Position  // of the log
 	Commits  int64
 	Events   int64 // in the commits
-	Erased   int64 // positions whose commits were erased; with the commits they make up the log
+	Erased   int64 // positions whose commits were erased
+	Foreign  int64 // messages of other programs; with the commits and what was erased they make up the log
 	Messages int64 // of the buckets: documents and markers of deletions
 	Bytes    int64 // the archive's size
 	Elapsed  time.Duration
@@ -158,6 +160,12 @@ func (e *exporter) commit(c *Commit) error {
 	if c.erased || e.store.cfg.erasure() && e.store.erasures.at(c.Position) != nil {
 		e.summary.Erased++
 		return e.archive.write(erasedFrame{Position: c.Position})
+	}
+	if c.foreign != nil {
+		e.summary.Foreign++
+		return e.archive.write(foreignFrame{
+			Position: c.Position, Subject: strings.TrimPrefix(c.foreign.Subject, e.store.name+"."), Data: c.foreign.data,
+		})
 	}
 	subject, err := c.Stream.subject("")
 	if err != nil {

@@ -88,7 +88,7 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit
 			return false, err
 		}
 	}
-	found := len(commits) + l.torn
+	found := len(commits) + l.torn + l.store.foreign.on(l.subject, tail.Position)
 	if l.first != nil && l.count <= uint64(found) {
 		return false, nil
 	}
@@ -111,7 +111,7 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit
 	}
 	read := 0
 	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: now.Position, patience: l.store.cfg.readTimeout()}) {
-		if err == nil && c.Position <= tail.Position {
+		if err == nil && c.foreign == nil && c.Position <= tail.Position {
 			err = l.confirmTorn(ctx, c, commits)
 		}
 		if err != nil {

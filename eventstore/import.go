@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -155,6 +156,8 @@ func (i *importer) run(ctx context.Context) error {
 			err = i.commit(ctx, f)
 		case erasedFrame:
 			err = i.hole(ctx, f)
+		case foreignFrame:
+			err = i.foreign(ctx, f)
 		case trailerFrame:
 			return i.finish(ctx, f)
 		default:
@@ -251,6 +254,23 @@ func (i *importer) hole(ctx context.Context, f erasedFrame) error {
 	return i.target.add(ctx, restored{subject: i.store.name + fillerSubject, filler: true})
 }
 
+// foreign stores a message of another program again, since positions are kept. Its header says that it is none of the store's.
+func (i *importer) foreign(ctx context.Context, f foreignFrame) error {
+	category, id, ok := strings.Cut(f.Subject, ".")
+	if !i.logging || f.Position != i.summary.End+1 || !ok || !literal(category) || !literal(id) {
+		return i.misplaced(f)
+	}
+	i.summary.End++
+	i.summary.Foreign++
+	i.tracker.passed(f.Position, 0)
+	return i.target.add(ctx, restored{subject: i.store.name + "." + f.Subject, header: []string{headerForeign, "1"}, data: f.Data})
+}
+
+// literal reports whether a text can be one token of a subject to publish to.
+func literal(token string) bool {
+	return token != "" && len(token) < 512 && !strings.ContainsAny(token, ".*> \t\r\n")
+}
+
 // fillerSubject is where the messages stand that take an erased commit's place until they are deleted.
 const fillerSubject = ".runnel.filler"
 
@@ -263,12 +283,13 @@ func (i *importer) finish(ctx context.Context, f trailerFrame) error {
 		return err
 	}
 	i.summary.Erased = int64(len(i.erased))
-	commits := uint64(i.summary.End) - uint64(len(i.erased))
+	messages := uint64(i.summary.End) - uint64(len(i.erased))
+	commits := messages - uint64(i.summary.Foreign)
 	if f.Commits != commits || f.Erased != uint64(len(i.erased)) || f.Messages != i.messages {
 		return i.archive.fault(errors.New("its counts do not hold"), nil)
 	}
 	if i.finished {
 		return nil
 	}
-	return i.release(ctx, commits)
+	return i.release(ctx, messages)
 }

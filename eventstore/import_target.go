@@ -169,7 +169,7 @@ func (i *importer) endTarget(ctx context.Context) error {
 
 // release leaves nothing at the erased positions, checks the count and takes the mark away, so that the store can be
 // opened.
-func (i *importer) release(ctx context.Context, commits uint64) error {
+func (i *importer) release(ctx context.Context, messages uint64) error {
 	if err := i.deleteFillers(ctx); err != nil {
 		return err
 	}
@@ -177,9 +177,9 @@ func (i *importer) release(ctx context.Context, commits uint64) error {
 	if err != nil {
 		return err
 	}
-	if info.State.LastSeq != uint64(i.summary.End) || info.State.Msgs != commits {
+	if info.State.LastSeq != uint64(i.summary.End) || info.State.Msgs != messages {
 		return &TargetError{Stream: i.store.name, Reason: fmt.Sprintf("it holds %d messages up to position %d, the archive has %d up to %d",
-			info.State.Msgs, info.State.LastSeq, commits, i.summary.End)}
+			info.State.Msgs, info.State.LastSeq, messages, i.summary.End)}
 	}
 	if err := i.forgetOtherMark(ctx); err != nil {
 		return err

@@ -161,7 +161,16 @@ func TestNothingWaitsForAConnectionThatDialsOnceItsContextHasEnded(t *testing.T)
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 			defer cancel()
-			require.Error(t, operation(ctx)) // which would not return until the dialer is released
+			returned := make(chan error, 1)
+			go func() { returned <- operation(ctx) }()
+			select {
+			case err := <-returned:
+				require.Error(t, err)
+			case <-time.After(promptly):
+				ended()
+				require.Error(t, <-returned)
+				require.Fail(t, "it waited for the dialer")
+			}
 		})
 	}
 	stop()

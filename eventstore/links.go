@@ -128,7 +128,7 @@ func (l *load) linked(ctx context.Context, link Position, next []Position, msg j
 		c, err = l.store.at(ctx, link)
 	}
 	switch {
-	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, errForeign):
+	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, ErrForeign):
 		return nil, nil
 	case err != nil:
 		return nil, err

@@ -290,7 +290,7 @@ func (l *load) upTo(ctx context.Context, newest *Commit) ([]*Commit, error) {
 func (l *load) last(ctx context.Context, leader bool) (tail *Commit, moved bool, err error) {
 	tail, err = l.tail(ctx, leader)
 	switch {
-	case errors.Is(err, ErrCorrupt) && !leader:
+	case (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrForeign)) && !leader:
 		return nil, true, nil // it may be one replica's
 	case errors.Is(err, jsapi.ErrNotFound):
 		moved, err = l.confirmEmpty(ctx)
@@ -326,7 +326,11 @@ func (l *load) erased(newest *Commit) error {
 func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
 	if leader {
 		msg, err := l.store.api.LeaderLast(ctx, l.store.name, l.subject)
-		return l.store.parse(msg, err)
+		c, err := l.store.judge(ctx, msg, err)
+		if foreign, ok := errors.AsType[*ForeignError](err); ok {
+			return foreign.placeholder(l.store), nil
+		}
+		return c, err
 	}
 	l.gets.AskLast(l.subject)
 	return l.store.parse(l.gets.Last(ctx))
@@ -334,6 +338,12 @@ func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
 
 // newestWhole gives the newest commit that is not a remainder of a torn transaction, or nil when there is none.
 func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
+	if c.foreign != nil {
+		var err error
+		if c, err = l.belowForeign(ctx, c); err != nil || c == nil {
+			return nil, err
+		}
+	}
 	for {
 		whole, err := l.store.whole(ctx, c)
 		if err != nil || whole {
@@ -354,6 +364,32 @@ func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 	}
 }
 
+// belowForeign gives the commit on the subject that stands before its last message, which is foreign, and nil where there is none. A
+// foreign message has no links, so the subject is read from its begin, unless that was done before.
+func (l *load) belowForeign(ctx context.Context, tail *Commit) (newest *Commit, err error) {
+	l.store.passForeign(ctx, tail.foreign)
+	if commit, known := l.store.foreign.below(l.subject, tail.Position); known {
+		if commit == 0 {
+			return nil, nil
+		}
+		return l.store.at(ctx, commit)
+	}
+	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: tail.Position, patience: l.store.cfg.readTimeout()}) {
+		if err != nil {
+			return nil, err
+		}
+		if !c.absent() {
+			newest = c
+		}
+	}
+	var commit Position
+	if newest != nil {
+		commit = newest.Position
+	}
+	l.store.foreign.standsOn(l.subject, tail.Position, commit)
+	return newest, nil
+}
+
 // filtered reads the subject from its begin, or from behind position after, up to and with newest, and verifies that
 // versions run without gaps. It gives the commits newest first.
 func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) {
@@ -365,6 +401,9 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, after: after, upTo: newest.Position, patience: l.store.cfg.readTimeout()}) {
 		if err != nil {
 			return nil, err
+		}
+		if c.foreign != nil {
+			continue
 		}
 		if len(all) > 0 && c.First == all[len(all)-1].First {
 			// The same version again: what stood there must be the remainder of a torn transaction.

@@ -157,7 +157,7 @@ func (g *grouper) add(ctx context.Context, c *Commit) bool {
 	}
 	switch {
 	case c.Transaction == nil:
-		if !c.erased && !g.yield(c, nil) {
+		if !c.absent() && !g.yield(c, nil) {
 			return false
 		}
 	case c.Transaction.Index > 0 && len(g.held) == 0 && c.Position-Position(c.Transaction.Index) > g.after:

@@ -12,17 +12,18 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// errForeign says that a message in the store's stream is not a commit of one of its streams.
-var errForeign = errors.New("not a commit")
-
-// parse gives the commit in a message, or passes on why there is no message. What does not parse is damage: only this
-// package writes to the store's subjects.
+// parse gives the commit in a message, or passes on why there is no message. What does not parse is damage, unless only another
+// program can have published it.
 func (s *Store) parse(msg jsapi.Message, err error) (*Commit, error) {
 	if errors.Is(err, jsapi.ErrMalformed) {
-		return nil, &CorruptError{Store: s.name, Position: Position(msg.Sequence), Err: err}
+		stream, _ := parseSubject(s.name, msg.Subject)
+		return nil, &CorruptError{Store: s.name, Stream: stream, Position: Position(msg.Sequence), Err: err, there: true}
 	}
 	if err != nil {
 		return nil, err
+	}
+	if isForeign(msg.Header, msg.Data) {
+		return nil, &ForeignError{Store: s.name, Position: Position(msg.Sequence), Subject: msg.Subject, data: msg.Data}
 	}
 	return s.commitOf(msg.Subject, Position(msg.Sequence), msg.Data)
 }
@@ -35,11 +36,11 @@ func (s *Store) commitOf(subject string, position Position, data []byte) (*Commi
 func (s *Store) commitIn(m *room, subject string, position Position, data []byte) (*Commit, error) {
 	stream, err := parseSubject(s.name, subject)
 	if err != nil {
-		return nil, &CorruptError{Store: s.name, Position: position, Err: errors.Join(errForeign, err)}
+		return nil, &CorruptError{Store: s.name, Position: position, Err: err, there: true}
 	}
 	c, err := m.decode(data, s.registry)
 	if err != nil {
-		return nil, &CorruptError{Store: s.name, Stream: stream, Position: position, Err: err}
+		return nil, &CorruptError{Store: s.name, Stream: stream, Position: position, Err: err, there: true}
 	}
 	c.Stream, c.Position, c.payload, c.store = stream, position, data, s
 	s.marker.see(c)
@@ -48,23 +49,31 @@ func (s *Store) commitIn(m *room, subject string, position Position, data []byte
 
 // at gives the commit at a position, from the leader.
 func (s *Store) at(ctx context.Context, position Position) (*Commit, error) {
-	return s.parse(s.api.LeaderSequence(ctx, s.name, uint64(position)))
+	msg, err := s.api.LeaderSequence(ctx, s.name, uint64(position))
+	return s.judge(ctx, msg, err)
 }
 
 // leaderNext gives the first commit on a subject at or after a position, from the leader.
 func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (*Commit, error) {
-	return s.parse(s.api.LeaderNext(ctx, s.name, subject, uint64(from)))
+	for {
+		msg, err := s.api.LeaderNext(ctx, s.name, subject, uint64(from))
+		c, err := s.judge(ctx, msg, err)
+		if !errors.Is(err, ErrForeign) {
+			return c, err
+		}
+		from = Position(msg.Sequence) + 1
+	}
 }
 
 // At gives the commit at a position, from the leader. It returns an error that matches ErrErased where the commit was
-// erased, one that matches ErrCorrupt when the position is missing or damaged though the log goes on behind it, and nil,
+// erased, one that matches ErrForeign where another program's message stands, one that matches ErrCorrupt when the position is missing or damaged though the log goes on behind it, and nil,
 // nil when the log ends before it.
 //
 // Interruptions are waited out for Config.ReadTimeout. After that, and for anything else that the server says, it fails like
 // [Store.End].
 func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error) {
 	err = s.patiently(ctx, fmt.Sprintf("commit at position %d of %s", position, s.name), func() (err error) {
-		if c, err = s.placeAsSeen(ctx, position); err == nil && c != nil && !c.erased {
+		if c, err = s.placeAsSeen(ctx, position); err == nil && c != nil && !c.absent() {
 			err = s.onDisk(ctx, position)
 		}
 		return err
@@ -72,6 +81,8 @@ func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error
 	switch {
 	case err != nil:
 		return nil, err
+	case c != nil && c.foreign != nil:
+		return nil, c.foreign
 	case c != nil && c.erased:
 		return nil, &ErasedError{Position: position, CommitID: c.ID.String()}
 	}
@@ -94,9 +105,12 @@ func (s *Store) placeAsSeen(ctx context.Context, position Position) (*Commit, er
 	return s.place(ctx, position) // the leader only lagged
 }
 
-// place is At that gives a placeholder for a commit that was erased.
+// place is At that gives a placeholder for a commit that was erased, and for a message that is none.
 func (s *Store) place(ctx context.Context, position Position) (*Commit, error) {
 	c, err := s.at(ctx, position)
+	if foreign, ok := errors.AsType[*ForeignError](err); ok {
+		return foreign.placeholder(s), nil
+	}
 	if !errors.Is(err, jsapi.ErrNotFound) {
 		return c, err
 	}
@@ -118,9 +132,10 @@ func (s *Store) missing(position Position) error {
 	return &CorruptError{Store: s.name, Position: position, Err: errMissing}
 }
 
-// ofReplica reports whether an answer may be one replica's own: it lags behind, or is damaged. The leader knows.
+// ofReplica reports whether an answer may be one replica's own: it lags behind, or is damaged, perhaps so that a commit seems to be
+// none. The leader knows.
 func ofReplica(err error) bool {
-	return errors.Is(err, jsapi.ErrNotFound) || errors.Is(err, ErrCorrupt)
+	return errors.Is(err, jsapi.ErrNotFound) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrForeign)
 }
 
 // whole reports whether the transaction of c is in the log to its end, once that is on disk. On one replica that does not

@@ -53,8 +53,8 @@ type scanOptions struct {
 }
 
 // scan yields commits as the server delivers them, in the order of their positions, each once. An unfiltered scan has no
-// gaps: what the server skips is fetched from the leader, what was erased is yielded as a placeholder, and where the leader
-// has nothing, the scan ends with ErrCorrupt.
+// gaps: what the server skips is fetched from the leader, what was erased is yielded as a placeholder, like a message that is
+// no commit, and where the leader has nothing, the scan ends with ErrCorrupt.
 // A scan outlives its consumer and its connection's interruptions, where their patience is not bounded. It ends with the cause
 // when ctx ends, and where the server refuses what it needs.
 //
@@ -256,11 +256,14 @@ func (r *scanner) message(ctx context.Context, msg *nats.Msg) (more bool, err er
 			return more, err
 		}
 	}
-	c, err := r.store.commitIn(r.room(), msg.Subject, position, msg.Data)
-	if err != nil {
-		return r.refetch(ctx, position) // the leader may have it whole
+	if !isForeign(msg.Header, msg.Data) {
+		c, err := r.store.commitIn(r.room(), msg.Subject, position, msg.Data)
+		if err == nil {
+			return r.commit(ctx, c)
+		}
 	}
-	return r.commit(ctx, c)
+	r.position = position - 1
+	return r.refetch(ctx, position) // the leader may have it whole, and knows what it is
 }
 
 // commit yields one commit, once it is on disk, and reports whether the scan goes on.
@@ -304,7 +307,10 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err er
 		case err != nil:
 			return r.fail(because(fmt.Sprintf("read %s at position %d", r.store.name, missing), err))
 		}
-		if !c.erased {
+		switch {
+		case c.foreign != nil:
+			r.store.passForeign(ctx, c.foreign)
+		case !c.erased:
 			r.store.counters.refetched.Add(1)
 		}
 		if more, err := r.commit(ctx, c); !more || err != nil {

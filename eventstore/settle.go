@@ -239,6 +239,11 @@ func (a *attempt) checkExpectation(ctx context.Context, i int) error {
 	if err := a.refute(ctx, i); err != nil || a.doubt {
 		return err
 	}
+	if head.Version == a.expected[i].Version && !head.Closed() {
+		// What came on top is no commit: the stream is where its writer saw it. No try is stored, so the next may expect this.
+		a.expected[i], a.writes[i].Expected = head, uint64(head.Position)
+		return nil
+	}
 	return &ConflictError{Stream: a.commits[i].Stream, Expected: a.expected[i].Version, Actual: head.Version}
 }
 
@@ -249,8 +254,12 @@ func (a *attempt) refute(ctx context.Context, i int) error {
 		return nil
 	}
 	there, err := a.store.at(ctx, a.expected[i].Position)
+	foreign, _ := errors.AsType[*ForeignError](err)
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound):
+		return nil
+	case foreign != nil:
+		a.doubt = foreign.Subject == a.writes[i].Subject
 		return nil
 	case err != nil:
 		return err

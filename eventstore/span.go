@@ -84,10 +84,13 @@ func (s *Store) behindTime(ctx context.Context, t time.Time, end Position) (afte
 }
 
 func (s *Store) searchTime(ctx context.Context, t time.Time, end Position) (after Position, pending bool, err error) {
-	c, err := s.parse(s.api.LeaderSince(ctx, s.name, t))
+	msg, err := s.api.LeaderSince(ctx, s.name, t)
+	c, err := s.judge(ctx, msg, err)
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound):
 		after, pending = end, true
+	case errors.Is(err, ErrForeign):
+		after = Position(msg.Sequence) - 1
 	case err != nil:
 		return 0, false, err
 	default:
@@ -100,6 +103,9 @@ func (s *Store) searchTime(ctx context.Context, t time.Time, end Position) (afte
 	// left to the reader to say what it is.
 	if _, err = s.at(ctx, after); errors.Is(err, jsapi.ErrNotFound) {
 		return after - 1, pending, nil
+	}
+	if errors.Is(err, ErrForeign) {
+		err = nil
 	}
 	return after, pending, err
 }

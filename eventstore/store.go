@@ -176,6 +176,9 @@ type Store struct {
 	// erasures remembers what was erased, once a reader met a hole.
 	erasures erasures
 
+	// foreign remembers the messages of other programs.
+	foreign foreign
+
 	disk   *ondisk.Stream // how far the log is on disk, where the server has to be asked; else nil
 	log    trust          // whether the log is what it was
 	marker *marker        // raises the high-water mark; its goroutine ends with Close
@@ -186,7 +189,7 @@ type Store struct {
 	closed sync.Once
 
 	counters struct {
-		resolved, linkMisses, refetched, torn atomic.Int64
+		resolved, linkMisses, refetched, torn, foreign atomic.Int64
 	}
 }
 
@@ -196,6 +199,7 @@ type Counters struct {
 	LinkMisses int64 // loads that had to search the log because links were missing, wrong or too few
 	Refetched  int64 // positions that a reader of the whole log was not given and fetched from the leader
 	Torn       int64 // commits of transactions that a power cut left incomplete, each time one was skipped
+	Foreign    int64 // messages that another program published to the store's subjects, each time one was passed over
 }
 
 // Open gives the store of that name on js, and creates its JetStream stream where there is none. The name has 1 to 64
@@ -353,6 +357,7 @@ func (s *Store) Counters() Counters {
 		LinkMisses: s.counters.linkMisses.Load(),
 		Refetched:  s.counters.refetched.Load(),
 		Torn:       s.counters.torn.Load(),
+		Foreign:    s.counters.foreign.Load(),
 	}
 }
 

@@ -119,6 +119,12 @@ func endOf(last event) streamEnd {
 // Closed reports whether the stream was closed, so that nothing can be appended to it.
 func (h Head) Closed() bool { return h.end != streamOpen }
 
+// standsAt reports whether a position that somebody has is where the stream stands: 0 where it is not known, that of its last commit,
+// or that of the last message on its subject, which may be no commit.
+func (h Head) standsAt(position Position) bool {
+	return position == 0 || position == h.Position || len(h.links) > 0 && position == h.links[0]
+}
+
 // linksAfter gives the links of what comes behind a commit at a position, which has links itself.
 func linksAfter(position Position, before []Position) []Position {
 	links := make([]Position, 1, maxLinks)

@@ -2,7 +2,6 @@ package eventstore
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"maps"
 	"slices"
@@ -14,7 +13,7 @@ import (
 // StreamInfo is one entry of a list of streams.
 type StreamInfo struct {
 	Stream  StreamID
-	Commits int64 // in the log, the remainders of torn transactions among them
+	Commits int64 // in the log, the remainders of torn transactions and the messages of other programs among them
 }
 
 // Behind makes [Store.Streams] begin with the first stream behind one, which need not exist (any more).
@@ -39,13 +38,15 @@ func (s *Store) Streams(ctx context.Context, category string, options ...ReadOpt
 		}
 		for subject, err := range l.subjects(ctx) {
 			var info StreamInfo
-			if err == nil {
-				info, err = s.streamInfo(subject)
-			}
 			if err != nil {
 				yield(StreamInfo{}, err)
 				return
 			}
+			if info.Stream, err = parseSubject(s.name, subject.name); err != nil {
+				s.passForeign(ctx, &ForeignError{Store: s.name, Subject: subject.name}) // no commit was ever stored there
+				continue
+			}
+			info.Commits = int64(subject.messages)
 			if category == "" && info.Stream.Category == SystemCategory || info.Stream == guardStream {
 				continue
 			}
@@ -75,14 +76,6 @@ func (s *Store) Categories(ctx context.Context) iter.Seq2[string, error] {
 			}
 		}
 	}
-}
-
-func (s *Store) streamInfo(subject subjectTotal) (StreamInfo, error) {
-	stream, err := parseSubject(s.name, subject.name)
-	if err != nil {
-		return StreamInfo{}, &CorruptError{Store: s.name, Err: errors.Join(errForeign, err)}
-	}
-	return StreamInfo{Stream: stream, Commits: int64(subject.messages)}, nil
 }
 
 // listing is one walk over the subjects that have messages.

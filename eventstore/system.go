@@ -8,7 +8,9 @@ const SystemCategory = "runnel"
 
 // systemEvents are the prototypes of the toolkit's own events. Every store knows them.
 func systemEvents() []Event {
-	return []Event{StreamClosed{}, StreamErased{}, PositionsErased{}, StreamGuarded{}, ValueClaimed{}, ValueReleased{}, KeyClosed{}}
+	return []Event{
+		StreamClosed{}, StreamErased{}, PositionsErased{}, ForeignAccepted{}, StreamGuarded{}, ValueClaimed{}, ValueReleased{}, KeyClosed{},
+	}
 }
 
 // StreamClosed ends a stream: it is the last event of its last commit, and appends on top of it are refused with
@@ -54,6 +56,18 @@ type StreamGuarded struct {
 
 // EventType is "runnel.stream.guarded".
 func (StreamGuarded) EventType() string { return "runnel.stream.guarded" }
+
+// ForeignAccepted records, in the stream runnel/foreign, that a message in the store's JetStream stream is no damaged commit: another
+// program published it. See [Store.AcceptForeign].
+type ForeignAccepted struct {
+	Position Position
+	Subject  string
+	Sum      []byte // the SHA-256 of the subject, a line feed and the payload
+	Reason   string // as Store.AcceptForeign was given it
+}
+
+// EventType is "runnel.foreign.accepted".
+func (ForeignAccepted) EventType() string { return "runnel.foreign.accepted" }
 
 // ValueClaimed says whose a unique value is from now on. The stream stands for the value; see aggregate.Unique.
 type ValueClaimed struct{ Owner string }

@@ -1,7 +1,10 @@
 package eventstore_test
 
 import (
+	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -19,7 +22,21 @@ func replay(t *testing.T, js jetstream.JetStream, position eventstore.Position, 
 	require.NoError(t, err)
 	msg, err := stream.GetMsg(t.Context(), uint64(position))
 	require.NoError(t, err)
-	_, err = js.Publish(t.Context(), "bank.account."+onto, msg.Data)
+	publishAsACommit(t, js, "bank.account."+onto, msg.Data)
+}
+
+// publishAsACommit stores a message with the header of a commit.
+func publishAsACommit(t require.TestingT, js jetstream.JetStream, subject string, data []byte) {
+	ctx := context.Background()
+	store, _, _ := strings.Cut(subject, ".")
+	stream, err := js.Stream(ctx, store)
+	require.NoError(t, err)
+	last, err := stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		last, err = &jetstream.RawStreamMsg{}, nil
+	}
+	require.NoError(t, err)
+	_, err = js.Publish(ctx, subject, data, jetstream.WithExpectLastSequencePerSubject(last.Sequence))
 	require.NoError(t, err)
 }
 

@@ -42,7 +42,7 @@ type FaultKind string
 const (
 	// FaultMissing: nothing stands at the positions, for the leader either, and no erasure is recorded for them.
 	FaultMissing FaultKind = "missing"
-	// FaultUnreadable: a message is there and no commit: its checksum or its form does not hold, or another wrote it.
+	// FaultUnreadable: a message is there and no commit: its checksum or its form does not hold. See Store.AcceptForeign.
 	FaultUnreadable FaultKind = "unreadable"
 	// FaultVersion: a commit's versions do not follow those of the stream's commit before it.
 	FaultVersion FaultKind = "version"
@@ -84,12 +84,13 @@ func (f Fault) String() string {
 type Report struct {
 	Store        string
 	End          Position // up to where the log was verified
-	Commits      int64    // those that are part of the log, guards among them; with Torn, Erased and what is damaged, all positions
+	Commits      int64    // those that are part of the log, guards among them; with Torn, Erased, Foreign and what is damaged, all positions
 	Events       int64    // in them
 	Streams      int64
 	Transactions int64 // whole ones
 	Torn         int64 // commits of transactions that a power cut left incomplete; they are no part of the log, and no fault
 	Erased       int64 // positions whose commits were erased
+	Foreign      int64 // messages that another program published; they are no part of the log, and no fault
 	Elapsed      time.Duration
 
 	Faults []Fault // the first ones
@@ -110,8 +111,8 @@ func (r Report) Err() error {
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "store %s, verified up to position %d in %v\n", r.Store, r.End, r.Elapsed.Round(time.Millisecond))
-	fmt.Fprintf(&b, "%d commits, %d events, %d streams, %d transactions, %d torn commits, %d erased\n",
-		r.Commits, r.Events, r.Streams, r.Transactions, r.Torn, r.Erased)
+	fmt.Fprintf(&b, "%d commits, %d events, %d streams, %d transactions, %d torn commits, %d erased, %d foreign\n",
+		r.Commits, r.Events, r.Streams, r.Transactions, r.Torn, r.Erased, r.Foreign)
 	if r.Found == 0 {
 		b.WriteString("no faults\n")
 		return b.String()
@@ -316,8 +317,12 @@ func (v *verifier) tornCommit(c *Commit) {
 
 // commit verifies one commit of the log.
 func (v *verifier) commit(ctx context.Context, c *Commit) error {
-	if c.erased {
+	switch {
+	case c.erased:
 		v.report.Erased++
+		return nil
+	case c.foreign != nil:
+		v.foreign(c)
 		return nil
 	}
 	v.report.Commits++
@@ -371,6 +376,16 @@ func (v *verifier) guard(c *Commit) {
 	}
 }
 
+// foreign counts a message that is no commit. The server counts it among those of its subject.
+func (v *verifier) foreign(c *Commit) {
+	v.report.Foreign++
+	if c.Stream != (StreamID{}) {
+		state := v.streams[c.Stream]
+		state.messages++
+		v.streams[c.Stream] = state
+	}
+}
+
 func (v *verifier) hash(links []Position) uint64 {
 	var h maphash.Hash
 	h.SetSeed(v.seed)
@@ -395,7 +410,7 @@ func (v *verifier) links(ctx context.Context, c *Commit) error {
 			return err
 		case before != nil && before.erased:
 			continue
-		case before == nil || before.Stream != c.Stream || link >= c.Position:
+		case before == nil || before.foreign != nil || before.Stream != c.Stream || link >= c.Position:
 			v.fault(Fault{Kind: FaultLink, Stream: c.Stream, Position: c.Position, Last: c.Position,
 				Err: fmt.Errorf("it links position %d, which is no earlier commit of the stream", link)})
 		}

@@ -56,8 +56,7 @@ func TestVerifyNamesEachKindOfFault(t *testing.T) {
 	}
 	replay(t, js, 2, "b")  // version 2 once more, with the id of another's commit and a link to it
 	replay(t, js, 4, "on") // version 2 of a stream that has no version 1
-	_, err = js.Publish(t.Context(), "bank.account.a", []byte("not ours"))
-	require.NoError(t, err)
+	publishAsACommit(t, js, "bank.account.a", []byte("not ours"))
 	report, err := store.Verify(t.Context(), nil)
 	require.NoError(t, err)
 	kinds := make(map[eventstore.FaultKind][]eventstore.Position)

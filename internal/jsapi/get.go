@@ -176,7 +176,7 @@ func (c *Client) leader(ctx context.Context, stream string, request []byte) (Mes
 	var header nats.Header
 	if len(m.Header) > 0 {
 		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
-			return Message{Subject: m.Subject, Sequence: m.Sequence}, fmt.Errorf("leader's %w: %w", ErrMalformed, err)
+			return Message{Subject: m.Subject, Sequence: m.Sequence, Data: m.Data}, fmt.Errorf("leader's %w: %w", ErrMalformed, err)
 		}
 	}
 	return Message{Subject: m.Subject, Sequence: m.Sequence, Time: m.Time, Header: header, Data: m.Data}, nil

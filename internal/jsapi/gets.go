@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // MaxGets is how many messages of one [Gets] may be asked for and not waited for yet.
@@ -240,11 +241,13 @@ func (g *Gets) message(msg *nats.Msg) (Message, error) {
 // errEnd says that a batch of messages is at its end.
 var errEnd = errors.New("end of batch")
 
-// statusOf gives what a reply to a direct get says instead of giving a message.
+// statusOf gives what a reply to a direct get says instead of giving a message. A message may have a header of that name itself.
 func statusOf(msg *nats.Msg) error {
-	switch status := msg.Header.Get("Status"); status {
-	case "":
+	status := msg.Header.Get("Status")
+	if status == "" || msg.Header.Get(jetstream.SequenceHeader) != "" {
 		return nil
+	}
+	switch status {
 	case "204":
 		return errEnd
 	case "404":

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // MaxLastMany is how many subjects the server answers in one read of [Client.DirectLastMany].
@@ -84,7 +85,7 @@ func collect(ctx context.Context, sent *Session, subject string, replies <-chan 
 // more.
 func oneOfMany(msg *nats.Msg) (one *Message, more bool, err error) {
 	switch status, description := msg.Header.Get("Status"), msg.Header.Get("Description"); {
-	case status == "":
+	case status == "", msg.Header.Get(jetstream.SequenceHeader) != "":
 		stored, err := directMessage(msg)
 		return &stored, false, err
 	case status == "204":

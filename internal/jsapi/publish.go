@@ -14,9 +14,9 @@ import (
 // MaxBatch is the server's default limit of messages in one atomic batch.
 const MaxBatch = 1000
 
-// Headers of an atomic batch (ADR-50 of NATS).
+// Headers of an atomic batch (ADR-50 of NATS). The server keeps them on each message of a batch.
 const (
-	headerBatchID       = "Nats-Batch-Id"
+	HeaderBatchID       = "Nats-Batch-Id"
 	headerBatchSequence = "Nats-Batch-Sequence"
 	headerBatchCommit   = "Nats-Batch-Commit"
 )
@@ -109,7 +109,7 @@ func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.
 	var first, last *Call
 	for i, w := range writes {
 		h := w.header()
-		h[headerBatchID] = []string{id}
+		h[HeaderBatchID] = []string{id}
 		h[headerBatchSequence] = []string{strconv.Itoa(i + 1)}
 		var err error
 		switch i {

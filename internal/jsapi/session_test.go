@@ -63,7 +63,7 @@ func TestASessionIsNeverOfAConnectionThatWasKnownToBeLost(t *testing.T) {
 	}
 	close(stop)
 	asking.Wait()
-	require.NoError(t, client.Session().Connected())
+	require.Eventually(t, func() bool { return client.Session().Connected() == nil }, timeout, time.Millisecond, "once it was asked")
 	nc.Close()
 	require.ErrorIs(t, client.Session().Connected(), nats.ErrConnectionClosed)
 }

@@ -1,0 +1,274 @@
+package eventstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// Any program in the account may publish to a subject of the store, and JetStream stores it. Such a message is no commit, and no
+// damage. It is told from damage by its header:
+//
+//	header of every commit      the expectation under which it was published, and in a batch the batch's id; the server keeps both
+//	header of another's message neither
+//
+// A flipped bit cannot take the header off a commit: the server's checksum covers it, so the message would not be given at all.
+// Only the header's length is not covered. Where a bit of that flipped, the header is none, or stands in the payload.
+//
+// What has such a header and is no commit may be a damaged one. Readers end there, unless an operator has accepted it.
+
+// headerForeign marks a message that an import stored in the place of a foreign one. An import publishes in batches, like a commit.
+const headerForeign = "Runnel-Foreign"
+
+// ownHeaders are those of which every commit has one: that of an append, that of a transaction or an import, and that of an
+// import of one message.
+var ownHeaders = [...]string{jetstream.ExpectedLastSubjSeqHeader, jsapi.HeaderBatchID, jetstream.ExpectedLastSeqHeader}
+
+// isForeign reports whether a message cannot have been published by a store.
+func isForeign(header nats.Header, data []byte) bool {
+	if header.Get(headerForeign) != "" {
+		return true
+	}
+	for _, name := range ownHeaders {
+		if len(header[name]) > 0 {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(ownHeaders[:], func(name string) bool { return bytes.Contains(data, []byte(name)) })
+}
+
+// foreign is what a store knows of messages that are none of its own.
+type foreign struct {
+	mu        sync.Mutex
+	head      Head // up to where the records of acceptedStream are known
+	accepted  map[Position]ForeignAccepted
+	bySubject map[string][]Position // in their order
+	newest    map[string]shadow     // what a foreign message that is the last of a subject stands on
+	known     int
+}
+
+// shadow says where the newest message of a subject stands before which all up to a commit are foreign.
+type shadow struct{ tail, commit Position }
+
+// maxKnown bounds how many foreign messages are remembered. Where there are more, loads of their streams read and count again.
+const maxKnown = 10_000
+
+// note remembers a foreign message, and reports whether it was not known.
+func (f *foreign) note(subject string, position Position) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at, known := slices.BinarySearch(f.bySubject[subject], position)
+	if known || f.known == maxKnown {
+		return !known
+	}
+	if f.bySubject == nil {
+		f.bySubject = make(map[string][]Position)
+	}
+	f.known++
+	f.bySubject[strings.Clone(subject)] = slices.Insert(f.bySubject[subject], at, position)
+	return true
+}
+
+// on is how many foreign messages are known on a subject, up to a position.
+func (f *foreign) on(subject string, upTo Position) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, _ := slices.BinarySearch(f.bySubject[subject], upTo+1)
+	return n
+}
+
+// below gives the commit that the foreign message at the end of a subject stands on, where that is known; 0 for none.
+func (f *foreign) below(subject string, tail Position) (commit Position, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, known := f.newest[subject]
+	return s.commit, known && s.tail == tail
+}
+
+func (f *foreign) standsOn(subject string, tail, commit Position) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.newest == nil || len(f.newest) == maxKnown {
+		f.newest = make(map[string]shadow)
+	}
+	f.newest[strings.Clone(subject)] = shadow{tail: tail, commit: commit}
+}
+
+// ForeignError says that a message in the store's JetStream stream is no commit, because another program published it to one of
+// the store's subjects. It matches ErrForeign. Readers pass over such a message, count it in Counters.Foreign and log it.
+type ForeignError struct {
+	Store    string
+	Position Position // 0 where only the subject is known
+	Subject  string
+	Accepted bool // it looks like a damaged commit; an operator said that it is none
+
+	data []byte
+}
+
+func (e *ForeignError) Error() string {
+	what := "which another program published"
+	if e.Accepted {
+		what = "which Store.AcceptForeign accepted as another program's"
+	}
+	return fmt.Sprintf("eventstore: store %s at position %d: %v: a message on subject %q, %s: let only this store's programs publish to %s.>",
+		e.Store, e.Position, ErrForeign, e.Subject, what, e.Store)
+}
+
+// Is reports whether target is ErrForeign.
+func (e *ForeignError) Is(target error) bool { return target == ErrForeign }
+
+// placeholder stands for the message among commits.
+func (e *ForeignError) placeholder(s *Store) *Commit {
+	stream, _ := parseSubject(s.name, e.Subject) // the zero stream where it is none's
+	return &Commit{Stream: stream, Position: e.Position, store: s, foreign: e}
+}
+
+// passForeign counts a message that is passed over, and reports it the first time.
+func (s *Store) passForeign(ctx context.Context, e *ForeignError) {
+	s.counters.foreign.Add(1)
+	if s.foreign.note(e.Subject, e.Position) {
+		s.logger.LogAttrs(ctx, slog.LevelWarn, "message of another program passed over", slog.String("store", s.name),
+			slog.String("subject", e.Subject), slog.Uint64("position", uint64(e.Position)), slog.Bool("accepted", e.Accepted))
+	}
+}
+
+// judge gives what a leader's message is, as parse does, or a ForeignError where an operator accepted what looks like damage.
+func (s *Store) judge(ctx context.Context, msg jsapi.Message, err error) (*Commit, error) {
+	c, err := s.parse(msg, err)
+	damaged, ok := errors.AsType[*CorruptError](err)
+	if !ok || damaged.Stream == acceptedStream {
+		return c, err
+	}
+	accepted, asked := s.accepted(ctx, msg)
+	switch {
+	case asked != nil && jsapi.Transient(asked):
+		return nil, asked
+	case accepted:
+		return nil, &ForeignError{Store: s.name, Position: Position(msg.Sequence), Subject: msg.Subject, Accepted: true, data: msg.Data}
+	}
+	return c, err
+}
+
+// accepted reports whether an operator has accepted a message.
+func (s *Store) accepted(ctx context.Context, msg jsapi.Message) (bool, error) {
+	if !s.isAccepted(msg) {
+		if _, err := s.refreshAccepted(ctx); err != nil {
+			return false, err
+		}
+	}
+	return s.isAccepted(msg), nil
+}
+
+func (s *Store) isAccepted(msg jsapi.Message) bool {
+	s.foreign.mu.Lock()
+	defer s.foreign.mu.Unlock()
+	record, ok := s.foreign.accepted[Position(msg.Sequence)]
+	return ok && bytes.Equal(record.Sum, sumOf(msg))
+}
+
+// sumOf binds an acceptance to what is accepted: what stands at the position after a restore may be something else.
+func sumOf(msg jsapi.Message) []byte {
+	sum := sha256.Sum256(append([]byte(msg.Subject+"\n"), msg.Data...))
+	return sum[:]
+}
+
+// acceptedStream is the stream of the records that say which messages were accepted.
+var acceptedStream = StreamID{Category: SystemCategory, ID: "foreign"}
+
+// refreshAccepted reads the records that came since the last time, and gives where their stream stands.
+func (s *Store) refreshAccepted(ctx context.Context) (Head, error) {
+	f := &s.foreign
+	f.mu.Lock()
+	known := f.head.Version
+	f.mu.Unlock()
+	history, err := s.load(ctx, acceptedStream, readOptions{from: known + 1, leader: true})
+	if err != nil {
+		return Head{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range history.Commits {
+		for recorded := range c.Events() {
+			decoded, err := recorded.Decode()
+			if err != nil {
+				return Head{}, err
+			}
+			if record, ok := decoded[0].(ForeignAccepted); ok {
+				if f.accepted == nil {
+					f.accepted = make(map[Position]ForeignAccepted)
+				}
+				f.accepted[record.Position] = record
+			}
+		}
+	}
+	if cmp.Compare(history.Head.Version, f.head.Version) > 0 {
+		f.head = history.Head
+	}
+	return history.Head, nil
+}
+
+// AcceptForeign says that the message at the position of damaged, which a read ended with, is no damaged commit of the store: another
+// program published it, in a way that only commits are. From then on readers pass over it, as they pass over other messages that
+// are none of the store's. Look at the message first (nats stream get), and restore the position from a replica or a backup if it
+// is a commit. A stream that lacks the commit is told by its loads all the same.
+//
+// The acceptance is recorded in the stream runnel/foreign, with the reason and a checksum of the message, and counts for that
+// message only. It returns an error that matches ErrRefused where a commit stands at the position, or nothing, or what appending
+// and reading return.
+func (s *Store) AcceptForeign(ctx context.Context, damaged *CorruptError, reason string) error {
+	fail := func(err error) error {
+		return fmt.Errorf("eventstore: accept the message at position %d of %s: %w", damaged.Position, s.name, err)
+	}
+	for try := 1; ; try++ {
+		record, err := s.acceptance(ctx, damaged.Position, reason)
+		if err != nil || record == nil {
+			return err
+		}
+		head, err := s.refreshAccepted(ctx)
+		if err != nil {
+			return fail(err)
+		}
+		_, err = s.AppendAll(ctx, Write{Stream: acceptedStream, Expected: head, Events: []Event{*record}, system: true})
+		if err == nil || !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if err := s.api.Pause(ctx, retries, try); err != nil {
+			return fail(err)
+		}
+	}
+}
+
+// acceptance gives the record for a position, nil where the message there is passed over already.
+func (s *Store) acceptance(ctx context.Context, position Position, reason string) (record *ForeignAccepted, err error) {
+	what := fmt.Sprintf("accept the message at position %d of %s", position, s.name)
+	refused := func(text string) error { return fmt.Errorf("eventstore: %s: %w: %s", what, ErrRefused, text) }
+	err = s.patiently(ctx, what, func() error {
+		msg, err := s.api.LeaderSequence(ctx, s.name, uint64(position))
+		_, judged := s.judge(ctx, msg, err)
+		switch {
+		case errors.Is(judged, ErrForeign):
+			return nil
+		case errors.Is(judged, jsapi.ErrNotFound):
+			return refused("nothing stands there: restore it from a replica or a backup")
+		case errors.Is(judged, ErrCorrupt):
+			record = &ForeignAccepted{Position: position, Subject: msg.Subject, Sum: sumOf(msg), Reason: reason}
+			return nil
+		case judged == nil:
+			return refused("it is a commit")
+		}
+		return judged
+	})
+	return record, err
+}

@@ -1,0 +1,247 @@
+package eventstore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+)
+
+// strays are messages that another program may publish to a subject of a store. The payload is that of a commit of the store.
+func strays(subject string, payload []byte) map[string]*nats.Msg {
+	return map[string]*nats.Msg{
+		"a document":              {Subject: subject, Data: []byte(`{"name":"x"}`)},
+		"nothing":                 {Subject: subject},
+		"a copy of a commit":      {Subject: subject, Data: payload},
+		"half a commit":           {Subject: subject, Data: payload[:len(payload)/2]},
+		"a header of its own":     {Subject: subject, Header: nats.Header{"Trace": {"1"}}, Data: []byte("x")},
+		"the status of no reply":  {Subject: subject, Header: nats.Header{"Status": {"404"}}},
+		"the status of a request": {Subject: subject, Header: nats.Header{"Status": {"100"}, "Description": {"x"}}},
+		"an id":                   {Subject: subject, Header: nats.Header{jetstream.MsgIDHeader: {"1"}}, Data: []byte("x")},
+	}
+}
+
+// stray publishes a message past the store, and waits until it is stored.
+func stray(t *testing.T, store *eventstore.Store, msg *nats.Msg) eventstore.Position {
+	t.Helper()
+	nc := store.JetStream().Conn()
+	before, err := store.End(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, nc.PublishMsg(msg))
+	require.NoError(t, nc.Flush())
+	require.Eventually(t, func() bool {
+		reached, err := store.Reaches(t.Context(), before+1)
+		return err == nil && reached
+	}, time.Minute, time.Millisecond)
+	return before + 1
+}
+
+// payloadAt gives what stands at a position as it is stored.
+func payloadAt(t *testing.T, store *eventstore.Store, position eventstore.Position) []byte {
+	t.Helper()
+	stream, err := store.JetStream().Stream(t.Context(), store.Name())
+	require.NoError(t, err)
+	msg, err := stream.GetMsg(t.Context(), uint64(position))
+	require.NoError(t, err)
+	return msg.Data
+}
+
+// requireEvents reads the whole log, and the stream account/a, which holds opened and the deposits.
+func requireEvents(t *testing.T, store *eventstore.Store, deposits ...int64) {
+	t.Helper()
+	want := []eventstore.Event{opened{}}
+	for _, amount := range deposits {
+		want = append(want, deposited{amount})
+	}
+	require.Equal(t, want, decode(t, store.All(t.Context())), "the log")
+	require.Equal(t, want, decode(t, store.Stream(t.Context(), account("a"))), "the stream")
+	history, err := store.Load(t.Context(), account("a"), eventstore.From(2), eventstore.Leader())
+	require.NoError(t, err)
+	require.Len(t, history.Commits, len(deposits))
+	var down []eventstore.Event
+	for recorded, err := range store.Stream(t.Context(), account("a"), eventstore.Backwards()) {
+		require.NoError(t, err)
+		events, err := recorded.Decode()
+		require.NoError(t, err)
+		down = append(events, down...)
+	}
+	require.Equal(t, want, down, "backwards")
+	report, err := store.Verify(t.Context(), nil)
+	require.NoError(t, err)
+	require.NoError(t, report.Err())
+	require.EqualValues(t, 1, report.Foreign)
+}
+
+func TestAMessageOfAnotherProgramIsPassedOver(t *testing.T) {
+	for _, subject := range []string{"bank.account.a", "bank.customers.find", "bank.customers.fi=nd", "bank.runnel.erased"} {
+		for name := range strays(subject, []byte("xx")) {
+			t.Run(subject+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				js := eventstoretest.JetStream(t)
+				var log bytes.Buffer
+				store, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{opened{}, deposited{}},
+					&eventstore.Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), Erasure: true})
+				require.NoError(t, err)
+				defer func() { require.NoError(t, store.Close()) }()
+				c, err := store.Append(t.Context(), account("a"), eventstore.Head{}, opened{})
+				require.NoError(t, err)
+				position := stray(t, store, strays(subject, payloadAt(t, store, c.Position))[name])
+
+				requireEvents(t, store)
+				_, err = store.At(t.Context(), position)
+				require.ErrorIs(t, err, eventstore.ErrForeign)
+				require.NotErrorIs(t, err, eventstore.ErrCorrupt)
+
+				// A head from before it, and then one from after it.
+				c, err = store.Append(t.Context(), account("a"), c.Head(), deposited{1})
+				require.NoError(t, err)
+				requireEvents(t, store, 1)
+				history, err := store.Load(t.Context(), account("a"))
+				require.NoError(t, err)
+				require.Equal(t, c.Head(), history.Head)
+				_, err = store.Append(t.Context(), account("a"), history.Head, deposited{2})
+				require.NoError(t, err)
+				requireEvents(t, store, 1, 2)
+				require.Equal(t, 1, strings.Count(log.String(), "passed over"), log.String())
+				require.Positive(t, store.Counters().Foreign)
+
+				again, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{opened{}, deposited{}}, &eventstore.Config{Erasure: true})
+				require.NoError(t, err)
+				defer func() { require.NoError(t, again.Close()) }()
+				requireEvents(t, again, 1, 2)
+				var archive bytes.Buffer
+				summary, err := again.Export(t.Context(), &archive, nil)
+				require.NoError(t, err)
+				require.EqualValues(t, 1, summary.Foreign)
+				elsewhere := eventstoretest.JetStream(t)
+				summary, err = eventstore.Import(t.Context(), elsewhere, bytes.NewReader(archive.Bytes()), nil)
+				require.NoError(t, err)
+				require.EqualValues(t, 1, summary.Foreign)
+				require.EqualValues(t, 3, summary.Commits)
+				imported, err := eventstore.Open(t.Context(), elsewhere, "bank", []eventstore.Event{opened{}, deposited{}}, &eventstore.Config{Erasure: true})
+				require.NoError(t, err)
+				defer func() { require.NoError(t, imported.Close()) }()
+				requireEvents(t, imported, 1, 2)
+				var second bytes.Buffer
+				_, err = imported.Export(t.Context(), &second, nil)
+				require.NoError(t, err)
+
+				require.NoError(t, again.Erase(t.Context(), account("a"), "test"))
+				report, err := again.Verify(t.Context(), nil)
+				require.NoError(t, err)
+				require.NoError(t, report.Err())
+			})
+		}
+	}
+}
+
+func TestAStreamMayBeginBehindAMessageOfAnotherProgram(t *testing.T) {
+	store := open(t, nil)
+	stray(t, store, &nats.Msg{Subject: "bank.account.a", Data: []byte("x")})
+	exists, err := store.Exists(t.Context(), account("a"))
+	require.NoError(t, err)
+	require.False(t, exists)
+	c, err := store.Append(t.Context(), account("a"), eventstore.Head{}, opened{})
+	require.NoError(t, err)
+	stray(t, store, &nats.Msg{Subject: "bank.account.b", Data: []byte("x")})
+	head, err := store.Head(t.Context(), account("b"))
+	require.NoError(t, err)
+	require.Zero(t, head.Version)
+	_, err = store.AppendAll(t.Context(),
+		eventstore.Write{Stream: account("a"), Expected: c.Head(), Events: []eventstore.Event{deposited{1}}},
+		eventstore.Write{Stream: account("b"), Expected: head, Events: []eventstore.Event{opened{}}})
+	require.NoError(t, err)
+	require.Equal(t, []eventstore.Event{opened{}, deposited{1}, opened{}}, decode(t, store.All(t.Context())))
+}
+
+func TestALiveReaderPassesOverMessagesOfOtherPrograms(t *testing.T) {
+	store := open(t, nil)
+	positions := follow(t, store)
+	head := eventstore.Head{}
+	for range 3 {
+		stray(t, store, &nats.Msg{Subject: "bank.account.a"})
+		history, err := store.Load(t.Context(), account("a"))
+		require.NoError(t, err)
+		c, err := store.Append(t.Context(), account("a"), history.Head, deposited{1})
+		require.NoError(t, err)
+		require.Greater(t, c.First, head.Version)
+		head = c.Head()
+		requirePromptly(t, positions, c.Position)
+	}
+}
+
+// What was published as only commits are may be a damaged one, until somebody has looked.
+func TestWhatLooksLikeADamagedCommitIsPassedOverOnceItIsAccepted(t *testing.T) {
+	for name, subject := range map[string]string{"a stream's subject": "bank.account.a", "no stream's subject": "bank.customers.fi=nd"} {
+		t.Run(name, func(t *testing.T) {
+			store := open(t, nil)
+			c, err := store.Append(t.Context(), account("a"), eventstore.Head{}, opened{})
+			require.NoError(t, err)
+			expected := "0"
+			if subject == "bank.account.a" {
+				expected = "1"
+			}
+			position := stray(t, store, &nats.Msg{Subject: subject, Data: []byte("x"), Header: nats.Header{jetstream.ExpectedLastSubjSeqHeader: {expected}}})
+			damaged := firstError(t, store)
+			require.Equal(t, position, damaged.Position)
+			require.ErrorContains(t, damaged, "Store.AcceptForeign")
+			report, err := store.Verify(t.Context(), nil)
+			require.NoError(t, err)
+			require.ErrorIs(t, report.Err(), eventstore.ErrCorrupt)
+
+			other := open2(t, store)
+			require.Error(t, firstError(t, other))
+			require.NoError(t, store.AcceptForeign(t.Context(), damaged, "published by the import of customers"))
+			require.NoError(t, store.AcceptForeign(t.Context(), damaged, "once more"))
+			for _, s := range []*eventstore.Store{store, other} {
+				require.Equal(t, []eventstore.Event{opened{}}, decode(t, s.Stream(t.Context(), account("a"))))
+				report, err := s.Verify(t.Context(), nil)
+				require.NoError(t, err)
+				require.NoError(t, report.Err())
+				require.EqualValues(t, 1, report.Foreign)
+				require.EqualValues(t, 2, report.Commits, "that of the record among them")
+			}
+			_, err = other.Append(t.Context(), account("a"), c.Head(), deposited{1})
+			require.NoError(t, err)
+
+			err = store.AcceptForeign(t.Context(), &eventstore.CorruptError{Store: "bank", Position: 1}, "no")
+			require.ErrorIs(t, err, eventstore.ErrRefused)
+			require.ErrorContains(t, err, "it is a commit")
+			err = store.AcceptForeign(t.Context(), &eventstore.CorruptError{Store: "bank", Position: 1000}, "no")
+			require.ErrorIs(t, err, eventstore.ErrRefused)
+			require.ErrorContains(t, err, "nothing stands there")
+		})
+	}
+}
+
+// firstError gives what a read of the log ends with.
+func firstError(t *testing.T, store *eventstore.Store) *eventstore.CorruptError {
+	t.Helper()
+	for _, err := range store.All(t.Context()) {
+		if damaged, ok := errors.AsType[*eventstore.CorruptError](err); ok {
+			return damaged
+		}
+		require.NoError(t, err)
+	}
+	require.Fail(t, "the log is read to its end")
+	return nil
+}
+
+// open2 opens a store once more.
+func open2(t *testing.T, store *eventstore.Store) *eventstore.Store {
+	t.Helper()
+	again, err := eventstore.Open(context.Background(), store.JetStream(), store.Name(), []eventstore.Event{opened{}, deposited{}}, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, again.Close()) })
+	return again
+}
