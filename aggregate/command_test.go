@@ -35,7 +35,9 @@ func TestAKeyTellsCommandsApart(t *testing.T) {
 	_, err := accounts.Do(t.Context(), "1", deposit{1_000})
 	require.NoError(t, err)
 	monday := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
-	for name, c := range map[string]struct{ first, other aggregate.Command[balance, event] }{
+	for name, c := range map[string]struct {
+		first, other aggregate.Command[balance, event]
+	}{
 		"pointers":                     {&payIn{5}, &payOut{5}},
 		"fields behind pointers":       {&payIn{5}, &payIn{6}},
 		"one that embeds the other":    {Deposit{5}, rounded{Deposit{5}}},
