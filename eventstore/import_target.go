@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -62,7 +61,11 @@ func (i *importer) checkTargets(ctx context.Context) error {
 // archive, is no error.
 func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info jetstream.StreamInfo, err error) {
 	err = i.store.answered(ctx, func() (err error) {
-		info, err = i.store.api.CreateStream(ctx, cfg)
+		if cfg.Name == i.store.name { // whose bound is for the caller to say
+			info, err = i.store.api.CreateStream(ctx, cfg)
+		} else {
+			info, err = i.store.api.CreateBounded(ctx, cfg, 0)
+		}
 		return err
 	})
 	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
@@ -132,7 +135,6 @@ func (i *importer) bucketConfig(f bucketFrame) jetstream.StreamConfig {
 		Storage:            i.store.cfg.storage(),
 		Replicas:           max(i.store.cfg.replicas(), 1),
 		Discard:            jetstream.DiscardNew,
-		Duplicates:         2 * time.Minute,
 		AllowRollup:        true,
 		DenyDelete:         true,
 		AllowDirect:        true,

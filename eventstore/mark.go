@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -33,6 +34,8 @@ const (
 	markClose = time.Second
 	// markTries is how often one raise is tried when others raise the mark at the same time.
 	markTries = 5
+	// markBytes is the bound of the bucket where the account demands one. It holds two keys.
+	markBytes = 64 << 10
 )
 
 // mark is the value under markKey.
@@ -303,16 +306,41 @@ func (m *marker) open(ctx context.Context) (err error) {
 	s := m.store
 	name := s.name + markBucket
 	m.bucket, err = s.js.KeyValue(ctx, name)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		m.bucket, err = s.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket: name, Description: "high-water mark of the runnel event store " + s.name,
-			Storage: s.log.storage, Replicas: s.log.replicas,
-		})
+	if !errors.Is(err, jetstream.ErrBucketNotFound) {
+		return err
 	}
-	if errors.Is(err, jetstream.ErrBucketExists) {
-		m.bucket, err = s.js.KeyValue(ctx, name) // another process was faster
+	_, err = s.api.CreateBounded(ctx, jetstream.StreamConfig{
+		Name: bucketStream + name, Subjects: []string{bucketSubject + name + ".>"},
+		Description:       "high-water mark of the runnel event store " + s.name,
+		MaxMsgsPerSubject: 1, MaxBytes: -1, MaxMsgSize: -1, MaxMsgs: -1, MaxConsumers: -1,
+		Storage: s.log.storage, Replicas: s.log.replicas,
+		Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowDirect: true,
+	}, markBytes)
+	if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
+		m.bucket, err = s.js.KeyValue(ctx, name)
 	}
 	return err
+}
+
+// keep makes the bucket of a store that has none yet, so that Open tells where no mark can be kept. It is not worth a store
+// that does not open.
+func (m *marker) keep(ctx context.Context) {
+	if m.off || m.stored.revision != 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, markInterval)
+	defer cancel()
+	s, bucket := m.store, bucketStream+m.store.name+markBucket
+	err := s.api.Permitted(ctx, "STREAM.INFO."+bucket)
+	if err == nil {
+		err = m.open(ctx)
+	}
+	if err == nil {
+		return
+	}
+	m.off = errors.Is(err, nats.ErrPermissionViolation) || m.denied()
+	s.logger.LogAttrs(ctx, slog.LevelWarn, "the bucket of the high-water mark cannot be made, so a log that loses its end may not be noticed",
+		slog.String("store", s.name), slog.String("bucket", s.name+markBucket), slog.Bool("off", m.off), slog.Any("error", err))
 }
 
 // AcceptRewind forgets the mark that made [Open] return the error, so that the store can be opened as it is now: what it

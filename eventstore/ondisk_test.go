@@ -299,8 +299,10 @@ func TestTheMarkIsNotAheadOfTheDisk(t *testing.T) {
 	_, err = writer.Load(early, account("1")) // it has seen the commit
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NoError(t, writer.Close())
-	_, err = js.KeyValue(t.Context(), "bank_mark")
-	require.ErrorIs(t, err, jetstream.ErrBucketNotFound)
+	bucket, err := js.KeyValue(t.Context(), "bank_mark")
+	require.NoError(t, err)
+	_, err = bucket.Get(t.Context(), "mark")
+	require.ErrorIs(t, err, jetstream.ErrKeyNotFound)
 }
 
 func TestWhatAProcessBeforeLeftUnsyncedIsSyncedByOpen(t *testing.T) {

@@ -148,8 +148,10 @@ func TestTheMarkRisesWhileTheStoreIsOpen(t *testing.T) {
 	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
 	require.NoError(t, err)
 	defer store.Close()
-	_, err = js.KeyValue(t.Context(), "bank_mark")
-	require.ErrorIs(t, err, jetstream.ErrBucketNotFound, "a store that saw nothing keeps nothing")
+	bucket, err := js.KeyValue(t.Context(), "bank_mark")
+	require.NoError(t, err)
+	_, err = bucket.Get(t.Context(), "mark")
+	require.ErrorIs(t, err, jetstream.ErrKeyNotFound, "a store that saw nothing keeps nothing")
 	c, err := store.Append(t.Context(), account("1"), eventstore.Head{}, deposited{1})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {

@@ -99,6 +99,9 @@ func (s *Store) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, er
 		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			err = ask(look)
 		}
+		if api := new(jetstream.APIError); jsapi.DemandsBound(err) && errors.As(err, &api) {
+			err = fmt.Errorf("eventstore: open %s: %w: the account demands that each stream has a bound: set Config.MaxBytes: %w", s.name, ErrRefused, api)
+		}
 		err = s.overlapping(ctx, err)
 	}
 	return have, err

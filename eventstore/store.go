@@ -206,7 +206,8 @@ type Counters struct {
 // letters, digits, - or _. Events are the prototypes of all types that this program writes or decodes, as zero values.
 //
 // The log is compared with the store's high-water mark, and must have no positions missing that the server knows of. Where
-// the connection may not read or write the bucket of the mark, a warning is logged, and the store works without.
+// the connection may not read or write the bucket of the mark, or the account has no room for it, a warning is logged, and
+// the store works without.
 //
 // It returns an error that matches ErrInvalidEvents, ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID,
 // ErrNoPermission, ErrLogRewound, ErrOtherStream, ErrCorrupt or ErrUnfinished, ErrUnavailable where there is no connection
@@ -304,6 +305,7 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	s.log.at.Store(connection)
+	s.marker.keep(ctx)
 	s.marker.start()
 	return nil
 }

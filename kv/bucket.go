@@ -91,7 +91,20 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 	if js.Conn().Opts.ReconnectBufSize >= 0 {
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrReconnectBuffer}
 	}
-	info, err := ensureStream(ctx, js, bucket, cfg)
+	client, err := jsapi.New(ctx, js)
+	if err != nil {
+		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
+	}
+	c, err := begin(ctx, js, client, bucket, cfg, docs)
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return c, nil
+}
+
+// begin makes or checks what the bucket is in.
+func begin(ctx context.Context, js jetstream.JetStream, client *jsapi.Client, bucket string, cfg Config, docs documents) (*core, error) {
+	info, err := ensureStream(ctx, client, bucket, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -99,10 +112,6 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 	disk := ondisk.Of(js.Conn(), settings.Name)
 	if err := disk.Opened(ctx, info.State.LastSeq); err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrUnavailable, Err: err}
-	}
-	client, err := jsapi.New(ctx, js)
-	if err != nil {
-		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
 	}
 	client.Expect(jsapi.Source{Stream: settings.Name, Domain: info.Domain})
 	b := &shared{
@@ -119,10 +128,7 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 		manyBytes: 32 << 20,
 	}
 	c := b.of(docs)
-	if err := c.mend(ctx, settings); err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
-	return c, nil
+	return c, c.mend(ctx, settings)
 }
 
 // subject gives the subject of a key.

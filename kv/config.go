@@ -28,7 +28,8 @@ type Config struct {
 	// Storage is where the servers keep the bucket.
 	// Defaults to jetstream.FileStorage.
 	Storage jetstream.StorageType
-	// MaxBytes is the size in bytes above which writes end with ErrFull. 0 is no limit.
+	// MaxBytes is the size in bytes above which writes end with ErrFull. 0 is no limit, or, where the account demands that each
+	// stream has one, an eighth of what the account has left.
 	// Defaults to 0.
 	MaxBytes int64
 }

@@ -1,10 +1,13 @@
 package kv_test
 
 import (
+	"bytes"
+	"log/slog"
 	"math"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
@@ -119,4 +122,37 @@ func TestABatchLimitOfTheOperator(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, got, entry.Value.N)
 	}
+}
+
+func TestABucketGetsABoundWhereTheAccountDemandsOne(t *testing.T) {
+	js := eventstoretest.Limited(t, func(l *server.JetStreamAccountLimits) {
+		l.MaxStore, l.MaxBytesRequired, l.StoreMaxStreamBytes = 64<<20, true, 4<<20
+	})
+	bound := func(bucket string) int64 {
+		s, err := js.Stream(t.Context(), "KV_"+bucket)
+		require.NoError(t, err)
+		return s.CachedInfo().Config.MaxBytes
+	}
+	open[doc](t, js, "named", &kv.Config{MaxBytes: 1 << 20})
+	require.EqualValues(t, 1<<20, bound("named"))
+	var log bytes.Buffer
+	b := open[doc](t, js, "derived", &kv.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.EqualValues(t, 4<<20, bound("derived"), "an eighth of what is left would be more than one stream may have")
+	require.Contains(t, log.String(), "demands a bound")
+	_, err := b.Put(t.Context(), "a", doc{N: 1})
+	require.NoError(t, err)
+	for i := range 40 { // each gets a part of what the others left
+		open[doc](t, js, strconv.Itoa(i), nil)
+		require.Positive(t, bound(strconv.Itoa(i)))
+	}
+	memory := &kv.Config{Storage: jetstream.MemoryStorage}
+	open[doc](t, js, "memory", memory)
+	require.Positive(t, bound("memory"))
+}
+
+func TestABucketWorksWhereTheDuplicateWindowIsBounded(t *testing.T) {
+	js := eventstoretest.JetStream(t, eventstoretest.Options(func(o *server.Options) { o.JetStreamLimits.Duplicates = time.Second }))
+	b := open[doc](t, js, "docs", nil)
+	_, err := b.Put(t.Context(), "a", doc{N: 1})
+	require.NoError(t, err)
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -23,24 +22,33 @@ const smallestMaxSize = maxOverhead + 64
 const metadataCodec = "runnel-kv-codec"
 
 // ensureStream creates the bucket's JetStream stream or checks the one that is there, and gives how it stands.
-func ensureStream(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config) (*jetstream.StreamInfo, error) {
+func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg Config) (jetstream.StreamInfo, error) {
 	name := "KV_" + bucket
-	found, err := js.Stream(ctx, name)
+	found, err := client.StreamInfo(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = js.CreateStream(ctx, settings(bucket, cfg))
+		_, err = client.CreateBounded(ctx, settings(bucket, cfg), 0)
+		created := err == nil
 		// The answer lacks the domain, and somebody may have created it meanwhile, with other settings.
-		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			found, err = js.Stream(ctx, name)
+		if created || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			found, err = client.StreamInfo(ctx, name)
+		}
+		if bound := found.Config.MaxBytes; created && bound != cfg.MaxBytes {
+			cfg.Logger.WarnContext(ctx, "kv: the account demands a bound of the bucket, which is full there; raise it with nats stream edit",
+				"bucket", bucket, "max bytes", bound)
 		}
 	}
 	if err != nil {
-		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
+		return found, openError(bucket, err)
 	}
-	have := found.CachedInfo().Config
-	if reason := unfit(have, bucket, cfg); reason != "" {
-		return nil, &SettingsError{Bucket: bucket, Reason: reason}
+	if reason := unfit(found.Config, bucket, cfg); reason != "" {
+		return found, &SettingsError{Bucket: bucket, Reason: reason}
 	}
-	return found.CachedInfo(), nil
+	return found, nil
+}
+
+// openError gives a failed Open its reason, where it is one that reads have too.
+func openError(bucket string, err error) error {
+	return (&core{shared: &shared{bucket: bucket}}).readError("open", "", err)
 }
 
 // mend gives the bucket's JetStream stream back what nats.go's CreateOrUpdateKeyValue takes away: atomic batches, and the
@@ -137,7 +145,6 @@ func settings(bucket string, cfg Config) jetstream.StreamConfig {
 		Storage:            cfg.Storage,
 		Replicas:           cfg.Replicas,
 		Discard:            jetstream.DiscardNew,
-		Duplicates:         2 * time.Minute,
 		AllowRollup:        true,
 		DenyDelete:         true,
 		AllowDirect:        true,

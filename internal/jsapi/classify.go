@@ -81,6 +81,8 @@ const (
 	codeStoreFailed           jetstream.ErrorCode = 10077
 	codeSequenceNotMatch      jetstream.ErrorCode = 10063
 	codeHeaderTooLarge        jetstream.ErrorCode = 10097
+	codeMaxBytesRequired      jetstream.ErrorCode = 10113
+	codeMaxStreamBytes        jetstream.ErrorCode = 10122
 )
 
 // Classify decides what the reply to one publish says. It is the only place that reads error codes, and what it says

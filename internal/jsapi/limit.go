@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // BatchLimit asks the leader of a subject's stream how many messages it takes in one atomic batch, MaxBatch at most. Operators
@@ -49,11 +48,10 @@ func (c *Client) takesBatch(ctx context.Context, subject string, n int, timeout 
 		return false, call.sent.permission(Answer{Class: Unknown, Err: err}, []Write{{Subject: subject}}).Err
 	}
 	answer := Classify(msg)
-	var api *jetstream.APIError
 	switch {
 	case answer.Class == TooMany:
 		return false, nil
-	case errors.As(answer.Err, &api) && api.ErrorCode == codeBatchIncomplete:
+	case hasCode(answer.Err, codeBatchIncomplete):
 		return true, nil
 	case answer.Err == nil:
 		return false, errors.New("a message of a batch without a begin was acknowledged")
@@ -62,7 +60,4 @@ func (c *Client) takesBatch(ctx context.Context, subject string, n int, timeout 
 }
 
 // Disallowed reports whether a refusal says that the stream does not allow atomic batches.
-func Disallowed(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == codeBatchesDisabled
-}
+func Disallowed(err error) bool { return hasCode(err, codeBatchesDisabled) }

@@ -1,0 +1,32 @@
+package eventstoretest
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Limited gives JetStream in an account of a server of its own, with the limits that edit sets. An account has no limits but
+// those.
+func Limited(t testing.TB, edit func(*server.JetStreamAccountLimits), opts ...Option) jetstream.JetStream {
+	t.Helper()
+	srv := NewServer(t, append(opts, Options(func(o *server.Options) {
+		account := server.NewAccount("LIMITED")
+		o.Accounts = []*server.Account{account}
+		o.Users = []*server.User{{Username: "limited", Password: "limited", Account: account}}
+	}))...)
+	account, err := srv.NATS().LookupAccount("LIMITED")
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := server.JetStreamAccountLimits{
+		MaxMemory: -1, MaxStore: -1, MaxStreams: -1, MaxConsumers: -1, MaxAckPending: -1, MemoryMaxStreamBytes: -1, StoreMaxStreamBytes: -1,
+	}
+	edit(&limits)
+	if err := account.EnableJetStream(map[string]server.JetStreamAccountLimits{"": limits}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return srv.JetStream(t, nats.UserInfo("limited", "limited"))
+}
