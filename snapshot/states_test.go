@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
@@ -225,6 +226,11 @@ type ring struct{ Next *ring }
 
 func (r ring) Evolve(event) ring { return r }
 
+// timed has times, which are in UTC when they are decoded.
+type timed struct{ At map[string]time.Time }
+
+func (s timed) Evolve(event) timed { return s }
+
 // moody may panic when it is encoded.
 type moody struct{ Mood mood }
 type mood string
@@ -246,6 +252,9 @@ func TestAStateThatDoesNotSurviveSwitchesSnapshotsOff(t *testing.T) {
 		switchesOff(t, emptied{}, emptied{Items: map[string]int{}}, "snapshot.emptied.Items")
 	})
 	t.Run("a state that holds itself", func(t *testing.T) { switchesOff(t, ring{}, ring{self}, "nested too deep") })
+	t.Run("a time in a zone", func(t *testing.T) {
+		switchesOff(t, timed{}, timed{At: map[string]time.Time{"a": time.Unix(1, 0).In(time.FixedZone("x", 3600))}}, "snapshot.timed.At[] is a time that is not in UTC")
+	})
 	t.Run("a type that panics", func(t *testing.T) { switchesOff(t, moody{"good"}, moody{"bad"}, "not now") })
 }
 
