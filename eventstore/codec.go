@@ -32,8 +32,8 @@ func (c Codec) check() error {
 
 func (c Codec) format() plain.Format { return plain.Format(c) }
 
-// appendTo encodes an event of a type onto buf, with enc where that is msgpack. The same event always gives the same bytes. It
-// refuses a value that the codec cannot hold.
+// appendTo encodes an event of a type onto buf, with enc if the codec is msgpack. The same event always gives the same
+// bytes. It refuses a value that the codec cannot hold.
 func (c Codec) appendTo(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e Event) (err error) {
 	if t.shape.Picky {
 		if err := t.shape.Refuse(reflect.ValueOf(e)); err != nil {

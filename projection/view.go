@@ -112,8 +112,8 @@ func (c *Config) bucket(logger *slog.Logger) *kv.Config {
 	return cfg
 }
 
-// shape gives the shape of the documents, and refuses a type of which their codec would lose something. It gives nil for a codec
-// that is not of package kv, and knows itself what it keeps.
+// shape returns the shape of the documents. It refuses a type of which their codec would lose something. It returns nil for a
+// codec that is not of package kv, because such a codec knows itself what it keeps.
 func (c *Config) shape(documents reflect.Type) (*plain.Shape, error) {
 	var codec kv.Codec = kv.JSON{}
 	if c != nil && c.Codec != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/runnel-go/runnel/internal/proptest"
 )
 
-// written are types written by hand, with methods that reflection cannot make: how to draw a value, and whether two are equal.
-// Where there is no value to draw, the format refuses the type, or the type is filled like any other.
+// written are types written by hand, with methods that reflection cannot make: how to draw a value, and whether two are
+// equal. Where there is no value to draw, the format refuses the type, or the type is filled like any other.
 var written = []struct {
 	t     reflect.Type
 	draw  func(t *rapid.T) any
@@ -195,8 +195,8 @@ func drawValue(t *rapid.T, v reflect.Value, depth int) {
 	}
 }
 
-// lost returns where two values differ, "" if they are equal but for what a tag leaves out. It is written without what it
-// tests.
+// lost returns where two values differ, "" if they are equal but for what a tag leaves out. It is written without what
+// it tests.
 func lost(a, b reflect.Value, format plain.Format, where string) string {
 	for _, w := range written {
 		if w.t == a.Type() && w.equal != nil {

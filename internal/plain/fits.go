@@ -7,7 +7,7 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// numbers gives the classes of integers that fit into all numbers of a type.
+// numbers returns the classes of integers that fit into every number of a type.
 func (n *node) numbers(seen map[*node]bool) wellformed.Numbers {
 	fits := wellformed.AllNumbers
 	if seen[n] || n.decodesItself() {
@@ -37,8 +37,9 @@ func (n *node) numbers(seen map[*node]bool) wellformed.Numbers {
 // decodesItself reports whether it is not for us to say what the data of a type means.
 func (n *node) decodesItself() bool { return n.opaque || n.half || n.transparent || n.time }
 
-// Fits refuses an integer that does not fit into the number which it is decoded into: the msgpack library takes what is left
-// of it. The data is well-formed, and has integers of the given classes. encoding/json refuses such numbers itself.
+// Fits refuses an integer that does not fit into the number which it is decoded into: the msgpack library takes what is
+// left of it. The data is well-formed, and has integers of the given classes. encoding/json refuses such numbers
+// itself.
 func (s *Shape) Fits(data []byte, numbers wellformed.Numbers) error {
 	if numbers&^s.fits == 0 {
 		return nil
@@ -50,7 +51,7 @@ func (s *Shape) Fits(data []byte, numbers wellformed.Numbers) error {
 	return nil
 }
 
-// fits passes over a value, and gives where in it a number stands that does not fit.
+// fits passes over a value. If a number in it does not fit, it returns the path to that number.
 func fits(rest *wellformed.Cursor, n *node) (where string, err error) {
 	for n != nil && n.t.Kind() == reflect.Pointer && !n.decodesItself() {
 		n = n.elem
@@ -67,42 +68,70 @@ func fits(rest *wellformed.Cursor, n *node) (where string, err error) {
 		return "", nil
 	}
 	for range elements {
-		below, name := n.elem, "[]"
+		below, name := n.elem, []byte(nil)
 		switch {
 		case isMap && n.t.Kind() == reflect.Struct:
-			below, name = n.stored(rest.Text())
+			name = rest.Text()
+			below = n.stored(name)
 		case isMap:
 			if where, err := fits(rest, n.key); err != nil {
 				return " key" + where, err
 			}
 		}
 		if where, err := fits(rest, below); err != nil {
-			return name + where, err
+			return n.pathTo(name) + where, err
 		}
 	}
 	return "", nil
 }
 
-// stored gives the field that is stored under a name, and where it stands; nil where there is none.
-func (n *node) stored(name string) (*node, string) {
-	for _, f := range n.fields {
-		embedded := f.node
-		for embedded.t.Kind() == reflect.Pointer && embedded.elem != nil {
-			embedded = embedded.elem
-		}
-		if f.inline && embedded.fields != nil && !embedded.decodesItself() {
-			if inner, where := embedded.stored(name); inner != nil {
-				return inner, "." + f.Name + where
+// stored returns the field that is stored under a name, or nil if there is none.
+func (n *node) stored(name []byte) *node {
+	for i := range n.fields {
+		f := &n.fields[i]
+		if embedded := f.inlined(); embedded != nil {
+			if inner := embedded.stored(name); inner != nil {
+				return inner
 			}
 		}
-		if f.stored == name {
-			return f.node, "." + f.Name
+		if f.stored == string(name) {
+			return f.node
 		}
 	}
-	return nil, ""
+	return nil
 }
 
-// holds reports whether a number type can hold an integer. Other types do not take integers, which is for the decoder to say.
+// pathTo returns the path to what is stored under a name, or to an element.
+func (n *node) pathTo(name []byte) string {
+	if n.t.Kind() != reflect.Struct {
+		return "[]"
+	}
+	for i := range n.fields {
+		f := &n.fields[i]
+		if embedded := f.inlined(); embedded != nil && embedded.stored(name) != nil {
+			return "." + f.Name + embedded.pathTo(name)
+		}
+		if f.stored == string(name) {
+			return "." + f.Name
+		}
+	}
+	return ""
+}
+
+// inlined returns the struct whose fields stand beside the field, or nil.
+func (f *field) inlined() *node {
+	n := f.node
+	for n.t.Kind() == reflect.Pointer && n.elem != nil {
+		n = n.elem
+	}
+	if !f.inline || n.fields == nil || n.decodesItself() {
+		return nil
+	}
+	return n
+}
+
+// holds reports whether a number type can hold an integer. Other types do not take integers, which is for the decoder
+// to say.
 func holds(t reflect.Type, i wellformed.Integer) bool {
 	v := reflect.Zero(t)
 	switch t.Kind() {

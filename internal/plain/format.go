@@ -68,7 +68,7 @@ func Recover(err *error) {
 // replaced is what encoding/json writes for a byte that is not part of any UTF-8 text.
 var replaced = []byte(`\ufffd`)
 
-// Suspect reports whether data may lack text of the value that it was encoded from: JSON cannot hold text that is not UTF-8,
-// and encoding/json puts an escape into its place. It writes a replacement character of the text itself as it is; what else
-// looks like that escape is told apart by decoding.
+// Suspect reports whether data may lack text of the value that it was encoded from: JSON cannot hold text that is not
+// UTF-8, and encoding/json puts an escape into its place. It writes a replacement character of the text itself as it
+// is; what else looks like that escape is told apart by decoding.
 func (f Format) Suspect(data []byte) bool { return f == JSON && bytes.Contains(data, replaced) }

@@ -3,8 +3,8 @@
 // Plain are types made of exported fields, numbers, strings, bytes, slices, arrays, maps, pointers and times, and types
 // that encode themselves as text or as bytes.
 //
-// [Check] is for data that is compared, such as commands. For data that is stored, [Format.Of] looks at a type as a codec does,
-// refuses what would be lost, and returns a [Shape], which encodes and decodes values of the type:
+// [Check] is for data that is compared, such as commands. For data that is stored, [Format.Of] looks at a type as a
+// codec does, refuses what would be lost, and returns a [Shape], which encodes and decodes values of the type:
 //
 //	type      rules, for what is known of the codecs       ways.go, fields.go, shape.go
 //	          samples that must come back, for the rest    probe.go
@@ -66,8 +66,9 @@ func check(t reflect.Type, path string, above []reflect.Type) error {
 	return nil
 }
 
-// EncodesItself reports whether a type says all of itself as text or as bytes: JSON takes its text, msgpack its bytes if it has
-// those, and each must lead back. A struct that has these methods from a field which it embeds says nothing of its other fields.
+// EncodesItself reports whether a type says all of itself as text or as bytes: JSON takes its text, msgpack its bytes
+// if it has those, and each must lead back. A struct that has these methods from a field which it embeds says nothing
+// of its other fields.
 func EncodesItself(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return t == timeType || t.Implements(textMarshaler) && p.Implements(textUnmarshaler) &&

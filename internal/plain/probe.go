@@ -23,7 +23,8 @@ const (
 	large         // all different, and need the whole of theirs
 )
 
-// probe tries samples of a type, and of each struct in it, since samples end at some depth: each must come back as it was.
+// probe tries samples of a type, and of each struct in it, since samples end at some depth: each must come back as it
+// was.
 func (s *Shape) probe() (err error) {
 	s.root.any(func(n *node) bool {
 		if n == s.root || len(n.fields) > 0 && !n.opaque {
@@ -67,7 +68,7 @@ func (s *Shape) try(n *node, path string, as style) error {
 	return nil
 }
 
-// sample gives a sample, and what comes back of it.
+// sample returns a sample, and what comes back of it.
 func (s *Shape) sample(n *node, as style) (sample, back reflect.Value, err error) {
 	sample, back = reflect.New(n.t), reflect.New(n.t)
 	(&filler{style: as, budget: 300}).fill(sample.Elem(), n, 5)
@@ -78,8 +79,8 @@ func (s *Shape) sample(n *node, as style) (sample, back reflect.Value, err error
 	return sample.Elem(), back.Elem(), err
 }
 
-// failed says which part of a type an error of a sample is about. An error that a type which decodes itself gives by itself is
-// none: what is valid for it is not known.
+// failed returns the error of a sample that failed, and names the part of the type that is to blame. It returns nil if
+// a type that decodes itself fails on its own: which values are valid for that type is not known.
 func (s *Shape) failed(n *node, path string, as style, err error, seen map[*node]bool) error {
 	fails := func(n *node) error {
 		_, _, err := s.sample(n, as)

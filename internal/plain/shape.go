@@ -12,7 +12,8 @@ type Shape struct {
 	format Format
 	root   *node
 
-	// ByPointer says that values are encoded through a pointer, because a type in it has methods of its pointer for that.
+	// ByPointer says that values are encoded through a pointer, because a type in it has methods of its pointer for
+	// that.
 	ByPointer bool
 	// Picky says that there are values of the type which the format cannot hold, and for which [Shape.Refuse] looks.
 	Picky bool
@@ -23,8 +24,8 @@ type Shape struct {
 	own  bool // some type in it encodes or decodes itself
 }
 
-// Of gives the shape of a type, and refuses a type of which the format would lose something without a word: it tries samples,
-// which must come back as they were. The error names the field.
+// Of returns the shape of a type. It refuses a type of which the format would lose something without a word: it tries
+// samples, and each must come back as it was. The error names the field.
 func (f Format) Of(t reflect.Type) (*Shape, error) {
 	s, err := f.shape(t)
 	if err != nil {
@@ -33,8 +34,8 @@ func (f Format) Of(t reflect.Type) (*Shape, error) {
 	return s, s.probe()
 }
 
-// Written gives the shape of a type whose values are only read, since none is written any more. What was lost of them is
-// lost, so it refuses only what could not be stored at all.
+// Written returns the shape of a type whose values are only read, because none is written any more. What was lost of
+// them is lost, so Written refuses only what could not be stored at all.
 func (f Format) Written(t reflect.Type) (*Shape, error) {
 	s, err := f.shape(t)
 	if err != nil {
@@ -46,14 +47,14 @@ func (f Format) Written(t reflect.Type) (*Shape, error) {
 // Keeping says how values of a type may be kept beside what was stored of them.
 type Keeping int
 
-// What is to be kept is the value itself, or what decoding gives, which copies share or each must have of its own.
+// The ways of keeping a value.
 const (
-	Itself     Keeping = iota // it comes back bit by bit, and copies of it share nothing
-	Decoded                   // it may come back otherwise, such as a time in another zone
-	DecodedFor                // copies of it share memory
+	Itself     Keeping = iota // as it is: it comes back bit by bit, and its copies share no memory
+	Decoded                   // decoded once: it may come back otherwise, such as a time in another zone
+	DecodedFor                // decoded for each holder: its copies share memory
 )
 
-// KeepingOf gives how values of a type may be kept, whatever the format.
+// KeepingOf returns how values of a type may be kept, whatever the format.
 func KeepingOf(t reflect.Type) Keeping {
 	keeping := Itself
 	for _, f := range []Format{JSON, Msgpack} {
@@ -66,7 +67,7 @@ func KeepingOf(t reflect.Type) Keeping {
 	return keeping
 }
 
-// shape looks at a type without trying samples of it. It gives a shape with an error too.
+// shape looks at a type without trying samples of it. It returns a shape even if it returns an error.
 func (f Format) shape(t reflect.Type) (*Shape, error) {
 	b := builder{format: f, nodes: make(map[site]*node), open: make(map[*node]bool)}
 	s := &Shape{format: f, root: b.node(t, t.String(), addressed)}
@@ -79,7 +80,7 @@ func (f Format) shape(t reflect.Type) (*Shape, error) {
 // node is a type within a shape.
 type node struct {
 	t    reflect.Type
-	path string // to where it was met first
+	path string // from the root, by which it was met first
 	// opaque types encode and decode themselves. What values they have is not known.
 	opaque bool
 	// half are those that do one of both by themselves; lenient ones that only decode, which may refuse a sample.
@@ -92,7 +93,7 @@ type node struct {
 	lossy       bool // some field is left out, or may be
 }
 
-// site is a type where it stands.
+// site is a type at a place.
 type site struct {
 	t  reflect.Type
 	at place
@@ -116,7 +117,7 @@ func (b *builder) refuse(format string, args ...any) {
 	}
 }
 
-// node gives the node of a type at a place.
+// node returns the node of a type at a place.
 func (b *builder) node(t reflect.Type, path string, at place) *node {
 	here := site{t, at}
 	if n, ok := b.nodes[here]; ok {

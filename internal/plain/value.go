@@ -26,8 +26,8 @@ func (s *Shape) Marshal(pointer any) ([]byte, error) {
 	return data, s.Kept(v, data)
 }
 
-// Unmarshal decodes into what a pointer points to, which is a zero value. A number that does not fit is an error, and so is
-// a panic of a type that decodes itself. Times are in UTC.
+// Unmarshal decodes into what a pointer points to, which is a zero value. A number that does not fit is an error, and
+// so is a panic of a type that decodes itself. Times are in UTC.
 func (s *Shape) Unmarshal(data []byte, pointer any) error {
 	if err := s.decode(data, pointer); err != nil {
 		return err
@@ -84,7 +84,11 @@ func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err e
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for _, f := range n.fields {
+		for i := range n.fields {
+			f := &n.fields[i]
+			if basic(f.node) {
+				continue
+			}
 			part := v.FieldByIndex(f.Index)
 			if f.asks && !part.IsNil() && part.Interface().(interface{ IsZero() bool }).IsZero() {
 				return "." + f.Name, errZero
@@ -150,7 +154,7 @@ func (s *Shape) Blame(v reflect.Value, err error) error {
 	return fmt.Errorf("%s%s: %w", s.root.t, s.blame(v, s.root, wellformed.MaxDepth), err)
 }
 
-// blame gives where the innermost part stands that does not encode.
+// blame returns the path to the innermost part that does not encode.
 func (s *Shape) blame(v reflect.Value, n *node, depth int) string {
 	fails := func(part reflect.Value) bool {
 		pointer := reflect.New(part.Type())
@@ -188,7 +192,7 @@ func (s *Shape) blame(v reflect.Value, n *node, depth int) string {
 	return ""
 }
 
-// Settle puts the times of a decoded value into UTC. Which zone a decoder gives them depends on where it runs.
+// Settle puts the times of a decoded value into UTC. The zone that a decoder leaves them in depends on the machine.
 func (s *Shape) Settle(v reflect.Value) {
 	if s.Zoned {
 		settle(v, s.root)
@@ -223,7 +227,7 @@ func settle(v reflect.Value, n *node) {
 	}
 }
 
-// Elsewhere returns where in a value a time stands that is not in UTC, "" if there is none.
+// Elsewhere returns the path to a time that is not in UTC, or "" if there is none.
 func (s *Shape) Elsewhere(v reflect.Value) string {
 	if where, found := elsewhere(v, s.root); s.Zoned && found {
 		return s.root.t.String() + where
@@ -256,11 +260,11 @@ func elsewhere(v reflect.Value, n *node) (where string, found bool) {
 	return "", false
 }
 
-// difference is where two values differ, and how.
+// difference says how two values differ, and at which path.
 type difference struct{ where, how string }
 
-// different finds a difference of two values, but for what is deliberately not stored. Times are the same if they are the same
-// instant. An empty slice or map is the same as nil, which a tag makes of it.
+// different finds a difference of two values, but for what is deliberately not stored. Times are the same if they are
+// the same instant. An empty slice or map is the same as nil, which a tag makes of it.
 func (s *Shape) different(a, b reflect.Value, n *node) *difference {
 	switch {
 	case n.time:

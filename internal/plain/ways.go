@@ -45,7 +45,7 @@ var asked = map[Format][]methods{
 	},
 }
 
-// place is where a value stands. A map's keys and values have no address, so methods of their pointers are not called.
+// place tells values with an address from those in maps, whose pointer methods cannot be called.
 type place int
 
 const (
@@ -104,8 +104,8 @@ func (f Format) decodes(t reflect.Type, at place) use {
 	return use{}
 }
 
-// promoted reports whether a struct owes one of the methods to an embedded field, so that the method knows nothing of the
-// other fields. A struct whose only field is embedded by value is encoded whole by it.
+// promoted reports whether a struct owes one of the methods to an embedded field, so that the method knows nothing of
+// the other fields. A struct whose only field is embedded by value is encoded whole by it.
 func promoted(t reflect.Type, used ...reflect.Type) bool {
 	if t.Kind() != reflect.Struct || !embeds(t) {
 		return false
@@ -119,8 +119,8 @@ func promoted(t reflect.Type, used ...reflect.Type) bool {
 	return false
 }
 
-// lostTo names the embedded field of a struct that has one of the methods, and a field of which that method knows nothing. These
-// are the same field if it may hold nothing to call the method of.
+// lostTo names the embedded field of a struct that has one of the methods, and a field of which that method knows
+// nothing. These are the same field if it may hold nothing to call the method of.
 func lostTo(t reflect.Type, used ...reflect.Type) (embedded, lost string) {
 	for f := range t.Fields() {
 		has := slices.ContainsFunc(used, func(i reflect.Type) bool {
@@ -146,9 +146,9 @@ func embeds(t reflect.Type) bool {
 	return false
 }
 
-// declares reports whether a type has the method of an interface, and has it from nobody else: the compiler generates the
-// methods that a struct gets from its embedded fields, and those that a pointer gets from its type, and says so in the place
-// of the file's name.
+// declares reports whether a type has the method of an interface, and has it from nobody else: the compiler generates
+// the methods that a struct gets from its embedded fields, and those that a pointer gets from its type, and says so in
+// the place of the file's name.
 func declares(t, i reflect.Type) bool {
 	m, ok := method(t, i.Method(0).Name)
 	if !ok {

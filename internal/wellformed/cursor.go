@@ -14,7 +14,8 @@ func (c *Cursor) Skip() {
 	*c = (*c)[end:]
 }
 
-// List goes into an array or a map, and gives how many elements or pairs come next. Before other values it stays where it is.
+// List goes into an array or a map, and returns how many elements or pairs follow. Before other values it does not
+// move.
 func (c *Cursor) List() (n int, isMap, ok bool) {
 	first := byte(0xc0)
 	if len(*c) > 0 {
@@ -35,24 +36,25 @@ func (c *Cursor) List() (n int, isMap, ok bool) {
 	return int(children), isMap, true
 }
 
-// Text passes over a value, and gives its text if it is a string.
-func (c *Cursor) Text() string {
+// Text passes over a value, and returns its text if it is a string.
+func (c *Cursor) Text() []byte {
 	before := *c
 	c.Skip()
 	value := before[:len(before)-len(*c)]
 	if len(value) == 0 {
-		return ""
+		return nil
 	}
 	switch first := value[0]; {
 	case 0xa0 <= first && first <= 0xbf:
-		return string(value[1:])
+		return value[1:]
 	case 0xd9 <= first && first <= 0xdb:
-		return string(value[1+1<<(first-0xd9):])
+		return value[1+1<<(first-0xd9):]
 	}
-	return ""
+	return nil
 }
 
-// Integer is an integer as it is written: the one, or the other where it is above what an int64 holds.
+// Integer is an integer as it is written. Unsigned is set if the integer is above what an int64 holds, and Signed if
+// not.
 type Integer struct {
 	Signed   int64
 	Unsigned uint64
@@ -65,7 +67,7 @@ func (i Integer) String() string {
 	return strconv.FormatInt(i.Signed, 10)
 }
 
-// Integer passes over a value, and gives it if it is an integer.
+// Integer passes over a value, and returns it if it is an integer.
 func (c *Cursor) Integer() (i Integer, ok bool) {
 	before := *c
 	c.Skip()

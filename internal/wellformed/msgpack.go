@@ -1,8 +1,9 @@
 // Package wellformed checks encoded bytes before a decoder sees them.
 //
-// The msgpack library allocates what a payload claims to hold before it looks whether the bytes are there (its issue 401):
-// five bytes can claim an array of four thousand million elements. [Msgpack] walks the bytes once, without allocating,
-// and compares every claim with what is left. After it, a decoder allocates at most in proportion to the payload.
+// The msgpack library allocates what a payload claims to hold before it looks whether the bytes are there (its issue
+// 401): five bytes can claim an array of four thousand million elements. [Msgpack] walks the bytes once, without
+// allocating, and compares every claim with what is left. After it, a decoder allocates at most in proportion to the
+// payload.
 package wellformed
 
 import (
@@ -23,7 +24,7 @@ func Msgpack(data []byte) error {
 	return err
 }
 
-// Scan is Msgpack that also gives which classes of integers data holds.
+// Scan is Msgpack that also returns which classes of integers data holds.
 func Scan(data []byte) (Numbers, error) {
 	end, numbers, err := walk(data, 0, 1, 0)
 	if err == nil && end != len(data) {
@@ -32,8 +33,8 @@ func Scan(data []byte) (Numbers, error) {
 	return numbers, err
 }
 
-// walk gives where n values end that begin at a byte of data, as elements of what is open at a depth, and which integers are
-// among them.
+// walk returns where n values end that begin at a byte of data, as elements of what is open at a depth, and which
+// classes of integers are among them.
 func walk(data []byte, at int, n uint64, depth int) (int, Numbers, error) {
 	var seen Numbers
 	for ; n > 0; n-- {
@@ -74,8 +75,8 @@ type first struct {
 	numbers Numbers
 }
 
-// firsts has what each first byte says. Most values are such that it tells their size: a table is three times as fast for them
-// as to compare the byte with the ranges.
+// firsts has what each first byte says. Most values are such that it tells their size: a table is three times as fast
+// for them as to compare the byte with the ranges.
 var firsts = firstBytes()
 
 func firstBytes() (firsts [256]first) {

@@ -17,7 +17,7 @@ const (
 // AllNumbers is the set of all classes.
 const AllNumbers Numbers = 0xff
 
-// SignedOf gives the classes all of whose integers fit into a signed type of so many bits.
+// SignedOf returns the classes whose integers all fit into a signed type of that many bits.
 func SignedOf(bits int) Numbers {
 	switch {
 	case bits >= 64:
@@ -30,7 +30,7 @@ func SignedOf(bits int) Numbers {
 	return negative
 }
 
-// UnsignedOf gives the classes all of whose integers fit into an unsigned type of so many bits.
+// UnsignedOf returns the classes whose integers all fit into an unsigned type of that many bits.
 func UnsignedOf(bits int) Numbers {
 	switch {
 	case bits >= 64:
@@ -43,7 +43,7 @@ func UnsignedOf(bits int) Numbers {
 	return unsigned8
 }
 
-// numbersOf gives the class of the integers that begin with a byte.
+// numbersOf returns the class of the integers that begin with a byte.
 func numbersOf(c byte) Numbers {
 	switch {
 	case c >= 0xe0, c == 0xd0:
