@@ -44,10 +44,7 @@ func (c Codec) appendTo(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e
 	if err := c.encode(buf, enc, t, e); err != nil {
 		return t.shape.Blame(reflect.ValueOf(e), err)
 	}
-	if c == JSON {
-		return t.shape.Kept(reflect.ValueOf(e), buf.Bytes()[from:])
-	}
-	return nil
+	return t.shape.Kept(reflect.ValueOf(e), buf.Bytes()[from:])
 }
 
 // encode encodes an event. A panic of a type that encodes itself is an error.

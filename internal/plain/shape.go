@@ -22,6 +22,7 @@ type Shape struct {
 	// fits are the classes of numbers that fit into all numbers of the type.
 	fits wellformed.Numbers
 	own  bool // some type in it encodes or decodes itself
+	raw  bool // some type in it writes msgpack itself, which nothing else checks
 }
 
 // Of returns the shape of a type. It refuses a type of which the format would lose something without a word: it tries
@@ -71,7 +72,7 @@ func KeepingOf(t reflect.Type) Keeping {
 func (f Format) shape(t reflect.Type) (*Shape, error) {
 	b := builder{format: f, nodes: make(map[site]*node), open: make(map[*node]bool)}
 	s := &Shape{format: f, root: b.node(t, t.String(), addressed)}
-	s.ByPointer, s.own, s.Zoned = b.byPointer, b.own, b.zoned
+	s.ByPointer, s.own, s.raw, s.Zoned = b.byPointer, b.own, b.raw, b.zoned
 	s.Picky = f == Msgpack && b.recursive || f == JSON && b.zoned || b.asks
 	s.fits = s.root.numbers(make(map[*node]bool))
 	return s, b.err
@@ -108,6 +109,7 @@ type builder struct {
 	recursive bool
 	zoned     bool
 	own       bool
+	raw       bool
 	asks      bool
 }
 
@@ -149,6 +151,7 @@ func (b *builder) itself(n *node, path string, at place) bool {
 		return false
 	}
 	b.own = true
+	b.raw = b.raw || b.format == Msgpack && encodes.way == byItself
 	switch {
 	case promoted(t, encodes.by, decodes.by):
 		embedded, lost := lostTo(t, encodes.by, decodes.by)

@@ -258,6 +258,8 @@ func TestAValueThatAFormatCannotHoldIsRefused(t *testing.T) {
 		"far off":  {struct{ T []time.Time }{[]time.Time{time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", 24*3600))}}, "-", ".T[]: json"},
 		"zero":     {optional{&zero}, ".At points to a zero value, which its tag leaves out", ".At points to a zero value"},
 		"panics":   {struct{ S bold }{}, ".S: panic: no", ".S: panic: no"},
+		"two":      {struct{ C chatty }{chatty{1}}, "what encodes itself in it must write one value: malformed msgpack: 1 bytes after the value", "-"},
+		"none":     {struct{ C []chatty }{[]chatty{{-1}}}, "must write one value: malformed msgpack", "-"},
 
 		"a replacement character of the text itself": {"caf\ufffd", "-", "-"},
 		"what looks like one":                        {`\ufffd \\ufffd`, "-", "-"},
@@ -282,6 +284,23 @@ func TestAValueThatAFormatCannotHoldIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// chatty writes one value, and as many more.
+type chatty struct{ More int }
+
+func (c chatty) EncodeMsgpack(e *msgpack.Encoder) error {
+	for range c.More + 1 {
+		if err := e.EncodeInt(int64(c.More)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *chatty) DecodeMsgpack(d *msgpack.Decoder) (err error) {
+	c.More, err = d.DecodeInt()
+	return err
 }
 
 func nan() float64 { zero := 0.0; return zero / zero }

@@ -134,8 +134,13 @@ func jsonHolds(t time.Time) error {
 // basic reports whether there is nothing in a type to be looked at.
 func basic(n *node) bool { return !n.time && len(n.fields) == 0 && n.elem == nil }
 
-// Kept refuses a value of which data, its encoding, has lost text.
+// Kept refuses a value of which data, its encoding, has lost text, or which is no encoding that could be read.
 func (s *Shape) Kept(v reflect.Value, data []byte) error {
+	if s.raw {
+		if err := wellformed.Msgpack(data); err != nil {
+			return fmt.Errorf("%s: what encodes itself in it must write one value: %w", s.root.t, err)
+		}
+	}
 	if !s.format.Suspect(data) && (s.format != JSON || !s.own || utf8.Valid(data)) {
 		return nil
 	}
