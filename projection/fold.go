@@ -86,7 +86,7 @@ func (f *folder[V]) changesOf(all []change[V], events []eventstore.Event, i int,
 	if err := f.guard(recorded, func() { keys = rule.keysOf(event, recorded) }); err != nil {
 		return all, err
 	}
-	first := true
+	first := i == 0 // what an upcaster makes of one event shares memory too
 	for n, key := range keys {
 		if key == "" || slices.Contains(keys[:n], key) {
 			continue

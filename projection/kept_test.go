@@ -95,6 +95,45 @@ func TestDocumentsOfOneEventShareNoMap(t *testing.T) {
 	}
 }
 
+// told is what is told to each of some users since.
+type told struct {
+	With  []string
+	Marks map[string]int
+}
+
+func (told) EventType() string { return "note.told" }
+
+// An upcaster that makes several events of one gives all of them what that one held.
+func TestDocumentsOfOneUpcastEventShareNoMap(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	stream := eventstore.StreamID{Category: "note", ID: "1"}
+	before, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{told{}}, nil)
+	require.NoError(t, err)
+	first, err := before.Append(t.Context(), stream, eventstore.Head{}, told{With: []string{"anna", "ben"}, Marks: map[string]int{"a": 1}})
+	require.NoError(t, err)
+	require.NoError(t, before.Close())
+
+	split := eventstore.UpcastMany(func(e told) (all []eventstore.Event) {
+		for _, user := range e.With {
+			all = append(all, shared{With: []string{user}, Marks: e.Marks})
+		}
+		return all
+	}, shared{})
+	store, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{shared{}, marked{}}, &eventstore.Config{Upcasters: []eventstore.Upcaster{split}})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	last, err := store.Append(t.Context(), stream, first.Head(), marked{User: "anna", Mark: "b"})
+	require.NoError(t, err)
+	view := notes(t, store, nil)
+	run(t, view)
+	anna, err := view.Get(soon(t), "anna", projection.At(last.Position))
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"a": 1, "b": 1, "elsewhere": 1}, anna.Marks)
+	ben, err := view.Get(soon(t), "ben")
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{"a": 1}, ben.Marks)
+}
+
 // A document that stays in memory is the one that is read from the bucket.
 func TestADocumentInMemoryIsTheOneThatIsStored(t *testing.T) {
 	store, add := noteStore(t)
