@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -150,6 +152,9 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 	s := newSession(v, g)
 	s.reconnects = reconnects
 	err = v.unlessReplaced(ctx, version, s.runUntilReconnected(ctx))
+	if errors.Is(err, jetstream.ErrStreamNotFound) && !ofTheLog(err) {
+		err = errors.Join(kv.ErrUnavailable, err) // the bucket was deleted, so the next turn builds it anew
+	}
 	return s.flushed, errors.Join(err, g.close())
 }
 

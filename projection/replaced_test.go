@@ -1,0 +1,127 @@
+package projection_test
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
+	"github.com/runnel-go/runnel/projection"
+)
+
+// requireBalance waits until the view's document is what it must be.
+func requireBalance(t *testing.T, view *projection.View[balance], want balance) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		document, err := view.Get(t.Context(), "1")
+		return err == nil && document == want
+	}, 30*time.Second, 20*time.Millisecond)
+}
+
+// The bucket of a view that runs is that of before. The log has all that it takes to go on from there.
+func TestAnOlderBucketThatIsRestoredUnderAViewIsBroughtUpToDate(t *testing.T) {
+	if !proptest.Long() {
+		t.Skip("a view waits for a while before it takes over from itself")
+	}
+	ctx := t.Context()
+	server := eventstoretest.NewServer(t)
+	operator := server.JetStream(t)
+	store, err := eventstore.Open(ctx, server.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	view := balances(t, store)
+	run(t, view)
+	deposit(t, store, "1", 1)
+	requireBalance(t, view, balance{1, 1})
+	bucket := "KV_" + view.Bucket()
+	stream, err := operator.Stream(ctx, bucket)
+	require.NoError(t, err)
+	config, older := stream.CachedInfo().Config, messages(t, operator, bucket)
+	deposit(t, store, "1", 10)
+	requireBalance(t, view, balance{11, 2})
+
+	require.NoError(t, operator.DeleteStream(ctx, bucket))
+	_, err = operator.CreateStream(ctx, config)
+	require.NoError(t, err)
+	for _, msg := range older {
+		_, err := operator.Publish(ctx, msg.Subject, msg.Data)
+		require.NoError(t, err)
+	}
+	deposit(t, store, "1", 100)
+	requireBalance(t, view, balance{111, 3})
+}
+
+func messages(t *testing.T, js jetstream.JetStream, name string) (all []*jetstream.RawStreamMsg) {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), name)
+	require.NoError(t, err)
+	info, err := stream.Info(t.Context())
+	require.NoError(t, err)
+	for sequence := uint64(1); sequence <= info.State.LastSeq; sequence++ {
+		if msg, err := stream.GetMsg(t.Context(), sequence); err == nil { // the others were overwritten
+			all = append(all, msg)
+		}
+	}
+	return all
+}
+
+// The bucket of a view that runs is deleted: the view is built anew.
+func TestABucketThatIsDeletedUnderAViewIsBuiltAnew(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	view := balances(t, store)
+	run(t, view)
+	deposit(t, store, "1", 1)
+	requireBalance(t, view, balance{1, 1})
+	require.NoError(t, js.DeleteStream(t.Context(), "KV_"+view.Bucket()))
+	deposit(t, store, "1", 10)
+	requireBalance(t, view, balance{11, 2})
+}
+
+// The log is replaced by an older backup under a view and a reactor that have nothing to do at the time.
+func TestViewsAndReactorsEndWithALogThatIsReplaced(t *testing.T) {
+	ctx := t.Context()
+	server := eventstoretest.NewServer(t)
+	operator := server.JetStream(t)
+	store, err := eventstore.Open(ctx, server.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	deposit(t, store, "1", 1)
+	var backup bytes.Buffer
+	_, err = store.Export(ctx, &backup, nil)
+	require.NoError(t, err)
+	view := balances(t, store)
+	reactor, err := projection.NewReactor(ctx, store, "mails", nil,
+		projection.React(func(context.Context, deposited, eventstore.Recorded) error { return nil }))
+	require.NoError(t, err)
+	ended := map[string]chan error{"view": make(chan error, 1), "reactor": make(chan error, 1)}
+	go func() { ended["view"] <- view.Run(ctx) }()
+	go func() { ended["reactor"] <- reactor.Run(ctx) }()
+	deposit(t, store, "1", 10)
+	requireBalance(t, view, balance{11, 2})
+
+	require.NoError(t, operator.DeleteStream(ctx, "bank"))
+	_, err = eventstore.Import(ctx, operator, &backup, nil)
+	require.NoError(t, err)
+	_, err = store.Append(ctx, account("2"), eventstore.Head{}, deposited{Amount: 1})
+	require.ErrorIs(t, err, eventstore.ErrLogRewound)
+	for what, ended := range ended {
+		select {
+		case err := <-ended:
+			require.ErrorIs(t, err, projection.ErrLogRewound, what)
+		case <-time.After(30 * time.Second):
+			t.Fatalf("the %s goes on", what)
+		}
+	}
+	require.NoError(t, reactor.Close())
+	<-store.Done()
+	require.ErrorIs(t, store.Err(), eventstore.ErrLogRewound)
+}
