@@ -2,6 +2,8 @@ package aggregatetest_test
 
 import (
 	"fmt"
+	"math/big"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -187,6 +189,16 @@ func TestAStateThatDoesNotSurviveASnapshotIsFound(t *testing.T) {
 	require.Len(t, found.Commands, 1)
 	require.Contains(t, found.Test, "ThenStored(nil,\n")
 	aggregatetest.Check(t, hiding{}, walletEvents, commands, &aggregatetest.Config{NoSnapshots: true})
+}
+
+// priced has a number that only its own methods fill.
+type priced struct{ Price big.Int }
+
+func (priced) EventType() string { return "wallet.priced" }
+func (priced) wallet()           {}
+
+func TestASampleLeavesOutWhatOnlyMethodsFill(t *testing.T) {
+	aggregatetest.Check(t, wallet{}, slices.Concat(walletEvents, []eventstore.Event{priced{}}), anyCommand(), nil)
 }
 
 // secretive is an event of which a field is not stored.

@@ -28,7 +28,7 @@ func fill(rt *rapid.T, v reflect.Value, depth int) {
 	case t == reflect.TypeFor[time.Time]():
 		v.Set(reflect.ValueOf(time.Unix(rapid.Int64Range(0, 1<<33).Draw(rt, "time"), 0).UTC()))
 		return
-	case plain.EncodesItself(t) || depth == 0:
+	case plain.Opaque(t) || depth == 0:
 		return
 	}
 	switch v.Kind() {

@@ -145,7 +145,7 @@ func (f *filler) fill(v reflect.Value, depth int) {
 	case t == reflect.TypeFor[time.Time]():
 		v.Set(reflect.ValueOf(time.Unix(int64(f.n), 0).UTC()))
 		return
-	case plain.EncodesItself(t) || depth == 0:
+	case plain.Opaque(t) || depth == 0:
 		return
 	}
 	switch v.Kind() {

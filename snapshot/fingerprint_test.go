@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"math/big"
+	"net/url"
 	"testing"
 	"time"
 
@@ -156,6 +158,25 @@ type everything struct {
 }
 
 func (everything) EventType() string { return "account.everything" }
+
+// priced has fields that only their own methods reach.
+type priced struct {
+	Price *big.Int
+	Tax   big.Rat
+	Site  *url.URL
+	Note  string
+}
+
+func (priced) EventType() string { return "account.priced" }
+func (priced) account()          {}
+
+func TestASampleLeavesOutWhatOnlyMethodsReach(t *testing.T) {
+	require.NotPanics(t, func() { printOf(t, balance{}, nil, deposited{}, priced{}) })
+	sample := sampleOf(priced{}).(priced)
+	require.Zero(t, sample.Price.Sign())
+	require.Empty(t, sample.Site.String())
+	require.NotEmpty(t, sample.Note)
+}
 
 func TestASampleHasEveryFieldFilled(t *testing.T) {
 	sample := sampleOf(everything{}).(everything)

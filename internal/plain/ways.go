@@ -104,6 +104,17 @@ func (f Format) decodes(t reflect.Type, at place) use {
 	return use{}
 }
 
+// Opaque reports whether a type encodes and decodes itself in some format, also by methods of its pointer: which values of it
+// are valid is not known, and its fields need not be exported.
+func Opaque(t reflect.Type) bool {
+	for f := range asked {
+		if t.Kind() != reflect.Pointer && f.encodes(t, addressed).by != nil && f.decodes(t, addressed).by != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // promoted reports whether a struct owes one of the methods to an embedded field, so that the method knows nothing of
 // the other fields. A struct whose only field is embedded by value is encoded whole by it.
 func promoted(t reflect.Type, used ...reflect.Type) bool {
