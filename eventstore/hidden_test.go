@@ -72,12 +72,12 @@ func newInterpreter(t *testing.T, nc *nats.Conn, edit func(info []byte) []byte) 
 func unedited(info []byte) []byte { return info }
 
 // replaced edits an answer, which has the old text.
-func replaced(t *testing.T, old, new string) func([]byte) []byte {
+func replaced(t *testing.T, old, by string) func([]byte) []byte {
 	return func(info []byte) []byte {
 		if !bytes.Contains(info, []byte(`"error"`)) && !bytes.Contains(info, []byte(old)) {
 			t.Errorf("no %s in %s", old, info)
 		}
-		return bytes.ReplaceAll(info, []byte(old), []byte(new))
+		return bytes.ReplaceAll(info, []byte(old), []byte(by))
 	}
 }
 

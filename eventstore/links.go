@@ -114,7 +114,7 @@ func (l *load) follow(ctx context.Context, link Position) (*Commit, error) {
 // link leads to no commit of the stream. A message without a subject has to link to the next of the links.
 func (l *load) linked(ctx context.Context, link Position, next []Position, msg jsapi.Message, failed error) (*Commit, error) {
 	var c *Commit
-	err := failed
+	var err error
 	bare := failed == nil && msg.Subject == ""
 	if bare {
 		c, err = l.store.commitOf(l.subject, Position(msg.Sequence), msg.Data)

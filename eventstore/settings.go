@@ -156,7 +156,8 @@ func (s *Store) compare(have jetstream.StreamConfig) []string {
 // expectations are right from 2.12.15 and 2.14.4 on (nats-server issue 8376).
 func checkServer(version string) error {
 	major, minor, patch, ok := parseVersion(version)
-	if !ok || major < 2 || major == 2 && !(minor > 14 || minor == 14 && patch >= 4 || minor == 12 && patch >= 15) {
+	right := major > 2 || major == 2 && (minor > 14 || minor == 14 && patch >= 4 || minor == 12 && patch >= 15)
+	if !ok || !right {
 		return &ServerVersionError{Version: version}
 	}
 	return nil

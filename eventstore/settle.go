@@ -199,8 +199,8 @@ func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, la
 }
 
 // taken says why our commits are not stored where next, which is not ours, is the first behind the expected position on one
-// of the subjects, or nil where they may be stored after all. That it begins at our version is the proof that none of our tries is stored, or will be. Where it begins
-// later, what stood at our version is gone, and may have been ours.
+// of the subjects, or nil where they may be stored after all. That it begins at our version is the proof that none of our
+// tries is stored, or will be. Where it begins later, what stood at our version is gone, and may have been ours.
 func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 	c := a.commits[i]
 	if next.First == c.First {
