@@ -64,37 +64,13 @@ func (s *Store) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, erro
 	return func(yield func(*Commit, error) bool) {
 		r := &scanner{store: s, scanOptions: o, position: o.after, yield: yield}
 		defer r.drop()
-		if o.damage == nil {
-			bound, free := s.log.verdict.bind(ctx)
-			defer free()
-			ctx = bound
+		if o.damage != nil { // who verifies reads also a log that has lost its end
+			r.run(ctx)
+			return
 		}
-		for failures := 0; ; {
-			before := r.position
-			more, err := r.fetch(ctx)
-			if !more {
-				return
-			}
-			if err == nil {
-				failures = 0
-				continue
-			}
-			if r.position > before {
-				failures = 0
-			}
-			if failures++; failures == 1 {
-				r.failing = time.Now()
-			}
-			if err := r.final(err); err != nil {
-				yield(nil, err)
-				return
-			}
-			r.drop()
-			if err := s.reads.Pause(ctx, rescans, failures); err != nil {
-				yield(nil, err)
-				return
-			}
-		}
+		bound, free := s.log.verdict.bind(ctx)
+		defer free()
+		r.run(bound)
 	}
 }
 
@@ -109,6 +85,36 @@ type scanner struct {
 	quiets   int       // waits in a row that brought nothing
 	rooms    []room    // for the commits that come next
 	yield    func(*Commit, error) bool
+}
+
+// run yields commits until the scan is over.
+func (r *scanner) run(ctx context.Context) {
+	for failures := 0; ; {
+		before := r.position
+		more, err := r.fetch(ctx)
+		if !more {
+			return
+		}
+		if err == nil {
+			failures = 0
+			continue
+		}
+		if r.position > before {
+			failures = 0
+		}
+		if failures++; failures == 1 {
+			r.failing = time.Now()
+		}
+		if err := r.final(err); err != nil {
+			r.yield(nil, err)
+			return
+		}
+		r.drop()
+		if err := r.store.reads.Pause(ctx, rescans, failures); err != nil {
+			r.yield(nil, err)
+			return
+		}
+	}
 }
 
 // final gives the error that a scan ends with after a failure, or nil where it is tried again. A refusal is final, but for one: a

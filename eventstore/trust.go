@@ -77,19 +77,19 @@ func (v *verdict) get() error {
 	return v.err
 }
 
-// set makes err the verdict, unless there is one, and gives the one that counts, and whether it is the first.
-func (v *verdict) set(err error) (verdict error, first bool) {
+// set makes err the verdict, unless there is one. It gives the one that counts, and whether it is the first.
+func (v *verdict) set(err error) (first bool, verdict error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.err != nil {
-		return v.err, false
+		return false, v.err
 	}
 	v.err = err
 	close(v.done)
 	for cancel := range v.ended {
 		(*cancel)(err)
 	}
-	return err, true
+	return true, err
 }
 
 // bind gives a context that ends with the verdict as its cause, and a function to call when it is not needed any more.
@@ -122,7 +122,7 @@ func isDamage(err error) bool { return errors.Is(err, ErrCorrupt) || isVerdict(e
 
 // condemn makes an error the verdict, unless there is one, and gives the one that counts.
 func (s *Store) condemn(err error) error {
-	verdict, first := s.log.verdict.set(err)
+	first, verdict := s.log.verdict.set(err)
 	s.log.distrust()
 	if first {
 		s.api.Interrupt()

@@ -121,7 +121,7 @@ func (c *Client) answered(msg *nats.Msg, probe string) {
 		return
 	}
 	var ack pubAck
-	other := ""
+	var other string
 	switch err := json.Unmarshal(msg.Data, &ack); {
 	case msg.Header.Get("Status") == "503":
 		return
