@@ -543,3 +543,25 @@ func TestAPositionThatTheLogDoesNotHaveIsNotReadBehind(t *testing.T) {
 		require.Equal(t, eventstore.PositionAheadError{Store: "bank", Position: 21, End: 20}, *ahead, what)
 	}
 }
+
+// A replica that has been alone for ten seconds describes the stream as it has it, perhaps without what was acknowledged last.
+func TestAReplicaThatIsLeftAloneIsNotBelieved(t *testing.T) {
+	if !proptest.Long() {
+		t.Skip("it takes the ten seconds")
+	}
+	cluster := eventstoretest.NewCluster(t, 3, eventstoretest.Memory())
+	alone := cluster.Nodes()[0]
+	js := alone.JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Replicas: 3, ReadTimeout: time.Second})
+	require.NoError(t, err)
+	defer store.Close()
+	_, err = store.Append(t.Context(), account("1"), eventstore.Head{}, deposited{1})
+	require.NoError(t, err)
+	for _, node := range cluster.Nodes()[1:] {
+		node.Stop()
+	}
+	require.Eventually(t, func() bool { _, err := js.Stream(t.Context(), "bank"); return err == nil }, time.Minute, 100*time.Millisecond)
+	_, err = store.End(t.Context())
+	require.ErrorIs(t, err, eventstore.ErrUnavailable)
+	require.NoError(t, store.Err())
+}

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
@@ -134,4 +136,32 @@ func TestInfoCountsMessagesAndSubjects(t *testing.T) {
 	info.Subjects, info.Total, info.Limit, info.Created, info.Metadata = nil, 0, 0, time.Time{}, nil
 	require.Equal(t, jsapi.Info{First: 1, Last: 3, Messages: 3, Replicas: 1,
 		Leader: js.Conn().ConnectedServerName(), Version: js.Conn().ConnectedServerVersion()}, info)
+}
+
+// A replica that is left alone describes the stream, too, after ten seconds.
+func TestADescriptionByAnotherThanTheLeaderIsNotBelieved(t *testing.T) {
+	nc := eventstoretest.NewServer(t).Connect(t)
+	for stream, cluster := range map[string]string{
+		"led":   `{"name":"c","leader":"n1"}`,
+		"alone": `{"name":"c","replicas":[{"name":"n2","current":true}]}`,
+	} {
+		_, err := nc.Subscribe("elsewhere.STREAM.INFO."+stream, func(question *nats.Msg) {
+			assert.NoError(t, question.Respond([]byte(`{"config":{"num_replicas":3},"cluster":`+cluster+`,"state":{"last_seq":7}}`)))
+		})
+		require.NoError(t, err)
+	}
+	js, err := jetstream.NewWithAPIPrefix(nc, "elsewhere")
+	require.NoError(t, err)
+	client := newClient(t, js)
+	info, err := client.LeaderInfo(t.Context(), "led", "", 0)
+	require.NoError(t, err)
+	require.Equal(t, "n1", info.Leader)
+	_, err = client.StreamInfo(t.Context(), "led")
+	require.NoError(t, err)
+
+	_, err = client.LeaderInfo(t.Context(), "alone", "", 0)
+	require.ErrorContains(t, err, "no leader")
+	require.True(t, jsapi.Transient(err))
+	_, err = client.StreamInfo(t.Context(), "alone")
+	require.True(t, jsapi.Transient(err))
 }

@@ -72,10 +72,8 @@ func readInfo(data []byte) (Info, error) {
 			Replicas int               `json:"num_replicas"`
 			Metadata map[string]string `json:"metadata"`
 		} `json:"config"`
-		Cluster struct {
-			Leader string `json:"leader"`
-		} `json:"cluster"`
-		State struct {
+		Cluster *jetstream.ClusterInfo `json:"cluster"`
+		State   struct {
 			First    uint64            `json:"first_seq"`
 			Last     uint64            `json:"last_seq"`
 			Messages uint64            `json:"messages"`
@@ -95,9 +93,13 @@ func readInfo(data []byte) (Info, error) {
 	default:
 		return Info{}, reply.Error
 	}
+	leader, err := leaderOf(reply.Cluster)
+	if err != nil {
+		return Info{}, err
+	}
 	info := Info{
 		First: reply.State.First, Last: reply.State.Last, Messages: reply.State.Messages, Replicas: reply.Config.Replicas,
-		Leader: reply.Cluster.Leader, Version: reply.Config.Metadata[metaVersion],
+		Leader: leader, Version: reply.Config.Metadata[metaVersion],
 		Domain: reply.Domain, Created: reply.Created, Metadata: reply.Config.Metadata,
 		Subjects: reply.State.Subjects, Total: reply.Total, Limit: reply.Limit,
 	}
@@ -105,4 +107,19 @@ func readInfo(data []byte) (Info, error) {
 		info.Lost = len(reply.State.Lost.Msgs)
 	}
 	return info, nil
+}
+
+// errNoLeader is what a server itself answers where a stream has no leader.
+var errNoLeader = &jetstream.APIError{Code: 503, ErrorCode: codeClusterNotAvailable, Description: "the stream has no leader at the moment"}
+
+// leaderOf gives the name of the leader that described a stream. When most replicas have been gone for ten seconds, one
+// that is left describes the stream as it has it. It may lack what was acknowledged, and it names no leader.
+func leaderOf(cluster *jetstream.ClusterInfo) (string, error) {
+	switch {
+	case cluster == nil:
+		return "", nil
+	case cluster.Leader == "":
+		return "", errNoLeader
+	}
+	return cluster.Leader, nil
 }

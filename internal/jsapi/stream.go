@@ -13,7 +13,9 @@ const makeTimeout = 5 * time.Second
 // StreamInfo asks a stream's leader for its settings and its state. It returns an error that matches jetstream.ErrStreamNotFound
 // where there is no such stream.
 func (c *Client) StreamInfo(ctx context.Context, stream string) (info jetstream.StreamInfo, err error) {
-	err = c.api(ctx, "STREAM.INFO."+stream, getTimeout, nil, &info)
+	if err = c.api(ctx, "STREAM.INFO."+stream, getTimeout, nil, &info); err == nil {
+		_, err = leaderOf(info.Cluster)
+	}
 	return info, err
 }
 
