@@ -7,9 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/aggregate"
+	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
 	"github.com/runnel-go/runnel/snapshot"
 )
@@ -55,4 +57,54 @@ func BenchmarkLoadFromSnapshot(b *testing.B) {
 		b.ReportMetric(0, "ns/op")
 	}
 	require.Zero(b, reader.accounts.Counters().Replayed)
+}
+
+// BenchmarkBoundaries is what commands cost by how many streams their rule reaches. All states are cached, and nobody else writes.
+func BenchmarkBoundaries(b *testing.B) {
+	for replicas, js := range map[int]jetstream.JetStream{1: eventstoretest.JetStream(b), 3: eventstoretest.NewCluster(b, 3).JetStream(b)} {
+		store, err := eventstore.Open(b.Context(), js, "bank", events, &eventstore.Config{Replicas: replicas})
+		require.NoError(b, err)
+		defer store.Close()
+		accounts, err := aggregate.New(store, "account", balance{}, nil)
+		require.NoError(b, err)
+		for i := range 20 {
+			_, err := accounts.Do(b.Context(), fmt.Sprint("guarded", i), deposit{1})
+			require.NoError(b, err)
+		}
+		transact := func(writing, guarding int) func() error {
+			return func() error {
+				ops := make([]aggregate.Operation, 0, writing+guarding)
+				for i := range writing {
+					ops = append(ops, accounts.On(fmt.Sprint("written", i), deposit{1}))
+				}
+				for i := range guarding {
+					ops = append(ops, accounts.On(fmt.Sprint("guarded", i), has{0}))
+				}
+				return aggregate.Transact(b.Context(), store, ops...)
+			}
+		}
+		for _, c := range []struct {
+			name string
+			run  func() error
+		}{
+			{"one stream", transact(1, 0)},
+			{"one stream, given one", func() error {
+				_, err := accounts.Do(b.Context(), "order", deposit{1}, accounts.Given("guarded0", 1))
+				return err
+			}},
+			{"two written", transact(2, 0)},
+			{"one written, one guarded", transact(1, 1)},
+			{"one written, 19 guarded", transact(1, 19)},
+			{"20 written", transact(20, 0)},
+			{"two read, none written", transact(0, 2)},
+			{"20 read, none written", transact(0, 20)},
+		} {
+			require.NoError(b, c.run())
+			b.Run(fmt.Sprintf("replicas=%d/%s", replicas, c.name), func(b *testing.B) {
+				for b.Loop() {
+					require.NoError(b, c.run())
+				}
+			})
+		}
+	}
 }

@@ -44,7 +44,8 @@ func Transact(ctx context.Context, store *eventstore.Store, operations ...Operat
 //	                                                        -> stored: fold them into the cache
 //	                                                        -> conflict: load what came, decide again
 //
-// Only conflicts of appends count as tries: an answer that was decided on an old state is never the last one.
+// Only conflicts of appends count as tries: an answer that was decided on an old state is never the last one. A conflict does not
+// count either where it only shows that a remembered state, which decided nothing, was old.
 func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 	locks, err := lockAll(ctx, ops)
 	if err != nil {
@@ -63,7 +64,7 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		}
 		d, no := decideAll(ops, one[:])
 		writing, confirmed := d.events && no == nil && d.repeated == 0, false
-		if (!writing || d.guards && !fresh) && looks < maxLooks {
+		if !writing && looks < maxLooks {
 			looks++
 			changed, err := refreshAll(ctx, ops)
 			if err != nil {
@@ -84,8 +85,10 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		if !errors.Is(conflict, eventstore.ErrConflict) {
 			return conflict
 		}
-		tries++
-		if err := retries.Wait(ctx, tries); err != nil {
+		if fresh || !isGuard(d.writes, conflict) {
+			tries++
+		}
+		if err := retries.Wait(ctx, max(tries, 1)); err != nil {
 			return err
 		}
 		changed, err := refreshAll(ctx, ops)
@@ -147,7 +150,6 @@ func refreshAll(ctx context.Context, ops []Operation) (changed bool, err error) 
 type decision struct {
 	writes   []eventstore.Write  // of those that decided events, and guards of the others
 	events   bool                // some decided events
-	guards   bool                // some decided none
 	repeated eventstore.Position // of a commit in which one was done before
 }
 
@@ -166,12 +168,18 @@ func decideAll(ops []Operation, room []eventstore.Write) (d decision, err error)
 		if len(write.Events) == 0 {
 			write = eventstore.Write{Stream: write.Stream, Expected: write.Expected, Guard: true}
 		}
-		d.events, d.guards = d.events || !write.Guard, d.guards || write.Guard
+		d.events = d.events || !write.Guard
 		if no == nil && (!write.Guard || len(ops) > 1) {
 			d.writes = append(d.writes, write)
 		}
 	}
 	return d, err
+}
+
+// isGuard reports whether a conflict is about a stream that is only guarded.
+func isGuard(writes []eventstore.Write, err error) bool {
+	conflict, ok := errors.AsType[*eventstore.ConflictError](err)
+	return ok && slices.ContainsFunc(writes, func(w eventstore.Write) bool { return w.Guard && w.Stream == conflict.Stream })
 }
 
 // answer ends a command that appends nothing: it was done before, or was rejected, or there is nothing to do. With several

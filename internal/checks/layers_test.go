@@ -21,6 +21,7 @@ type part struct {
 var layers = [][]part{
 	{
 		{path: "examples/bank/...", uses: []string{"saga", "aggregate", "projection", "snapshot", "eventstore", "kv", "natsrun"}},
+		{path: "examples/boundaries", uses: nil},
 		{path: ".", uses: nil},
 	},
 	{
