@@ -89,6 +89,29 @@ func TestTheOnlyTryAnswersForTheNewestState(t *testing.T) {
 	}
 }
 
+func TestTheOnlyTrySaysThatTheStreamIsClosed(t *testing.T) {
+	for name, do := range map[string]func(store *eventstore.Store, once *aggregate.Repository[balance, event]) error{
+		"command": func(_ *eventstore.Store, once *aggregate.Repository[balance, event]) error {
+			_, err := once.Do(t.Context(), "a", deposit{1})
+			return err
+		},
+		"another end": func(_ *eventstore.Store, once *aggregate.Repository[balance, event]) error {
+			_, err := once.Do(t.Context(), "a", deposit{1}, aggregate.Close("mine"))
+			return err
+		},
+		"transaction": func(store *eventstore.Store, once *aggregate.Repository[balance, event]) error {
+			return aggregate.Transact(t.Context(), store, once.On("a", deposit{1}), once.On("c", deposit{1}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, once, other := twoPrograms(t)
+			_, err := other.Do(t.Context(), "a", deposit{1}, aggregate.Close("done"))
+			require.NoError(t, err)
+			require.ErrorIs(t, do(store, once), eventstore.ErrClosed, "once has it open in the cache")
+		})
+	}
+}
+
 func TestTheOnlyTryClaimsAValueThatIsFreeByNow(t *testing.T) {
 	store := open(t)
 	here, err := aggregate.NewUnique(store, "email", nil, &aggregate.Config{MaxTries: 1})

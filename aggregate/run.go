@@ -78,7 +78,7 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		if !writing {
 			return answer(ctx, store, ops, d.repeated, no, confirmed)
 		}
-		if tries == ops[0].maxTries() {
+		if tries == ops[0].maxTries() && !ended(d.writes) {
 			return fmt.Errorf("aggregate: gave up after %d tries: %w", tries, conflict)
 		}
 		conflict = appendAll(ctx, store, ops, d.writes)
@@ -100,6 +100,11 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		}
 		fresh = true
 	}
+}
+
+// ended reports whether one of the streams was closed, so that the append is refused before it is sent.
+func ended(writes []eventstore.Write) bool {
+	return slices.ContainsFunc(writes, func(w eventstore.Write) bool { return !w.Guard && w.Expected.Closed() })
 }
 
 func beginAll(ctx context.Context, store *eventstore.Store, ops []Operation) error {
