@@ -12,9 +12,13 @@ import (
 )
 
 type (
-	payIn    struct{ Amount int64 }
-	payOut   struct{ Amount int64 }
-	bonus    struct{ payIn } // of which no field is exported
+	payIn  struct{ Amount int64 }
+	payOut struct{ Amount int64 }
+	bonus  struct{ payIn } // of which no field is exported, but one of what it embeds
+	silent struct {        // says nothing of what it has
+		payIn
+		at time.Time
+	}
 	rounded  struct{ Deposit }
 	Deposit  struct{ Amount int64 }
 	standing struct { // is encoded as its time, by a method that it has from it
@@ -42,6 +46,7 @@ func TestAKeyTellsCommandsApart(t *testing.T) {
 		"fields behind pointers":       {&payIn{5}, &payIn{6}},
 		"one that embeds the other":    {Deposit{5}, rounded{Deposit{5}}},
 		"what it embeds":               {rounded{Deposit{5}}, rounded{Deposit{6}}},
+		"what is not exported":         {&bonus{payIn{5}}, &bonus{payIn{6}}},
 		"beside a time":                {standing{monday, 5}, standing{monday, 6}},
 		"a time":                       {standing{monday, 5}, standing{monday.Add(1), 5}},
 		"a pointer to one that embeds": {&standing{monday, 5}, &standing{monday, 6}},
@@ -61,7 +66,7 @@ func TestAKeyTellsCommandsApart(t *testing.T) {
 	again, err := accounts.Do(t.Context(), "1", &Deposit{5}, aggregate.Key("value"))
 	require.NoError(t, err, "a pointer stands for what it points to")
 	require.True(t, again.Repeated)
-	for _, never := range []aggregate.Command[balance, event]{(*payIn)(nil), nil, &bonus{payIn{5}}} {
+	for _, never := range []aggregate.Command[balance, event]{(*payIn)(nil), nil, &silent{payIn{5}, monday}} {
 		_, err := accounts.Do(t.Context(), "1", never, aggregate.Key("never"))
 		require.ErrorIs(t, err, aggregate.ErrInvalidCommand)
 	}

@@ -30,7 +30,8 @@
 // the field is not used; and so says an empty slice or map, which is the same as none, while a pointer to a zero value says
 // more than nil. Neither the order of the fields nor that of a map's entries matters, a time is an instant, and a pointer to
 // a command stands for the command. A field that may differ when a command is sent again, such as the day of the booking,
-// is left out with the tag `msgpack:"-"`.
+// is left out with the tag `msgpack:"-"`. A struct with fields that are not exported says what its methods MarshalText or
+// MarshalBinary write, if it has the methods that read it again; else the command is refused with ErrInvalidCommand.
 //
 // Keys that begin with "runnel." are the toolkit's own, such as those of sagas, and are refused: so a program may take keys
 // from strangers. Keys of its own it keeps apart from theirs by a prefix.

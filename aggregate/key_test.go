@@ -2,6 +2,7 @@ package aggregate_test
 
 import (
 	"fmt"
+	"math/big"
 	"testing"
 	"time"
 
@@ -206,6 +207,29 @@ func TestAPositionThatCannotHaveBeenKnownIsRefused(t *testing.T) {
 	state, err := accounts.Load(t.Context(), "1")
 	require.NoError(t, err)
 	require.Equal(t, balance{1}, state.State)
+}
+
+type base struct{ By string }
+
+// priced embeds what other commands embed too, and has a number that hides its fields.
+type priced struct {
+	base
+	Price *big.Int
+}
+
+func (c *priced) Decide(balance) ([]event, error) { return []event{deposited{c.Price.Int64()}}, nil }
+
+func TestCommandsMayHoldWhatSaysItself(t *testing.T) {
+	accounts := repository(t, open(t), nil)
+	_, err := accounts.Do(t.Context(), "1", &priced{base{"anna"}, big.NewInt(5)}, aggregate.Key("k"))
+	require.NoError(t, err)
+	again, err := accounts.Do(t.Context(), "1", &priced{base{"anna"}, big.NewInt(5)}, aggregate.Key("k"))
+	require.NoError(t, err)
+	require.True(t, again.Repeated)
+	for _, other := range []*priced{{base{"ben"}, big.NewInt(5)}, {base{"anna"}, big.NewInt(6)}} {
+		_, err = accounts.Do(t.Context(), "1", other, aggregate.Key("k"))
+		require.ErrorIs(t, err, aggregate.ErrKeyReused)
+	}
 }
 
 type dated struct {

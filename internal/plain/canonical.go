@@ -24,6 +24,7 @@ var errNested = errors.New("is nested too deep to be stored")
 //   - neither the order of a map's entries nor that of a struct's fields matters
 //   - a field with its zero value says nothing, so a value of a type that gains a field says what it said before
 //   - what the tag `msgpack:"-"` keeps from being stored says nothing
+//   - a struct that hides fields may say all of itself by methods of its pointer; one that is embedded need not be exported
 //
 // The bytes are the same in every process and release, so that they can be hashed and stored. It refuses values that are not
 // plain or nested deeper than what can be read back, so also those that hold themselves.
@@ -58,6 +59,11 @@ func (f form) value(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	b = append(b, byte(v.Kind()))
 	if encodesItself(v.Type()) {
 		return itself(b, v)
+	}
+	if !f.whole && saysItself(v.Type()) {
+		pointer := reflect.New(v.Type())
+		pointer.Elem().Set(v)
+		return itself(b, pointer)
 	}
 	switch v.Kind() {
 	case reflect.Bool:
@@ -133,10 +139,10 @@ func (f form) elements(b []byte, v reflect.Value, depth int) (_ []byte, err erro
 func (f form) fields(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	all := make([][]byte, 0, v.NumField())
 	for field, value := range v.Fields() {
-		if !f.whole && field.Tag.Get("msgpack") == "-" {
+		if !f.whole && leftOut(field) {
 			continue
 		}
-		if !field.IsExported() {
+		if !field.IsExported() && (f.whole || !readable(field)) {
 			return nil, fmt.Errorf("%s.%s is not exported", v.Type(), field.Name)
 		}
 		if !f.whole && blank(value) {
@@ -159,7 +165,7 @@ func blank(v reflect.Value) bool {
 		return v.Interface().(time.Time).IsZero()
 	case v.Kind() == reflect.Slice, v.Kind() == reflect.Map:
 		return v.Len() == 0
-	case encodesItself(v.Type()):
+	case encodesItself(v.Type()), saysItself(v.Type()):
 		return v.IsZero()
 	case v.Kind() == reflect.Array:
 		for i := range v.Len() {
@@ -170,7 +176,7 @@ func blank(v reflect.Value) bool {
 		return true
 	case v.Kind() == reflect.Struct:
 		for field, value := range v.Fields() {
-			if field.Tag.Get("msgpack") != "-" && (!field.IsExported() || !blank(value)) {
+			if !leftOut(field) && (!field.IsExported() && !readable(field) || !blank(value)) {
 				return false
 			}
 		}
@@ -178,6 +184,40 @@ func blank(v reflect.Value) bool {
 	default:
 		return v.IsZero()
 	}
+}
+
+// leftOut reports whether the tag keeps a field from being stored.
+func leftOut(f reflect.StructField) bool { return f.Tag.Get("msgpack") == "-" }
+
+// readable reports whether the fields of an embedded struct can be read although its type is not exported.
+func readable(f reflect.StructField) bool {
+	t := f.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return f.Anonymous && t.Kind() == reflect.Struct && !Opaque(t) && !EncodesItself(t)
+}
+
+// saysItself reports whether a struct with fields that are not exported says all of itself by methods of its pointer, as the
+// numbers of math/big do.
+func saysItself(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct || !hides(t) || EncodesItself(t) || promoted(t, textMarshaler, textUnmarshaler, binaryMarshaler, binaryUnmarshaler) {
+		return false
+	}
+	p := reflect.PointerTo(t)
+	text := p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
+	binary := p.Implements(binaryMarshaler) && p.Implements(binaryUnmarshaler)
+	return (text || binary) && p.Implements(binaryMarshaler) == p.Implements(binaryUnmarshaler)
+}
+
+// hides reports whether a struct has a field that is not exported.
+func hides(t reflect.Type) bool {
+	for f := range t.Fields() {
+		if !f.IsExported() {
+			return true
+		}
+	}
+	return false
 }
 
 // encodesItself is EncodesItself for a comparison: a struct whose encoding may be that of what it embeds is compared by its

@@ -33,35 +33,42 @@ var (
 
 // Check refuses what a codec would lose without a word: unexported fields, functions, channels, interfaces. The error
 // names the field.
-func Check(t reflect.Type) error { return check(t, t.String(), nil) }
+func Check(t reflect.Type) error { return check(t, t.String(), nil, false) }
 
-func check(t reflect.Type, path string, above []reflect.Type) error {
+// CheckCompared is Check for data of which only [Canonical] is stored. It leaves out what that leaves out, looks into structs that
+// are embedded whether they are exported or not, and takes types that say all of themselves by methods of their pointer.
+func CheckCompared(t reflect.Type) error { return check(t, t.String(), nil, true) }
+
+func check(t reflect.Type, path string, above []reflect.Type, compared bool) error {
 	if slices.Contains(above, t) {
 		return nil // recursive type, checked on the way down
 	}
 	above = append(above, t)
-	if EncodesItself(t) {
+	if EncodesItself(t) || compared && saysItself(t) {
 		return nil
 	}
 	switch t.Kind() {
 	case reflect.Struct:
 		for f := range t.Fields() {
-			if !f.IsExported() {
+			if compared && leftOut(f) {
+				continue
+			}
+			if !f.IsExported() && !(compared && readable(f)) {
 				return fmt.Errorf("%s.%s is not exported, so it would be lost: export it or leave it out", path, f.Name)
 			}
-			if err := check(f.Type, path+"."+f.Name, above); err != nil {
+			if err := check(f.Type, path+"."+f.Name, above, compared); err != nil {
 				return err
 			}
 		}
 	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Interface, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
 		return fmt.Errorf("%s is a %s, which cannot be stored: use plain data", path, t.Kind())
 	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return check(t.Elem(), path+"[]", above)
+		return check(t.Elem(), path+"[]", above, compared)
 	case reflect.Map:
-		if err := check(t.Key(), path+" key", above); err != nil {
+		if err := check(t.Key(), path+" key", above, compared); err != nil {
 			return err
 		}
-		return check(t.Elem(), path+"[]", above)
+		return check(t.Elem(), path+"[]", above, compared)
 	}
 	return nil
 }

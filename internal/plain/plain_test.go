@@ -2,6 +2,7 @@ package plain_test
 
 import (
 	"math"
+	"math/big"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -109,6 +110,56 @@ func TestWhatCannotBeSaidIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "holds a plain_test.sulky that panics when it is encoded: no")
 	_, err = plain.Canonical(nil)
 	require.ErrorContains(t, err, "nil")
+}
+
+type hiddenBase struct{ By string }
+
+// priced has what is compared by methods of pointers, by fields of embedded structs, and not at all.
+type priced struct {
+	hiddenBase
+	Price *big.Int
+	Rate  big.Rat
+	Log   func() `msgpack:"-"`
+}
+
+type sulkyBase struct{ N int }
+
+func (sulkyBase) MarshalText() ([]byte, error) { panic("no") }
+func (*sulkyBase) UnmarshalText([]byte) error  { return nil }
+
+func TestWhatOnlyMethodsAndEmbeddedStructsSayIsCompared(t *testing.T) {
+	require.NoError(t, plain.CheckCompared(reflect.TypeFor[priced]()))
+	require.Error(t, plain.Check(reflect.TypeFor[priced]()), "it is not stored whole")
+	require.Error(t, plain.CheckCompared(reflect.TypeFor[hidden]()))
+	require.Error(t, plain.CheckCompared(reflect.TypeFor[struct {
+		hiddenBase
+		sulkyBase
+	}]()), "of which the methods cannot be called")
+	canonical := func(p priced) string {
+		data, err := plain.Canonical(p)
+		require.NoError(t, err)
+		return string(data)
+	}
+	base := func() priced { return priced{hiddenBase: hiddenBase{"anna"}, Price: big.NewInt(5)} }
+	require.Equal(t, canonical(base()), canonical(base()))
+	for name, change := range map[string]func(*priced){
+		"embedded": func(p *priced) { p.By = "ben" }, "pointer": func(p *priced) { p.Price = big.NewInt(6) },
+		"value": func(p *priced) { p.Rate = *big.NewRat(1, 3) }, "nil": func(p *priced) { p.Price = nil },
+	} {
+		changed := base()
+		change(&changed)
+		require.NotEqual(t, canonical(base()), canonical(changed), name)
+	}
+	logged := base()
+	logged.Log = func() {}
+	require.Equal(t, canonical(base()), canonical(logged))
+	type before struct {
+		hiddenBase
+		Price *big.Int
+	}
+	old, err := plain.Canonical(before{hiddenBase{"anna"}, big.NewInt(5)})
+	require.NoError(t, err)
+	require.Equal(t, string(old), canonical(base()), "a zero number that was added says nothing")
 }
 
 func TestWhatIsNotStoredSaysNothing(t *testing.T) {
