@@ -53,7 +53,7 @@ func check(t reflect.Type, path string, above []reflect.Type, compared bool) err
 			if compared && leftOut(f) {
 				continue
 			}
-			if !f.IsExported() && !(compared && readable(f)) {
+			if !f.IsExported() && (!compared || !readable(f)) {
 				return fmt.Errorf("%s.%s is not exported, so it would be lost: export it or leave it out", path, f.Name)
 			}
 			if err := check(f.Type, path+"."+f.Name, above, compared); err != nil {
