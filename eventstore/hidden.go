@@ -205,10 +205,15 @@ func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
 }
 
 // inBurst reports whether a new stream was confirmed just before, on this connection. An append that is not simply stored ends
-// the burst.
+// the burst. When it is time to ask again, one append asks, and the others go on meanwhile.
 func (s *Store) inBurst(connection uint64) bool {
 	last := s.confirmed.Load()
-	return last != nil && last.connection == connection && time.Since(last.at) < burst
+	if last == nil || last.connection != connection {
+		return false
+	}
+	age := time.Since(last.at)
+	longer := confirmation{connection: connection, at: last.at.Add(burst)}
+	return age < burst || age < 2*burst && !s.confirmed.CompareAndSwap(last, &longer)
 }
 
 // staysStrict reports whether the leader that sent info compares expectations with its index, and is the leader for as long
