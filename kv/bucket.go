@@ -73,7 +73,6 @@ type shared struct {
 	bucket  string
 	stream  string // "KV_<bucket>"
 	prefix  string // "$KV.<bucket>.", before each KV key
-	js      jetstream.JetStream
 	client  *jsapi.Client
 	disk    *ondisk.Stream // how far the bucket is on disk, where the server has to be asked; else nil
 	log     *slog.Logger
@@ -93,23 +92,23 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 	}
 	client, err := jsapi.New(ctx, js)
 	if err != nil {
-		return nil, &Error{Op: "open", Bucket: bucket, Err: err}
+		return nil, &Error{Op: "open", Bucket: bucket, Reason: reasonOf(err), Err: err}
 	}
-	c, err := begin(ctx, js, client, bucket, cfg, docs)
+	c, err := openWith(ctx, client, bucket, cfg, docs)
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	return c, nil
 }
 
-// begin makes or checks what the bucket is in.
-func begin(ctx context.Context, js jetstream.JetStream, client *jsapi.Client, bucket string, cfg Config, docs documents) (*core, error) {
+// openWith is open with a client, which the caller closes where it fails.
+func openWith(ctx context.Context, client *jsapi.Client, bucket string, cfg Config, docs documents) (*core, error) {
 	info, err := ensureStream(ctx, client, bucket, cfg)
 	if err != nil {
 		return nil, err
 	}
 	settings := info.Config
-	disk := ondisk.Of(js.Conn(), settings.Name)
+	disk := ondisk.Of(client.Conn(), settings.Name)
 	if err := disk.Opened(ctx, info.State.LastSeq); err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrUnavailable, Err: err}
 	}
@@ -118,7 +117,6 @@ func begin(ctx context.Context, js jetstream.JetStream, client *jsapi.Client, bu
 		bucket:    bucket,
 		stream:    settings.Name,
 		prefix:    "$KV." + bucket + ".",
-		js:        js,
 		client:    client,
 		disk:      disk,
 		log:       cfg.Logger.With("bucket", bucket),

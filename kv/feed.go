@@ -2,10 +2,10 @@ package kv
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,11 +20,11 @@ import (
 const codeFiltersOverlap jetstream.ErrorCode = 10138
 
 const (
-	// requestTimeout bounds the creation and the deletion of a consumer: the request or its answer may be lost with a
-	// connection that breaks.
+	// requestTimeout bounds what a feed asks before it gives anything.
 	requestTimeout = 2 * time.Second
-	// heartbeat is how often a server without messages says that the consumer lives. After two without, it does not.
-	heartbeat = 2 * time.Second
+	// feedMessages and feedBytes bound what the server sends ahead; feedWait is how long it waits for messages at a request.
+	feedMessages, feedBytes = 1000, 8 << 20
+	feedWait                = 5 * time.Second
 	// consumerIdle is when the server forgets a consumer that nobody pulls from.
 	consumerIdle = time.Minute
 	// syncCheck is how long a feed that is not synced waits for a message before it asks whether there is any: the
@@ -36,13 +36,10 @@ const (
 	maxEnds = 64
 )
 
-// Reasons to go on with another consumer.
-var (
-	errReconnected = errors.New("the connection was lost and is back")
-	errGap         = errors.New("a message was lost on the way")
-)
+// errGap is a reason to go on with another consumer.
+var errGap = errors.New("a message was lost on the way")
 
-var restart = backoff.Policy{Base: 50 * time.Millisecond, Max: time.Second}
+var restart = backoff.Policy{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 
 // feed gives the newest message of each subject that matches the filters, then an event that is synced, then every
 // message to come. It ends with one error.
@@ -61,16 +58,19 @@ func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[
 			if !goOn {
 				return
 			}
+			if f.failing.IsZero() {
+				f.failing = time.Now()
+			}
 			if f.final(ctx, err) {
 				yield(event{}, c.feedError(ctx, op, err))
 				return
 			}
 			c.log.WarnContext(ctx, "kv: begin again", "operation", op, "after", f.last, "error", err)
-			if f.last != before || errors.Is(err, errReconnected) {
-				try = 0
+			if f.last != before {
+				try, f.failing = 0, time.Time{}
 				continue
 			}
-			if err := restart.Wait(ctx, try); err != nil {
+			if err := f.client.Pause(ctx, restart, try); err != nil {
 				yield(event{}, c.feedError(ctx, op, err))
 				return
 			}
@@ -88,86 +88,69 @@ type feed struct {
 	*core
 	filters []string
 	yield   func(event, error) bool
-	started bool   // one consumer was created
-	last    uint64 // sequence of the last message given
-	ends    int    // how often nothing was pending, and then more was there
+	started bool      // one consumer was created
+	failing time.Time // when the first failure came since the last message
+	last    uint64    // sequence of the last message given
+	ends    int       // how often nothing was pending, and then more was there
 	synced  bool
 }
 
 // consume gives messages of one consumer until it fails with err, or until the reader has left (goOn is false).
 func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
-	session, end := f.session(ctx)
-	defer end()
-	consumer, err := f.create(session)
-	if err != nil {
-		return true, errors.Join(context.Cause(session), err)
-	}
-	f.started = true
-	defer f.forget(ctx, consumer.CachedInfo().Name)
-	if consumer.CachedInfo().NumPending == 0 {
-		if goOn, err := f.end(session); !goOn || err != nil {
-			return goOn, err
-		}
-	}
-	messages, err := consumer.Messages(jetstream.PullHeartbeat(heartbeat))
+	name := rand.Text()
+	defer f.client.DropConsumer(f.stream, name) // so that lists do not pile them up on the server
+	consumer, err := f.create(ctx, name)
 	if err != nil {
 		return true, err
 	}
-	defer messages.Stop()
-	delivered := uint64(0) // consumer sequence of the last message
-	for {
-		msg, err := f.next(session, messages)
+	f.started = true
+	if consumer.NumPending == 0 {
+		if goOn, err := f.end(ctx); !goOn || err != nil {
+			return goOn, err
+		}
+	}
+	pull, err := f.client.NewPull(f.stream, consumer, jsapi.Ahead{
+		Messages: feedMessages, Bytes: max(feedBytes, 4*int(f.client.Session().MaxPayload())), Expires: feedWait,
+	})
+	if err != nil {
+		return true, err
+	}
+	defer pull.Close()
+	for delivered := uint64(1); ; { // consumer sequence of the next message
+		wait := feedWait
+		if !f.synced {
+			wait = syncCheck
+		}
+		msg, err := pull.Next(ctx, wait)
 		switch {
-		case session.Err() != nil:
-			return true, context.Cause(session)
-		case errors.Is(err, context.DeadlineExceeded):
-			if goOn, err := f.end(session); !goOn || err != nil {
+		case err != nil:
+			return true, err
+		case msg == nil:
+			if goOn, err := f.end(ctx); !goOn || err != nil {
 				return goOn, err
 			}
 			continue
-		case err != nil:
-			return true, err
 		}
 		meta, err := msg.Metadata()
-		if err != nil {
+		switch {
+		case err != nil:
 			return true, err
-		}
-		delivered++
-		if meta.Sequence.Consumer != delivered {
+		case meta.Sequence.Consumer != delivered:
 			return true, errGap
 		}
-		if err := f.disk.Wait(session, meta.Sequence.Stream); err != nil {
+		delivered++
+		if err := f.disk.Wait(ctx, meta.Sequence.Stream); err != nil {
 			return true, err
 		}
-		if goOn, err := f.give(session, msg, meta); !goOn || err != nil {
+		if goOn, err := f.give(ctx, msg, meta); !goOn || err != nil {
 			return goOn, err
 		}
 	}
 }
 
-// session gives a context that ends with ctx, or with errReconnected. The caller ends it, which waits for its goroutine.
-func (f *feed) session(ctx context.Context) (context.Context, func()) {
-	session, cancel := context.WithCancelCause(ctx)
-	connected := f.js.Conn().StatusChanged(nats.CONNECTED)
-	var watcher sync.WaitGroup
-	watcher.Go(func() {
-		select {
-		case <-connected:
-			cancel(errReconnected)
-		case <-session.Done():
-		}
-	})
-	return session, func() {
-		cancel(nil)
-		watcher.Wait()
-		f.js.Conn().RemoveStatusListener(connected)
-	}
-}
-
-func (f *feed) create(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
+func (f *feed) create(ctx context.Context, name string) (jetstream.ConsumerInfo, error) {
 	settings := jetstream.ConsumerConfig{
+		Name:              name,
 		FilterSubjects:    f.filters,
 		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
 		AckPolicy:         jetstream.AckNonePolicy,
@@ -177,45 +160,35 @@ func (f *feed) create(ctx context.Context) (jetstream.Consumer, error) {
 	}
 	if f.started {
 		if err := f.same(ctx); err != nil {
-			return nil, err
+			return jetstream.ConsumerInfo{}, err
 		}
 	}
 	if f.last > 0 {
 		settings.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
 		settings.OptStartSeq = f.last + 1
 	}
-	return f.js.CreateConsumer(ctx, f.stream, settings)
+	return f.client.CreateConsumer(ctx, f.stream, settings)
 }
 
 // same makes sure that the bucket is the one that was opened. In one that was made anew under the name, revisions begin
 // again, and those up to the last that was given would be left out.
 func (f *feed) same(ctx context.Context) error {
-	stream, err := f.js.Stream(ctx, f.stream)
-	if err == nil && !stream.CachedInfo().Created.Equal(f.created) {
+	info, err := f.client.StreamInfo(ctx, f.stream)
+	if err == nil && !info.Created.Equal(f.created) {
 		err = fmt.Errorf("%w: the bucket was deleted, and made anew: open it again", jetstream.ErrStreamNotFound)
 	}
 	return err
 }
 
-// next waits for a message; before the feed is synced, not for longer than syncCheck.
-func (f *feed) next(ctx context.Context, messages jetstream.MessagesContext) (jetstream.Msg, error) {
-	if !f.synced {
-		timed, cancel := context.WithTimeout(ctx, syncCheck)
-		defer cancel()
-		ctx = timed
-	}
-	return messages.Next(jetstream.NextContext(ctx))
-}
-
 // give gives a message, and then perhaps the event that is synced.
-func (f *feed) give(ctx context.Context, msg jetstream.Msg, meta *jetstream.MsgMetadata) (goOn bool, err error) {
+func (f *feed) give(ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadata) (goOn bool, err error) {
 	f.last = meta.Sequence.Stream
 	message := jsapi.Message{
-		Subject:  msg.Subject(),
+		Subject:  msg.Subject,
 		Sequence: meta.Sequence.Stream,
 		Time:     meta.Timestamp,
-		Header:   msg.Headers(),
-		Data:     msg.Data(),
+		Header:   msg.Header,
+		Data:     msg.Data,
 	}
 	if !f.yield(event{message: message}, nil) {
 		return false, nil
@@ -255,24 +228,17 @@ func (f *feed) sync() bool {
 	return f.yield(event{synced: true}, nil)
 }
 
-// forget deletes a consumer, so that lists do not pile them up on the server. The reader may have left because ctx ended.
-func (f *feed) forget(ctx context.Context, name string) {
-	if f.js.Conn().Status() != nats.CONNECTED {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
-	defer cancel()
-	if err := f.js.DeleteConsumer(ctx, f.stream, name); err != nil {
-		f.log.DebugContext(ctx, "kv: the server will forget the consumer by itself", "consumer", name, "error", err)
-	}
-}
-
 // final reports whether a feed that failed with err must end: it never began, its reader is gone, or no new consumer can
-// ever succeed.
+// ever succeed. A server may have as many consumers as it allows because it still keeps those of a connection that was lost.
 func (f *feed) final(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || f.js.Conn().IsClosed() || !f.started && !errors.Is(err, errReconnected) ||
-		errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrPermissionViolation) ||
-		errors.Is(err, ondisk.ErrFailed)
+	switch {
+	case f.started && errors.Is(err, jetstream.ErrMaximumConsumersLimit) && time.Since(f.failing) < consumerIdle:
+		return ctx.Err() != nil
+	case !f.started && time.Since(f.failing) > requestTimeout, !f.started && !jsapi.Transient(err):
+		return true
+	}
+	return ctx.Err() != nil || f.client.Session().Closed() || jsapi.IsRefusal(err) || errors.Is(err, ondisk.ErrFailed) ||
+		errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 func (c *core) feedError(ctx context.Context, op string, err error) error {

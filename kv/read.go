@@ -66,15 +66,19 @@ func readSubject[T any](ctx context.Context, c *core, key, subject string, get g
 
 // readError gives a failed read its reason. An ended context is its own.
 func (c *core) readError(op, key string, err error) error {
+	return &Error{Op: op, Bucket: c.bucket, Key: key, Reason: reasonOf(err), Err: err}
+}
+
+// reasonOf gives the reason for which a question to the servers was not answered, or nil.
+func reasonOf(err error) error {
 	var api *jetstream.APIError
-	reason := error(nil)
 	switch {
 	case errors.Is(err, jsapi.ErrNoReply), errors.Is(err, nats.ErrNoResponders), jsapi.NotSent(err), errors.Is(err, ondisk.ErrFailed):
-		reason = ErrUnavailable
+		return ErrUnavailable
 	case errors.As(err, &api), errors.Is(err, nats.ErrPermissionViolation):
-		reason = ErrRefused
+		return ErrRefused
 	}
-	return &Error{Op: op, Bucket: c.bucket, Key: key, Reason: reason, Err: err}
+	return nil
 }
 
 // GetMany reads the documents under keys; those that are not there are absent from the result. Keys may be repeated.

@@ -38,17 +38,12 @@ func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg 
 		}
 	}
 	if err != nil {
-		return found, openError(bucket, err)
+		return found, &Error{Op: "open", Bucket: bucket, Reason: reasonOf(err), Err: err}
 	}
 	if reason := unfit(found.Config, bucket, cfg); reason != "" {
 		return found, &SettingsError{Bucket: bucket, Reason: reason}
 	}
 	return found, nil
-}
-
-// openError gives a failed Open its reason, where it is one that reads have too.
-func openError(bucket string, err error) error {
-	return (&core{shared: &shared{bucket: bucket}}).readError("open", "", err)
 }
 
 // mend gives the bucket's JetStream stream back what nats.go's CreateOrUpdateKeyValue takes away: atomic batches, and the
@@ -69,12 +64,9 @@ func (c *core) mend(ctx context.Context, have jetstream.StreamConfig) error {
 		have.Metadata = make(map[string]string, 1)
 	}
 	have.Metadata[metadataCodec] = c.codec.Name()
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, jsapi.ErrNoReply)
 	defer cancel()
-	if _, err := c.js.UpdateStream(ctx, have); err != nil {
-		if denied := c.client.Denied("$JS.API.STREAM.UPDATE." + c.stream); denied != nil {
-			err = denied
-		}
+	if _, err := c.client.UpdateStream(ctx, have); err != nil {
 		if allowed {
 			c.log.WarnContext(ctx, "kv: the codec is not kept with the bucket", "codec", c.codec.Name(), "error", err)
 			return nil
@@ -87,13 +79,13 @@ func (c *core) mend(ctx context.Context, have jetstream.StreamConfig) error {
 
 // allowBatches is mend for a bucket that is open.
 func (c *core) allowBatches(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, jsapi.ErrNoReply)
 	defer cancel()
-	found, err := c.js.Stream(ctx, c.stream)
+	found, err := c.client.StreamInfo(ctx, c.stream)
 	if err != nil {
 		return err
 	}
-	have := found.CachedInfo().Config
+	have := found.Config
 	if reason := unfit(have, c.bucket, Config{Codec: c.codec}); reason != "" {
 		return &SettingsError{Bucket: c.bucket, Reason: reason}
 	}

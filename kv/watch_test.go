@@ -137,9 +137,10 @@ func TestListsLeaveNoConsumersBehind(t *testing.T) {
 		require.NoError(t, err)
 		break
 	}
-	s, err := js.Stream(t.Context(), "KV_docs")
-	require.NoError(t, err)
-	require.Zero(t, s.CachedInfo().State.Consumers)
+	require.Eventually(t, func() bool {
+		s, err := js.Stream(t.Context(), "KV_docs")
+		return err == nil && s.CachedInfo().State.Consumers == 0
+	}, 10*time.Second, time.Millisecond, "they are given back beside what goes on")
 }
 
 func TestWatchGivesThePresentThenChanges(t *testing.T) {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/lru"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -90,27 +92,43 @@ type built[V any] struct {
 }
 
 // buckets lists the buckets of the view that a function picks.
-func (v *View[V]) buckets(ctx context.Context, pick func(bucket string) bool) ([]string, error) {
-	names := v.store.JetStream().KeyValueStoreNames(ctx)
-	var picked []string
-	for name := range names.Name() {
-		if v.catalog.isBucket(name) && pick(name) {
-			picked = append(picked, name)
+func (v *View[V]) buckets(ctx context.Context, pick func(bucket string) bool) (picked []string, err error) {
+	err = v.ask(ctx, func(client *jsapi.Client) error {
+		streams, err := client.StreamNames(ctx, "$KV.*.>")
+		for _, stream := range streams {
+			name, ok := strings.CutPrefix(stream, "KV_")
+			if ok && v.catalog.isBucket(name) && pick(name) {
+				picked = append(picked, name)
+			}
 		}
-	}
-	return picked, names.Error()
+		return err
+	})
+	return picked, err
 }
 
 // deleteBuckets deletes buckets of the view. That one is not there any more is no error.
 func (v *View[V]) deleteBuckets(ctx context.Context, buckets []string) error {
-	js := v.store.JetStream()
-	for _, name := range buckets {
-		if err := js.DeleteKeyValue(ctx, name); err != nil && !errors.Is(err, jetstream.ErrBucketNotFound) {
-			return err
-		}
-		v.logger.InfoContext(ctx, "projection: bucket deleted", "bucket", name)
+	if len(buckets) == 0 {
+		return nil
 	}
-	return nil
+	return v.ask(ctx, func(client *jsapi.Client) error {
+		for _, name := range buckets {
+			if err := client.DeleteStream(ctx, "KV_"+name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+				return err
+			}
+			v.logger.InfoContext(ctx, "projection: bucket deleted", "bucket", name)
+		}
+		return nil
+	})
+}
+
+// ask asks the server through a client of its own.
+func (v *View[V]) ask(ctx context.Context, ask func(*jsapi.Client) error) error {
+	client, err := jsapi.New(ctx, v.store.JetStream())
+	if err != nil {
+		return err
+	}
+	return errors.Join(ask(client), client.Close())
 }
 
 func (b *build[V]) run(ctx context.Context) (*generation[V], error) {

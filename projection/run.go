@@ -96,9 +96,9 @@ func ofTheLog(err error) bool {
 	return errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream)
 }
 
-// unavailable is the error for a log that could not be asked, or that which the log answered.
+// unavailable is the error for a log that could not be asked, or that which the log answered or the server refused.
 func unavailable(err error) error {
-	if ofTheLog(err) {
+	if ofTheLog(err) || errors.Is(err, eventstore.ErrNoPermission) || errors.Is(err, eventstore.ErrRefused) {
 		return err
 	}
 	return errors.Join(kv.ErrUnavailable, err)

@@ -265,7 +265,7 @@ func (v *View[V]) follow(ctx context.Context, synced chan<- error) {
 			v.serving.fail(err)
 			v.logger.ErrorContext(ctx, "projection: which version is to be read is not known any more", "error", err)
 		}
-		if told {
+		if told || err != nil {
 			select {
 			case synced <- err:
 			default:

@@ -37,3 +37,32 @@ func (c *Client) EraseMessage(ctx context.Context, stream string, sequence uint6
 	var done struct{}
 	return c.api(ctx, "STREAM.MSG.DELETE."+stream, makeTimeout, map[string]uint64{"seq": sequence}, &done)
 }
+
+// StreamNames gives the names of the streams that take subjects which match one, in pages.
+func (c *Client) StreamNames(ctx context.Context, subject string) ([]string, error) {
+	var names []string
+	for {
+		var page struct {
+			Total   int      `json:"total"`
+			Streams []string `json:"streams"`
+		}
+		request := struct {
+			Subject string `json:"subject"`
+			Offset  int    `json:"offset"`
+		}{subject, len(names)}
+		if err := c.api(ctx, "STREAM.NAMES", getTimeout, request, &page); err != nil {
+			return nil, err
+		}
+		names = append(names, page.Streams...)
+		if len(page.Streams) == 0 || len(names) >= page.Total {
+			return names, nil
+		}
+	}
+}
+
+// DeleteStream deletes a stream with all that is in it. It returns an error that matches jetstream.ErrStreamNotFound where there is
+// none.
+func (c *Client) DeleteStream(ctx context.Context, stream string) error {
+	var done struct{}
+	return c.api(ctx, "STREAM.DELETE."+stream, makeTimeout, nil, &done)
+}
