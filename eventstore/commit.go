@@ -33,6 +33,8 @@ type Commit struct {
 	erased  bool          // a placeholder: all that is known is in ErasedCommit
 	foreign *ForeignError // a placeholder for a message that is no commit
 	store   *Store
+
+	unproven bool // it was read alone, and its transaction may be torn
 }
 
 // Transaction is one commit's place in the transaction it was written in. The commits of a transaction stand next to
@@ -65,6 +67,9 @@ func (c *Commit) Head() Head {
 		return head // the store did not give this commit
 	}
 	head.links, head.end = linksAfter(c.Position, c.links), endOf(c.events[len(c.events)-1])
+	if c.unproven {
+		return head // an append looks it up
+	}
 	return c.store.origin.give(c.Stream, head)
 }
 

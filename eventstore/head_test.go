@@ -189,3 +189,32 @@ func TestAnOutcomeIsFoundWhateverVersionItIsSoughtAt(t *testing.T) {
 	_, err := store.Outcome(t.Context(), account("none"), 0, [16]byte{1})
 	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome)
 }
+
+// Store.At gives the remainder of a torn transaction, too, of which no version counts.
+func TestNothingIsAppendedOnTopOfARemainderThatWasReadAlone(t *testing.T) {
+	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	ctx := t.Context()
+	first, err := store.Append(ctx, account("1"), eventstore.Head{}, deposited{1})
+	require.NoError(t, err)
+	head, err := store.AppendTorn(ctx, account("1"), first.Head(), deposited{2})
+	require.NoError(t, err)
+	remainder, err := store.At(ctx, head.Position)
+	require.NoError(t, err)
+
+	var conflict *eventstore.ConflictError
+	_, err = store.Append(ctx, account("1"), remainder.Head(), deposited{3})
+	require.ErrorAs(t, err, &conflict)
+	require.Equal(t, eventstore.ConflictError{Stream: account("1"), Expected: 2, Actual: 1}, *conflict)
+	_, err = store.AppendAll(ctx, writing("2", eventstore.Head{}), guard("1", remainder.Head()))
+	require.ErrorAs(t, err, &conflict)
+	require.Equal(t, account("1"), conflict.Stream)
+
+	whole, err := store.AppendAll(ctx, writing("3", eventstore.Head{}), writing("4", eventstore.Head{}))
+	require.NoError(t, err)
+	alone, err := store.At(ctx, whole[0].Position)
+	require.NoError(t, err)
+	_, err = store.Append(ctx, account("3"), alone.Head(), deposited{1})
+	require.NoError(t, err)
+}

@@ -86,6 +86,9 @@ func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error
 	case c != nil && c.erased:
 		return nil, &ErasedError{Position: position, CommitID: c.ID.String()}
 	}
+	if c != nil {
+		c.unproven = !c.Whole()
+	}
 	return c, nil
 }
 
