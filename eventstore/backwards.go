@@ -19,7 +19,7 @@ func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, 
 		yield(Recorded{}, fmt.Errorf("eventstore: load: %w", err))
 		return
 	}
-	if err := s.reaches(ctx, o.after); err != nil {
+	if err := s.reachesSoon(ctx, stream, o.after); err != nil {
 		yield(Recorded{}, err)
 		return
 	}

@@ -144,7 +144,18 @@ func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption
 	if err := trusted(); err != nil {
 		return History{}, err
 	}
-	return history, s.reaches(ctx, o.after)
+	return history, s.reachesSoon(ctx, stream, o.after)
+}
+
+// reachesSoon is reaches that waits interruptions out for Config.ReadTimeout.
+func (s *Store) reachesSoon(ctx context.Context, stream StreamID, after Position) error {
+	if after == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.readTimeout(),
+		fmt.Errorf("eventstore: load %s: %w: the log's end could not be asked", stream, ErrUnavailable))
+	defer cancel()
+	return s.reaches(ctx, after)
 }
 
 // load is Load of a log that is taken for whole.

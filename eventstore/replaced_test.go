@@ -565,3 +565,16 @@ func TestAReplicaThatIsLeftAloneIsNotBelieved(t *testing.T) {
 	require.ErrorIs(t, err, eventstore.ErrUnavailable)
 	require.NoError(t, store.Err())
 }
+
+func TestAStreamIsReadBehindAPositionWithThePatienceOfARead(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, &eventstore.Config{ReadTimeout: 200 * time.Millisecond})
+	require.NoError(t, err)
+	defer store.Close()
+	proxy.Cut()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err = ended(store.Stream(ctx, account("1"), eventstore.Backwards(), eventstore.After(7)))
+	require.ErrorIs(t, err, eventstore.ErrUnavailable)
+}
