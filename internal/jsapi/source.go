@@ -58,7 +58,7 @@ func (s Source) compare(ack pubAck) error {
 
 // others is what is known of others than the source.
 type others struct {
-	source Source                           // whose acknowledgements are believed
+	source atomic.Pointer[Source]           // whose acknowledgements are believed; nil before that is known
 	first  atomic.Pointer[OtherStreamError] // the first that was not
 	found  chan struct{}                    // closed once there is one
 	probes atomic.Uint64                    // how many were sent; only answers to the last count
@@ -73,7 +73,15 @@ func (o *others) note(err error) {
 }
 
 // Expect says which stream answers the publishes from now on. It is called before the first of them.
-func (c *Client) Expect(s Source) { c.others.source = s }
+func (c *Client) Expect(s Source) { c.others.source.Store(&s) }
+
+// source is the one that is expected, the zero Source before that is known. Replies come from the time before, too.
+func (c *Client) source() Source {
+	if s := c.others.source.Load(); s != nil {
+		return *s
+	}
+	return Source{}
+}
 
 // Other returns an error that matches ErrOtherStream once another stream than the expected one has answered a publish,
 // even if that one answered first. Both may have stored what was published.
@@ -86,7 +94,7 @@ func (c *Client) Other() error {
 
 // classify is Classify for this client's stream. That another stream answered is kept for Other.
 func (c *Client) classify(msg *nats.Msg) Answer {
-	answer := c.others.source.classify(msg)
+	answer := c.source().classify(msg)
 	if answer.Class == Unknown {
 		c.others.note(answer.Err)
 	}
@@ -95,7 +103,7 @@ func (c *Client) classify(msg *nats.Msg) Answer {
 
 // late looks at a reply to a request that was answered before, or whose waiter has left.
 func (c *Client) late(msg *nats.Msg) {
-	if c.others.source.Stream == "" || !strings.HasPrefix(string(msg.Data), `{"stream"`) {
+	if c.source().Stream == "" || !strings.HasPrefix(string(msg.Data), `{"stream"`) {
 		return // it is no acknowledgement
 	}
 	c.classify(msg)
@@ -127,14 +135,14 @@ func (c *Client) answered(msg *nats.Msg, probe string) {
 		return
 	case err != nil || ack.Stream == "":
 		other = fmt.Sprintf("a program that replies %.80q", msg.Data)
-	case ack.Stream != c.others.source.Stream:
+	case ack.Stream != c.source().Stream:
 		other = Source{ack.Stream, ack.Domain}.String()
 	case c.others.probed.Swap(number) == number:
 		other = "another stream " + ack.Stream + ", in another domain or account"
 	default:
 		return
 	}
-	c.others.note(&OtherStreamError{Asked: c.others.source, Other: other})
+	c.others.note(&OtherStreamError{Asked: c.source(), Other: other})
 }
 
 // AwaitOther is Other that waits for a while.
