@@ -88,18 +88,24 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		if fresh || !isGuard(d.writes, conflict) {
 			tries++
 		}
-		if err := retries.Wait(ctx, max(tries, 1)); err != nil {
+		if err := goOn(ctx, ops, tries, conflict); err != nil {
 			return err
-		}
-		changed, err := refreshAll(ctx, ops)
-		if err != nil {
-			return err
-		}
-		if !changed && isGiven(ops, conflict) {
-			return conflict // only the caller can read again
 		}
 		fresh = true
 	}
+}
+
+// goOn loads, after a pause, what came before an append that conflicted. It gives the conflict back where that is about what an
+// operation was given: only the caller can read that again.
+func goOn(ctx context.Context, ops []Operation, tries int, conflict error) error {
+	if err := retries.Wait(ctx, max(tries, 1)); err != nil {
+		return err
+	}
+	changed, err := refreshAll(ctx, ops)
+	if err == nil && !changed && isGiven(ops, conflict) {
+		return conflict
+	}
+	return err
 }
 
 // ended reports whether one of the streams was closed, so that the append is refused before it is sent.

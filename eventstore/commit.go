@@ -38,11 +38,11 @@ type Commit struct {
 }
 
 // Transaction is one commit's place in the transaction it was written in. The commits of a transaction stand next to
-// each other in the log.
+// each other in the log, behind its guards: see [StreamGuarded].
 type Transaction struct {
 	ID    uuid.UUID
-	Index int // of this commit, from 0
-	Count int // of the transaction's commits
+	Index int // of this commit, counted from 0 with the first guard
+	Count int // of the transaction's guards and commits
 }
 
 // event is one event as it is stored. It is small, because a read makes one for each event.

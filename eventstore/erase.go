@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/google/uuid"
+
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
@@ -28,7 +29,8 @@ var erasedStream = StreamID{Category: SystemCategory, ID: "erased"}
 // and the server return. A stream without events is not erased, and is no error.
 //
 // What was copied out of the log is the caller's to erase: documents of views, snapshots, backups. The stream's id stays in
-// the record, as does its metadata in other commits; so an id that is personal should be the HMAC of it.
+// the record, in the guards of transactions that relied on the stream, and in the metadata of other commits; so an id that is
+// personal should be the HMAC of it.
 func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error {
 	if !s.cfg.erasure() {
 		return fmt.Errorf("eventstore: erase %s: %w: the store must be made, and opened, with Config.Erasure", stream, ErrSettings)
