@@ -38,7 +38,7 @@ const maxKey = 256
 
 // checked gives a key of somebody else, and notes if it is none.
 func (o *options) checked(key string) string {
-	reason := ""
+	var reason string
 	switch {
 	case key == "":
 		reason = "the idempotency key is empty: give one, or leave the option out"

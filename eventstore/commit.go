@@ -54,6 +54,9 @@ type event struct {
 // data gives what is stored of one of the commit's events.
 func (c *Commit) data(e event) []byte { return c.body[e.from:e.to:e.to] }
 
+// isForeign reports whether it stands for a message of another program.
+func (c *Commit) isForeign() bool { return c.foreign != nil }
+
 // Len is the number of the commit's events.
 func (c *Commit) Len() int { return len(c.events) }
 

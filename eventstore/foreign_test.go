@@ -83,6 +83,7 @@ func requireEvents(t *testing.T, store *eventstore.Store, deposits ...int64) {
 }
 
 func TestAMessageOfAnotherProgramIsPassedOver(t *testing.T) {
+	t.Parallel()
 	for _, subject := range []string{"bank.account.a", "bank.customers.find", "bank.customers.fi=nd", "bank.runnel.erased"} {
 		for name := range strays(subject, []byte("xx")) {
 			t.Run(subject+"/"+name, func(t *testing.T) {

@@ -211,7 +211,7 @@ func drained[T any](read func(func(T, error) bool)) error {
 type booking struct{ Amount int64 }
 
 func (c booking) Decide(balance) ([]eventstore.Event, error) {
-	return []eventstore.Event{deposited{c.Amount}}, nil
+	return []eventstore.Event{deposited(c)}, nil
 }
 
 // storeCells are the operations on an open store.
@@ -362,6 +362,7 @@ func bucketCells(js jetstream.JetStream, docs *kv.Bucket[balance]) map[string]ce
 const patience = 6 * time.Second
 
 func TestEveryOperationInAHostileAccountWorksOrNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	for name, h := range hostilities {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -66,8 +66,8 @@ func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (
 }
 
 // At gives the commit at a position, from the leader. It returns an error that matches ErrErased where the commit was
-// erased, one that matches ErrForeign where another program's message stands, one that matches ErrCorrupt when the position is missing or damaged though the log goes on behind it, and nil,
-// nil when the log ends before it.
+// erased, one that matches ErrForeign if another program's message stands there, and one that matches ErrCorrupt if the
+// position is missing or damaged though the log goes on behind it. It returns nil, nil if the log ends before the position.
 //
 // Interruptions are waited out for Config.ReadTimeout. After that, and for anything else that the server says, it fails like
 // [Store.End].

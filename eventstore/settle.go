@@ -254,14 +254,14 @@ func (a *attempt) refute(ctx context.Context, i int) error {
 		return nil
 	}
 	there, err := a.store.at(ctx, a.expected[i].Position)
-	foreign, _ := errors.AsType[*ForeignError](err)
-	switch {
-	case errors.Is(err, jsapi.ErrNotFound):
-		return nil
-	case foreign != nil:
+	if foreign, ok := errors.AsType[*ForeignError](err); ok {
 		a.doubt = foreign.Subject == a.writes[i].Subject
 		return nil
-	case err != nil:
+	}
+	if err != nil {
+		if errors.Is(err, jsapi.ErrNotFound) {
+			return nil
+		}
 		return err
 	}
 	a.doubt = there.Stream == a.commits[i].Stream

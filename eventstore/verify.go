@@ -321,7 +321,7 @@ func (v *verifier) commit(ctx context.Context, c *Commit) error {
 	case c.erased:
 		v.report.Erased++
 		return nil
-	case c.foreign != nil:
+	case c.isForeign():
 		v.foreign(c)
 		return nil
 	}

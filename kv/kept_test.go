@@ -20,6 +20,7 @@ func TestADocumentOfWhichTheCodecWouldLoseSomethingIsRefused(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	for _, codec := range []kv.Codec{kv.JSON{}, kv.Msgpack{}} {
 		cfg := &kv.Config{Codec: codec}
+		require.NotZero(t, forgetting{balance: 5}.balance, "what would be lost")
 		_, err := kv.Open[forgetting](t.Context(), js, "docs", cfg)
 		require.ErrorIs(t, err, kv.ErrEncode)
 		require.ErrorContains(t, err, "forgetting.balance is not exported")

@@ -45,7 +45,8 @@ func TestARevisionThatIsNotThereIsAConflict(t *testing.T) {
 		} {
 			var conflict *kv.ConflictError
 			require.ErrorAs(t, err, &conflict, "%s at %d", name, wrong)
-			require.Equal(t, wrong, conflict.Expected)
+			demanded := conflict.Expected
+			require.Equal(t, wrong, demanded)
 		}
 	}
 	entry, err := b.GetLeader(t.Context(), "a")

@@ -106,7 +106,8 @@ func (c *core) checkFormat(ctx context.Context) error {
 			continue
 		case !inFormat(c.codec, m.Data):
 			return &SettingsError{Bucket: c.bucket, Reason: fmt.Sprintf(
-				"it does not say how its documents are encoded (another client has updated its settings), and the one under %s is not %s; open it with the codec it was written with",
+				"it does not say how its documents are encoded (another client has updated its settings), "+
+					"and the one under %s is not %s; open it with the codec it was written with",
 				strings.TrimPrefix(m.Subject, c.prefix), c.codec.Name())}
 		}
 		return nil

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/google/uuid"
+
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/kv"

@@ -115,9 +115,9 @@ func (s *Shape) refusal(path string, err error) error {
 }
 
 // alone is a struct with a field, and its tag, alone.
-func (f field) alone() *node {
+func (f *field) alone() *node {
 	t := reflect.StructOf([]reflect.StructField{{Name: f.Name, Type: f.Type, Tag: f.Tag}})
-	below := f
+	below := *f
 	below.StructField = t.Field(0)
 	return &node{t: t, fields: []field{below}}
 }

@@ -160,7 +160,7 @@ func (b *builder) itself(n *node, path string, at place) bool {
 	case encodes.byPointer && at != addressed:
 		b.refuse("%s: %s encodes itself by a method of its pointer, which cannot be called in a map: "+
 			"declare the method for %s, or put *%s into the map", path, t, t, t)
-	case encodes.by == nil && decodes.way != byItself && t.Kind() != reflect.String && !(b.format == JSON && at == mapKey):
+	case encodes.by == nil && decodes.way != byItself && t.Kind() != reflect.String && (b.format != JSON || at != mapKey):
 		b.refuse("%s: %s is decoded by a method that takes text or bytes, but not encoded as such: declare the method that encodes it, too", path, t)
 	case encodes.by == nil || decodes.by == nil:
 		n.half, n.lenient = true, encodes.by == nil

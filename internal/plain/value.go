@@ -84,19 +84,7 @@ func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err e
 	}
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range n.fields {
-			f := &n.fields[i]
-			if basic(f.node) {
-				continue
-			}
-			part := v.FieldByIndex(f.Index)
-			if f.asks && !part.IsNil() && part.Interface().(interface{ IsZero() bool }).IsZero() {
-				return "." + f.Name, errZero
-			}
-			if where, err := s.refuse(part, f.node, depth-1); err != nil {
-				return "." + f.Name + where, err
-			}
-		}
+		return s.refuseField(v, n, depth)
 	case reflect.Pointer:
 		if !v.IsNil() {
 			return s.refuse(v.Elem(), n.elem, depth)
@@ -115,6 +103,24 @@ func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err e
 			if where, err := s.refuse(value, n.elem, depth-1); err != nil {
 				return "[]" + where, err
 			}
+		}
+	}
+	return "", nil
+}
+
+// refuseField is refuse for the fields of a struct.
+func (s *Shape) refuseField(v reflect.Value, n *node, depth int) (where string, err error) {
+	for i := range n.fields {
+		f := &n.fields[i]
+		if basic(f.node) {
+			continue
+		}
+		part := v.FieldByIndex(f.Index)
+		if f.asks && !part.IsNil() && part.Interface().(interface{ IsZero() bool }).IsZero() {
+			return "." + f.Name, errZero
+		}
+		if where, err := s.refuse(part, f.node, depth-1); err != nil {
+			return "." + f.Name + where, err
 		}
 	}
 	return "", nil
