@@ -57,7 +57,7 @@ func (f form) value(b []byte, v reflect.Value, depth int) ([]byte, error) {
 		return nil, errNested
 	}
 	b = append(b, byte(v.Kind()))
-	if encodesItself(v.Type()) {
+	if EncodesItself(v.Type()) {
 		return itself(b, v)
 	}
 	if !f.whole && saysItself(v.Type()) {
@@ -165,7 +165,7 @@ func blank(v reflect.Value) bool {
 		return v.Interface().(time.Time).IsZero()
 	case v.Kind() == reflect.Slice, v.Kind() == reflect.Map:
 		return v.Len() == 0
-	case encodesItself(v.Type()), saysItself(v.Type()):
+	case EncodesItself(v.Type()), saysItself(v.Type()):
 		return v.IsZero()
 	case v.Kind() == reflect.Array:
 		for i := range v.Len() {
@@ -218,27 +218,6 @@ func hides(t reflect.Type) bool {
 		}
 	}
 	return false
-}
-
-// encodesItself is EncodesItself for a comparison: a struct whose encoding may be that of what it embeds is compared by its
-// fields, of which that encoding has one.
-func encodesItself(t reflect.Type) bool {
-	if !EncodesItself(t) {
-		return false
-	}
-	if t.Kind() != reflect.Struct || t == timeType {
-		return true
-	}
-	for field := range t.Fields() {
-		embedded := field.Type
-		if embedded.Kind() == reflect.Pointer {
-			embedded = embedded.Elem()
-		}
-		if field.Anonymous && EncodesItself(embedded) {
-			return false
-		}
-	}
-	return true
 }
 
 // entries appends a map's entries in the order of their bytes.
