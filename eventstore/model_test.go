@@ -345,7 +345,17 @@ func (m *logModel) at(rt *rapid.T) {
 		require.Nil(rt, c)
 		return
 	}
-	require.Equal(rt, m.log[position-1], read(rt, c))
+	want, got := m.log[position-1], read(rt, c)
+	if !c.Whole() {
+		// The transaction may be torn, so an append looks up the head of a commit that was read alone.
+		want.Head, got.Head = plainHead(want.Head), plainHead(got.Head)
+	}
+	require.Equal(rt, want, got)
+}
+
+// plainHead is what a program can see of a head.
+func plainHead(head eventstore.Head) eventstore.Head {
+	return eventstore.Head{Version: head.Version, Position: head.Position}
 }
 
 func (m *logModel) outcome(rt *rapid.T) {

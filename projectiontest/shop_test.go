@@ -29,7 +29,7 @@ var shopEvents = []eventstore.Event{placed{}, canceled{}}
 type order struct {
 	Customer string
 	Changes  int
-	hidden   int
+	Hidden   int `json:"-"`
 }
 
 func takePlaced(o order, e placed) order { return order{Customer: e.Customer, Changes: o.Changes + 1} }
@@ -76,7 +76,7 @@ func TestRulesThatAreNotPureAreFound(t *testing.T) {
 			"- one straight fold, + a view that ran meanwhile:\n- ", 2,
 		},
 		"a rule keeps something in what is not stored": {
-			projection.On(func(o order, _ placed) order { o.hidden++; o.Changes = o.hidden; return o }),
+			projection.On(func(o order, _ placed) order { o.Hidden++; o.Changes = o.Hidden; return o }),
 			"- one straight fold, + a view that ran meanwhile:\n- ", 16,
 		},
 		"a rule panics": {
