@@ -1,12 +1,14 @@
 package kv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
@@ -112,4 +114,11 @@ func TestGetManyGoesOnWhereTheServerCutsItsAnswerShort(t *testing.T) {
 	many, err := b.GetMany(t.Context(), wanted...)
 	require.NoError(t, err)
 	require.Len(t, many, len(wanted))
+}
+
+func TestARefusalThatPassesIsNoRefusal(t *testing.T) {
+	passing := &jetstream.APIError{Code: 503, ErrorCode: 10008, Description: "JetStream system temporarily unavailable"}
+	require.Equal(t, ErrUnavailable, reasonOf(fmt.Errorf("get: %w", passing)))
+	require.Equal(t, ErrRefused, reasonOf(&jetstream.APIError{Code: 400, ErrorCode: 10026, Description: "maximum consumers limit reached"}))
+	require.NoError(t, reasonOf(context.DeadlineExceeded), "of the caller")
 }

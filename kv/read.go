@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/ondisk"
@@ -71,11 +70,12 @@ func (c *core) readError(op, key string, err error) error {
 
 // reasonOf gives the reason for which a question to the servers was not answered, or nil.
 func reasonOf(err error) error {
-	var api *jetstream.APIError
 	switch {
-	case errors.Is(err, jsapi.ErrNoReply), errors.Is(err, nats.ErrNoResponders), jsapi.NotSent(err), errors.Is(err, ondisk.ErrFailed):
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil // the caller's own
+	case jsapi.Transient(err), jsapi.NotSent(err), errors.Is(err, ondisk.ErrFailed):
 		return ErrUnavailable
-	case errors.As(err, &api), errors.Is(err, nats.ErrPermissionViolation):
+	case jsapi.IsRefusal(err):
 		return ErrRefused
 	}
 	return nil

@@ -88,7 +88,7 @@ func interrupted(err error) bool {
 	if ofTheLog(err) {
 		return false
 	}
-	return errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Interrupted(err)
+	return errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Transient(err)
 }
 
 // ofTheLog reports whether an error says what the log is like, which stays however often it is read.

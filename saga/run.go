@@ -210,7 +210,7 @@ func interrupted(err error) bool {
 	if errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream) {
 		return false // it stays, however often it is looked at
 	}
-	return errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Interrupted(err)
+	return errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Transient(err)
 }
 
 // followOnce follows the log until it fails, and tells of each commit that it has learnt of.

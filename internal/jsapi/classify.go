@@ -106,7 +106,7 @@ func (s Source) classify(msg *nats.Msg) Answer {
 		return Answer{Class: Unknown, Err: err}
 	}
 	if ack.Error != nil {
-		return Answer{Class: classOf(ack.Error.ErrorCode), Err: ack.Error}
+		return Answer{Class: classOfRefusal(ack.Error), Err: ack.Error}
 	}
 	if ack.Sequence == 0 || ack.Stream == "" {
 		return Answer{Class: Unknown, Err: errors.New("acknowledgement without stream or sequence")}
@@ -123,19 +123,6 @@ func unsent(err error) Answer {
 		return Answer{Class: Unavailable, Err: err}
 	}
 	return Answer{Class: Unknown, Err: err}
-}
-
-// Transient reports whether a read that failed with err may succeed a moment later: the connection is interrupted, the
-// stream has no leader at the moment, or the answer was lost.
-func Transient(err error) bool {
-	var api *jetstream.APIError
-	switch {
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, ErrClosed):
-		return false // for good
-	case errors.As(err, &api):
-		return classOf(api.ErrorCode) == Unavailable
-	}
-	return errors.Is(err, ErrNoReply) || errors.Is(err, nats.ErrNoResponders) || NotSent(err)
 }
 
 // plainAck reads the one acknowledgement that is frequent, {"stream":"bank","seq":42}, or in a domain
@@ -173,6 +160,17 @@ func cutSuffix(data []byte, suffix string, ok bool) ([]byte, bool) {
 // isPlain reports whether a name stands in JSON as it is.
 func isPlain(name []byte) bool {
 	return len(name) > 0 && !bytes.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' })
+}
+
+// storeClosed is how a server that ends describes that it could not store a message.
+const storeClosed = "store is closed"
+
+// classOfRefusal is classOf for a refusal with its text. A leader that ends cannot store what its peers may have agreed to store.
+func classOfRefusal(refusal *jetstream.APIError) Class {
+	if refusal.ErrorCode == codeStoreFailed && refusal.Description == storeClosed {
+		return Unknown
+	}
+	return classOf(refusal.ErrorCode)
 }
 
 func classOf(code jetstream.ErrorCode) Class {

@@ -1,0 +1,70 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Codes of the JetStream API that a publish never gets and that pass; see nats-server's errors.json.
+const (
+	codeClusterIncomplete     jetstream.ErrorCode = 10004 // not all servers have answered
+	codeClusterNotAssigned    jetstream.ErrorCode = 10007 // a stream or consumer is being moved
+	codeConsumerStoreFailed   jetstream.ErrorCode = 10104
+	codeConsumerOffline       jetstream.ErrorCode = 10119
+	codeConsumerOfflineReason jetstream.ErrorCode = 10195
+	codeNotEnabled            jetstream.ErrorCode = 10076 // the server switches JetStream off: it ends, or its disk was full
+	codePeerRemap             jetstream.ErrorCode = 10075
+	codeRaft                  jetstream.ErrorCode = 10041 // the leader changes
+)
+
+// Transient reports whether an error of this package, of nats.go or of the server passes, so that what failed may succeed later:
+// the connection is interrupted, no answer came in time, there is no leader or no quorum, or a server cannot store at the moment.
+// It does not pass that the connection or the Client is closed, or that the server refuses for a reason that stays.
+//
+// A caller whose own context may have ended looks at that first: the deadline of another context passes.
+func Transient(err error) bool {
+	for _, final := range []error{
+		nats.ErrConnectionClosed, nats.ErrConnectionDraining, jetstream.ErrConnectionClosed, ErrClosed, nats.ErrPermissionViolation,
+	} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
+	var api *jetstream.APIError
+	if errors.As(err, &api) {
+		return passes(api.ErrorCode)
+	}
+	for _, passing := range []error{
+		ErrNoReply, ErrSilent, nats.ErrNoResponders, nats.ErrTimeout, context.DeadlineExceeded,
+		nats.ErrConnectionReconnecting, nats.ErrDisconnected, nats.ErrStaleConnection,
+		jetstream.ErrNoHeartbeat, jetstream.ErrServerShutdown, jetstream.ErrConsumerLeadershipChanged,
+	} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return NotSent(err) && !isMalformedRequest(err)
+}
+
+// passes reports whether the server's refusal passes.
+func passes(code jetstream.ErrorCode) bool {
+	switch code {
+	case codeStoreFailed, codeSequenceNotMatch, codeLastSequenceNotReady, codeClusterIncomplete, codeClusterNotAssigned, codeConsumerStoreFailed,
+		codeConsumerOffline, codeConsumerOfflineReason, codeNotEnabled, codePeerRemap, codeRaft:
+		return true
+	}
+	return classOf(code) == Unavailable
+}
+
+// isMalformedRequest reports whether a request was not sent for what it is, so that it never will be.
+func isMalformedRequest(err error) bool {
+	for _, malformed := range []error{nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrHeadersNotSupported, nats.ErrInvalidConnection} {
+		if errors.Is(err, malformed) {
+			return true
+		}
+	}
+	return false
+}
