@@ -9,7 +9,7 @@ import (
 
 // Config is what may be left out when a bucket is opened. The zero value and nil are the defaults.
 //
-// Replicas, Storage and MaxBytes are used when Open creates the bucket and change nothing about one that is there.
+// Replicas, Storage, MaxBytes and Metadata are used when Open creates the bucket and change nothing about one that is there.
 type Config struct {
 	// Codec turns documents into bytes and back. A bucket that was created with another one is refused.
 	// Defaults to JSON{}.
@@ -32,6 +32,13 @@ type Config struct {
 	// stream has one, an eighth of what the account has left.
 	// Defaults to 0.
 	MaxBytes int64
+	// Metadata is kept with the bucket. Open returns ErrSettings if the bucket exists and has another value under one of the
+	// keys. Keys that begin with "runnel-kv-" and "_nats" are taken.
+	// Defaults to none.
+	Metadata map[string]string
+	// Existing makes Open return an error that matches jetstream.ErrStreamNotFound if the bucket does not exist, instead of
+	// creating it.
+	Existing bool
 }
 
 func (c *Config) withDefaults() Config {

@@ -30,6 +30,32 @@ func TestOpenMakesTheBucketThatNATSMakes(t *testing.T) {
 	require.Equal(t, theirs, ours)
 }
 
+func TestOpenComparesTheMetadata(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	open[doc](t, js, "docs", &kv.Config{Metadata: map[string]string{"owner": "anna"}})
+	for owner, reason := range map[string]error{"anna": nil, "bob": kv.ErrSettings} {
+		b, err := kv.Open[doc](t.Context(), js, "docs", &kv.Config{Metadata: map[string]string{"owner": owner}})
+		require.ErrorIs(t, err, reason, owner)
+		if err == nil {
+			require.NoError(t, b.Close())
+		}
+	}
+	// A value that another client has removed does not differ.
+	_, err := js.CreateOrUpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "docs"})
+	require.NoError(t, err)
+	open[doc](t, js, "docs", &kv.Config{Metadata: map[string]string{"owner": "bob"}})
+}
+
+func TestOpenOfAnExistingBucketMakesNone(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	_, err := kv.Open[doc](t.Context(), js, "docs", &kv.Config{Existing: true})
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	_, err = js.Stream(t.Context(), "KV_docs")
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	open[doc](t, js, "docs", nil)
+	open[doc](t, js, "docs", &kv.Config{Existing: true})
+}
+
 func TestAtomicBatchesAndTheCodecSurviveOtherClients(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	packed := &kv.Config{Codec: kv.Msgpack{}}

@@ -25,7 +25,7 @@ const metadataCodec = "runnel-kv-codec"
 func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg Config) (jetstream.StreamInfo, error) {
 	name := "KV_" + bucket
 	found, err := client.StreamInfo(ctx, name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) && !cfg.Existing {
 		_, err = client.CreateBounded(ctx, settings(bucket, cfg), 0)
 		created := err == nil
 		// The answer lacks the domain, and somebody may have created it meanwhile, with other settings.
@@ -127,6 +127,8 @@ func inFormat(codec Codec, data []byte) bool {
 
 // settings are those of nats.go's CreateKeyValue, and atomic batches.
 func settings(bucket string, cfg Config) jetstream.StreamConfig {
+	metadata := map[string]string{metadataCodec: cfg.Codec.Name()}
+	maps.Copy(metadata, cfg.Metadata)
 	return jetstream.StreamConfig{
 		Name:               "KV_" + bucket,
 		Subjects:           []string{"$KV." + bucket + ".>"},
@@ -142,7 +144,7 @@ func settings(bucket string, cfg Config) jetstream.StreamConfig {
 		DenyDelete:         true,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
-		Metadata:           map[string]string{metadataCodec: cfg.Codec.Name()},
+		Metadata:           metadata,
 	}
 }
 
@@ -167,6 +169,17 @@ func unfit(have jetstream.StreamConfig, bucket string, cfg Config) string {
 			have.MaxMsgSize, maxOverhead, smallestMaxSize)
 	case named && codec != cfg.Codec.Name():
 		return "its documents are encoded as " + codec + ", not " + cfg.Codec.Name() + "; open it with that codec"
+	}
+	return foreign(have.Metadata, cfg.Metadata)
+}
+
+// foreign says which metadata of an existing bucket differs from what the caller expects, or nothing. A value that is missing does
+// not differ: nats.go's CreateOrUpdateKeyValue removes metadata.
+func foreign(have, want map[string]string) string {
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if value, ok := have[key]; ok && value != want[key] {
+			return fmt.Sprintf("it belongs to something else: its metadata has %s %q, not %q", key, value, want[key])
+		}
 	}
 	return ""
 }
