@@ -19,6 +19,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 	"github.com/runnel-go/runnel/snapshot"
 )
 
@@ -280,16 +281,16 @@ func viewed(ctx context.Context, store *eventstore.Store) error {
 // reacted waits for the first reaction.
 func reacted(ctx context.Context, store *eventstore.Store) error {
 	called := make(chan struct{}, 2000)
-	reactor, err := projection.NewReactor(ctx, store, "mails", &projection.ReactorConfig{From: 1},
-		projection.React(func(context.Context, opened, eventstore.Recorded) error {
+	mails, err := reactor.Open(ctx, store, "mails", &reactor.Config{From: 1},
+		reactor.On(func(context.Context, opened, eventstore.Recorded) error {
 			called <- struct{}{}
 			return nil
 		}))
 	if err != nil {
 		return err
 	}
-	defer reactor.Close()
-	return until(ctx, reactor.Run, func(ctx context.Context) error {
+	defer mails.Close()
+	return until(ctx, mails.Run, func(ctx context.Context) error {
 		select {
 		case <-called:
 			return nil

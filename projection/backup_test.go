@@ -139,25 +139,3 @@ func TestAnOlderLogBesideANewerViewIsRefused(t *testing.T) {
 	there := sums(t, restored, 1, nil)
 	require.ErrorIs(t, there.Run(t.Context()), projection.ErrLogRewound)
 }
-
-// A reactor's checkpoint goes along, so what it has not handled yet is handled elsewhere, and nothing before.
-func TestAReactorGoesOnElsewhere(t *testing.T) {
-	store := open(t)
-	j := newJournal()
-	reactor := newReactor(t, store, quick(), j.reaction())
-	stop := react(t, reactor)
-	for range 3 {
-		deposit(t, store, "a", 1)
-	}
-	settled(t, reactor, 3)
-	stop()
-	for range 2 {
-		deposit(t, store, "a", 1)
-	}
-	restored, _ := elsewhere(t, exported(t, store, []string{reactor.Bucket()}))
-	there := newJournal()
-	other := newReactor(t, restored, quick(), there.reaction())
-	react(t, other)
-	settled(t, other, 5)
-	require.Equal(t, []eventstore.Version{4, 5}, there.of("a"))
-}

@@ -13,6 +13,7 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/lru"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -155,7 +156,7 @@ func (b *build[V]) run(ctx context.Context) (*generation[V], error) {
 func (b *build[V]) fill(ctx context.Context) error {
 	var err error
 	if b.progress.End, err = b.view.store.End(ctx); err != nil {
-		return unavailable(err)
+		return runner.Unavailable(err)
 	}
 	var group []*eventstore.Commit
 	for c, err := range b.view.store.Log(ctx) {
@@ -348,7 +349,7 @@ func (v *View[V]) fence(ctx context.Context, version Version, change func(*check
 		if err == nil || !errors.Is(err, kv.ErrConflict) {
 			return errors.Join(err, g.close())
 		}
-		if err := restarts.Wait(ctx, try); err != nil {
+		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return errors.Join(err, g.close())
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -38,29 +39,14 @@ func (g *generation[V]) stand(ctx context.Context) (stand, error) {
 	return stand{checkpoint: entry.Value, revision: entry.Revision}, err
 }
 
-// verify refuses a checkpoint that was not made from this log as it is.
+// verify refuses a checkpoint that was not made from this log as it is. A bucket without a checkpoint has nothing to compare.
 func verify(ctx context.Context, store *eventstore.Store, what string, at checkpoint) error {
-	if at.Position == 0 {
+	if at.Store == "" {
 		return nil
 	}
-	if at.Store != store.Identity() {
-		return fmt.Errorf("projection: %s: %w: it is of %s, the store %s is %s: delete its buckets, or connect to the other store",
-			what, ErrOtherStore, at.Store, store.Name(), store.Identity())
-	}
-	c, err := store.At(ctx, at.Position)
-	var erased *eventstore.ErasedError
-	if errors.As(err, &erased) && erased.CommitID == at.Commit {
-		return nil
-	}
-	if err != nil && !errors.Is(err, eventstore.ErrErased) {
-		return unavailable(err)
-	}
-	if err != nil {
-		return err
-	}
-	if c == nil || c.ID.String() != at.Commit {
-		return fmt.Errorf("projection: %s: %w: the checkpoint is at position %d, commit %s, which the log lacks: restore the log, or raise the fold version",
-			what, ErrLogRewound, at.Position, at.Commit)
+	mark := runner.Mark{Store: at.Store, Position: at.Position, Commit: at.Commit}
+	if err := runner.Verify(ctx, store, mark, "raise the fold version"); err != nil {
+		return fmt.Errorf("projection: %s: %w", what, err)
 	}
 	return nil
 }

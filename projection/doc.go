@@ -1,5 +1,4 @@
-// Package projection keeps read models in NATS KV that are folded from the events of a store, and calls what must happen
-// for events outside of it.
+// Package projection keeps read models in NATS KV that are folded from the events of a store.
 //
 // A view is a set of documents of one type, each under a key, and a checkpoint: the position up to which they are
 // complete. Rules say how an event changes documents:
@@ -70,41 +69,6 @@
 // stream; if the key is in the event, Run stops, since which document is stale cannot be said. Folds are pure, so they are
 // not tried again by themselves: [View.Replay] folds a parked key again from the log's begin, once the rule is mended, and
 // [View.Discard] does it without the event. [View.Get] with [At] says ErrParked for a key that is parked.
-//
-// # Reactors
-//
-// A [Reactor] calls functions for events, for what must happen outside the store: mails, webhooks, commands elsewhere.
-//
-//	mails, err := projection.NewReactor(ctx, store, "mails", nil,
-//		projection.React(func(ctx context.Context, e Placed, r eventstore.Recorded) error { return send(ctx, e, r.EventID()) }))
-//	go mails.Run(ctx)
-//
-//	bucket        bank-mails-reactor       <store>-<reactor>-reactor, a NATS KV bucket
-//	key =checkpoint                        {"store":"0198...","position":17,"commit":"0198...","runner":"5f1c...",...}
-//	key parked.account.42                  {"state":"parked","version":3,"error":"...","attempts":11,"waiting":2,...}
-//	key discarded.account.42.3             the record of an event that was left out
-//
-// It begins behind the log's end when it is made for the first time, unless [ReactorConfig.From] says otherwise. It has
-// nothing to do with views: building or replaying one calls no reaction.
-//
-// Each event is handled at least once, and never before those that came before it in its stream have been handled or
-// discarded. After a crash, or when another instance takes over, what was handled since the last checkpoint is handled
-// again, in the same order. Receivers tell a repetition by the event's id, [eventstore.Recorded.EventID]: the commit's id
-// and the event's index in it. They keep the ids they have seen, in one transaction with what they do for it, or use it as the
-// idempotency key of what they call. Where an upcaster makes several events of one, all have its id: add the type.
-//
-// Of several instances one runs, and the others stand by. They take over at once when it stops in good order, and within 2.5
-// heartbeats, 5 seconds, when it falls silent. An instance that cannot write its checkpoint begins no reaction after 2
-// heartbeats, by its own clock; so one that was frozen and wakes handles nothing more, except what it had begun.
-//
-// An event that fails is tried again, after random waits that grow. Only its stream waits. After [ReactorConfig.Retries], or at
-// once for a [Permanent] error and for an event that does not decode, the stream is parked: it is written down before the
-// checkpoint passes it, later events of the stream wait too, and others go on. [Reactor.Parked] lists such streams,
-// [Reactor.ReplayParked] has them handled again from the event that failed on, and [Reactor.Discard] leaves that one out. All
-// three may be called from any process.
-//
-// A [Breaker] around the calls to a downstream keeps them away while it fails. Reactions that meet it open wait, and that
-// counts as no attempt: nothing is parked because a downstream is away.
 //
 // # Errors
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -19,17 +20,17 @@ var (
 // Errors of Run.
 var (
 	// ErrOtherStore means that the checkpoint was written for another store of the same name.
-	ErrOtherStore = errors.New("checkpoint of another store")
+	ErrOtherStore = runner.ErrOtherStore
 	// ErrLogRewound means that the log ends before the checkpoint, or holds another commit there. It is the one of package
 	// eventstore.
 	ErrLogRewound = eventstore.ErrLogRewound
 	// ErrTooManyDocuments means that the server's atomic batches do not even take one document with what parks it and the
 	// checkpoint.
-	ErrTooManyDocuments = errors.New("too many documents for an atomic batch")
+	ErrTooManyDocuments = runner.ErrTooManyDocuments
 	// ErrFold means that a rule panicked. See [FoldError].
 	ErrFold = errors.New("fold failed")
 	// ErrRunning means that the view already runs in this View.
-	ErrRunning = errors.New("already running")
+	ErrRunning = runner.ErrRunning
 )
 
 // Errors of reads.

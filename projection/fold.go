@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
 )
 
 // document is a document while it is folded.
@@ -190,7 +191,7 @@ func (f *folder[V]) fold(before document[V], c change[V]) (after document[V], er
 func (f *folder[V]) park(ctx context.Context, c change[V], err error) {
 	p := Parked{
 		Stream: c.recorded.Stream, Version: c.recorded.Version(), Position: c.recorded.Position, Index: c.recorded.Index,
-		Type: c.recorded.Type(), Error: shortened(err.Error()), Since: time.Now().UTC(),
+		Type: c.recorded.Type(), Error: runner.Shortened(err.Error()), Since: time.Now().UTC(),
 	}
 	f.parked[c.key], f.newly[c.key] = p, p
 	f.view.logger.ErrorContext(ctx, "projection: key parked", "key", c.key, "position", uint64(p.Position), "error", err)

@@ -3,7 +3,6 @@ package projection_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"testing"
 	"time"
 
@@ -148,32 +147,7 @@ func TestAWishThatComesWhileItsEventsAreCountedIsHeeded(t *testing.T) {
 	require.Equal(t, balance{2, 1}, got)
 }
 
-func TestErrorsOfBreakersAndFoldsSayWhatToDo(t *testing.T) {
-	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	open := &projection.OpenError{Breaker: "mail", Until: until, Err: errors.New("refused")}
-	require.ErrorContains(t, open, "mail fails: try again at 2026-01-02T03:04:05Z: refused")
-	require.ErrorIs(t, open, projection.ErrOpen)
+func TestErrorsOfFoldsSayWhatToDo(t *testing.T) {
 	fold := &projection.FoldError{View: "sums", Stream: account("a"), Version: 2, Position: 3, Type: "account.deposited", Panic: "no"}
 	require.ErrorContains(t, fold, `sums: fold failed at account/a version 2, position 3: rule for "account.deposited" panicked: no: mend the rule`)
-}
-
-// A reactor that is to begin inside a transaction begins with the transaction.
-func TestAReactorBeginsWithWholeTransactions(t *testing.T) {
-	store, j := open(t), newJournal()
-	deposit(t, store, "a", 1)
-	var writes []eventstore.Write
-	for _, id := range []string{"b", "c", "d"} {
-		writes = append(writes, eventstore.Write{Stream: account(id), Events: []eventstore.Event{deposited{Amount: 1}}})
-	}
-	commits, err := store.AppendAll(t.Context(), writes...)
-	require.NoError(t, err)
-	cfg := quick()
-	cfg.From = commits[2].Position
-	reactor := newReactor(t, store, cfg, j.reaction())
-	react(t, reactor)
-	settled(t, reactor, commits[2].Position)
-	require.Empty(t, j.of("a"))
-	for _, id := range []string{"b", "c", "d"} {
-		require.Len(t, j.of(id), 1, id)
-	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/lru"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -111,7 +112,7 @@ func (s *session[V]) begin(ctx context.Context) error {
 	if err := verify(ctx, v.store, "view "+v.name, s.at.checkpoint); err != nil {
 		return err
 	}
-	if s.room, err = roomIn(ctx, s.generation.documents); err != nil {
+	if s.room, err = runner.RoomIn(ctx, s.generation.documents); err != nil {
 		return err
 	}
 	if err := s.loadParked(ctx); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -112,7 +113,7 @@ func (g *generation[V]) wish(ctx context.Context, wish, key string) error {
 		if _, err = g.parked.Update(ctx, key, entry.Value, entry.Revision); !errors.Is(err, kv.ErrConflict) {
 			return err
 		}
-		if err := restarts.Wait(ctx, try); err != nil {
+		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return err
 		}
 	}
@@ -158,7 +159,7 @@ func (v *View[V]) order(ctx context.Context, change func(orders) orders) error {
 		if _, err = v.catalog.orders.Update(ctx, change(entry.Value), entry.Revision); !errors.Is(err, kv.ErrConflict) {
 			return v.failed(err)
 		}
-		if err := restarts.Wait(ctx, try); err != nil {
+		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return v.failed(err)
 		}
 	}

@@ -144,6 +144,11 @@ func TestAParkedEventCanBeDiscarded(t *testing.T) {
 	require.Zero(t, status.Parked)
 }
 
+// misread has the name of deposits, and data that does not fit.
+type misread struct{ Amount string }
+
+func (misread) EventType() string { return "account.deposited" }
+
 // misreadStore gives a store with an event that does not decode in it, and one that does.
 func misreadStore(t *testing.T) *eventstore.Store {
 	t.Helper()

@@ -2,11 +2,9 @@ package projection
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/kv"
 )
 
 // A batch takes 1,000 writes, or fewer where the operator of the server says so. A commit, or a transaction, that changes more
@@ -25,22 +23,6 @@ type part struct {
 	Position eventstore.Position `json:"position" msgpack:"position"` // of the last commit that the write is about
 	Commit   string              `json:"commit" msgpack:"commit"`     // that commit's id
 	Through  string              `json:"through" msgpack:"through"`   // the last key, in the order of their bytes, that was written
-}
-
-// smallestRoom is for one document and what parks its key.
-const smallestRoom = 2
-
-// roomIn gives how many documents the server takes in one batch of a bucket, beside the checkpoint.
-func roomIn[V any](ctx context.Context, documents *kv.Bucket[V]) (int, error) {
-	limit, err := documents.MaxBatch(ctx)
-	if err != nil {
-		return 0, err
-	}
-	if limit-1 < smallestRoom {
-		return 0, fmt.Errorf("projection: bucket %s: %w: the server takes %d messages in one batch, %d are needed: raise max_batch_size",
-			documents.Name(), ErrTooManyDocuments, limit, smallestRoom+1)
-	}
-	return limit - 1, nil
 }
 
 // changed gives the keys of what is to be written, in the order of their bytes.

@@ -5,19 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/internal/backoff"
-	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
-
-// restarts spaces the turns of a runner whose server is away.
-var restarts = backoff.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second}
 
 var (
 	errPaused = errors.New("the view is paused")
@@ -39,7 +33,7 @@ func (v *View[V]) Run(ctx context.Context) error {
 		return fmt.Errorf("projection: view %s: %w", v.name, ErrRunning)
 	}
 	defer v.running.Store(false)
-	ctx, free := whileGood(ctx, v.store)
+	ctx, free := runner.WhileGood(ctx, v.store)
 	defer free()
 	for failures := 1; ; failures++ {
 		worked, err := v.turn(ctx)
@@ -67,7 +61,7 @@ func (v *View[V]) between(ctx context.Context, err error, failures int) error {
 		v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "because", err)
 		err = v.standBy(ctx)
 	}
-	final := err != nil && !interrupted(err) && !errors.Is(err, errReconnected) && !errors.Is(err, errLost)
+	final := err != nil && !runner.Passing(err) && !errors.Is(err, errReconnected) && !errors.Is(err, errLost)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx) // which Run gives nobody
@@ -78,48 +72,8 @@ func (v *View[V]) between(ctx context.Context, err error, failures int) error {
 		return err
 	}
 	v.logger.WarnContext(ctx, "projection: the view begins again", "error", err)
-	_ = restarts.Wait(ctx, failures) // ended by ctx alone, which Run looks at
+	_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone, which Run looks at
 	return nil
-}
-
-// interrupted reports whether an error says no more than that the servers could not be asked for a while, or that a server
-// takes smaller batches than the one before it, which the next session asks for. The caller's own context has not ended.
-func interrupted(err error) bool {
-	if ofTheLog(err) {
-		return false
-	}
-	return errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Transient(err)
-}
-
-// ofTheLog reports whether an error says what the log is like, which stays however often it is read.
-func ofTheLog(err error) bool {
-	return errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream)
-}
-
-// unavailable is the error for a log that could not be asked, or that which the log answered or the server refused.
-func unavailable(err error) error {
-	if ofTheLog(err) || errors.Is(err, eventstore.ErrNoPermission) || errors.Is(err, eventstore.ErrRefused) {
-		return err
-	}
-	return errors.Join(kv.ErrUnavailable, err)
-}
-
-// whileGood gives a context that ends with ctx, or once the store has ended, and a function that gives back what that
-// takes.
-func whileGood(ctx context.Context, store *eventstore.Store) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	var watcher sync.WaitGroup
-	watcher.Go(func() {
-		select {
-		case <-store.Done():
-			cancel(store.Err())
-		case <-ctx.Done():
-		}
-	})
-	return ctx, func() {
-		cancel(nil)
-		watcher.Wait()
-	}
 }
 
 // turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything
@@ -152,7 +106,7 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 	s := newSession(v, g)
 	s.reconnects = reconnects
 	err = v.unlessReplaced(ctx, version, s.runUntilReconnected(ctx))
-	if errors.Is(err, jetstream.ErrStreamNotFound) && !ofTheLog(err) {
+	if errors.Is(err, jetstream.ErrStreamNotFound) && !runner.OfTheLog(err) {
 		err = errors.Join(kv.ErrUnavailable, err) // the bucket was deleted, so the next turn builds it anew
 	}
 	return s.flushed, errors.Join(err, g.close())

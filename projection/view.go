@@ -16,6 +16,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/plain"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -297,7 +298,7 @@ func (v *View[V]) leadOn(ctx context.Context, versions map[string]Version) error
 		if !errors.Is(err, kv.ErrUnavailable) {
 			return err
 		}
-		if restarts.Wait(ctx, try) != nil {
+		if runner.Restarts.Wait(ctx, try) != nil {
 			return err
 		}
 	}

@@ -90,6 +90,11 @@ func run[V any](t *testing.T, view *projection.View[V]) (stop func()) {
 	return stop
 }
 
+func eventually(t *testing.T, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, 20*time.Second, 2*time.Millisecond, what)
+}
+
 func deposit(t *testing.T, store *eventstore.Store, id string, amounts ...int64) eventstore.Position {
 	t.Helper()
 	head, err := store.Head(t.Context(), account(id))

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // AwaitStep is a step that waits for an event. [Await] makes such steps. What its methods change is the step itself, which
@@ -73,7 +73,7 @@ type source interface {
 	// eventType is the name of the type, as the store knows it.
 	eventType(store *eventstore.Store) (string, error)
 	// reaction makes the reaction that handles events of the type.
-	reaction(handle handler) projection.Reaction
+	reaction(handle handler) reactor.Reaction
 }
 
 // typed is the source of events of type E.

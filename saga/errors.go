@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 var (
@@ -43,4 +43,4 @@ func (e *StateError) Is(target error) bool { return target == ErrState }
 
 // Permanent marks an error of Do or Undo as one that no other try helps against. After such an error of Do the saga goes
 // back at once, and after one of Undo it is stuck. It is that of package projection, so that one function can serve both.
-func Permanent(err error) error { return projection.Permanent(err) }
+func Permanent(err error) error { return reactor.Permanent(err) }

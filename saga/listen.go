@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // handler handles one event that is awaited or starts a saga.
@@ -24,26 +24,26 @@ type listener[S any] struct {
 }
 
 // reaction makes the reaction that handles events of type E.
-func (typed[E]) reaction(handle handler) projection.Reaction {
-	return projection.React(func(ctx context.Context, event E, recorded eventstore.Recorded) error {
+func (typed[E]) reaction(handle handler) reactor.Reaction {
+	return reactor.On(func(ctx context.Context, event E, recorded eventstore.Recorded) error {
 		return handle(ctx, event, recorded)
 	})
 }
 
 // openEvents gives the reactor that brings events to sagas, nil where the definition has none.
-func (m *Manager[S]) openEvents(ctx context.Context) (*projection.Reactor, error) {
+func (m *Manager[S]) openEvents(ctx context.Context) (*reactor.Reactor, error) {
 	if len(m.listening) == 0 {
 		return nil, nil
 	}
-	var reactions []projection.Reaction
+	var reactions []reactor.Reaction
 	for _, listeners := range m.listening {
 		reactions = append(reactions, listeners[0].source.reaction(func(ctx context.Context, event eventstore.Event, recorded eventstore.Recorded) error {
 			return m.bring(ctx, listeners, event, recorded)
 		}))
 	}
 	// Another takes over after 2.5 heartbeats at most.
-	cfg := &projection.ReactorConfig{Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Replicas: m.cfg.Replicas, Logger: m.cfg.Logger}
-	return projection.NewReactor(ctx, m.store, m.definition.name+"-sagas", cfg, reactions...)
+	cfg := &reactor.Config{Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Replicas: m.cfg.Replicas, Logger: m.cfg.Logger}
+	return reactor.Open(ctx, m.store, m.definition.name+"-sagas", cfg, reactions...)
 }
 
 // bring tells of an event whoever listens to its type.

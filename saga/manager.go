@@ -11,6 +11,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // Config holds what New needs beyond its arguments. A nil *Config and the zero Config give the defaults.
@@ -52,7 +53,7 @@ type Manager[S any] struct {
 	cfg        Config
 	logger     *slog.Logger
 	view       *projection.View[Status]
-	events     *projection.Reactor      // nil where the definition has no events
+	events     *reactor.Reactor         // nil where the definition has no events
 	listening  map[string][]listener[S] // by the name of the event
 
 	mu     sync.Mutex // guards runner

@@ -9,7 +9,7 @@ import (
 
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // claim makes a saga that is due the runner's: one that nobody has claimed, whose claim is over, or whose deadline passes.
@@ -105,7 +105,7 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 		}))
 	case step.await != nil:
 		data, err = r.take(ctx, in, step.await, data)
-		if err != nil && (ctx.Err() != nil || !projection.IsPermanent(err) && interrupted(err)) {
+		if err != nil && (ctx.Err() != nil || !reactor.IsPermanent(err) && interrupted(err)) {
 			return err // nothing is known against the event
 		}
 		return r.settle(ctx, in, data, err, Retry{})
@@ -154,7 +154,7 @@ func (d *Definition[S]) outcome(s *Status, data S, changed []byte, failed error,
 
 // final reports whether no other try helps against an error.
 func final(err error) bool {
-	return projection.IsPermanent(err) || errors.Is(err, aggregate.ErrRejected) || errors.Is(err, aggregate.ErrKeyClosed) ||
+	return reactor.IsPermanent(err) || errors.Is(err, aggregate.ErrRejected) || errors.Is(err, aggregate.ErrKeyClosed) ||
 		errors.Is(err, aggregate.ErrKeyReused) || errors.Is(err, aggregate.ErrInvalidCommand)
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/examples/bank/money"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // What is told to the people who look after fraud.
@@ -39,22 +39,22 @@ type Alert struct {
 
 // Fraud tells a webhook of withdrawals that look odd, or only the log where there is none.
 type Fraud struct {
-	reactor *projection.Reactor
+	reactor *reactor.Reactor
 	store   *eventstore.Store
 	webhook string
 	client  *http.Client
-	breaker *projection.Breaker
+	breaker *reactor.Breaker
 	log     *slog.Logger
 }
 
 // openFraud makes the reactor. What was withdrawn before that happened for the first time is not told.
-func openFraud(ctx context.Context, store *eventstore.Store, webhook string, cfg *projection.ReactorConfig, log *slog.Logger) (*Fraud, error) {
+func openFraud(ctx context.Context, store *eventstore.Store, webhook string, cfg *reactor.Config, log *slog.Logger) (*Fraud, error) {
 	f := &Fraud{
 		store: store, webhook: webhook, log: log,
 		client:  &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}, Timeout: 10 * time.Second},
-		breaker: projection.NewBreaker("fraud webhook", nil),
+		breaker: reactor.NewBreaker("fraud webhook", nil),
 	}
-	reactor, err := projection.NewReactor(ctx, store, "fraud", cfg, projection.React(f.withdrawn))
+	reactor, err := reactor.Open(ctx, store, "fraud", cfg, reactor.On(f.withdrawn))
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (f *Fraud) withdrawn(ctx context.Context, e Withdrawn, r eventstore.Recorde
 func (f *Fraud) within(ctx context.Context, e Withdrawn, r eventstore.Recorded) (int, error) {
 	last, err := time.Parse(time.DateOnly, e.Date)
 	if err != nil {
-		return 0, projection.Permanent(fmt.Errorf("bank: date of a withdrawal: %w", err))
+		return 0, reactor.Permanent(fmt.Errorf("bank: date of a withdrawal: %w", err))
 	}
 	first := last.AddDate(0, 0, -fraudDays).Format(time.DateOnly)
 	from := eventstore.Version(1)
@@ -136,11 +136,11 @@ func (f *Fraud) within(ctx context.Context, e Withdrawn, r eventstore.Recorded) 
 func (f *Fraud) post(ctx context.Context, alert Alert, eventID string) error {
 	body, err := json.Marshal(alert)
 	if err != nil {
-		return projection.Permanent(err)
+		return reactor.Permanent(err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.webhook, bytes.NewReader(body))
 	if err != nil {
-		return projection.Permanent(err)
+		return reactor.Permanent(err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Idempotency-Key", eventID)

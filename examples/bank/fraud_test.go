@@ -15,7 +15,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/examples/bank/money"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // webhook is the receiver of alerts. It knows a repetition by its key.
@@ -63,11 +63,11 @@ func (h *webhook) received() []Alert {
 // runFraud keeps an eye on a bank until the test ends.
 func runFraud(t *testing.T, bank *Bank, url string) *Fraud {
 	t.Helper()
-	fraud, err := openFraud(t.Context(), bank.store, url, &projection.ReactorConfig{
+	fraud, err := openFraud(t.Context(), bank.store, url, &reactor.Config{
 		Retries: 20, Backoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond, Interval: 5 * time.Millisecond,
 	}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	require.NoError(t, err)
-	fraud.breaker = projection.NewBreaker("fraud webhook", &projection.BreakerConfig{Cooldown: 10 * time.Millisecond})
+	fraud.breaker = reactor.NewBreaker("fraud webhook", &reactor.BreakerConfig{Cooldown: 10 * time.Millisecond})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- fraud.Run(ctx) }()
@@ -97,9 +97,9 @@ func openRich(t *testing.T, bank *Bank, id string) {
 }
 
 // handled waits until all that was booked so far has been looked at.
-func (f *Fraud) handled(t *testing.T) projection.ReactorStatus {
+func (f *Fraud) handled(t *testing.T) reactor.Status {
 	t.Helper()
-	var status projection.ReactorStatus
+	var status reactor.Status
 	require.Eventually(t, func() bool {
 		var err error
 		status, err = f.reactor.Status(t.Context())
@@ -139,7 +139,7 @@ func TestAlertsWaitForTheWebhookAndThoseItRefusesAreParked(t *testing.T) {
 		openRich(t, bank, id)
 		withdraw(t, bank, id, "2026-01-02", 10_000_00, 20_000_00)
 	}
-	require.Eventually(t, func() bool { return fraud.breaker.State() != projection.BreakerClosed }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return fraud.breaker.State() != reactor.BreakerClosed }, 20*time.Second, 5*time.Millisecond)
 	hook.down.Store(false)
 	require.Equal(t, 1, fraud.handled(t).Parked)
 	require.Len(t, hook.received(), 4)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/examples/bank/otherbank"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // others are the other banks, over HTTP. The nil others are none.
@@ -36,7 +36,7 @@ func (o *others) close() {
 func (o *others) pay(ctx context.Context, id, key string, p Payment) error {
 	body, err := json.Marshal(otherbank.Payment{ID: id, Bank: p.Bank, Account: p.To, Amount: p.Amount, Text: p.Text})
 	if err != nil {
-		return projection.Permanent(err)
+		return reactor.Permanent(err)
 	}
 	return o.do(ctx, http.MethodPost, "/payments", key, body)
 }
@@ -48,11 +48,11 @@ func (o *others) cancel(ctx context.Context, key string) error {
 
 func (o *others) do(ctx context.Context, method, path, key string, body []byte) error {
 	if o == nil {
-		return projection.Permanent(fmt.Errorf("bank: there is no way to other banks: set BANK_OTHER_BANKS"))
+		return reactor.Permanent(fmt.Errorf("bank: there is no way to other banks: set BANK_OTHER_BANKS"))
 	}
 	request, err := http.NewRequestWithContext(ctx, method, o.url+path, bytes.NewReader(body))
 	if err != nil {
-		return projection.Permanent(err)
+		return reactor.Permanent(err)
 	}
 	if key != "" {
 		request.Header.Set("Idempotency-Key", key)
@@ -84,7 +84,7 @@ func refusal(to string, status int, text []byte) error {
 	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests, status == http.StatusRequestTimeout:
 		return err
 	}
-	return projection.Permanent(err)
+	return reactor.Permanent(err)
 }
 
 // checkOthers refuses what no payment could be sent to.

@@ -20,7 +20,7 @@ type part struct {
 // them. An example does as a user must, so it lists nothing internal.
 var layers = [][]part{
 	{
-		{path: "examples/bank/...", uses: []string{"saga", "aggregate", "projection", "snapshot", "eventstore", "kv", "natsrun"}},
+		{path: "examples/bank/...", uses: []string{"saga", "aggregate", "projection", "reactor", "snapshot", "eventstore", "kv", "natsrun"}},
 		{path: "examples/boundaries", uses: nil},
 		{path: ".", uses: nil},
 	},
@@ -32,11 +32,15 @@ var layers = [][]part{
 		{path: "sagatest", uses: []string{"saga", "eventstore", "eventstoretest/..."}},
 	},
 	{
-		{path: "saga", uses: []string{"aggregate", "projection", "eventstore", "kv", "internal/..."}},
+		{path: "saga", uses: []string{"aggregate", "projection", "reactor", "eventstore", "kv", "internal/..."}},
 	},
 	{
 		{path: "aggregate", uses: []string{"snapshot", "eventstore", "internal/..."}},
-		{path: "projection", uses: []string{"eventstore", "kv", "internal/..."}},
+		{path: "projection", uses: []string{"eventstore", "kv", "internal/runner", "internal/..."}},
+		{path: "reactor", uses: []string{"eventstore", "kv", "internal/runner", "internal/..."}},
+	},
+	{
+		{path: "internal/runner", uses: []string{"eventstore", "kv", "internal/..."}},
 	},
 	{
 		{path: "snapshot", uses: []string{"eventstore", "kv", "internal/..."}},
@@ -133,6 +137,7 @@ func TestMisplacedImportsAreFound(t *testing.T) {
 		{"up", "eventstore", "projection", "eventstore must not import projection"},
 		{"up from internal", "internal/token", "kv", "internal/token must not import kv"},
 		{"snapshots to aggregates", "snapshot", "aggregate", "snapshot must not import aggregate"},
+		{"a runner's rules to what runs", "internal/runner", "reactor", "internal/runner must not import reactor"},
 		{"to a sibling", "projection", "aggregate", "projection must not import aggregate"},
 		{"eventstore to kv", "eventstore", "kv", "eventstore must not import kv"},
 		{"a library to natsrun", "aggregate", "natsrun", "aggregate must not import natsrun"},

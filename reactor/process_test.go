@@ -1,6 +1,6 @@
 //go:build unix
 
-package projection_test
+package reactor_test
 
 import (
 	"bufio"
@@ -21,7 +21,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // The variables of a test's process that runs a reactor.
@@ -50,11 +50,11 @@ func TestReactorProcess(t *testing.T) {
 	file, err := os.OpenFile(os.Getenv(variableFile), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
 	require.NoError(t, err)
 	defer file.Close()
-	reactor := newReactor(t, store, quick(), projection.React(func(_ context.Context, _ deposited, r eventstore.Recorded) error {
+	mails := newReactor(t, store, quick(), reactor.On(func(_ context.Context, _ deposited, r eventstore.Recorded) error {
 		_, err := fmt.Fprintln(file, os.Getenv(variableName), r.Stream.ID, r.Version())
 		return err
 	}))
-	require.NoError(t, reactor.Run(ctx))
+	require.NoError(t, mails.Run(ctx))
 }
 
 // line is what a process wrote for one event.
@@ -67,7 +67,7 @@ type line struct {
 type reactorProcesses struct {
 	server *eventstoretest.Server
 	store  *eventstore.Store
-	admin  *projection.Reactor
+	admin  *reactor.Reactor
 	file   string
 }
 
@@ -94,8 +94,16 @@ func (p *reactorProcesses) start(t *testing.T, name string) (process *os.Process
 	}
 }
 
-// lines gives what was written up to now. A process that was killed may have left half of its last line; then the next
-// process wrote behind it.
+// freeze stops a process that this one has started, and returns when all of its threads stand still.
+func freeze(t *testing.T, process *os.Process) {
+	t.Helper()
+	require.NoError(t, process.Signal(syscall.SIGSTOP))
+	_, err := syscall.Wait4(process.Pid, nil, syscall.WUNTRACED, nil)
+	require.NoError(t, err)
+}
+
+// lines gives what was written up to now. A process that was killed may have left half of its last line; then the
+// next process wrote behind it.
 func (p *reactorProcesses) lines(t *testing.T) (all []line) {
 	t.Helper()
 	file, err := os.Open(p.file)

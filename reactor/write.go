@@ -1,4 +1,4 @@
-package projection
+package reactor
 
 import (
 	"context"
@@ -6,23 +6,24 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
 // changed reports whether the bucket is behind what the session knows.
-func (s *reactorSession) changed() bool {
+func (s *session) changed() bool {
 	return len(s.dirty) > 0 || len(s.discarded) > 0 || s.low().position != s.at.Position
 }
 
-func (s *reactorSession) writeDue(now time.Time) bool {
+func (s *session) writeDue(now time.Time) bool {
 	return !now.Before(s.nextWrite) && (s.changed() || now.Sub(s.at.written) >= s.reactor.cfg.Heartbeat)
 }
 
 // write brings the bucket up to date, on condition that the checkpoint is still this session's. Without the server it
 // leaves that to a later write. It returns errReplaced where another instance has taken over.
-func (s *reactorSession) write(ctx context.Context, runner string) error {
+func (s *session) write(ctx context.Context, id string) error {
 	for more := true; more; {
-		part := s.nextPart(runner)
+		part := s.nextPart(id)
 		more = part.more
 		revision, err := part.batch.Commit(ctx)
 		switch {
@@ -43,16 +44,16 @@ func (s *reactorSession) write(ctx context.Context, runner string) error {
 
 // writePart is one batch: records, then documents of lanes, then the checkpoint.
 type writePart struct {
-	batch      *kv.Batch[reactorDocument]
+	batch      *kv.Batch[document]
 	begun      time.Time
 	records    int     // of s.discarded
 	lanes      []*lane // whose documents it writes
 	clean      []*lane // of which the bucket has nothing, and need not have
-	checkpoint reactorCheckpoint
+	checkpoint checkpoint
 	more       bool // it could not take all, so the checkpoint stays where it is
 }
 
-func (s *reactorSession) nextPart(runner string) *writePart {
+func (s *session) nextPart(id string) *writePart {
 	p := &writePart{batch: s.reactor.documents.Batch(), begun: time.Now()}
 	for p.records < len(s.discarded) && p.batch.Len() < s.room {
 		record := s.discarded[p.records]
@@ -75,14 +76,14 @@ func (s *reactorSession) nextPart(runner string) *writePart {
 		p.lanes = append(p.lanes, l)
 	}
 	p.more = p.records < len(s.discarded) || len(p.lanes)+len(p.clean) < len(s.dirty)
-	p.checkpoint = s.nextCheckpoint(runner, p.more)
+	p.checkpoint = s.nextCheckpoint(id, p.more)
 	s.reactor.checkpoint.UpdateIn(p.batch, p.checkpoint, s.at.revision)
 	return p
 }
 
-func (s *reactorSession) nextCheckpoint(runner string, stay bool) reactorCheckpoint {
-	next := s.at.reactorCheckpoint
-	next.Runner, next.UnderWay, next.Held = runner, s.pending, nil
+func (s *session) nextCheckpoint(id string, stay bool) checkpoint {
+	next := s.at.checkpoint
+	next.Runner, next.UnderWay, next.Held = id, s.pending, nil
 	if s.known {
 		next.Parked = len(s.parked)
 	}
@@ -103,8 +104,8 @@ func (s *reactorSession) nextCheckpoint(runner string, stay bool) reactorCheckpo
 }
 
 // stored notes that a part is in the bucket.
-func (s *reactorSession) stored(p *writePart, revision uint64) {
-	s.at = reactorStand{reactorCheckpoint: p.checkpoint, revision: revision, written: p.begun}
+func (s *session) stored(p *writePart, revision uint64) {
+	s.at = stand{checkpoint: p.checkpoint, revision: revision, written: p.begun}
 	s.failures = 0
 	s.discarded = s.discarded[p.records:]
 	for i, l := range p.lanes {
@@ -118,10 +119,10 @@ func (s *reactorSession) stored(p *writePart, revision uint64) {
 	}
 }
 
-// resolve finds out why a part was not stored, or whether it was: the checkpoint in the bucket says whose it is. Where it is
-// this session's, a wish came between, or the answer was lost; what the bucket has is taken in and the next write follows
-// at once. One without an answer may yet arrive, and then makes that a conflict.
-func (s *reactorSession) resolve(ctx context.Context, p *writePart, cause error) error {
+// resolve finds out why a part was not stored, or whether it was: the checkpoint in the bucket says whose it is.
+// Where it is this session's, a wish came between, or the answer was lost; what the bucket has is taken in and the
+// next write follows at once. One without an answer may yet arrive, and then makes that a conflict.
+func (s *session) resolve(ctx context.Context, p *writePart, cause error) error {
 	now, err := s.reactor.checkpoint.GetLeader(ctx)
 	switch {
 	case errors.Is(err, kv.ErrUnavailable):
@@ -132,10 +133,11 @@ func (s *reactorSession) resolve(ctx context.Context, p *writePart, cause error)
 	case now.Value.Runner != s.runner:
 		return fmt.Errorf("%w: %w", errReplaced, cause)
 	case now.Revision < s.at.revision:
-		// A power cut took the bucket's tail. What it has is an earlier whole, so the session begins again from there.
+		// A power cut took the bucket's tail. What it has is an earlier whole, so the session begins again from
+		// there.
 		return fmt.Errorf("%w: the bucket went backwards: %w", errReplaced, cause)
 	}
-	s.at.reactorCheckpoint, s.at.revision = now.Value, now.Revision
+	s.at.checkpoint, s.at.revision = now.Value, now.Revision
 	for _, l := range p.lanes {
 		entry, err := s.reactor.documents.GetLeader(ctx, parkedKey(l.stream))
 		switch {
@@ -156,18 +158,18 @@ func (s *reactorSession) resolve(ctx context.Context, p *writePart, cause error)
 }
 
 // writeLater spaces writes while the server is away.
-func (s *reactorSession) writeLater(ctx context.Context, err error) {
+func (s *session) writeLater(ctx context.Context, err error) {
 	s.failures++
-	wait := reactorRestarts.Delay(s.failures)
+	wait := runner.Restarts.Delay(s.failures)
 	s.nextWrite = time.Now().Add(wait)
-	s.reactor.logger.WarnContext(ctx, "projection: reactor cannot write its checkpoint", "again in", wait, "error", err)
+	s.reactor.logger.WarnContext(ctx, "reactor: cannot write its checkpoint", "again in", wait, "error", err)
 }
 
 // releaseTime bounds the last write of a session. Without it the others find out by the silence.
 const releaseTime = 5 * time.Second
 
 // release writes what was done up to now and that nobody runs, so that another instance need not wait.
-func (s *reactorSession) release(ctx context.Context) error {
+func (s *session) release(ctx context.Context) error {
 	close(s.results)
 	for o := range s.results {
 		s.finish(ctx, o)

@@ -1,4 +1,4 @@
-package projection
+package reactor
 
 import (
 	"context"
@@ -26,7 +26,7 @@ type outcome struct {
 }
 
 // work handles assignments until there are no more. It does not begin one whose session has ended.
-func (s *reactorSession) work(ctx context.Context) {
+func (s *session) work(ctx context.Context) {
 	for a := range s.assignments {
 		o := outcome{lane: a.lane, done: a.done, err: context.Cause(ctx)}
 		if o.err == nil {
@@ -67,7 +67,7 @@ func (r *Reactor) call(ctx context.Context, event eventstore.Event, recorded eve
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("the reaction to %q panicked: %v", name, p)
-			r.logger.ErrorContext(ctx, "projection: a reaction panicked", "event", recorded.EventID(), "panic", p, "stack", string(debug.Stack()))
+			r.logger.ErrorContext(ctx, "reactor: a reaction panicked", "event", recorded.EventID(), "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
@@ -81,7 +81,7 @@ func (r *Reactor) call(ctx context.Context, event eventstore.Event, recorded eve
 //	a breaker is open           the lane waits for it; no attempt is counted
 //	permanent, not decodable    the lane is parked
 //	another error, a panic      again after a wait; after Config.Retries the lane is parked
-func (s *reactorSession) finish(ctx context.Context, o outcome) {
+func (s *session) finish(ctx context.Context, o outcome) {
 	l := o.lane
 	s.idle++
 	l.state, l.done = laneIdle, o.done
@@ -105,13 +105,13 @@ func (s *reactorSession) finish(ctx context.Context, o outcome) {
 		return
 	}
 	wait := backoff.Policy{Base: s.reactor.cfg.Backoff, Max: s.reactor.cfg.MaxBackoff}.Delay(l.attempts)
-	s.reactor.logger.WarnContext(ctx, "projection: a reaction failed", "stream", l.stream.String(), "position", l.queue[0].event.Position,
+	s.reactor.logger.WarnContext(ctx, "reactor: a reaction failed", "stream", l.stream.String(), "position", l.queue[0].event.Position,
 		"attempt", l.attempts, "again in", wait, "error", o.err)
 	s.tryLater(l, time.Now().Add(wait))
 }
 
 // complete goes on with the next event of a lane, its first being done.
-func (s *reactorSession) complete(l *lane) {
+func (s *session) complete(l *lane) {
 	s.handled = true
 	version := s.pop(l).event.Version()
 	switch {

@@ -1,4 +1,4 @@
-package projection_test
+package reactor_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 var errDown = errors.New("down")
@@ -25,43 +25,43 @@ func succeeds(context.Context) error { return nil }
 
 func TestABreakerOpensAfterFailuresInARowAndClosesAfterASuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 3, Cooldown: time.Minute})
+		b := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 3, Cooldown: time.Minute})
 		for range 5 { // a success in between begins the count anew
 			require.ErrorIs(t, b.Do(t.Context(), fails), errDown)
-			require.NotErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
+			require.NotErrorIs(t, b.Do(t.Context(), fails), reactor.ErrOpen)
 			require.NoError(t, b.Do(t.Context(), succeeds))
 		}
 		for range 2 {
-			require.NotErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
+			require.NotErrorIs(t, b.Do(t.Context(), fails), reactor.ErrOpen)
 		}
-		require.Equal(t, projection.BreakerClosed, b.State())
+		require.Equal(t, reactor.BreakerClosed, b.State())
 		err := b.Do(t.Context(), fails)
-		require.ErrorIs(t, err, projection.ErrOpen, "the failure that opens it says so")
+		require.ErrorIs(t, err, reactor.ErrOpen, "the failure that opens it says so")
 		require.ErrorIs(t, err, errDown)
-		require.Equal(t, projection.BreakerOpen, b.State())
+		require.Equal(t, reactor.BreakerOpen, b.State())
 
 		for range 3 { // probes fail
-			var open *projection.OpenError
+			var open *reactor.OpenError
 			require.ErrorAs(t, b.Do(t.Context(), succeeds), &open, "no call is made")
 			require.NoError(t, open.Err)
 			wait := time.Until(open.Until)
 			require.GreaterOrEqual(t, wait, 30*time.Second)
 			require.LessOrEqual(t, wait, time.Minute)
 			<-time.After(wait)
-			require.Equal(t, projection.BreakerHalfOpen, b.State())
-			require.ErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
-			require.Equal(t, projection.BreakerOpen, b.State())
+			require.Equal(t, reactor.BreakerHalfOpen, b.State())
+			require.ErrorIs(t, b.Do(t.Context(), fails), reactor.ErrOpen)
+			require.Equal(t, reactor.BreakerOpen, b.State())
 		}
 		<-time.After(time.Minute)
 		require.NoError(t, b.Do(t.Context(), succeeds))
-		require.Equal(t, projection.BreakerClosed, b.State())
+		require.Equal(t, reactor.BreakerClosed, b.State())
 	})
 }
 
 func TestAHalfOpenBreakerLetsOneCallThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 1, Cooldown: time.Minute})
-		require.ErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
+		b := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		require.ErrorIs(t, b.Do(t.Context(), fails), reactor.ErrOpen)
 		<-time.After(time.Minute)
 		back := make(chan struct{})
 		var probe sync.WaitGroup
@@ -71,10 +71,10 @@ func TestAHalfOpenBreakerLetsOneCallThrough(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		var open *projection.OpenError
+		var open *reactor.OpenError
 		require.ErrorAs(t, b.Do(t.Context(), succeeds), &open)
 		require.True(t, open.Until.After(time.Now()))
-		require.Equal(t, projection.BreakerHalfOpen, b.State())
+		require.Equal(t, reactor.BreakerHalfOpen, b.State())
 		close(back)
 		probe.Wait()
 		require.NoError(t, b.Do(t.Context(), succeeds))
@@ -83,44 +83,44 @@ func TestAHalfOpenBreakerLetsOneCallThrough(t *testing.T) {
 
 func TestWhatABreakerCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		b := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
 		refused := errors.New("no such customer")
-		require.ErrorIs(t, b.Do(t.Context(), func(context.Context) error { return projection.Permanent(refused) }), refused)
-		require.Equal(t, projection.BreakerClosed, b.State(), "the downstream has answered")
+		require.ErrorIs(t, b.Do(t.Context(), func(context.Context) error { return reactor.Permanent(refused) }), refused)
+		require.Equal(t, reactor.BreakerClosed, b.State(), "the downstream has answered")
 
 		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.NotErrorIs(t, b.Do(canceled, fails), projection.ErrOpen, "the caller gave up")
-		require.Equal(t, projection.BreakerClosed, b.State())
+		require.NotErrorIs(t, b.Do(canceled, fails), reactor.ErrOpen, "the caller gave up")
+		require.Equal(t, reactor.BreakerClosed, b.State())
 
 		require.PanicsWithValue(t, "oh", func() { _ = b.Do(t.Context(), func(context.Context) error { panic("oh") }) })
-		require.Equal(t, projection.BreakerOpen, b.State(), "a panic is a failure")
+		require.Equal(t, reactor.BreakerOpen, b.State(), "a panic is a failure")
 
 		<-time.After(time.Minute)
 		require.ErrorIs(t, b.Do(canceled, fails), errDown)
-		require.Equal(t, projection.BreakerHalfOpen, b.State(), "a probe that was given up says nothing")
+		require.Equal(t, reactor.BreakerHalfOpen, b.State(), "a probe that was given up says nothing")
 		require.NoError(t, b.Do(t.Context(), succeeds))
 
 		slow, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		require.ErrorIs(t, b.Do(slow, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), projection.ErrOpen)
+		require.ErrorIs(t, b.Do(slow, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }), reactor.ErrOpen)
 	})
 }
 
 func TestACallBegunBeforeTheBreakerOpenedSaysNothingAboutTheTimeAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		b := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
 		late, answers := make(chan error), make(chan error)
 		for range 2 {
 			go func() { answers <- b.Do(t.Context(), func(context.Context) error { return <-late }) }()
 		}
 		synctest.Wait()
-		require.ErrorIs(t, b.Do(t.Context(), fails), projection.ErrOpen)
+		require.ErrorIs(t, b.Do(t.Context(), fails), reactor.ErrOpen)
 		late <- nil
 		require.NoError(t, <-answers)
-		require.Equal(t, projection.BreakerOpen, b.State())
+		require.Equal(t, reactor.BreakerOpen, b.State())
 		late <- errDown
-		require.ErrorIs(t, <-answers, projection.ErrOpen)
+		require.ErrorIs(t, <-answers, reactor.ErrOpen)
 	})
 }
 
@@ -140,12 +140,12 @@ func TestNothingIsParkedWhileADownstreamIsAway(t *testing.T) {
 		received[r.Header.Get("Idempotency-Key")]++
 	}))
 	defer webhook.Close()
-	breaker := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 2, Cooldown: 4 * time.Millisecond})
+	breaker := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 2, Cooldown: 4 * time.Millisecond})
 	var probes atomic.Int64
 	post := func(ctx context.Context, r eventstore.Recorded) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, webhook.URL, http.NoBody)
 		if err != nil {
-			return projection.Permanent(err)
+			return reactor.Permanent(err)
 		}
 		request.Header.Set("Idempotency-Key", r.EventID())
 		response, err := webhook.Client().Do(request)
@@ -160,11 +160,11 @@ func TestNothingIsParkedWhileADownstreamIsAway(t *testing.T) {
 		return nil
 	}
 	unhurried := newJournal()
-	reactor := newReactor(t, store, quick(),
-		projection.React(func(ctx context.Context, _ withdrawn, r eventstore.Recorded) error {
+	mails := newReactor(t, store, quick(),
+		reactor.On(func(ctx context.Context, _ withdrawn, r eventstore.Recorded) error {
 			return breaker.Do(ctx, func(ctx context.Context) error { return post(ctx, r) })
 		}), unhurried.reaction())
-	react(t, reactor)
+	react(t, mails)
 
 	down.Store(true)
 	const streams = 20
@@ -176,16 +176,16 @@ func TestNothingIsParkedWhileADownstreamIsAway(t *testing.T) {
 	eventually(t, func() bool { return len(unhurried.of("x")) == 2 }, "what does not use the breaker goes on")
 	eventually(t, func() bool { return probes.Load() > 50 }, "it is tried again and again")
 	eventually(t, func() bool {
-		status, err := reactor.Status(t.Context())
+		status, err := mails.Status(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, status.Parked)
 		return status.Held["webhook"] == streams
 	}, "all wait for the breaker")
-	require.NotEqual(t, projection.BreakerClosed, breaker.State())
+	require.NotEqual(t, reactor.BreakerClosed, breaker.State())
 
 	down.Store(false)
-	require.Zero(t, settled(t, reactor, last).Parked)
-	require.Equal(t, projection.BreakerClosed, breaker.State())
+	require.Zero(t, settled(t, mails, last).Parked)
+	require.Equal(t, reactor.BreakerClosed, breaker.State())
 	require.Len(t, received, 2*streams)
 	for id, times := range received {
 		require.Equal(t, 1, times, id)
@@ -195,10 +195,10 @@ func TestNothingIsParkedWhileADownstreamIsAway(t *testing.T) {
 func TestAReactorWaitsForABreakerAsLongAsItTakes(t *testing.T) {
 	eventstoretest.Bubble(t, func(t *testing.T) {
 		store := open(t)
-		breaker := projection.NewBreaker("webhook", nil)
+		breaker := reactor.NewBreaker("webhook", nil)
 		back := time.Now().Add(20 * time.Minute)
 		var calls, handled int // the reactions of one stream never overlap
-		reactor := newReactor(t, store, nil, projection.React(func(ctx context.Context, _ deposited, _ eventstore.Recorded) error {
+		mails := newReactor(t, store, nil, reactor.On(func(ctx context.Context, _ deposited, _ eventstore.Recorded) error {
 			return breaker.Do(ctx, func(context.Context) error {
 				calls++
 				if time.Now().Before(back) {
@@ -208,11 +208,11 @@ func TestAReactorWaitsForABreakerAsLongAsItTakes(t *testing.T) {
 				return nil
 			})
 		}))
-		stop := react(t, reactor)
+		stop := react(t, mails)
 		last := deposit(t, store, "a", 1, 2, 3)
 		<-time.After(21 * time.Minute)
 		synctest.Wait()
-		status, err := reactor.Status(t.Context())
+		status, err := mails.Status(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, last, status.Position)
 		require.Zero(t, status.Parked)
@@ -220,4 +220,11 @@ func TestAReactorWaitsForABreakerAsLongAsItTakes(t *testing.T) {
 		require.Equal(t, 3, handled)
 		require.InDelta(t, 1200/22.5, calls, 25, "one probe for each cool-down")
 	})
+}
+
+func TestTheErrorOfABreakerSaysWhenToTryAgain(t *testing.T) {
+	until := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	open := &reactor.OpenError{Breaker: "mail", Until: until, Err: errors.New("refused")}
+	require.ErrorContains(t, open, "mail fails: try again at 2026-01-02T03:04:05Z: refused")
+	require.ErrorIs(t, open, reactor.ErrOpen)
 }

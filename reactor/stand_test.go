@@ -1,4 +1,4 @@
-package projection_test
+package reactor_test
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // inProcess starts a server without a port, which can live in a bubble.
@@ -36,7 +36,7 @@ func TestAnInstanceThatStandsByTakesOverWithinFiveSeconds(t *testing.T) {
 		s := inProcess(t)
 		one, two, store := storeOn(t, s), storeOn(t, s), storeOn(t, s)
 		first, second := newJournal(), newJournal()
-		a, err := projection.NewReactor(t.Context(), one, "mails", nil, first.reaction())
+		a, err := reactor.Open(t.Context(), one, "mails", nil, first.reaction())
 		require.NoError(t, err)
 		b := newReactor(t, two, nil, second.reaction())
 		ctx, cancel := context.WithCancel(t.Context())
@@ -102,7 +102,7 @@ func TestAnInstanceWithoutTheServerBeginsNoReaction(t *testing.T) {
 	cfg := quick()
 	cfg.Workers, cfg.Logger = 1, slog.New(slog.NewTextHandler(failedWrites, nil))
 	begun, goOn := make(chan struct{}), make(chan struct{})
-	reactor := newReactor(t, store, cfg, projection.React(func(_ context.Context, _ deposited, r eventstore.Recorded) error {
+	mails := newReactor(t, store, cfg, reactor.On(func(_ context.Context, _ deposited, r eventstore.Recorded) error {
 		if r.Version() == 1 {
 			close(begun)
 			<-goOn
@@ -112,7 +112,7 @@ func TestAnInstanceWithoutTheServerBeginsNoReaction(t *testing.T) {
 		j.handled[r.Stream.ID] = append(j.handled[r.Stream.ID], r.Version())
 		return nil
 	}))
-	react(t, reactor)
+	react(t, mails)
 	last := deposit(t, store, "a", 1, 1, 1)
 	<-begun
 	s.Stop()
@@ -122,19 +122,19 @@ func TestAnInstanceWithoutTheServerBeginsNoReaction(t *testing.T) {
 	<-failedWrites.times // what was begun is known to be done, and the next could have been begun
 	require.Equal(t, upTo(1), j.of("a"), "what was begun is done, and nothing else is begun")
 	s.Restart()
-	settled(t, reactor, last)
+	settled(t, mails, last)
 	require.Equal(t, upTo(3), j.of("a"), "nobody else ran, so it goes on")
 }
 
 func TestAReactorWhoseCheckpointIsGoneDoesNotBeginAtTheLogsEnd(t *testing.T) {
 	store, j := open(t), newJournal()
-	reactor := newReactor(t, store, quick(), j.reaction())
-	stop := react(t, reactor)
-	settled(t, reactor, deposit(t, store, "a", 1))
+	mails := newReactor(t, store, quick(), j.reaction())
+	stop := react(t, mails)
+	settled(t, mails, deposit(t, store, "a", 1))
 	stop()
-	bucket, err := store.JetStream().Stream(t.Context(), "KV_"+reactor.Bucket())
+	bucket, err := store.JetStream().Stream(t.Context(), "KV_"+mails.Bucket())
 	require.NoError(t, err)
-	require.NoError(t, bucket.Purge(t.Context(), jetstream.WithPurgeSubject("$KV."+reactor.Bucket()+".=checkpoint")))
-	_, err = projection.NewReactor(t.Context(), store, "mails", quick(), j.reaction())
-	require.ErrorIs(t, err, projection.ErrInvalidReactor)
+	require.NoError(t, bucket.Purge(t.Context(), jetstream.WithPurgeSubject("$KV."+mails.Bucket()+".=checkpoint")))
+	_, err = reactor.Open(t.Context(), store, "mails", quick(), j.reaction())
+	require.ErrorIs(t, err, reactor.ErrInvalid)
 }

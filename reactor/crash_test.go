@@ -1,4 +1,4 @@
-package projection_test
+package reactor_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // checks sets how many random cases the test tries: one of them takes a tenth of a second.
@@ -31,8 +31,8 @@ func checks(t *testing.T, n int) {
 	t.Cleanup(func() { require.NoError(t, flag.Set("rapid.checks", before)) })
 }
 
-// Whatever fails, and whenever instances die, every event is handled or discarded, and none before those of its stream that
-// came before it.
+// Whatever fails, and whenever instances die, every event is handled or discarded, and none before those of its
+// stream that came before it.
 func TestNoEventIsLostOrOvertaken(t *testing.T) {
 	checks(t, 12)
 	server := eventstoretest.NewServer(t)
@@ -54,7 +54,7 @@ type reactorWorld struct {
 	server   *eventstoretest.Server
 	name     string
 	store    *eventstore.Store
-	admin    *projection.Reactor
+	admin    *reactor.Reactor
 	appended map[string]int
 	running  []*instance
 
@@ -66,11 +66,11 @@ type reactorWorld struct {
 
 // instance is a reactor on a connection of its own.
 type instance struct {
-	nc      *nats.Conn
-	store   *eventstore.Store
-	reactor *projection.Reactor
-	cancel  context.CancelFunc
-	ended   chan error
+	nc     *nats.Conn
+	store  *eventstore.Store
+	mails  *reactor.Reactor
+	cancel context.CancelFunc
+	ended  chan error
 }
 
 func newReactorWorld(t *testing.T, rt *rapid.T, server *eventstoretest.Server, name string) *reactorWorld {
@@ -85,16 +85,16 @@ func newReactorWorld(t *testing.T, rt *rapid.T, server *eventstoretest.Server, n
 	return w
 }
 
-func (w *reactorWorld) open(js jetstream.JetStream) (*eventstore.Store, *projection.Reactor, error) {
+func (w *reactorWorld) open(js jetstream.JetStream) (*eventstore.Store, *reactor.Reactor, error) {
 	store, err := eventstore.Open(w.t.Context(), js, w.name, events, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	reactor, err := projection.NewReactor(w.t.Context(), store, "r", &projection.ReactorConfig{
+	mails, err := reactor.Open(w.t.Context(), store, "r", &reactor.Config{
 		Workers: 2, Window: 8, Retries: 2, Backoff: time.Millisecond, MaxBackoff: 2 * time.Millisecond,
 		Interval: 3 * time.Millisecond, Heartbeat: 30 * time.Millisecond,
-	}, projection.React(w.react))
-	return store, reactor, err
+	}, reactor.On(w.react))
+	return store, mails, err
 }
 
 // react fails for ever, or until the world is healed, or once, or not at all, as the event says.
@@ -135,11 +135,11 @@ func (w *reactorWorld) start(rt *rapid.T) {
 	i := &instance{nc: w.server.ConnectInProcess(w.t), ended: make(chan error, 1)}
 	js, err := jetstream.New(i.nc)
 	require.NoError(rt, err)
-	i.store, i.reactor, err = w.open(js)
+	i.store, i.mails, err = w.open(js)
 	require.NoError(rt, err)
 	ctx, cancel := context.WithCancel(w.t.Context())
 	i.cancel = cancel
-	go func() { i.ended <- i.reactor.Run(ctx) }()
+	go func() { i.ended <- i.mails.Run(ctx) }()
 	w.running = append(w.running, i)
 }
 
@@ -152,7 +152,7 @@ func (w *reactorWorld) stop(rt *rapid.T) {
 	w.running = w.running[1:]
 	i.cancel()
 	require.NoError(rt, <-i.ended)
-	require.NoError(rt, errors.Join(i.reactor.Close(), i.store.Close()))
+	require.NoError(rt, errors.Join(i.mails.Close(), i.store.Close()))
 	i.nc.Close()
 }
 
@@ -165,7 +165,7 @@ func (w *reactorWorld) crash(rt *rapid.T) {
 	w.running = w.running[1:]
 	i.nc.Close()
 	i.cancel()
-	if err := errors.Join(<-i.ended, i.reactor.Close(), i.store.Close()); err != nil {
+	if err := errors.Join(<-i.ended, i.mails.Close(), i.store.Close()); err != nil {
 		rt.Log("what it says about its connection: ", err)
 	}
 }
@@ -178,7 +178,7 @@ func (w *reactorWorld) replayAll(rt *rapid.T) {
 func (w *reactorWorld) discardOne(rt *rapid.T) {
 	for parked, err := range w.admin.Parked(w.t.Context()) {
 		require.NoError(rt, err)
-		if err := w.admin.Discard(w.t.Context(), parked.Stream, parked.Version); !errors.Is(err, projection.ErrNotParked) {
+		if err := w.admin.Discard(w.t.Context(), parked.Stream, parked.Version); !errors.Is(err, reactor.ErrNotParked) {
 			require.NoError(rt, err)
 		}
 		return

@@ -1,4 +1,4 @@
-package projection
+package reactor
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -16,8 +17,8 @@ import (
 //	          |  +-- it says discard: record, and --+                                +-- nothing is left: unpark  |
 //	          +------------------------------ failed again -------------------------------------------------------+
 //
-// What comes from the log meanwhile is counted, since the stream is read again, from the stream's leader, until all that
-// was counted has been read.
+// What comes from the log meanwhile is counted, since the stream is read again, from the stream's leader, until all
+// that was counted has been read.
 
 // loadedLane is what reading a parked stream gave.
 type loadedLane struct {
@@ -27,9 +28,9 @@ type loadedLane struct {
 }
 
 // park makes a lane wait for a decision of people. Its events leave memory; the document has the first.
-func (s *reactorSession) park(ctx context.Context, l *lane, cause error) {
+func (s *session) park(ctx context.Context, l *lane, cause error) {
 	event := l.queue[0].event
-	document := reactorDocument{State: stateParked, Attempts: max(l.attempts, 1), First: l.first, Last: time.Now()}.failedAt(event, cause)
+	document := document{State: stateParked, Attempts: max(l.attempts, 1), First: l.first, Last: time.Now()}.failedAt(event, cause)
 	if l.document == nil {
 		document.Waiting = len(l.queue)
 		document.Until = l.queue[len(l.queue)-1].event.Version()
@@ -42,18 +43,18 @@ func (s *reactorSession) park(ctx context.Context, l *lane, cause error) {
 		s.pop(l)
 	}
 	l.queue = nil
-	s.reactor.logger.ErrorContext(ctx, "projection: stream parked: mend what failed, then replay or discard it", "stream", l.stream.String(),
+	s.reactor.logger.ErrorContext(ctx, "reactor: stream parked: mend what failed, then replay or discard it", "stream", l.stream.String(),
 		"version", event.Version(), "position", event.Position, "type", event.Type(), "attempts", document.Attempts, "error", cause)
 }
 
-func (s *reactorSession) setDocument(l *lane, document *reactorDocument) {
+func (s *session) setDocument(l *lane, document *document) {
 	l.document = document
 	s.parked[parkedKey(l.stream)] = l
 	s.dirty[l] = true
 }
 
 // count notes an event that comes behind a parked one.
-func (s *reactorSession) count(l *lane, event eventstore.Recorded) {
+func (s *session) count(l *lane, event eventstore.Recorded) {
 	if event.Version() <= l.document.Until {
 		return // it is counted, and read again after a crash
 	}
@@ -64,7 +65,7 @@ func (s *reactorSession) count(l *lane, event eventstore.Recorded) {
 
 // note takes in what was written about a parked stream: what was there when the session began, and since then what
 // people wish.
-func (s *reactorSession) note(ctx context.Context, change kv.Change[reactorDocument]) {
+func (s *session) note(ctx context.Context, change kv.Change[document]) {
 	if change.Synced || change.Key == runnerKey {
 		return
 	}
@@ -80,7 +81,7 @@ func (s *reactorSession) note(ctx context.Context, change kv.Change[reactorDocum
 		s.act(ctx, l)
 	case change.Revision <= l.revision, change.Deleted && l.revision == 0: // it is this session's own, or older
 	case change.Deleted:
-		s.reactor.logger.WarnContext(ctx, "projection: the document of a parked stream was deleted: it is put back: use Discard", "key", change.Key)
+		s.reactor.logger.WarnContext(ctx, "reactor: the document of a parked stream was deleted: it is put back: use Discard", "key", change.Key)
 		l.revision = change.Revision
 		s.dirty[l] = true
 	default:
@@ -90,7 +91,7 @@ func (s *reactorSession) note(ctx context.Context, change kv.Change[reactorDocum
 }
 
 // wish takes a wish over from the bucket. Nothing else of a document is written by others.
-func (s *reactorSession) wish(ctx context.Context, l *lane, stored reactorDocument) {
+func (s *session) wish(ctx context.Context, l *lane, stored document) {
 	if l.document == nil || l.document.State != stateParked || stored.State == stateParked || stored.Version != l.document.Version {
 		s.dirty[l] = true // the bucket is behind
 		return
@@ -100,7 +101,7 @@ func (s *reactorSession) wish(ctx context.Context, l *lane, stored reactorDocume
 }
 
 // act does what a document says is to be done.
-func (s *reactorSession) act(ctx context.Context, l *lane) {
+func (s *session) act(ctx context.Context, l *lane) {
 	d := l.document
 	switch d.State {
 	case stateReplay:
@@ -108,7 +109,7 @@ func (s *reactorSession) act(ctx context.Context, l *lane) {
 		record := *d
 		record.State = stateDiscarded
 		s.discarded = append(s.discarded, record)
-		s.reactor.logger.WarnContext(ctx, "projection: event discarded", "stream", l.stream.String(), "version", d.Version, "error", d.Error)
+		s.reactor.logger.WarnContext(ctx, "reactor: event discarded", "stream", l.stream.String(), "version", d.Version, "error", d.Error)
 		d.State = stateReplay
 		s.replayedTo(l, d.Version)
 	default:
@@ -118,14 +119,14 @@ func (s *reactorSession) act(ctx context.Context, l *lane) {
 }
 
 // replayedTo notes that the version was handled, or discarded.
-func (s *reactorSession) replayedTo(l *lane, version eventstore.Version) {
+func (s *session) replayedTo(l *lane, version eventstore.Version) {
 	l.document.Version = version + 1
 	l.document.Waiting = max(l.document.Waiting-1, 0)
 	s.dirty[l] = true
 }
 
 // startReplays reads streams that are to be handled again, as many at a time as there are workers.
-func (s *reactorSession) startReplays(ctx context.Context) {
+func (s *session) startReplays(ctx context.Context) {
 	for len(s.replays) > 0 && s.replaying < s.reactor.cfg.Workers {
 		l := s.replays[0]
 		s.replays = s.replays[1:]
@@ -138,9 +139,9 @@ func (s *reactorSession) startReplays(ctx context.Context) {
 	}
 }
 
-// replay queues what is to be handled again, or unparks the lane when nothing is left. What the log has not given yet is
-// left to it.
-func (s *reactorSession) replay(ctx context.Context, loaded loadedLane) {
+// replay queues what is to be handled again, or unparks the lane when nothing is left. What the log has not given yet
+// is left to it.
+func (s *session) replay(ctx context.Context, loaded loadedLane) {
 	l := loaded.lane
 	switch err := loaded.err; {
 	case ctx.Err() != nil:
@@ -153,14 +154,14 @@ func (s *reactorSession) replay(ctx context.Context, loaded loadedLane) {
 		s.replays = append(s.replays, l)
 	case err != nil:
 		s.replaying--
-		l.document.State, l.document.Error, l.document.Last = stateParked, shortened(err.Error()), time.Now()
+		l.document.State, l.document.Error, l.document.Last = stateParked, runner.Shortened(err.Error()), time.Now()
 		s.dirty[l] = true
 	default:
 		s.replayCommits(ctx, l, loaded.history.Commits)
 	}
 }
 
-func (s *reactorSession) replayCommits(ctx context.Context, l *lane, commits []*eventstore.Commit) {
+func (s *session) replayCommits(ctx context.Context, l *lane, commits []*eventstore.Commit) {
 	for _, c := range commits {
 		if c.Position > s.frontier {
 			break
@@ -179,10 +180,10 @@ func (s *reactorSession) replayCommits(ctx context.Context, l *lane, commits []*
 }
 
 // unpark makes a lane an ordinary one. Its document is deleted with the next write of the checkpoint.
-func (s *reactorSession) unpark(ctx context.Context, l *lane) {
+func (s *session) unpark(ctx context.Context, l *lane) {
 	s.replaying--
 	delete(s.parked, parkedKey(l.stream))
 	l.document = nil
 	s.dirty[l] = true
-	s.reactor.logger.InfoContext(ctx, "projection: stream goes on", "stream", l.stream.String())
+	s.reactor.logger.InfoContext(ctx, "reactor: stream goes on", "stream", l.stream.String())
 }

@@ -1,16 +1,56 @@
-package projection_test
+package reactor_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/natsrun"
+	"github.com/runnel-go/runnel/reactor"
 )
+
+type Placed struct {
+	Customer string
+	Total    int64
+}
+
+func (Placed) EventType() string { return "order.placed" }
+
+// openOrders starts an embedded server on a folder that stop removes.
+func openOrders(ctx context.Context) (store *eventstore.Store, stop func()) {
+	dir, err := os.MkdirTemp("", "reactor")
+	if err != nil {
+		log.Fatal(err)
+	}
+	rt, err := natsrun.Open(ctx, &natsrun.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err = eventstore.Open(ctx, rt.Commands(), "shop", []eventstore.Event{Placed{}}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return store, func() {
+		if err := errors.Join(store.Close(), rt.Close(ctx), os.RemoveAll(dir)); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// place appends an order and gives its position.
+func place(ctx context.Context, store *eventstore.Store, id, customer string, total int64) eventstore.Position {
+	c, err := store.Append(ctx, eventstore.StreamID{Category: "order", ID: id}, eventstore.Head{}, Placed{customer, total})
+	if err != nil {
+		log.Fatal(err)
+	}
+	return c.Position
+}
 
 // A reactor calls a function for each event: at least once, and in order for each stream.
 func ExampleReactor() {
@@ -20,8 +60,8 @@ func ExampleReactor() {
 	defer cancel()
 
 	mailed := make(chan string)
-	mails, err := projection.NewReactor(ctx, store, "mails", nil,
-		projection.React(func(_ context.Context, e Placed, r eventstore.Recorded) error {
+	mails, err := reactor.Open(ctx, store, "mails", nil,
+		reactor.On(func(_ context.Context, e Placed, r eventstore.Recorded) error {
 			mailed <- fmt.Sprintf("order %s: thank you, %s", r.Stream.ID, e.Customer)
 			return nil
 		}))
@@ -53,10 +93,10 @@ func ExampleReactor_ReplayParked() {
 
 	var mended atomic.Bool
 	invoiced := make(chan int64)
-	invoices, err := projection.NewReactor(ctx, store, "invoices", nil,
-		projection.React(func(_ context.Context, e Placed, _ eventstore.Recorded) error {
+	invoices, err := reactor.Open(ctx, store, "invoices", nil,
+		reactor.On(func(_ context.Context, e Placed, _ eventstore.Recorded) error {
 			if e.Total <= 0 && !mended.Load() {
-				return projection.Permanent(errors.New("an invoice over nothing"))
+				return reactor.Permanent(errors.New("an invoice over nothing"))
 			}
 			invoiced <- e.Total
 			return nil
@@ -73,7 +113,7 @@ func ExampleReactor_ReplayParked() {
 
 	order := eventstore.StreamID{Category: "order", ID: "1"}
 	parked, err := invoices.ShowParked(ctx, order)
-	for errors.Is(err, projection.ErrNotParked) { // it is written with the next checkpoint
+	for errors.Is(err, reactor.ErrNotParked) { // it is written with the next checkpoint
 		parked, err = invoices.ShowParked(ctx, order)
 	}
 	if err != nil {
@@ -99,7 +139,7 @@ func ExampleReactor_ReplayParked() {
 // A breaker keeps calls away from a downstream that fails.
 func ExampleBreaker() {
 	ctx := context.Background()
-	webhook := projection.NewBreaker("webhook", &projection.BreakerConfig{Failures: 2, Cooldown: 20 * time.Millisecond})
+	webhook := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 2, Cooldown: 20 * time.Millisecond})
 	down := true
 	call := func(context.Context) error {
 		if down {
@@ -110,10 +150,10 @@ func ExampleBreaker() {
 
 	fmt.Println(webhook.Do(ctx, call), webhook.State())
 	err := webhook.Do(ctx, call)
-	fmt.Println(errors.Is(err, projection.ErrOpen), webhook.State())
+	fmt.Println(errors.Is(err, reactor.ErrOpen), webhook.State())
 
 	down = false
-	var open *projection.OpenError
+	var open *reactor.OpenError
 	for errors.As(webhook.Do(ctx, call), &open) {
 		<-time.After(time.Until(open.Until))
 	}

@@ -1,4 +1,4 @@
-package projection_test
+package reactor_test
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
-	"github.com/runnel-go/runnel/projection"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // quick makes a reactor that is not for patient people.
-func quick() *projection.ReactorConfig {
-	return &projection.ReactorConfig{
+func quick() *reactor.Config {
+	return &reactor.Config{
 		Retries: 3, Backoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, Interval: 5 * time.Millisecond, Heartbeat: 200 * time.Millisecond,
 	}
 }
@@ -39,8 +39,8 @@ func (j *journal) failWith(fail func(e deposited, r eventstore.Recorded) error) 
 	j.fail = fail
 }
 
-func (j *journal) reaction() projection.Reaction {
-	return projection.React(func(_ context.Context, e deposited, r eventstore.Recorded) error {
+func (j *journal) reaction() reactor.Reaction {
+	return reactor.On(func(_ context.Context, e deposited, r eventstore.Recorded) error {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		j.calls++
@@ -68,20 +68,20 @@ func upTo(n int) (versions []eventstore.Version) {
 	return versions
 }
 
-func newReactor(t *testing.T, store *eventstore.Store, cfg *projection.ReactorConfig, reactions ...projection.Reaction) *projection.Reactor {
+func newReactor(t *testing.T, store *eventstore.Store, cfg *reactor.Config, reactions ...reactor.Reaction) *reactor.Reactor {
 	t.Helper()
-	reactor, err := projection.NewReactor(t.Context(), store, "mails", cfg, reactions...)
+	mails, err := reactor.Open(t.Context(), store, "mails", cfg, reactions...)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, reactor.Close()) })
-	return reactor
+	t.Cleanup(func() { require.NoError(t, mails.Close()) })
+	return mails
 }
 
 // react starts a reactor and gives what stops it and waits.
-func react(t *testing.T, reactor *projection.Reactor) (stop func()) {
+func react(t *testing.T, mails *reactor.Reactor) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- reactor.Run(ctx) }()
+	go func() { ended <- mails.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -97,9 +97,9 @@ func eventually(t *testing.T, condition func() bool, what string) {
 	require.Eventually(t, condition, 20*time.Second, 2*time.Millisecond, what)
 }
 
-func parkedList(t *testing.T, reactor *projection.Reactor) (all []projection.ParkedStream) {
+func parkedList(t *testing.T, mails *reactor.Reactor) (all []reactor.Parked) {
 	t.Helper()
-	return collect(t, reactor.Parked(t.Context()))
+	return collect(t, mails.Parked(t.Context()))
 }
 
 func collect[T any](t *testing.T, items iter.Seq2[T, error]) (all []T) {
@@ -112,12 +112,12 @@ func collect[T any](t *testing.T, items iter.Seq2[T, error]) (all []T) {
 }
 
 // settled waits until the reactor has passed a position.
-func settled(t *testing.T, reactor *projection.Reactor, position eventstore.Position) projection.ReactorStatus {
+func settled(t *testing.T, mails *reactor.Reactor, position eventstore.Position) reactor.Status {
 	t.Helper()
-	var status projection.ReactorStatus
+	var status reactor.Status
 	eventually(t, func() bool {
 		var err error
-		status, err = reactor.Status(t.Context()) // the server may be away for now
+		status, err = mails.Status(t.Context()) // the server may be away for now
 		return err == nil && status.Position >= position
 	}, fmt.Sprint("the checkpoint reaches position ", position))
 	return status
@@ -134,7 +134,7 @@ func TestEventsOfAStreamAreHandledInOrderByManyWorkers(t *testing.T) {
 		most = max(most, together)
 	}
 	all := make(chan struct{})
-	reactor := newReactor(t, store, quick(), projection.React(func(_ context.Context, _ deposited, r eventstore.Recorded) error {
+	mails := newReactor(t, store, quick(), reactor.On(func(_ context.Context, _ deposited, r eventstore.Recorded) error {
 		count(1)
 		defer count(-1)
 		if r.Version() == 1 {
@@ -145,7 +145,7 @@ func TestEventsOfAStreamAreHandledInOrderByManyWorkers(t *testing.T) {
 		j.handled[r.Stream.ID] = append(j.handled[r.Stream.ID], r.Version())
 		return nil
 	}))
-	react(t, reactor)
+	react(t, mails)
 	var last eventstore.Position
 	for range 20 {
 		for id := range 16 {
@@ -154,7 +154,7 @@ func TestEventsOfAStreamAreHandledInOrderByManyWorkers(t *testing.T) {
 	}
 	eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return together == 16 }, "16 at once")
 	close(all)
-	status := settled(t, reactor, last)
+	status := settled(t, mails, last)
 	require.Equal(t, 16, most)
 	require.Zero(t, status.UnderWay)
 	for id := range 16 {
@@ -174,15 +174,15 @@ func TestAReactorBeginsAtTheLogsEndUnlessItIsToldOtherwise(t *testing.T) {
 	}{"history": {1, history}, "second": {second, two}} {
 		cfg := quick()
 		cfg.From = c.from
-		r, err := projection.NewReactor(t.Context(), store, name, cfg, c.j.reaction())
+		r, err := reactor.Open(t.Context(), store, name, cfg, c.j.reaction())
 		require.NoError(t, err)
 		defer r.Close()
 		defer react(t, r)()
 	}
 	cfg := quick()
 	cfg.From = 99
-	_, err := projection.NewReactor(t.Context(), store, "ahead", cfg, live.reaction())
-	require.ErrorIs(t, err, projection.ErrPositionAhead)
+	_, err := reactor.Open(t.Context(), store, "ahead", cfg, live.reaction())
+	require.ErrorIs(t, err, reactor.ErrPositionAhead)
 
 	last := deposit(t, store, "a", 1) // appended before it runs, and after it was made
 	react(t, a)
@@ -195,17 +195,17 @@ func TestAReactorBeginsAtTheLogsEndUnlessItIsToldOtherwise(t *testing.T) {
 func TestAReactorGoesOnWhereItStopped(t *testing.T) {
 	store, j := open(t), newJournal()
 	for round := range 4 {
-		reactor := newReactor(t, store, quick(), j.reaction())
-		stop := react(t, reactor)
+		mails := newReactor(t, store, quick(), j.reaction())
+		stop := react(t, mails)
 		at := deposit(t, store, "a", 1)
 		eventually(t, func() bool { return len(j.of("a")) == 2*round+1 }, "handled")
 		stop()
-		status, err := reactor.Status(t.Context())
+		status, err := mails.Status(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, at, status.Position, "what was handled is written when the reactor stops")
 		require.Empty(t, status.Runner)
 		deposit(t, store, "a", 1)
-		stop = react(t, reactor)
+		stop = react(t, mails)
 		eventually(t, func() bool { return len(j.of("a")) == 2*round+2 }, "handled")
 		stop()
 	}
@@ -222,18 +222,18 @@ func TestTheCheckpointPassesNothingThatIsUnderWay(t *testing.T) {
 		}
 		return nil
 	})
-	reactor := newReactor(t, store, cfg, j.reaction())
-	stop := react(t, reactor)
+	mails := newReactor(t, store, cfg, j.reaction())
+	stop := react(t, mails)
 	waits := deposit(t, store, "a", 1)
 	deposit(t, store, "b", 1)
 	eventually(t, func() bool { return len(j.of("b")) == 1 }, "what comes behind is handled")
 	stop()
-	status, err := reactor.Status(t.Context())
+	status, err := mails.Status(t.Context())
 	require.NoError(t, err)
 	require.Less(t, status.Position, waits)
 
 	j.failWith(nil)
-	react(t, reactor)
+	react(t, mails)
 	eventually(t, func() bool { return len(j.of("a")) == 1 && len(j.of("b")) == 2 }, "and handled again, with what waited")
 }
 
@@ -247,8 +247,8 @@ func TestAFailingStreamDoesNotHoldOthers(t *testing.T) {
 		}
 		return nil
 	})
-	reactor := newReactor(t, store, cfg, j.reaction())
-	react(t, reactor)
+	mails := newReactor(t, store, cfg, j.reaction())
+	react(t, mails)
 	before := deposit(t, store, "good", 1)
 	for id := range 5 {
 		deposit(t, store, fmt.Sprint("failing", id), 1)
@@ -258,7 +258,7 @@ func TestAFailingStreamDoesNotHoldOthers(t *testing.T) {
 	}
 	eventually(t, func() bool { return len(j.of("good")) == 51 }, "others go on")
 	eventually(t, func() bool {
-		status, err := reactor.Status(t.Context())
+		status, err := mails.Status(t.Context())
 		require.NoError(t, err)
 		return status.UnderWay == 5 && status.Position == before
 	}, "the checkpoint stands before what is not done")
@@ -272,19 +272,19 @@ func TestAStreamIsParkedAfterItsRetriesAndReplayedInOrder(t *testing.T) {
 		}
 		return nil
 	})
-	reactor := newReactor(t, store, quick(), j.reaction())
-	react(t, reactor)
+	mails := newReactor(t, store, quick(), j.reaction())
+	react(t, mails)
 	deposit(t, store, "a", 1, 13, 3)
 	last := deposit(t, store, "a", 4)
 	deposit(t, store, "b", 1)
 	last = max(last, deposit(t, store, "b", 2))
-	require.Equal(t, 1, settled(t, reactor, last).Parked)
+	require.Equal(t, 1, settled(t, mails, last).Parked)
 	require.Equal(t, upTo(2), j.of("b"))
 	require.Equal(t, upTo(1), j.of("a"))
 
-	parked, err := reactor.ShowParked(t.Context(), account("a"))
+	parked, err := mails.ShowParked(t.Context(), account("a"))
 	require.NoError(t, err)
-	require.Equal(t, []projection.ParkedStream{parked}, parkedList(t, reactor))
+	require.Equal(t, []reactor.Parked{parked}, parkedList(t, mails))
 	require.Equal(t, eventstore.Version(2), parked.Version)
 	require.Equal(t, "account.deposited", parked.Type)
 	require.Equal(t, "unlucky", parked.Error)
@@ -296,52 +296,52 @@ func TestAStreamIsParkedAfterItsRetriesAndReplayedInOrder(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, c.ID.String()+"/1", parked.EventID)
 
-	require.NoError(t, reactor.ReplayParked(t.Context(), account("a")))
+	require.NoError(t, mails.ReplayParked(t.Context(), account("a")))
 	eventually(t, func() bool {
-		p, err := reactor.ShowParked(t.Context(), account("a"))
+		p, err := mails.ShowParked(t.Context(), account("a"))
 		return err == nil && !p.Replaying
 	}, "parked again")
 
 	j.failWith(nil)
-	require.NoError(t, reactor.ReplayParked(t.Context(), account("a")))
+	require.NoError(t, mails.ReplayParked(t.Context(), account("a")))
 	eventually(t, func() bool { return len(j.of("a")) == 4 }, "replayed")
 	require.Equal(t, upTo(4), j.of("a"))
-	eventually(t, func() bool { return len(parkedList(t, reactor)) == 0 }, "nothing is parked")
-	settled(t, reactor, deposit(t, store, "a", 5))
+	eventually(t, func() bool { return len(parkedList(t, mails)) == 0 }, "nothing is parked")
+	settled(t, mails, deposit(t, store, "a", 5))
 	require.Equal(t, upTo(5), j.of("a"))
 
-	require.ErrorIs(t, reactor.ReplayParked(t.Context(), account("a")), projection.ErrNotParked)
-	require.ErrorIs(t, reactor.Discard(t.Context(), account("a"), 2), projection.ErrNotParked)
-	_, err = reactor.ShowParked(t.Context(), account("a"))
-	require.ErrorIs(t, err, projection.ErrNotParked)
+	require.ErrorIs(t, mails.ReplayParked(t.Context(), account("a")), reactor.ErrNotParked)
+	require.ErrorIs(t, mails.Discard(t.Context(), account("a"), 2), reactor.ErrNotParked)
+	_, err = mails.ShowParked(t.Context(), account("a"))
+	require.ErrorIs(t, err, reactor.ErrNotParked)
 }
 
 func TestADiscardedEventIsLeftOutAndRecorded(t *testing.T) {
 	store, j := open(t), newJournal()
 	j.failWith(func(e deposited, _ eventstore.Recorded) error {
 		if e.Amount == 13 {
-			return projection.Permanent(errors.New("unlucky"))
+			return reactor.Permanent(errors.New("unlucky"))
 		}
 		return nil
 	})
-	reactor := newReactor(t, store, quick(), j.reaction())
-	stop := react(t, reactor)
-	settled(t, reactor, deposit(t, store, "a", 1, 13, 3, 13, 5))
-	parked := parkedList(t, reactor)
+	mails := newReactor(t, store, quick(), j.reaction())
+	stop := react(t, mails)
+	settled(t, mails, deposit(t, store, "a", 1, 13, 3, 13, 5))
+	parked := parkedList(t, mails)
 	require.Len(t, parked, 1)
 	require.Equal(t, 1, parked[0].Attempts, "a permanent error is not tried again")
-	require.ErrorIs(t, reactor.Discard(t.Context(), account("a"), 4), projection.ErrNotParked, "it is parked at 2")
+	require.ErrorIs(t, mails.Discard(t.Context(), account("a"), 4), reactor.ErrNotParked, "it is parked at 2")
 	stop()
-	require.NoError(t, reactor.Discard(t.Context(), account("a"), 2), "another process may wish, and nobody runs")
-	stop = react(t, reactor)
+	require.NoError(t, mails.Discard(t.Context(), account("a"), 2), "another process may wish, and nobody runs")
+	stop = react(t, mails)
 	eventually(t, func() bool {
-		p, err := reactor.ShowParked(t.Context(), account("a"))
+		p, err := mails.ShowParked(t.Context(), account("a"))
 		return err == nil && p.Version == 4 && !p.Replaying
 	}, "parked at 4")
-	require.NoError(t, reactor.Discard(t.Context(), account("a"), 4))
-	eventually(t, func() bool { return len(parkedList(t, reactor)) == 0 }, "the stream goes on")
+	require.NoError(t, mails.Discard(t.Context(), account("a"), 4))
+	eventually(t, func() bool { return len(parkedList(t, mails)) == 0 }, "the stream goes on")
 	require.Equal(t, []eventstore.Version{1, 3, 5}, j.of("a"))
-	discarded := collect(t, reactor.Discarded(t.Context()))
+	discarded := collect(t, mails.Discarded(t.Context()))
 	require.Len(t, discarded, 2)
 	require.Equal(t, eventstore.Version(2), discarded[0].Version)
 	require.Equal(t, eventstore.Version(4), discarded[1].Version)
@@ -351,23 +351,23 @@ func TestADiscardedEventIsLeftOutAndRecorded(t *testing.T) {
 
 func TestAllParkedStreamsAreReplayed(t *testing.T) {
 	store, j := open(t), newJournal()
-	j.failWith(func(deposited, eventstore.Recorded) error { return projection.Permanent(errors.New("no")) })
+	j.failWith(func(deposited, eventstore.Recorded) error { return reactor.Permanent(errors.New("no")) })
 	cfg := quick()
 	cfg.Workers = 2
-	reactor := newReactor(t, store, cfg, j.reaction())
-	react(t, reactor)
+	mails := newReactor(t, store, cfg, j.reaction())
+	react(t, mails)
 	var last eventstore.Position
 	for round := range 3 {
 		for id := range 10 {
 			last = deposit(t, store, fmt.Sprint(id), int64(round))
 		}
 	}
-	require.Equal(t, 10, settled(t, reactor, last).Parked)
+	require.Equal(t, 10, settled(t, mails, last).Parked)
 	j.failWith(nil)
-	n, err := reactor.ReplayAllParked(t.Context())
+	n, err := mails.ReplayAllParked(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, 10, n)
-	eventually(t, func() bool { return len(parkedList(t, reactor)) == 0 }, "nothing is parked")
+	eventually(t, func() bool { return len(parkedList(t, mails)) == 0 }, "nothing is parked")
 	for id := range 10 {
 		require.Equal(t, upTo(3), j.of(fmt.Sprint(id)))
 	}
@@ -381,10 +381,10 @@ func TestAPanicIsAFailure(t *testing.T) {
 		}
 		return nil
 	})
-	reactor := newReactor(t, store, quick(), j.reaction())
-	react(t, reactor)
-	settled(t, reactor, deposit(t, store, "a", 13))
-	parked := parkedList(t, reactor)
+	mails := newReactor(t, store, quick(), j.reaction())
+	react(t, mails)
+	settled(t, mails, deposit(t, store, "a", 13))
+	parked := parkedList(t, mails)
 	require.Len(t, parked, 1)
 	require.Equal(t, 4, parked[0].Attempts)
 	require.Contains(t, parked[0].Error, `the reaction to "account.deposited" panicked: unlucky`)
@@ -394,55 +394,55 @@ func TestAReactionThatTakesTooLongIsAFailure(t *testing.T) {
 	store := open(t)
 	cfg := quick()
 	cfg.Timeout, cfg.Retries = time.Millisecond, -1
-	reactor := newReactor(t, store, cfg, projection.React(func(ctx context.Context, _ deposited, _ eventstore.Recorded) error {
+	mails := newReactor(t, store, cfg, reactor.On(func(ctx context.Context, _ deposited, _ eventstore.Recorded) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}))
-	react(t, reactor)
-	require.Equal(t, 1, settled(t, reactor, deposit(t, store, "a", 1)).Parked)
+	react(t, mails)
+	require.Equal(t, 1, settled(t, mails, deposit(t, store, "a", 1)).Parked)
 }
 
 func TestReactionsAreCheckedWhenTheReactorIsMade(t *testing.T) {
 	store := open(t)
 	type foreign struct{ deposited }
-	nothing := projection.React(func(context.Context, deposited, eventstore.Recorded) error { return nil })
-	for name, reactions := range map[string][]projection.Reaction{
-		"an interface": {projection.React(func(context.Context, eventstore.Event, eventstore.Recorded) error { return nil })},
-		"a pointer":    {projection.React(func(context.Context, *deposited, eventstore.Recorded) error { return nil })},
-		"not known":    {projection.React(func(context.Context, foreign, eventstore.Recorded) error { return nil })},
+	nothing := reactor.On(func(context.Context, deposited, eventstore.Recorded) error { return nil })
+	for name, reactions := range map[string][]reactor.Reaction{
+		"an interface": {reactor.On(func(context.Context, eventstore.Event, eventstore.Recorded) error { return nil })},
+		"a pointer":    {reactor.On(func(context.Context, *deposited, eventstore.Recorded) error { return nil })},
+		"not known":    {reactor.On(func(context.Context, foreign, eventstore.Recorded) error { return nil })},
 		"twice":        {nothing, nothing},
 		"empty":        {{}},
 		"none":         nil,
 	} {
-		_, err := projection.NewReactor(t.Context(), store, "r", nil, reactions...)
-		require.ErrorIs(t, err, projection.ErrInvalidRule, name)
+		_, err := reactor.Open(t.Context(), store, "r", nil, reactions...)
+		require.ErrorIs(t, err, reactor.ErrInvalid, name)
 	}
-	_, err := projection.NewReactor(t.Context(), store, "r.r", nil, nothing)
-	require.ErrorIs(t, err, projection.ErrInvalidReactor)
+	_, err := reactor.Open(t.Context(), store, "r.r", nil, nothing)
+	require.ErrorIs(t, err, reactor.ErrInvalid)
 }
 
 func TestAReactorRefusesAnotherStore(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	j := newJournal()
-	begin := func() (*eventstore.Store, *projection.Reactor) {
+	begin := func() (*eventstore.Store, *reactor.Reactor) {
 		store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, store.Close()) })
 		return store, newReactor(t, store, quick(), j.reaction())
 	}
-	store, reactor := begin()
-	stop := react(t, reactor)
-	settled(t, reactor, deposit(t, store, "a", 1))
+	store, mails := begin()
+	stop := react(t, mails)
+	settled(t, mails, deposit(t, store, "a", 1))
 	stop()
 	require.NoError(t, js.DeleteStream(t.Context(), "bank"))
-	_, reactor = begin()
-	require.ErrorIs(t, reactor.Run(t.Context()), projection.ErrOtherStore)
+	_, mails = begin()
+	require.ErrorIs(t, mails.Run(t.Context()), reactor.ErrOtherStore)
 }
 
 func TestAReactorRunsOnceAtATime(t *testing.T) {
 	store := open(t)
-	reactor := newReactor(t, store, quick(), newJournal().reaction())
-	react(t, reactor)
-	eventually(t, func() bool { s, err := reactor.Status(t.Context()); return err == nil && s.Runner != "" }, "it runs")
-	require.ErrorIs(t, reactor.Run(t.Context()), projection.ErrRunning)
+	mails := newReactor(t, store, quick(), newJournal().reaction())
+	react(t, mails)
+	eventually(t, func() bool { s, err := mails.Status(t.Context()); return err == nil && s.Runner != "" }, "it runs")
+	require.ErrorIs(t, mails.Run(t.Context()), reactor.ErrRunning)
 }

@@ -1,4 +1,4 @@
-package projection
+package reactor
 
 import (
 	"container/list"
@@ -9,10 +9,14 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
-// reactorSession is one instance's time as the one that runs. One goroutine, that of run, holds all of its state:
+// readAhead is how many commits are read from the log while others are handled.
+const readAhead = 1024
+
+// session is one instance's time as the one that runs. One goroutine, that of run, holds all of its state:
 //
 //	log --> take --> lanes, one for each stream --> ready --> assignments --> workers --> results --> finish
 //	                  ^   |                          ^                                                  |
@@ -20,15 +24,16 @@ import (
 //	                  |                                                                                 |
 //	bucket --> note --+-- replay: read from the log again                       the next event <--------+ done
 //
-// and now and then write: the checkpoint, before the first event that is not done, in one batch with what changed about
-// parked streams. So what the checkpoint passes is done, or in the bucket; and who lost the checkpoint writes nothing more.
-type reactorSession struct {
+// and now and then write: the checkpoint, before the first event that is not done, in one batch with what changed
+// about parked streams. So what the checkpoint passes is done, or in the bucket; and who lost the checkpoint writes
+// nothing more.
+type session struct {
 	reactor *Reactor
 	runner  string
-	at      reactorStand // the checkpoint in the bucket
-	room    int          // how many documents a batch takes beside the checkpoint
-	handled bool         // an event was
-	known   bool         // all that was parked before
+	at      stand // the checkpoint in the bucket
+	room    int   // how many documents a batch takes beside the checkpoint
+	handled bool  // an event was
+	known   bool  // all that was parked before
 
 	behind   logMark             // the last place in what was read where a checkpoint may stand
 	frontier eventstore.Position // of the last commit read
@@ -42,10 +47,10 @@ type reactorSession struct {
 	retry  retries          // lanes that wait until it is time to try again
 	held   map[*Breaker]*hold
 
-	dirty     map[*lane]bool    // whose document is not in the bucket as it should be
-	discarded []reactorDocument // records that are not in the bucket yet
-	replays   []*lane           // that wait for their turn to be replayed
-	replaying int               // lanes that are replayed
+	dirty     map[*lane]bool // whose document is not in the bucket as it should be
+	discarded []document     // records that are not in the bucket yet
+	replays   []*lane        // that wait for their turn to be replayed
+	replaying int            // lanes that are replayed
 
 	nextWrite time.Time // not before; after a write that failed, and for Config.Interval
 	failures  int       // writes in a row that failed
@@ -63,9 +68,9 @@ type passage struct {
 	open   int     // its events that are not done
 }
 
-func newReactorSession(r *Reactor, runner string, at reactorStand) *reactorSession {
-	return &reactorSession{
-		reactor: r, runner: runner, at: at,
+func newSession(r *Reactor, id string, at stand) *session {
+	return &session{
+		reactor: r, runner: id, at: at,
 		underWay: list.New(),
 		lanes:    make(map[eventstore.StreamID]*lane), parked: make(map[string]*lane),
 		idle: r.cfg.Workers, held: make(map[*Breaker]*hold), dirty: make(map[*lane]bool),
@@ -78,7 +83,7 @@ func newReactorSession(r *Reactor, runner string, at reactorStand) *reactorSessi
 
 // run handles events until ctx ends or something goes wrong. Nothing of it is left behind when it returns, and the
 // checkpoint then says what was done, unless another has taken over.
-func (s *reactorSession) run(ctx context.Context) error {
+func (s *session) run(ctx context.Context) error {
 	var err error
 	if s.behind, err = s.at.mark(); err != nil {
 		return err
@@ -86,8 +91,8 @@ func (s *reactorSession) run(ctx context.Context) error {
 	s.frontier = s.behind.position
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	notes := source(ctx, s.watch, 0)
-	commits := source(ctx, s.readAfter(s.at.Position), readAhead)
+	notes := runner.Read(ctx, s.watch, 0)
+	commits := runner.Read(ctx, s.readAfter(s.at.Position), readAhead)
 	for range s.reactor.cfg.Workers {
 		s.workers.Go(func() { s.work(ctx) })
 	}
@@ -101,33 +106,33 @@ func (s *reactorSession) run(ctx context.Context) error {
 	cancel()
 	close(s.assignments)
 	s.workers.Wait()
-	commits.stop()
-	notes.stop()
+	commits.Stop()
+	notes.Stop()
 	if errors.Is(err, errReplaced) {
 		return err
 	}
 	return errors.Join(err, s.release(ctx))
 }
 
-func (s *reactorSession) watch(ctx context.Context) iter.Seq2[kv.Change[reactorDocument], error] {
+func (s *session) watch(ctx context.Context) iter.Seq2[kv.Change[document], error] {
 	return s.reactor.documents.Watch(ctx, parkedPrefix+".>", runnerKey)
 }
 
-func (s *reactorSession) readAfter(position eventstore.Position) func(context.Context) iter.Seq2[*eventstore.Commit, error] {
+func (s *session) readAfter(position eventstore.Position) func(context.Context) iter.Seq2[*eventstore.Commit, error] {
 	return func(ctx context.Context) iter.Seq2[*eventstore.Commit, error] {
 		return s.reactor.store.Log(ctx, eventstore.After(position), eventstore.Live())
 	}
 }
 
-// knowParked reads what is parked: all that is there, and up to and with the document that was written when this session
-// claimed the checkpoint, which a replica may not have at first. That document alone would not do, since a wish moves the one
-// it is written into behind it.
-func (s *reactorSession) knowParked(ctx context.Context, notes *feed[kv.Change[reactorDocument]]) error {
+// knowParked reads what is parked: all that is there, and up to and with the document that was written when this
+// session claimed the checkpoint, which a replica may not have at first. That document alone would not do, since a
+// wish moves the one it is written into behind it.
+func (s *session) knowParked(ctx context.Context, notes *runner.Feed[kv.Change[document]]) error {
 	for synced, claimed := false, false; !synced || !claimed; {
 		select {
-		case change, ok := <-notes.items:
+		case change, ok := <-notes.Items:
 			if !ok {
-				return notes.err
+				return notes.Err()
 			}
 			synced = synced || change.Synced
 			if change.Key == runnerKey {
@@ -146,7 +151,7 @@ func (s *reactorSession) knowParked(ctx context.Context, notes *feed[kv.Change[r
 }
 
 // step does what is due and then waits for one thing to happen.
-func (s *reactorSession) step(ctx context.Context, commits *feed[*eventstore.Commit], notes *feed[kv.Change[reactorDocument]]) error {
+func (s *session) step(ctx context.Context, commits *runner.Feed[*eventstore.Commit], notes *runner.Feed[kv.Change[document]]) error {
 	now := time.Now()
 	s.wake(now)
 	if s.writeDue(now) {
@@ -158,21 +163,21 @@ func (s *reactorSession) step(ctx context.Context, commits *feed[*eventstore.Com
 	s.startReplays(ctx)
 	s.assign(now)
 	s.timer.Reset(s.nextWake(now).Sub(now))
-	input := commits.items
+	input := commits.Items
 	if s.pending >= s.reactor.cfg.Window {
 		input = nil
 	}
 	select {
 	case c, ok := <-input:
 		if !ok {
-			return commits.err
+			return commits.Err()
 		}
 		s.take(c)
 	case o := <-s.results:
 		s.finish(ctx, o)
-	case change, ok := <-notes.items:
+	case change, ok := <-notes.Items:
 		if !ok {
-			return notes.err
+			return notes.Err()
 		}
 		s.note(ctx, change)
 	case l := <-s.loaded:
@@ -185,7 +190,7 @@ func (s *reactorSession) step(ctx context.Context, commits *feed[*eventstore.Com
 }
 
 // take puts the events of one commit that have reactions into their stream's lane.
-func (s *reactorSession) take(c *eventstore.Commit) {
+func (s *session) take(c *eventstore.Commit) {
 	var p *list.Element
 	for event := range c.Events() {
 		if !s.reactor.decodes[event.Type()] {
@@ -210,7 +215,7 @@ func (s *reactorSession) take(c *eventstore.Commit) {
 }
 
 // passed notes that an event is done, or that its document says that it is not.
-func (s *reactorSession) passed(t task) {
+func (s *session) passed(t task) {
 	if t.passage == nil {
 		return // it was read again for a replay; the checkpoint has passed it
 	}
@@ -222,7 +227,7 @@ func (s *reactorSession) passed(t task) {
 }
 
 // low is where the checkpoint may stand now.
-func (s *reactorSession) low() logMark {
+func (s *session) low() logMark {
 	if first := s.underWay.Front(); first != nil {
 		return first.Value.(*passage).before
 	}
@@ -230,7 +235,7 @@ func (s *reactorSession) low() logMark {
 }
 
 // assign gives ready lanes to idle workers, for as long as nobody else can have taken over.
-func (s *reactorSession) assign(now time.Time) {
+func (s *session) assign(now time.Time) {
 	if now.Sub(s.at.written) >= 2*s.reactor.cfg.Heartbeat {
 		return
 	}
@@ -247,7 +252,7 @@ func (s *reactorSession) assign(now time.Time) {
 }
 
 // nextWake is when something is due if nothing happens before.
-func (s *reactorSession) nextWake(now time.Time) time.Time {
+func (s *session) nextWake(now time.Time) time.Time {
 	next := s.at.written.Add(s.reactor.cfg.Heartbeat)
 	if s.changed() || next.Before(s.nextWrite) {
 		next = s.nextWrite

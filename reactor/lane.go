@@ -1,4 +1,4 @@
-package projection
+package reactor
 
 import (
 	"container/heap"
@@ -9,7 +9,8 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// lane is one stream in a session: its events that wait, of which the first is handled, and its document where it is parked.
+// lane is one stream in a session: its events that wait, of which the first is handled, and its document where it is
+// parked.
 type lane struct {
 	stream eventstore.StreamID
 	queue  []task
@@ -21,8 +22,8 @@ type lane struct {
 	first    time.Time // when it was tried first
 	wakeAt   time.Time // when it is tried again, in laneRetry
 
-	document *reactorDocument // as it should be in the bucket; nil for a stream that is not parked
-	revision uint64           // of what is in the bucket, 0 for nothing
+	document *document // as it should be in the bucket; nil for a stream that is not parked
+	revision uint64    // of what is in the bucket, 0 for nothing
 }
 
 // task is one event that waits in a lane.
@@ -41,7 +42,7 @@ const (
 	laneHeld                   // at a breaker
 )
 
-func (s *reactorSession) lane(stream eventstore.StreamID) *lane {
+func (s *session) lane(stream eventstore.StreamID) *lane {
 	l := s.lanes[stream]
 	if l == nil {
 		l = &lane{stream: stream}
@@ -51,18 +52,18 @@ func (s *reactorSession) lane(stream eventstore.StreamID) *lane {
 }
 
 // settle forgets a lane about which there is nothing to know.
-func (s *reactorSession) settle(l *lane) {
+func (s *session) settle(l *lane) {
 	if l.state == laneIdle && len(l.queue) == 0 && l.document == nil && !s.dirty[l] {
 		delete(s.lanes, l.stream)
 	}
 }
 
-func (s *reactorSession) push(l *lane, t task) {
+func (s *session) push(l *lane, t task) {
 	l.queue = append(l.queue, t)
 	s.makeReady(l)
 }
 
-func (s *reactorSession) makeReady(l *lane) {
+func (s *session) makeReady(l *lane) {
 	if l.state == laneIdle && len(l.queue) > 0 {
 		l.state = laneReady
 		s.ready = append(s.ready, l)
@@ -70,7 +71,7 @@ func (s *reactorSession) makeReady(l *lane) {
 }
 
 // pop takes the first event off a lane, because it is done or its document has it.
-func (s *reactorSession) pop(l *lane) task {
+func (s *session) pop(l *lane) task {
 	t := l.queue[0]
 	l.queue[0] = task{}
 	l.queue = l.queue[1:]
@@ -80,7 +81,7 @@ func (s *reactorSession) pop(l *lane) task {
 }
 
 // tryLater makes a lane wait for a time.
-func (s *reactorSession) tryLater(l *lane, at time.Time) {
+func (s *session) tryLater(l *lane, at time.Time) {
 	l.state, l.wakeAt = laneRetry, at
 	heap.Push(&s.retry, l)
 }
@@ -93,7 +94,7 @@ type hold struct {
 }
 
 // holdAt makes a lane wait for a breaker, behind those that wait already.
-func (s *reactorSession) holdAt(l *lane, open *OpenError) {
+func (s *session) holdAt(l *lane, open *OpenError) {
 	h := s.held[open.breaker]
 	if h == nil {
 		h = new(hold)
@@ -108,7 +109,7 @@ func (s *reactorSession) holdAt(l *lane, open *OpenError) {
 }
 
 // letThrough ends the wait at the breaker that a lane was let through, since it was not refused there.
-func (s *reactorSession) letThrough(l *lane, refused *Breaker) {
+func (s *session) letThrough(l *lane, refused *Breaker) {
 	for breaker, h := range s.held {
 		if h.probe != l || breaker == refused {
 			continue
@@ -121,8 +122,9 @@ func (s *reactorSession) letThrough(l *lane, refused *Breaker) {
 	}
 }
 
-// wake makes those ready whose time has come. Of those at a breaker it is one: the others wait for what becomes of it.
-func (s *reactorSession) wake(now time.Time) {
+// wake makes those ready whose time has come. Of those at a breaker it is one: the others wait for what becomes of
+// it.
+func (s *session) wake(now time.Time) {
 	for len(s.retry) > 0 && !s.retry[0].wakeAt.After(now) {
 		l := heap.Pop(&s.retry).(*lane)
 		l.state = laneIdle

@@ -1,13 +1,13 @@
-package projection
+package reactor
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
 )
 
 // The states of documents in a reactor's bucket.
@@ -19,8 +19,8 @@ const (
 	stateRunner    = "runner"    // who runs
 )
 
-// reactorDocument is how parked streams, discarded events and the runner are stored. Fields are only added.
-type reactorDocument struct {
+// document is how parked streams, discarded events and the runner are stored. Fields are only added.
+type document struct {
 	State    string              `json:"state"`
 	Runner   string              `json:"runner,omitempty"` // of a runner only
 	Category string              `json:"category,omitempty"`
@@ -37,8 +37,8 @@ type reactorDocument struct {
 	Until    eventstore.Version  `json:"until,omitempty"` // the last version that is counted in Waiting
 }
 
-// ParkedStream is a stream that waits since one of its events could not be handled.
-type ParkedStream struct {
+// Parked is a stream that waits since one of its events could not be handled.
+type Parked struct {
 	Stream    eventstore.StreamID
 	Version   eventstore.Version // of the event that failed
 	Position  eventstore.Position
@@ -52,8 +52,8 @@ type ParkedStream struct {
 	Replaying bool      // it is handled again, or will be by the next runner
 }
 
-// DiscardedEvent is an event that was left out because [Reactor.Discard] was called.
-type DiscardedEvent struct {
+// Discarded is an event that was left out because [Reactor.Discard] was called.
+type Discarded struct {
 	Stream   eventstore.StreamID
 	Version  eventstore.Version
 	Position eventstore.Position
@@ -63,32 +63,22 @@ type DiscardedEvent struct {
 	At       time.Time // when it was left out, by the server's clock
 }
 
-func (d reactorDocument) stream() eventstore.StreamID {
+func (d document) stream() eventstore.StreamID {
 	return eventstore.StreamID{Category: d.Category, ID: d.ID}
 }
 
-func (d reactorDocument) parked() ParkedStream {
-	return ParkedStream{
+func (d document) parked() Parked {
+	return Parked{
 		Stream: d.stream(), Version: d.Version, Position: d.Position, Type: d.Type, EventID: d.EventID, Error: d.Error,
 		Attempts: d.Attempts, First: d.First, Last: d.Last, Waiting: d.Waiting, Replaying: d.State != stateParked,
 	}
 }
 
 // failedAt is the document with the event that failed.
-func (d reactorDocument) failedAt(event eventstore.Recorded, cause error) *reactorDocument {
+func (d document) failedAt(event eventstore.Recorded, cause error) *document {
 	d.Category, d.ID, d.Version, d.Position = event.Stream.Category, event.Stream.ID, event.Version(), event.Position
-	d.Type, d.EventID, d.Error = event.Type(), event.EventID(), shortened(cause.Error())
+	d.Type, d.EventID, d.Error = event.Type(), event.EventID(), runner.Shortened(cause.Error())
 	return &d
-}
-
-// maxErrorText bounds what a document keeps of an error: bodies of answers end up in them.
-const maxErrorText = 2048
-
-func shortened(text string) string {
-	if len(text) > maxErrorText {
-		text = text[:maxErrorText] + " ..."
-	}
-	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
 const (
@@ -99,15 +89,15 @@ const (
 
 func parkedKey(stream eventstore.StreamID) string { return streamKey(parkedPrefix, stream, "") }
 
-func discardedKey(d reactorDocument) string {
+func discardedKey(d document) string {
 	return streamKey(discardedPrefix, d.stream(), fmt.Sprintf(".%d", d.Version))
 }
 
 // maxKey is how long a key of a bucket may be.
 const maxKey = 256
 
-// streamKey gives a key that is about a stream. An id too long for a key is replaced by its hash, below a level that no
-// category can be.
+// streamKey gives a key that is about a stream. An id too long for a key is replaced by its hash, below a level that
+// no category can be.
 func streamKey(prefix string, stream eventstore.StreamID, suffix string) string {
 	key := prefix + "." + stream.Category + "." + stream.ID + suffix
 	if len(key) <= maxKey {

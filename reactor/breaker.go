@@ -1,4 +1,4 @@
-package projection
+package reactor
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 // ErrOpen means that a [Breaker] keeps calls away from its downstream. See [OpenError].
 var ErrOpen = errors.New("breaker open")
 
-// OpenError says that a call was not made, or that its failure left the breaker open. It matches ErrOpen and its cause. A
-// [Reactor] takes it for no failure of the event: the stream waits until the breaker lets a call through.
+// OpenError says that a call was not made, or that its failure left the breaker open. It matches ErrOpen and its
+// cause. A [Reactor] takes it for no failure of the event: the stream waits until the breaker lets a call through.
 type OpenError struct {
 	Breaker string
 	Until   time.Time // when it is worth to try again
@@ -22,7 +22,7 @@ type OpenError struct {
 }
 
 func (e *OpenError) Error() string {
-	text := fmt.Sprintf("projection: %v: %s fails: try again at %s", ErrOpen, e.Breaker, e.Until.Format(time.RFC3339Nano))
+	text := fmt.Sprintf("reactor: %v: %s fails: try again at %s", ErrOpen, e.Breaker, e.Until.Format(time.RFC3339Nano))
 	if e.Err != nil {
 		text += ": " + e.Err.Error()
 	}
@@ -45,12 +45,13 @@ const (
 	BreakerHalfOpen BreakerState = "half-open" // one call is made, to see whether the downstream is back
 )
 
-// BreakerConfig holds what NewBreaker needs beyond its arguments. A nil *BreakerConfig and the zero one give the defaults.
+// BreakerConfig holds what NewBreaker needs beyond its arguments. A nil *BreakerConfig and the zero one give the
+// defaults.
 type BreakerConfig struct {
 	// Failures is how many failures in a row open the breaker. Defaults to 5.
 	Failures int
-	// Cooldown is how long it stays open before it lets one call through: a random time between half of it and all of it,
-	// so that many who failed together do not come back together. Defaults to 30 seconds.
+	// Cooldown is how long it stays open before it lets one call through: a random time between half of it and all of
+	// it, so that many who failed together do not come back together. Defaults to 30 seconds.
 	Cooldown time.Duration
 }
 
@@ -104,11 +105,12 @@ func (b *Breaker) State() BreakerState {
 	return BreakerOpen
 }
 
-// Do makes a call, or returns an [OpenError] at once where the breaker is open. What the call returns is returned, in an
-// OpenError where it left the breaker open.
+// Do makes a call, or returns an [OpenError] at once where the breaker is open. What the call returns is returned, in
+// an OpenError where it left the breaker open.
 //
-// An error counts as a failure of the downstream, a panic too, unless it is [Permanent]: then the downstream has answered,
-// and refused what it was asked. A call whose context was canceled counts for nothing; one that ran out of time has failed.
+// An error counts as a failure of the downstream, a panic too, unless it is [Permanent]: then the downstream has
+// answered, and refused what it was asked. A call whose context was canceled counts for nothing; one that ran out of
+// time has failed.
 func (b *Breaker) Do(ctx context.Context, call func(ctx context.Context) error) error {
 	period, err := b.enter()
 	if err != nil {

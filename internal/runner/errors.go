@@ -1,0 +1,43 @@
+package runner
+
+import (
+	"errors"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// Errors that the packages above offer under names of their own.
+var (
+	// ErrOtherStore means that a checkpoint was written for another store of the same name.
+	ErrOtherStore = errors.New("checkpoint of another store")
+	// ErrRunning means that the value's Run has not returned yet.
+	ErrRunning = errors.New("already running")
+	// ErrTooManyDocuments means that the server's atomic batches do not even take one document, what parks it and the
+	// checkpoint.
+	ErrTooManyDocuments = errors.New("too many documents for an atomic batch")
+)
+
+// Passing reports whether an error passes by itself: the servers could not be asked for a while, or a server takes
+// smaller batches than the one before it. The caller waits and tries again.
+func Passing(err error) bool {
+	if OfTheLog(err) {
+		return false
+	}
+	return errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) ||
+		jsapi.Transient(err)
+}
+
+// OfTheLog reports whether an error says what the log is like. It stays, however often the log is read.
+func OfTheLog(err error) bool {
+	return errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream)
+}
+
+// Unavailable marks an error of asking the log as passing, unless the log answered or the server refused.
+func Unavailable(err error) error {
+	if OfTheLog(err) || errors.Is(err, eventstore.ErrNoPermission) || errors.Is(err, eventstore.ErrRefused) {
+		return err
+	}
+	return errors.Join(kv.ErrUnavailable, err)
+}

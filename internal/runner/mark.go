@@ -1,0 +1,46 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// Mark says at which commit of which log a checkpoint stands. Position 0 is before the first commit.
+type Mark struct {
+	Store    string // the store's identity
+	Position eventstore.Position
+	Commit   string // the id of the commit at Position
+}
+
+// Verify compares a checkpoint with the log. It returns an error that matches ErrOtherStore if the checkpoint is of
+// another store, and one that matches eventstore.ErrLogRewound if the log holds another commit there, or none. Anew
+// says what to do to begin without the checkpoint. A commit that was erased keeps its id, so it is compared like any
+// other.
+func Verify(ctx context.Context, store *eventstore.Store, at Mark, anew string) error {
+	if at.Store != store.Identity() {
+		return fmt.Errorf("%w: it is of %s, the store %s is %s: connect to the other store, or %s",
+			ErrOtherStore, at.Store, store.Name(), store.Identity(), anew)
+	}
+	if at.Position == 0 {
+		return nil
+	}
+	c, err := store.At(ctx, at.Position)
+	var erased *eventstore.ErasedError
+	found := ""
+	switch {
+	case errors.As(err, &erased):
+		found = erased.CommitID
+	case err != nil:
+		return Unavailable(err)
+	case c != nil:
+		found = c.ID.String()
+	}
+	if found != at.Commit {
+		return fmt.Errorf("%w: the checkpoint is at position %d, commit %s, which the log lacks: restore the log, or %s",
+			eventstore.ErrLogRewound, at.Position, at.Commit, anew)
+	}
+	return nil
+}

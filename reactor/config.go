@@ -1,0 +1,70 @@
+package reactor
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// Config holds what Open needs beyond its arguments. A nil *Config and the zero one give the defaults.
+type Config struct {
+	// From is the position to begin at when the reactor is made for the first time; 1 is the log's begin. It changes
+	// nothing later. Defaults to behind the log's end at that moment: history has no effects unless it is asked for.
+	From eventstore.Position
+	// Workers is how many events are handled at the same time, each of another stream. Defaults to 16.
+	Workers int
+	// Window is how many events may have been read from the log and be under way or waiting. When that many wait, no
+	// more are read until one is handled. Defaults to 4,096.
+	Window int
+	// Timeout is how long one reaction may take before its context ends. Defaults to 30 seconds.
+	Timeout time.Duration
+	// Retries is how often an event that failed is tried again before its stream is parked; below 0 is never. It
+	// should be above the failures that open the breakers in use. Defaults to 10.
+	Retries int
+	// Backoff is the longest wait before the first retry. It doubles with each, and the waits are random below it.
+	// Defaults to 100 milliseconds.
+	Backoff time.Duration
+	// MaxBackoff is the longest wait before any retry. Defaults to 30 seconds.
+	MaxBackoff time.Duration
+	// Interval is how far writes of the checkpoint are apart at least. What was handled since the last may be handled
+	// again after a crash. Defaults to 100 milliseconds.
+	Interval time.Duration
+	// Heartbeat is how far writes of the checkpoint are apart at most. An instance that sees none for 2 to 2.5 times
+	// as long takes over. It must be the same in all instances. Defaults to 2 seconds.
+	Heartbeat time.Duration
+	// Replicas is how many servers keep the reactor's bucket. Defaults to 1.
+	Replicas int
+	// Logger tells of failures, parked streams and other instances. Defaults to that of the store.
+	Logger *slog.Logger
+}
+
+// withDefaults gives a copy in which every field is set.
+func (c *Config) withDefaults(store *eventstore.Store) Config {
+	var full Config
+	if c != nil {
+		full = *c
+	}
+	orDefault(&full.Workers, 16)
+	orDefault(&full.Window, 4096)
+	orDefault(&full.Timeout, 30*time.Second)
+	if full.Retries == 0 {
+		full.Retries = 10
+	}
+	full.Retries = max(full.Retries, 0)
+	orDefault(&full.Backoff, 100*time.Millisecond)
+	orDefault(&full.MaxBackoff, 30*time.Second)
+	orDefault(&full.Interval, 100*time.Millisecond)
+	orDefault(&full.Heartbeat, 2*time.Second)
+	full.Interval = min(full.Interval, full.Heartbeat)
+	if full.Logger == nil {
+		full.Logger = store.Logger()
+	}
+	return full
+}
+
+func orDefault[T int | time.Duration](field *T, value T) {
+	if *field <= 0 {
+		*field = value
+	}
+}

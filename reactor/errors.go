@@ -1,0 +1,53 @@
+package reactor
+
+import (
+	"errors"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
+)
+
+// Errors of Open.
+var (
+	// ErrInvalid means that the reactor's name or its reactions cannot be used, or that its checkpoint is lost.
+	ErrInvalid = errors.New("invalid reactor")
+	// ErrPositionAhead means that the reactor is to begin beyond the log's end. It is the one of package eventstore.
+	ErrPositionAhead = eventstore.ErrPositionAhead
+)
+
+// Errors of Run.
+var (
+	// ErrOtherStore means that the checkpoint was written for another store of the same name.
+	ErrOtherStore = runner.ErrOtherStore
+	// ErrLogRewound means that the log ends before the checkpoint, or holds another commit there. It is the one of
+	// package eventstore.
+	ErrLogRewound = eventstore.ErrLogRewound
+	// ErrRunning means that the reactor already runs in this Reactor.
+	ErrRunning = runner.ErrRunning
+
+	// errReplaced says that another runner has taken over.
+	errReplaced = errors.New("another runner has taken over")
+)
+
+// ErrNotParked means that the stream is not parked, or is handled again already.
+var ErrNotParked = errors.New("stream not parked")
+
+// Permanent marks an error as one that no repetition helps against: the receiver has answered, and refused. A reactor
+// parks the stream at once, and a breaker counts the call as answered. Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+// IsPermanent reports whether an error, or one that it wraps, was marked by [Permanent].
+func IsPermanent(err error) bool {
+	var permanent *permanentError
+	return errors.As(err, &permanent)
+}
