@@ -1,0 +1,130 @@
+// Package guard runs code of the user so that it can harm nobody but itself.
+//
+// Such code may panic, may end its goroutine with [runtime.Goexit], and may never return. [Call] guards one call at the price of a
+// goroutine. [Run] guards many calls, one after the other, at the price of one goroutine for all of them:
+//
+//	caller     Run ----------- watches how long the call under way lasts --------- returns
+//	goroutine      \- work: Call(f1), Call(f2), ... ------------------------------/
+//
+// A call that panics costs nothing but itself: Calls.Call returns the error and the work goes on. A call that ends its goroutine, or
+// lasts too long, takes the work with it: Run returns the error, and its caller begins another Run behind that call.
+package guard
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// Error says how a call failed to return. Exactly one of Panic, Goexit and Lasted is set.
+type Error struct {
+	Panic  any           // what it panicked with
+	Goexit bool          // it ended its goroutine
+	Lasted time.Duration // it has not returned for at least this time, and its goroutine goes on
+	Stack  []byte        // of the call, if it panicked
+	text   string        // of Panic, since that may have methods of the user
+}
+
+// Error says what happened. It calls no code of the user.
+func (e *Error) Error() string {
+	switch {
+	case e.Goexit:
+		return "it ended its goroutine (runtime.Goexit)"
+	case e.Lasted > 0:
+		return fmt.Sprintf("it has not returned for %v", e.Lasted)
+	}
+	return "panic: " + e.text
+}
+
+// Unwrap returns what the call panicked with if that is an error, or nil.
+func (e *Error) Unwrap() error {
+	err, _ := e.Panic.(error)
+	return err
+}
+
+// Call runs f on a goroutine of its own, and blocks until f returns, panics, or ends its goroutine. It returns nil or an [*Error].
+func Call(f func()) error { return CallWithin(0, f) }
+
+// CallWithin is [Call] with a limit: it returns an [*Error] with Lasted if f has not returned for that time, or up to a quarter longer.
+// The goroutine of f is left behind then, and whatever f still does must harm nobody. A limit of 0 is none.
+func CallWithin(limit time.Duration, f func()) error {
+	var failed error
+	if err := Run(limit, func(c *Calls) { failed = c.Call(f) }); err != nil {
+		return err // f may yet return, so failed is not looked at
+	}
+	return failed
+}
+
+// Calls makes the calls of one [Run]. It is used by the goroutine of the work alone.
+type Calls struct {
+	turn atomic.Uint64 // odd while a call is under way, and givenUp once Run has left
+}
+
+// givenUp is the turn of work that Run has left.
+const givenUp = 1 << 63
+
+// Run runs work on a goroutine of its own, and blocks until it returns. It returns an [*Error] if a call of the work has ended the
+// goroutine, or has lasted for limit or up to a quarter longer. The work has stopped within that call then, and never goes on behind it,
+// so that the caller may go on with all that the work has changed before. A limit of 0 is none. A panic of the work outside its calls
+// is a mistake of this module, and ends the process.
+func Run(limit time.Duration, work func(*Calls)) error {
+	c, done, finished := &Calls{}, make(chan struct{}), false
+	go func() {
+		defer close(done)
+		work(c)
+		finished = true
+	}()
+	if limit > 0 && !c.watch(limit, done) {
+		return &Error{Lasted: limit}
+	}
+	<-done
+	if !finished {
+		return &Error{Goexit: true}
+	}
+	return nil
+}
+
+// looks is how often a call is looked at within its limit. A process that was frozen looks once when it wakes, so that the time for
+// which it stood still does not count as the call's.
+const looks = 4
+
+// watch blocks until the work is done. It reports false once it has given up a call that lasts too long.
+func (c *Calls) watch(limit time.Duration, done <-chan struct{}) bool {
+	look := time.NewTicker(max(limit/looks, 1))
+	defer look.Stop()
+	seen, same := uint64(0), 0
+	for {
+		select {
+		case <-done:
+			return true
+		case <-look.C:
+		}
+		now := c.turn.Load()
+		if now%2 == 0 || now != seen {
+			seen, same = now, 0
+			continue
+		}
+		if same++; same >= looks && c.turn.CompareAndSwap(now, givenUp) {
+			return false
+		}
+	}
+}
+
+// Call runs f. It returns an [*Error] if f panics. It does not return if f ends the goroutine, or if Run has given up f: then the deferred
+// functions of the work run, and must touch nothing that the caller of Run goes on with.
+func (c *Calls) Call(f func()) (err error) {
+	turn := c.turn.Add(1)
+	defer func() {
+		if p := recover(); p != nil {
+			// The text is made here, where its making is guarded as well.
+			err = &Error{Panic: p, Stack: debug.Stack(), text: fmt.Sprint(p)}
+		}
+		if !c.turn.CompareAndSwap(turn, turn+1) {
+			runtime.Goexit()
+		}
+	}()
+	f()
+	return nil
+}

@@ -1,0 +1,158 @@
+package guard_test
+
+import (
+	"errors"
+	"io"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/internal/guard"
+)
+
+// hung blocks until the test ends, and returns what waits for the goroutine that it blocked.
+func hung(t *testing.T) (block func()) {
+	release, released := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() {
+		close(release)
+		<-released
+	})
+	return func() {
+		defer close(released)
+		<-release
+	}
+}
+
+// badText is a value to panic with whose text does harm.
+type badText struct{ harm func() }
+
+func (b badText) String() string {
+	b.harm()
+	return "harmless"
+}
+
+func TestACallIsOnlyWhatItDoes(t *testing.T) {
+	called := false
+	require.NoError(t, guard.Call(func() { called = true }))
+	require.True(t, called)
+}
+
+func TestAPanicIsAnError(t *testing.T) {
+	err := guard.Call(func() { panic("no money") })
+	var failed *guard.Error
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, "no money", failed.Panic)
+	require.Contains(t, string(failed.Stack), "TestAPanicIsAnError")
+	require.EqualError(t, err, "panic: no money")
+	require.ErrorIs(t, guard.Call(func() { panic(io.ErrUnexpectedEOF) }), io.ErrUnexpectedEOF)
+	var none any
+	require.Error(t, guard.Call(func() { panic(none) }))
+}
+
+func TestTheEndOfTheGoroutineIsAnError(t *testing.T) {
+	var failed *guard.Error
+	require.ErrorAs(t, guard.Call(runtime.Goexit), &failed)
+	require.True(t, failed.Goexit)
+	require.ErrorContains(t, failed, "Goexit")
+}
+
+func TestTheTextOfAPanicIsGuarded(t *testing.T) {
+	require.ErrorContains(t, guard.Call(func() { panic(badText{func() { panic("again") }}) }), "PANIC")
+	var failed *guard.Error
+	require.ErrorAs(t, guard.Call(func() { panic(badText{runtime.Goexit}) }), &failed)
+	require.True(t, failed.Goexit)
+	block := hung(t)
+	require.ErrorAs(t, guard.CallWithin(20*time.Millisecond, func() { panic(badText{block}) }), &failed)
+	require.Equal(t, 20*time.Millisecond, failed.Lasted)
+}
+
+func TestACallThatLastsTooLongIsLeft(t *testing.T) {
+	const limit = 40 * time.Millisecond
+	begun := time.Now()
+	err := guard.CallWithin(limit, hung(t))
+	require.GreaterOrEqual(t, time.Since(begun), limit)
+	var failed *guard.Error
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, limit, failed.Lasted)
+	require.EqualError(t, err, "it has not returned for 40ms")
+}
+
+func TestTheWorkStopsInACallThatIsLeft(t *testing.T) {
+	release, ended := make(chan struct{}), make(chan struct{})
+	steps := 0
+	err := guard.Run(20*time.Millisecond, func(c *guard.Calls) {
+		defer close(ended)
+		require.NoError(t, c.Call(func() {}))
+		steps++
+		_ = c.Call(func() { <-release })
+		steps++
+	})
+	require.Error(t, err)
+	steps++ // the caller goes on with what the work has changed
+	close(release)
+	<-ended
+	require.Equal(t, 2, steps)
+}
+
+func TestAPanicDoesNotStopTheWork(t *testing.T) {
+	var errs []error
+	require.NoError(t, guard.Run(time.Minute, func(c *guard.Calls) {
+		for i := range 4 {
+			errs = append(errs, c.Call(func() {
+				if i%2 == 1 {
+					panic(i)
+				}
+			}))
+		}
+	}))
+	require.Equal(t, []bool{false, true, false, true}, []bool{errs[0] != nil, errs[1] != nil, errs[2] != nil, errs[3] != nil})
+}
+
+// What is between calls, such as reading from a server, may last as long as it takes.
+func TestOnlyCallsAreWatched(t *testing.T) {
+	waited := make(chan struct{})
+	timer := time.AfterFunc(100*time.Millisecond, func() { close(waited) })
+	defer timer.Stop()
+	require.NoError(t, guard.Run(10*time.Millisecond, func(c *guard.Calls) {
+		require.NoError(t, c.Call(func() {}))
+		<-waited
+		require.NoError(t, c.Call(func() {}))
+	}))
+}
+
+// Calls that are short, and so many that they last long together, are no call that lasts long.
+func TestManyShortCallsAreNotOneLong(t *testing.T) {
+	const limit = 20 * time.Millisecond
+	begun := time.Now()
+	require.NoError(t, guard.Run(limit, func(c *guard.Calls) {
+		for time.Since(begun) < 3*limit {
+			require.NoError(t, c.Call(func() {}))
+		}
+	}))
+}
+
+func TestErrorsOfThePanicAreFound(t *testing.T) {
+	cause := errors.New("cause")
+	var failed *guard.Error
+	require.ErrorAs(t, guard.Call(func() { panic(cause) }), &failed)
+	require.Equal(t, cause, failed.Unwrap())
+	require.NoError(t, (&guard.Error{Panic: "text"}).Unwrap())
+}
+
+func BenchmarkCalls(b *testing.B) {
+	sum := 0
+	_ = guard.Run(time.Minute, func(c *guard.Calls) {
+		for b.Loop() {
+			_ = c.Call(func() { sum++ })
+		}
+	})
+}
+
+func BenchmarkCall(b *testing.B) {
+	sum := 0
+	for b.Loop() {
+		_ = guard.Call(func() { sum++ })
+	}
+}
