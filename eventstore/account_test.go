@@ -27,9 +27,9 @@ func TestAStoreSaysWhatAnAccountDemands(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, store.Close())
-	mark, err := js.Stream(t.Context(), "KV_bank_mark")
+	mark, err := js.Stream(t.Context(), "KV_bank_control")
 	require.NoError(t, err)
-	require.EqualValues(t, 64<<10, mark.CachedInfo().Config.MaxBytes, "of an account's little room it takes little")
+	require.EqualValues(t, 4<<20, mark.CachedInfo().Config.MaxBytes, "it takes little of an account's room")
 	require.EqualValues(t, 1, mark.CachedInfo().State.Msgs)
 }
 
@@ -40,7 +40,7 @@ func TestOpenTellsWhereNoMarkCanBeKept(t *testing.T) {
 	require.NoError(t, err)
 	told := log.String() // before the store raises a mark
 	require.NoError(t, store.Close())
-	require.Contains(t, told, "bank_mark")
+	require.Contains(t, told, "bank_control")
 	require.Contains(t, told, "maximum number of streams reached")
 }
 

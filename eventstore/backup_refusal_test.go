@@ -117,7 +117,7 @@ func TestAMarkOfAnotherLogIsInNobodysWay(t *testing.T) {
 	for _, name := range []string{"bank", "KV_bank-totals"} {
 		require.NoError(t, js.DeleteStream(t.Context(), name))
 	}
-	require.Positive(t, last(t, js, "KV_bank_mark"))
+	require.Positive(t, last(t, js, "KV_bank_control"))
 	store := stock(t, eventstoretest.JetStream(t), 3)
 	archive := export(t, store, "bank-totals")
 	require.NoError(t, importInto(js, archive, nil))

@@ -35,7 +35,7 @@ func TestOneDamagedReplicaOfThree(t *testing.T) {
 	told := write(t, store)
 	require.NoError(t, store.Close())
 	cluster.WaitForLeader(t, "bank")
-	cluster.WaitForLeader(t, "KV_bank_mark")
+	cluster.WaitForLeader(t, "KV_bank_control")
 
 	node := cluster.Nodes()[2]
 	node.Stop()
@@ -49,7 +49,7 @@ func TestOneDamagedReplicaOfThree(t *testing.T) {
 	twice[1].flip(t, recordHead+len("bank.account."), 0)
 	node.Restart()
 	cluster.WaitForLeader(t, "bank")
-	cluster.WaitForLeader(t, "KV_bank_mark")
+	cluster.WaitForLeader(t, "KV_bank_control")
 
 	for _, damaged := range []bool{false, true} {
 		leader := cluster.Nodes()[0]

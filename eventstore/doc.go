@@ -119,7 +119,7 @@
 // of a stream they found with how many the server counts; an empty stream is one of which the leader counts none. And
 // the highest position that was acknowledged or read is kept outside the log:
 //
-//	KV bucket bank_mark, key mark    {"store":"0198...","position":1200,"commit":"0198..."}
+//	KV bucket bank_control, key mark    {"store":"0198...","position":1200,"commit":"0198..."}
 //
 // [Open] compares the log with it, and so does a store that is open: on each new connection, half a second after it was
 // used, and where a reader lost its consumer. A log that ends before the mark, has another commit there or another

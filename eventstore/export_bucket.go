@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/token"
 )
@@ -190,7 +191,15 @@ func (b *bucketReader) message(msg *nats.Msg, sequence uint64) error {
 	b.last = sequence
 	b.inside = header.Get("Nats-Batch-Id") != "" && header.Get("Nats-Batch-Commit") == ""
 	b.written++
+	if b.ofTheServer(key) {
+		return nil
+	}
 	return b.write(messageFrame{Key: key, Header: keptHeader(header), Data: msg.Data})
+}
+
+// ofTheServer reports whether a document says something about this server's log, which is not true of a copy of the log.
+func (b *bucketReader) ofTheServer(key string) bool {
+	return b.bucket == control.Bucket(b.store.name) && (key == markKey || key == acceptedKey)
 }
 
 // keptHeader gives what of a header is the document's and not that of its publish.

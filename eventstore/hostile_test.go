@@ -41,7 +41,7 @@ var hostilities = map[string]hostility{
 	"no stream update":          {denied: "$JS.API.STREAM.UPDATE.>", mustOpens: true},
 	"no message get":            {denied: "$JS.API.STREAM.MSG.GET.bank"},
 	"no message get of buckets": {denied: "$JS.API.STREAM.MSG.GET.KV_docs", mustOpens: true},
-	"no message get of marks":   {denied: "$JS.API.STREAM.MSG.GET.KV_bank_mark", mustOpens: true},
+	"no message get of marks":   {denied: "$JS.API.STREAM.MSG.GET.KV_bank_control", mustOpens: true},
 	"no message delete":         {denied: "$JS.API.STREAM.MSG.DELETE.>", mustOpens: true},
 	"no direct get":             {denied: "$JS.API.DIRECT.GET.>", mustOpens: true},
 	"no direct get of buckets":  {denied: "$JS.API.DIRECT.GET.KV_docs", mustOpens: true},

@@ -14,17 +14,17 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// A log whose end is lost does not show it: positions are given out again, and what was acknowledged is gone without a
-// trace. So the highest position that was seen is kept beside the log, in a KV bucket of its own:
+// A log whose end is lost does not show it: positions are assigned again, and what was acknowledged is gone without a
+// trace. So the highest position that was seen is kept beside the log, in the store's control bucket:
 //
-//	bucket bank_mark
+//	bucket bank_control
 //	key mark        {"store":"0198...","position":1200,"commit":"0198..."}    only ever raised, by compare-and-set
 //	key accepted    the mark that was forgotten last, see AcceptRewind
 const (
-	markBucket  = "_mark" // behind the store's name
 	markKey     = "mark"
 	acceptedKey = "accepted"
 	// markInterval is how long after a use of the store the log is looked at, and the mark raised. Two of them are less
@@ -34,8 +34,6 @@ const (
 	markClose = time.Second
 	// markTries is how often one raise is tried when others raise the mark at the same time.
 	markTries = 5
-	// markBytes is the bound of the bucket where the account demands one. It holds two keys.
-	markBytes = 64 << 10
 )
 
 // mark is the value under markKey.
@@ -53,11 +51,11 @@ type marked struct {
 
 // readMark reads the mark from the bucket's leader.
 func readMark(ctx context.Context, api *jsapi.Client, store string) (marked, error) {
-	bucket := "KV_" + store + markBucket
+	bucket := bucketStream + control.Bucket(store)
 	if err := api.Permitted(ctx, "STREAM.MSG.GET."+bucket); err != nil {
 		return marked{}, err
 	}
-	msg, err := api.LeaderLast(ctx, bucket, "$KV."+store+markBucket+"."+markKey)
+	msg, err := api.LeaderLast(ctx, bucket, bucketSubject+control.Bucket(store)+"."+markKey)
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		return marked{}, nil
@@ -69,7 +67,7 @@ func readMark(ctx context.Context, api *jsapi.Client, store string) (marked, err
 		return m, nil // it was forgotten
 	}
 	if err := json.Unmarshal(msg.Data, &m.mark); err != nil {
-		return marked{}, fmt.Errorf("mark in bucket %s: %w", store+markBucket, err)
+		return marked{}, fmt.Errorf("mark in bucket %s: %w", control.Bucket(store), err)
 	}
 	return m, nil
 }
@@ -289,7 +287,7 @@ func (m *marker) heed(ctx context.Context, next mark) (done bool, err error) {
 
 // denied reports whether the bucket is not for this connection, so that trying again is of no use.
 func (m *marker) denied() bool {
-	bucket := m.store.name + markBucket
+	bucket := control.Bucket(m.store.name)
 	for _, subject := range []string{"$JS.API.STREAM.INFO.KV_" + bucket, "$JS.API.STREAM.CREATE.KV_" + bucket, "$KV." + bucket + "." + markKey} {
 		if m.store.api.Denied(subject) != nil {
 			return true
@@ -298,27 +296,20 @@ func (m *marker) denied() bool {
 	return false
 }
 
-// open binds the bucket, and creates it like the store's own JetStream stream where there is none.
+// open binds the control bucket, and makes it if there is none.
 func (m *marker) open(ctx context.Context) (err error) {
 	if m.bucket != nil {
 		return nil
 	}
-	s := m.store
-	name := s.name + markBucket
+	s, name := m.store, control.Bucket(m.store.name)
 	m.bucket, err = s.js.KeyValue(ctx, name)
 	if !errors.Is(err, jetstream.ErrBucketNotFound) {
 		return err
 	}
-	_, err = s.api.CreateBounded(ctx, jetstream.StreamConfig{
-		Name: bucketStream + name, Subjects: []string{bucketSubject + name + ".>"},
-		Description:       "high-water mark of the runnel event store " + s.name,
-		MaxMsgsPerSubject: 1, MaxBytes: -1, MaxMsgSize: -1, MaxMsgs: -1, MaxConsumers: -1,
-		Storage: s.log.storage, Replicas: s.log.replicas,
-		Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowDirect: true,
-	}, markBytes)
-	if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
-		m.bucket, err = s.js.KeyValue(ctx, name)
+	if err := control.Ensure(ctx, s.api, s.name, s.log.storage, s.log.replicas); err != nil {
+		return err
 	}
+	m.bucket, err = s.js.KeyValue(ctx, name)
 	return err
 }
 
@@ -330,8 +321,8 @@ func (m *marker) keep(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, markInterval)
 	defer cancel()
-	s, bucket := m.store, bucketStream+m.store.name+markBucket
-	err := s.api.Permitted(ctx, "STREAM.INFO."+bucket)
+	s, bucket := m.store, control.Bucket(m.store.name)
+	err := s.api.Permitted(ctx, "STREAM.INFO."+bucketStream+bucket)
 	if err == nil {
 		err = m.open(ctx)
 	}
@@ -340,7 +331,7 @@ func (m *marker) keep(ctx context.Context) {
 	}
 	m.off = errors.Is(err, nats.ErrPermissionViolation) || m.denied()
 	s.logger.LogAttrs(ctx, slog.LevelWarn, "the bucket of the high-water mark cannot be made, so a log that loses its end may not be noticed",
-		slog.String("store", s.name), slog.String("bucket", s.name+markBucket), slog.Bool("off", m.off), slog.Any("error", err))
+		slog.String("store", s.name), slog.String("bucket", bucket), slog.Bool("off", m.off), slog.Any("error", err))
 }
 
 // AcceptRewind forgets the mark that made [Open] return the error, so that the store can be opened as it is now: what it
@@ -372,7 +363,7 @@ func AcceptRewind(ctx context.Context, js jetstream.JetStream, lost *LogRewoundE
 
 // forgetMark takes a mark away, if it has not risen since it was read, and keeps it under another key.
 func forgetMark(ctx context.Context, js jetstream.JetStream, store string, have marked) error {
-	bucket, err := js.KeyValue(ctx, store+markBucket)
+	bucket, err := js.KeyValue(ctx, control.Bucket(store))
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func checkStores(t *testing.T, server interface{ Restart() }, proxy *eventstoret
 		rt.Repeat(actions)
 		require.NoError(rt, m.store.Close())
 		require.NoError(rt, js.DeleteStream(t.Context(), m.name))
-		if err := js.DeleteKeyValue(t.Context(), m.name+"_mark"); !errors.Is(err, jetstream.ErrBucketNotFound) {
+		if err := js.DeleteKeyValue(t.Context(), m.name+"_control"); !errors.Is(err, jetstream.ErrBucketNotFound) {
 			require.NoError(rt, err)
 		}
 	})

@@ -299,7 +299,7 @@ func TestTheMarkIsNotAheadOfTheDisk(t *testing.T) {
 	_, err = writer.Load(early, account("1")) // it has seen the commit
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.NoError(t, writer.Close())
-	bucket, err := js.KeyValue(t.Context(), "bank_mark")
+	bucket, err := js.KeyValue(t.Context(), "bank_control")
 	require.NoError(t, err)
 	_, err = bucket.Get(t.Context(), "mark")
 	require.ErrorIs(t, err, jetstream.ErrKeyNotFound)

@@ -85,7 +85,7 @@ type highWater struct {
 
 // mark reads the mark, which is zero where there is none, or none can be read.
 func (p *program) mark() (m highWater) {
-	bucket, err := p.operator.KeyValue(p.t.Context(), p.name+"_mark")
+	bucket, err := p.operator.KeyValue(p.t.Context(), p.name+"_control")
 	if err != nil {
 		return m
 	}
@@ -500,7 +500,7 @@ func TestAConnectionThatMovesToAnotherLogIsNoticed(t *testing.T) {
 func TestABucketOfTheMarkThatIsDeletedIsMadeAnew(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	p := launch(t, server.JetStream(t), server.JetStream(t), "bank", 1)
-	require.NoError(t, p.operator.DeleteKeyValue(t.Context(), "bank_mark"))
+	require.NoError(t, p.operator.DeleteKeyValue(t.Context(), "bank_control"))
 	last := p.fill(1)
 	require.Eventually(t, func() bool { return p.mark().Position == last }, 20*time.Second, 10*time.Millisecond)
 }

@@ -67,7 +67,7 @@ func TestALogThatLostItsEndIsRefusedUntilTheLossIsAccepted(t *testing.T) {
 	require.Len(t, decode(t, store.All(t.Context())), 10)
 	_, err = store.Append(t.Context(), account("new"), eventstore.Head{}, numbered{1})
 	require.NoError(t, err)
-	bucket, err := js.KeyValue(t.Context(), "bank_mark")
+	bucket, err := js.KeyValue(t.Context(), "bank_control")
 	require.NoError(t, err)
 	accepted, err := bucket.Get(t.Context(), "accepted")
 	require.NoError(t, err)
@@ -148,14 +148,14 @@ func TestTheMarkRisesWhileTheStoreIsOpen(t *testing.T) {
 	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
 	require.NoError(t, err)
 	defer store.Close()
-	bucket, err := js.KeyValue(t.Context(), "bank_mark")
+	bucket, err := js.KeyValue(t.Context(), "bank_control")
 	require.NoError(t, err)
 	_, err = bucket.Get(t.Context(), "mark")
 	require.ErrorIs(t, err, jetstream.ErrKeyNotFound, "a store that saw nothing keeps nothing")
 	c, err := store.Append(t.Context(), account("1"), eventstore.Head{}, deposited{1})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		bucket, err := js.KeyValue(t.Context(), "bank_mark")
+		bucket, err := js.KeyValue(t.Context(), "bank_control")
 		if err != nil {
 			return false
 		}
@@ -181,7 +181,7 @@ func TestReadersAndSeveralStoresRaiseOneMark(t *testing.T) {
 		require.NoError(t, stores[i].Close())
 		require.NoError(t, stores[i].Close(), "again is harmless")
 	}
-	bucket, err := js.KeyValue(t.Context(), "bank_mark")
+	bucket, err := js.KeyValue(t.Context(), "bank_control")
 	require.NoError(t, err)
 	entry, err := bucket.Get(t.Context(), "mark")
 	require.NoError(t, err)
@@ -202,7 +202,7 @@ func TestAMarkThatWasForgottenIsNotRaisedByThoseWhoStillKnowIt(t *testing.T) {
 	_, err = still.Append(t.Context(), account("1"), c.Head(), deposited{2})
 	require.NoError(t, err)
 	require.NoError(t, still.Close())
-	bucket, err := js.KeyValue(t.Context(), "bank_mark")
+	bucket, err := js.KeyValue(t.Context(), "bank_control")
 	require.NoError(t, err)
 	_, err = bucket.Get(t.Context(), "mark")
 	require.ErrorIs(t, err, jetstream.ErrKeyNotFound)

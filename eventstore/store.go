@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/ondisk"
 	"github.com/runnel-go/runnel/internal/token"
@@ -333,7 +334,7 @@ func (s *Store) mark(ctx context.Context) (marked, error) {
 	denied := errors.Is(err, ErrNoPermission)
 	if denied {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "no high-water mark is kept, the bucket is not for this connection",
-			slog.String("store", s.name), slog.String("bucket", s.name+markBucket), slog.Any("error", err))
+			slog.String("store", s.name), slog.String("bucket", control.Bucket(s.name)), slog.Any("error", err))
 		err = nil
 	}
 	s.marker = newMarker(s, stored, denied || s.cfg.salvage())

@@ -171,7 +171,7 @@ func TestATornViewDoesNotHideThatTheLogIsLost(t *testing.T) {
 	require.NoError(t, blockfile.CutBehind(server.StoreDir(), "KV_"+bucket, last-1))
 	require.NoError(t, blockfile.CutBehind(server.StoreDir(), "bank", 1))
 	// So that the store's high-water mark is not heard before.
-	require.NoError(t, os.RemoveAll(filepath.Join(server.StoreDir(), "jetstream", "$G", "streams", "KV_bank_mark")))
+	require.NoError(t, os.RemoveAll(filepath.Join(server.StoreDir(), "jetstream", "$G", "streams", "KV_bank_control")))
 	server.Restart()
 	store, _ = openOn(t, server)
 	require.ErrorIs(t, balances(t, store).Run(t.Context()), projection.ErrLogRewound)

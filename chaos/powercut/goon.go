@@ -35,7 +35,7 @@ func marks(ctx context.Context, js jetstream.JetStream) ([]mark, error) {
 		return nil, err
 	}
 	highest, checkpoint := mark{where: "the high-water mark"}, mark{where: "the view's checkpoint"}
-	err := read(ctx, js, storeName+"_mark", "mark", &highest)
+	err := read(ctx, js, storeName+"_control", "mark", &highest)
 	if served.Bucket != "" {
 		err = errors.Join(err, read(ctx, js, served.Bucket, "=checkpoint", &checkpoint))
 	}

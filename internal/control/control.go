@@ -1,0 +1,50 @@
+// Package control makes the bucket in which a store, and what runs on it, keep their small documents:
+//
+//	bucket bank_control
+//	key mark                                 the highest position of the log that was seen
+//	key accepted                             the mark that was forgotten last
+//	key view.balances                        the record of a view
+//	key reactor.mails.checkpoint             the checkpoint of a reactor
+//	key reactor.mails.parked.account.42      a stream that the reactor has parked
+//
+// All documents are JSON. Each names the identity of its
+// store, because a store may be made anew under its name while the bucket stays.
+package control
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// maxBytes is the most that the bucket takes in an account that demands a bound. A parked stream takes 3 KiB at most.
+const maxBytes = 4 << 20
+
+// Bucket returns the name of a store's control bucket.
+func Bucket(store string) string { return store + "_control" }
+
+// Ensure makes the control bucket of a store if it does not exist. It leaves one that exists as it is.
+func Ensure(ctx context.Context, client *jsapi.Client, store string, storage jetstream.StorageType, replicas int) error {
+	_, err := client.CreateBounded(ctx, settings(store, storage, replicas), maxBytes)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		return nil // another process was faster
+	}
+	return err
+}
+
+// settings are those of package kv for a bucket of JSON documents.
+func settings(store string, storage jetstream.StorageType, replicas int) jetstream.StreamConfig {
+	bucket := Bucket(store)
+	return jetstream.StreamConfig{
+		Name:        "KV_" + bucket,
+		Subjects:    []string{"$KV." + bucket + ".>"},
+		Description: "control bucket of the runnel event store " + store,
+		Metadata:    map[string]string{"runnel-kv-codec": "json"},
+		Storage:     storage, Replicas: replicas,
+		MaxMsgsPerSubject: 1, MaxBytes: -1, MaxMsgSize: -1, MaxMsgs: -1, MaxConsumers: -1,
+		Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowDirect: true, AllowAtomicPublish: true,
+	}
+}
