@@ -5,80 +5,92 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/lru"
+	"github.com/runnel-go/runnel/internal/protocol"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
 const (
-	// leaseCheck is after how many commits a build looks whether its lease and its reports are due.
-	leaseCheck = 256
+	// reportCheck is after how many commits or documents a build looks whether a report is due.
+	reportCheck = 256
 	// reportEvery is how far reports of progress are apart.
 	reportEvery = 250 * time.Millisecond
 )
 
-// errTaken says that another instance builds in this one's place.
-var errTaken = errors.New("another instance builds the view")
+// errTaken says that another build has the place of this one.
+var errTaken = errors.New("another build of the view has the place")
 
 // Rebuild folds the view at its fold version anew, in a bucket of its own, and leads readers there once it has caught up. What
 // serves now goes on serving until then, and its runner, if there is one, goes on with the new one after. It blocks until
-// readers of this View read what was built; those of others hear of it a moment later. A build that is under way elsewhere is
-// waited for, and then another one is made. The report, which may be nil, is told how it goes on, a few times a second. It fails
-// like [View.Run].
+// readers of this View read what was built; those of others hear of it a moment later. A build that is under way is
+// waited for, and then another one is made. The report, which may be nil, is told how it goes on, a few times a second.
+// Interruptions are waited out. Otherwise it fails like [View.Run].
 func (v *View[V]) Rebuild(ctx context.Context, report func(eventstore.Progress)) error {
 	if report == nil {
 		report = func(eventstore.Progress) {}
 	}
-	for {
-		flipped, err := v.build(ctx, report)
+	ctx, free := runner.WhileGood(ctx, v.store)
+	defer free()
+	for failures := 1; ; failures++ {
+		flipped, err := v.build(ctx, "", report)
 		switch {
 		case err == nil:
 			return v.failed(v.serving.await(ctx, flipped))
-		case !errors.Is(err, errTaken):
+		case ctx.Err() != nil:
+			return v.failed(context.Cause(ctx))
+		case !errors.Is(err, errTaken) && !errors.Is(err, errRestarted) && !runner.Passing(err):
 			return err
 		}
+		v.logger.WarnContext(ctx, "projection: the build begins again", "error", err)
+		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone
 	}
 }
 
-// build makes a new generation and leads readers to it, and gives the revision of the catalog that does:
+// build makes a new generation and leads readers to it, and returns the revision of the record that does:
 //
-//	lease free?  no: wait until it is left or not renewed, next turn
-//	yes -> fold the log into memory -> write documents, checkpoint -> catch up in batches
-//	    -> stop the runner of what served before -> catch up with where it stopped -> flip -> leave the lease
-func (v *View[V]) build(ctx context.Context, report func(eventstore.Progress)) (flipped uint64, err error) {
-	b := &build[V]{folder: newFolder(v), id: newBuild(), begun: time.Now(), tell: report}
-	if err := b.lease(ctx); err != nil {
+//	another build has the place and lives: wait until it is over
+//	take the place -> fold the log into memory -> write documents, checkpoint -> catch up in batches
+//	    -> retire what serves -> catch up with where that ended -> flip
+//
+// The runner is the one that goes on with the generation. If it is empty, any runner does. A runner that builds because
+// nothing serves is done once something does: the revision is 0 then.
+func (v *View[V]) build(ctx context.Context, by string, report func(eventstore.Progress)) (flipped uint64, err error) {
+	b := &build[V]{folder: newFolder(v), id: newBuild(), runner: by, begun: time.Now(), tell: report}
+	b.bucket, b.server = v.records.bucketOf(v.foldVersion, b.id), v.server()
+	taken, err := b.take(ctx)
+	if !taken || err != nil {
 		return 0, err
 	}
-	g, err := b.run(ctx)
-	v.progress.end(b.id)
+	flipped, err = b.run(ctx)
 	if err != nil {
-		return 0, errors.Join(b.unlessTaken(ctx, err), b.abandon(ctx))
+		return 0, errors.Join(err, b.abandon(ctx))
 	}
-	v.logger.InfoContext(ctx, "projection: view built", "bucket", g.version.Bucket, "events", b.progress.Events, "took", time.Since(b.begun).String())
-	return b.flipped, errors.Join(g.close(), v.catalog.building.Delete(ctx, versionKey(v.foldVersion)))
+	v.logger.InfoContext(ctx, "projection: view built", "bucket", b.bucket, "events", b.progress.Events, "took", time.Since(b.begun).String())
+	return flipped, b.generation.close()
 }
 
 // build is one build. Its bucket is written by nobody else and read by nobody until the flip.
 type build[V any] struct {
 	*folder[V]
 	id       string
+	bucket   string
+	runner   string
+	server   string // that the build began on
 	begun    time.Time
 	tell     func(eventstore.Progress)
-	revision uint64 // of the lease
-	beat     uint64
-	leased   time.Time // when the lease was written last
 	reported time.Time
-	flipped  uint64 // the revision of the catalog at which readers are led to the build
+	told     atomic.Pointer[eventstore.Progress] // for the signs of life
+	taken    uint64                              // the revision of the record in which the build has its place
 
-	generation *generation[V]
+	generation *generation[V] // nil before it is made
 	bulk       *kv.Bulk[V]
 	docs       *lru.Cache[string, built[V]]
 	evicted    map[string]struct{} // keys whose document is in the bucket and not in docs
@@ -92,265 +104,281 @@ type built[V any] struct {
 	dirty bool // not in the bucket as it is
 }
 
-// buckets lists the buckets of the view that a function picks.
-func (v *View[V]) buckets(ctx context.Context, pick func(bucket string) bool) (picked []string, err error) {
-	err = v.ask(ctx, func(client *jsapi.Client) error {
-		streams, err := client.StreamNames(ctx, "$KV.*.>")
-		for _, stream := range streams {
-			name, ok := strings.CutPrefix(stream, "KV_")
-			if ok && v.catalog.isBucket(name) && pick(name) {
-				picked = append(picked, name)
+// take takes the place of the build, once no other build that lives has it. It returns false if a runner's build is not needed any
+// more.
+func (b *build[V]) take(ctx context.Context) (bool, error) {
+	v := b.view
+	var other vigil
+	for {
+		r, _, err := v.records.read(ctx)
+		if err != nil {
+			return false, v.failed(err)
+		}
+		slot := r.slot(v.foldVersion)
+		if b.runner != "" && slot.Serving != "" {
+			return false, nil
+		}
+		lives := false
+		if slot.Building != "" {
+			if other.since.IsZero() {
+				v.logger.InfoContext(ctx, "projection: another build has the place, standing by", "bucket", slot.Building)
+			}
+			if lives, err = v.lives(ctx, &other, slot.Building); err != nil {
+				return false, err
 			}
 		}
-		return err
-	})
-	return picked, err
-}
-
-// deleteBuckets deletes buckets of the view. That one is not there any more is no error.
-func (v *View[V]) deleteBuckets(ctx context.Context, buckets []string) error {
-	if len(buckets) == 0 {
-		return nil
-	}
-	return v.ask(ctx, func(client *jsapi.Client) error {
-		for _, name := range buckets {
-			if err := client.DeleteStream(ctx, "KV_"+name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-				return err
+		if !lives {
+			taken, err := b.takeFrom(ctx, slot)
+			if taken || err != nil {
+				return taken, err
 			}
-			v.logger.InfoContext(ctx, "projection: bucket deleted", "bucket", name)
 		}
-		return nil
+		if err := v.tracker.now().await(ctx, v.cfg.poll()); err != nil {
+			return false, err
+		}
+	}
+}
+
+// takeFrom takes the place if it is still as it was read, and deletes the bucket of the build that had it.
+func (b *build[V]) takeFrom(ctx context.Context, read protocol.Slot[string]) (bool, error) {
+	v := b.view
+	r, revision, err := v.records.change(ctx, func(r record) (record, bool) {
+		slot := r.slot(v.foldVersion)
+		if slot.Building != read.Building || slot.Serving != read.Serving {
+			return r, false
+		}
+		return r.take(v.foldVersion, b.bucket, v.runner), true
 	})
+	if err != nil || r.slot(v.foldVersion).Building != b.bucket {
+		return false, err
+	}
+	b.taken = revision
+	if read.Building != "" {
+		v.logger.WarnContext(ctx, "projection: a build has given no sign of life, building in its place", "bucket", read.Building)
+		v.discard(ctx, read.Building)
+	}
+	return true, nil
 }
 
-// ask asks the server through a client of its own.
-func (v *View[V]) ask(ctx context.Context, ask func(*jsapi.Client) error) error {
-	client, err := jsapi.New(ctx, v.store.JetStream())
-	if err != nil {
-		return err
+// run builds, beside its signs of life.
+func (b *build[V]) run(ctx context.Context) (flipped uint64, err error) {
+	v := b.view
+	if b.generation, err = makeGeneration(ctx, v, Version{FoldVersion: v.foldVersion, Bucket: b.bucket, Build: b.id}); err != nil {
+		return 0, err
 	}
-	return errors.Join(ask(client), client.Close())
-}
-
-func (b *build[V]) run(ctx context.Context) (*generation[V], error) {
-	v, reconnects := b.view, b.view.reconnects()
-	version := Version{FoldVersion: v.foldVersion, Bucket: v.catalog.bucketOf(v.foldVersion, b.id), Build: b.id}
-	g, err := openGeneration(ctx, v, version)
-	if err != nil {
-		return nil, err
-	}
-	b.generation, b.bulk = g, g.documents.Bulk()
-	b.docs, b.evicted = lru.New[string, built[V]](v.cfg.buildCacheSize()), make(map[string]struct{})
+	ctx, end := context.WithCancelCause(ctx)
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	defer end(nil)
+	owned.Go(func() { b.live(ctx, end) })
 	if err := b.fill(ctx); err != nil {
-		return nil, err
+		return 0, b.because(ctx, err)
 	}
-	s := newSession(v, g)
-	s.reconnects = reconnects
-	if err := s.begin(ctx); err != nil {
-		return nil, err
+	if err := b.writeAll(ctx); err != nil {
+		return 0, b.because(ctx, err)
 	}
-	return g, b.takeOver(ctx, s)
+	if err := b.catchUp(ctx); err != nil {
+		return 0, b.because(ctx, err)
+	}
+	flipped, err = b.flip(ctx)
+	return flipped, b.because(ctx, err)
 }
 
-// fill folds the log as it is now into memory, and writes what became of it.
-func (b *build[V]) fill(ctx context.Context) error {
-	var err error
-	if b.progress.End, err = b.view.store.End(ctx); err != nil {
-		return runner.Unavailable(err)
+// because returns the reason why the context of a build has ended, if it has, and otherwise the error.
+func (b *build[V]) because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return errors.Join(cause, err)
 	}
-	var group []*eventstore.Commit
-	for c, err := range b.view.store.Log(ctx) {
-		if err != nil {
+	return err
+}
+
+// live writes a sign of life each heartbeat until ctx ends. It ends the build once another has its place.
+func (b *build[V]) live(ctx context.Context, end context.CancelCauseFunc) {
+	beat := time.NewTicker(b.view.cfg.heartbeat())
+	defer beat.Stop()
+	for n := uint64(1); ; n++ {
+		sign := life{Beat: n}
+		if told := b.told.Load(); told != nil {
+			sign.Progress = *told
+		}
+		if _, err := b.generation.life.Put(ctx, sign); err != nil && ctx.Err() == nil {
+			b.view.logger.DebugContext(ctx, "projection: no sign of life of a build could be written", "error", err)
+		}
+		now := b.view.tracker.now()
+		if slot := now.slot(b.view.foldVersion); now.revision > b.taken && slot.Building != b.bucket && slot.Serving != b.bucket {
+			end(errTaken)
+			return
+		}
+		select {
+		case <-beat.C:
+		case <-now.changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// catchUp folds in batches what the log has got meanwhile, until the build is near the log's end.
+func (b *build[V]) catchUp(ctx context.Context) error {
+	for {
+		before := b.progress.Position
+		if err := b.foldTo(ctx, 0); err != nil {
 			return err
 		}
-		if group = append(group, c); !c.Whole() {
-			continue
-		}
-		changes, err := b.changes(group)
-		if err != nil {
-			return err
-		}
-		for _, one := range changes {
-			if err := b.apply(ctx, b, one); err != nil {
-				return err
-			}
-		}
-		for _, c := range group {
-			if err := b.count(ctx, c); err != nil {
-				return err
-			}
-		}
-		group = group[:0]
-	}
-	return b.write(ctx)
-}
-
-// count notes that a commit is folded, renews the lease and reports, when they are due.
-func (b *build[V]) count(ctx context.Context, c *eventstore.Commit) error {
-	b.last = c
-	b.progress.Position = c.Position
-	b.progress.Commits++
-	b.progress.Events += int64(c.Len())
-	if b.progress.Commits%leaseCheck != 0 {
-		return nil
-	}
-	return b.report(ctx)
-}
-
-func (b *build[V]) report(ctx context.Context) error {
-	now := time.Now()
-	b.progress.Elapsed = now.Sub(b.begun)
-	if now.Sub(b.reported) >= reportEvery {
-		b.reported = now
-		b.tell(b.progress)
-	}
-	if now.Sub(b.leased) >= b.view.cfg.heartbeat() {
-		return b.renew(ctx)
-	}
-	return nil
-}
-
-// get gives a document from memory, or from the bucket where it was put when memory was full.
-func (b *build[V]) get(ctx context.Context, key string) (document[V], error) {
-	if d, ok := b.docs.Get(key); ok {
-		return d.document, nil
-	}
-	if _, ok := b.evicted[key]; !ok {
-		return document[V]{deleted: true}, nil
-	}
-	if err := b.bulk.Flush(ctx); err != nil {
-		return document[V]{}, err
-	}
-	entry, err := b.generation.documents.GetLeader(ctx, key)
-	if errors.Is(err, kv.ErrNotFound) {
-		return document[V]{deleted: true}, nil
-	}
-	return document[V]{value: entry.Value}, err
-}
-
-func (b *build[V]) set(ctx context.Context, key string, d document[V]) error {
-	old, dropped, ok := b.docs.Push(key, built[V]{document: d, dirty: true})
-	if !ok || !dropped.dirty {
-		return nil
-	}
-	return b.put(ctx, old, dropped.document)
-}
-
-// put writes a document that memory has no room for, or at the end.
-func (b *build[V]) put(ctx context.Context, key string, d document[V]) error {
-	if d.deleted {
-		if _, there := b.evicted[key]; !there {
+		if b.progress.Position-before < nearEnd {
 			return nil
 		}
-		return b.generation.documents.Delete(ctx, key)
 	}
-	b.evicted[key] = struct{}{}
-	return b.bulk.Put(ctx, key, d.value)
 }
 
-// write puts all documents that are in memory, and then the checkpoint with what is parked.
-func (b *build[V]) write(ctx context.Context) error {
-	n := 0
-	for key, d := range b.docs.All() {
-		if n++; n%leaseCheck == 0 {
-			if err := b.report(ctx); err != nil {
-				return err
-			}
+// foldTo folds up to a position, or up to the log's end if that is 0. It goes on after interruptions.
+func (b *build[V]) foldTo(ctx context.Context, position eventstore.Position) error {
+	for try := 1; ; try++ {
+		s := newSession(b.view, b.generation)
+		s.runner, s.server = b.runner, b.server
+		err := s.load(ctx)
+		if err == nil {
+			err = s.catchUp(ctx, position)
 		}
-		if !d.dirty {
-			continue
+		b.progress.Position = max(b.progress.Position, s.at.Position)
+		if err == nil || !runner.Passing(err) {
+			return err
 		}
-		if err := b.put(ctx, key, d.document); err != nil {
+		b.view.logger.WarnContext(ctx, "projection: a build cannot go on, trying again", "bucket", b.bucket, "error", err)
+		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return err
 		}
 	}
-	if err := b.bulk.Flush(ctx); err != nil {
-		return err
-	}
-	for key, p := range b.parked {
-		if _, err := b.generation.parked.Update(ctx, key, p, 0); err != nil {
-			return err
-		}
-	}
-	at := checkpoint{Store: b.view.store.Identity(), Runner: b.view.runner, Write: uuid.NewString()}
-	if b.last != nil {
-		at.Position, at.Commit = b.last.Position, b.last.ID.String()
-	}
-	if _, err := b.generation.checkpoint.Update(ctx, at, 0); err != nil {
-		return err
-	}
-	b.docs, b.evicted = nil, nil
-	b.progress.Elapsed = time.Since(b.begun)
-	b.tell(b.progress)
-	return b.renew(ctx)
-}
-
-// takeOver catches up with the log and leads readers to the new generation.
-func (b *build[V]) takeOver(ctx context.Context, s *session[V]) error {
-	v, key := b.view, versionKey(b.view.foldVersion)
-	for {
-		before := s.at.Position
-		if err := s.catchUp(ctx); err != nil {
-			return err
-		}
-		if err := b.renew(ctx); err != nil {
-			return err
-		}
-		if s.at.Position-before < nearEnd {
-			break
-		}
-	}
-	old, revision, err := v.catalog.version(ctx, key)
-	if err != nil {
-		return err
-	}
-	if revision != 0 {
-		if err := b.retire(ctx, old); err != nil {
-			return err
-		}
-		if err := s.catchUp(ctx); err != nil {
-			return err
-		}
-	}
-	if err := b.renew(ctx); err != nil {
-		return err
-	}
-	to := s.generation.version
-	to.Since, to.Position = time.Now().UTC(), s.at.Position
-	if b.flipped, err = v.catalog.flip(ctx, to, revision); err != nil {
-		return fmt.Errorf("lead readers to build %s: %w", to.Build, err)
-	}
-	s.generation.version = to
-	return nil
 }
 
 // nearEnd is how many positions a build may have come on in one catching up to be near enough to the log's end.
 const nearEnd = 1000
 
-// retire stops the runner of the generation that is about to be replaced. What it has written until then is in the log, so
-// that catching up once more leads readers no step back.
-func (b *build[V]) retire(ctx context.Context, old Version) error {
-	return b.view.fence(ctx, old, func(at *checkpoint) { at.Retired = b.id })
+// flip retires what serves, catches up with where that ended, and leads readers to the build.
+func (b *build[V]) flip(ctx context.Context) (uint64, error) {
+	v := b.view
+	reached, err := b.retire(ctx)
+	if err != nil {
+		return 0, err
+	}
+	// What serves nothing yet replaces another fold version for its readers, so it comes to the log's end once more.
+	if err := b.foldTo(ctx, reached); err != nil {
+		return 0, err
+	}
+	to := b.generation.version
+	to.Since, to.Position = time.Now().UTC(), b.progress.Position
+	r, revision, err := v.records.change(ctx, func(r record) (record, bool) { return r.flip(to) })
+	if err != nil {
+		return 0, fmt.Errorf("lead readers to build %s: %w", to.Build, err)
+	}
+	if r.slot(v.foldVersion).Serving != b.bucket {
+		return 0, errTaken
+	}
+	return revision, nil
 }
 
-// fence moves the checkpoint of a version without anything else, so that the next write of its runner fails.
-func (v *View[V]) fence(ctx context.Context, version Version, change func(*checkpoint)) error {
-	g, err := openGeneration(ctx, v, version)
-	if err != nil {
-		return err
-	}
+// retire forbids the runner of what serves to write, and returns the position at which that has ended, or 0 if nothing serves.
+func (b *build[V]) retire(ctx context.Context) (eventstore.Position, error) {
+	v := b.view
 	for try := 1; ; try++ {
-		at, err := g.stand(ctx)
-		if err == nil {
-			change(&at.checkpoint)
-			at.Write = uuid.NewString()
-			_, err = g.checkpoint.Update(ctx, at.checkpoint, at.revision)
+		r, _, err := v.records.change(ctx, func(r record) (record, bool) { return r.close(v.foldVersion, b.bucket) })
+		if err != nil {
+			return 0, v.failed(err)
 		}
-		if err == nil || !errors.Is(err, kv.ErrConflict) {
-			return errors.Join(err, g.close())
+		serving, ok := r.version(v.foldVersion)
+		switch {
+		case r.slot(v.foldVersion).Building != b.bucket:
+			return 0, errTaken
+		case !ok:
+			return 0, nil
+		}
+		at, err := v.touch(ctx, serving, func(at *checkpoint) {
+			at.Retired = protocol.Fence[string]{}.Retire(b.bucket).Retired
+		})
+		if !errors.Is(err, kv.ErrConflict) {
+			return at.reach(), err
 		}
 		if err := runner.Restarts.Wait(ctx, try); err != nil {
-			return errors.Join(err, g.close())
+			return 0, err
 		}
 	}
+}
+
+// touch writes the checkpoint of what serves without anything else, so that the next write of its runner fails. It returns the
+// checkpoint as it is then, or the zero one if the bucket is gone. It returns an error that matches kv.ErrConflict if the
+// runner was faster.
+func (v *View[V]) touch(ctx context.Context, serving Version, change func(*checkpoint)) (checkpoint, error) {
+	g, err := openGeneration(ctx, v, serving)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return checkpoint{}, nil
+	}
+	if err != nil {
+		return checkpoint{}, err
+	}
+	at, err := g.stand(ctx)
+	if err == nil {
+		change(&at.checkpoint)
+		at.Write = newBuild()
+		_, err = g.checkpoint.Update(ctx, at.checkpoint, at.revision)
+	}
+	return at.checkpoint, errors.Join(err, g.close())
+}
+
+// abandon gives the place of the build back and deletes its bucket, unless the build serves after all. If the server cannot be
+// asked, the bucket stays for the next build or for Prune.
+func (b *build[V]) abandon(ctx context.Context) error {
+	v := b.view
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if v.abort(ctx, b.bucket) || b.lost(ctx) {
+		v.discard(ctx, b.bucket)
+	}
+	if b.generation == nil {
+		return nil
+	}
+	return b.generation.close()
+}
+
+// lost reports whether the record says that the build can never serve.
+func (b *build[V]) lost(ctx context.Context) bool {
+	r, _, err := b.view.records.read(ctx)
+	return err == nil && !r.uses(b.bucket)
+}
+
+// discard deletes the bucket of a build that can never serve. What cannot be deleted now is left for Prune.
+func (v *View[V]) discard(ctx context.Context, bucket string) {
+	if err := v.deleteBuckets(ctx, []string{bucket}); err != nil {
+		v.logger.WarnContext(ctx, "projection: the bucket of a build is left for Prune", "bucket", bucket, "error", err)
+	}
+}
+
+// buckets lists the buckets of this view of this store.
+func (v *View[V]) buckets(ctx context.Context) (mine []string, err error) {
+	streams, err := v.client.StreamNames(ctx, "$KV.*.>")
+	for _, stream := range streams {
+		name, ok := strings.CutPrefix(stream, "KV_"+v.records.prefix+"-v")
+		if !ok {
+			continue
+		}
+		bucket := v.records.prefix + "-v" + name
+		owned, err := v.belongs(ctx, bucket)
+		if err != nil {
+			return nil, err
+		}
+		if owned {
+			mine = append(mine, bucket)
+		}
+	}
+	return mine, err
+}
+
+// deleteBuckets deletes buckets of the view. That one is not there any more is no error.
+func (v *View[V]) deleteBuckets(ctx context.Context, buckets []string) error {
+	for _, name := range buckets {
+		if err := v.client.DeleteStream(ctx, "KV_"+name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+		v.logger.InfoContext(ctx, "projection: bucket deleted", "bucket", name)
+	}
+	return nil
 }

@@ -2,9 +2,11 @@ package projection_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -12,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
 )
 
@@ -35,7 +36,7 @@ func buckets(t *testing.T, store *eventstore.Store) []string {
 	names := store.JetStream().KeyValueStoreNames(t.Context())
 	var all []string
 	for name := range names.Name() {
-		if name != "bank-sums" && len(name) > 9 && name[:9] == "bank-sums" {
+		if strings.HasPrefix(name, "bank-sums") {
 			all = append(all, name)
 		}
 	}
@@ -115,18 +116,24 @@ func TestWhoRebuiltAViewSeesItGoOnElsewhere(t *testing.T) {
 func TestOldAndNewCodeRunSideBySide(t *testing.T) {
 	store := open(t)
 	older, newer := sums(t, store, 1, nil), sums(t, store, 2, nil)
-	run(t, older)
-	require.NoError(t, newer.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	stopOlder := run(t, older)
+	end := deposit(t, store, "a", 1)
+	require.NoError(t, older.WaitFor(t.Context(), end))
+	require.Eventually(t, func() bool { return newer.Bucket() != "" }, 5*time.Second, time.Millisecond)
 	got, err := newer.Get(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, balance{1, 1}, got, "the older version serves until the newer is built")
+	waiting, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = newer.Get(waiting, "a", projection.At(end))
+	require.ErrorIs(t, err, context.DeadlineExceeded, "what the older version has folded does not count")
 
 	run(t, newer)
 	run(t, sums(t, store, 2, nil))
 	require.Eventually(t, func() bool { return newer.Bucket() != older.Bucket() }, 5*time.Second, time.Millisecond)
 	begin := time.Now()
 	for i := 0; i < 50 || time.Since(begin) < longer(0, time.Minute); i++ {
-		end := deposit(t, store, "a", 1)
+		end = deposit(t, store, "a", 1)
 		for factor, view := range map[int64]*projection.View[balance]{1: older, 2: newer} {
 			got, err := view.Get(t.Context(), "a", projection.At(end))
 			require.NoError(t, err)
@@ -135,21 +142,29 @@ func TestOldAndNewCodeRunSideBySide(t *testing.T) {
 	}
 	require.Len(t, buckets(t, store), 2, "the newer version was built once")
 
-	catalog, err := kv.Open[projection.Version](t.Context(), store.JetStream(), older.Catalog(), nil)
+	control, err := store.JetStream().KeyValue(t.Context(), older.Control())
 	require.NoError(t, err)
-	defer catalog.Close()
-	alias, err := catalog.Get(t.Context(), "alias")
+	record, err := control.Get(t.Context(), "view.sums")
 	require.NoError(t, err)
-	require.Equal(t, newer.Bucket(), alias.Value.Bucket, "other clients are led to the newer one")
+	var led struct{ Bucket string }
+	require.NoError(t, json.Unmarshal(record.Value(), &led))
+	require.Equal(t, newer.Bucket(), led.Bucket, "other clients are led to the newer one")
 
 	_, err = older.Prune(t.Context())
 	require.NoError(t, err)
 	require.Len(t, buckets(t, store), 2, "the older one keeps the newer")
 	pruned, err := newer.Prune(t.Context())
 	require.NoError(t, err)
+	require.Empty(t, pruned, "somebody runs the older one")
+	stopOlder()
+	pruned, err = newer.Prune(t.Context())
+	require.NoError(t, err)
 	require.Len(t, pruned, 1)
 	require.Equal(t, []string{newer.Bucket()}, buckets(t, store))
 }
+
+// frozen is the configuration of an instance that gives no sign of life, as a process that was stopped.
+var frozen = &projection.Config{Heartbeat: time.Hour}
 
 func TestABuildThatWasLeftIsMadeAnewByAnother(t *testing.T) {
 	store := open(t)
@@ -160,7 +175,7 @@ func TestABuildThatWasLeftIsMadeAnewByAnother(t *testing.T) {
 	died := errors.New("died")
 	ctx, die := context.WithCancelCause(t.Context())
 	blocked := make(chan struct{})
-	first, err := projection.NewView(t.Context(), store, "sums", 1, cfg,
+	first, err := projection.NewView(t.Context(), store, "sums", 1, frozen,
 		projection.On(func(b balance, e deposited) balance {
 			if b.Events == 60 {
 				close(blocked)
@@ -170,8 +185,8 @@ func TestABuildThatWasLeftIsMadeAnewByAnother(t *testing.T) {
 		}))
 	require.NoError(t, err)
 	defer first.Close()
-	frozen := make(chan error, 1)
-	go func() { frozen <- first.Rebuild(ctx, nil) }()
+	ended := make(chan error, 1)
+	go func() { ended <- first.Rebuild(ctx, nil) }()
 	<-blocked
 
 	second := sums(t, store, 1, cfg)
@@ -179,21 +194,21 @@ func TestABuildThatWasLeftIsMadeAnewByAnother(t *testing.T) {
 	require.NoError(t, second.WaitFor(t.Context(), 600))
 	requireFolded(t, store, second)
 	die(died)
-	require.Error(t, <-frozen)
+	require.Error(t, <-ended)
 	requireFolded(t, store, second)
 }
 
-// Whoever takes the lease over deletes the bucket, which the build that froze finds out by its writes.
+// The build that takes the place deletes the bucket of the one that froze, which finds out by its writes.
 func TestABuildThatThawsAfterAnotherIsMadeAnew(t *testing.T) {
 	store := open(t)
 	for i := range 300 {
 		deposit(t, store, fmt.Sprint(i%5), 1)
 	}
-	frozen := sums(t, store, 1, &projection.Config{Heartbeat: time.Hour})
+	thawed := sums(t, store, 1, frozen)
 	other := sums(t, store, 1, &projection.Config{StandBy: 50 * time.Millisecond})
 	takeOver := sync.OnceFunc(func() { require.NoError(t, other.Rebuild(t.Context(), nil)) })
-	require.NoError(t, frozen.Rebuild(t.Context(), func(eventstore.Progress) { takeOver() }))
-	requireFolded(t, store, frozen)
+	require.NoError(t, thawed.Rebuild(t.Context(), func(eventstore.Progress) { takeOver() }))
+	requireFolded(t, store, thawed)
 }
 
 // runnerOf tells who works on a view.
@@ -204,48 +219,31 @@ func runnerOf(t *testing.T, view *projection.View[balance]) string {
 	return status.Runner
 }
 
-// claim runs a view that another runs, until it is the one that works: a claim that comes while the other writes fails.
-func claim(t *testing.T, view *projection.View[balance]) (stop func()) {
-	t.Helper()
-	require.NoError(t, view.WaitFor(t.Context(), 1), "so that it is known who runs it")
-	for range 100 {
-		before := runnerOf(t, view)
-		stop = run(t, view)
-		for range 20 {
-			if runnerOf(t, view) != before {
-				return stop
-			}
-		}
-		stop()
-	}
-	t.Fatal("the view cannot be claimed")
-	return nil
-}
-
 func TestASecondInstanceStandsByAndTakesOver(t *testing.T) {
 	store := open(t)
 	cfg := &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: 3 * time.Second}
 	one, two := sums(t, store, 1, cfg), sums(t, store, 1, cfg)
-	run(t, one)
+	stop := run(t, one)
 	require.NoError(t, one.WaitFor(t.Context(), deposit(t, store, "a", 1)))
-	stop := claim(t, two)
-	second := runnerOf(t, two)
+	first := runnerOf(t, two)
+	run(t, two)
 	for range 20 {
 		require.NoError(t, two.WaitFor(t.Context(), deposit(t, store, "a", 1)))
 	}
-	require.Equal(t, second, runnerOf(t, two), "the other stands by")
+	require.Equal(t, first, runnerOf(t, two), "the other stands by")
+	begin := time.Now()
 	stop()
 	require.NoError(t, two.WaitFor(t.Context(), deposit(t, store, "a", 1)), "and takes over")
-	require.NotEqual(t, second, runnerOf(t, two))
+	require.Less(t, time.Since(begin), cfg.StandBy, "at once, since the first one has said that it ends")
+	require.NotEqual(t, first, runnerOf(t, two))
 	requireFolded(t, store, two)
 }
 
 func TestARunnerThatWasFrozenChangesNothing(t *testing.T) {
 	store := open(t)
-	cfg := &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: 3 * time.Second}
 	freeze, thaw := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	one, err := projection.NewView(t.Context(), store, "sums", 1, cfg,
+	one, err := projection.NewView(t.Context(), store, "sums", 1, frozen,
 		projection.On(func(b balance, e deposited) balance {
 			if e.Amount == 13 {
 				once.Do(func() { close(freeze) })
@@ -255,12 +253,12 @@ func TestARunnerThatWasFrozenChangesNothing(t *testing.T) {
 		}))
 	require.NoError(t, err)
 	defer one.Close()
-	two := sums(t, store, 1, cfg)
-	run(t, two)
-	require.NoError(t, two.WaitFor(t.Context(), deposit(t, store, "a", 1)))
-	stop := claim(t, one)
+	stop := run(t, one)
+	require.NoError(t, one.WaitFor(t.Context(), deposit(t, store, "a", 1)))
 	last := deposit(t, store, "a", 13)
 	<-freeze
+	two := sums(t, store, 1, &projection.Config{Heartbeat: 50 * time.Millisecond, StandBy: 200 * time.Millisecond})
+	run(t, two)
 	require.NoError(t, two.WaitFor(t.Context(), last), "the other takes over")
 	require.NoError(t, two.WaitFor(t.Context(), deposit(t, store, "a", 1)))
 	close(thaw)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/runner"
@@ -16,18 +17,28 @@ type checkpoint struct {
 	Store    string              `json:"store" msgpack:"store"`       // its identity
 	Position eventstore.Position `json:"position" msgpack:"position"` // of the last commit folded
 	Commit   string              `json:"commit" msgpack:"commit"`     // that commit's id
-	Runner   string              `json:"runner" msgpack:"runner"`     // who wrote it
+	Runner   string              `json:"runner" msgpack:"runner"`     // the runner that wrote it, empty if nobody goes on
 	Write    string              `json:"write" msgpack:"write"`       // unique, to find out whether a batch was stored
-	// Retired is the id of the build that takes the place of this one, or "": its runner stops until readers are led there.
+	Term     uint64              `json:"term" msgpack:"term"`         // of the view's record that the runner went by
+	// Retired is the bucket of the build that is about to take the place of this one, or empty. Nobody folds meanwhile.
 	Retired string `json:"retired,omitempty" msgpack:"retired,omitempty"`
 	// Part says how much of a write is in the bucket that takes several batches, or nil.
 	Part *part `json:"part,omitempty" msgpack:"part,omitempty"`
+}
+
+// reach is the position of the newest event that a document may show.
+func (c checkpoint) reach() eventstore.Position {
+	if c.Part != nil {
+		return c.Part.Position
+	}
+	return c.Position
 }
 
 // stand is a checkpoint and the revision it has in the bucket; the zero stand is that of a bucket without one.
 type stand struct {
 	checkpoint
 	revision uint64
+	written  time.Time // by the clock of the server
 }
 
 // stand reads the checkpoint from the bucket's leader.
@@ -36,7 +47,7 @@ func (g *generation[V]) stand(ctx context.Context) (stand, error) {
 	if errors.Is(err, kv.ErrNotFound) {
 		return stand{}, nil
 	}
-	return stand{checkpoint: entry.Value, revision: entry.Revision}, err
+	return stand{checkpoint: entry.Value, revision: entry.Revision, written: entry.Time}, err
 }
 
 // verify refuses a checkpoint that was not made from this log as it is. A bucket without a checkpoint has nothing to compare.

@@ -40,6 +40,8 @@ var (
 	// ErrNotReady means that no version of the view has been built yet, or that it was damaged and is not built anew yet:
 	// run the view.
 	ErrNotReady = errors.New("not built yet")
+	// ErrStale means that nobody could be asked for Config.StallAfter whether what is read still is what serves.
+	ErrStale = errors.New("what is read may be stale")
 	// ErrParked means that the document's key is parked, so that it stays behind the log until it is replayed or discarded.
 	ErrParked = errors.New("parked")
 	// ErrVersionChanged ends a Watch when readers are led to another version of the view.

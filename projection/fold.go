@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -264,6 +263,3 @@ func (m memory[V]) set(_ context.Context, key string, d document[V]) error {
 	m[key] = d
 	return nil
 }
-
-// errLost says that the checkpoint was moved by somebody else.
-var errLost = errors.New("another runner moved the checkpoint")

@@ -77,29 +77,46 @@ func (v *View[V]) Discard(ctx context.Context, keys ...string) error {
 	return v.wish(ctx, wishDiscard, keys)
 }
 
+// wish notes a wish in parked documents, and then in the record, which wakes the runner. If readers were led to another build
+// meanwhile, it does so there again.
 func (v *View[V]) wish(ctx context.Context, wish string, keys []string) error {
-	g, err := v.acquire()
-	if err != nil {
-		return err
+	for first := true; ; first = false {
+		g, err := v.acquire()
+		if err != nil {
+			return err
+		}
+		serves, revision, err := v.wishOn(ctx, g, wish, keys, first)
+		v.release(g)
+		if serves || err != nil {
+			return v.failed(err)
+		}
+		if err := v.serving.await(ctx, revision); err != nil {
+			return v.failed(err)
+		}
 	}
-	defer v.release(g)
+}
+
+// wishOn notes a wish on one generation, and reports whether that serves still. A key that is not parked is an error the first
+// time only: a build may have folded it again.
+func (v *View[V]) wishOn(ctx context.Context, g *served[V], wish string, keys []string, first bool) (serves bool, revision uint64, err error) {
 	if len(keys) == 0 {
 		for entry, err := range g.parked.List(ctx) {
 			if err != nil {
-				return v.failed(err)
+				return false, 0, err
 			}
 			keys = append(keys, entry.Key)
 		}
 	}
 	for _, key := range keys {
-		if err := g.wish(ctx, wish, key); err != nil {
-			return v.failed(fmt.Errorf("parked key %q: %w", key, err))
+		if err := g.wish(ctx, wish, key); err != nil && (first || !errors.Is(err, kv.ErrNotFound)) {
+			return false, 0, fmt.Errorf("parked key %q: %w", key, err)
 		}
 	}
-	return v.order(ctx, func(o orders) orders {
-		o.Attend++
-		return o
+	r, revision, err := v.records.change(ctx, func(r record) (record, bool) {
+		r.Attend++
+		return r, true
 	})
+	return r.slot(g.version.FoldVersion).Serving == g.version.Bucket, revision, err
 }
 
 // wish notes the wish in one parked document, against a runner that counts its events up at the same time.
@@ -119,48 +136,50 @@ func (g *generation[V]) wish(ctx context.Context, wish, key string) error {
 	}
 }
 
-// Pause stops the view's runners, wherever they run and whatever their fold version, until Resume. Once it has returned,
-// none writes any more. Readers go on, and so does a build, which waits with going live.
+// Pause stops the view's runners, wherever they run and whatever their fold version, until Resume. Once it has returned, none
+// folds any more. Readers go on, and so does a build, which serves once it is done, but is not kept up to date.
 func (v *View[V]) Pause(ctx context.Context) error {
-	err := v.order(ctx, func(o orders) orders {
-		o.Paused = true
-		return o
-	})
-	if err != nil {
-		return err
-	}
-	versions, err := v.catalog.all(ctx)
-	if err != nil {
-		return v.failed(err)
-	}
-	delete(versions, aliasKey)
-	for _, version := range versions {
-		if err := v.fence(ctx, version, func(*checkpoint) {}); err != nil {
-			return v.failed(err)
+	r, err := v.pause(ctx, true)
+	for foldVersion := range r.Folds {
+		if err == nil {
+			err = v.halt(ctx, foldVersion)
 		}
 	}
-	return nil
+	return v.failed(err)
 }
 
 // Resume takes Pause back.
 func (v *View[V]) Resume(ctx context.Context) error {
-	return v.order(ctx, func(o orders) orders {
-		o.Paused = false
-		return o
-	})
+	_, err := v.pause(ctx, false)
+	return v.failed(err)
 }
 
-func (v *View[V]) order(ctx context.Context, change func(orders) orders) error {
+func (v *View[V]) pause(ctx context.Context, paused bool) (record, error) {
+	r, _, err := v.records.change(ctx, func(r record) (record, bool) {
+		changed := r.Paused != paused
+		r.Paused = paused
+		return r, changed
+	})
+	return r, err
+}
+
+// halt makes the next write of a fold version's runner fail, once the record says that the view is paused. A build that serves
+// from now on needs none, since no runner claims it.
+func (v *View[V]) halt(ctx context.Context, foldVersion int) error {
 	for try := 1; ; try++ {
-		entry, err := v.catalog.orders.GetLeader(ctx)
-		if err != nil && !errors.Is(err, kv.ErrNotFound) {
-			return v.failed(err)
+		r, _, err := v.records.read(ctx)
+		if err != nil {
+			return err
 		}
-		if _, err = v.catalog.orders.Update(ctx, change(entry.Value), entry.Revision); !errors.Is(err, kv.ErrConflict) {
-			return v.failed(err)
+		serving, ok := r.version(foldVersion)
+		if !ok || !r.Paused {
+			return nil
+		}
+		if _, err = v.touch(ctx, serving, func(*checkpoint) {}); !errors.Is(err, kv.ErrConflict) {
+			return err
 		}
 		if err := runner.Restarts.Wait(ctx, try); err != nil {
-			return v.failed(err)
+			return err
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -15,8 +17,8 @@ type GetOption func(*getOptions)
 
 type getOptions struct{ at eventstore.Position }
 
-// At makes Get wait until the view has folded the log up to a position, such as that of a command's result: so a client
-// reads its own writes.
+// At makes Get wait until the view has folded the log up to a position, such as the position in a command's result, so that a
+// client reads its own writes. It waits for this fold version: what an older one has folded does not count.
 func At(position eventstore.Position) GetOption { return func(o *getOptions) { o.at = position } }
 
 // Get gives the document under a key. It returns an error that matches ErrNotFound where there is none, ErrNotReady while
@@ -31,27 +33,49 @@ func (v *View[V]) Get(ctx context.Context, key string, options ...GetOption) (V,
 		return v.getAt(ctx, key, o.at)
 	}
 	var entry kv.Entry[V]
-	err := v.onCurrent(func(g *served[V]) (err error) {
+	err := v.onCurrent(ctx, func(g *served[V]) (err error) {
 		entry, err = g.documents.Get(ctx, key)
 		return err
 	})
 	return entry.Value, err
 }
 
-// onCurrent reads from the present generation, and again where the read failed while readers were led to another: the one
-// that it began on may have been pruned.
-func (v *View[V]) onCurrent(read func(*served[V]) error) error {
+// onCurrent reads from the present generation, and again if readers were led to another meanwhile: what was read on the one
+// before may be older than what another reader has read on this one, and the bucket may be gone.
+func (v *View[V]) onCurrent(ctx context.Context, read func(*served[V]) error) error {
 	for {
 		g, err := v.acquire()
 		if err != nil {
 			return err
 		}
 		err = read(g)
-		moved := g.moved()
+		good := v.serving.good(g)
 		v.release(g)
-		if err == nil || errors.Is(err, kv.ErrNotFound) || !moved {
+		switch {
+		case !good && ctx.Err() == nil:
+		case errors.Is(err, jetstream.ErrStreamNotFound) && ctx.Err() == nil:
+			if err := v.gone(ctx, g); err != nil {
+				return v.failed(err)
+			}
+		default:
 			return v.failed(err)
 		}
+	}
+}
+
+// gone waits until readers are led away from a generation whose bucket is gone.
+func (v *View[V]) gone(ctx context.Context, g *served[V]) error {
+	if err := v.confirm(ctx); err != nil {
+		return err
+	}
+	if v.tracker.now().slot(g.version.FoldVersion).Serving == g.version.Bucket {
+		return fmt.Errorf("%w: bucket %s was deleted, run the view to have it built anew", ErrNotReady, g.version.Bucket)
+	}
+	select {
+	case <-g.until:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -78,7 +102,7 @@ func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Pos
 // [kv.Bucket.GetMany]. It fails like [View.Get].
 func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.Entry[V], error) {
 	var entries map[string]kv.Entry[V]
-	err := v.onCurrent(func(g *served[V]) (err error) {
+	err := v.onCurrent(ctx, func(g *served[V]) (err error) {
 		entries, err = g.documents.GetMany(ctx, keys...)
 		return err
 	})
@@ -145,6 +169,10 @@ func (v *View[V]) await(ctx context.Context, position eventstore.Position) (*ser
 				v.release(g)
 			}
 			return nil, v.failed(err)
+		}
+		if g != nil && g.version.FoldVersion != v.foldVersion {
+			v.release(g)
+			g = nil
 		}
 		if g != nil && v.reached(g, position) {
 			return g, nil

@@ -4,30 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/protocol"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
 var (
 	errPaused = errors.New("the view is paused")
-	errQuiet  = errors.New("quiet")
 	errMoved  = errors.New("another build serves")
 )
 
-// Run folds the log into the view until ctx ends; then it returns nil. It builds the view first where its fold version
-// has not been built, and stands by while another instance works. It returns an error as soon as going on would skip
-// something; see the package documentation. A View runs once at a time, other Views of the same name may run elsewhere.
+// Run folds the log into the view until ctx ends; then it returns nil. It builds the view first if nothing is built at its fold
+// version, and stands by while another instance works. It returns an error as soon as going on would skip something; see
+// the package documentation. A View runs once at a time, other Views of the same name may run elsewhere.
 //
-//	turn:  catalog -> nothing serves this fold version -> build it, unless another instance does
-//	               -> a bucket serves it, but is torn  -> take it back, build anew
-//	               -> a bucket serves it               -> go on live from its checkpoint
-//	       the checkpoint was moved by another         -> stand by until it rests, next turn
-//	       paused, server away                         -> wait, next turn
+//	turn:  record -> nothing serves this fold version -> build it, unless another instance does
+//	              -> a bucket serves it, but is torn  -> take it back, build anew
+//	              -> a bucket serves it               -> stand by while another runner lives, then claim it and go on
+//	       somebody else has moved the checkpoint     -> next turn
+//	       paused, server away                        -> wait, next turn
 func (v *View[V]) Run(ctx context.Context) error {
 	if !v.running.CompareAndSwap(false, true) {
 		return fmt.Errorf("projection: view %s: %w", v.name, ErrRunning)
@@ -41,168 +40,228 @@ func (v *View[V]) Run(ctx context.Context) error {
 		if worked {
 			failures = 1
 		}
-		err = v.between(ctx, err, failures)
 		if ctx.Err() != nil {
 			return v.store.Err()
 		}
-		if err != nil {
+		if err := v.between(ctx, err, failures); err != nil {
 			return err
 		}
 	}
 }
 
-// between waits until the next turn can be taken after one that ended in an error, or gives the error that ends Run.
+// between waits until the next turn can be taken after one that ended in an error, or returns the error that ends Run.
 func (v *View[V]) between(ctx context.Context, err error, failures int) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, errPaused):
 		v.logger.InfoContext(ctx, "projection: the view is paused")
-		err = v.awaitResume(ctx)
-	case errors.Is(err, errLost) && !errors.Is(err, errMoved):
-		v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "because", err)
-		err = v.standBy(ctx)
-	}
-	final := err != nil && !runner.Passing(err) && !errors.Is(err, errReconnected) && !errors.Is(err, errLost)
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx) // which Run gives nobody
-	case errors.Is(err, errMoved):
+		v.awaitResume(ctx)
+		return nil
+	case errors.Is(err, errMoved), errors.Is(err, errClosing):
 		v.logger.InfoContext(ctx, "projection: going on with another build", "because", err)
 		return nil
-	case err == nil, final:
-		return err
-	}
-	v.logger.WarnContext(ctx, "projection: the view begins again", "error", err)
-	_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone, which Run looks at
-	return nil
-}
-
-// turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything
-// was written.
-func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
-	if paused, err := v.paused(ctx); paused || err != nil {
-		return false, errors.Join(err, pausedError(paused))
-	}
-	version, revision, err := v.catalog.version(ctx, versionKey(v.foldVersion))
-	if err != nil {
-		return false, err
-	}
-	if revision == 0 {
-		_, err := v.build(ctx, v.cfg.onBuild)
-		return err == nil, err
-	}
-	reconnects := v.reconnects()
-	g, err := openServed(ctx, v, version)
-	if errors.Is(err, errDamaged) {
-		if err := v.heed(ctx, version); err != nil {
-			return false, v.unlessReplaced(ctx, version, err)
-		}
-		v.torn.Add(1)
-		v.logger.WarnContext(ctx, "projection: the view is built anew", "bucket", version.Bucket, "error", err)
-		return false, v.catalog.withdraw(ctx, version)
-	}
-	if err != nil {
-		return false, v.unlessReplaced(ctx, version, err)
-	}
-	s := newSession(v, g)
-	s.reconnects = reconnects
-	err = v.unlessReplaced(ctx, version, s.runUntilReconnected(ctx))
-	if errors.Is(err, jetstream.ErrStreamNotFound) && !runner.OfTheLog(err) {
-		err = errors.Join(kv.ErrUnavailable, err) // the bucket was deleted, so the next turn builds it anew
-	}
-	return s.flushed, errors.Join(err, g.close())
-}
-
-// heed refuses a log that lacks what the checkpoint of a damaged build has seen: a power cut may have cost the log its end
-// too, and once the build is gone nobody knows.
-func (v *View[V]) heed(ctx context.Context, damaged Version) error {
-	g, err := openGeneration(ctx, v, damaged)
-	if err != nil {
-		return err
-	}
-	at, err := g.stand(ctx)
-	if err == nil {
-		err = verify(ctx, v.store, "view "+v.name, at.checkpoint)
-	}
-	return errors.Join(err, g.close())
-}
-
-// unlessReplaced gives errMoved for the error of work on a version that does not serve any more: its bucket may be deleted.
-func (v *View[V]) unlessReplaced(ctx context.Context, version Version, err error) error {
-	if err == nil || errors.Is(err, errMoved) || ctx.Err() != nil {
-		return err
-	}
-	now, _, readErr := v.catalog.version(ctx, versionKey(v.foldVersion))
-	if readErr == nil && now.Build != version.Build {
-		return fmt.Errorf("%w: %q: %w", errMoved, now.Build, err)
+	case errors.Is(err, errLost):
+		v.logger.InfoContext(ctx, "projection: the checkpoint was moved, looking again", "because", err)
+		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone, which Run looks at
+		return nil
+	case errors.Is(err, errRestarted), errors.Is(err, errTaken), runner.Passing(err):
+		v.logger.WarnContext(ctx, "projection: the view begins again", "error", err)
+		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone, which Run looks at
+		return nil
 	}
 	return err
 }
 
-func pausedError(paused bool) error {
-	if paused {
-		return errPaused
-	}
-	return nil
-}
-
-func (v *View[V]) paused(ctx context.Context) (bool, error) {
-	entry, err := v.catalog.orders.GetLeader(ctx)
-	if errors.Is(err, kv.ErrNotFound) {
-		return false, nil
-	}
-	return entry.Value.Paused, err
-}
-
-func (v *View[V]) awaitResume(ctx context.Context) error {
-	for change, err := range v.catalog.orders.Watch(ctx) {
-		if err != nil {
-			return err
+// awaitResume blocks until the view is not paused, or ctx ends.
+func (v *View[V]) awaitResume(ctx context.Context) {
+	for {
+		r, _, err := v.records.read(ctx)
+		if ctx.Err() != nil || err == nil && !r.Paused {
+			return
 		}
-		if !change.Synced && !change.Value.Paused {
-			break
-		}
+		_ = v.tracker.now().await(ctx, v.cfg.standBy()) // ended by ctx alone
 	}
-	return nil
 }
 
-// standBy blocks while another instance works on what serves this fold version. It returns at once where the checkpoint was
-// moved to stop the view, or to put another build in its place.
-func (v *View[V]) standBy(ctx context.Context) error {
-	if paused, err := v.paused(ctx); paused || err != nil {
-		return err
-	}
-	version, revision, err := v.catalog.version(ctx, versionKey(v.foldVersion))
-	if err != nil || revision == 0 {
-		return err
-	}
-	g, err := openGeneration(ctx, v, version)
+// turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything was
+// written.
+func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
+	r, _, err := v.records.read(ctx)
 	if err != nil {
-		return v.unlessReplaced(ctx, version, err)
+		return false, v.failed(err)
 	}
-	err = v.unlessReplaced(ctx, version, quiet(ctx, v.cfg.standBy(), g.checkpoint.Watch,
-		func(at checkpoint) bool { return at.Retired != "" }))
-	return errors.Join(err, g.close())
+	if r.Paused {
+		return false, errPaused
+	}
+	version, ok := r.version(v.foldVersion)
+	if !ok {
+		_, err := v.build(ctx, v.runner, v.cfg.onBuild)
+		return err == nil, err
+	}
+	server := v.server()
+	g, err := openServed(ctx, v, version)
+	if errors.Is(err, errDamaged) {
+		return false, v.withdraw(ctx, version, err)
+	}
+	if err != nil {
+		return false, err
+	}
+	worked, err = v.serve(ctx, g, server)
+	if errors.Is(err, jetstream.ErrStreamNotFound) && !runner.OfTheLog(err) {
+		err = errors.Join(kv.ErrUnavailable, err) // the bucket was deleted, which the next turn finds out
+	}
+	return worked, errors.Join(err, g.close())
 }
 
-// quiet blocks until a watch has given nothing for a while, what it is about was deleted, or it is over for another reason.
-func quiet[U any](
-	ctx context.Context, pause time.Duration, watch func(context.Context) iter.Seq2[kv.Change[U], error], over func(U) bool,
-) error {
-	timed, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	timer := time.AfterFunc(pause, func() { cancel(errQuiet) })
-	defer timer.Stop()
-	for change, err := range watch(timed) {
-		switch {
-		case errors.Is(context.Cause(timed), errQuiet):
-			return nil
-		case err != nil:
+// withdraw takes back that a damaged bucket serves, so that the view is built anew. It refuses a log that lacks what the checkpoint has
+// seen: a power cut may have cost the log its end too, and once the bucket is gone nobody knows.
+func (v *View[V]) withdraw(ctx context.Context, version Version, damaged error) error {
+	g, err := openGeneration(ctx, v, version)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+	case err != nil:
+		return err
+	default:
+		at, err := g.stand(ctx)
+		if err == nil {
+			err = verify(ctx, v.store, "view "+v.name, at.checkpoint)
+		}
+		if err = errors.Join(err, g.close()); err != nil {
 			return err
-		case change.Deleted, !change.Synced && over(change.Value):
-			return nil
-		case !change.Synced:
-			timer.Reset(pause)
 		}
 	}
-	return nil
+	withdrawn := false
+	_, _, err = v.records.change(ctx, func(r record) (record, bool) {
+		next, serves := r.withdraw(version)
+		withdrawn = withdrawn || serves
+		return next, serves
+	})
+	if err == nil && withdrawn {
+		v.torn.Add(1)
+		v.logger.WarnContext(ctx, "projection: the view is built anew", "bucket", version.Bucket, "error", damaged)
+	}
+	return err
+}
+
+// serve claims a generation once no other runner lives, and folds into it. Package protocol decides.
+func (v *View[V]) serve(ctx context.Context, g *generation[V], server string) (worked bool, err error) {
+	var holder, builder vigil
+	for {
+		at, err := g.stand(ctx) // before the record
+		if err != nil {
+			return false, err
+		}
+		r, _, err := v.records.read(ctx)
+		if err != nil {
+			return false, v.failed(err)
+		}
+		slot := r.slot(v.foldVersion)
+		closing := at.Retired != "" || r.Folds[v.foldVersion].Closing
+		patient := slot.Building != "" && closing
+		if patient {
+			if patient, err = v.lives(ctx, &builder, slot.Building); err != nil {
+				return false, err
+			}
+		}
+		action := protocol.Open(g.version.Bucket, protocol.Fence[string]{Retired: at.Retired}, slot, patient)
+		switch action {
+		case protocol.Move:
+			return false, fmt.Errorf("%w: %q", errMoved, slot.Serving)
+		case protocol.Abort:
+			v.logger.WarnContext(ctx, "projection: a build has stopped before it could serve, going on without it", "bucket", slot.Building)
+			if !v.abort(ctx, slot.Building) {
+				continue
+			}
+		case protocol.Wait:
+			if r.Paused {
+				return false, errPaused
+			}
+		case protocol.Claim:
+			if patient {
+				action = protocol.Wait // the build is about to retire this generation
+			}
+		}
+		if action == protocol.Claim || action == protocol.Abort || action == protocol.Resume {
+			free, err := v.free(ctx, &holder, g, at)
+			if err != nil {
+				return false, err
+			}
+			if free {
+				return v.claim(ctx, g, server, at, r.Term)
+			}
+		}
+		if err := v.tracker.now().await(ctx, v.cfg.poll()); err != nil {
+			return false, err
+		}
+	}
+}
+
+// abort takes the place from a build, and reports whether the build has not got it any more and does not serve.
+func (v *View[V]) abort(ctx context.Context, bucket string) bool {
+	r, _, err := v.records.change(ctx, func(r record) (record, bool) {
+		if r.slot(v.foldVersion).Building != bucket {
+			return r, false
+		}
+		return r.abort(v.foldVersion), true
+	})
+	if err != nil {
+		v.logger.WarnContext(ctx, "projection: a build cannot be stopped, trying again", "bucket", bucket, "error", err)
+		return false
+	}
+	slot := r.slot(v.foldVersion)
+	return slot.Building == "" && slot.Serving != bucket
+}
+
+// lives reports whether a build has given a sign of life within Config.StandBy.
+func (v *View[V]) lives(ctx context.Context, w *vigil, bucket string) (bool, error) {
+	sign, err := v.buildSign(ctx, bucket)
+	if err != nil {
+		return false, err
+	}
+	return w.silence(bucket+" "+sign, 0) < v.cfg.standBy(), nil
+}
+
+// free reports whether no other runner has given a sign of life within Config.StandBy.
+func (v *View[V]) free(ctx context.Context, w *vigil, g *generation[V], at stand) (bool, error) {
+	if at.Runner == "" || at.Runner == v.runner {
+		return true, nil
+	}
+	age := time.Duration(0)
+	if w.since.IsZero() {
+		var err error
+		if age, err = v.age(ctx, g.version.Bucket, at.written); err != nil {
+			return false, err
+		}
+		v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "runner", at.Runner)
+	}
+	return w.silence(fmt.Sprint(at.revision), age) >= v.cfg.standBy(), nil
+}
+
+// claim makes this the runner of a generation whose checkpoint is still as it was read, and folds until something ends that.
+func (v *View[V]) claim(ctx context.Context, g *generation[V], server string, read stand, term uint64) (worked bool, err error) {
+	s := newSession(v, g)
+	s.runner, s.server, s.term = v.runner, server, term
+	if err := s.load(ctx); err != nil {
+		return false, err
+	}
+	if err := s.claim(ctx, read); err != nil {
+		return false, err
+	}
+	r, _, err := v.records.read(ctx) // after the claim
+	if err != nil {
+		return false, v.failed(err)
+	}
+	s.term = r.Term
+	switch slot := r.slot(v.foldVersion); protocol.Claimed(g.version.Bucket, slot) {
+	case protocol.Move:
+		return false, fmt.Errorf("%w: %q", errMoved, slot.Serving)
+	case protocol.Wait:
+		return false, errPaused
+	}
+	err = s.run(ctx)
+	if ctx.Err() != nil || !errors.Is(err, errLost) && !runner.Passing(err) {
+		s.release(ctx)
+	}
+	return s.flushed, err
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -37,22 +39,32 @@ type Status struct {
 	Building    *Building // the build of this fold version that is under way
 }
 
+// Building says how far a build is that is under way.
+type Building struct {
+	Build    string
+	Bucket   string
+	Runner   string // the id of the View that builds
+	Progress eventstore.Progress
+}
+
 // Status reads how the view is: who runs it, how far it is, and what is parked. It reads the log behind the checkpoint, at
-// most 1000 commits. It returns what the servers said where they cannot be asked.
+// most 1000 commits. It returns what the servers said if they cannot be asked.
 func (v *View[V]) Status(ctx context.Context) (Status, error) {
 	s := Status{View: v.name, FoldVersion: v.foldVersion}
 	var err error
 	if s.End, err = v.store.End(ctx); err != nil {
 		return s, v.failed(err)
 	}
-	if s.Paused, err = v.paused(ctx); err != nil {
+	r, _, err := v.records.read(ctx)
+	if err != nil {
 		return s, v.failed(err)
 	}
-	lease, err := v.catalog.building.GetLeader(ctx, versionKey(v.foldVersion))
-	if err == nil {
-		s.Building = &lease.Value
-	} else if !errors.Is(err, kv.ErrNotFound) {
-		return s, v.failed(err)
+	s.Paused = r.Paused
+	if f := r.Folds[v.foldVersion]; f.Building != "" {
+		s.Building = &Building{Build: buildOf(f.Building), Bucket: f.Building, Runner: f.Builder}
+		if s.Building.Progress, err = v.progressOf(ctx, f.Building); err != nil {
+			return s, v.failed(err)
+		}
 	}
 	g, err := v.acquire()
 	if errors.Is(err, ErrNotReady) {
@@ -118,7 +130,7 @@ func (v *View[V]) lag(ctx context.Context, at, end eventstore.Position) (Lag, er
 // Position gives the checkpoint of what readers are led to: every commit up to there is folded in. It fails like [View.Get].
 func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 	var position eventstore.Position
-	err := v.onCurrent(func(g *served[V]) error {
+	err := v.onCurrent(ctx, func(g *served[V]) error {
 		at, err := g.stand(ctx)
 		position = at.Position
 		return err
@@ -126,40 +138,92 @@ func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 	return position, err
 }
 
-// Prune deletes the buckets of the view that are not read any more: those of fold versions below this one once it serves, those
-// that a rebuild has replaced, and what builds left that came to nothing. It gives their names. A program of an older
-// release that still reads one of them builds it anew, so prune when that is gone.
+// Prune deletes the buckets of the view that nothing leads to any more: those of fold versions below this one once it serves,
+// those that a rebuild has replaced, and what builds left that came to nothing. It returns their names. A fold version that
+// a program of an older release still runs or builds is kept, and Config.Logger is told.
 func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
-	versions, err := v.catalog.all(ctx)
+	r, _, err := v.records.read(ctx)
 	if err != nil {
 		return nil, v.failed(err)
 	}
-	own, ready := versions[versionKey(v.foldVersion)]
-	if !ready {
+	if _, ready := r.version(v.foldVersion); !ready {
 		return nil, v.failed(ErrNotReady)
 	}
-	kept := []string{own.Bucket}
-	for key, version := range versions {
-		switch {
-		case version.FoldVersion >= v.foldVersion:
-			kept = append(kept, version.Bucket)
-		case key != aliasKey:
-			if err := v.catalog.versions.Delete(ctx, key); err != nil {
+	for older := range r.Folds {
+		if older < v.foldVersion {
+			if err := v.retireFold(ctx, r, older); err != nil {
 				return nil, v.failed(err)
 			}
 		}
 	}
-	for entry, err := range v.catalog.building.List(ctx) {
-		if err != nil {
-			return nil, v.failed(err)
-		}
-		kept = append(kept, entry.Value.Bucket)
-	}
-	pruned, err := v.buckets(ctx, func(bucket string) bool {
-		return !slices.Contains(kept, bucket)
-	})
+	// A bucket is made after the record has named it. So a bucket that is there already, and that the record does not name any
+	// more, is never named again.
+	there, err := v.buckets(ctx)
 	if err != nil {
 		return nil, v.failed(err)
 	}
+	if r, _, err = v.records.read(ctx); err != nil {
+		return nil, v.failed(err)
+	}
+	pruned := slices.DeleteFunc(there, r.uses)
 	return pruned, v.failed(v.deleteBuckets(ctx, pruned))
+}
+
+// retireFold takes an older fold version out of the record, unless somebody runs or builds it.
+func (v *View[V]) retireFold(ctx context.Context, read record, older int) error {
+	f := read.Folds[older]
+	for _, bucket := range []string{f.Serving, f.Building} {
+		lives, err := v.inhabited(ctx, bucket)
+		if err != nil {
+			return err
+		}
+		if lives {
+			v.logger.WarnContext(ctx, "projection: an older fold version is kept, since a program runs it", "older", older, "bucket", bucket)
+			return nil
+		}
+	}
+	_, _, err := v.records.change(ctx, func(r record) (record, bool) {
+		return r.with(older, fold{}), r.Folds[older] == f && f != fold{}
+	})
+	return err
+}
+
+// inhabited reports whether a runner or a build has given a sign of life in a bucket within Config.StandBy.
+func (v *View[V]) inhabited(ctx context.Context, bucket string) (bool, error) {
+	if bucket == "" {
+		return false, nil
+	}
+	g, err := openGeneration(ctx, v, Version{Bucket: bucket})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	lives, err := v.beats(ctx, g)
+	return lives, errors.Join(err, g.close())
+}
+
+func (v *View[V]) beats(ctx context.Context, g *generation[V]) (bool, error) {
+	at, err := g.stand(ctx)
+	if err != nil {
+		return false, err
+	}
+	newest := time.Time{}
+	if at.Runner != "" {
+		newest = at.written
+	}
+	sign, err := g.life.GetLeader(ctx)
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+	case err != nil:
+		return false, err
+	case at.revision == 0: // the build has not come to its end
+		newest = sign.Time
+	}
+	if newest.IsZero() {
+		return false, nil
+	}
+	age, err := v.age(ctx, g.version.Bucket, newest)
+	return age < v.cfg.standBy(), err
 }

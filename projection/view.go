@@ -12,11 +12,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
-
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/plain"
-	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -85,6 +83,11 @@ func (c *Config) standBy() time.Duration {
 	return c.StandBy
 }
 
+// poll is how often something is looked at that is waited for.
+func (c *Config) poll() time.Duration {
+	return min(max(c.heartbeat()/6, 10*time.Millisecond), 250*time.Millisecond)
+}
+
 func (c *Config) stallAfter() time.Duration {
 	if c == nil || c.StallAfter <= 0 {
 		return 30 * time.Second
@@ -140,7 +143,9 @@ type View[V any] struct {
 	shared      bool         // documents share memory with their copies
 	cfg         *Config
 	logger      *slog.Logger
-	catalog     *catalog
+	client      *jsapi.Client // for what package kv does not do
+	records     *records
+	tracker     *tracker
 	serving     serving[V]
 	progress    progress
 	running     atomic.Bool
@@ -171,14 +176,17 @@ func NewView[V any](ctx context.Context, store *eventstore.Store, name string, f
 	}
 	v := &View[V]{
 		store: store, name: name, foldVersion: foldVersion, runner: uuid.NewString(), rules: indexed, cfg: cfg,
-		shape: shape, shared: plain.KeepingOf(reflect.TypeFor[V]()) == plain.DecodedFor,
+		shape: shape, tracker: newTracker(), shared: plain.KeepingOf(reflect.TypeFor[V]()) == plain.DecodedFor,
 		logger: cfg.logger(store).With("view", name, "fold", foldVersion),
 	}
-	if v.catalog, err = openCatalog(ctx, store, name, cfg.bucket(v.logger)); err != nil {
-		return nil, fmt.Errorf("projection: view %s: %w", name, err)
+	if v.client, err = jsapi.New(ctx, store.JetStream()); err != nil {
+		return nil, v.failed(err)
+	}
+	if v.records, err = openRecords(ctx, store, name, v.logger); err != nil {
+		return nil, errors.Join(v.failed(err), v.client.Close())
 	}
 	if err := v.watch(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(v.failed(err), v.Close())
 	}
 	return v, nil
 }
@@ -186,10 +194,11 @@ func NewView[V any](ctx context.Context, store *eventstore.Store, name string, f
 // Name is the view's name.
 func (v *View[V]) Name() string { return v.name }
 
-// Catalog is the name of the bucket that says which bucket holds the documents.
-func (v *View[V]) Catalog() string { return v.catalog.name }
+// Control is the name of the bucket that says which bucket holds the documents: its key "view.<name>" is a JSON document with
+// the name in its field "bucket". It is the same for all views of a store.
+func (v *View[V]) Control() string { return v.records.bucket.Name() }
 
-// Bucket is the name of the bucket that is read at present, "" while there is none.
+// Bucket is the name of the bucket that is read at present, or "" if there is none.
 func (v *View[V]) Bucket() string {
 	g, err := v.acquire()
 	if err != nil {
@@ -200,184 +209,20 @@ func (v *View[V]) Bucket() string {
 }
 
 // Buckets names what a backup needs of the view: see [eventstore.ExportConfig]. It is the bucket that is read at present,
-// and then the catalog, in the order in which they must be exported: where readers are led to another bucket meanwhile, the
-// catalog of the backup names one that the backup lacks, and the view is built anew there. While there is nothing to be
-// read it is none.
+// and then the control bucket, in the order in which they must be exported. If readers are led to another bucket meanwhile,
+// the backup lacks the bucket that its record names, and the view is built anew there. Buckets returns nil if nothing is
+// built yet.
 func (v *View[V]) Buckets() []string {
 	bucket := v.Bucket()
 	if bucket == "" {
 		return nil
 	}
-	return []string{bucket, v.Catalog()}
+	return []string{bucket, v.Control()}
 }
 
-// Close ends the following and gives back the subscriptions for replies. End Run first.
+// Close ends what follows the record and returns the subscriptions for replies. End Run first.
 func (v *View[V]) Close() error {
 	v.stop()
 	v.watchers.Wait()
-	return errors.Join(v.serving.lead(nil), v.catalog.close())
-}
-
-// watch follows the catalog, and returns once what it holds now is known.
-func (v *View[V]) watch(ctx context.Context) error {
-	until, stop := context.WithCancel(context.WithoutCancel(ctx))
-	v.stop = func() { stop() }
-	synced := make(chan error, 1)
-	v.watchers.Go(func() { v.follow(until, synced) })
-	v.watchers.Go(func() { v.recheck(until) })
-	select {
-	case err := <-synced:
-		if err != nil {
-			return errors.Join(fmt.Errorf("projection: view %s: %w", v.name, err), v.Close())
-		}
-		return nil
-	case <-ctx.Done():
-		return errors.Join(fmt.Errorf("projection: view %s: %w", v.name, context.Cause(ctx)), v.Close())
-	}
-}
-
-// errClosed says that a View was closed.
-var errClosed = errors.New("the view is closed")
-
-// follow leads readers to what the catalog says, until ctx ends. It tells the first result on synced.
-func (v *View[V]) follow(ctx context.Context, synced chan<- error) {
-	versions := make(map[string]Version)
-	told, heard := false, uint64(0)
-	for change, err := range v.catalog.versions.Watch(ctx) {
-		if err == nil {
-			switch {
-			case change.Synced:
-				told = true
-			case change.Deleted:
-				delete(versions, change.Key)
-			default:
-				versions[change.Key] = change.Value
-			}
-			heard = max(heard, change.Revision)
-			if told {
-				err = v.leadOn(ctx, versions)
-			}
-		}
-		if ctx.Err() != nil {
-			v.serving.fail(errClosed)
-			return
-		}
-		if err != nil {
-			v.serving.fail(err)
-			v.logger.ErrorContext(ctx, "projection: which version is to be read is not known any more", "error", err)
-		}
-		if told || err != nil {
-			select {
-			case synced <- err:
-			default:
-			}
-		}
-		if err != nil {
-			return
-		}
-		if told {
-			v.serving.hear(heard)
-		}
-	}
-}
-
-// choose gives the version that readers of this fold version are led to: its own, or until that is built the newest of
-// those before it.
-func (v *View[V]) choose(versions map[string]Version) (Version, bool) {
-	if own, ok := versions[versionKey(v.foldVersion)]; ok {
-		return own, true
-	}
-	alias, ok := versions[aliasKey]
-	return alias, ok && alias.FoldVersion < v.foldVersion
-}
-
-// leadOn is lead that waits out interruptions.
-func (v *View[V]) leadOn(ctx context.Context, versions map[string]Version) error {
-	for try := 1; ; try++ {
-		err := v.lead(ctx, versions)
-		if !errors.Is(err, kv.ErrUnavailable) {
-			return err
-		}
-		if runner.Restarts.Wait(ctx, try) != nil {
-			return err
-		}
-	}
-}
-
-// lead leads readers to the version that is to be read.
-func (v *View[V]) lead(ctx context.Context, versions map[string]Version) error {
-	version, ok := v.choose(versions)
-	if !ok {
-		return v.serving.lead(nil)
-	}
-	g, _, err := v.serving.acquire()
-	if g != nil {
-		same := g.version.Build == version.Build
-		v.release(g)
-		if same || err != nil {
-			return err
-		}
-	}
-	next, err := openServed(ctx, v, version)
-	if errors.Is(err, errDamaged) {
-		v.logger.WarnContext(ctx, "projection: not read until it is built anew", "bucket", version.Bucket, "error", err)
-		return v.serving.lead(nil)
-	}
-	if err != nil {
-		return err
-	}
-	return v.serving.lead(next)
-}
-
-// recheck looks, each time the connection is back, whether a power cut has torn what is read.
-func (v *View[V]) recheck(ctx context.Context) {
-	nc := v.store.JetStream().Conn()
-	connected := nc.StatusChanged(nats.CONNECTED)
-	defer nc.RemoveStatusListener(connected)
-	for {
-		select {
-		case <-connected:
-		case <-ctx.Done():
-			return
-		}
-		g, err := v.acquire()
-		if err != nil {
-			continue
-		}
-		err = g.check(ctx)
-		v.release(g)
-		if errors.Is(err, errDamaged) {
-			v.logger.WarnContext(ctx, "projection: not read until it is built anew", "bucket", g.version.Bucket, "error", err)
-			if err := v.serving.lead(nil); err != nil {
-				v.logger.WarnContext(ctx, "projection: leave a damaged version", "error", err)
-			}
-		}
-	}
-}
-
-// acquire gives the generation to read from, which the caller releases. Where there is none, it returns an error that
-// matches ErrNotReady.
-func (v *View[V]) acquire() (*served[V], error) {
-	g, _, err := v.serving.acquire()
-	switch {
-	case g != nil:
-		return g, nil
-	case err != nil:
-		return nil, v.failed(err)
-	}
-	return nil, v.failed(ErrNotReady)
-}
-
-func (v *View[V]) release(g *served[V]) {
-	if err := v.serving.release(g); err != nil {
-		v.logger.Warn("projection: leave an old version", "error", err)
-	}
-}
-
-// failed says which view an error is of.
-func (v *View[V]) failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("projection: view %s: %w", v.name, err)
+	return errors.Join(v.serving.lead(nil, errClosed), v.records.close(), v.client.Close())
 }

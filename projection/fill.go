@@ -1,0 +1,185 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/lru"
+	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// fill folds the log as it is now into memory.
+func (b *build[V]) fill(ctx context.Context) error {
+	b.bulk = b.generation.documents.Bulk()
+	b.docs, b.evicted = lru.New[string, built[V]](b.view.cfg.buildCacheSize()), make(map[string]struct{})
+	var err error
+	if b.progress.End, err = b.view.store.End(ctx); err != nil {
+		return runner.Unavailable(err)
+	}
+	var group []*eventstore.Commit
+	for c, err := range b.view.store.Log(ctx) {
+		if err != nil {
+			return err
+		}
+		if group = append(group, c); !c.Whole() {
+			continue
+		}
+		changes, err := b.changes(group)
+		if err != nil {
+			return err
+		}
+		for _, one := range changes {
+			if err := b.apply(ctx, b, one); err != nil {
+				return err
+			}
+		}
+		for _, c := range group {
+			b.count(c)
+		}
+		group = group[:0]
+	}
+	return nil
+}
+
+// count notes that a commit is folded, and reports if that is due.
+func (b *build[V]) count(c *eventstore.Commit) {
+	b.last = c
+	b.progress.Position = c.Position
+	b.progress.Commits++
+	b.progress.Events += int64(c.Len())
+	if b.progress.Commits%reportCheck == 0 {
+		b.report()
+	}
+}
+
+func (b *build[V]) report() {
+	now := time.Now()
+	b.progress.Elapsed = now.Sub(b.begun)
+	if now.Sub(b.reported) < reportEvery {
+		return
+	}
+	b.reported = now
+	b.tellAll()
+}
+
+// tellAll tells the caller and the sign of life how far the build is.
+func (b *build[V]) tellAll() {
+	progress := b.progress
+	b.told.Store(&progress)
+	b.tell(progress)
+}
+
+// get gives a document from memory, or from the bucket where it was put when memory was full.
+func (b *build[V]) get(ctx context.Context, key string) (document[V], error) {
+	if d, ok := b.docs.Get(key); ok {
+		return d.document, nil
+	}
+	if _, ok := b.evicted[key]; !ok {
+		return document[V]{deleted: true}, nil
+	}
+	if err := b.bulk.Flush(ctx); err != nil {
+		return document[V]{}, err
+	}
+	entry, err := b.generation.documents.GetLeader(ctx, key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return document[V]{deleted: true}, nil
+	}
+	return document[V]{value: entry.Value}, err
+}
+
+func (b *build[V]) set(ctx context.Context, key string, d document[V]) error {
+	old, dropped, ok := b.docs.Push(key, built[V]{document: d, dirty: true})
+	if !ok || !dropped.dirty {
+		return nil
+	}
+	return b.put(ctx, old, dropped.document)
+}
+
+// put writes a document that memory has no room for, or at the end.
+func (b *build[V]) put(ctx context.Context, key string, d document[V]) error {
+	if d.deleted {
+		if _, there := b.evicted[key]; !there {
+			return nil
+		}
+		return b.generation.documents.Delete(ctx, key)
+	}
+	b.evicted[key] = struct{}{}
+	return b.bulk.Put(ctx, key, d.value)
+}
+
+// write puts all documents that are in memory, and then the checkpoint with what is parked.
+func (b *build[V]) write(ctx context.Context) error {
+	n := 0
+	for key, d := range b.docs.All() {
+		if n++; n%reportCheck == 0 {
+			b.report()
+		}
+		if !d.dirty {
+			continue
+		}
+		if err := b.put(ctx, key, d.document); err != nil {
+			return err
+		}
+	}
+	if err := b.bulk.Flush(ctx); err != nil {
+		return err
+	}
+	if err := b.writeParked(ctx); err != nil {
+		return err
+	}
+	at := checkpoint{Store: b.view.store.Identity(), Runner: b.runner, Write: b.id}
+	if b.last != nil {
+		at.Position, at.Commit = b.last.Position, b.last.ID.String()
+	}
+	if _, err := b.generation.checkpoint.Put(ctx, at); err != nil {
+		return err
+	}
+	b.docs, b.evicted = nil, nil
+	b.progress.Elapsed = time.Since(b.begun)
+	b.tellAll()
+	return nil
+}
+
+// writeParked writes what is parked, in as few batches as the server takes.
+func (b *build[V]) writeParked(ctx context.Context) error {
+	if len(b.parked) == 0 {
+		return nil
+	}
+	room, err := runner.RoomIn(ctx, b.generation.documents)
+	if err != nil {
+		return err
+	}
+	batch := b.generation.documents.Batch()
+	for key, p := range b.parked {
+		if b.generation.parked.PutIn(batch, key, p); batch.Len() < room {
+			continue
+		}
+		if _, err := batch.Commit(ctx); err != nil {
+			return err
+		}
+		batch = b.generation.documents.Batch()
+	}
+	if batch.Len() > 0 {
+		_, err = batch.Commit(ctx)
+	}
+	return err
+}
+
+// writeAll is write, again if the servers were away for a while. That is possible as long as memory had room for all documents.
+func (b *build[V]) writeAll(ctx context.Context) error {
+	spilled := len(b.evicted) > 0
+	for try := 1; ; try++ {
+		err := b.write(ctx)
+		if err == nil || spilled || !runner.Passing(err) {
+			return err
+		}
+		b.view.logger.WarnContext(ctx, "projection: the documents of a build cannot be written, trying again", "error", err)
+		if err := runner.Restarts.Wait(ctx, try); err != nil {
+			return err
+		}
+		b.bulk = b.generation.documents.Bulk()
+	}
+}

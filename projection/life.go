@@ -1,0 +1,98 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// Whether a holder lives is shown by time, beside its work: a goroutine of its own writes a sign of life each Config.Heartbeat,
+// for as long as the process lives and the work goes on. A runner writes the checkpoint of what serves, a build writes the
+// cell "life" of its bucket. Whoever sees no new sign for Config.StandBy takes over. That keeps two from the same work, and
+// nothing else: what may be written is decided by the record and by the checkpoints.
+
+// life is the sign of life of a build, and how far it is.
+type life struct {
+	Beat     uint64              `json:"beat" msgpack:"beat"` // makes each write another one
+	Progress eventstore.Progress `json:"progress" msgpack:"progress"`
+}
+
+// vigil notes since when something has given no new sign of life.
+type vigil struct {
+	sign  string
+	since time.Time
+}
+
+// silence returns for how long a sign has been the last one. The age is how old the sign was already, if it is the first one.
+func (w *vigil) silence(sign string, age time.Duration) time.Duration {
+	now := time.Now()
+	switch {
+	case w.since.IsZero():
+		w.sign, w.since = sign, now.Add(-age)
+	case w.sign != sign:
+		w.sign, w.since = sign, now
+	}
+	return now.Sub(w.since)
+}
+
+// buildSign returns the last sign of life of a build, which is empty before the first one.
+func (v *View[V]) buildSign(ctx context.Context, bucket string) (string, error) {
+	msg, err := v.client.LeaderLast(ctx, "KV_"+bucket, "$KV."+bucket+".=life")
+	switch {
+	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		return "", nil
+	case err != nil:
+		return "", runner.Unavailable(err)
+	}
+	return fmt.Sprint(msg.Sequence), nil
+}
+
+// progressOf reads how far a build is.
+func (v *View[V]) progressOf(ctx context.Context, bucket string) (eventstore.Progress, error) {
+	g, err := openGeneration(ctx, v, Version{Bucket: bucket})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return eventstore.Progress{}, nil
+	}
+	if err != nil {
+		return eventstore.Progress{}, err
+	}
+	entry, err := g.life.GetLeader(ctx)
+	if errors.Is(err, kv.ErrNotFound) {
+		err = nil
+	}
+	return entry.Value.Progress, errors.Join(err, g.close())
+}
+
+// age returns how long ago the server that leads a bucket took a write, by its own clock.
+func (v *View[V]) age(ctx context.Context, bucket string, written time.Time) (time.Duration, error) {
+	info, err := v.client.StreamInfo(ctx, "KV_"+bucket)
+	if err != nil {
+		return 0, runner.Unavailable(err)
+	}
+	return max(info.TimeStamp.Sub(written), 0), nil
+}
+
+// belongs reports whether a bucket belongs to this view of this store.
+func (v *View[V]) belongs(ctx context.Context, bucket string) (bool, error) {
+	info, err := v.client.StreamInfo(ctx, "KV_"+bucket)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for key, value := range v.metadata() {
+		if info.Config.Metadata[key] != value {
+			return false, nil
+		}
+	}
+	return true, nil
+}

@@ -1,0 +1,190 @@
+package projection
+
+import (
+	"context"
+	"sync"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// serving is the generation that readers of this process are led to.
+type serving[V any] struct {
+	mu      sync.Mutex // guards the fields below
+	current *served[V]
+	heard   uint64              // the revision of the record that current goes by, or a later one
+	floor   eventstore.Position // what serves next must have come to, so that readers do not step back
+	held    chan struct{}       // not nil while readers wait for a move to another fold version; closed at its end
+	err     error               // why there is nothing to read, if that is not ErrNotReady
+	changed chan struct{}       // closed when one of them changes
+}
+
+// served is a generation with its readers, which finish on the one that they began with.
+type served[V any] struct {
+	*generation[V]
+	until   <-chan struct{} // closed when readers are led elsewhere
+	end     func()
+	readers int // guarded by serving.mu
+	retired bool
+}
+
+// moved reports whether readers are led elsewhere.
+func (g *served[V]) moved() bool {
+	select {
+	case <-g.until:
+		return true
+	default:
+		return false
+	}
+}
+
+// whileServed returns a context that ends with ctx, or with ErrVersionChanged when readers are led elsewhere. The caller ends
+// it, which waits for its goroutine.
+func (g *served[V]) whileServed(ctx context.Context) (context.Context, func()) {
+	reading, cancel := context.WithCancelCause(ctx)
+	var waiter sync.WaitGroup
+	waiter.Go(func() {
+		select {
+		case <-g.until:
+			cancel(ErrVersionChanged)
+		case <-reading.Done():
+		}
+	})
+	return reading, func() {
+		cancel(nil)
+		waiter.Wait()
+	}
+}
+
+// acquire returns the present generation, or nil if there is none. The caller releases it.
+func (s *serving[V]) acquire() (g *served[V], changed <-chan struct{}, err error) {
+	s.mu.Lock()
+	for s.held != nil {
+		held := s.held
+		s.mu.Unlock()
+		<-held
+		s.mu.Lock()
+	}
+	defer s.mu.Unlock()
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	if s.current != nil {
+		s.current.readers++
+	}
+	return s.current, s.changed, s.err
+}
+
+func (s *serving[V]) release(g *served[V]) error {
+	s.mu.Lock()
+	g.readers--
+	last := g.retired && g.readers == 0
+	s.mu.Unlock()
+	if last {
+		return g.close()
+	}
+	return nil
+}
+
+// hold makes readers wait until lead or unhold. What was read on a generation from which readers are moved, but has not been
+// returned by then, is read again.
+func (s *serving[V]) hold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = make(chan struct{})
+}
+
+func (s *serving[V]) unhold() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unholdLocked()
+}
+
+func (s *serving[V]) unholdLocked() {
+	if s.held != nil {
+		close(s.held)
+		s.held = nil
+	}
+}
+
+// good reports whether what was read on a generation may be returned: readers are not being moved from it.
+func (s *serving[V]) good(g *served[V]) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held == nil && s.current == g
+}
+
+// lead leads readers to a generation, or to none for a reason.
+func (s *serving[V]) lead(to *generation[V], err error) error {
+	s.mu.Lock()
+	old := s.current
+	s.current, s.err = nil, err
+	if to != nil {
+		until := make(chan struct{})
+		s.current = &served[V]{generation: to, until: until, end: func() { close(until) }}
+	}
+	s.unholdLocked()
+	s.changeLocked()
+	last := false
+	if old != nil {
+		old.end()
+		old.retired = true
+		last = old.readers == 0
+	}
+	s.mu.Unlock()
+	if last {
+		return old.close()
+	}
+	return nil
+}
+
+// demand makes readers wait for a generation that has come to a position.
+func (s *serving[V]) demand(position eventstore.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.floor = max(s.floor, position)
+}
+
+func (s *serving[V]) demanded() eventstore.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.floor
+}
+
+// hear notes that current goes by the record as it is at a revision.
+func (s *serving[V]) hear(revision uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = revision
+	s.changeLocked()
+}
+
+// await blocks until current goes by the record as it is at a revision or later.
+func (s *serving[V]) await(ctx context.Context, revision uint64) error {
+	for {
+		s.mu.Lock()
+		heard, err := s.heard, s.err
+		if s.changed == nil {
+			s.changed = make(chan struct{})
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		switch {
+		case heard >= revision:
+			return nil
+		case err != nil:
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (s *serving[V]) changeLocked() {
+	if s.changed != nil {
+		close(s.changed)
+	}
+	s.changed = make(chan struct{})
+}

@@ -1,0 +1,320 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/lru"
+	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/kv"
+)
+
+var (
+	// errLost says that somebody else has moved the checkpoint.
+	errLost = errors.New("another runner moved the checkpoint")
+	// errClosing says that a build is about to replace the generation. The runner leaves the checkpoint to it, since over a
+	// slow link the build would never be the first to write it.
+	errClosing = errors.New("a build is about to serve")
+	// errRestarted says that the server was restarted since the bucket was looked at. After a power cut it may have lost
+	// a part of what it had.
+	errRestarted = errors.New("the server was restarted")
+)
+
+// session works on one generation, from one reading of its checkpoint until something goes wrong:
+//
+//	load -> claim -> follow the log -> gather commits, fold them -> write documents and checkpoint at once -+
+//	                      ^         -> an operator wants something: do it                                   |
+//	                      +-----------------------------------------------------------------------------------+
+//	beside it: a sign of life each Config.Heartbeat
+type session[V any] struct {
+	*folder[V]
+	generation *generation[V]
+	runner     string                          // the name of the runner in the checkpoint, empty if nobody is to go on with it
+	server     string                          // the server that the bucket was looked at on
+	term       uint64                          // of the record that the session goes by
+	clean      *lru.Cache[string, document[V]] // documents as they are in the bucket
+	ahead      map[string]document[V]          // the same, of what is about to be folded
+	dirty      map[string]document[V]          // documents changed since the last batch
+	folded     *eventstore.Commit              // the last commit folded, or nil when it is in the bucket
+	revisions  map[string]uint64               // of the parked documents in the bucket
+	flushed    bool                            // a batch was written
+	room       int                             // how many documents, parked ones included, a batch takes beside the checkpoint
+
+	writing sync.Mutex // held while the checkpoint is written; guards wrote and at.revision
+	at      stand      // at.checkpoint is changed by the session's own goroutine alone
+	wrote   time.Time
+}
+
+func newSession[V any](v *View[V], g *generation[V]) *session[V] {
+	return &session[V]{
+		folder: newFolder(v), generation: g, server: v.server(), clean: lru.New[string, document[V]](v.cfg.cacheSize()),
+		ahead: make(map[string]document[V]), dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
+	}
+}
+
+// load reads how the generation stands, and what is parked.
+func (s *session[V]) load(ctx context.Context) error {
+	v := s.view
+	at, err := s.generation.stand(ctx)
+	if err != nil {
+		return err
+	}
+	s.at = at
+	if err := verify(ctx, v.store, "view "+v.name, at.checkpoint); err != nil {
+		return err
+	}
+	if s.room, err = runner.RoomIn(ctx, s.generation.documents); err != nil {
+		return err
+	}
+	return s.loadParked(ctx)
+}
+
+func (s *session[V]) loadParked(ctx context.Context) error {
+	clear(s.parked)
+	clear(s.revisions)
+	for entry, err := range s.generation.parked.List(ctx) {
+		if err != nil {
+			return err
+		}
+		s.parked[entry.Key], s.revisions[entry.Key] = entry.Value, entry.Revision
+	}
+	return nil
+}
+
+// claim writes the checkpoint as it is, without a fence: the next write of another runner fails. It expects the checkpoint as it
+// was read before the record.
+func (s *session[V]) claim(ctx context.Context, read stand) error {
+	if s.at.revision != read.revision {
+		return errLost
+	}
+	claim := s.at.checkpoint
+	claim.Retired = ""
+	if claim.Store == "" {
+		claim.Store = s.view.store.Identity()
+	}
+	_, err := s.write(ctx, claim, s.generation.documents.Batch())
+	return err
+}
+
+// run folds the log until ctx ends or something goes wrong. The checkpoint is this runner's.
+func (s *session[V]) run(ctx context.Context) error {
+	ctx, lost := context.WithCancelCause(ctx)
+	var owned sync.WaitGroup
+	defer owned.Wait()
+	defer lost(nil)
+	owned.Go(func() { s.live(ctx, lost) })
+	err := s.complete(ctx)
+	if err == nil {
+		err = s.follow(ctx)
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = errors.Join(cause, err)
+	}
+	return err
+}
+
+// follow folds what the log has, and what it gets.
+func (s *session[V]) follow(ctx context.Context) error {
+	v := s.view
+	log := follow(ctx, v.store, s.at.Position)
+	defer log.stop()
+	attended := uint64(0)
+	var last time.Time
+	for {
+		now := v.tracker.now()
+		if err := s.heed(now.record); err != nil {
+			return err
+		}
+		if now.Attend != attended {
+			if err := s.attend(ctx); err != nil {
+				return err
+			}
+			attended = now.Attend
+		}
+		select {
+		case group, ok := <-log.groups:
+			if !ok {
+				return log.err
+			}
+			// Under load a batch gathers until then; after a pause that moment is over.
+			if err := s.gather(ctx, log, group, time.After(time.Until(last.Add(v.cfg.interval())))); err != nil {
+				return err
+			}
+			last = time.Now()
+		case <-now.changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// heed returns an error if a record ends the session. One from before the session says nothing about it.
+func (s *session[V]) heed(r record) error {
+	if r.Term < s.term {
+		return nil
+	}
+	slot := r.slot(s.view.foldVersion)
+	switch {
+	case slot.Paused:
+		return errPaused
+	case r.Folds[s.view.foldVersion].Closing:
+		return errClosing
+	case slot.Serving != s.generation.version.Bucket:
+		return fmt.Errorf("%w: %q", errMoved, slot.Serving)
+	}
+	return nil
+}
+
+// live writes the checkpoint, without any change, whenever nothing else has written it for a heartbeat, until ctx ends. It
+// ends the session once the checkpoint is not this runner's any more.
+func (s *session[V]) live(ctx context.Context, lost context.CancelCauseFunc) {
+	beat := time.NewTicker(s.view.cfg.heartbeat())
+	defer beat.Stop()
+	for {
+		select {
+		case <-beat.C:
+		case <-ctx.Done():
+			return
+		}
+		err := s.beat(ctx)
+		switch {
+		case errors.Is(err, errLost), errors.Is(err, errRestarted):
+			lost(err)
+			return
+		case err != nil && ctx.Err() == nil:
+			s.view.logger.DebugContext(ctx, "projection: no sign of life could be written", "error", err)
+		}
+	}
+}
+
+func (s *session[V]) beat(ctx context.Context) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if time.Since(s.wrote) < s.view.cfg.heartbeat()/2 {
+		return nil
+	}
+	next, err := s.writeLocked(ctx, s.at.checkpoint, s.generation.documents.Batch())
+	if err == nil {
+		s.at.revision = next.revision
+	}
+	return err
+}
+
+// revision returns the revision that the checkpoint has now.
+func (s *session[V]) revision() uint64 {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.at.revision
+}
+
+// release tells other instances that nobody runs the view, so that one of them takes over at once.
+func (s *session[V]) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	s.runner = ""
+	if _, err := s.write(ctx, s.at.checkpoint, s.generation.documents.Batch()); err != nil {
+		s.view.logger.DebugContext(ctx, "projection: the others take over once they hear nothing any more", "error", err)
+	}
+}
+
+// write adds a checkpoint to a batch, on the condition that the one in the bucket is the one that is known, and commits the
+// batch. It returns the revision of the checkpoint.
+func (s *session[V]) write(ctx context.Context, next checkpoint, batch *kv.Batch[V]) (uint64, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	written, err := s.writeLocked(ctx, next, batch)
+	if err != nil {
+		return 0, err
+	}
+	s.at = written
+	if s.runner != "" {
+		s.view.progress.set(s.generation.version.Build, next.Position)
+	}
+	return written.revision, nil
+}
+
+// writeLocked refuses to write if the server was restarted since the bucket was looked at: on top of half of a batch, the
+// half would not be seen any more.
+func (s *session[V]) writeLocked(ctx context.Context, next checkpoint, batch *kv.Batch[V]) (stand, error) {
+	if now := s.view.server(); now != s.server && now != "" {
+		return stand{}, errRestarted
+	}
+	next.Runner, next.Write, next.Term = s.runner, uuid.NewString(), s.term
+	s.generation.checkpoint.UpdateIn(batch, next, s.at.revision)
+	revision, err := batch.Commit(ctx)
+	if errors.Is(err, kv.ErrUnknownOutcome) {
+		revision, err = s.settle(ctx, next, err)
+	}
+	switch {
+	case errors.Is(err, kv.ErrConflict):
+		return stand{}, fmt.Errorf("%w: %w", errLost, err)
+	case err != nil:
+		return stand{}, fmt.Errorf("projection: view %s: write up to position %d: %w", s.view.name, next.Position, err)
+	}
+	s.wrote = time.Now()
+	return stand{checkpoint: next, revision: revision}, nil
+}
+
+// settle finds out what became of a batch without an answer: the checkpoint in the bucket says whose it is. If it is still the
+// old one, the session ends, since the batch may yet arrive: the next one reads the checkpoint and goes on from
+// whatever it finds, and the expectation lets at most one of the two through.
+func (s *session[V]) settle(ctx context.Context, next checkpoint, unknown error) (uint64, error) {
+	now, err := s.generation.stand(ctx)
+	switch {
+	case err != nil:
+		return 0, errors.Join(kv.ErrUnavailable, unknown, err)
+	case now.Write == next.Write:
+		return now.revision, nil
+	}
+	return 0, errors.Join(kv.ErrUnavailable, unknown)
+}
+
+// attend does what operators wish for parked keys: they are folded again from the log, up to the checkpoint.
+func (s *session[V]) attend(ctx context.Context) error {
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	if err := s.loadParked(ctx); err != nil {
+		return err
+	}
+	wishes := make(map[string]Parked)
+	for key, p := range s.parked {
+		if p.Wish == "" || len(wishes) == s.room/2 {
+			continue
+		}
+		if p.Wish == wishDiscard {
+			p.Skipped = append(p.Skipped, EventRef{Position: p.Position, Index: p.Index})
+		}
+		wishes[key] = p
+	}
+	if len(wishes) == 0 {
+		return nil
+	}
+	docs, again, err := s.refold(ctx, wishes, s.at.Position)
+	if err != nil {
+		return err
+	}
+	batch := s.generation.documents.Batch()
+	putAll(batch, docs)
+	for key := range wishes {
+		if p, failed := again[key]; failed {
+			s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
+		} else {
+			s.generation.parked.DeleteIn(batch, key, s.revisions[key])
+		}
+	}
+	if _, err := s.write(ctx, s.at.checkpoint, batch); err != nil {
+		return err
+	}
+	for key := range wishes {
+		s.clean.Put(key, s.view.settle(docs[key]))
+		s.view.logger.InfoContext(ctx, "projection: parked key folded again", "key", key, "parked", again[key].Error != "")
+	}
+	return s.attend(ctx)
+}

@@ -1,0 +1,144 @@
+package projection
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// tracker knows the record of a view, for as long as the View is open. It watches the record, and it also asks the leader now
+// and then, because a watch may be late. Neither ends before the View does.
+type tracker struct {
+	mu        sync.Mutex // guards the fields below
+	record    record
+	revision  uint64
+	err       error         // why the record cannot be used
+	confirmed time.Time     // when the leader said last that this is the record; zero before the first time
+	remade    bool          // the leader's last answer was older, as if the control bucket had been made anew
+	changed   chan struct{} // closed when one of record, revision, and err changes
+}
+
+func newTracker() *tracker { return &tracker{changed: make(chan struct{})} }
+
+// known is what a tracker knows of the record.
+type known struct {
+	record
+	revision  uint64
+	err       error
+	confirmed time.Time
+	changed   <-chan struct{}
+}
+
+func (t *tracker) now() known {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return known{record: t.record, revision: t.revision, err: t.err, confirmed: t.confirmed, changed: t.changed}
+}
+
+// hear takes note of the record as a watch returned it. What is older than what is known is left out.
+func (t *tracker) hear(r record, revision uint64, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if revision > t.revision {
+		t.setLocked(r, revision, err)
+	}
+}
+
+// confirm takes note of the record as the leader had it after a time. An answer that is older than what is known has been
+// overtaken by the watch. The second in a row means that the control bucket was made anew.
+func (t *tracker) confirm(r record, revision uint64, err error, asked time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if revision < t.revision && !t.remade {
+		t.remade = true
+		return
+	}
+	first := t.confirmed.IsZero()
+	t.remade, t.confirmed = false, asked
+	if revision != t.revision || first {
+		t.setLocked(r, revision, err)
+	}
+}
+
+func (t *tracker) setLocked(r record, revision uint64, err error) {
+	t.record, t.revision, t.err = r, revision, err
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+// track keeps a tracker up to date until ctx ends.
+func (v *View[V]) track(ctx context.Context) {
+	var watcher sync.WaitGroup
+	defer watcher.Wait()
+	watcher.Go(func() { v.watchRecord(ctx) })
+	ask := time.NewTicker(v.cfg.standBy() / 2)
+	defer ask.Stop()
+	for failures := 0; ctx.Err() == nil; {
+		err := v.confirm(ctx)
+		if err == nil {
+			failures = 0
+			select {
+			case <-ask.C:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		failures++
+		v.logger.WarnContext(ctx, "projection: the view's record cannot be read, trying again", "error", err)
+		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone
+	}
+}
+
+// confirm reads the record from the leader.
+func (v *View[V]) confirm(ctx context.Context) error {
+	asked := time.Now()
+	r, revision, err := v.records.read(ctx)
+	if err != nil && revision == 0 {
+		return err
+	}
+	v.tracker.confirm(r, revision, err, asked)
+	return nil
+}
+
+// watchRecord learns of changes at once.
+func (v *View[V]) watchRecord(ctx context.Context) {
+	for failures := 1; ctx.Err() == nil; failures++ {
+		for change, err := range v.records.bucket.Watch(ctx, v.records.key) {
+			if err != nil {
+				if ctx.Err() == nil {
+					v.logger.WarnContext(ctx, "projection: the watch of the view's record has ended, watching again", "error", err)
+				}
+				break
+			}
+			failures = 1
+			v.heard(change)
+		}
+		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone
+	}
+}
+
+func (v *View[V]) heard(change kv.Change[record]) {
+	switch {
+	case change.Synced:
+	case change.Deleted:
+		v.tracker.hear(record{Store: v.store.Identity()}, change.Revision, nil)
+	default:
+		v.tracker.hear(change.Value, change.Revision, v.records.compare(change.Value))
+	}
+}
+
+// await blocks until the record changes after it was known, a time has passed, or ctx ends. It returns the cause of ctx.
+func (k known) await(ctx context.Context, atMost time.Duration) error {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-k.changed:
+	case <-timer.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
