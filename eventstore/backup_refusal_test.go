@@ -175,7 +175,6 @@ func TestWhichBucketsCannotBeExported(t *testing.T) {
 	for says, buckets := range map[string][]string{
 		"there is no bucket none":             {"none"},
 		"name: id \"a.b\"":                    {"a.b"},
-		"bank-totals is named twice":          {"bank-totals", "bank-totals"},
 		"fading: its documents expire, which": {"bank-totals", "fading"},
 	} {
 		_, err := store.Export(t.Context(), new(bytes.Buffer), &eventstore.ExportConfig{Buckets: buckets})

@@ -12,7 +12,8 @@ import (
 // ExportConfig holds what Export needs beyond its arguments. A nil *ExportConfig and the zero ExportConfig give the
 // defaults.
 type ExportConfig struct {
-	// Buckets are the names of NATS KV buckets that go into the archive, such as those of the views. Defaults to none.
+	// Buckets are the names of NATS KV buckets that go into the archive, such as those of the views, in this order. One that is
+	// named several times is written once, at its last place. Defaults to none.
 	Buckets []string
 	// Progress is told from time to time how far the log is read, and at its end. Defaults to nobody.
 	Progress func(Progress)
@@ -22,7 +23,13 @@ func (c *ExportConfig) buckets() []string {
 	if c == nil {
 		return nil
 	}
-	return c.Buckets
+	var last []string
+	for i, bucket := range c.Buckets {
+		if !slices.Contains(c.Buckets[i+1:], bucket) {
+			last = append(last, bucket)
+		}
+	}
+	return last
 }
 
 func (c *ExportConfig) progress() func(Progress) {
@@ -94,10 +101,7 @@ func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) erro
 	if err := e.archive.write(header); err != nil {
 		return err
 	}
-	for i, bucket := range buckets {
-		if slices.Contains(buckets[:i], bucket) {
-			return fmt.Errorf("%w: %s is named twice", ErrBucket, bucket)
-		}
+	for _, bucket := range buckets {
 		b := bucketReader{store: s, bucket: bucket, write: e.archive.write}
 		if err := b.run(ctx); err != nil {
 			return err
