@@ -92,6 +92,10 @@ fuzz: ## fuzz each target for FUZZTIME=30s
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
 	done
 
+.PHONY: model
+model: ## try every order of the steps of a view's processes, in under 2 minutes, and compare with model/README.md
+	go run ./model
+
 .PHONY: flips
 flips: ## flip FLIPS=200 random bits on a server's disk, one at a time: each must be told of
 	RUNNEL_FLIPS=$(FLIPS) go test -count=1 -run '^TestAnyFlippedBit' -v ./eventstore

@@ -22,6 +22,7 @@ var layers = [][]part{
 	{
 		{path: "examples/bank/...", uses: []string{"saga", "aggregate", "projection", "reactor", "snapshot", "eventstore", "kv", "natsrun"}},
 		{path: "examples/boundaries", uses: nil},
+		{path: "model", uses: []string{"internal/..."}},
 		{path: ".", uses: nil},
 	},
 	{

@@ -1,21 +1,21 @@
-// Package protocol decides what the runners and the builders of a view may do. Its functions are pure: they read and write
-// nothing. The code that runs a view calls them, and so does the program in the folder model, which tries every order in
-// which several processes can take their steps. So the model checks the rules that really run.
+// Package protocol decides what the runners and the builders of a view may do. Its functions are pure: they read and
+// write nothing. The code that runs a view calls them, and so does the program in the folder model, which tries
+// every order in which several processes can take their steps. So the model checks the rules that really run.
 //
 // Two documents are shared. Both change by compare-and-set only:
 //
 //	the record        one for each view; it holds a Slot for each fold version
 //	a checkpoint      one for each generation; it holds the position, and a Fence
 //
-// A generation is one bucket of documents that one build has filled. G is the type of its name; the zero G means none. A
-// build has the same name as the generation that it fills.
+// A generation is one bucket of documents that one build has filled. G is the type of its name; the zero G means
+// none. A build has the same name as the generation that it fills.
 //
 // A build replaces a generation in these steps:
 //
 //  1. It writes the record with [Slot.Take].
 //  2. It folds the log into a bucket of its own.
-//  3. It writes the checkpoint of the serving generation with [Fence.Retire]. The next write of that generation's runner
-//     fails, because it expects the checkpoint as it was. So the position in that checkpoint is final.
+//  3. It writes the checkpoint of the serving generation with [Fence.Retire]. The next write of its runner fails, because
+//     the runner expects the checkpoint as it was. So the position in that checkpoint is final.
 //  4. It folds up to that position, or further.
 //  5. It writes the record with [Slot.Flip].
 //
@@ -38,14 +38,15 @@ type Slot[G comparable] struct {
 	Paused   bool // runners do not fold
 }
 
-// Take gives the place of the build to a build. The build that had the place before cannot flip any more. A build takes the
-// place once in its life: one that has lost it must not take it again.
+// Take gives the place of the build to a build. The build that had the place before cannot flip any more. A build
+// takes the place once in its life: one that has lost it must not take it again.
 func (s Slot[G]) Take(build G) Slot[G] {
 	s.Building = build
 	return s
 }
 
-// Flip leads readers to a build. It returns false if another build has the place, or none. Then the build can never flip.
+// Flip leads readers to a build. It returns false if another build has the place, or none. Then the build can never
+// flip.
 func (s Slot[G]) Flip(build G) (Slot[G], bool) {
 	var none G
 	if build == none || s.Building != build {
@@ -62,8 +63,8 @@ func (s Slot[G]) Abort() Slot[G] {
 	return s
 }
 
-// Pause forbids runners to fold, or allows it again. Who pauses then writes the checkpoint of the serving generation, so
-// that the next write of its runner fails.
+// Pause forbids runners to fold, or allows it again. The process that pauses a view then writes the checkpoint of the
+// serving generation, so that the next write of its runner fails. A build may flip while the view is paused.
 func (s Slot[G]) Pause(paused bool) Slot[G] {
 	s.Paused = paused
 	return s
@@ -93,9 +94,9 @@ const (
 	Fold                 // fold the log into the generation
 )
 
-// Open decides what a runner does that works on a generation. It has read the checkpoint of the generation, and after
-// that the record: a record that was read before the checkpoint may be older than the fence in it. Patient means that the
-// runner leaves the build some more time.
+// Open decides what a runner does that works on a generation. It has read the checkpoint of the generation, and
+// after that the record: a record that was read before the checkpoint may be older than the fence in it. Patient
+// means that the runner leaves the build some more time.
 func Open[G comparable](generation G, fence Fence[G], record Slot[G], patient bool) Action {
 	var none G
 	switch {
@@ -113,7 +114,8 @@ func Open[G comparable](generation G, fence Fence[G], record Slot[G], patient bo
 	return Abort // also if it is another build than the one in the fence, since that one may rely on the fence as well
 }
 
-// Claimed decides what a runner does that has written the checkpoint, and has then read the record once more.
+// Claimed decides what a runner does that has written the checkpoint, and has then read the record once more. It is a
+// precaution: in the model nothing goes wrong if a runner folds at once.
 func Claimed[G comparable](generation G, record Slot[G]) Action {
 	switch {
 	case record.Serving != generation:

@@ -1,0 +1,119 @@
+// Command model tries every order in which the processes of a view can take their steps, and checks that no order
+// breaks what a view promises. It calls the same functions of internal/protocol as the code that runs. README.md
+// explains it.
+//
+//	go run ./model                 explores all scopes, finds all seeded bugs, and compares both with README.md
+//	go run ./model -write          the same, but writes them into README.md
+//	go run ./model -scope core     explores one scope
+//	go run ./model -commits 3      explores on a longer log
+//	go run ./model -deep           explores what takes some minutes and several gigabytes
+//
+// It exits with 1 if a property is broken, a seeded bug is not found, or README.md says otherwise.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+)
+
+// options are what the command line says.
+type options struct {
+	scope   string
+	commits int
+	deep    bool
+	write   bool
+	page    string
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.scope, "scope", "", "explore only the scope of this `name`, and no seeded bugs")
+	flag.IntVar(&o.commits, "commits", 0, "the `length` to which the log grows, if it is to be another one; no seeded bugs")
+	flag.BoolVar(&o.deep, "deep", false, "explore other scopes, which take some minutes and several gigabytes; no seeded bugs")
+	flag.BoolVar(&o.write, "write", false, "write the results into the page instead of comparing them")
+	flag.StringVar(&o.page, "page", filepath.Join("model", "README.md"), "the `file` that shows the results")
+	flag.Parse()
+	debug.SetGCPercent(20) // states hold no pointers, so that it costs little to collect what is not used any more
+	if err := o.check(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "model:", err)
+		os.Exit(1)
+	}
+}
+
+func (o options) check(out io.Writer) error {
+	results, err := checkScopes(out, o.chosen())
+	if err != nil || o.scope != "" || o.commits != 0 || o.deep {
+		return err
+	}
+	found, err := checkSeeds(out)
+	if err != nil {
+		return err
+	}
+	return show(o.page, o.write, map[string]string{"scopes": scopesTable(results), "bugs": seedsTable(found)})
+}
+
+// chosen returns the scopes that are to be explored.
+func (o options) chosen() (chosen []scope) {
+	all := scopes()
+	if o.deep {
+		all = deepScopes()
+	}
+	for _, sc := range all {
+		if o.scope != "" && o.scope != sc.name {
+			continue
+		}
+		if o.commits != 0 {
+			sc.commits = int8(o.commits)
+		}
+		chosen = append(chosen, sc)
+	}
+	return chosen
+}
+
+// checkScopes explores the scopes, as many at the same time as there are processors.
+func checkScopes(out io.Writer, scopes []scope) (results []result, err error) {
+	fmt.Fprintln(out, "Properties: it never happens that")
+	for _, p := range properties {
+		fmt.Fprintln(out, "  -", p)
+	}
+	begun := time.Now()
+	total := 0
+	for r := range exploreAll(scopes) {
+		fmt.Fprintf(out, "%s: %d states, %d steps, at most %d steps from the first state (after %.1f s)\n",
+			r.scope.name, r.states, r.steps, r.depth, time.Since(begun).Seconds())
+		if r.breaks != holds {
+			printTrace(out, r.trace)
+			return nil, fmt.Errorf("%s: %s", r.scope.name, r.breaks)
+		}
+		results = append(results, r)
+		total += r.states
+	}
+	fmt.Fprintf(out, "%d states in all; every property holds\n", total)
+	return results, nil
+}
+
+// checkSeeds looks for each seeded bug.
+func checkSeeds(out io.Writer) ([]result, error) {
+	var results []result
+	for _, s := range seeds() {
+		r := s.explore()
+		if r.breaks != s.breaks {
+			return nil, fmt.Errorf("the seeded bug %s breaks %q, and %q is expected", s.name, r.breaks, s.breaks)
+		}
+		fmt.Fprintf(out, "\nseeded bug %s: %s; then, after %d steps, %s\n", s.name, s.wrong, len(r.trace), s.breaks)
+		printTrace(out, r.trace)
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+func printTrace(out io.Writer, trace []string) {
+	for i, line := range trace {
+		fmt.Fprintf(out, "  %2d. %s\n", i+1, line)
+	}
+}
