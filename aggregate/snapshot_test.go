@@ -257,7 +257,7 @@ func TestSnapshotsThatCannotWorkAreRefused(t *testing.T) {
 	_, err = aggregate.New(store, "account", secretive{}, cfg)
 	require.ErrorIs(t, err, aggregate.ErrInvalidState)
 	require.EqualError(t, err, "aggregate: account: invalid state type: snapshot: account: "+
-		"aggregate_test.secretive.amount is not exported, so it would be lost: export it or leave it out")
+		"aggregate_test.secretive.amount is not exported, so it would be lost: export it, or leave it out with the tag `msgpack:\"-\"`")
 	_, err = aggregate.New(store, "account", listed{}, cfg)
 	require.ErrorIs(t, err, aggregate.ErrInvalidState)
 	require.ErrorContains(t, err, "give it a method Clone() aggregate_test.listed")

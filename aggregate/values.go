@@ -82,7 +82,7 @@ func hashCommand(command any) ([]byte, error) {
 	}
 	t := v.Type()
 	// Two commands that differ in what cannot be compared would be taken for one.
-	if err := plain.CheckCompared(t); err != nil {
+	if err := plain.Check(t); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidCommand, err)
 	}
 	fields, err := plain.Canonical(v.Interface())

@@ -54,8 +54,10 @@ const most = 2
 func fillComposite(rt *rapid.T, v reflect.Value, depth int) {
 	switch v.Kind() {
 	case reflect.Struct:
-		for _, field := range v.Fields() {
-			fill(rt, field, depth-1)
+		for field, value := range v.Fields() {
+			if value.CanSet() || field.Anonymous && value.Kind() == reflect.Struct {
+				fill(rt, value, depth-1)
+			}
 		}
 	case reflect.Array:
 		for i := range v.Len() {

@@ -180,6 +180,9 @@ func (s *shrinker[S, E]) shrinkEvents() bool {
 		for field := range v.NumField() {
 			less := reflect.New(v.Type()).Elem()
 			less.Set(v)
+			if !less.Field(field).CanSet() {
+				continue
+			}
 			less.Field(field).SetZero()
 			if s.accept(s.best.withEvent(i, less.Interface().(eventstore.Event))) {
 				return true

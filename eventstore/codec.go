@@ -98,6 +98,9 @@ func (c Codec) unpack(data []byte, t *eventType, u *unpacker) (err error) {
 		if err := json.Unmarshal(data, u.pointer); err != nil {
 			return err
 		}
+		if err := t.shape.FitsJSON(data); err != nil {
+			return err
+		}
 		t.shape.Settle(u.value)
 		return nil
 	}

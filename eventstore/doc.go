@@ -81,12 +81,14 @@
 // that encode and decode themselves for the store's codec. [Open] encodes and decodes samples of each type, and refuses with
 // ErrInvalidEvents a type that would not come back whole. The error names the field. Examples are a field that is not
 // exported, two fields of one name, a struct whose MarshalJSON comes from a time that it embeds, and in msgpack a pointer that
-// is embedded. A field with the tag `json:"-"` or `msgpack:"-"` is left out deliberately, and a type that encodes itself is
-// trusted with its values.
+// is embedded. A field with the tag `json:"-"` or `msgpack:"-"` is left out deliberately, and need not be exported. The
+// fields of an embedded struct are stored whether its type is exported or not. A type that encodes itself is trusted with
+// its values.
 //
 // A value that the codec cannot hold is refused when it is appended, with ErrRefused: in JSON text that is not UTF-8, a number
-// that is none, or a year above 9999; in msgpack values nested deeper than 64. A number that no longer fits the type of its
-// field is ErrUndecodable, and so is a panic of a type that decodes itself.
+// that is none, or a year above 9999; in msgpack values nested deeper than 64. A stored number that would be rounded or cut to
+// fit the type that its field has today is ErrUndecodable, and so are a list of another length than the array that it is
+// read into, and a panic of a type that decodes itself.
 //
 // A time is an instant: it is decoded in UTC, with nanoseconds. A field of its own keeps the zone, if the zone matters.
 //

@@ -129,6 +129,58 @@ func TestANumberThatDoesNotFitAnyMoreIsUndecodable(t *testing.T) {
 	})
 }
 
+// rated and its successor have a number that became smaller, and a list that became an array.
+type rated struct {
+	Rate  int64
+	Marks []int64
+}
+
+func (rated) EventType() string { return "rated" }
+
+type roughlyRated struct {
+	Rate  float64
+	Marks [2]int64
+}
+
+func (roughlyRated) EventType() string { return "rated" }
+
+func TestWhatWouldBeRoundedOrCutIsUndecodable(t *testing.T) {
+	codecs(t, func(t *testing.T, codec eventstore.Codec) {
+		js := eventstoretest.JetStream(t)
+		before := openFor(t, js, codec, rated{})
+		_, err := before.Append(t.Context(), account("1"), eventstore.Head{}, rated{1<<53 + 1, []int64{1, 2}}, rated{1, []int64{1}},
+			rated{2, []int64{1, 2, 3}}, rated{1 << 53, []int64{1, 2}})
+		require.NoError(t, err)
+		all, err := readAll(t, openFor(t, js, codec, roughlyRated{}))
+		require.ErrorIs(t, err, eventstore.ErrUndecodable)
+		require.ErrorContains(t, err, "roughlyRated.Rate: 9007199254740993 does not fit into a float64")
+		require.ErrorContains(t, err, "roughlyRated.Marks: 1 elements do not fit into a [2]int64")
+		require.ErrorContains(t, err, "roughlyRated.Marks: 3 elements do not fit into a [2]int64")
+		require.Equal(t, []eventstore.Event{roughlyRated{1 << 53, [2]int64{1, 2}}}, all)
+	})
+}
+
+type signature struct{ By string }
+
+// signed has fields of a struct that is not exported, and fields that have nothing to say.
+type signed struct {
+	signature
+	Amount int64
+	_      struct{}
+	cache  *int `json:"-" msgpack:"-"`
+}
+
+func (signed) EventType() string { return "signed" }
+
+func TestFieldsOfAnEmbeddedStructThatIsNotExportedComeBack(t *testing.T) {
+	codecs(t, func(t *testing.T, codec eventstore.Codec) {
+		store := openFor(t, eventstoretest.JetStream(t), codec, signed{})
+		_, err := store.Append(t.Context(), account("1"), eventstore.Head{}, signed{signature: signature{"anna"}, Amount: 5, cache: new(int)})
+		require.NoError(t, err)
+		require.Equal(t, []eventstore.Event{signed{signature: signature{"anna"}, Amount: 5}}, decode(t, store.Stream(t.Context(), account("1"))))
+	})
+}
+
 // readAll returns the events that decode, and the errors of the others.
 func readAll(t *testing.T, store *eventstore.Store) (all []eventstore.Event, failed error) {
 	t.Helper()

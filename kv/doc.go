@@ -42,8 +42,8 @@
 //
 // A document is plain data, as an event of package eventstore is. With the codecs of this package, Open, NewCell and NewCells
 // refuse a type that would not come back whole: ErrEncode, and the error names the field. A write of a value that the codec
-// cannot hold is ErrEncode, too. A number that does not fit into its field, and a panic of a type that decodes itself, are
-// ErrDecode. Times are read in UTC. A codec of the caller's own knows itself what it keeps.
+// cannot hold is ErrEncode, too, such as a url.URL with a user in JSON. A number that would be rounded or cut to fit into its
+// field, a list of another length than its array, and a panic of a type that decodes itself, are ErrDecode. Times are read in UTC. A codec of the caller's own knows itself what it keeps.
 //
 // # Guarantees
 //

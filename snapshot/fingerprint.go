@@ -167,8 +167,10 @@ func (f *filler) fill(v reflect.Value, depth int) {
 func (f *filler) fillComposite(v reflect.Value, depth int) {
 	switch v.Kind() {
 	case reflect.Struct:
-		for _, field := range v.Fields() {
-			f.fill(field, depth-1)
+		for field, value := range v.Fields() {
+			if value.CanSet() || field.Anonymous && value.Kind() == reflect.Struct {
+				f.fill(value, depth-1)
+			}
 		}
 	case reflect.Array:
 		for i := range v.Len() {

@@ -224,7 +224,7 @@ func survive[S any](shape *plain.Shape, state S) ([]byte, error) {
 func changed(a, b reflect.Value) string {
 	if a.Kind() == reflect.Struct && !plain.EncodesItself(a.Type()) {
 		for field, value := range a.Fields() {
-			if other := b.FieldByIndex(field.Index); !plain.Equal(value.Interface(), other.Interface()) {
+			if other := b.FieldByIndex(field.Index); value.CanInterface() && !plain.Equal(value.Interface(), other.Interface()) {
 				return a.Type().String() + "." + field.Name
 			}
 		}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"math/big"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/plain"
 )
 
 type event interface {
@@ -203,7 +206,7 @@ func (h hidden) Evolve(event) hidden { h.amount++; return h }
 func TestAStateThatWouldNotBeStoredWholeIsRefused(t *testing.T) {
 	c := openCache(t, openStore(t, eventstoretest.JetStream(t), nil), nil)
 	_, err := For[hidden, event](c, hidden{}, itself[hidden], 1)
-	require.EqualError(t, err, "snapshot: account: snapshot.hidden.amount is not exported, so it would be lost: export it or leave it out")
+	require.EqualError(t, err, "snapshot: account: snapshot.hidden.amount is not exported, so it would be lost: export it, or leave it out with the tag `msgpack:\"-\"`")
 }
 
 // untagged has a field that its author keeps from the codec.
@@ -213,6 +216,49 @@ type untagged struct {
 }
 
 func (u untagged) Evolve(event) untagged { return u }
+
+// cached has a field that is not exported, which its author keeps from the codec.
+type cached struct {
+	Amount int64
+	sum    any `msgpack:"-"`
+}
+
+func (c cached) Evolve(event) cached { return c }
+
+type base struct{ By string }
+
+// worth has numbers that encode themselves by methods of their pointers, and an embedded struct that is not exported.
+type worth struct {
+	base
+	Price *big.Int
+	Rate  big.Rat
+	Link  *url.URL
+	_     struct{}
+}
+
+func (w worth) Evolve(event) worth { return w }
+
+func TestAStateOfNumbersThatEncodeThemselvesIsRestored(t *testing.T) {
+	store := openStore(t, eventstoretest.JetStream(t), nil)
+	saved := fill(t, store, "1", 5)
+	c := openCache(t, store, nil)
+	states, err := For[worth, event](c, worth{}, itself[worth], 4)
+	require.NoError(t, err)
+	price, ok := new(big.Int).SetString("-123456789012345678901234567890", 10)
+	require.True(t, ok)
+	want := worth{base: base{"anna"}, Price: price, Rate: *big.NewRat(1, 3), Link: &url.URL{Scheme: "https", Host: "a", User: url.User("b")}}
+	states.Save("1", Snapshot[worth]{State: want, Version: saved.Version, Position: saved.Position, Commit: saved.Commit, Commits: saved.Commits})
+	require.NoError(t, c.Close())
+	require.Equal(t, int64(1), c.Counters().Saved)
+
+	c = openCache(t, store, nil)
+	states, err = For[worth, event](c, worth{}, itself[worth], 4)
+	require.NoError(t, err)
+	found, _, err := states.Restore(t.Context(), "1")
+	require.NoError(t, err)
+	require.NotNil(t, found)
+	require.True(t, plain.Equal(want, found.State), "%+v", found.State)
+}
 
 // emptied has a map that comes back as none, into which nothing can be written.
 type emptied struct {
@@ -248,6 +294,7 @@ func TestAStateThatDoesNotSurviveSwitchesSnapshotsOff(t *testing.T) {
 	self := new(ring)
 	self.Next = self
 	t.Run("a field kept back", func(t *testing.T) { switchesOff(t, untagged{}, untagged{Secret: "s"}, "snapshot.untagged.Secret") })
+	t.Run("a field that only the package sees", func(t *testing.T) { switchesOff(t, cached{}, cached{sum: 1}, "snapshot.cached.sum is not exported") })
 	t.Run("a map that vanishes", func(t *testing.T) {
 		switchesOff(t, emptied{}, emptied{Items: map[string]int{}}, "snapshot.emptied.Items")
 	})

@@ -32,8 +32,8 @@ func Canonical(v any) ([]byte, error) {
 	return form{}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
 }
 
-// Whole is another such form, for which all fields count, also those that tags keep from being stored, and a nil map is no
-// empty one: two values that share it are the same to a program.
+// Whole is another such form, for which all fields count, and a nil map is no empty one: two values that share it are the
+// same to a program. It refuses a value that has something in a field which is neither stored nor plain.
 func Whole(v any) ([]byte, error) {
 	return form{whole: true}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
 }
@@ -60,7 +60,7 @@ func (f form) value(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	if EncodesItself(v.Type()) {
 		return itself(b, v)
 	}
-	if !f.whole && saysItself(v.Type()) {
+	if saysItself(v.Type()) {
 		pointer := reflect.New(v.Type())
 		pointer.Elem().Set(v)
 		return itself(b, pointer)
@@ -139,10 +139,10 @@ func (f form) elements(b []byte, v reflect.Value, depth int) (_ []byte, err erro
 func (f form) fields(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	all := make([][]byte, 0, v.NumField())
 	for field, value := range v.Fields() {
-		if !f.whole && leftOut(field) {
+		if silent(field) || leftOut(field) && (!f.whole || value.IsZero()) {
 			continue
 		}
-		if !field.IsExported() && (f.whole || !readable(field)) {
+		if !field.IsExported() && !readable(field) {
 			return nil, fmt.Errorf("%s.%s is not exported", v.Type(), field.Name)
 		}
 		if !f.whole && blank(value) {
@@ -176,7 +176,7 @@ func blank(v reflect.Value) bool {
 		return true
 	case v.Kind() == reflect.Struct:
 		for field, value := range v.Fields() {
-			if !leftOut(field) && (!field.IsExported() && !readable(field) || !blank(value)) {
+			if !leftOut(field) && !silent(field) && (!field.IsExported() && !readable(field) || !blank(value)) {
 				return false
 			}
 		}
@@ -199,9 +199,9 @@ func readable(f reflect.StructField) bool {
 }
 
 // saysItself reports whether a struct with fields that are not exported says all of itself by methods of its pointer, as the
-// numbers of math/big do.
+// numbers of math/big do, and URLs, which hide the user.
 func saysItself(t reflect.Type) bool {
-	if t.Kind() != reflect.Struct || !hides(t) || EncodesItself(t) || promoted(t, textMarshaler, textUnmarshaler, binaryMarshaler, binaryUnmarshaler) {
+	if t.Kind() != reflect.Struct || !hides(t) && t != urlType || EncodesItself(t) || promoted(t, textMarshaler, textUnmarshaler, binaryMarshaler, binaryUnmarshaler) {
 		return false
 	}
 	p := reflect.PointerTo(t)

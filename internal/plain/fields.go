@@ -9,29 +9,58 @@ import (
 // field is a field of a struct that is stored.
 type field struct {
 	reflect.StructField
-	stored string // its name where it is stored
+	stored string // its name in the stored data
+	alias  string // another name under which msgpack reads it
 	inline bool   // its own fields stand beside it
 	asks   bool   // a pointer, which is left out as well if what it points to says that it is zero
 	node   *node
 }
 
+// listed is a field as the decoder sees it: those of structs that are stored inline are among the others.
+type listed struct {
+	*field
+	path string
+}
+
+// list returns the fields of a struct in the order in which msgpack stores them. Msgpack does not store an embedded
+// struct inline if a name in it was there before.
+func (f Format) list(fields []field) (all []listed) {
+	names := make(map[string]bool)
+	for i := range fields {
+		below := []listed{{&fields[i], "." + fields[i].Name}}
+		if embedded := fields[i].inlined(); embedded != nil && (f == JSON || !named(names, embedded.list)) {
+			below = nil
+			for _, inner := range embedded.list {
+				below = append(below, listed{inner.field, "." + fields[i].Name + inner.path})
+			}
+		}
+		for _, one := range below {
+			names[one.stored] = true
+		}
+		all = append(all, below...)
+	}
+	return all
+}
+
+// named reports whether a field has one of the names.
+func named(names map[string]bool, fields []listed) bool {
+	return slices.ContainsFunc(fields, func(f listed) bool { return names[f.stored] })
+}
+
 // fields looks at the fields of a struct.
 func (b *builder) fields(n *node, path string, at place) {
 	names := make(map[string]string)
+	var forAll []string // options that msgpack applies to each field
 	for f := range n.t.Fields() {
 		name, options := b.format.tagOf(f)
-		switch {
-		case f.IsExported() && name == "-":
-			n.lossy = true
-			if at == mapKey {
-				b.refuse("%s.%s is left out, and two keys of the map that differ by it would become one: leave it out of the key's type", path, f.Name)
-			}
-			continue
-		case !f.IsExported():
-			b.refuse("%s.%s is not exported, so it would be lost: export it or leave it out", path, f.Name)
+		if b.format == Msgpack && f.Name == "_msgpack" && slices.Contains(options, "omitempty") {
+			forAll = []string{"omitempty"}
+		}
+		if !b.stores(n, f, path, at) {
 			continue
 		}
 		nameless := f.Anonymous && b.format == JSON && name == ""
+		inline := f.Anonymous && (nameless || b.format == Msgpack && !slices.Contains(options, "noinline"))
 		if name == "" {
 			name = f.Name
 		}
@@ -39,10 +68,53 @@ func (b *builder) fields(n *node, path string, at place) {
 			b.refuse("%s.%s and %s.%s are both stored as %q: give each a name of its own", path, other, path, f.Name, name)
 		}
 		names[name] = f.Name
-		below := field{StructField: f, stored: name, node: b.node(f.Type, path+"."+f.Name, at), inline: f.Anonymous && !slices.Contains(options, "noinline")}
-		b.tagged(n, &below, path+"."+f.Name, options)
+		below := field{StructField: f, stored: name, alias: aliasOf(options), node: b.node(f.Type, path+"."+f.Name, at), inline: inline}
+		b.tagged(n, &below, path+"."+f.Name, append(options, forAll...))
 		n.fields = append(n.fields, below)
 	}
+	n.list = b.format.list(n.fields)
+}
+
+// stores reports whether a field of a struct is stored. It refuses a field that would be lost although nobody said so.
+func (b *builder) stores(n *node, f reflect.StructField, path string, at place) bool {
+	name, _ := b.format.tagOf(f)
+	embedsPointer := f.Anonymous && f.Type.Kind() == reflect.Pointer
+	switch {
+	case silent(f):
+		return false
+	case name == "-":
+		n.lossy = true
+		if at == mapKey {
+			b.refuse("%s.%s is left out, and two keys of the map that differ by it would become one: leave it out of the key's type", path, f.Name)
+		}
+		return false
+	case f.IsExported():
+		return true
+	case readable(f) && embedsPointer:
+		b.refuse("%s.%s is an embedded pointer to a type that is not exported, so nothing can set it when it is read: embed the struct itself", path, f.Name)
+		return false
+	case readable(f):
+		return true
+	default:
+		b.refuse("%s.%s is not exported, so it would be lost: export it, or leave it out with the tag `%s:\"-\"`", path, f.Name, b.format)
+		return false
+	}
+}
+
+// silent reports whether a field that is not exported has nothing to say: nobody can set a blank field, and a type
+// without a size has one value.
+func silent(f reflect.StructField) bool {
+	return !f.IsExported() && (f.Name == "_" || f.Type.Size() == 0)
+}
+
+// aliasOf returns the other name under which msgpack reads a field, "" if there is none.
+func aliasOf(options []string) string {
+	for _, option := range options {
+		if alias, found := strings.CutPrefix(option, "alias:"); found {
+			return alias
+		}
+	}
+	return ""
 }
 
 // tagOf reads the format's tag of a field: the name under which it is stored, "-" if it is not, and the options.

@@ -3,6 +3,7 @@ package plain
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
@@ -23,6 +24,8 @@ func (n *node) numbers(seen map[*node]bool) wellformed.Numbers {
 		fits = wellformed.SignedOf(16) | wellformed.UnsignedOf(16)
 	case reflect.Float64:
 		fits = wellformed.SignedOf(32) | wellformed.UnsignedOf(32)
+	case reflect.Struct:
+		fits &^= wellformed.EmptyLists // the library takes one for the zero value
 	case reflect.Slice, reflect.Array:
 		if n.elem.t.Kind() == reflect.Uint8 {
 			return fits // stored as bytes
@@ -37,11 +40,22 @@ func (n *node) numbers(seen map[*node]bool) wellformed.Numbers {
 // decodesItself reports whether it is not for us to say what the data of a type means.
 func (n *node) decodesItself() bool { return n.opaque || n.half || n.transparent || n.time }
 
-// Fits refuses an integer that does not fit into the number which it is decoded into: the msgpack library takes what is
-// left of it. The data is well-formed, and has integers of the given classes. encoding/json refuses such numbers
-// itself.
+// narrows reports whether data may not fit into a type although all its numbers do.
+func (f Format) narrows(n *node) bool {
+	switch n.t.Kind() {
+	case reflect.Array:
+		return !n.decodesItself()
+	case reflect.Float32, reflect.Float64:
+		return f == JSON && !n.decodesItself()
+	}
+	return false
+}
+
+// Fits refuses an integer that does not fit into the number which it is decoded into, and a list of another length than
+// the array or struct: the msgpack library takes what is left of it, and leaves what is missing. The data is
+// well-formed, and has integers of the given classes. [Shape.FitsJSON] does so for JSON.
 func (s *Shape) Fits(data []byte, numbers wellformed.Numbers) error {
-	if numbers&^s.fits == 0 {
+	if numbers&^s.fits == 0 && !s.narrow {
 		return nil
 	}
 	rest := wellformed.Cursor(data)
@@ -51,80 +65,100 @@ func (s *Shape) Fits(data []byte, numbers wellformed.Numbers) error {
 	return nil
 }
 
-// fits passes over a value. If a number in it does not fit, it returns the path to that number.
+// fits passes over a value. If a part of it does not fit, it returns the path to that part.
 func fits(rest *wellformed.Cursor, n *node) (where string, err error) {
-	for n != nil && n.t.Kind() == reflect.Pointer && !n.decodesItself() {
-		n = n.elem
-	}
+	n = n.pointedTo()
 	if n == nil || n.decodesItself() {
 		rest.Skip()
 		return "", nil
 	}
 	elements, isMap, isList := rest.List()
 	if !isList {
-		if number, ok := rest.Integer(); ok && !holds(n.t, number) {
-			return "", fmt.Errorf("%s does not fit into a %s: give it a type as wide as it was stored with", number, n.t)
-		}
-		return "", nil
+		return "", n.fitsAlone(rest)
 	}
-	for range elements {
-		below, name := n.elem, []byte(nil)
+	if want, counted := n.elements(); counted && !isMap && elements != want {
+		return "", errElements(elements, n.t)
+	}
+	for i := range elements {
+		below, where := n.elem, "[]"
 		switch {
-		case isMap && n.t.Kind() == reflect.Struct:
-			name = rest.Text()
-			below = n.stored(name)
+		case n.t.Kind() == reflect.Struct && isMap:
+			below, where = n.stored(rest.Text(), false)
+		case n.t.Kind() == reflect.Struct:
+			below, where = n.list[i].node, n.list[i].path
 		case isMap:
 			if where, err := fits(rest, n.key); err != nil {
 				return " key" + where, err
 			}
 		}
-		if where, err := fits(rest, below); err != nil {
-			return n.pathTo(name) + where, err
+		if inner, err := fits(rest, below); err != nil {
+			return where + inner, err
 		}
 	}
 	return "", nil
 }
 
-// stored returns the field that is stored under a name, or nil if there is none.
-func (n *node) stored(name []byte) *node {
-	for i := range n.fields {
-		f := &n.fields[i]
-		if embedded := f.inlined(); embedded != nil {
-			if inner := embedded.stored(name); inner != nil {
-				return inner
-			}
+// fitsAlone passes over a value without elements.
+func (n *node) fitsAlone(rest *wellformed.Cursor) error {
+	if n.t.Kind() == reflect.Array {
+		if bytes := rest.Text(); bytes != nil && len(bytes) != n.t.Len() {
+			return errElements(len(bytes), n.t)
 		}
-		if f.stored == string(name) {
-			return f.node
-		}
+		return nil
+	}
+	if number, ok := rest.Integer(); ok && !holds(n.t, number) {
+		return errNumber(number.String(), n.t)
 	}
 	return nil
 }
 
-// pathTo returns the path to what is stored under a name, or to an element.
-func (n *node) pathTo(name []byte) string {
-	if n.t.Kind() != reflect.Struct {
-		return "[]"
+func errNumber(number string, t reflect.Type) error {
+	return fmt.Errorf("%s does not fit into a %s: give it a type as wide as it was stored with", number, t)
+}
+
+func errElements(n int, t reflect.Type) error {
+	return fmt.Errorf("%d elements do not fit into a %s: give it the type that it was stored with, or a slice", n, t)
+}
+
+// pointedTo returns the node that pointers lead to.
+func (n *node) pointedTo() *node {
+	for n != nil && n.t.Kind() == reflect.Pointer && !n.decodesItself() {
+		n = n.elem
 	}
-	for i := range n.fields {
-		f := &n.fields[i]
-		if embedded := f.inlined(); embedded != nil && embedded.stored(name) != nil {
-			return "." + f.Name + embedded.pathTo(name)
-		}
-		if f.stored == string(name) {
-			return "." + f.Name
+	return n
+}
+
+// elements returns how many elements a type has, if all its values have as many.
+func (n *node) elements() (count int, counted bool) {
+	switch n.t.Kind() {
+	case reflect.Array:
+		return n.t.Len(), true
+	case reflect.Struct:
+		return len(n.list), true
+	}
+	return 0, false
+}
+
+// stored returns the field that is stored under a name, and the path to it, or nil if there is none. In JSON, a name may
+// be that of a field but for the case of its letters.
+func (n *node) stored(name []byte, anyCase bool) (*node, string) {
+	for _, f := range n.list {
+		if f.stored == string(name) || f.alias != "" && f.alias == string(name) {
+			return f.node, f.path
 		}
 	}
-	return ""
+	for _, f := range n.list {
+		if anyCase && strings.EqualFold(f.stored, string(name)) {
+			return f.node, f.path
+		}
+	}
+	return nil, ""
 }
 
 // inlined returns the struct whose fields stand beside the field, or nil.
 func (f *field) inlined() *node {
-	n := f.node
-	for n.t.Kind() == reflect.Pointer && n.elem != nil {
-		n = n.elem
-	}
-	if !f.inline || n.fields == nil || n.decodesItself() {
+	n := f.node.pointedTo()
+	if !f.inline || n == nil || n.fields == nil || n.decodesItself() {
 		return nil
 	}
 	return n

@@ -3,7 +3,7 @@
 // Plain are types made of exported fields, numbers, strings, bytes, slices, arrays, maps, pointers and times, and types
 // that encode themselves as text or as bytes.
 //
-// [Check] is for data that is compared, such as commands. For data that is stored, [Format.Of] looks at a type as a
+// [Check] is for data that is compared, such as commands and states. For data that is stored, [Format.Of] looks at a type as a
 // codec does, refuses what would be lost, and returns a [Shape], which encodes and decodes values of the type:
 //
 //	type      rules, for what is known of the codecs       ways.go, fields.go, shape.go
@@ -17,13 +17,18 @@ package plain
 import (
 	"encoding"
 	"fmt"
+	"math/big"
+	"net/url"
 	"reflect"
 	"slices"
 	"time"
 )
 
 var (
-	timeType = reflect.TypeFor[time.Time]()
+	timeType     = reflect.TypeFor[time.Time]()
+	urlType      = reflect.TypeFor[url.URL]()
+	userType     = reflect.TypeFor[*url.Userinfo]()
+	bigFloatType = reflect.TypeFor[big.Float]()
 
 	textMarshaler     = reflect.TypeFor[encoding.TextMarshaler]()
 	textUnmarshaler   = reflect.TypeFor[encoding.TextUnmarshaler]()
@@ -31,44 +36,41 @@ var (
 	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
 )
 
-// Check refuses what a codec would lose without a word: unexported fields, functions, channels, interfaces. The error
-// names the field.
-func Check(t reflect.Type) error { return check(t, t.String(), nil, false) }
+// Check refuses what can be neither stored nor compared: unexported fields, functions, channels, interfaces. The error
+// names the field. It leaves out what the tag `msgpack:"-"` does, looks into structs that are embedded whether they are
+// exported or not, and takes types that say all of themselves by methods of their pointer.
+func Check(t reflect.Type) error { return check(t, t.String(), nil) }
 
-// CheckCompared is Check for data of which only [Canonical] is stored. It leaves out what that leaves out, looks into structs that
-// are embedded whether they are exported or not, and takes types that say all of themselves by methods of their pointer.
-func CheckCompared(t reflect.Type) error { return check(t, t.String(), nil, true) }
-
-func check(t reflect.Type, path string, above []reflect.Type, compared bool) error {
+func check(t reflect.Type, path string, above []reflect.Type) error {
 	if slices.Contains(above, t) {
 		return nil // recursive type, checked on the way down
 	}
 	above = append(above, t)
-	if EncodesItself(t) || compared && saysItself(t) {
+	if EncodesItself(t) || saysItself(t) {
 		return nil
 	}
 	switch t.Kind() {
 	case reflect.Struct:
 		for f := range t.Fields() {
-			if compared && leftOut(f) {
+			if leftOut(f) || silent(f) {
 				continue
 			}
-			if !f.IsExported() && (!compared || !readable(f)) {
-				return fmt.Errorf("%s.%s is not exported, so it would be lost: export it or leave it out", path, f.Name)
+			if !f.IsExported() && !readable(f) {
+				return fmt.Errorf("%s.%s is not exported, so it would be lost: export it, or leave it out with the tag `msgpack:\"-\"`", path, f.Name)
 			}
-			if err := check(f.Type, path+"."+f.Name, above, compared); err != nil {
+			if err := check(f.Type, path+"."+f.Name, above); err != nil {
 				return err
 			}
 		}
 	case reflect.Func, reflect.Chan, reflect.UnsafePointer, reflect.Interface, reflect.Complex64, reflect.Complex128, reflect.Uintptr:
 		return fmt.Errorf("%s is a %s, which cannot be stored: use plain data", path, t.Kind())
 	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return check(t.Elem(), path+"[]", above, compared)
+		return check(t.Elem(), path+"[]", above)
 	case reflect.Map:
-		if err := check(t.Key(), path+" key", above, compared); err != nil {
+		if err := check(t.Key(), path+" key", above); err != nil {
 			return err
 		}
-		return check(t.Elem(), path+"[]", above, compared)
+		return check(t.Elem(), path+"[]", above)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"net/netip"
+	"net/url"
 	"reflect"
 	"testing"
 	"time"
@@ -58,12 +59,11 @@ func TestWhatACodecWouldLoseIsRefused(t *testing.T) {
 		value any
 		want  string
 	}{
-		{hidden{}, "plain_test.hidden.Amounts[].amount is not exported, so it would be lost: export it or leave it out"},
+		{hidden{}, "plain_test.hidden.Amounts[].amount is not exported, so it would be lost: export it, or leave it out with the tag `msgpack:\"-\"`"},
 		{struct{ F func() }{}, "struct { F func() }.F is a func, which cannot be stored: use plain data"},
 		{struct{ E map[string]any }{}, "E[] is a interface, which cannot be stored"},
 		{map[*hidden]bool{}, "key[].Amounts[].amount is not exported"},
 		{complex(1, 1), "complex128 is a complex128"},
-		{bytesOnly{}, "plain_test.bytesOnly.n is not exported"}, // JSON does not ask for bytes
 	} {
 		require.ErrorContains(t, plain.Check(reflect.TypeOf(c.value)), c.want)
 	}
@@ -120,6 +120,9 @@ type priced struct {
 	Price *big.Int
 	Rate  big.Rat
 	Log   func() `msgpack:"-"`
+	cache any    `msgpack:"-"`
+	Link  *url.URL
+	_     struct{}
 }
 
 type sulkyBase struct{ N int }
@@ -128,10 +131,10 @@ func (sulkyBase) MarshalText() ([]byte, error) { panic("no") }
 func (*sulkyBase) UnmarshalText([]byte) error  { return nil }
 
 func TestWhatOnlyMethodsAndEmbeddedStructsSayIsCompared(t *testing.T) {
-	require.NoError(t, plain.CheckCompared(reflect.TypeFor[priced]()))
-	require.Error(t, plain.Check(reflect.TypeFor[priced]()), "it is not stored whole")
-	require.Error(t, plain.CheckCompared(reflect.TypeFor[hidden]()))
-	require.Error(t, plain.CheckCompared(reflect.TypeFor[struct {
+	require.NoError(t, plain.Check(reflect.TypeFor[priced]()))
+	require.NoError(t, plain.Check(reflect.TypeFor[bytesOnly]()))
+	require.Error(t, plain.Check(reflect.TypeFor[hidden]()))
+	require.Error(t, plain.Check(reflect.TypeFor[struct {
 		hiddenBase
 		sulkyBase
 	}]()), "of which the methods cannot be called")
@@ -146,13 +149,14 @@ func TestWhatOnlyMethodsAndEmbeddedStructsSayIsCompared(t *testing.T) {
 	for name, change := range map[string]func(*priced){
 		"embedded": func(p *priced) { p.By = "ben" }, "pointer": func(p *priced) { p.Price = big.NewInt(6) },
 		"value": func(p *priced) { p.Rate = *big.NewRat(1, 3) }, "nil": func(p *priced) { p.Price = nil },
+		"url": func(p *priced) { p.Link = &url.URL{User: url.User("anna")} },
 	} {
 		changed := base()
 		change(&changed)
 		require.NotEqual(t, canonical(base()), canonical(changed), name)
 	}
 	logged := base()
-	logged.Log = func() {}
+	logged.Log, logged.cache = func() {}, 1
 	require.Equal(t, canonical(base()), canonical(logged))
 	type before struct {
 		hiddenBase
@@ -161,6 +165,27 @@ func TestWhatOnlyMethodsAndEmbeddedStructsSayIsCompared(t *testing.T) {
 	old, err := plain.Canonical(before{hiddenBase{"anna"}, big.NewInt(5)})
 	require.NoError(t, err)
 	require.Equal(t, string(old), canonical(base()), "a zero number that was added says nothing")
+}
+
+func TestTheWholeOfAValueHasNothingThatIsNotStored(t *testing.T) {
+	base := func() priced { return priced{hiddenBase: hiddenBase{"anna"}, Price: big.NewInt(5)} }
+	require.True(t, plain.Equal(base(), base()))
+	for name, change := range map[string]func(*priced){
+		"embedded": func(p *priced) { p.By = "ben" }, "pointer": func(p *priced) { p.Price = big.NewInt(6) },
+		"value": func(p *priced) { p.Rate = *big.NewRat(1, 3) }, "nil": func(p *priced) { p.Price = nil },
+	} {
+		changed := base()
+		change(&changed)
+		require.False(t, plain.Equal(base(), changed), name)
+	}
+	cached := base()
+	cached.cache = 1
+	_, err := plain.Whole(cached)
+	require.ErrorContains(t, err, "priced.cache is not exported")
+	logged := base()
+	logged.Log = func() {}
+	_, err = plain.Whole(logged)
+	require.ErrorContains(t, err, "holds a func, which cannot be stored")
 }
 
 func TestWhatIsNotStoredSaysNothing(t *testing.T) {

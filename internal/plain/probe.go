@@ -94,7 +94,7 @@ func (s *Shape) failed(n *node, path string, as style, err error, seen map[*node
 		if err := fails(f.node); err != nil {
 			return s.failed(f.node, path+"."+f.Name, as, err, seen)
 		}
-		if alone := f.alone(); len(n.fields) > 1 && fails(alone) != nil || len(n.fields) == 1 {
+		if len(n.fields) == 1 || f.IsExported() && fails(f.alone()) != nil {
 			return s.refusal(path+"."+f.Name, err)
 		}
 	}
@@ -130,7 +130,7 @@ type filler struct {
 }
 
 func (f *filler) fill(v reflect.Value, n *node, depth int) {
-	if n.opaque || depth < 0 || f.budget == 0 {
+	if n.opaque || n.userless || depth < 0 || f.budget == 0 {
 		return
 	}
 	f.budget--

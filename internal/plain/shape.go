@@ -21,8 +21,11 @@ type Shape struct {
 	Zoned bool
 	// fits are the classes of numbers that fit into all numbers of the type.
 	fits wellformed.Numbers
-	own  bool // some type in it encodes or decodes itself
-	raw  bool // some type in it writes msgpack itself, which nothing else checks
+	// narrow says that data may not fit although all its numbers do: the type holds arrays, or floats that are read from
+	// JSON.
+	narrow bool
+	own    bool // some type in it encodes or decodes itself
+	raw    bool // some type in it writes msgpack itself, which nothing else checks
 }
 
 // Of returns the shape of a type. It refuses a type of which the format would lose something without a word: it tries
@@ -73,7 +76,8 @@ func (f Format) shape(t reflect.Type) (*Shape, error) {
 	b := builder{format: f, nodes: make(map[site]*node), open: make(map[*node]bool)}
 	s := &Shape{format: f, root: b.node(t, t.String(), addressed)}
 	s.ByPointer, s.own, s.raw, s.Zoned = b.byPointer, b.own, b.raw, b.zoned
-	s.Picky = f == Msgpack && b.recursive || f == JSON && b.zoned || b.asks
+	s.Picky = f == Msgpack && b.recursive || f == JSON && b.zoned || b.asks || b.userless
+	s.narrow = s.root.any(f.narrows, make(map[*node]bool))
 	s.fits = s.root.numbers(make(map[*node]bool))
 	return s, b.err
 }
@@ -89,9 +93,12 @@ type node struct {
 	// transparent is a struct that is encoded by the one field which it embeds.
 	transparent bool
 	time        bool
-	fields      []field
-	key, elem   *node
-	lossy       bool // some field is left out, or may be
+	// userless is a pointer to the user of a URL, which JSON loses, so it must be nil.
+	userless  bool
+	fields    []field
+	list      []listed // the fields as the decoder sees them
+	key, elem *node
+	lossy     bool // some field is left out, or may be
 }
 
 // site is a type at a place.
@@ -111,6 +118,7 @@ type builder struct {
 	own       bool
 	raw       bool
 	asks      bool
+	userless  bool
 }
 
 func (b *builder) refuse(format string, args ...any) {
@@ -135,6 +143,10 @@ func (b *builder) node(t reflect.Type, path string, at place) *node {
 		b.refuse("%s is a time, and the same time in two zones is two keys: use a number or text as the key", path)
 	case t == timeType:
 		n.time, b.zoned = true, true
+	case t == userType && b.format == JSON:
+		n.userless, b.userless = true, true
+	case t == bigFloatType:
+		b.refuse("%s is a big.Float, which comes back with 64 bits of precision: use a big.Rat, or text", path)
 	case b.itself(n, path, at):
 		n.opaque = !n.transparent
 	default:

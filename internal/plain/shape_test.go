@@ -123,6 +123,46 @@ type (
 	}
 )
 
+// These are embedded, and not exported.
+type (
+	lower       struct{ By string }
+	lowerTimes  struct{ At time.Time }
+	lowerText   string
+	lowerHidden struct{ n int }
+	lowerRate   struct {
+		Name string
+		Rate float64
+	}
+)
+
+// based has fields of embedded structs that are not exported, and fields that say nothing.
+type based struct {
+	lower
+	lowerTimes
+	N     int8
+	_     struct{}
+	_     int
+	_     [0]func()
+	cache map[string]any `json:"-" msgpack:"-"`
+}
+
+// arrayed is stored as an array.
+type arrayed struct {
+	_msgpack struct{} `msgpack:",as_array"`
+	lower
+	N int8
+	F float32
+}
+
+// sparse leaves out what is empty.
+type sparse struct {
+	_msgpack struct{} `msgpack:",omitempty"`
+	lower    `json:"base"`
+	N        int8
+	L        []int
+	T        *time.Time
+}
+
 func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
 	// Vet refuses to compile it.
 	twice := reflect.Zero(reflect.StructOf([]reflect.StructField{
@@ -171,7 +211,15 @@ func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
 		{struct{ M map[*int]int }{}, ".M key is a pointer", ".M key is a pointer"},
 		{struct{ M map[[1]int]int }{}, "-", ".M cannot be stored as json"},
 		{struct{ M map[string][2]level }{}, ".M[][]: plain_test.level is decoded by a method that takes text or bytes, but not encoded as such", "-"},
-		{struct{ U *url.URL }{}, "-", "User[].username is not exported"},
+		{struct{ U []url.Userinfo }{}, ".U[].username is not exported, so it would be lost: export it, or leave it out with the tag `msgpack:\"-\"`", ".U[].username is not exported"},
+		{struct{ *lower }{}, ".lower is an embedded pointer to a type that is not exported, so nothing can set it", ".lower is an embedded pointer"},
+		{struct{ lowerText }{}, ".lowerText is not exported", ".lowerText is not exported"},
+		{struct{ lowerHidden }{}, ".lowerHidden.n is not exported", ".lowerHidden.n is not exported"},
+		{struct{ F *big.Float }{}, ".F[] is a big.Float, which comes back with 64 bits of precision", ".F[] is a big.Float"},
+		{struct {
+			a int `json:"-"`
+			b int `msgpack:"-"`
+		}{}, ".a is not exported", ".b is not exported"},
 		{struct {
 			A netip.Addr `json:",omitzero" msgpack:",omitempty"`
 		}{}, ".A would be left out: msgpack takes a netip.Addr, which encodes itself, for empty", "-"},
@@ -211,6 +259,7 @@ func TestWhatAFormatKeepsIsAccepted(t *testing.T) {
 	for _, value := range []any{
 		everything{}, recursive{}, tagged{}, stamp{}, struct{ S *stamp }{}, whole{}, uuid.UUID{}, netip.Addr{}, big.Int{}, &big.Int{},
 		struct{ C cents }{}, struct{ C []cents }{}, struct{ C map[string]*cents }{}, struct{ C map[string][]cents }{}, []byte{}, [0]int{},
+		based{}, arrayed{}, sparse{}, []map[string]based{}, url.URL{}, struct{ U map[string]*url.URL }{}, struct{ R *big.Rat }{},
 		map[netip.Addr]int{}, map[uuid.UUID]string{}, map[string]json.RawMessage{}, 0, "", 1.5,
 	} {
 		for _, format := range []plain.Format{plain.Msgpack, plain.JSON} {
@@ -257,6 +306,9 @@ func TestAValueThatAFormatCannotHoldIsRefused(t *testing.T) {
 		"ring":     {ring, "is nested too deep to be stored", "json: unsupported value: encountered a cycle"},
 		"far off":  {struct{ T []time.Time }{[]time.Time{time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", 24*3600))}}, "-", ".T[]: json"},
 		"zero":     {optional{&zero}, ".At points to a zero value, which its tag leaves out", ".At points to a zero value"},
+		"user":     {struct{ U []*url.URL }{[]*url.URL{{User: url.User("anna")}}}, "-", ".U[].User is the user of a URL, which JSON loses"},
+		"inner":    {struct{ lowerTimes }{lowerTimes{time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)}}, "-", ".lowerTimes.At is a time outside"},
+		"base":     {struct{ lowerRate }{lowerRate{"", nan()}}, "-", ".lowerRate.Rate: json: unsupported value: NaN"},
 		"panics":   {struct{ S bold }{}, ".S: panic: no", ".S: panic: no"},
 		"two":      {struct{ C chatty }{chatty{1}}, "what encodes itself in it must write one value: malformed msgpack: 1 bytes after the value", "-"},
 		"none":     {struct{ C []chatty }{[]chatty{{-1}}}, "must write one value: malformed msgpack", "-"},
@@ -278,7 +330,7 @@ func TestAValueThatAFormatCannotHoldIsRefused(t *testing.T) {
 				require.NoError(t, err, format)
 				back := reflect.New(reflect.TypeOf(c.value))
 				require.NoError(t, shape.Unmarshal(data, back.Interface()))
-				if name != "NaN" && name != "seconds" && name != "far off" { // one is not equal to itself, the other is in UTC now
+				if name != "NaN" && name != "base" && name != "seconds" && name != "far off" { // one is not equal to itself, the other is in UTC now
 					require.Equal(t, pointer.Elem().Interface(), back.Elem().Interface())
 				}
 			}
@@ -320,11 +372,14 @@ type bold struct{}
 func (bold) MarshalText() ([]byte, error) { panic("no") }
 func (*bold) UnmarshalText([]byte) error  { return nil }
 
+type Embedded struct{ E uint16 }
+
 func TestANumberThatDoesNotFitIsAnError(t *testing.T) {
 	type inner struct{ N int8 }
-	type Embedded struct{ E uint16 }
+	type lowerSmall struct{ Small int8 }
 	type narrow struct {
 		Embedded
+		lowerSmall
 		A int32 `msgpack:"a"`
 		B []uint8
 		C map[int16]uint32
@@ -332,6 +387,9 @@ func TestANumberThatDoesNotFitIsAnError(t *testing.T) {
 		F float32
 		G float64
 		H [2]int64
+		I [3]byte
+		J Embedded
+		K int8 `msgpack:",alias:old"`
 	}
 	shape, err := plain.Msgpack.Of(reflect.TypeFor[narrow]())
 	require.NoError(t, err)
@@ -350,7 +408,18 @@ func TestANumberThatDoesNotFitIsAnError(t *testing.T) {
 		{map[string]any{"F": 1<<24 + 1}, ".F: 16777217 does not fit into a float32"},
 		{map[string]any{"G": 1<<53 + 1}, ".G: 9007199254740993 does not fit into a float64"},
 		{map[string]any{"H": []any{int64(-1 << 63), uint64(1 << 63)}}, ".H[]: 9223372036854775808 does not fit into a int64"},
-		{map[string]any{"D": nil, "B": []byte{255}, "H": []any{uint64(1<<63 - 1)}}, ""},
+		{map[string]any{"D": nil, "B": []byte{255}, "H": []any{uint64(1<<63 - 1), 1}}, ""},
+		{map[string]any{"H": []int{1}}, ".H: 1 elements do not fit into a [2]int64"},
+		{map[string]any{"H": []int{1, 2, 3}}, ".H: 3 elements do not fit into a [2]int64"},
+		{map[string]any{"H": nil, "I": []byte{1, 2, 3}}, ""},
+		{map[string]any{"I": []byte{1, 2}}, ".I: 2 elements do not fit into a [3]uint8"},
+		{map[string]any{"I": []byte{1, 2, 3, 4}}, ".I: 4 elements do not fit into a [3]uint8"},
+		{map[string]any{"J": []int{1}}, ""},
+		{map[string]any{"J": []int{}}, ".J: 0 elements do not fit into a plain_test.Embedded"},
+		{map[string]any{"J": []int{1 << 16}}, ".J.E: 65536 does not fit into a uint16"},
+		{map[string]any{"J": []int{1, 2}}, ".J: 2 elements do not fit"},
+		{map[string]any{"old": 1 << 20}, ".K: 1048576 does not fit into a int8"},
+		{map[string]any{"Small": 1 << 20}, ".lowerSmall.Small: 1048576 does not fit into a int8"},
 	} {
 		var data strings.Builder
 		enc := msgpack.NewEncoder(&data)
@@ -365,6 +434,86 @@ func TestANumberThatDoesNotFitIsAnError(t *testing.T) {
 		c.want = strings.Replace(c.want, ".a:", ".A:", 1)
 		require.ErrorContains(t, err, c.want)
 	}
+}
+
+// What needs no array and has no small number is looked at for lists that are empty.
+func TestAnEmptyListIsNoStruct(t *testing.T) {
+	type wide struct{ N int64 }
+	for data, value := range map[string]any{
+		"\x90": wide{}, "\x81\xa1W\x90": struct{ W *wide }{}, "\x81\xa1W\x81\xa1a\x90": struct{ W map[string]wide }{},
+	} {
+		shape, err := plain.Msgpack.Of(reflect.TypeOf(value))
+		require.NoError(t, err)
+		err = shape.Unmarshal([]byte(data), reflect.New(reflect.TypeOf(value)).Interface())
+		require.ErrorContains(t, err, ": 0 elements do not fit into a plain_test.wide")
+	}
+}
+
+func TestWhatJSONWouldRoundOrCutIsAnError(t *testing.T) {
+	type narrow struct {
+		Embedded
+		lower
+		F float32 `json:"f"`
+		G float64
+		Q float64 `json:",string"`
+		H [2]int64
+		I [3]byte
+		M map[string][]float64
+		P *[1]float32
+		S struct{ G float64 }
+		U uuid.UUID
+	}
+	shape, err := plain.JSON.Of(reflect.TypeFor[narrow]())
+	require.NoError(t, err)
+	for _, c := range []struct{ stored, want string }{
+		{`{"G":9007199254740993}`, ".G: 9007199254740993 does not fit into a float64: give it a type as wide as it was stored with"},
+		{`{"g":-9007199254740993}`, ".G: -9007199254740993 does not fit"},
+		{`{"\u0047" : 9007199254740993 }`, ".G: 9007199254740993 does not fit"},
+		{`{"Q":"9007199254740993"}`, ".Q: 9007199254740993 does not fit"},
+		{`{"x":[1,{"G":9007199254740993}],"y":"\"G\":","S":{"G":9007199254740993}}`, ".S.G: 9007199254740993 does not fit"},
+		{`{"M":{"a":[1,18446744073709551615]}}`, ".M[][]: 18446744073709551615 does not fit"},
+		{`{"G":18446744073709551616, "Q":"1","M":{"G":null,"":[9007199254740992,1e21,0.1000]}}`, ""},
+		{`{"G":1152921504606847000,"f":123456790}`, ""}, // as encoding/json writes floats
+		{`{"G":1152921504606846976,"f":123456792}`, ""}, // the same floats as integers
+		{`{"f":16777217}`, ".F: 16777217 does not fit into a float32"},
+		{`{"f":9007199254740993}`, ".F: 9007199254740993 does not fit into a float32"},
+		{`{"f":0.1,"P":[16777216]}`, ""},
+		{`{"f":0.100000001}`, ""},         // with as many digits as a float32 may need
+		{`{"f":0.10000000149011612}`, ""}, // as a float64
+		{`{"f":0.30000000000000004}`, ".F: 0.30000000000000004 does not fit into a float32"},
+		{`{"f":1e-50}`, ".F: 1e-50 does not fit into a float32"},
+		{`{"P":[0.123456789012]}`, ".P[]: 0.123456789012 does not fit into a float32"},
+		{`{"H":[1]}`, ".H: 1 elements do not fit into a [2]int64: give it the type that it was stored with, or a slice"},
+		{`{"H":[1,2,3]}`, ".H: 3 elements do not fit into a [2]int64"},
+		{`{"H":[ ]}`, ".H: 0 elements do not fit into a [2]int64"},
+		{`{"H":null,"I":[1,2,3],"P":null}`, ""},
+		{`{"I":[1,2]}`, ".I: 2 elements do not fit into a [3]uint8"},
+		{`{"P":[1,2]}`, ".P: 2 elements do not fit into a [1]float32"},
+		{` { "U" : "7d444840-9dc0-11d1-b245-5ffdce74fad2" , "By" : "a\\" , "E" : 1 } `, ""},
+	} {
+		var back narrow
+		err := shape.Unmarshal([]byte(c.stored), &back)
+		if c.want == "" {
+			require.NoError(t, err, c.stored)
+			continue
+		}
+		require.ErrorContains(t, err, c.want)
+	}
+}
+
+func TestWhatHasFieldsThatSayNothingComesBack(t *testing.T) {
+	at := time.Unix(1, 0).UTC()
+	given := based{lower: lower{"anna"}, lowerTimes: lowerTimes{at}, N: 1, cache: map[string]any{"a": 1}}
+	for _, format := range []plain.Format{plain.Msgpack, plain.JSON} {
+		shape, err := format.Of(reflect.TypeFor[based]())
+		require.NoError(t, err)
+		data, err := shape.Marshal(&given)
+		require.NoError(t, err)
+		var back based
+		require.NoError(t, shape.Unmarshal(data, &back))
+		require.Equal(t, based{lower: given.lower, lowerTimes: given.lowerTimes, N: 1}, back)
+	}
+	require.Equal(t, plain.Decoded, plain.KeepingOf(reflect.TypeFor[based]()))
 }
 
 func TestTimesComeBackInUTC(t *testing.T) {

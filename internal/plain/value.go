@@ -26,8 +26,8 @@ func (s *Shape) Marshal(pointer any) ([]byte, error) {
 	return data, s.Kept(v, data)
 }
 
-// Unmarshal decodes into what a pointer points to, which is a zero value. A number that does not fit is an error, and
-// so is a panic of a type that decodes itself. Times are in UTC.
+// Unmarshal decodes into what a pointer points to, which is a zero value. A number or a list that does not fit is an
+// error, and so is a panic of a type that decodes itself. Times are in UTC.
 func (s *Shape) Unmarshal(data []byte, pointer any) error {
 	if err := s.decode(data, pointer); err != nil {
 		return err
@@ -38,7 +38,10 @@ func (s *Shape) Unmarshal(data []byte, pointer any) error {
 
 func (s *Shape) decode(data []byte, pointer any) error {
 	if s.format == JSON {
-		return s.format.unmarshal(data, pointer)
+		if err := s.format.unmarshal(data, pointer); err != nil {
+			return err
+		}
+		return s.FitsJSON(data)
 	}
 	numbers, err := wellformed.Scan(data)
 	if err != nil {
@@ -66,6 +69,8 @@ var (
 	errSeconds = errors.New("is a time in a zone that is some seconds off a full minute, which JSON cannot hold: use UTC")
 	// errYear is of a time that JSON has no text for.
 	errYear = errors.New("is a time outside of the years 0 to 9999 in UTC, which JSON cannot hold: use a number, or msgpack")
+	// errUser is of a URL of which JSON would lose a part.
+	errUser = errors.New("is the user of a URL, which JSON loses: store the URL as text, or without the user")
 	// errZero is of a pointer that its tag leaves out.
 	errZero = errors.New("points to a zero value, which its tag leaves out, so it would come back as nil: use nil, or another tag")
 )
@@ -77,7 +82,9 @@ func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err e
 			return "", jsonHolds(v.Interface().(time.Time))
 		}
 		return "", nil
-	case n.opaque:
+	case n.userless && !v.IsNil():
+		return "", errUser
+	case n.opaque, n.userless:
 		return "", nil
 	case depth < 0 && s.format == Msgpack:
 		return "", errNested
@@ -138,7 +145,7 @@ func jsonHolds(t time.Time) error {
 }
 
 // basic reports whether there is nothing in a type to be looked at.
-func basic(n *node) bool { return !n.time && len(n.fields) == 0 && n.elem == nil }
+func basic(n *node) bool { return !n.time && !n.userless && len(n.fields) == 0 && n.elem == nil }
 
 // Kept refuses a value of which data, its encoding, has lost text, or which is no encoding that could be read.
 func (s *Shape) Kept(v reflect.Value, data []byte) error {
@@ -173,13 +180,20 @@ func (s *Shape) blame(v reflect.Value, n *node, depth int) string {
 		_, err := s.format.marshal(pointer.Interface())
 		return err != nil
 	}
-	if n.opaque || n.time || depth < 0 {
+	if n.opaque || n.userless || n.time || depth < 0 {
 		return ""
 	}
 	switch v.Kind() {
 	case reflect.Struct:
 		for _, f := range n.fields {
-			if part := v.FieldByIndex(f.Index); fails(part) {
+			part := v.FieldByIndex(f.Index)
+			if !f.IsExported() { // an embedded struct, which cannot be encoded alone
+				if where := s.blame(part, f.node, depth-1); where != "" {
+					return "." + f.Name + where
+				}
+				continue
+			}
+			if fails(part) {
 				return "." + f.Name + s.blame(part, f.node, depth-1)
 			}
 		}
@@ -282,6 +296,8 @@ func (s *Shape) different(a, b reflect.Value, n *node) *difference {
 		return unless(a.Interface().(time.Time).Equal(b.Interface().(time.Time)))
 	case n.opaque:
 		return unless(s.sameOpaque(a, b))
+	case n.userless:
+		return unless(a.IsNil() == b.IsNil())
 	}
 	switch a.Kind() {
 	case reflect.Struct:

@@ -36,7 +36,7 @@ func (c *Cursor) List() (n int, isMap, ok bool) {
 	return int(children), isMap, true
 }
 
-// Text passes over a value, and returns its text if it is a string.
+// Text passes over a value, and returns its text if it is a string, or its bytes.
 func (c *Cursor) Text() []byte {
 	before := *c
 	c.Skip()
@@ -47,6 +47,8 @@ func (c *Cursor) Text() []byte {
 	switch first := value[0]; {
 	case 0xa0 <= first && first <= 0xbf:
 		return value[1:]
+	case 0xc4 <= first && first <= 0xc6:
+		return value[1+1<<(first-0xc4):]
 	case 0xd9 <= first && first <= 0xdb:
 		return value[1+1<<(first-0xd9):]
 	}

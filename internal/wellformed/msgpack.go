@@ -24,7 +24,7 @@ func Msgpack(data []byte) error {
 	return err
 }
 
-// Scan is Msgpack that also returns which classes of integers data holds.
+// Scan is Msgpack that also returns which classes of integers data holds, and whether a list in it is empty.
 func Scan(data []byte) (Numbers, error) {
 	end, numbers, err := walk(data, 0, 1, 0)
 	if err == nil && end != len(data) {
@@ -49,6 +49,9 @@ func walk(data []byte, at int, n uint64, depth int) (int, Numbers, error) {
 		skip, children, err := header(data[at:])
 		if err != nil {
 			return 0, 0, fmt.Errorf("%w at byte %d", err, at)
+		}
+		if children == 0 {
+			seen |= numbersOf(data[at])
 		}
 		at += skip
 		if children == 0 {

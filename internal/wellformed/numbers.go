@@ -1,7 +1,7 @@
 package wellformed
 
-// Numbers is a set of classes of integers, by how they are written. What is below 128 is in none.
-type Numbers uint8
+// Numbers is a set of classes of integers, by how they are written, and of empty lists. What is below 128 is in none.
+type Numbers uint16
 
 const (
 	negative Numbers = 1 << iota // of one byte, or signed of 8 bits
@@ -12,10 +12,12 @@ const (
 	unsigned16
 	unsigned32
 	unsigned64
+	// EmptyLists is the class of arrays without an element.
+	EmptyLists
 )
 
 // AllNumbers is the set of all classes.
-const AllNumbers Numbers = 0xff
+const AllNumbers Numbers = 0x1ff
 
 // SignedOf returns the classes whose integers all fit into a signed type of that many bits.
 func SignedOf(bits int) Numbers {
@@ -23,35 +25,37 @@ func SignedOf(bits int) Numbers {
 	case bits >= 64:
 		return AllNumbers &^ unsigned64
 	case bits >= 32:
-		return negative | signed16 | signed32 | unsigned8 | unsigned16
+		return EmptyLists | negative | signed16 | signed32 | unsigned8 | unsigned16
 	case bits >= 16:
-		return negative | signed16 | unsigned8
+		return EmptyLists | negative | signed16 | unsigned8
 	}
-	return negative
+	return EmptyLists | negative
 }
 
 // UnsignedOf returns the classes whose integers all fit into an unsigned type of that many bits.
 func UnsignedOf(bits int) Numbers {
 	switch {
 	case bits >= 64:
-		return unsigned8 | unsigned16 | unsigned32 | unsigned64
+		return EmptyLists | unsigned8 | unsigned16 | unsigned32 | unsigned64
 	case bits >= 32:
-		return unsigned8 | unsigned16 | unsigned32
+		return EmptyLists | unsigned8 | unsigned16 | unsigned32
 	case bits >= 16:
-		return unsigned8 | unsigned16
+		return EmptyLists | unsigned8 | unsigned16
 	}
-	return unsigned8
+	return EmptyLists | unsigned8
 }
 
 // numbersOf returns the class of the integers that begin with a byte.
 func numbersOf(c byte) Numbers {
 	switch {
+	case c == 0x90:
+		return EmptyLists
 	case c >= 0xe0, c == 0xd0:
 		return negative
 	case 0xd1 <= c && c <= 0xd3:
 		return signed16 << (c - 0xd1)
 	case 0xcc <= c && c <= 0xcf:
-		return unsigned8 << (c - 0xcc)
+		return EmptyLists | unsigned8<<(c-0xcc)
 	}
 	return 0
 }
