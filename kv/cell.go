@@ -3,6 +3,8 @@ package kv
 import (
 	"context"
 	"iter"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // Cell is one document of a type of its own beside the keys of a bucket: a checkpoint, a setting, a lease. List and Watch
@@ -38,6 +40,29 @@ func (c *Cell[U]) Get(ctx context.Context) (Entry[U], error) {
 // GetLeader is [Bucket.GetLeader] for the cell: it sees every write that was acknowledged before.
 func (c *Cell[U]) GetLeader(ctx context.Context) (Entry[U], error) {
 	return readSubject[U](ctx, c.core, c.key, c.subject, c.core.leader)
+}
+
+// Into makes [Bucket.GetBeside] read the cell into an entry.
+func (c *Cell[U]) Into(entry *Entry[U]) Beside {
+	return into[U]{core: c.core, key: c.key, shown: c.key, subject: c.subject, entry: entry}
+}
+
+// into reads a cell into an entry.
+type into[U any] struct {
+	core    *core
+	key     string // as errors show it
+	shown   string // as the entry has it
+	subject string
+	err     error // why the subject is none
+	entry   *Entry[U]
+}
+
+func (i into[U]) where() (string, error) { return i.subject, i.err }
+
+func (i into[U]) take(m jsapi.Message) (err error) {
+	*i.entry, err = decode[U](i.core, "get", i.key, m)
+	i.entry.Key = i.shown
+	return err
 }
 
 // Put is [Bucket.Put] for the cell.

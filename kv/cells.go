@@ -54,6 +54,12 @@ func (c *Cells[U]) GetLeader(ctx context.Context, key string) (Entry[U], error) 
 	return entry, err
 }
 
+// Into makes [Bucket.GetBeside] read one of the cells into an entry.
+func (c *Cells[U]) Into(key string, entry *Entry[U]) Beside {
+	subject, shown, err := c.subject("get", key)
+	return into[U]{core: c.core, key: shown, shown: key, subject: subject, err: err, entry: entry}
+}
+
 // Update is [Bucket.Update] for one of the cells.
 func (c *Cells[U]) Update(ctx context.Context, key string, value U, revision uint64) (uint64, error) {
 	subject, shown, err := c.subject("update", key)

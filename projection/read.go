@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -34,14 +36,13 @@ func (v *View[V]) Get(ctx context.Context, key string, options ...GetOption) (V,
 	}
 	var entry kv.Entry[V]
 	err := v.onCurrent(ctx, func(g *served[V]) (err error) {
-		entry, err = g.documents.Get(ctx, key)
+		entry, _, err = v.readSince(ctx, g, key, 0)
 		return err
 	})
 	return entry.Value, err
 }
 
-// onCurrent reads from the present generation, and again if readers were led to another meanwhile: what was read on the one
-// before may be older than what another reader has read on this one, and the bucket may be gone.
+// onCurrent reads from the present generation, and again if readers were led to another meanwhile.
 func (v *View[V]) onCurrent(ctx context.Context, read func(*served[V]) error) error {
 	for {
 		g, err := v.acquire()
@@ -49,18 +50,26 @@ func (v *View[V]) onCurrent(ctx context.Context, read func(*served[V]) error) er
 			return err
 		}
 		err = read(g)
-		good := v.serving.good(g)
-		v.release(g)
-		switch {
-		case !good && ctx.Err() == nil:
-		case errors.Is(err, jetstream.ErrStreamNotFound) && ctx.Err() == nil:
-			if err := v.gone(ctx, g); err != nil {
-				return v.failed(err)
-			}
-		default:
+		again, err := v.judge(ctx, g, err)
+		if v.release(g); !again {
 			return v.failed(err)
 		}
 	}
+}
+
+// judge reports whether what was read on a generation must be read again: readers were led to another meanwhile, so that it may be
+// older than what another reader has read there, or the bucket is gone.
+func (v *View[V]) judge(ctx context.Context, g *served[V], err error) (again bool, _ error) {
+	switch {
+	case ctx.Err() != nil:
+		return false, err
+	case !v.serving.good(g):
+		return true, nil
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		err := v.gone(ctx, g)
+		return err == nil, err
+	}
+	return false, err
 }
 
 // gone waits until readers are led away from a generation whose bucket is gone.
@@ -79,23 +88,47 @@ func (v *View[V]) gone(ctx context.Context, g *served[V]) error {
 	}
 }
 
-func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Position) (V, error) {
-	g, err := v.await(ctx, position)
-	if err != nil {
-		return *new(V), err
+func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Position) (value V, err error) {
+	for {
+		g, err := v.await(ctx, position)
+		if err != nil {
+			return value, err
+		}
+		entry, parked, err := v.readSince(ctx, g, key, position)
+		if (err == nil || errors.Is(err, kv.ErrNotFound)) && parked.Revision != 0 {
+			err = fmt.Errorf("key %q: %w since position %d: %s", key, ErrParked, parked.Value.Position, parked.Value.Error)
+		}
+		again, err := v.judge(ctx, g, err)
+		if v.release(g); !again {
+			return entry.Value, v.failed(err)
+		}
 	}
-	defer v.release(g)
-	// A replica may not have what was waited for. A key that is not parked now has come to the position, whatever becomes of it
-	// before its document is read.
-	parked, err := g.parked.GetLeader(ctx, key)
-	switch {
-	case err == nil:
-		return *new(V), v.failed(fmt.Errorf("key %q: %w since position %d: %s", key, ErrParked, parked.Value.Position, parked.Value.Error))
-	case !errors.Is(err, kv.ErrNotFound):
-		return *new(V), v.failed(err)
+}
+
+// readSince reads a document, and whether its key is parked, as of one point in time that is not before a position, nor before
+// what this View has read already. A replica may be behind, and so may a leader that was elected a moment ago, so the
+// checkpoint is read with the document, and if it is behind, both are read again.
+func (v *View[V]) readSince(
+	ctx context.Context, g *served[V], key string, position eventstore.Position,
+) (document kv.Entry[V], parked kv.Entry[Parked], err error) {
+	for try := 1; ; try++ {
+		var at kv.Entry[checkpoint]
+		parked = kv.Entry[Parked]{}
+		document, err = g.documents.GetBeside(ctx, key, g.checkpoint.Into(&at), g.parked.Into(key, &parked))
+		if err != nil && !errors.Is(err, kv.ErrNotFound) {
+			return document, parked, err
+		}
+		if at.Value.Position >= max(position, v.seen.get()) {
+			v.seen.raise(at.Value.Position)
+			return document, parked, err
+		}
+		if !v.serving.good(g) {
+			return document, parked, errMoved
+		}
+		if err := runner.Restarts.Wait(ctx, try); err != nil {
+			return document, parked, err
+		}
 	}
-	entry, err := g.documents.GetLeader(ctx, key)
-	return entry.Value, v.failed(err)
 }
 
 // GetMany gives the documents under several keys, as they were at one point in time; those that are not there are absent. See
@@ -263,4 +296,14 @@ func (v *View[V]) reachElsewhere(ctx context.Context, g *served[V], position eve
 
 func (v *View[V]) waited(ctx context.Context, position eventstore.Position) error {
 	return fmt.Errorf("projection: view %s has not reached position %d: is it running? %w", v.name, position, context.Cause(ctx))
+}
+
+// highest is the highest position that was read.
+type highest struct{ position atomic.Uint64 }
+
+func (h *highest) get() eventstore.Position { return eventstore.Position(h.position.Load()) }
+
+func (h *highest) raise(to eventstore.Position) {
+	for now := h.position.Load(); now < uint64(to) && !h.position.CompareAndSwap(now, uint64(to)); now = h.position.Load() {
+	}
 }

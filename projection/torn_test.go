@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -170,9 +168,11 @@ func TestATornViewDoesNotHideThatTheLogIsLost(t *testing.T) {
 	server.Stop()
 	require.NoError(t, blockfile.CutBehind(server.StoreDir(), "KV_"+bucket, last-1))
 	require.NoError(t, blockfile.CutBehind(server.StoreDir(), "bank", 1))
-	// So that the store's high-water mark is not heard before.
-	require.NoError(t, os.RemoveAll(filepath.Join(server.StoreDir(), "jetstream", "$G", "streams", "KV_bank_control")))
 	server.Restart()
+	// So that the store's high-water mark is not compared before.
+	control, err := server.JetStream(t).KeyValue(t.Context(), "bank_control")
+	require.NoError(t, err)
+	require.NoError(t, control.Purge(t.Context(), "mark"))
 	store, _ = openOn(t, server)
 	require.ErrorIs(t, balances(t, store).Run(t.Context()), projection.ErrLogRewound)
 }

@@ -147,6 +147,7 @@ type View[V any] struct {
 	records     *records
 	tracker     *tracker
 	serving     serving[V]
+	seen        highest
 	progress    progress
 	running     atomic.Bool
 	torn        atomic.Int64
