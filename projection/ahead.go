@@ -3,16 +3,27 @@ package projection
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/runnel-go/runnel/internal/guard"
+	"github.com/runnel-go/runnel/kv"
 )
 
-// readers is how many documents a session reads at the same time.
-const readers = 32
+const (
+	// readers is how many documents a session reads at the same time.
+	readers = 32
+	// unitsAhead is for how many units documents are read before they are folded.
+	unitsAhead = 256
+	// readTime is how long reading a document may last beside its decoding, which is watched.
+	readTime = time.Minute
+)
 
-// lookAhead reads the documents that changes are about, many at a time: one after the other, each would cost a round trip.
-func (s *session[V]) lookAhead(ctx context.Context, all [][]change[V]) error {
-	unknown := s.unknown(all)
+// lookAhead reads the documents that units are about, many at a time: one after the other, each would cost a round trip.
+func (s *session[V]) lookAhead(ctx context.Context, units []unit[V]) error {
+	unknown := s.unknown(units)
 	if len(unknown) < 2 {
 		return nil // as well read when it is wanted
 	}
@@ -22,33 +33,55 @@ func (s *session[V]) lookAhead(ctx context.Context, all [][]change[V]) error {
 	for range min(readers, len(unknown)) {
 		reading.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(unknown); i = int(next.Add(1)) - 1 {
-				docs[i], errs[i] = s.stored(ctx, unknown[i])
+				docs[i], errs[i] = s.stored(ctx, s.sink, unknown[i])
 			}
 		})
 	}
 	reading.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
 	for i, key := range unknown {
-		s.ahead[key] = docs[i]
+		switch {
+		case errors.Is(errs[i], kv.ErrDecode): // get meets it again, and fails for this key alone
+		case errs[i] != nil:
+			return errors.Join(errs...)
+		default:
+			s.ahead[key] = docs[i]
+		}
 	}
 	return nil
 }
 
-// unknown gives the keys of changes whose documents are not in memory.
-func (s *session[V]) unknown(all [][]change[V]) []string {
+// stored reads a document from the bucket's leader: a replica might have an older one than the checkpoint vouches for. A method of
+// the document that fails gives an error that matches kv.ErrDecode.
+func (f *folder[V]) stored(ctx context.Context, bucket *kv.Bucket[V], key string) (document[V], error) {
+	var entry kv.Entry[V]
+	var err error
+	failed := guard.CallWithin(f.view.cfg.foldTimeout()+readTime, func() { entry, err = bucket.GetLeader(ctx, key) })
+	switch {
+	case failed != nil:
+		return document[V]{}, fmt.Errorf("%w: %w", kv.ErrDecode, failed)
+	case errors.Is(err, kv.ErrNotFound):
+		return document[V]{deleted: true}, nil
+	}
+	return document[V]{value: entry.Value}, err
+}
+
+// unknown returns the keys of units whose documents are not in memory.
+func (s *session[V]) unknown(units []unit[V]) []string {
 	var keys []string
 	seen := make(map[string]bool)
-	for _, changes := range all {
-		for _, c := range changes {
-			_, dirty := s.dirty[c.key]
-			_, clean := s.clean.Get(c.key)
-			_, parked := s.parked[c.key]
-			if !dirty && !clean && !parked && !seen[c.key] {
-				seen[c.key] = true
-				keys = append(keys, c.key)
-			}
+	note := func(key string) {
+		_, dirty := s.dirty[key]
+		_, clean := s.clean.Get(key)
+		_, parked := s.parked[key]
+		if key != "" && !dirty && !clean && !parked && !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	for _, u := range units {
+		for _, step := range u.steps {
+			note(step.key)
+			note(step.from)
 		}
 	}
 	return keys

@@ -63,7 +63,7 @@ func (v *View[V]) Rebuild(ctx context.Context, report func(eventstore.Progress))
 // The runner is the one that goes on with the generation. If it is empty, any runner does. A runner that builds because
 // nothing serves is done once something does: the revision is 0 then.
 func (v *View[V]) build(ctx context.Context, by string, report func(eventstore.Progress)) (flipped uint64, err error) {
-	b := &build[V]{folder: newFolder(v), id: newBuild(), runner: by, begun: time.Now(), tell: report}
+	b := &build[V]{folder: newFolder(v), id: newBuild(), runner: by, begun: time.Now(), tell: v.guardedReport(report)}
 	b.bucket, b.server = v.records.bucketOf(v.foldVersion, b.id), v.server()
 	taken, err := b.take(ctx)
 	if !taken || err != nil {

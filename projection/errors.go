@@ -2,7 +2,6 @@ package projection
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/runner"
@@ -25,10 +24,12 @@ var (
 	// eventstore.
 	ErrLogRewound = eventstore.ErrLogRewound
 	// ErrTooManyDocuments means that the server's atomic batches do not even take one document with what parks it and the
-	// checkpoint.
+	// checkpoint, or not all of the documents between whose keys one transaction moves documents.
 	ErrTooManyDocuments = runner.ErrTooManyDocuments
-	// ErrFold means that a rule panicked. See [FoldError].
+	// ErrFold means that an event could not be folded into a document. See [FoldError].
 	ErrFold = errors.New("fold failed")
+	// ErrFoldTimeout means that a rule, or a method of an event or a document, has not returned within Config.FoldTimeout.
+	ErrFoldTimeout = errors.New("the fold does not return")
 	// ErrRunning means that the view already runs in this View.
 	ErrRunning = runner.ErrRunning
 )
@@ -50,22 +51,3 @@ var (
 	// is the one of package eventstore.
 	ErrPositionAhead = eventstore.ErrPositionAhead
 )
-
-// FoldError says at which event a rule panicked. It matches ErrFold. The view stands before the event's batch; deploy a
-// rule that folds it and run again.
-type FoldError struct {
-	View     string
-	Stream   eventstore.StreamID
-	Version  eventstore.Version
-	Position eventstore.Position
-	Type     string
-	Panic    any // what the rule panicked with
-}
-
-func (e *FoldError) Error() string {
-	return fmt.Sprintf("projection: view %s: %v at %s version %d, position %d: rule for %q panicked: %v: mend the rule and run again",
-		e.View, ErrFold, e.Stream, e.Version, e.Position, e.Type, e.Panic)
-}
-
-// Is reports whether target is ErrFold.
-func (e *FoldError) Is(target error) bool { return target == ErrFold }

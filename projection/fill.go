@@ -2,44 +2,37 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/lru"
 	"github.com/runnel-go/runnel/internal/runner"
-	"github.com/runnel-go/runnel/kv"
 )
 
 // fill folds the log as it is now into memory.
 func (b *build[V]) fill(ctx context.Context) error {
-	b.bulk = b.generation.documents.Bulk()
+	b.sink, b.bulk = b.generation.documents, b.generation.documents.Bulk()
 	b.docs, b.evicted = lru.New[string, built[V]](b.view.cfg.buildCacheSize()), make(map[string]struct{})
 	var err error
 	if b.progress.End, err = b.view.store.End(ctx); err != nil {
 		return runner.Unavailable(err)
 	}
-	var group []*eventstore.Commit
-	for c, err := range b.view.store.Log(ctx) {
+	for groups, err := range batches(b.view.store.Log(ctx), 0) {
 		if err != nil {
 			return err
 		}
-		if group = append(group, c); !c.Whole() {
-			continue
-		}
-		changes, err := b.changes(group)
+		units, err := b.plan(groups)
 		if err != nil {
 			return err
 		}
-		for _, one := range changes {
-			if err := b.apply(ctx, b, one); err != nil {
-				return err
+		if err := b.fold(ctx, b, units, nil, nil); err != nil {
+			return err
+		}
+		for _, group := range groups {
+			for _, c := range group {
+				b.count(c)
 			}
 		}
-		for _, c := range group {
-			b.count(c)
-		}
-		group = group[:0]
 	}
 	return nil
 }
@@ -83,11 +76,7 @@ func (b *build[V]) get(ctx context.Context, key string) (document[V], error) {
 	if err := b.bulk.Flush(ctx); err != nil {
 		return document[V]{}, err
 	}
-	entry, err := b.generation.documents.GetLeader(ctx, key)
-	if errors.Is(err, kv.ErrNotFound) {
-		return document[V]{deleted: true}, nil
-	}
-	return document[V]{value: entry.Value}, err
+	return b.stored(ctx, b.sink, key)
 }
 
 func (b *build[V]) set(ctx context.Context, key string, d document[V]) error {
@@ -107,7 +96,7 @@ func (b *build[V]) put(ctx context.Context, key string, d document[V]) error {
 		return b.generation.documents.Delete(ctx, key)
 	}
 	b.evicted[key] = struct{}{}
-	return b.bulk.Put(ctx, key, d.value)
+	return b.store(ctx, key, d)
 }
 
 // write puts all documents that are in memory, and then the checkpoint with what is parked.

@@ -2,167 +2,344 @@ package projection
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"reflect"
-	"slices"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/guard"
 	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/kv"
 )
 
 // document is a document while it is folded.
 type document[V any] struct {
 	value   V
+	at      eventstore.Position // of the event that changed it last, 0 if it was read from the bucket
+	index   int32               // of that event in its commit
 	deleted bool
 }
 
 // documents is where a folder finds documents and puts what became of them: a live runner's cache over its bucket, or the
-// memory of a build.
+// memory of a build. An error of get that matches kv.ErrDecode is about that document alone.
 type documents[V any] interface {
 	get(ctx context.Context, key string) (document[V], error)
 	set(ctx context.Context, key string, d document[V]) error
 }
 
-// folder folds commits into documents, and knows which keys are parked.
+// folder folds commits into documents, and knows which keys are parked:
+//
+//	commits -> plan -> units -> fold -> step, step, ... -> settle: park the key, or set the document
+//
+// All code of the user runs under guard. If it ends the goroutine or does not return, the folder goes on behind it on another
+// goroutine, from where next and touched say that it stands.
 type folder[V any] struct {
-	view   *View[V]
-	parked map[string]Parked
-	newly  map[string]Parked // those parked, or counted up, since they were last written
+	view    *View[V]
+	sink    *kv.Bucket[V] // where documents are stored
+	scale   scale         // nil if sizes are of no interest
+	parked  map[string]Parked
+	newly   map[string]Parked // those parked, or counted up, since they were last written
+	skipped map[string]Parked // events that operators have discarded, by key; nil outside of a replay
+
+	calls   *guard.Calls
+	wanted  []eventstore.Recorded // room for plan
+	unit    int                   // of those that are being folded
+	next    int                   // step of the unit
+	settled int                   // of touched
+	touched []touched[V]          // by the event that is being folded
+	current int                   // of touched, in whose name user code runs; none for no
 }
+
+// scale is told how large documents are.
+type scale interface {
+	// weighs reports whether the size of a document is asked for once it has changed.
+	weighs(key string) bool
+	// weighed notes the size, which may come without having been asked for.
+	weighed(key string, size int)
+}
+
+// none is the index of no element.
+const none = -1
 
 func newFolder[V any](v *View[V]) *folder[V] {
-	return &folder[V]{view: v, parked: make(map[string]Parked), newly: make(map[string]Parked)}
+	return &folder[V]{view: v, current: none, parked: make(map[string]Parked), newly: make(map[string]Parked)}
 }
 
-// change is one event that changes one document.
-type change[V any] struct {
-	rule     Rule[V]
+// touched is a document while one event is folded into it.
+type touched[V any] struct {
 	key      string
-	event    eventstore.Event
 	recorded eventstore.Recorded
-	fault    error // why the event cannot be decoded; the key is its stream's then
+	document[V]
+	saved   []byte // the document before the event, if the fold may have changed what it refers to
+	changed bool
+	waits   bool   // the key was parked before the event
+	skips   bool   // the event was discarded for the key
+	err     error  // why the key must be parked
+	source  string // the parked key from which the document would have come
 }
 
-// changes decodes the events that the view has rules for. Others are not decoded.
-func (f *folder[V]) changes(group []*eventstore.Commit) (all []change[V], err error) {
-	for _, c := range group {
-		for recorded := range c.Events() {
-			byStream, wanted := f.view.rules.stored[recorded.Type()]
-			if !wanted {
-				continue
-			}
-			events, err := recorded.Decode()
-			if err != nil {
-				if !byStream || !f.view.cfg.park() {
-					return nil, fmt.Errorf("projection: view %s: %w", f.view.name, err)
-				}
-				all = append(all, change[V]{key: recorded.Stream.ID, recorded: recorded, fault: err})
-				continue
-			}
-			for i := range events {
-				if all, err = f.changesOf(all, events, i, recorded); err != nil {
-					return nil, err
-				}
-			}
-		}
+// out reports whether the event changes nothing more under the key.
+func (t *touched[V]) out() bool { return t.waits || t.skips || t.err != nil }
+
+// guarded runs work under guard. It returns the error of user code that ended the goroutine or did not return, or that of
+// the work.
+func (f *folder[V]) guarded(work func() error) (broken, err error) {
+	outer := f.calls
+	broken = guard.Run(f.view.cfg.foldTimeout(), func(calls *guard.Calls) {
+		f.calls = calls
+		failed := work()
+		err = failed
+	})
+	f.calls = outer
+	if broken != nil {
+		return broken, nil // err belongs to the goroutine that was left
 	}
-	return all, nil
+	return nil, err
 }
 
-// changesOf appends the changes of one of the events that were decoded. A key function that panics stops the view: which
-// document it is about cannot be known. Each document takes over memory of its event, so each is given an event of its own.
-func (f *folder[V]) changesOf(all []change[V], events []eventstore.Event, i int, recorded eventstore.Recorded) ([]change[V], error) {
-	event := events[i]
-	name, err := f.view.store.TypeOf(event)
-	if err != nil {
-		return all, err // unreachable: what Decode gives is registered and current
-	}
-	rule, ok := f.view.rules.byType[name]
-	if !ok {
-		return all, nil
-	}
-	var keys []string
-	if err := f.guard(recorded, func() { keys = rule.keysOf(event, recorded) }); err != nil {
-		return all, err
-	}
-	first := i == 0 // what an upcaster makes of one event shares memory too
-	for n, key := range keys {
-		if key == "" || slices.Contains(keys[:n], key) {
-			continue
-		}
-		if f.view.rules.shared[name] && !first {
-			own, err := recorded.Decode()
-			if err != nil {
-				return all, err // unreachable: it was decoded before
+// fold folds units one after the other. It calls before, which may be nil, ahead of each of them, and after behind it.
+func (f *folder[V]) fold(ctx context.Context, docs documents[V], units []unit[V], before, after func(*unit[V]) error) error {
+	f.unit, f.next = 0, none
+	work := func() error {
+		for ; f.unit < len(units); f.unit++ {
+			if err := f.foldUnit(ctx, docs, &units[f.unit], before, after); err != nil {
+				return err
 			}
-			event = own[i]
 		}
-		first = false
-		all = append(all, change[V]{rule: rule, key: key, event: event, recorded: recorded})
-	}
-	return all, nil
-}
-
-// apply folds one change into its document. Where that fails, the key is parked if the view is to go on.
-func (f *folder[V]) apply(ctx context.Context, docs documents[V], c change[V]) error {
-	if parked, ok := f.parked[c.key]; ok {
-		parked.Waiting++
-		f.parked[c.key], f.newly[c.key] = parked, parked
 		return nil
 	}
-	before, err := docs.get(ctx, c.key)
+	for {
+		broken, err := f.guarded(work)
+		if broken == nil {
+			return err
+		}
+		if f.current == none {
+			return f.view.failed(broken)
+		}
+		t := &f.touched[f.current]
+		t.err, f.current = f.view.blame(t.recorded, t.key, broken), none
+	}
+}
+
+// foldUnit goes on with one unit.
+func (f *folder[V]) foldUnit(ctx context.Context, docs documents[V], u *unit[V], before, after func(*unit[V]) error) error {
+	if f.next == none {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if before != nil {
+			if err := before(u); err != nil {
+				return err
+			}
+		}
+		f.next = 0
+	}
+	for f.next < len(u.steps) {
+		s := &u.steps[f.next]
+		if len(f.touched) > 0 && f.touched[0].recorded != s.recorded {
+			if err := f.settle(ctx, docs); err != nil {
+				return err
+			}
+		}
+		f.next++ // so that a step that breaks off is not taken again
+		if err := f.step(ctx, docs, s); err != nil {
+			return err
+		}
+	}
+	if err := f.settle(ctx, docs); err != nil {
+		return err
+	}
+	f.next = none
+	if after == nil {
+		return nil
+	}
+	return after(u)
+}
+
+// step applies one rule to one document.
+func (f *folder[V]) step(ctx context.Context, docs documents[V], s *step[V]) error {
+	if s.from != "" {
+		return f.move(ctx, docs, s)
+	}
+	i, err := f.touch(ctx, docs, s.key, s.recorded)
 	if err != nil {
 		return err
 	}
-	saved, err := f.view.save(before)
-	if err != nil {
-		return err
-	}
-	after, err := f.fold(before, c)
-	if err == nil {
-		err = f.view.storable(after)
-	}
+	t := &f.touched[i]
 	switch {
-	case err == nil:
-		return docs.set(ctx, c.key, after)
-	case !f.view.cfg.park():
-		return err
-	}
-	f.park(ctx, c, err)
-	if saved == nil {
+	case t.out():
+		return nil
+	case s.fault != nil:
+		t.err = s.fault
 		return nil
 	}
-	if before, err = f.view.restore(saved); err != nil {
-		return err
-	}
-	return docs.set(ctx, c.key, before)
-}
-
-// save encodes a document if what it refers to may be changed by a fold that then panics, and the view goes on behind that.
-func (v *View[V]) save(d document[V]) ([]byte, error) {
-	if !v.cfg.park() || !v.shared || v.shape == nil || d.deleted {
-		return nil, nil
-	}
-	return v.shape.Marshal(&d.value)
-}
-
-// storable refuses a document that cannot be stored, so that its key is parked. A view that does not park keys finds out when it
-// writes.
-func (v *View[V]) storable(d document[V]) error {
-	if !v.cfg.park() || v.shape == nil || d.deleted {
-		return nil
-	}
-	if _, err := v.shape.Marshal(&d.value); err != nil {
-		return fmt.Errorf("projection: view %s: the document cannot be stored: %w", v.name, err)
+	var value V
+	var did effect
+	f.current = i
+	failed := f.calls.Call(func() { value, did = s.rule.apply(t.value, !t.deleted, s.event, s.recorded) })
+	f.current = none
+	switch {
+	case failed != nil:
+		t.err = f.view.blame(s.recorded, s.key, failed)
+	case did == changed:
+		t.become(value, false)
+	case did == removed:
+		t.become(value, true)
 	}
 	return nil
 }
 
-// restore decodes a document that was saved.
-func (v *View[V]) restore(saved []byte) (d document[V], err error) {
-	err = v.shape.Unmarshal(saved, &d.value)
-	return d, err
+// become gives a touched document its next value.
+func (t *touched[V]) become(value V, deleted bool) {
+	t.document = document[V]{value: value, at: t.recorded.Position, index: int32(t.recorded.Index), deleted: deleted}
+	t.changed = true
+}
+
+// move applies a rule that moves a document. A document that cannot be had parks the key that it would move to. One that moves to
+// a parked key is gone until that is replayed.
+func (f *folder[V]) move(ctx context.Context, docs documents[V], s *step[V]) error {
+	i, err := f.touch(ctx, docs, s.from, s.recorded)
+	if err != nil {
+		return err
+	}
+	j, err := f.touch(ctx, docs, s.key, s.recorded)
+	if err != nil {
+		return err
+	}
+	from, to := &f.touched[i], &f.touched[j]
+	if !to.out() {
+		to.err = s.fault
+	}
+	switch {
+	case from.skips:
+	case from.out():
+		if !to.out() {
+			to.err, to.source = f.view.blame(s.recorded, s.key, notMoved(s.from)), s.from
+		}
+	case from.deleted:
+	default:
+		if !to.out() {
+			to.become(from.value, false)
+		}
+		from.become(*new(V), true)
+	}
+	return nil
+}
+
+// touch finds the document under a key, for one event. It returns its index in touched.
+func (f *folder[V]) touch(ctx context.Context, docs documents[V], key string, recorded eventstore.Recorded) (int, error) {
+	for i := range f.touched {
+		if f.touched[i].key == key {
+			return i, nil
+		}
+	}
+	t := touched[V]{key: key, recorded: recorded}
+	if _, t.waits = f.parked[key]; !t.waits {
+		t.skips = f.skipped[key].skips(recorded)
+	}
+	if !t.out() {
+		var err error
+		t.document, err = docs.get(ctx, key)
+		if errors.Is(err, kv.ErrDecode) {
+			t.err = f.view.blame(recorded, key, err)
+		} else if err != nil {
+			return none, err
+		}
+	}
+	f.touched = append(f.touched, t)
+	if f.view.cfg.park() && f.view.shared && !t.deleted && !t.out() {
+		f.save(len(f.touched) - 1)
+	}
+	return len(f.touched) - 1, nil
+}
+
+// save encodes a document that a fold may change in place before it fails.
+func (f *folder[V]) save(i int) {
+	t := &f.touched[i]
+	var saved []byte
+	var err error
+	f.current = i
+	if failed := f.calls.Call(func() { saved, err = f.view.marshal(&t.value) }); failed != nil {
+		err = failed
+	}
+	f.current = none
+	if err != nil {
+		t.err = f.view.blame(t.recorded, t.key, err)
+	}
+	t.saved = saved
+}
+
+// settle parks the keys that the event could not be folded into, and sets the documents that it changed.
+func (f *folder[V]) settle(ctx context.Context, docs documents[V]) error {
+	for ; f.settled < len(f.touched); f.settled++ {
+		f.check(f.settled)
+		if err := f.settleOne(ctx, docs, &f.touched[f.settled]); err != nil {
+			return err
+		}
+	}
+	clear(f.touched)
+	f.touched, f.settled = f.touched[:0], 0
+	return nil
+}
+
+func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched[V]) error {
+	switch {
+	case t.waits:
+		p := f.parked[t.key]
+		p.Waiting++
+		f.parked[t.key], f.newly[t.key] = p, p
+		return nil
+	case t.err == nil && t.changed:
+		return docs.set(ctx, t.key, t.document)
+	case t.err == nil:
+		return nil
+	case !f.view.cfg.park():
+		return t.err
+	}
+	f.park(ctx, t)
+	if t.saved == nil {
+		return nil
+	}
+	var before document[V]
+	if err := f.view.unmarshal(t.saved, &before.value); err != nil {
+		return err
+	}
+	return docs.set(ctx, t.key, before)
+}
+
+// check looks whether a changed document can be stored. A view that does not park keys finds out when it writes, because it stops at
+// either.
+func (f *folder[V]) check(i int) {
+	t := &f.touched[i]
+	if t.out() || !t.changed || t.deleted || !f.view.cfg.park() && (f.scale == nil || !f.scale.weighs(t.key)) {
+		return
+	}
+	var size int
+	var err error
+	f.current = i
+	if failed := f.calls.Call(func() { size, err = f.sink.Check(t.key, t.value) }); failed != nil {
+		err = failed
+	}
+	f.current = none
+	if err != nil {
+		t.err = f.view.blame(t.recorded, t.key, err)
+	} else if f.scale != nil {
+		f.scale.weighed(t.key, size)
+	}
+}
+
+func (f *folder[V]) park(ctx context.Context, t *touched[V]) {
+	r := t.recorded
+	p := Parked{
+		Stream: r.Stream, Version: r.Version(), Position: r.Position, Index: r.Index,
+		Type: r.Type(), Error: runner.Shortened(t.err.Error()), Since: time.Now().UTC(), Source: t.source, Skipped: f.skipped[t.key].Skipped,
+	}
+	var fold *FoldError
+	if errors.As(t.err, &fold) && fold.Key != t.key {
+		p.Key = shownKey(fold.Key)
+	}
+	f.parked[t.key], f.newly[t.key] = p, p
+	f.view.logger.ErrorContext(ctx, "projection: key parked", "key", t.key, "position", uint64(p.Position), "error", t.err)
 }
 
 // settle makes of a document in memory what is read of it.
@@ -171,95 +348,4 @@ func (v *View[V]) settle(d document[V]) document[V] {
 		v.shape.Settle(reflect.ValueOf(&d.value).Elem())
 	}
 	return d
-}
-
-// fold gives what a document becomes.
-func (f *folder[V]) fold(before document[V], c change[V]) (after document[V], err error) {
-	if c.fault != nil {
-		return before, c.fault
-	}
-	err = f.guard(c.recorded, func() {
-		after.value, after.deleted = c.rule.apply(before.value, c.event, c.recorded)
-	})
-	if after.deleted {
-		after.value = *new(V)
-	}
-	return after, err
-}
-
-func (f *folder[V]) park(ctx context.Context, c change[V], err error) {
-	p := Parked{
-		Stream: c.recorded.Stream, Version: c.recorded.Version(), Position: c.recorded.Position, Index: c.recorded.Index,
-		Type: c.recorded.Type(), Error: runner.Shortened(err.Error()), Since: time.Now().UTC(),
-	}
-	f.parked[c.key], f.newly[c.key] = p, p
-	f.view.logger.ErrorContext(ctx, "projection: key parked", "key", c.key, "position", uint64(p.Position), "error", err)
-}
-
-// guard turns a panic of a rule into a FoldError.
-func (f *folder[V]) guard(r eventstore.Recorded, rule func()) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &FoldError{
-				View: f.view.name, Stream: r.Stream, Version: r.Version(), Position: r.Position, Type: r.Type(), Panic: p,
-			}
-		}
-	}()
-	rule()
-	return nil
-}
-
-// keysOf counts the documents that changes are about.
-func keysOf[V any](changes []change[V]) map[string]bool {
-	keys := make(map[string]bool, len(changes))
-	for _, c := range changes {
-		keys[c.key] = true
-	}
-	return keys
-}
-
-// refold folds keys from the log's begin up to a position, as a replay of what is parked under them: events that were
-// discarded are left out. It gives what became of the documents, and what is parked again.
-func (f *folder[V]) refold(ctx context.Context, wishes map[string]Parked, upTo eventstore.Position) (map[string]document[V], map[string]Parked, error) {
-	again := newFolder(f.view)
-	docs := make(memory[V], len(wishes))
-	for key := range wishes {
-		docs[key] = document[V]{deleted: true}
-	}
-	for c, err := range f.view.store.Log(ctx) {
-		if err != nil {
-			return nil, nil, err
-		}
-		if c.Position > upTo {
-			break
-		}
-		changes, err := again.changes([]*eventstore.Commit{c})
-		if err != nil {
-			return nil, nil, err
-		}
-		for _, one := range changes {
-			wish, wanted := wishes[one.key]
-			if !wanted || wish.skips(one.recorded) {
-				continue
-			}
-			if err := again.apply(ctx, docs, one); err != nil {
-				return nil, nil, err
-			}
-		}
-	}
-	for key, parked := range again.parked {
-		parked.Skipped = wishes[key].Skipped
-		again.parked[key] = parked
-	}
-	return docs, again.parked, nil
-}
-
-// memory is documents without a bucket.
-type memory[V any] map[string]document[V]
-
-func (m memory[V]) get(_ context.Context, key string) (document[V], error) { return m[key], nil }
-
-func (m memory[V]) set(_ context.Context, key string, d document[V]) error {
-	m[key] = d
-	return nil
 }

@@ -25,69 +25,47 @@ func (s *session[V]) gather(ctx context.Context, log *follower, group []*eventst
 
 // catchUp folds what the log holds now behind the checkpoint, or as much of it as is needed to come to a position, if that is not 0.
 func (s *session[V]) catchUp(ctx context.Context, upTo eventstore.Position) error {
-	var group []*eventstore.Commit
-	for c, err := range s.view.store.Log(ctx, eventstore.After(s.at.Position)) {
+	for groups, err := range batches(s.view.store.Log(ctx, eventstore.After(s.at.Position)), upTo) {
 		if err != nil {
 			return err
 		}
-		if group = append(group, c); !c.Whole() {
-			continue
-		}
-		if err := s.foldAll(ctx, [][]*eventstore.Commit{group}); err != nil {
+		if err := s.foldAll(ctx, groups); err != nil {
 			return err
-		}
-		group = nil
-		if upTo > 0 && c.Position >= upTo {
-			break
 		}
 	}
 	return s.flush(ctx)
 }
 
-// foldAll folds groups one after the other, once the documents that they change are read.
+// foldAll folds groups one after the other.
 func (s *session[V]) foldAll(ctx context.Context, groups [][]*eventstore.Commit) error {
-	all := make([][]change[V], len(groups))
-	for i, group := range groups {
-		var err error
-		if all[i], err = s.changes(group); err != nil {
-			return err
-		}
-	}
-	if err := s.lookAhead(ctx, all); err != nil {
+	units, err := s.plan(groups)
+	if err != nil {
 		return err
 	}
-	for i, group := range groups {
-		if err := s.fold(ctx, group, all[i]); err != nil {
+	return s.foldUnits(ctx, units)
+}
+
+// foldUnits folds units, once the documents that they change are read. It writes those changed before if both would not fit into
+// one batch.
+func (s *session[V]) foldUnits(ctx context.Context, units []unit[V]) error {
+	for len(units) > 0 {
+		n := min(len(units), unitsAhead)
+		if err := s.lookAhead(ctx, units[:n]); err != nil {
 			return err
 		}
+		err := s.fold(ctx, s, units[:n],
+			func(u *unit[V]) error { return s.makeRoom(ctx, u) },
+			func(u *unit[V]) error { s.passed(u); return nil })
+		if err != nil {
+			return err
+		}
+		clear(s.ahead)
+		units = units[n:]
 	}
-	clear(s.ahead)
 	return nil
 }
 
-// fold applies the changes of one commit, or of the commits of one transaction, to the documents. It writes those changed before
-// when both would not fit into one batch. A key takes two writes at most, one of its document and one that parks it.
-func (s *session[V]) fold(ctx context.Context, group []*eventstore.Commit, changes []change[V]) error {
-	writes := len(keysOf(changes))
-	if s.view.cfg.park() {
-		writes *= 2
-	}
-	if len(s.dirty)+len(s.newly)+writes > s.room {
-		if err := s.flush(ctx); err != nil {
-			return err
-		}
-	}
-	for _, c := range changes {
-		if err := s.apply(ctx, s, c); err != nil {
-			return err
-		}
-	}
-	s.folded = group[len(group)-1]
-	return nil
-}
-
-// get gives the document under a key as of the last commit folded. It asks the bucket's leader: a replica might have an
-// older one than the checkpoint vouches for.
+// get returns the document under a key as of the last unit folded.
 func (s *session[V]) get(ctx context.Context, key string) (document[V], error) {
 	if d, ok := s.dirty[key]; ok {
 		return d, nil
@@ -98,15 +76,7 @@ func (s *session[V]) get(ctx context.Context, key string) (document[V], error) {
 	if d, ok := s.ahead[key]; ok {
 		return d, nil
 	}
-	return s.stored(ctx, key)
-}
-
-func (s *session[V]) stored(ctx context.Context, key string) (document[V], error) {
-	entry, err := s.generation.documents.GetLeader(ctx, key)
-	if errors.Is(err, kv.ErrNotFound) {
-		return document[V]{deleted: true}, nil
-	}
-	return document[V]{value: entry.Value}, err
+	return s.stored(ctx, s.sink, key)
 }
 
 func (s *session[V]) set(_ context.Context, key string, d document[V]) error {
@@ -115,44 +85,32 @@ func (s *session[V]) set(_ context.Context, key string, d document[V]) error {
 	return nil
 }
 
-// flush writes the changed documents, what is newly parked, and the checkpoint: all or nothing, where one batch takes it.
+// flush writes the changed documents, what is newly parked, and the checkpoint: all or nothing.
 func (s *session[V]) flush(ctx context.Context) error {
-	if s.folded == nil {
+	if s.folded == nil && s.half == nil {
 		return nil
 	}
-	return s.flushAs(ctx, checkpoint{Store: s.view.store.Identity(), Position: s.folded.Position, Commit: s.folded.ID.String()})
-}
-
-// flushAs is flush with the checkpoint that all of it leads to.
-func (s *session[V]) flushAs(ctx context.Context, next checkpoint) error {
-	for rest := s.changed(); ; {
-		var keys []string
-		keys, rest = s.split(rest)
-		at := next
-		if len(rest) > 0 {
-			at = s.partly(next, keys[len(keys)-1])
-		}
-		if err := s.writeKeys(ctx, at, keys); err != nil {
-			return err
-		}
-		if len(rest) == 0 {
-			break
-		}
+	if err := s.writeChanged(ctx, s.nextCheckpoint()); err != nil {
+		return s.view.blamed(ctx, err, func(key string) (document[V], bool) { d, ok := s.dirty[key]; return d, ok })
 	}
 	for key, d := range s.dirty {
 		s.clean.Put(key, s.view.settle(d))
 	}
 	clear(s.dirty)
 	clear(s.newly)
-	s.folded, s.flushed = nil, true
+	clear(s.weights)
+	s.folded, s.half, s.bytes, s.flushed = nil, nil, 0, true
 	return nil
 }
 
-// writeKeys writes what was changed and newly parked under some keys, with a checkpoint.
-func (s *session[V]) writeKeys(ctx context.Context, next checkpoint, keys []string) error {
+// writeChanged writes what was changed and newly parked, with a checkpoint.
+func (s *session[V]) writeChanged(ctx context.Context, next checkpoint) error {
 	for {
 		batch := s.generation.documents.Batch()
-		order := s.putKeys(batch, keys)
+		order, err := s.putChanged(batch)
+		if err != nil {
+			return err
+		}
 		revision, err := s.write(ctx, next, batch)
 		if errors.Is(err, errLost) && len(order) > 0 {
 			// An operator may have written a wish into what is parked.
@@ -172,13 +130,6 @@ func (s *session[V]) writeKeys(ctx context.Context, next checkpoint, keys []stri
 	}
 }
 
-// putAll adds documents to a batch.
-func putAll[V any](batch *kv.Batch[V], docs map[string]document[V]) {
-	for key, d := range docs {
-		put(batch, key, d)
-	}
-}
-
 func put[V any](batch *kv.Batch[V], key string, d document[V]) {
 	if d.deleted {
 		batch.Delete(key)
@@ -187,22 +138,35 @@ func put[V any](batch *kv.Batch[V], key string, d document[V]) {
 	}
 }
 
-// putKeys adds the documents under some keys to a batch, and then what is newly parked. It gives the keys of the latter in the
-// order of their writes.
-func (s *session[V]) putKeys(batch *kv.Batch[V], keys []string) []string {
-	for _, key := range keys {
-		if d, ok := s.dirty[key]; ok {
-			put(batch, key, d)
-		}
+// putChanged adds the changed documents to a batch, and then what is newly parked. It returns the keys of the latter in the order
+// of their writes.
+func (s *session[V]) putChanged(batch *kv.Batch[V]) (order []string, err error) {
+	if err := s.putAll(batch, s.dirty); err != nil {
+		return nil, err
 	}
-	var order []string
-	for _, key := range keys {
-		if p, ok := s.newly[key]; ok {
-			s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
-			order = append(order, key)
-		}
+	for key, p := range s.newly {
+		s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
+		order = append(order, key)
 	}
-	return order
+	return order, nil
+}
+
+// putAll adds documents to a batch, which encodes them.
+func (s *session[V]) putAll(batch *kv.Batch[V], docs map[string]document[V]) error {
+	under := ""
+	broken, err := s.guarded(func() error {
+		for key, d := range docs {
+			under = key
+			if failed := s.calls.Call(func() { put(batch, key, d) }); failed != nil {
+				return failed
+			}
+		}
+		return nil
+	})
+	if err = errors.Join(broken, err); err != nil {
+		return &kv.Error{Op: "put", Bucket: s.sink.Name(), Key: under, Reason: kv.ErrEncode, Err: err}
+	}
+	return nil
 }
 
 // takeWishes reads again what is parked under keys that are about to be written. It reports whether the checkpoint is

@@ -25,6 +25,8 @@ type Parked struct {
 	Error    string
 	Since    time.Time
 	Waiting  int64      // events of the key that came after it
+	Key      string     `json:",omitempty"` // quoted, if it cannot be stored; it is parked under a name that stands for it
+	Source   string     `json:",omitempty"` // the parked key from which the document would have moved here
 	Skipped  []EventRef `json:",omitempty"` // discarded before: left out when the key is folded again
 	Wish     string     `json:",omitempty"` // "replay" or "discard", until a runner has done it
 }
@@ -108,7 +110,7 @@ func (v *View[V]) wishOn(ctx context.Context, g *served[V], wish string, keys []
 		}
 	}
 	for _, key := range keys {
-		if err := g.wish(ctx, wish, key); err != nil && (first || !errors.Is(err, kv.ErrNotFound)) {
+		if err := g.wish(ctx, wish, standIn(key)); err != nil && (first || !errors.Is(err, kv.ErrNotFound)) {
 			return false, 0, fmt.Errorf("parked key %q: %w", key, err)
 		}
 	}

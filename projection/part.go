@@ -2,67 +2,97 @@ package projection
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// A batch takes 1,000 writes, or fewer where the operator of the server says so. A commit, or a transaction, that changes more
-// documents is written in several batches, in the order of the documents' keys. The checkpoint stays where it is until the last
-// of them, and says what the others have brought:
+// A batch takes 1,000 writes, or fewer if the operator of the server says so, and it is written before it has grown large or old.
+// So a commit, or a transaction, that changes many documents may be written in several batches, in the order of its units. The
+// checkpoint stays where it is until the last of them, and says what the others have brought:
 //
-//	batch 1  documents a to k         checkpoint at 41, part {43, "k"}
-//	batch 2  documents l to t         checkpoint at 41, part {43, "t"}
-//	batch 3  documents u to z         checkpoint at 43
+//	batch 1  units a to k         checkpoint at 41, part {43, "k"}
+//	batch 2  units l to t         checkpoint at 41, part {43, "t"}
+//	batch 3  units u to z         checkpoint at 43
 //
-// Whoever goes on from a part folds the commits behind the checkpoint again, for the keys that come after it. So each event
-// counts once in each document, and a reader that waits for the position sees all of them; one that does not may see some.
+// The runner that goes on from a part folds the commits behind the checkpoint again, for the units that come after it. So each
+// event counts once in each document, and a reader that waits for the position sees all of them. One that does not wait may see
+// some. A unit is one document, or those between which the commits move documents.
 
 // part is what the bucket has of a write that takes several batches.
 type part struct {
 	Position eventstore.Position `json:"position" msgpack:"position"` // of the last commit that the write is about
 	Commit   string              `json:"commit" msgpack:"commit"`     // that commit's id
-	Through  string              `json:"through" msgpack:"through"`   // the last key, in the order of their bytes, that was written
+	Through  string              `json:"through" msgpack:"through"`   // the last unit, in the order of their bytes, that was written
 }
 
-// changed gives the keys of what is to be written, in the order of their bytes.
-func (s *session[V]) changed() []string {
-	keys := make([]string, 0, len(s.dirty)+len(s.newly))
-	for key := range s.dirty {
-		keys = append(keys, key)
-	}
-	for key := range s.newly {
-		if _, both := s.dirty[key]; !both {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
+// batchBytes is how large the documents of a batch may be together before it is written, with one unit more. The server holds
+// 128 MiB of a stream's messages that it has not stored yet, and drops what is beyond.
+const batchBytes = 16 << 20
+
+// weight is the size of a document that was changed since the last batch.
+type weight struct {
+	changes int
+	bytes   int
 }
 
-// split gives as many of the keys as one batch takes, and the rest.
-func (s *session[V]) split(keys []string) (fit, rest []string) {
-	writes := 0
-	for i, key := range keys {
-		if _, ok := s.dirty[key]; ok {
-			writes++
-		}
-		if _, ok := s.newly[key]; ok {
-			writes++
-		}
-		if writes > s.room {
-			return keys[:i], keys[i:]
-		}
-	}
-	return keys, nil
+// weighs reports whether a document is to be encoded to know its size. That is so after 1, 2, 4, 8 changes and so on, because it
+// costs as much as writing it.
+func (s *session[V]) weighs(key string) bool {
+	w := s.weights[key]
+	w.changes++
+	s.weights[key] = w
+	return w.changes&(w.changes-1) == 0
 }
 
-// partly gives the checkpoint of a batch that does not complete a write.
-func (s *session[V]) partly(whole checkpoint, through string) checkpoint {
-	at := whole
-	at.Position, at.Commit = s.at.Position, s.at.Commit
-	at.Part = &part{Position: whole.Position, Commit: whole.Commit, Through: through}
-	return at
+// weighed notes the size of a document.
+func (s *session[V]) weighed(key string, size int) {
+	w := s.weights[key]
+	s.bytes += size - w.bytes
+	w.bytes = size
+	s.weights[key] = w
+}
+
+// makeRoom writes what is folded if the next unit would not fit into the same batch, or if that is large or old.
+func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
+	writes := u.keys // of the documents
+	if s.view.cfg.park() {
+		writes *= 2 // and of what parks them
+	}
+	if writes > s.room {
+		return s.view.blame(u.steps[0].recorded, u.name, fmt.Errorf(
+			"%w: it moves documents between %d keys, which takes %d writes, and a batch takes %d: raise max_batch_size, or move fewer at a time",
+			ErrTooManyDocuments, u.keys, writes, s.room))
+	}
+	if s.folded == nil && s.half == nil {
+		s.begun = time.Now()
+		return nil
+	}
+	if len(s.dirty)+len(s.newly)+writes > s.room || s.bytes >= batchBytes || time.Since(s.begun) > s.view.cfg.heartbeat()/2 {
+		return s.flush(ctx)
+	}
+	return nil
+}
+
+// passed notes that a unit is folded.
+func (s *session[V]) passed(u *unit[V]) {
+	if s.half = u; u.whole {
+		s.folded, s.half = u.group, nil
+	}
+}
+
+// next returns the checkpoint for what is folded.
+func (s *session[V]) nextCheckpoint() checkpoint {
+	next := checkpoint{Store: s.view.store.Identity(), Position: s.at.Position, Commit: s.at.Commit}
+	if s.folded != nil {
+		next.Position, next.Commit = s.folded.Position, s.folded.ID.String()
+	}
+	if s.half != nil {
+		next.Part = &part{Position: s.half.group.Position, Commit: s.half.group.ID.String(), Through: s.half.name}
+	}
+	return next
 }
 
 // complete finishes a write of which the bucket has a part.
@@ -87,19 +117,14 @@ func (s *session[V]) complete(ctx context.Context) error {
 			break
 		}
 	}
-	changes, err := s.changes(group)
+	units, err := s.plan([][]*eventstore.Commit{group})
 	if err != nil {
 		return err
 	}
-	changes = slices.DeleteFunc(changes, func(c change[V]) bool { return c.key <= begun.Through })
-	if err := s.lookAhead(ctx, [][]change[V]{changes}); err != nil {
+	last := group[len(group)-1]
+	units = slices.DeleteFunc(units, func(u unit[V]) bool { return u.name <= begun.Through })
+	if err := s.foldUnits(ctx, append(units, unit[V]{group: last, whole: true})); err != nil {
 		return err
 	}
-	for _, c := range changes {
-		if err := s.apply(ctx, s, c); err != nil {
-			return err
-		}
-	}
-	clear(s.ahead)
-	return s.flushAs(ctx, whole)
+	return s.flush(ctx)
 }

@@ -42,6 +42,10 @@ type session[V any] struct {
 	ahead      map[string]document[V]          // the same, of what is about to be folded
 	dirty      map[string]document[V]          // documents changed since the last batch
 	folded     *eventstore.Commit              // the last commit folded, or nil when it is in the bucket
+	half       *unit[V]                        // the last unit folded of the commits behind, or nil
+	begun      time.Time                       // when the first unit since the last batch was folded
+	weights    map[string]weight               // of the documents changed since the last batch
+	bytes      int                             // of these documents
 	revisions  map[string]uint64               // of the parked documents in the bucket
 	flushed    bool                            // a batch was written
 	room       int                             // how many documents, parked ones included, a batch takes beside the checkpoint
@@ -52,10 +56,13 @@ type session[V any] struct {
 }
 
 func newSession[V any](v *View[V], g *generation[V]) *session[V] {
-	return &session[V]{
+	s := &session[V]{
 		folder: newFolder(v), generation: g, server: v.server(), clean: lru.New[string, document[V]](v.cfg.cacheSize()),
 		ahead: make(map[string]document[V]), dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
+		weights: make(map[string]weight),
 	}
+	s.sink, s.scale = g.documents, s
+	return s
 }
 
 // load reads how the generation stands, and what is parked.
@@ -273,48 +280,4 @@ func (s *session[V]) settle(ctx context.Context, next checkpoint, unknown error)
 		return now.revision, nil
 	}
 	return 0, errors.Join(kv.ErrUnavailable, unknown)
-}
-
-// attend does what operators wish for parked keys: they are folded again from the log, up to the checkpoint.
-func (s *session[V]) attend(ctx context.Context) error {
-	if err := s.flush(ctx); err != nil {
-		return err
-	}
-	if err := s.loadParked(ctx); err != nil {
-		return err
-	}
-	wishes := make(map[string]Parked)
-	for key, p := range s.parked {
-		if p.Wish == "" || len(wishes) == s.room/2 {
-			continue
-		}
-		if p.Wish == wishDiscard {
-			p.Skipped = append(p.Skipped, EventRef{Position: p.Position, Index: p.Index})
-		}
-		wishes[key] = p
-	}
-	if len(wishes) == 0 {
-		return nil
-	}
-	docs, again, err := s.refold(ctx, wishes, s.at.Position)
-	if err != nil {
-		return err
-	}
-	batch := s.generation.documents.Batch()
-	putAll(batch, docs)
-	for key := range wishes {
-		if p, failed := again[key]; failed {
-			s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
-		} else {
-			s.generation.parked.DeleteIn(batch, key, s.revisions[key])
-		}
-	}
-	if _, err := s.write(ctx, s.at.checkpoint, batch); err != nil {
-		return err
-	}
-	for key := range wishes {
-		s.clean.Put(key, s.view.settle(docs[key]))
-		s.view.logger.InfoContext(ctx, "projection: parked key folded again", "key", key, "parked", again[key].Error != "")
-	}
-	return s.attend(ctx)
 }

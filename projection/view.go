@@ -29,6 +29,9 @@ type Config struct {
 	// Park makes a key whose event cannot be folded wait, so that the others go on: see [View.Parked]. Defaults to false:
 	// Run stops at the event.
 	Park bool
+	// FoldTimeout is how long a call of a rule, or of a method of an event or a document, may last. After that it counts as failed,
+	// like one that panicked, and its goroutine is left behind. Defaults to 1 minute.
+	FoldTimeout time.Duration
 	// Heartbeat is how often a runner, or a build, without news writes its checkpoint. Defaults to 1.5 seconds.
 	Heartbeat time.Duration
 	// StandBy is after how long without a heartbeat another instance takes over. Defaults to 4 seconds.
@@ -68,6 +71,13 @@ func (c *Config) buildCacheSize() int {
 }
 
 func (c *Config) park() bool { return c != nil && c.Park }
+
+func (c *Config) foldTimeout() time.Duration {
+	if c == nil || c.FoldTimeout <= 0 {
+		return time.Minute
+	}
+	return c.FoldTimeout
+}
 
 func (c *Config) heartbeat() time.Duration {
 	if c == nil || c.Heartbeat <= 0 {

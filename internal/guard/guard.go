@@ -27,15 +27,15 @@ type Error struct {
 	text   string        // of Panic, since that may have methods of the user
 }
 
-// Error says what happened. It calls no code of the user.
+// Error says what happened, as the rest of a sentence that begins with the name of the call. It calls no code of the user.
 func (e *Error) Error() string {
 	switch {
 	case e.Goexit:
-		return "it ended its goroutine (runtime.Goexit)"
+		return "ended its goroutine with runtime.Goexit"
 	case e.Lasted > 0:
-		return fmt.Sprintf("it has not returned for %v", e.Lasted)
+		return fmt.Sprintf("has not returned for %v", e.Lasted)
 	}
-	return "panic: " + e.text
+	return "panicked: " + e.text
 }
 
 // Unwrap returns what the call panicked with if that is an error, or nil.

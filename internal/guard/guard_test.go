@@ -45,7 +45,7 @@ func TestAPanicIsAnError(t *testing.T) {
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, "no money", failed.Panic)
 	require.Contains(t, string(failed.Stack), "TestAPanicIsAnError")
-	require.EqualError(t, err, "panic: no money")
+	require.EqualError(t, err, "panicked: no money")
 	require.ErrorIs(t, guard.Call(func() { panic(io.ErrUnexpectedEOF) }), io.ErrUnexpectedEOF)
 	var none any
 	require.Error(t, guard.Call(func() { panic(none) }))
@@ -76,7 +76,7 @@ func TestACallThatLastsTooLongIsLeft(t *testing.T) {
 	var failed *guard.Error
 	require.ErrorAs(t, err, &failed)
 	require.Equal(t, limit, failed.Lasted)
-	require.EqualError(t, err, "it has not returned for 40ms")
+	require.EqualError(t, err, "has not returned for 40ms")
 }
 
 func TestTheWorkStopsInACallThatIsLeft(t *testing.T) {

@@ -1,0 +1,145 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/guard"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// FoldError says which event could not be folded into which document, and why. It matches ErrFold and Err, so that errors.Is tells a
+// document that is too large (kv.ErrTooLarge) or cannot be encoded (kv.ErrEncode), a key that cannot be stored (kv.ErrInvalidKey), and
+// a rule that has not returned (ErrFoldTimeout). The view stands before the event's batch: mend the rule and run again, or set
+// [Config.Park], so that the key waits and the others go on.
+type FoldError struct {
+	View     string
+	Stream   eventstore.StreamID
+	Version  eventstore.Version
+	Position eventstore.Position
+	Type     string
+	Key      string // of the document, "" if it failed before that was known
+	Panic    any    // what a rule, or a method of the event or the document, panicked with, or nil
+	Err      error  // why
+}
+
+// Error says what to do, too. It calls no code of the user.
+func (e *FoldError) Error() string {
+	document := ""
+	if e.Key != "" {
+		document = ", document " + shownKey(e.Key)
+	}
+	why := fmt.Sprintf(" panicked: %v", e.Panic)
+	var user *guard.Error
+	if errors.As(e.Err, &user) {
+		why = " " + user.Error()
+	} else if e.Err != nil {
+		why = ": " + e.Err.Error()
+	}
+	return fmt.Sprintf("projection: view %s: %v at %s version %d, position %d%s: rule for %q%s: "+
+		"mend the rule and run again, or set Config.Park, so that the key waits and the others go on",
+		e.View, ErrFold, e.Stream, e.Version, e.Position, document, e.Type, why)
+}
+
+// Is reports whether target is ErrFold.
+func (e *FoldError) Is(target error) bool { return target == ErrFold }
+
+// Unwrap returns Err.
+func (e *FoldError) Unwrap() error { return e.Err }
+
+// blame returns the FoldError of an event and a key.
+func (v *View[V]) blame(r eventstore.Recorded, key string, err error) error {
+	failed := &FoldError{
+		View: v.name, Stream: r.Stream, Version: r.Version(), Position: r.Position, Type: r.Type(), Key: key, Err: err,
+	}
+	var user *guard.Error
+	if errors.As(err, &user) {
+		failed.Panic = user.Panic
+		if user.Lasted > 0 {
+			failed.Err = fmt.Errorf("%w: %w", ErrFoldTimeout, err)
+		}
+	}
+	return failed
+}
+
+// blamed returns the FoldError for an error that says of which key the document could not be written, or the error itself. The
+// document names the event that changed it last.
+func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string) (document[V], bool)) error {
+	key := keyOf(err)
+	if key == "" {
+		return err
+	}
+	d, ok := changed(key)
+	if !ok || d.at == 0 {
+		return err
+	}
+	c, readErr := v.store.At(ctx, d.at)
+	if readErr != nil || c == nil {
+		return err
+	}
+	return v.blame(eventstore.Recorded{Commit: c, Index: int(d.index)}, key, err)
+}
+
+// store sends a document to the bucket of a build.
+func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
+	var err error
+	failed := guard.CallWithin(b.view.cfg.foldTimeout()+readTime, func() { err = b.bulk.Put(ctx, key, d.value) })
+	if failed != nil {
+		err = &kv.Error{Op: "put", Bucket: b.sink.Name(), Key: key, Reason: kv.ErrEncode, Err: failed}
+	}
+	return b.view.blamed(ctx, err, func(of string) (document[V], bool) {
+		if of == key {
+			return d, true
+		}
+		other, ok := b.docs.Get(of) // it was sent before
+		return other.document, ok
+	})
+}
+
+// guardedReport returns a report of progress that cannot harm the build. A report that fails is told to the logger, and not made again.
+func (v *View[V]) guardedReport(report func(eventstore.Progress)) func(eventstore.Progress) {
+	failed := false
+	return func(p eventstore.Progress) {
+		if failed {
+			return
+		}
+		if err := guard.CallWithin(v.cfg.foldTimeout(), func() { report(p) }); err != nil {
+			failed = true
+			v.logger.Error("projection: the function that is told of a build's progress is not called again", "error", err)
+		}
+	}
+}
+
+// keyOf returns the key of a document that its bucket refused for good, or "".
+func keyOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	var large *kv.TooLargeError
+	if errors.As(err, &large) {
+		return large.Key
+	}
+	var failed *kv.Error
+	if errors.As(err, &failed) && (errors.Is(err, kv.ErrEncode) || errors.Is(err, kv.ErrInvalidKey)) {
+		return failed.Key
+	}
+	return ""
+}
+
+// marshal encodes a document with the view's codec.
+func (v *View[V]) marshal(value *V) ([]byte, error) {
+	if v.shape != nil {
+		return v.shape.Marshal(value)
+	}
+	return v.cfg.Codec.Marshal(*value)
+}
+
+// unmarshal decodes what marshal encoded into a zero document.
+func (v *View[V]) unmarshal(data []byte, value *V) error {
+	if v.shape != nil {
+		return v.shape.Unmarshal(data, value)
+	}
+	return v.cfg.Codec.Unmarshal(data, value)
+}

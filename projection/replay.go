@@ -1,0 +1,228 @@
+package projection
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// A replay folds parked keys again, from the log's begin up to the checkpoint, beside the documents of the bucket. If documents
+// move between keys, the keys are folded too from which the documents have come, but only those that are wished are written.
+
+// attend does what operators wish for parked keys: they are folded again from the log, up to the checkpoint.
+func (s *session[V]) attend(ctx context.Context) error {
+	if err := s.flush(ctx); err != nil {
+		return err
+	}
+	if err := s.loadParked(ctx); err != nil {
+		return err
+	}
+	wishes := s.wishes()
+	if len(wishes) == 0 {
+		return nil
+	}
+	docs, again, err := s.refold(ctx, wishes, s.at.Position)
+	if err != nil {
+		return err
+	}
+	for len(wishes) > 0 {
+		if err := s.grant(ctx, wishes, docs, again); err != nil {
+			return err
+		}
+	}
+	return s.attend(ctx) // what was wished meanwhile
+}
+
+// grant writes what became of some of the keys that were folded again, as many as one batch takes, and takes them from the wishes.
+func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs memory[V], again map[string]Parked) error {
+	granted, size := make(map[string]document[V]), 0
+	batch := s.generation.documents.Batch()
+	for key := range wishes {
+		if 2*len(granted)+2 > s.room || size >= batchBytes {
+			break
+		}
+		d, err := docs.get(ctx, key)
+		if err != nil {
+			return err
+		}
+		granted[key], size = d, size+s.sizeOf(key, d)
+		if p, failed := again[key]; failed {
+			s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
+		} else {
+			s.generation.parked.DeleteIn(batch, key, s.revisions[key])
+		}
+	}
+	if err := s.putAll(batch, granted); err != nil {
+		return err
+	}
+	if _, err := s.write(ctx, s.at.checkpoint, batch); err != nil {
+		return err
+	}
+	for key, d := range granted {
+		delete(wishes, key)
+		s.clean.Put(key, s.view.settle(d))
+		s.view.logger.InfoContext(ctx, "projection: parked key folded again", "key", key, "parked", again[key].Error != "")
+	}
+	return nil
+}
+
+// sizeOf returns the size of a document that may be stored, or 0.
+func (s *session[V]) sizeOf(key string, d document[V]) (size int) {
+	if d.deleted {
+		return 0
+	}
+	// What fails here fails again, and is told, when the document is written.
+	_, _ = s.guarded(func() error {
+		return s.calls.Call(func() { size, _ = s.sink.Check(key, d.value) })
+	})
+	return size
+}
+
+// wishes returns what operators wish for parked keys. A key waits for the one from which its document would have come, so it
+// goes along with that.
+func (s *session[V]) wishes() map[string]Parked {
+	wishes := make(map[string]Parked)
+	for key, p := range s.parked {
+		if p.Wish == "" || len(wishes) >= s.view.cfg.cacheSize() {
+			continue // the others come next
+		}
+		if p.Wish == wishDiscard {
+			p.Skipped = append(p.Skipped, EventRef{Position: p.Position, Index: p.Index})
+		}
+		wishes[key] = p
+	}
+	for found := s.view.rules.moves; found; {
+		found = false
+		for key, p := range s.parked {
+			_, already := wishes[key]
+			if _, waited := wishes[p.Source]; waited && !already {
+				wishes[key], found = p, true
+			}
+		}
+	}
+	return wishes
+}
+
+// refold folds keys from the log's begin up to a position, as a replay of what is parked under them. Events that were discarded
+// are left out. It returns what became of the documents, and what is parked again.
+func (f *folder[V]) refold(ctx context.Context, wishes map[string]Parked, upTo eventstore.Position) (memory[V], map[string]Parked, error) {
+	again := newFolder(f.view)
+	again.sink, again.skipped = f.sink, make(map[string]Parked)
+	for key, p := range f.parked {
+		again.skipped[key] = p
+	}
+	wanted := make(map[string]bool)
+	for key, p := range wishes {
+		again.skipped[key], wanted[key] = p, true
+	}
+	if f.view.rules.moves {
+		if err := again.addSources(ctx, wanted, upTo); err != nil {
+			return nil, nil, err
+		}
+	}
+	docs := make(memory[V], len(wanted))
+	for groups, err := range batches(f.view.store.Log(ctx), upTo) {
+		if err != nil {
+			return nil, nil, err
+		}
+		units, err := again.plan(groups)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range units {
+			units[i].steps = slices.DeleteFunc(units[i].steps, func(s step[V]) bool { return !wanted[s.key] && !wanted[s.from] })
+		}
+		if err := again.fold(ctx, docs, units, nil, nil); err != nil {
+			return nil, nil, err
+		}
+	}
+	return docs, again.parked, nil
+}
+
+// addSources adds to keys those from which documents have moved to them, directly or over others.
+func (f *folder[V]) addSources(ctx context.Context, keys map[string]bool, upTo eventstore.Position) error {
+	sources := make(map[string][]string)
+	for groups, err := range batches(f.view.store.Log(ctx), upTo) {
+		if err != nil {
+			return err
+		}
+		units, err := f.plan(groups)
+		if err != nil {
+			return err
+		}
+		for _, u := range units {
+			for _, s := range u.steps {
+				if s.from != "" {
+					sources[s.key] = append(sources[s.key], s.from)
+				}
+			}
+		}
+	}
+	open := make([]string, 0, len(keys))
+	for key := range keys {
+		open = append(open, key)
+	}
+	for len(open) > 0 {
+		key := open[len(open)-1]
+		open = open[:len(open)-1]
+		for _, from := range sources[key] {
+			if !keys[from] {
+				keys[from] = true
+				open = append(open, from)
+			}
+		}
+	}
+	return nil
+}
+
+// groupsAtOnce is how many commits, or transactions, are folded at once by what has no other reason to fold fewer. It makes the price
+// of the guard small.
+const groupsAtOnce = 64
+
+// batches yields commits up to a position, those of one transaction together, many groups at a time. Position 0 is no bound.
+func batches(log iter.Seq2[*eventstore.Commit, error], upTo eventstore.Position) iter.Seq2[[][]*eventstore.Commit, error] {
+	return func(yield func([][]*eventstore.Commit, error) bool) {
+		var groups [][]*eventstore.Commit
+		var group []*eventstore.Commit
+		for c, err := range log {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if upTo > 0 && c.Position > upTo {
+				break
+			}
+			if group = append(group, c); !c.Whole() {
+				continue
+			}
+			groups, group = append(groups, group), nil
+			if len(groups) < groupsAtOnce {
+				continue
+			}
+			if !yield(groups, nil) {
+				return
+			}
+			groups = nil
+		}
+		if len(groups) > 0 {
+			yield(groups, nil)
+		}
+	}
+}
+
+// memory is documents without a bucket.
+type memory[V any] map[string]document[V]
+
+func (m memory[V]) get(_ context.Context, key string) (document[V], error) {
+	if d, ok := m[key]; ok {
+		return d, nil
+	}
+	return document[V]{deleted: true}, nil
+}
+
+func (m memory[V]) set(_ context.Context, key string, d document[V]) error {
+	m[key] = d
+	return nil
+}
