@@ -1,0 +1,96 @@
+package plain
+
+import (
+	"bytes"
+	"reflect"
+
+	"github.com/runnel-go/runnel/internal/wellformed"
+)
+
+// Agrees reports whether two encodings of values in msgpack say the same, as far as both say something: a field that only
+// one of them has does not count, unless the type leaves it out for being zero. So a value that was stored by one release
+// agrees with the same value of a release with a field more. Both must be well-formed.
+func (s *Shape) Agrees(stored, given []byte) bool {
+	if wellformed.Msgpack(stored) != nil || wellformed.Msgpack(given) != nil {
+		return false
+	}
+	return agree(stored, given, s.root)
+}
+
+// agree compares two encodings of the type of a node. It compares what the node says nothing of byte by byte.
+func agree(stored, given []byte, n *node) bool {
+	for n != nil && n.t.Kind() == reflect.Pointer && !n.decodesItself() {
+		n = n.elem
+	}
+	if bytes.Equal(stored, given) {
+		return true
+	}
+	if n == nil || n.decodesItself() {
+		return false
+	}
+	left, right := wellformed.Cursor(stored), wellformed.Cursor(given)
+	size, isMap, isList := left.List()
+	size2, isMap2, isList2 := right.List()
+	switch {
+	case !isList || !isList2 || isMap != isMap2:
+		return false
+	case isMap && n.t.Kind() == reflect.Struct:
+		return fieldsAgree(pairs(&left, size), pairs(&right, size2), n)
+	case isMap:
+		return keysAgree(pairs(&left, size), pairs(&right, size2), n)
+	}
+	return size == size2 && elementsAgree(left, right, size, n)
+}
+
+// pairs returns the values of a map by the encodings of their keys.
+func pairs(c *wellformed.Cursor, size int) map[string][]byte {
+	all := make(map[string][]byte, size)
+	for range size {
+		key := next(c)
+		all[string(key)] = next(c)
+	}
+	return all
+}
+
+// next passes over a value, and returns its encoding.
+func next(c *wellformed.Cursor) []byte {
+	before := *c
+	c.Skip()
+	return before[:len(before)-len(*c)]
+}
+
+// fieldsAgree compares the fields that two encodings of a struct have. A field of the type that only stored has was left
+// out of given for being zero.
+func fieldsAgree(stored, given map[string][]byte, n *node) bool {
+	for key, before := range stored {
+		name := wellformed.Cursor(key)
+		field, _ := n.stored(name.Text(), false)
+		now, has := given[key]
+		if !has && field != nil || has && !agree(before, now, field) {
+			return false
+		}
+	}
+	return true
+}
+
+// keysAgree compares maps, which must have the same keys.
+func keysAgree(stored, given map[string][]byte, n *node) bool {
+	if len(stored) != len(given) {
+		return false
+	}
+	for key, before := range stored {
+		if now, has := given[key]; !has || !agree(before, now, n.elem) {
+			return false
+		}
+	}
+	return true
+}
+
+func elementsAgree(stored, given wellformed.Cursor, size int, n *node) bool {
+	for range size {
+		if !agree(next(&stored), next(&given), n.elem) {
+			return false
+		}
+	}
+	return true
+}
