@@ -18,9 +18,18 @@ func IssuedAt(position eventstore.Position) Option {
 	return func(o *options) { o.issuedAt = &position }
 }
 
+// issuedAt returns the position in the repository's store behind which the command was issued, or nil if none was named.
+func (op *Op[S, E]) issuedAt() *eventstore.Position {
+	o := op.options
+	if o.issuedAt != nil && o.issuedIn != "" && o.issuedIn != op.repository.store.Identity() {
+		return new(eventstore.Position) // the begin: no position of this log is known
+	}
+	return o.issuedAt
+}
+
 // checkIssued refuses a position that cannot have been there before the command was issued.
 func (op *Op[S, E]) checkIssued(ctx context.Context) error {
-	issued := op.options.issuedAt
+	issued := op.issuedAt()
 	if issued == nil {
 		return nil
 	}
@@ -38,7 +47,7 @@ func (op *Op[S, E]) checkIssued(ctx context.Context) error {
 // search reads the commits behind the position at which the command was issued, unless the keys of all of them are
 // remembered. It comes before each try, since a conflict may bring more than is remembered.
 func (op *Op[S, E]) search(ctx context.Context) error {
-	issued := op.options.issuedAt
+	issued := op.issuedAt()
 	if issued == nil || op.earlier != nil || op.entry.remembers(*issued, op.repository.cfg.keyWindow()) {
 		return nil
 	}

@@ -15,6 +15,7 @@ type Option func(*options)
 type options struct {
 	key       string
 	issuedAt  *eventstore.Position
+	issuedIn  string // the identity of the store whose position that is; "" for the repository's own
 	closing   *eventstore.StreamClosed
 	closeKey  string
 	ifVersion *eventstore.Version
@@ -29,9 +30,12 @@ func Key(key string) Option {
 	return func(o *options) { o.key = o.checked(key) }
 }
 
-// OwnKey is Key, and CloseKey where the other key is not zero, for the toolkit's own packages.
-func OwnKey(key, closes ownkey.Key) Option {
-	return func(o *options) { o.key, o.closeKey = key.String(), closes.String() }
+// OwnKey is for the toolkit's own packages. It is Key and [IssuedAt], and closes another key unless that is zero. The
+// position is of the store with that identity. In another store it means nothing, so there all of the stream is searched.
+func OwnKey(key, closes ownkey.Key, store string, issued eventstore.Position) Option {
+	return func(o *options) {
+		o.key, o.closeKey, o.issuedAt, o.issuedIn = key.String(), closes.String(), &issued, store
+	}
 }
 
 const maxKey = 256

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"math/rand/v2"
 	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
 )
 
 // The longest random waits that keep runners from taking up one saga at the same moment.
@@ -23,12 +25,14 @@ type agenda[S any] struct {
 type item[S any] struct {
 	saga  instance[S] // without head and data where only its status is known
 	due   time.Time
-	index int // in the queue, or -1 where it is never due by itself
+	index int    // in the queue, or -1 if it is never due by itself
+	left  string // why it cannot be run here, or ""
+	told  bool   // somebody was told so
 }
 
 func newAgenda[S any]() *agenda[S] { return &agenda[S]{sagas: make(map[string]*item[S])} }
 
-// get gives what is known of a saga.
+// get returns what is known of a saga.
 func (a *agenda[S]) get(id string) (in instance[S], known bool) {
 	it, known := a.sagas[id]
 	if known {
@@ -37,8 +41,8 @@ func (a *agenda[S]) get(id string) (in instance[S], known bool) {
 	return in, known
 }
 
-// set takes over what a saga is, if that is news. One that has ended stays known until it is forgotten, so that what the log
-// says of it later is no news.
+// set takes over what a saga is, if that is news. One that has ended stays known until it is forgotten, so that what
+// the log says of it later is no news.
 func (a *agenda[S]) set(in instance[S], now time.Time) (news bool) {
 	it, known := a.sagas[in.id]
 	switch {
@@ -48,9 +52,36 @@ func (a *agenda[S]) set(in instance[S], now time.Time) (news bool) {
 		it = &item[S]{index: -1}
 		a.sagas[in.id] = it
 	}
-	it.saga = in
+	it.saga, it.left = in, ""
 	a.schedule(it, dueAt(in.status, now))
 	return true
+}
+
+// leave makes a saga never due before it changes, since it cannot be run here. It reports whether somebody was told.
+func (a *agenda[S]) leave(id, reason string) (told bool) {
+	it, known := a.sagas[id]
+	if !known {
+		it = &item[S]{saga: instance[S]{id: id}, index: -1}
+		a.sagas[id] = it
+	}
+	told, it.left, it.told = it.told, reason, true
+	a.schedule(it, time.Time{})
+	return told
+}
+
+// look makes a saga due that was left alone, once it has changed. What is known of it is not to be relied on.
+func (a *agenda[S]) look(id string, now time.Time) {
+	it := a.sagas[id]
+	it.saga.head = eventstore.Head{}
+	a.schedule(it, now)
+}
+
+// left returns why a saga cannot be run here, or "".
+func (a *agenda[S]) left(id string) string {
+	if it, known := a.sagas[id]; known {
+		return it.left
+	}
+	return ""
 }
 
 // forget takes a saga out.
@@ -68,7 +99,7 @@ func (a *agenda[S]) renew(id string, now time.Time) {
 	}
 }
 
-// dueAt gives when a runner has to look after a saga, or the zero time.
+// dueAt returns when a runner has to look after a saga, or the zero time for never.
 func dueAt(s Status, now time.Time) time.Time {
 	switch {
 	case !s.open():
@@ -81,12 +112,12 @@ func dueAt(s Status, now time.Time) time.Time {
 		return now.Add(rand.N(spreadWork))
 	default:
 		// The claim is counted from when it was heard of, so no clock is compared with another. That holds for claims
-		// of this runner too: where work on one ended early, nobody else may have noticed.
+		// of this runner too: if work on one ended early, nobody else may have noticed.
 		return now.Add(s.ClaimFor + rand.N(spreadWork))
 	}
 }
 
-// first gives the saga that is due first.
+// first returns the saga that is due first.
 func (a *agenda[S]) first() (in instance[S], due time.Time, found bool) {
 	if len(a.due) == 0 {
 		return instance[S]{}, time.Time{}, false
@@ -101,7 +132,7 @@ func (a *agenda[S]) postpone(id string, due time.Time) {
 	}
 }
 
-// schedule puts an item into the queue, or takes it out where the time is zero.
+// schedule puts an item into the queue, or takes it out if the time is zero.
 func (a *agenda[S]) schedule(it *item[S], due time.Time) {
 	it.due = due
 	switch {

@@ -1,7 +1,7 @@
 package saga
 
-// Around gives the definition with each Do and Undo wrapped: for tracing, for metrics, or for tests that watch what is done. The
-// function is called once for each action, and gives what is called in its place.
+// Around returns the definition with each Do and Undo wrapped: for tracing, for metrics, or for tests that watch what
+// is done. The function is called once for each action, and returns what is called in its place.
 func (d *Definition[S]) Around(wrap func(Action[S]) Action[S]) *Definition[S] {
 	wrapped := *d
 	wrapped.steps = make([]step[S], len(d.steps))

@@ -9,8 +9,8 @@ import (
 	"github.com/runnel-go/runnel/reactor"
 )
 
-// AwaitStep is a step that waits for an event. [Await] makes such steps. What its methods change is the step itself, which
-// they return.
+// AwaitStep is a step that waits for an event. [Await] makes such steps. What its methods change is the step itself,
+// which they return.
 type AwaitStep[S any] struct {
 	name      string
 	events    []Event[S]
@@ -19,8 +19,8 @@ type AwaitStep[S any] struct {
 }
 
 // Await makes a step that waits until one of the events happens, or until its deadline, which it must have: see
-// [AwaitStep.Within] and [AwaitStep.Until]. The first event counts, also where it happens before the step begins; one from
-// before the saga was started does not. Without events it waits for the deadline.
+// [AwaitStep.Within] and [AwaitStep.Until]. The first event counts, even if it happens before the step begins. An event
+// from before the saga was started does not count. Without events it waits for the deadline.
 func Await[S any](name string, events ...Event[S]) *AwaitStep[S] {
 	return &AwaitStep[S]{name: name, events: events}
 }
@@ -40,7 +40,7 @@ func (s *AwaitStep[S]) deadline(until func(S, time.Time) time.Time) *AwaitStep[S
 	return s
 }
 
-// Else makes the saga go on when the deadline passes, with the data that the function gives, or back where it gives an
+// Else makes the saga go on when the deadline passes, with the data that the function returns, or back if it returns an
 // error. The function must be pure. Without Else the saga goes back.
 func (s *AwaitStep[S]) Else(otherwise func(data S) (S, error)) *AwaitStep[S] {
 	s.otherwise = otherwise
@@ -62,9 +62,9 @@ func (s *AwaitStep[S]) add(d *Definition[S]) error {
 // Event is an event that a saga with data S awaits. [On] makes such events.
 type Event[S any] interface {
 	source
-	// key gives the id of the saga that an event is for, "" for none.
+	// key returns the id of the saga that an event is for, or "" for none.
 	key(event eventstore.Event, recorded eventstore.Recorded) string
-	// take gives the data after the event.
+	// take returns the data after the event.
 	take(data S, event eventstore.Event) (S, error)
 }
 
@@ -94,14 +94,14 @@ type AwaitedEvent[S any, E eventstore.Event] struct {
 	by     func(E) string
 }
 
-// On makes an event of type E that is awaited. The function gives the saga's data after it, or an error, which sends the
-// saga back. It must be pure: it may run again for the same event.
+// On makes an event of type E that is awaited. The function returns the saga's data after it, or an error, which
+// sends the saga back. It must be pure: it may run again for the same event.
 func On[S any, E eventstore.Event](take func(data S, event E) (S, error)) *AwaitedEvent[S, E] {
 	return &AwaitedEvent[S, E]{taking: take}
 }
 
-// By makes the event say for which saga it is. The default is the id of the event's stream. An event with an empty key is
-// for none.
+// By makes the event say for which saga it is. The default is the id of the event's stream. An event with an empty
+// key is for no saga.
 func (a *AwaitedEvent[S, E]) By(saga func(event E) string) *AwaitedEvent[S, E] {
 	a.by = saga
 	return a
@@ -129,8 +129,9 @@ type startOn[S any, E eventstore.Event] struct {
 	begin func(E) (string, S)
 }
 
-// StartOn is the part of a definition that starts a saga with each event of type E. The function gives the saga's id and
-// data, or the id "" for an event that starts none. It must be pure: an event may be handled twice, and starts one saga then.
+// StartOn is the part of a definition that starts a saga with each event of type E. The function returns the saga's
+// id and data, or the id "" if the event starts none. It must be pure: an event may be handled twice, and starts one
+// saga then.
 func StartOn[S any, E eventstore.Event](begin func(event E) (id string, data S)) Part[S] {
 	return startOn[S, E]{begin: begin}
 }

@@ -28,9 +28,9 @@ const (
 	benchAccounts = 1000
 )
 
-// BenchmarkThreeSteps runs sagas of three steps, each with a command of its own, beside the appends that they need, made
-// with nats.go: four for the saga, which begins and ends its steps in them, and one for each command. Rounds of both
-// take turns within one run. The view of all sagas is kept up to date meanwhile.
+// BenchmarkThreeSteps runs sagas of three steps, each with a command of its own, beside the appends that they need,
+// made with nats.go: four for the saga, which begins and ends its steps in them, and one for each command. Rounds of
+// both take turns within one run. The view of all sagas is kept up to date meanwhile.
 func BenchmarkThreeSteps(b *testing.B) {
 	js := eventstoretest.NewServer(b).JetStream(b)
 	store, err := eventstore.Open(b.Context(), js, "bank", storeEvents(), &eventstore.Config{Logger: slog.New(slog.DiscardHandler)})

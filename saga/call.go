@@ -9,8 +9,9 @@ import (
 	"github.com/runnel-go/runnel/internal/ownkey"
 )
 
-// Call says what a Do or an Undo is called for. Its methods give what makes effects count once.
+// Call says what a Do or an Undo is called for. Its methods return what makes effects count once.
 type Call struct {
+	store string // the identity of the store with the saga
 	saga  eventstore.StreamID
 	step  string
 	undo  bool
@@ -25,18 +26,20 @@ func (c Call) Saga() string { return c.saga.ID }
 // Step is the name of the step.
 func (c Call) Step() string { return c.step }
 
-// Try counts the tries of this Do or Undo, from 1. One that a runner did not live to tell of is not counted.
+// Try counts the tries of this Do or Undo, from 1. A try is not counted if its runner died before it could write the
+// outcome down.
 func (c Call) Try() int { return c.try }
 
-// Nth gives the call for another command on the same stream, or another effect outside, within one step: the first is
-// number 0, which a Call has from the begin.
+// Nth returns the call for another command on the same stream, or another effect outside, within one step: the first is
+// number 0, which is what an action is given.
 func (c Call) Nth(n int) Call {
 	c.nth = n
 	return c
 }
 
-// Key is the idempotency key of the effect: the same at each try and for each runner, another one for each saga, step,
-// direction and number. It has at most 256 bytes, none of them a blank or a control character unless the saga's id has such.
+// Key is the idempotency key of the effect: the same at each try and for each runner, another one for each saga,
+// step, direction and number. It has at most 256 bytes, none of them a blank or a control character unless the saga's
+// id has such.
 func (c Call) Key() string { return c.key(c.undo) }
 
 // DoKey is the Key of what an Undo undoes: the receiver must refuse it from now on. In a Do it is the Key itself.
@@ -66,9 +69,12 @@ var escape = strings.NewReplacer("%", "%25", "/", "%2F")
 //
 //	accounts.Do(ctx, p.From, Reserve{...}, call.Once())
 //
-// In a Do it gives the command its key, and makes the search for it exact. In an Undo it also closes the keys that Do may
-// have used on that stream, so that a Do which is still under way somewhere cannot come after it. So an Undo must have a
-// command with Once for every stream that Do may write, also where Do did not come to it.
+// In a Do it gives the command its key, and makes the search for it exact. In an Undo it also closes the keys that Do
+// may have used on that stream, so that a Do which is still under way somewhere cannot come after it. So an Undo must
+// have a command with Once for every stream that Do may write, even if Do did not come to it.
+//
+// The aggregate may be in another store than the saga. There the whole stream is searched for the key, unless the
+// repository remembers it, so the stream should be short.
 //
 // In the stream the key stands as [Call.Key] behind "runnel.saga/", where no key that a program gives, or takes from
 // strangers, can be.
@@ -77,5 +83,5 @@ func (c Call) Once() aggregate.Option {
 	if c.undo {
 		closes = ownkey.Saga(c.prefix(false))
 	}
-	return aggregate.Options(aggregate.OwnKey(ownkey.Saga(c.Key()), closes), aggregate.IssuedAt(c.begun))
+	return aggregate.OwnKey(ownkey.Saga(c.Key()), closes, c.store, c.begun)
 }

@@ -23,7 +23,7 @@ func (b *brittle) UnmarshalText(text []byte) error {
 type brittleData struct{ What brittle }
 
 // The data is decoded on a goroutine of the runner, so a panic would end the process.
-func TestDataThatDoesNotDecodeFailsItsStep(t *testing.T) {
+func TestDataThatPanicsStopsNobody(t *testing.T) {
 	b := openBank(t, eventstoretest.JetStream(t))
 	definition, err := saga.Define("payment", saga.Step("a", func(_ context.Context, _ saga.Call, d brittleData) (brittleData, error) { return d, nil }).NoUndo())
 	require.NoError(t, err)

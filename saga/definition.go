@@ -9,8 +9,8 @@ import (
 	"github.com/runnel-go/runnel/internal/plain"
 )
 
-// Definition says of which steps the sagas of one kind, with data S, consist. [Define] makes definitions. It has no state and
-// is safe for concurrent use.
+// Definition says of which steps the sagas of one kind, with data S, consist. [Define] makes definitions. It has no
+// state and is safe for concurrent use.
 type Definition[S any] struct {
 	name   string
 	steps  []step[S]
@@ -37,11 +37,11 @@ const (
 	maxStep = 40
 )
 
-// Define makes the definition of a kind of sagas. The name is the category of the streams that hold their histories, so
-// nothing else may be written there. S is plain data: every field of it is exported, and msgpack keeps all of it. The
-// steps run in the order of the parts, and a saga keeps to the steps it was started with: a later release may add steps and
-// change what they do, but one that is taken out must stay defined, under another name of the definition, until no saga
-// has it ahead. It returns an error that matches ErrInvalidDefinition.
+// Define makes the definition of a kind of sagas. The name is the category of the streams that hold their histories,
+// so nothing else may be written there. S is plain data: every field of it is exported, and msgpack keeps all of it.
+// The steps run in the order of the parts, and a saga keeps to the steps it was started with: a later release may add
+// steps and change what they do, but one that is taken out must stay defined, under another name of the definition,
+// until no saga has it ahead. It returns an error that matches ErrInvalidDefinition.
 func Define[S any](name string, parts ...Part[S]) (*Definition[S], error) {
 	d := &Definition[S]{name: name}
 	if err := d.define(parts); err != nil {
@@ -119,14 +119,35 @@ func (d *Definition[S]) Steps() []string {
 	return names
 }
 
-// covers reports whether all steps that a saga was started with are defined.
-func (d *Definition[S]) covers(s *Status) bool {
+// kinds are the kinds of the steps, in order.
+func (d *Definition[S]) kinds() []StepKind {
+	kinds := make([]StepKind, len(d.steps))
+	for i, s := range d.steps {
+		kinds[i] = s.kind()
+	}
+	return kinds
+}
+
+func (s step[S]) kind() StepKind {
+	if s.await != nil {
+		return KindAwait
+	}
+	return KindDo
+}
+
+// fits returns nil if a saga can be run with the definition, or says why not: it was started with a step that is not
+// defined here, or is of another kind.
+func (d *Definition[S]) fits(s *Status) error {
 	for _, one := range s.Steps {
-		if _, found := d.find(one.Name); !found {
-			return false
+		step, found := d.find(one.Name)
+		switch {
+		case !found:
+			return fmt.Errorf("its step %q is not defined here", one.Name)
+		case one.Kind != "" && one.Kind != step.kind():
+			return fmt.Errorf("its step %q is of the kind %q, and is defined as %q here", one.Name, one.Kind, step.kind())
 		}
 	}
-	return true
+	return nil
 }
 
 // rules are what the definition awaits or starts with, by the name of the event as the store knows it.

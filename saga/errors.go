@@ -8,9 +8,10 @@ import (
 )
 
 var (
-	// ErrInvalidDefinition means that a definition cannot be used as it is, or that the store does not know what it needs.
+	// ErrInvalidDefinition means that a definition cannot be used as it is, or that the store does not know what it
+	// needs.
 	ErrInvalidDefinition = errors.New("invalid definition")
-	// ErrInvalidID means that the id cannot be that of a saga.
+	// ErrInvalidID means that the id cannot name a saga.
 	ErrInvalidID = errors.New("invalid id of a saga")
 	// ErrInvalidData means that the data cannot be written down.
 	ErrInvalidData = errors.New("invalid data")
@@ -23,7 +24,8 @@ var (
 	// ErrRunning means that the manager runs already.
 	ErrRunning = errors.New("already running")
 
-	// errNotOurs ends the work on a saga that another runner may have: the claim is over, or the history went on without us.
+	// errNotOurs ends the work on a saga that another runner may have: the claim is over, or the history went on
+	// without us.
 	errNotOurs = errors.New("the saga is not ours any more")
 )
 
@@ -41,6 +43,6 @@ func (e *StateError) Error() string {
 // Is reports whether target is ErrState.
 func (e *StateError) Is(target error) bool { return target == ErrState }
 
-// Permanent marks an error of Do or Undo as one that no other try helps against. After such an error of Do the saga goes
-// back at once, and after one of Undo it is stuck. It is that of package projection, so that one function can serve both.
+// Permanent marks an error of Do or Undo as one that no other try helps against. After such an error of Do the saga
+// goes back at once, and after one of Undo it is stuck. It is reactor.Permanent, so that one function can serve both.
 func Permanent(err error) error { return reactor.Permanent(err) }

@@ -19,15 +19,19 @@ func Events() []eventstore.Event {
 
 // Started is the first event of every saga.
 type Started struct {
-	Steps []string // their names, in order; the saga keeps to them whatever a later release defines
-	Data  []byte   // in msgpack
+	Steps []string   // their names, in order; the saga keeps to them whatever a later release defines
+	Kinds []StepKind // of the steps; empty in sagas of older releases
+	Data  []byte     // in msgpack
+
+	Cause      eventstore.Position // of the event that started the saga; 0 if Start was called
+	CauseIndex int                 // of that event in its commit
 }
 
-// Claimed says that a runner works on the saga from now on, until it gives it back or the time is over without another
-// claim. It renews its claim with the same event.
+// Claimed says that a runner works on the saga from now on, until it gives the saga back or the time is over without
+// another claim. A runner renews its claim with the same event.
 type Claimed struct {
 	Runner string
-	For    time.Duration // since the event is known to whoever counts
+	For    time.Duration // since another runner has heard of the event
 }
 
 // Released says that the runner has given the saga back before its end.
@@ -60,7 +64,8 @@ type EventReceived struct {
 	Index    int // in the commit at that position
 }
 
-// DeadlinePassed says that the event that a step awaited did not happen in time. One that happens later comes too late.
+// DeadlinePassed says that the deadline of a step has passed. An awaited event that stands before it in the log is in
+// time, also if it is received later. One that stands behind it is too late.
 type DeadlinePassed struct{ Step string }
 
 // Completed is the last event of a saga whose steps are all done.

@@ -4,15 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
 )
 
-// instance is one saga as its history has it, up to some version.
+// instance is one saga as its history says, up to some version.
 type instance[S any] struct {
 	id     string
 	status Status
@@ -26,8 +24,8 @@ type instance[S any] struct {
 	meta    eventstore.Metadata
 }
 
-// transition decides the events that follow from what a saga is, none if nothing does, or says why it cannot. It runs again
-// where the saga has gone on meanwhile, so it must be pure.
+// transition decides the events that follow from what a saga is, none if nothing follows, or says why it cannot. It
+// runs again if the saga has gone on meanwhile, so it must be pure.
 type transition func(s Status) ([]eventstore.Event, error)
 
 // conflicts spaces the tries of one transition, of which there are at most maxConflicts.
@@ -35,7 +33,9 @@ var conflicts = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Milliseco
 
 const maxConflicts = 30
 
-// load gives a saga from the leader's newest version. One that was not started has version 0.
+// load returns a saga from the leader's newest version. A saga that was not started has version 0. It returns an
+// error that matches eventstore.ErrUnknownType or ErrUndecodable if a later release has written what this one does
+// not know.
 func (m *Manager[S]) load(ctx context.Context, id string) (instance[S], error) {
 	in := instance[S]{id: id}
 	history, err := m.store.Load(ctx, m.stream(id), eventstore.Leader())
@@ -55,11 +55,11 @@ func (m *Manager[S]) load(ctx context.Context, id string) (instance[S], error) {
 	return in, nil
 }
 
-// change appends what follows from a saga, and brings the instance up to it. Where the saga has gone on meanwhile, it is
+// change appends what follows from a saga, and brings the instance up to it. If the saga has gone on meanwhile, it is
 // loaded and decided anew.
 func (m *Manager[S]) change(ctx context.Context, in *instance[S], decide transition) error {
 	for try := 1; ; try++ {
-		events, err := decide(in.status)
+		events, err := m.definition.checked(in.status, decide)
 		if err != nil || len(events) == 0 {
 			return err
 		}
@@ -107,27 +107,9 @@ func (in *instance[S]) keep(data []byte) {
 	}
 }
 
-// decode returns the saga's data.
-func (d *Definition[S]) decode(in *instance[S]) (S, error) {
-	var data S
-	if err := d.shape.Unmarshal(in.data, &data); err != nil {
-		return *new(S), fmt.Errorf("saga: %s: its data is no %s any more: %w", in.id, reflect.TypeFor[S](), err)
-	}
-	return data, nil
-}
-
-// encode returns data as it is written down: the same bytes for the same data.
-func (d *Definition[S]) encode(data S) ([]byte, error) {
-	encoded, err := d.shape.Marshal(&data)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidData, err)
-	}
-	return encoded, nil
-}
-
 // changed returns the data to write down, or nil if it is as before.
 func (d *Definition[S]) changed(in *instance[S], data S) ([]byte, error) {
-	encoded, err := d.encode(data)
+	encoded, err := d.encode(in.id, data)
 	if err != nil || bytes.Equal(encoded, in.data) {
 		return nil, err
 	}

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"iter"
+	"math"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -20,7 +21,7 @@ type listener[S any] struct {
 	step   string // that awaits the event
 	key    func(event eventstore.Event, recorded eventstore.Recorded) string
 	take   func(data S, event eventstore.Event) (S, error)
-	start  func(event eventstore.Event) (id string, data S) // nil where a step awaits the event
+	start  func(event eventstore.Event) (id string, data S) // nil if a step awaits the event
 }
 
 // reaction makes the reaction that handles events of type E.
@@ -30,7 +31,7 @@ func (typed[E]) reaction(handle handler) reactor.Reaction {
 	})
 }
 
-// openEvents gives the reactor that brings events to sagas, nil where the definition has none.
+// openEvents opens the reactor that brings events to sagas. It is nil if the definition has no events.
 func (m *Manager[S]) openEvents(ctx context.Context) (*reactor.Reactor, error) {
 	if len(m.listening) == 0 {
 		return nil, nil
@@ -41,59 +42,88 @@ func (m *Manager[S]) openEvents(ctx context.Context) (*reactor.Reactor, error) {
 			return m.bring(ctx, listeners, event, recorded)
 		}))
 	}
-	// Another takes over after 2.5 heartbeats at most.
-	cfg := &reactor.Config{Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Replicas: m.cfg.Replicas, Logger: m.cfg.Logger}
+	// Another takes over after 2.5 heartbeats at most. What may pass is tried until it does.
+	cfg := &reactor.Config{
+		Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Replicas: m.cfg.Replicas, Logger: m.cfg.Logger,
+		Retries: math.MaxInt32, MaxBackoff: 2 * time.Second,
+	}
 	return reactor.Open(ctx, m.store, m.definition.name+"-sagas", cfg, reactions...)
 }
 
-// bring tells of an event whoever listens to its type.
-func (m *Manager[S]) bring(ctx context.Context, listeners []listener[S], event eventstore.Event, recorded eventstore.Recorded) error {
-	var failed []error
-	for _, l := range listeners {
-		failed = append(failed, m.bringTo(ctx, l, event, recorded))
-	}
-	return errors.Join(failed...)
-}
-
-func (m *Manager[S]) bringTo(ctx context.Context, l listener[S], event eventstore.Event, recorded eventstore.Recorded) error {
-	if l.start == nil {
-		id := l.key(event, recorded)
-		if id == "" {
-			return nil
+// orFinal is an error of bringing an event, permanent if no other try helps: then its stream is parked.
+func orFinal(err error) error {
+	for _, final := range []error{
+		ErrInvalidID, ErrInvalidData, ErrOtherData, eventstore.ErrInvalidEvents, eventstore.ErrTooLarge, eventstore.ErrClosed,
+		eventstore.ErrErased, eventstore.ErrCorrupt, eventstore.ErrForeign, eventstore.ErrNoPermission, eventstore.ErrRefused,
+	} {
+		if errors.Is(err, final) {
+			return Permanent(err)
 		}
-		return m.receive(ctx, id, EventReceived{Step: l.step, Type: recorded.Type(), Position: recorded.Position, Index: recorded.Index})
-	}
-	id, data := l.start(event)
-	if id == "" {
-		return nil
-	}
-	_, err := m.Start(ctx, id, data)
-	if errors.Is(err, ErrInvalidID) || errors.Is(err, ErrInvalidData) || errors.Is(err, ErrOtherData) {
-		return Permanent(err)
 	}
 	return err
 }
 
-// receive writes an event into the history of the saga that awaits it. One that comes too late, or after another, is not.
-func (m *Manager[S]) receive(ctx context.Context, id string, received EventReceived) error {
-	in, err := m.load(ctx, id)
-	if err != nil {
+// bring brings an event to the sagas that it is for, and starts the one that it starts. It returns the errors of all.
+func (m *Manager[S]) bring(ctx context.Context, listeners []listener[S], event eventstore.Event, recorded eventstore.Recorded) error {
+	var failed []error
+	for _, l := range listeners {
+		if l.start != nil {
+			failed = append(failed, m.startOn(ctx, l, event, recorded))
+			continue
+		}
+		id, err := m.keyOf(l, event, recorded)
+		if err == nil && id != "" {
+			err = m.receive(ctx, id, received(l.step, recorded))
+		}
+		failed = append(failed, err)
+	}
+	return orFinal(errors.Join(failed...))
+}
+
+// startOn starts the saga that an event starts, if any, and brings it what came before.
+func (m *Manager[S]) startOn(ctx context.Context, l listener[S], event eventstore.Event, recorded eventstore.Recorded) error {
+	var id string
+	var data S
+	err := guarded(m.definition.whereEvent(recorded), "the function that starts a saga", func() error {
+		id, data = l.start(event)
+		return nil
+	})
+	if err != nil || id == "" {
 		return err
 	}
-	r, now := m.admit(id), time.Now()
-	var claim *Claimed
-	if r != nil {
-		claim = &Claimed{Runner: r.id, For: m.cfg.Claim}
+	if _, err = m.start(ctx, id, data, place{recorded.Position, recorded.Index}); err != nil {
+		return err
 	}
-	before := in.status.Version
-	err = m.change(ctx, &in, receive(received, claim))
+	for _, received := range m.early.take(id) {
+		if err := m.receive(ctx, id, received); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// receive writes an event into the history of the saga that awaits it. One that comes too late, or after another, is
+// not written.
+func (m *Manager[S]) receive(ctx context.Context, id string, received EventReceived) error {
+	in, err := m.loadToReceive(ctx, id, received)
+	var unfit *unfitError
+	if errors.As(orUnfit(err), &unfit) {
+		m.logger.WarnContext(ctx, "saga: left alone: a release that can run it has to look for the event", "id", id,
+			"position", received.Position, "type", received.Type, "error", err)
+		return nil
+	}
+	if err != nil || in.status.Version == 0 {
+		return err
+	}
+	var r *runner[S]
+	if m.definition.fits(&in.status) == nil {
+		r = m.admit(id)
+	}
+	before, now := in.status.Version, time.Now()
+	err = m.change(ctx, &in, receive(received, m.claimFor(r)))
 	if r != nil {
 		// Only a claim of this commit is ours to work on.
-		if err == nil && in.status.Version > before && in.status.Runner == r.id {
-			r.launch(in, now)
-		} else {
-			r.dismiss(id)
-		}
+		m.launch(ctx, r, in, now, err == nil && in.status.Version > before)
 	}
 	if err != nil {
 		return fmt.Errorf("saga: %s/%s: receive %s: %w", m.definition.name, id, received.Type, err)
@@ -101,55 +131,57 @@ func (m *Manager[S]) receive(ctx context.Context, id string, received EventRecei
 	return nil
 }
 
-// receiveUnread brings a saga what it awaits and the reactor has not come to yet, or reports that there is nothing. An event
-// that was stored before a deadline was decided is in time, however long the runners were away.
-func (m *Manager[S]) receiveUnread(ctx context.Context, in *instance[S], step string) (received bool, err error) {
-	if m.events == nil {
-		return false, nil
+// loadToReceive loads the saga that an event is for. If the saga may be started by an event that is handled later,
+// the event is kept for it.
+func (m *Manager[S]) loadToReceive(ctx context.Context, id string, received EventReceived) (instance[S], error) {
+	in, err := m.load(ctx, id)
+	if err != nil || in.status.Version > 0 || len(m.definition.starts) == 0 {
+		return in, err
 	}
-	status, err := m.events.Status(ctx)
-	if err != nil {
-		return false, err
-	}
-	types := make([]string, 0, len(m.listening))
-	for name := range m.listening {
-		types = append(types, name)
-	}
-	for recorded, err := range m.store.All(ctx, eventstore.After(status.Position), eventstore.Types(types...)) {
-		if err != nil {
-			return false, err
-		}
-		event, _, err := m.awaited(recorded, in.id, step)
-		if err != nil {
-			return false, err
-		}
-		if event != nil {
-			found := EventReceived{Step: step, Type: recorded.Type(), Position: recorded.Position, Index: recorded.Index}
-			if err := m.change(ctx, in, receive(found, nil)); err != nil {
-				return false, err
-			}
-		}
-	}
-	return in.status.State != StateWaiting, nil
+	m.early.keep(id, received)
+	return m.load(ctx, id) // it may have been started before the event was kept
 }
 
-// awaited gives what an event in the log stands for that a saga's step awaits, and the name of its type, or nil where it is
-// none of that.
-func (m *Manager[S]) awaited(recorded eventstore.Recorded, id, step string) (event eventstore.Event, name string, err error) {
-	decoded, err := recorded.Decode()
-	if err != nil {
-		return nil, "", err
-	}
-	for _, event := range decoded {
-		name, err := m.store.TypeOf(event)
-		if err != nil {
-			return nil, "", err
+// awaited returns what an event in the log decodes to that a saga's step awaits, and its listener.
+func (m *Manager[S]) awaited(recorded eventstore.Recorded, id, step string) (event eventstore.Event, by listener[S], err error) {
+	err = m.each(recorded, func(l listener[S], one eventstore.Event) error {
+		if l.step != step || event != nil {
+			return nil
 		}
-		if slices.ContainsFunc(m.listening[name], func(l listener[S]) bool {
-			return l.start == nil && l.step == step && l.key(event, recorded) == id
-		}) {
-			return event, name, nil
+		key, err := m.keyOf(l, one, recorded)
+		if err == nil && key == id {
+			event, by = one, l
 		}
+		return err
+	})
+	return event, by, err
+}
+
+// Parked returns the streams with events that could not be brought to their sagas, and that wait: see reactor.Parked.
+// An event that says for which saga it is in a way that no saga can have, or whose function fails, parks its stream,
+// and what comes behind it waits. A saga that awaits such an event is given it when its deadline passes, at the
+// latest.
+func (m *Manager[S]) Parked(ctx context.Context) iter.Seq2[reactor.Parked, error] {
+	if m.events == nil {
+		return func(func(reactor.Parked, error) bool) {}
 	}
-	return nil, "", nil
+	return m.events.Parked(ctx)
+}
+
+// ReplayParked asks that a parked stream is brought again, from the event that failed on. It returns an error that
+// matches reactor.ErrNotParked if the stream is not parked. It blocks until the wish is stored.
+func (m *Manager[S]) ReplayParked(ctx context.Context, stream eventstore.StreamID) error {
+	if m.events == nil {
+		return fmt.Errorf("saga: %s: %s: %w: the definition awaits no events", m.definition.name, stream, reactor.ErrNotParked)
+	}
+	return m.events.ReplayParked(ctx, stream)
+}
+
+// DiscardParked asks that the event at which a stream is parked is left out, and that the stream goes on behind it. The
+// event is named by its version. It fails and blocks like [Manager.ReplayParked].
+func (m *Manager[S]) DiscardParked(ctx context.Context, stream eventstore.StreamID, version eventstore.Version) error {
+	if m.events == nil {
+		return fmt.Errorf("saga: %s: %s: %w: the definition awaits no events", m.definition.name, stream, reactor.ErrNotParked)
+	}
+	return m.events.Discard(ctx, stream, version)
 }

@@ -1,7 +1,6 @@
 package saga
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +17,9 @@ import (
 type Config struct {
 	// Workers is how many sagas a runner works on at the same time. Sagas that wait need no worker. Defaults to 64.
 	Workers int
-	// Claim is after how long without a sign of life another runner takes over: a saga, the view, or the search for awaited
-	// events. A runner that works on a step renews its claim three times as often. It must be the same in all runners.
-	// Defaults to 5 seconds.
+	// Claim is after how long without a sign of life another runner takes over: a saga, the view, or the search for
+	// awaited events. A runner that works on a step renews its claim three times as often. It must be the same in all
+	// runners. Defaults to 5 seconds.
 	Claim time.Duration
 	// Replicas is how many servers keep the buckets of the view and of the events that are awaited. Defaults to 1.
 	Replicas int
@@ -28,7 +27,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// withDefaults gives a copy in which every field is set.
+// withDefaults returns a copy in which every field is set.
 func (c *Config) withDefaults(store *eventstore.Store) Config {
 	var full Config
 	if c != nil {
@@ -53,20 +52,24 @@ type Manager[S any] struct {
 	cfg        Config
 	logger     *slog.Logger
 	view       *projection.View[Status]
-	events     *reactor.Reactor         // nil where the definition has no events
+	events     *reactor.Reactor         // nil if the definition has no events
 	listening  map[string][]listener[S] // by the name of the event
+	search     *search
+	early      *early
 
 	mu     sync.Mutex // guards runner
 	runner *runner[S] // nil while Run does not run
 }
 
-// New gives the manager of a definition's sagas. The store must have been opened with [Events] and those that the definition
-// awaits. Names of store and definition have 45 characters together at most. It returns an error that matches
-// ErrInvalidDefinition, or that of opening the buckets of the view and of the events. Close gives back what it holds.
+// New opens the manager of a definition's sagas. The store must have been opened with [Events] and those that the
+// definition awaits. Names of store and definition have 45 characters together at most. It returns an error that
+// matches ErrInvalidDefinition, or the error of opening the view or the reactor of the events. The caller must call
+// Close.
 //
-// Events that are awaited, or start a saga, count from the moment at which New was called for a definition the first time.
+// Events that are awaited, or start a saga, count from the moment at which New was called for a definition the first
+// time.
 func New[S any](ctx context.Context, store *eventstore.Store, definition *Definition[S], cfg *Config) (*Manager[S], error) {
-	m := &Manager[S]{store: store, definition: definition, cfg: cfg.withDefaults(store)}
+	m := &Manager[S]{store: store, definition: definition, cfg: cfg.withDefaults(store), search: newSearch(), early: newEarly()}
 	m.logger = m.cfg.Logger.With("saga", definition.name)
 	var err error
 	if m.listening, err = m.check(); err != nil {
@@ -90,7 +93,7 @@ func (m *Manager[S]) check() (map[string][]listener[S], error) {
 	return m.definition.rules(m.store)
 }
 
-// Close gives back the subscriptions of the view and of the events. End Run first.
+// Close ends the subscriptions of the view and of the events. End Run first.
 func (m *Manager[S]) Close() error {
 	if m.events == nil {
 		return m.view.Close()
@@ -98,60 +101,75 @@ func (m *Manager[S]) Close() error {
 	return errors.Join(m.events.Close(), m.view.Close())
 }
 
-// View is the view of all sagas of the definition, which [Manager.Run] keeps: for its status, and for readers that are to
-// follow it.
+// View is the view of all sagas of the definition, which [Manager.Run] keeps: for its status, and for readers that
+// are to follow it.
 func (m *Manager[S]) View() *projection.View[Status] { return m.view }
 
 func (m *Manager[S]) stream(id string) eventstore.StreamID {
 	return eventstore.StreamID{Category: m.definition.name, ID: id}
 }
 
-// Start starts a saga under an id, which names it for ever, and gives the position at which it began. A manager that runs
-// works on it at once, if it has room; else a runner anywhere does. A saga that was started under the id before, with the same
-// data, is left as it is, so Start may be repeated.
+// Start starts a saga under an id, which names it for ever, and returns the position at which it began. A manager
+// that runs works on it at once, if it has room; else a runner anywhere does. A saga that was started under the id
+// before, with the same data, is left as it is, so Start may be repeated, also by another release: fields of the data
+// that one of the two releases does not know do not count.
 //
-// Ids are UTF-8 of 1 to 128 bytes, where / and % count three times. Start returns an error that matches ErrInvalidID,
-// ErrInvalidData or ErrOtherData, or that of appending: see eventstore.Store.Append. The metadata of ctx goes into the saga's
-// first commit, and its correlation, or else the saga's stream, is that of all that its steps append.
+// Ids are UTF-8 of 1 to 128 bytes. / and % count three times. Start returns an error that matches ErrInvalidID,
+// ErrInvalidData or ErrOtherData, or the error of appending: see eventstore.Store.Append. The metadata of ctx goes
+// into the saga's first commit, and its correlation, or else the saga's stream, is the correlation of all that its
+// steps append.
 func (m *Manager[S]) Start(ctx context.Context, id string, data S) (eventstore.Position, error) {
+	return m.start(ctx, id, data, place{})
+}
+
+// start starts a saga because of an event at a place, or because of no event.
+func (m *Manager[S]) start(ctx context.Context, id string, data S, cause place) (eventstore.Position, error) {
+	d := m.definition
 	if escaped := escape.Replace(id); id == "" || len(escaped) > maxID {
-		return 0, fmt.Errorf("saga: %s/%q: %w: it has %d bytes with / and %% escaped, 1 to %d are allowed", m.definition.name, id, ErrInvalidID, len(escaped), maxID)
+		return 0, fmt.Errorf("saga: %s/%q: %w: it has %d bytes with / and %% escaped, 1 to %d are allowed", d.name, id, ErrInvalidID, len(escaped), maxID)
 	}
-	encoded, err := m.definition.encode(data)
+	encoded, err := d.encode(id, data)
 	if err != nil {
-		return 0, fmt.Errorf("saga: %s/%s: %w", m.definition.name, id, err)
+		return 0, fmt.Errorf("saga: %s/%s: %w", d.name, id, err)
 	}
+	started := Started{Steps: d.Steps(), Kinds: d.kinds(), Data: encoded, Cause: cause.position, CauseIndex: cause.index}
 	in := instance[S]{id: id}
 	r, now := m.admit(id), time.Now()
-	err = m.change(ctx, &in, m.starting(r, encoded, data))
+	var first due
 	if r != nil {
-		if err == nil && in.status.Runner == r.id {
-			r.launch(in, now)
-		} else {
-			r.dismiss(id)
-		}
+		s := startedAs(started, m.stream(id))
+		first = d.due(&s, 0, data, now)
+	}
+	err = m.change(ctx, &in, d.starting(started, m.stream(id), m.claimFor(r), first))
+	if r != nil {
+		m.launch(ctx, r, in, now, err == nil)
 	}
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("saga: %s/%s: start: %w", m.definition.name, id, err)
-	case !bytes.Equal(in.started, encoded):
-		return 0, fmt.Errorf("saga: %s/%s: %w: choose another id, or give the data it was started with", m.definition.name, id, ErrOtherData)
+		return 0, fmt.Errorf("saga: %s/%s: start: %w", d.name, id, err)
+	case !d.sameStart(&in, encoded):
+		return 0, fmt.Errorf("saga: %s/%s: %w: choose another id, or give the data it was started with", d.name, id, ErrOtherData)
 	}
 	return in.status.First, nil
 }
 
-// starting starts a saga that was not started, and gives it to a runner that has room.
-func (m *Manager[S]) starting(r *runner[S], encoded []byte, data S) transition {
-	return func(s Status) ([]eventstore.Event, error) {
-		if s.Version > 0 {
-			return nil, nil
-		}
-		started := Started{Steps: m.definition.Steps(), Data: encoded}
-		if r == nil {
-			return []eventstore.Event{started}, nil
-		}
-		s = s.apply(started, eventstore.Recorded{Commit: &eventstore.Commit{Stream: eventstore.StreamID{}}})
-		events := []eventstore.Event{started, Claimed{Runner: r.id, For: m.cfg.Claim}}
-		return append(events, m.definition.onward(&s, 0, data, time.Now())...), nil
+// claimFor is the claim of a runner that has room for a saga, or nil for no runner.
+func (m *Manager[S]) claimFor(r *runner[S]) *Claimed {
+	if r == nil {
+		return nil
 	}
+	return &Claimed{Runner: r.id, For: m.cfg.Claim}
+}
+
+// launch has a saga worked on by a runner that has kept room for it, if the saga was claimed after a time and has
+// something to do. If the runner has ended meanwhile, the saga is given back to others.
+func (m *Manager[S]) launch(ctx context.Context, r *runner[S], in instance[S], claimed time.Time, ok bool) {
+	ours := ok && in.status.Runner == r.id
+	if ours && r.launch(in, claimed) {
+		return
+	}
+	if ours {
+		r.giveBack(ctx, &in)
+	}
+	r.dismiss(in.id)
 }

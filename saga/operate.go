@@ -24,12 +24,14 @@ type Entry struct {
 	Version  eventstore.Version
 	Position eventstore.Position
 	Time     time.Time // by the clock of who wrote it
-	Actor    string    // who asked for it, where a person did; see eventstore.Metadata
+	Actor    string    // the person that asked for it, if one did; see eventstore.Metadata
 	Event    eventstore.Event
 }
 
-// Get gives a saga with its history, from the leader's newest version. It returns an error that matches ErrNotFound, or that
-// of loading: see eventstore.Store.Load.
+// Get returns a saga with its history, from the leader's newest version. It returns an error that matches
+// ErrNotFound, or the error of loading: see eventstore.Store.Load. If the data, or an event of the history, cannot be
+// decoded by this release, it returns the saga as far as it can be read together with the error, and Status.LeftAlone
+// says so as well.
 func (m *Manager[S]) Get(ctx context.Context, id string) (Instance[S], error) {
 	var found Instance[S]
 	in := instance[S]{id: id}
@@ -39,6 +41,7 @@ func (m *Manager[S]) Get(ctx context.Context, id string) (Instance[S], error) {
 		}
 		decoded, err := recorded.Decode()
 		if err != nil {
+			found.Status, found.LeftAlone = in.status, err.Error()
 			return found, err
 		}
 		in.apply(decoded[0], recorded)
@@ -49,18 +52,38 @@ func (m *Manager[S]) Get(ctx context.Context, id string) (Instance[S], error) {
 	if in.status.Version == 0 {
 		return found, m.notFound(id)
 	}
-	found.Status = in.status
+	found.Status = m.told(in.status)
 	var err error
-	found.Data, err = m.definition.decode(&in)
+	if found.Data, err = m.definition.decode(&in); err != nil && !in.status.State.Final() {
+		found.LeftAlone = err.Error()
+	}
 	return found, err
+}
+
+// told returns a status that says whether this manager leaves the saga alone.
+func (m *Manager[S]) told(s Status) Status {
+	if s.State.Final() {
+		return s
+	}
+	if err := m.definition.fits(&s); err != nil {
+		s.LeftAlone = err.Error()
+		return s
+	}
+	m.mu.Lock()
+	r := m.runner
+	m.mu.Unlock()
+	if r != nil {
+		s.LeftAlone = r.leftAlone(s.ID)
+	}
+	return s
 }
 
 func (m *Manager[S]) notFound(id string) error {
 	return fmt.Errorf("saga: %s/%s: %w", m.definition.name, id, ErrNotFound)
 }
 
-// List gives the sagas in one of the states, or all, those that changed least recently first. It reads the view, which is
-// behind the log by some milliseconds. On failure it gives one error and ends: see projection.View.List.
+// List yields the sagas in one of the states, or all, those that changed least recently first. It reads the view,
+// which is behind the log by some milliseconds. On failure it yields one error and ends: see projection.View.List.
 func (m *Manager[S]) List(ctx context.Context, states ...State) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		for document, err := range m.view.List(ctx) {
@@ -69,7 +92,7 @@ func (m *Manager[S]) List(ctx context.Context, states ...State) iter.Seq2[Status
 				return
 			}
 			if s := document.Value; len(states) == 0 || slices.Contains(states, s.State) {
-				if !yield(s, nil) {
+				if !yield(m.told(s), nil) {
 					return
 				}
 			}
@@ -77,8 +100,9 @@ func (m *Manager[S]) List(ctx context.Context, states ...State) iter.Seq2[Status
 	}
 }
 
-// Wait blocks until a saga has come to its end or is stuck, in whichever process it runs, and gives it then. It returns an
-// error that matches ErrNotFound where the saga was not started, the cause of ctx, or that of reading the view or the log.
+// Wait blocks until a saga has come to its end or is stuck, in whichever process it runs, and returns it then. It
+// returns an error that matches ErrNotFound if the saga was not started, the cause of ctx, or the error of reading
+// the view or the log.
 func (m *Manager[S]) Wait(ctx context.Context, id string) (Instance[S], error) {
 	for {
 		found, err := m.Get(ctx, id)
@@ -109,50 +133,24 @@ func (m *Manager[S]) await(ctx context.Context, id string, version eventstore.Ve
 	return context.Cause(ctx)
 }
 
-// Retry makes a saga that is stuck go on with the step at which it is, in the direction it had. It returns an error that
-// matches ErrNotFound or ErrState, or that of appending.
+// Retry makes a saga that is stuck go on with the step at which it is, in the direction it had. It returns an error
+// that matches ErrNotFound or ErrState, or the error of appending.
 func (m *Manager[S]) Retry(ctx context.Context, id string) error {
-	return m.operate(ctx, id, func(s Status) ([]eventstore.Event, error) {
-		if s.State != StateStuck {
-			return nil, m.stateError(s, "only a saga that is stuck can be retried")
-		}
-		return []eventstore.Event{Retried{}}, nil
-	})
+	return m.operate(ctx, id, m.definition.whenStuck(Retried{}, "only a saga that is stuck can be retried"))
 }
 
-// Resolve ends a saga that is stuck. It is for a person who has done, or undone, by hand what the saga could not. It fails
-// like [Manager.Retry].
+// Resolve ends a saga that is stuck. It is for a person who has done, or undone, by hand what the saga could not. It
+// fails like [Manager.Retry].
 func (m *Manager[S]) Resolve(ctx context.Context, id, reason string) error {
-	return m.operate(ctx, id, func(s Status) ([]eventstore.Event, error) {
-		if s.State != StateStuck {
-			return nil, m.stateError(s, "only a saga that is stuck can be resolved: retry or cancel it, or wait")
-		}
-		return []eventstore.Event{Resolved{Reason: reason}}, nil
-	})
+	return m.operate(ctx, id, m.definition.whenStuck(Resolved{Reason: reason}, "only a saga that is stuck can be resolved: retry or cancel it, or wait"))
 }
 
-// Cancel makes a saga go back that runs, waits, or is stuck on its way forwards. It returns once that is written down; a
-// runner does the rest. An action that is under way sees its context end. A saga that goes back already, has ended, or has
-// begun a step from which there is no return, is left as it is, with an error that matches ErrState. It fails like
-// [Manager.Retry] otherwise.
+// Cancel makes a saga go back that runs, waits, or is stuck on its way forwards. It returns once that is written
+// down; a runner does the rest. An action that is under way sees its context end. A saga that goes back already, has
+// ended, or has begun a step from which there is no return, is left as it is, with an error that matches ErrState. It
+// fails like [Manager.Retry] otherwise.
 func (m *Manager[S]) Cancel(ctx context.Context, id, reason string) error {
-	return m.operate(ctx, id, func(s Status) ([]eventstore.Event, error) {
-		current := s.Current()
-		switch {
-		case s.State.Final():
-			return nil, m.stateError(s, "it has ended")
-		case s.State == StateCompensating || current.State == Undoing:
-			return nil, m.stateError(s, "it goes back already")
-		case !m.definition.mayReturn(&s):
-			return nil, m.stateError(s, fmt.Sprintf("step %q has begun, from which there is no way back", current.Name))
-		}
-		var events []eventstore.Event
-		if s.Runner != "" {
-			events = append(events, Released{Runner: s.Runner})
-		}
-		events = append(events, Compensating{Error: "cancelled: " + reason})
-		return append(events, m.definition.backward(&s, s.At)...), nil
-	})
+	return m.operate(ctx, id, m.definition.cancel(reason))
 }
 
 func (m *Manager[S]) operate(ctx context.Context, id string, decide transition) error {
@@ -161,16 +159,12 @@ func (m *Manager[S]) operate(ctx context.Context, id string, decide transition) 
 		return err
 	}
 	return m.change(ctx, &in, func(s Status) ([]eventstore.Event, error) {
-		switch {
-		case s.Version == 0:
+		if s.Version == 0 {
 			return nil, m.notFound(id)
-		case !m.definition.covers(&s):
-			return nil, m.stateError(s, "it was started with steps that are not defined here")
+		}
+		if err := m.definition.fits(&s); err != nil {
+			return nil, m.definition.stateError(s, err.Error())
 		}
 		return decide(s)
 	})
-}
-
-func (m *Manager[S]) stateError(s Status, reason string) error {
-	return &StateError{Definition: m.definition.name, Saga: s.ID, State: s.State, Reason: reason}
 }

@@ -12,20 +12,22 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
-	"github.com/runnel-go/runnel/internal/jsapi"
-	"github.com/runnel-go/runnel/kv"
+	runners "github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/projection"
 )
 
-// Run works on sagas until ctx ends; then it gives back those under way, which other runners take up at once, and returns
-// nil when all actions have ended. Any number of processes may run the sagas of one definition: they share the work.
+// Run works on sagas until ctx ends; then it gives back those under way, which other runners take up at once, and
+// returns nil when all actions have ended. It does not wait for calls of Start, nor for an action that goes on for
+// longer than Config.Claim after its own context has ended. Any number of processes may run the sagas of one
+// definition: they share the work.
 //
 //	the view of all sagas ----- begin ------+
 //	the log -- saga events ---------------> agenda -- due --> claim -- Do, Undo, Else --> commit
 //	        -- awaited events -> reactor -> commit            (a goroutine for each saga, Config.Workers at most)
 //
-// It returns an error that matches eventstore.ErrCorrupt or ErrLogRewound where the log is damaged, what the server
-// refused, or ErrRunning: a manager runs once at a time. Interruptions of the connection are waited out.
+// It returns an error that matches eventstore.ErrCorrupt or ErrLogRewound if the log is damaged, what the server
+// refused, or ErrRunning: a manager runs once at a time. What passes, such as a broken connection or a quorum that is
+// lost, is waited out.
 func (m *Manager[S]) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -53,7 +55,7 @@ func (m *Manager[S]) Run(ctx context.Context) error {
 	<-ctx.Done()
 	m.leave(r)
 	all.Wait()
-	r.start(ctx) // what was claimed at the last moment is given back
+	r.start(ctx) // what was launched before leave, and is given back now
 	r.working.Wait()
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("saga: %s: %w", m.definition.name, err)
@@ -80,7 +82,7 @@ func (m *Manager[S]) leave(r *runner[S]) {
 	r.mu.Unlock()
 }
 
-// admit gives the runner of this manager if it has room to work on a saga, which is kept for it until launch or dismiss.
+// admit returns the runner of this manager if it has room to work on a saga. The room is kept until launch or dismiss.
 func (m *Manager[S]) admit(id string) *runner[S] {
 	m.mu.Lock()
 	r := m.runner
@@ -96,14 +98,14 @@ type runner[S any] struct {
 	m       *Manager[S]
 	id      string
 	logger  *slog.Logger
-	wake    chan struct{} // tells the schedule that the agenda or the room has changed
-	working sync.WaitGroup
+	wake    chan struct{}  // tells the schedule that the agenda or the room has changed
+	working sync.WaitGroup // goroutines that work on sagas
 
 	mu     sync.Mutex // guards what follows
 	agenda *agenda[S]
 	busy   map[string]chan struct{} // the sagas that are worked on here; told when another may have them
 	ready  []instance[S]            // those among them that are claimed and wait for a goroutine
-	closed bool
+	closed bool                     // the runner ends, and takes nothing more
 }
 
 // admit keeps room for a saga, if there is some and it is not worked on here.
@@ -118,53 +120,78 @@ func (r *runner[S]) admitLocked(id string) bool {
 		return false
 	}
 	r.busy[id] = make(chan struct{}, 1)
-	r.working.Add(1)
 	return true
 }
 
-// launch has a saga worked on for which room was kept, and which was claimed after a time.
-func (r *runner[S]) launch(in instance[S], claimed time.Time) {
+// launch has a saga worked on for which room was kept, and which was claimed after a time. It reports false if the
+// runner has ended meanwhile.
+func (r *runner[S]) launch(in instance[S], claimed time.Time) bool {
 	in.until = claimed.Add(r.m.cfg.Claim)
 	r.note(in)
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
 	r.ready = append(r.ready, in)
-	r.mu.Unlock()
 	r.nudge()
+	return true
 }
 
-// start begins to work on the sagas that are claimed.
+// start begins to work on the sagas that are launched.
 func (r *runner[S]) start(ctx context.Context) {
 	r.mu.Lock()
 	ready := r.ready
 	r.ready = nil
 	r.mu.Unlock()
 	for _, in := range ready {
-		go func() { r.ended(ctx, in.id, r.work(ctx, &in)) }()
+		r.working.Go(func() { r.ended(ctx, in.id, r.work(ctx, &in)) })
 	}
 }
 
 // pick works on a saga for which room was kept, and which is due.
 func (r *runner[S]) pick(ctx context.Context, in instance[S]) {
-	go func() {
+	r.working.Go(func() {
 		err := r.claim(ctx, &in)
 		if err == nil {
 			err = r.work(ctx, &in)
 		}
 		r.ended(ctx, in.id, err)
-	}()
+	})
 }
 
-// ended gives back the room of a saga after the work on it. One that failed is left alone for a while.
+// ended gives back the room of a saga after the work on it. A saga that failed is left alone for a while, and one that
+// cannot be run here until something happens to it.
 func (r *runner[S]) ended(ctx context.Context, id string, err error) {
-	if err != nil && !errors.Is(err, errNotOurs) && ctx.Err() == nil {
-		r.logger.Warn("saga: interrupted", "id", id, "error", err)
-	}
-	if err == nil {
+	var unfit *unfitError
+	switch {
+	case err == nil:
 		r.mu.Lock()
 		r.agenda.renew(id, time.Now())
 		r.mu.Unlock()
+	case errors.As(err, &unfit):
+		r.leaveAlone(id, unfit.Error())
+	case !errors.Is(err, errNotOurs) && ctx.Err() == nil:
+		r.logger.Warn("saga: interrupted", "id", id, "error", err)
 	}
 	r.dismiss(id)
+}
+
+// leaveAlone takes a saga from the agenda that cannot be run here, until something happens to it, and says so once.
+func (r *runner[S]) leaveAlone(id, reason string) {
+	r.mu.Lock()
+	told := r.agenda.leave(id, reason)
+	r.mu.Unlock()
+	if !told {
+		r.logger.Warn("saga: left alone: this release cannot run it", "id", id, "error", reason)
+	}
+}
+
+// leftAlone says why a saga is left alone, or returns "".
+func (r *runner[S]) leftAlone(id string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.agenda.left(id)
 }
 
 // dismiss gives back the room that was kept for a saga.
@@ -173,7 +200,6 @@ func (r *runner[S]) dismiss(id string) {
 	delete(r.busy, id)
 	r.mu.Unlock()
 	r.nudge()
-	r.working.Done()
 }
 
 func (r *runner[S]) nudge() {
@@ -189,7 +215,7 @@ func (r *runner[S]) follow(ctx context.Context) error {
 		err := r.followOnce(ctx, func() { failures = 1 })
 		// The view may be replaced while it is read, before we are told.
 		replaced := errors.Is(err, errBegin) && !errors.Is(err, eventstore.ErrLogRewound) && failures < maxBegins
-		if ctx.Err() != nil || !interrupted(err) && !replaced {
+		if ctx.Err() != nil || !runners.Passing(err) && !replaced {
 			return err
 		}
 		r.logger.Warn("saga: begins to follow the log again", "error", err)
@@ -205,14 +231,6 @@ var errBegin = errors.New("the open sagas cannot be read")
 
 const maxBegins = 10
 
-// interrupted reports whether an error says no more than that the servers could not be asked for a while.
-func interrupted(err error) bool {
-	if errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream) {
-		return false // it stays, however often it is looked at
-	}
-	return errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) || jsapi.Transient(err)
-}
-
 // followOnce follows the log until it fails, and tells of each commit that it has learnt of.
 func (r *runner[S]) followOnce(ctx context.Context, learnt func()) error {
 	after, err := r.begin(ctx)
@@ -226,16 +244,14 @@ func (r *runner[S]) followOnce(ctx context.Context, learnt func()) error {
 		if c.Stream.Category != r.m.definition.name {
 			continue
 		}
-		if err := r.learn(c); err != nil {
-			return err
-		}
+		r.learn(c)
 		learnt()
 	}
 	return nil
 }
 
-// begin takes the open sagas from the view, and gives the position behind which the log has to be read. Where there is no
-// view yet, that is the log's begin.
+// begin takes the open sagas from the view, and returns the position behind which the log has to be read. If there is
+// no view yet, that is the log's begin.
 func (r *runner[S]) begin(ctx context.Context) (eventstore.Position, error) {
 	after, err := r.m.view.Position(ctx)
 	if errors.Is(err, projection.ErrNotReady) {
@@ -256,16 +272,24 @@ func (r *runner[S]) begin(ctx context.Context) (eventstore.Position, error) {
 	return after, nil
 }
 
-// learn takes over what a commit in the log says of a saga. What is not known and does not begin here has ended.
-func (r *runner[S]) learn(c *eventstore.Commit) error {
+// learn takes over what a commit in the log says of a saga. A saga that is not known and does not begin here has ended.
+func (r *runner[S]) learn(c *eventstore.Commit) {
 	r.mu.Lock()
 	in, known := r.agenda.get(c.Stream.ID)
 	if known && c.Last() >= in.status.Version && in.status.State.Final() {
 		r.agenda.forget(in.id)
 	}
+	left := r.agenda.left(c.Stream.ID) != ""
+	if left {
+		r.agenda.look(c.Stream.ID, time.Now())
+	}
 	r.mu.Unlock()
+	if left {
+		r.nudge()
+		return
+	}
 	if c.Last() <= in.status.Version || !known && c.First > 1 {
-		return nil
+		return
 	}
 	whole := !known || in.head.Version > 0
 	in.id = c.Stream.ID
@@ -275,7 +299,8 @@ func (r *runner[S]) learn(c *eventstore.Commit) error {
 		}
 		decoded, err := recorded.Decode()
 		if err != nil {
-			return err
+			r.leaveAlone(in.id, fmt.Sprintf("an event of its history cannot be decoded: %v", err))
+			return
 		}
 		in.apply(decoded[0], recorded)
 	}
@@ -285,10 +310,9 @@ func (r *runner[S]) learn(c *eventstore.Commit) error {
 	if known || !in.status.State.Final() {
 		r.note(in)
 	}
-	return nil
 }
 
-// note takes over what a saga is, and tells who works on it here if it is another's by now.
+// note takes over what a saga is, and tells the goroutine that works on it here if it is another's by now.
 func (r *runner[S]) note(in instance[S]) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -322,7 +346,8 @@ func (r *runner[S]) schedule(ctx context.Context) error {
 	}
 }
 
-// takeUp takes up what is due, and gives when the next saga is. Without room there is none: whoever gives back room says so.
+// takeUp takes up what is due, and returns when the next saga is due. Without room none is: the schedule is woken when
+// there is room again.
 func (r *runner[S]) takeUp(ctx context.Context, now time.Time) (next time.Time, waiting bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -336,10 +361,6 @@ func (r *runner[S]) takeUp(ctx context.Context, now time.Time) (next time.Time, 
 		}
 		// Whatever comes of it, it is not due again before something is learnt of it, or a while has passed.
 		r.agenda.postpone(in.id, now.Add(r.m.cfg.Claim/2))
-		if !r.m.definition.covers(&in.status) {
-			r.logger.Warn("saga: left alone: it was started with steps that are not defined here", "id", in.id)
-			continue
-		}
 		if r.admitLocked(in.id) {
 			r.pick(ctx, in)
 		}

@@ -8,10 +8,10 @@ import (
 	"github.com/runnel-go/runnel/internal/backoff"
 )
 
-// Action is what a step does, or how it is undone. It is given the saga's data and gives what that becomes; both are its own.
-// Commands on aggregates are given [Call.Once], effects outside [Call.Key], so that they count once: an action may run
-// again after it has done its work, also in another process while it still runs here. What it does must follow from the data
-// alone, so that it is the same then. It must end when ctx does.
+// Action is what a step does, or how it is undone. It is given the saga's data and returns what becomes of it; both
+// are its own. Commands on aggregates are given [Call.Once], effects outside [Call.Key], so that they count once: an
+// action may run again after it has done its work, also in another process while it still runs here. What it does
+// must follow from the data alone, so that it is the same then. It must end when ctx does.
 type Action[S any] func(ctx context.Context, call Call, data S) (S, error)
 
 // DoStep is a step that does something. [Step] makes such steps. What its methods change is the step itself, which they
@@ -26,22 +26,22 @@ type DoStep[S any] struct {
 	timeout   time.Duration
 }
 
-// Step makes a step. It says with one of [DoStep.Undo], [DoStep.NoUndo] and [DoStep.Retriable] what becomes of it when the
-// saga goes back.
+// Step makes a step. It says with one of [DoStep.Undo], [DoStep.NoUndo] and [DoStep.Retriable] what becomes of it
+// when the saga goes back.
 //
-// When Do returns an error, it is tried again as [DoStep.Retry] says, and then the saga goes back; at once where the error
-// is a rejection by an aggregate or [Permanent]. A panic is an error.
+// When Do returns an error, it is tried again as [DoStep.Retry] says, and then the saga goes back. It goes back at
+// once if the error is a rejection by an aggregate or [Permanent]. A panic is an error.
 func Step[S any](name string, do Action[S]) *DoStep[S] { return &DoStep[S]{name: name, do: do} }
 
-// Undo is called when the saga goes back, for every step that has begun, the last one first, whether or not its Do came to
-// an end or had any effect. It undoes what it finds, and closes the way to what may come late: see [Call.Once] and
-// [Call.DoKey]. When it has failed as often as [DoStep.Retry] allows, or for good, the saga is stuck.
+// Undo is called when the saga goes back, for every step that has begun, the last one first, whether or not its Do
+// came to an end or had any effect. It undoes what it finds, and closes the way to what may come late: see
+// [Call.Once] and [Call.DoKey]. When it has failed as often as [DoStep.Retry] allows, or for good, the saga is stuck.
 func (s *DoStep[S]) Undo(undo Action[S]) *DoStep[S] {
 	s.undo = undo
 	return s
 }
 
-// NoUndo says that nothing of the step has to be undone, even where its Do comes late, after the saga has ended: it
+// NoUndo says that nothing of the step has to be undone, even if its Do comes late, after the saga has ended: it
 // only reads, say.
 func (s *DoStep[S]) NoUndo() *DoStep[S] {
 	s.nothing = true
@@ -94,8 +94,8 @@ func (s *DoStep[S]) tryFor() time.Duration {
 type Retry struct {
 	// Tries is how often it is tried at all; 1 is never again. Defaults to 10.
 	Tries int
-	// Backoff is the longest wait before the second try. It doubles with each, and the waits are random below it. Defaults
-	// to 100 milliseconds.
+	// Backoff is the longest wait before the second try. It doubles with each, and the waits are random below it.
+	// Defaults to 100 milliseconds.
 	Backoff time.Duration
 	// MaxBackoff is the longest wait before any try. Defaults to 30 seconds.
 	MaxBackoff time.Duration

@@ -9,12 +9,13 @@ import (
 )
 
 // viewVersion is raised when Status or what it is folded from changes.
-const viewVersion = 1
+const viewVersion = 2
 
-// viewInterval is how far writes of the view are apart. A saga that goes through several states within it is written once.
+// viewInterval is how far writes of the view are apart. A saga that goes through several states within it is written
+// once.
 const viewInterval = 100 * time.Millisecond
 
-// openView gives the view in which each saga of a definition has its Status.
+// openView opens the view in which each saga of a definition has its Status.
 func openView(ctx context.Context, store *eventstore.Store, name string, cfg Config) (*projection.View[Status], error) {
 	return projection.NewView(ctx, store, name+"-sagas", viewVersion,
 		&projection.Config{

@@ -7,36 +7,54 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/guard"
+	runners "github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/reactor"
 )
 
-// claim makes a saga that is due the runner's: one that nobody has claimed, whose claim is over, or whose deadline passes.
+// unfitError says why this release cannot run a saga.
+type unfitError struct{ reason error }
+
+func (e *unfitError) Error() string { return e.reason.Error() }
+func (e *unfitError) Unwrap() error { return e.reason }
+
+// claim makes a saga that is due the runner's: one that nobody has claimed, whose claim is over, or whose deadline
+// passes. It returns an unfitError, and writes nothing, if this release cannot run the saga.
 func (r *runner[S]) claim(ctx context.Context, in *instance[S]) (err error) {
 	due := in.status
+	if err := r.m.definition.fits(&due); err != nil {
+		return &unfitError{err}
+	}
 	if in.head.Version == 0 { // all that is known of it is its status
 		if *in, err = r.m.load(ctx, in.id); err != nil {
-			return err
+			return orUnfit(err)
 		}
 	}
-	decide := r.m.definition.claim(r.id, r.m.cfg.Claim, due.Claims)
+	if in.status.State.Final() {
+		r.note(*in)
+		return errNotOurs
+	}
+	if _, err := r.m.definition.decode(in); err != nil {
+		return &unfitError{err}
+	}
+	claimed := *r.m.claimFor(r)
 	if due.State == StateWaiting {
-		step := due.Current().Name
-		received, err := r.m.receiveUnread(ctx, in, step)
-		if err != nil {
-			return err
-		}
-		decide = r.m.definition.expire(r.id, r.m.cfg.Claim, step)
-		if received {
-			decide = r.m.definition.claim(r.id, r.m.cfg.Claim, in.status.Claims)
-		}
+		return r.change(ctx, in, expire(claimed, due.Current().Name))
 	}
-	return r.change(ctx, in, decide)
+	return r.change(ctx, in, claim(claimed, due.Claims))
 }
 
-// change is Manager.change, of which the agenda is told. Everything that is written of a saga which the runner has claimed is
-// a sign of life for others, from when they hear of it, so it lengthens the claim.
+// orUnfit is an error of loading a saga: an unfitError if a later release has written what this one does not know.
+func orUnfit(err error) error {
+	if errors.Is(err, eventstore.ErrUnknownType) || errors.Is(err, eventstore.ErrUndecodable) {
+		return &unfitError{err}
+	}
+	return err
+}
+
+// change is Manager.change, of which the agenda is told. Everything that is written of a saga which the runner has
+// claimed is a sign of life for others, from when they hear of it, so it lengthens the claim.
 func (r *runner[S]) change(ctx context.Context, in *instance[S], decide transition) error {
 	now, version := time.Now(), in.status.Version
 	err := r.m.change(ctx, in, decide)
@@ -56,7 +74,8 @@ func (r *runner[S]) work(ctx context.Context, in *instance[S]) error {
 		if err == nil {
 			err = r.act(r.withMetadata(ctx, in), in)
 		}
-		if err != nil && ctx.Err() != nil {
+		var unfit *unfitError
+		if err != nil && (ctx.Err() != nil || errors.As(err, &unfit)) {
 			r.giveBack(ctx, in)
 		}
 		if err != nil {
@@ -69,7 +88,7 @@ func (r *runner[S]) work(ctx context.Context, in *instance[S]) error {
 	return nil
 }
 
-// withMetadata gives a context with which appends belong to the saga.
+// withMetadata returns a context with which appends belong to the saga.
 func (r *runner[S]) withMetadata(ctx context.Context, in *instance[S]) context.Context {
 	stream := r.m.stream(in.id).String()
 	return eventstore.WithMetadata(ctx, eventstore.Metadata{
@@ -78,13 +97,12 @@ func (r *runner[S]) withMetadata(ctx context.Context, in *instance[S]) context.C
 	})
 }
 
-// giveBack lets others go on at once with a saga when the runner ends. Where it cannot, they do when the claim is over.
+// giveBack lets others go on at once with a saga that this runner cannot go on with. If it cannot tell them, they go
+// on when the claim is over.
 func (r *runner[S]) giveBack(ctx context.Context, in *instance[S]) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.m.cfg.Claim)
 	defer cancel()
-	err := r.m.change(ctx, in, owned(r.id, func(Status) ([]eventstore.Event, error) {
-		return []eventstore.Event{Released{Runner: r.id}}, nil
-	}))
+	err := r.m.change(ctx, in, owned(r.id, only(Released{Runner: r.id})))
 	if err != nil && !errors.Is(err, errNotOurs) {
 		r.logger.Warn("saga: not given back", "id", in.id, "error", err)
 	}
@@ -93,77 +111,134 @@ func (r *runner[S]) giveBack(ctx context.Context, in *instance[S]) {
 // act does the next thing that a claimed saga needs, and writes down what came of it.
 func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 	d := r.m.definition
+	if err := d.fits(&in.status); err != nil {
+		return &unfitError{err}
+	}
+	data, err := d.decode(in)
+	if err != nil {
+		return &unfitError{err}
+	}
 	current := in.status.Current()
 	step, _ := d.find(current.Name)
-	data, err := d.decode(in)
 	switch {
-	case err != nil:
-		return r.settle(ctx, in, data, Permanent(err), Retry{})
-	case current.State == Ahead: // started by a manager that did not run
-		return r.change(ctx, in, owned(r.id, func(s Status) ([]eventstore.Event, error) {
-			return d.onward(&s, s.At, data, time.Now()), nil
-		}))
+	case current.State == Ahead: // started by a manager that did not run, or its deadline could not be set
+		return r.beginStep(ctx, in, data)
+	case step.await != nil && current.Received == nil:
+		return r.late(ctx, in, step, data)
 	case step.await != nil:
-		data, err = r.take(ctx, in, step.await, data)
-		if err != nil && (ctx.Err() != nil || !reactor.IsPermanent(err) && interrupted(err)) {
+		whole := *in
+		data, err = holding(ctx, r, in, 0, func(ctx context.Context) (S, error) { return r.take(ctx, &whole, data) })
+		if nothingKnown(ctx, err) || err != nil && !reactor.IsPermanent(err) && runners.Passing(err) {
 			return err // nothing is known against the event
 		}
-		return r.settle(ctx, in, data, err, Retry{})
+		return r.settle(ctx, in, outcome[S]{data: data, failed: err})
 	case current.State == Undoing:
 		data, err = r.perform(ctx, in, step.do.undo, step.do.tryFor(), data)
 	default:
 		data, err = r.perform(ctx, in, step.do.do, step.do.tryFor(), data)
 	}
-	if errors.Is(err, errNotOurs) || err != nil && ctx.Err() != nil {
+	if nothingKnown(ctx, err) {
 		return err
 	}
-	return r.settle(ctx, in, data, err, step.do.retry)
+	return r.settle(ctx, in, outcome[S]{data: data, failed: err, retry: step.do.retry})
 }
 
-// settle writes down how a try ended. What was done is written down even where the runner ends meanwhile.
-func (r *runner[S]) settle(ctx context.Context, in *instance[S], data S, failed error, retry Retry) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.m.cfg.Claim)
-	defer cancel()
-	changed, err := r.m.definition.changed(in, data)
-	if failed == nil {
-		failed = Permanent(err)
+// beginStep begins the step that a saga is at.
+func (r *runner[S]) beginStep(ctx context.Context, in *instance[S], data S) error {
+	s := in.status
+	next, err := holding(ctx, r, in, 0, func(context.Context) (due, error) {
+		return r.m.definition.due(&s, s.At, data, time.Now()), nil
+	})
+	if err != nil {
+		return err
 	}
 	return r.change(ctx, in, owned(r.id, func(s Status) ([]eventstore.Event, error) {
-		return r.m.definition.outcome(&s, data, changed, failed, retry, time.Now()), nil
+		return r.m.definition.onward(&s, s.At, next), nil
 	}))
 }
 
-// outcome gives what follows from a try of what is under way.
-func (d *Definition[S]) outcome(s *Status, data S, changed []byte, failed error, retry Retry, now time.Time) []eventstore.Event {
-	current := s.Current()
-	undo := current.State == Undoing
-	switch {
-	case failed == nil && undo:
-		return append([]eventstore.Event{Undone{Step: current.Name, Data: changed}}, d.backward(s, s.At-1)...)
-	case failed == nil:
-		return append([]eventstore.Event{StepDone{Step: current.Name, Data: changed}}, d.onward(s, s.At+1, data, now)...)
-	case final(failed) || s.Failures+1 >= retry.tries():
-		return d.giveUp(s, textOf(failed))
+// settle writes down how a try ended. What was done is written down even if the runner ends meanwhile.
+func (r *runner[S]) settle(ctx context.Context, in *instance[S], o outcome[S]) error {
+	ctx = context.WithoutCancel(ctx)
+	if o.failed == nil {
+		whole := *in
+		var err error
+		if o, err = holding(ctx, r, in, 0, func(context.Context) (outcome[S], error) { return r.m.definition.prepared(&whole, o), nil }); err != nil {
+			return err
+		}
 	}
-	again := now.Add(retry.policy().Delay(s.Failures + 1)).UTC()
-	if undo {
-		return []eventstore.Event{UndoFailed{Step: current.Name, Error: textOf(failed), Again: again}}
-	}
-	return []eventstore.Event{StepFailed{Step: current.Name, Error: textOf(failed), Again: again}}
+	ctx, cancel := context.WithTimeout(ctx, r.m.cfg.Claim)
+	defer cancel()
+	return r.change(ctx, in, owned(r.id, func(s Status) ([]eventstore.Event, error) {
+		return r.m.definition.settle(&s, o, time.Now()), nil
+	}))
 }
 
-// final reports whether no other try helps against an error.
-func final(err error) bool {
-	return reactor.IsPermanent(err) || errors.Is(err, aggregate.ErrRejected) || errors.Is(err, aggregate.ErrKeyClosed) ||
-		errors.Is(err, aggregate.ErrKeyReused) || errors.Is(err, aggregate.ErrInvalidCommand)
+// prepared is the outcome of what succeeded, with what the definition's functions say of it.
+func (d *Definition[S]) prepared(in *instance[S], o outcome[S]) outcome[S] {
+	changed, err := d.changed(in, o.data)
+	if err != nil {
+		o.failed = Permanent(err)
+		return o
+	}
+	o.changed = changed
+	if in.status.Current().State == UnderWay {
+		o.next = d.due(&in.status, in.status.At+1, o.data, time.Now())
+	}
+	return o
 }
 
-// take gives the data after what a step awaited, or after its deadline.
-func (r *runner[S]) take(ctx context.Context, in *instance[S], await *AwaitStep[S], data S) (S, error) {
-	received := in.status.Current().Received
-	if received == nil {
-		return pure(data, func() (S, error) { return await.otherwise(data) })
+// late goes on with a saga whose deadline has passed: with an event that stands in the log before that, in whichever
+// way it was missed, or else as the step says.
+func (r *runner[S]) late(ctx context.Context, in *instance[S], step step[S], data S) error {
+	if len(step.await.events) > 0 {
+		found, err := r.ask(ctx, in)
+		if err != nil {
+			return err
+		}
+		for _, received := range found {
+			if err := r.change(ctx, in, owned(r.id, receive(received, nil))); err != nil {
+				return err
+			}
+		}
+		if in.status.Runner != r.id || in.status.Current().Received != nil {
+			return nil
+		}
 	}
+	if step.await.otherwise == nil {
+		missed := fmt.Errorf("no answer until %s", in.status.Current().Deadline.Format(time.RFC3339))
+		return r.settle(ctx, in, outcome[S]{data: data, failed: Permanent(missed)})
+	}
+	data, err := holding(ctx, r, in, 0, func(context.Context) (S, error) {
+		return r.m.definition.pure(in.id, step.name, "Else", data, func() (S, error) { return step.await.otherwise(data) })
+	})
+	if nothingKnown(ctx, err) {
+		return err
+	}
+	return r.settle(ctx, in, outcome[S]{data: data, failed: err})
+}
+
+// nothingKnown reports whether an error says nothing about the step: the runner ends, or the claim was lost.
+func nothingKnown(ctx context.Context, err error) bool {
+	return errors.Is(err, errNotOurs) || err != nil && ctx.Err() != nil
+}
+
+// ask searches the log for what a saga awaits, from what started it up to where its deadline passed.
+func (r *runner[S]) ask(ctx context.Context, in *instance[S]) ([]EventReceived, error) {
+	q := &question{saga: in.id, after: in.status.origin(), until: in.status.Current().PassedAt}
+	return holding(ctx, r, in, 0, func(ctx context.Context) ([]EventReceived, error) {
+		err := r.m.ask(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		return q.found, nil
+	})
+}
+
+// take returns the data after the event that a step awaited.
+func (r *runner[S]) take(ctx context.Context, in *instance[S], data S) (S, error) {
+	current := in.status.Current()
+	received := current.Received
 	c, err := r.m.store.At(ctx, received.Position)
 	if err != nil {
 		return data, fmt.Errorf("the event at position %d cannot be read: %w", received.Position, err)
@@ -171,64 +246,76 @@ func (r *runner[S]) take(ctx context.Context, in *instance[S], await *AwaitStep[
 	if c == nil {
 		return data, Permanent(fmt.Errorf("the log ends before the event at position %d", received.Position))
 	}
-	event, name, err := r.m.awaited(eventstore.Recorded{Commit: c, Index: received.Index}, in.id, in.status.Current().Name)
+	event, by, err := r.m.awaited(eventstore.Recorded{Commit: c, Index: received.Index}, in.id, current.Name)
 	if err != nil {
 		return data, fmt.Errorf("the event at position %d cannot be decoded: %w", received.Position, err)
 	}
 	if event == nil {
 		return data, Permanent(fmt.Errorf("the event at position %d is none that the step awaits any more", received.Position))
 	}
-	for _, l := range r.m.listening[name] {
-		if l.step == in.status.Current().Name {
-			return pure(data, func() (S, error) { return l.take(data, event) })
-		}
-	}
-	return data, nil
+	return r.m.definition.pure(in.id, current.Name, "what takes the event", data, func() (S, error) { return by.take(data, event) })
 }
 
-// pure calls a function of the definition that can only say yes or no: what it says does not change by itself.
-func pure[S any](data S, f func() (S, error)) (after S, err error) {
-	after = data
-	defer func() {
-		if p := recover(); p != nil {
-			after, err = data, Permanent(fmt.Errorf("panic: %v", p))
-		}
-	}()
-	after, err = f()
-	return after, Permanent(err)
-}
-
-// perform runs an action and renews the claim meanwhile. The action's context ends with the runner, when its time is over, and
-// when the runner cannot be sure of its claim any more, by its own clock or by the log; perform waits for it in any case.
+// perform runs an action. The action's context ends with the runner, when the action's time is over, and when the
+// runner cannot be sure of its claim any more, by its own clock or by the log.
 func (r *runner[S]) perform(ctx context.Context, in *instance[S], action Action[S], limit time.Duration, data S) (S, error) {
 	if time.Now().After(in.until) {
 		if err := r.renew(ctx, in); err != nil {
 			return data, fmt.Errorf("%w: %w", errNotOurs, err)
 		}
 	}
+	call := r.call(in)
+	after, err := holding(ctx, r, in, limit, func(ctx context.Context) (S, error) { return action(ctx, call, data) })
+	if err != nil {
+		return data, err
+	}
+	return after, nil
+}
+
+// holding calls a function on a goroutine of its own, and renews the claim meanwhile. A limit of 0 is none. If the
+// function panics or ends its goroutine, that is an error. It has Config.Claim to return once its context has ended.
+// Then it is left behind, as if its process were frozen: others may go on with the saga.
+func holding[S, T any](ctx context.Context, r *runner[S], in *instance[S], limit time.Duration, f func(context.Context) (T, error)) (T, error) {
+	var none T
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	limited, end := context.WithTimeout(ctx, limit)
-	defer end()
-	type outcome struct {
-		data S
-		err  error
+	limited, end := ctx, context.CancelFunc(func() {})
+	if limit > 0 {
+		limited, end = context.WithTimeout(ctx, limit)
 	}
-	done := make(chan outcome, 1)
-	call := r.call(in)
+	defer end()
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	where := r.m.definition.where(in.id, in.status.Current().Name)
 	go func() {
-		after, err := guarded(limited, call, data, action)
-		done <- outcome{after, err}
+		var o result
+		if err := guard.Call(func() { o.value, o.err = f(limited) }); err != nil {
+			o.err = fmt.Errorf("%s: %w", where, err)
+		}
+		done <- o
 	}()
 	renewal := time.NewTimer(r.untilRenewal(in))
 	defer renewal.Stop()
+	var overdue <-chan time.Time
+	over := limited.Done()
 	for {
 		select {
 		case o := <-done:
 			if cause := context.Cause(ctx); o.err != nil && errors.Is(cause, errNotOurs) {
-				return data, cause
+				return none, cause
 			}
-			return o.data, o.err
+			return o.value, o.err
+		case <-over:
+			grace := time.NewTimer(r.m.cfg.Claim)
+			defer grace.Stop()
+			overdue, over = grace.C, nil
+			continue
+		case <-overdue:
+			return none, fmt.Errorf("%s: it has not returned %v after its context ended, and is left behind: %w",
+				where, r.m.cfg.Claim, context.Cause(limited))
 		case <-renewal.C:
 		case <-r.lost(in.id):
 		}
@@ -245,7 +332,7 @@ func (r *runner[S]) untilRenewal(in *instance[S]) time.Duration {
 	return max(time.Until(in.until)-2*third, third/4)
 }
 
-// renew renews a claim. It takes no longer than that can be sure to last, or where it is over no longer than another would.
+// renew renews a claim. It takes no longer than the claim is sure to last, or than another would if the claim is over.
 func (r *runner[S]) renew(ctx context.Context, in *instance[S]) error {
 	limit := in.until
 	if now := time.Now(); now.After(limit) {
@@ -253,7 +340,7 @@ func (r *runner[S]) renew(ctx context.Context, in *instance[S]) error {
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	return r.change(ctx, in, renew(r.id, r.m.cfg.Claim))
+	return r.change(ctx, in, owned(r.id, only(*r.m.claimFor(r))))
 }
 
 // lost is told when the log says that a saga which is worked on here may be another's.
@@ -267,16 +354,6 @@ func (r *runner[S]) lost(id string) <-chan struct{} {
 func (r *runner[S]) call(in *instance[S]) Call {
 	current := in.status.Current()
 	return Call{
-		saga: r.m.stream(in.id), step: current.Name, undo: current.State == Undoing, begun: current.Begun, try: in.status.Failures + 1,
+		store: r.m.store.Identity(), saga: r.m.stream(in.id), step: current.Name, undo: current.State == Undoing, begun: current.Begun, try: in.status.Failures + 1,
 	}
-}
-
-// guarded makes an error of a panic.
-func guarded[S any](ctx context.Context, call Call, data S, action Action[S]) (after S, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			after, err = data, fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return action(ctx, call, data)
 }

@@ -1,0 +1,262 @@
+package saga
+
+import (
+	"slices"
+	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// This file is the state machine of a saga: which event may follow in which state, and what the saga is then.
+// Everything here is pure. Nothing else changes a Status, and no event is appended that permits refuses. The guide
+// has its table.
+
+// next returns the status after an event, or false if the event must not happen in that state.
+func (s Status) next(event eventstore.Event, r eventstore.Recorded) (after Status, permitted bool) {
+	if !s.permits(event) {
+		return s, false
+	}
+	return s.after(event, r).stamped(r), true
+}
+
+// apply returns the status after an event of the saga's history. An event that the state refuses changes nothing but
+// the version: an older release may have written it, and the history stays as it is.
+func (s Status) apply(event eventstore.Event, r eventstore.Recorded) Status {
+	after, _ := s.next(event, r)
+	return after.stamped(r)
+}
+
+// stamped returns the status with the version of the event that led to it.
+func (s Status) stamped(r eventstore.Recorded) Status {
+	s.Version, s.Position, s.Changed = r.Version(), r.Position, storable(r.Time)
+	return s
+}
+
+// permits reports whether an event may happen to the saga as it is.
+func (s Status) permits(event eventstore.Event) bool {
+	running, waiting, stuck := s.State == StateRunning, s.State == StateWaiting, s.State == StateStuck
+	back := s.State == StateCompensating
+	switch e := event.(type) {
+	case Started:
+		return s.State == "" && len(e.Steps) > 0
+	case Claimed:
+		return running || waiting || back
+	case Released:
+		return (running || waiting || back) && s.Runner != "" && s.Runner == e.Runner
+	case StepBegun:
+		return running && s.ahead(e.Step)
+	case StepFailed:
+		return running && s.at(e.Step, UnderWay)
+	case StepDone:
+		return running && s.at(e.Step, UnderWay)
+	case EventReceived:
+		return (running || waiting || stuck && !s.Back) && s.awaits(e)
+	case DeadlinePassed:
+		return waiting && s.at(e.Step, UnderWay)
+	case Completed:
+		return running && s.unfinished() == len(s.Steps)
+	case Compensating:
+		return running || waiting || stuck && !s.Back
+	case UndoBegun:
+		return back && s.mayUndo(e.Step)
+	case UndoFailed:
+		return back && s.at(e.Step, Undoing)
+	case Undone:
+		return back && s.at(e.Step, Undoing)
+	case Compensated:
+		return back && s.Current().State != Undoing
+	case Stuck:
+		return running && s.nextStep(e.Step) || back && s.at(e.Step, Undoing)
+	case Retried, Resolved:
+		return stuck
+	}
+	return false
+}
+
+// at reports whether a step is the current one, and in a state.
+func (s Status) at(step string, state StepState) bool {
+	current := s.Current()
+	return current.Name == step && current.State == state
+}
+
+// unfinished returns the index of the first step that is not finished, or the number of steps.
+func (s Status) unfinished() int {
+	i := slices.IndexFunc(s.Steps, func(one StepStatus) bool { return one.State != Finished })
+	if i < 0 {
+		return len(s.Steps)
+	}
+	return i
+}
+
+// nextStep reports whether a step is the one that the saga is at, or comes to next, on its way forwards.
+func (s Status) nextStep(step string) bool {
+	i := s.unfinished()
+	return i < len(s.Steps) && s.Steps[i].Name == step
+}
+
+// ahead reports whether a step is the next to begin.
+func (s Status) ahead(step string) bool {
+	return s.nextStep(step) && s.Steps[s.unfinished()].State == Ahead
+}
+
+// mayUndo reports whether the Undo of a step may begin: the steps behind it are undone, or have nothing to undo.
+func (s Status) mayUndo(step string) bool {
+	i := s.index(step)
+	if i < 0 || i > s.At || s.Current().State == Undoing {
+		return false
+	}
+	return s.Steps[i].State == UnderWay || s.Steps[i].State == Finished
+}
+
+// awaits reports whether an event is in time for a step that awaits it: it happened after what started the saga, before
+// the step's deadline passed, and no other was received.
+func (s Status) awaits(e EventReceived) bool {
+	i := s.index(e.Step)
+	if i < 0 || !s.origin().before(place{e.Position, e.Index}) {
+		return false
+	}
+	one := s.Steps[i]
+	return one.Kind != KindDo && (one.State == Ahead || one.State == UnderWay) && one.Received == nil &&
+		(!one.Passed || e.Position < one.PassedAt)
+}
+
+// place is where an event stands in the log.
+type place struct {
+	position eventstore.Position
+	index    int // in the commit
+}
+
+func (p place) before(other place) bool {
+	return p.position < other.position || p.position == other.position && p.index < other.index
+}
+
+// origin is the place of the event that started the saga, or of the saga's own first commit.
+func (s Status) origin() place {
+	if s.Cause > 0 {
+		return place{s.Cause, s.CauseIndex}
+	}
+	return place{position: s.First}
+}
+
+// after returns the status after an event that it permits.
+func (s Status) after(event eventstore.Event, r eventstore.Recorded) Status {
+	switch e := event.(type) {
+	case Started:
+		s = s.start(e, r)
+	case Claimed:
+		s.Runner, s.ClaimFor, s.Again = e.Runner, e.For, time.Time{}
+		s.Claims++
+	case Released:
+		s.Runner = ""
+	case StepBegun:
+		s = s.begin(e, r.Position)
+	case StepFailed:
+		s = s.fail(e.Error, e.Again)
+	case StepDone:
+		s = s.step(e.Step, func(one *StepStatus) { one.State = Finished })
+		s.Failures, s.Error = 0, ""
+	case EventReceived:
+		s = s.step(e.Step, func(one *StepStatus) { one.Kind, one.Received = KindAwait, &e })
+		s = s.awake(e.Step)
+	case DeadlinePassed:
+		s = s.step(e.Step, func(one *StepStatus) { one.Passed, one.PassedAt = true, r.Position })
+		s = s.awake(e.Step)
+	case Completed:
+		s = s.end(StateCompleted)
+	case Compensating:
+		s.State, s.Back, s.Error, s.Failures, s.Again = StateCompensating, true, e.Error, 0, time.Time{}
+	case UndoBegun:
+		s = s.step(e.Step, func(one *StepStatus) { one.State, one.Begun = Undoing, r.Position })
+		s.At, s.Failures = s.index(e.Step), 0
+	case UndoFailed:
+		s = s.fail(s.Error, e.Again)
+	case Undone:
+		s = s.step(e.Step, func(one *StepStatus) { one.State = Reverted })
+	case Compensated:
+		s = s.end(StateCompensated)
+	case Stuck:
+		s = s.end(StateStuck)
+		s.At, s.Error = s.index(e.Step), e.Error
+	case Retried:
+		s.State, s.Failures = StateRunning, 0
+		if s.Back {
+			s.State = StateCompensating
+		}
+	case Resolved:
+		s = s.end(StateResolved)
+	}
+	return s
+}
+
+func (s Status) start(e Started, r eventstore.Recorded) Status {
+	s.ID, s.State, s.Started, s.First = r.Stream.ID, StateRunning, storable(r.Time), r.Position
+	s.Cause, s.CauseIndex = e.Cause, e.CauseIndex
+	for i, name := range e.Steps {
+		one := StepStatus{Name: name, State: Ahead}
+		if i < len(e.Kinds) {
+			one.Kind = e.Kinds[i]
+		}
+		s.Steps = append(s.Steps, one)
+	}
+	return s
+}
+
+// step returns the status with one step changed.
+func (s Status) step(name string, change func(*StepStatus)) Status {
+	s.Steps = slices.Clone(s.Steps)
+	change(&s.Steps[s.index(name)])
+	return s
+}
+
+func (s Status) begin(e StepBegun, position eventstore.Position) Status {
+	kind := KindDo
+	if !e.Deadline.IsZero() {
+		kind = KindAwait
+	}
+	s = s.step(e.Step, func(one *StepStatus) {
+		one.State, one.Kind, one.Begun, one.Deadline = UnderWay, kind, position, storable(e.Deadline)
+	})
+	s.At, s.Failures = s.index(e.Step), 0
+	if kind == KindAwait && s.Current().Received == nil {
+		s.State, s.Runner = StateWaiting, ""
+	}
+	return s
+}
+
+// awake lets a saga go on that waits at a step.
+func (s Status) awake(step string) Status {
+	if s.State == StateWaiting && s.Current().Name == step {
+		s.State = StateRunning
+	}
+	return s
+}
+
+func (s Status) fail(reason string, again time.Time) Status {
+	s.Failures++
+	s.Error, s.Again, s.Runner = reason, storable(again), ""
+	return s
+}
+
+func (s Status) end(state State) Status {
+	s.State, s.Runner, s.Again = state, "", time.Time{}
+	return s
+}
+
+// The times that a status can hold. Every store and every view can write them down, in whichever codec.
+var (
+	earliest = time.Unix(0, 0).UTC()
+	latest   = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
+)
+
+// storable returns the nearest time that can be written down. The zero time stays, since it is none.
+func storable(t time.Time) time.Time {
+	switch {
+	case t.IsZero():
+		return time.Time{}
+	case t.Before(earliest):
+		return earliest
+	case t.After(latest):
+		return latest
+	}
+	return t.UTC()
+}

@@ -1,0 +1,224 @@
+package saga
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// The states of the table in the guide, in its order. A saga that is stuck has a direction.
+var tableStates = []string{
+	"not started", "running", "waiting", "compensating", "stuck", "stuck, going back", "completed", "compensated", "resolved",
+}
+
+func tableState(s Status) string {
+	switch {
+	case s.State == "":
+		return "not started"
+	case s.State == StateStuck && s.Back:
+		return "stuck, going back"
+	}
+	return string(s.State)
+}
+
+// The places in the log at which things happen in the table: a saga starts, and its deadlines pass.
+const (
+	startsAt eventstore.Position = 10
+	passesAt eventstore.Position = 30
+)
+
+// tableEvents are all events that can happen to a saga of three steps, in all variants that matter.
+func tableEvents() []eventstore.Event {
+	events := []eventstore.Event{
+		Started{Steps: []string{"do", "await", "last"}, Kinds: []StepKind{KindDo, KindAwait, KindAwait}}, Started{},
+		Claimed{Runner: "a", For: time.Second}, Claimed{Runner: "b", For: time.Second}, Released{}, Released{Runner: "a"}, Released{Runner: "b"},
+		Completed{}, Compensating{Error: "no"}, Compensated{}, Retried{}, Resolved{},
+	}
+	for _, step := range []string{"do", "await", "last", "unknown"} {
+		begun := StepBegun{Step: step}
+		if step == "await" || step == "last" {
+			begun.Deadline = time.Unix(1, 0)
+		}
+		events = append(events, begun, StepFailed{Step: step}, StepDone{Step: step}, DeadlinePassed{Step: step},
+			UndoBegun{Step: step}, UndoFailed{Step: step}, Undone{Step: step}, Stuck{Step: step})
+		for _, at := range []eventstore.Position{startsAt - 1, startsAt + 1, passesAt + 1} {
+			events = append(events, EventReceived{Step: step, Position: at})
+		}
+	}
+	return events
+}
+
+// in is the event as the log has it.
+func in(event eventstore.Event) eventstore.Recorded {
+	at := passesAt
+	if _, starts := event.(Started); starts {
+		at = startsAt
+	}
+	return eventstore.Recorded{Commit: &eventstore.Commit{Stream: eventstore.StreamID{Category: "c", ID: "1"}, First: 1, Position: at}}
+}
+
+// statusKey is what the state machine looks at in a status. Only counters and texts are left out.
+type statusKey struct {
+	state  State
+	back   bool
+	at     int
+	runner string
+	steps  [3]stepKey
+}
+
+type stepKey struct {
+	state    StepState
+	kind     StepKind
+	passed   bool
+	received eventstore.Position
+}
+
+func keyOf(s Status) statusKey {
+	key := statusKey{state: s.State, back: s.Back, at: s.At, runner: s.Runner}
+	for i, one := range s.Steps {
+		key.steps[i] = stepKey{state: one.State, kind: one.Kind, passed: one.Passed}
+		if one.Received != nil {
+			key.steps[i].received = one.Received.Position
+		}
+	}
+	return key
+}
+
+// reachable calls a function for every status that a saga of three steps can have, with each event, and what follows.
+func reachable(visit func(s Status, event eventstore.Event, after Status, permitted bool)) (statuses int) {
+	events := tableEvents()
+	seen, open := map[statusKey]bool{keyOf(Status{}): true}, []Status{{}}
+	for len(open) > 0 {
+		s := open[0]
+		open = open[1:]
+		for _, event := range events {
+			after, permitted := s.next(event, in(event))
+			visit(s, event, after, permitted)
+			if key := keyOf(after); permitted && !seen[key] {
+				seen[key] = true
+				open = append(open, after)
+			}
+		}
+	}
+	return len(seen)
+}
+
+// tableOf is the table of all states and all events, as the guide has it.
+func tableOf(t *testing.T) string {
+	t.Helper()
+	cells := make(map[string]map[string][]string)
+	n := reachable(func(s Status, event eventstore.Event, after Status, permitted bool) {
+		row := cells[event.EventType()]
+		if row == nil {
+			row = make(map[string][]string)
+			cells[event.EventType()] = row
+		}
+		if to := tableState(after); permitted && !slices.Contains(row[tableState(s)], to) {
+			row[tableState(s)] = append(row[tableState(s)], to)
+		}
+	})
+	t.Logf("%d statuses can be reached", n)
+	var table strings.Builder
+	fmt.Fprintf(&table, "| event | %s |\n|%s\n", strings.Join(tableStates, " | "), strings.Repeat(" --- |", len(tableStates)+1))
+	for _, event := range Events() {
+		fmt.Fprintf(&table, "| `%s` |", event.EventType())
+		for _, state := range tableStates {
+			to := cells[event.EventType()][state]
+			slices.SortFunc(to, func(a, b string) int { return cmp.Compare(slices.Index(tableStates, a), slices.Index(tableStates, b)) })
+			fmt.Fprintf(&table, " %s |", cmp.Or(strings.Join(to, " or "), "-"))
+		}
+		table.WriteString("\n")
+	}
+	return table.String()
+}
+
+func TestTheTableOfTheGuideIsTheStateMachine(t *testing.T) {
+	guide, err := os.ReadFile("../docs/guides/sagas.md")
+	require.NoError(t, err)
+	table := tableOf(t)
+	require.Truef(t, strings.Contains(string(guide), "\n"+table+"\n"), "the guide has not this table:\n%s", table)
+}
+
+func TestWhatNoSagaMayBe(t *testing.T) {
+	reachable(func(s Status, event eventstore.Event, after Status, permitted bool) {
+		if why := wrong(s, after, permitted); why != "" {
+			require.Fail(t, why, "%+v\n%T\n%+v", s, event, after)
+		}
+	})
+}
+
+// wrong says what no event may do to a saga.
+func wrong(s, after Status, permitted bool) string {
+	undone := slices.ContainsFunc(after.Steps, func(one StepStatus) bool { return one.State == Undoing || one.State == Reverted })
+	switch {
+	case !permitted && keyOf(s) != keyOf(after):
+		return "a refusal changes something"
+	case !permitted:
+		return ""
+	case s.State.Final():
+		return "a saga goes on that has ended"
+	case undone && !after.Back:
+		return "a step is undone on the way forwards"
+	case s.Back && !after.Back:
+		return "a saga that goes back is turned round"
+	case after.State == StateCompleted && (after.Back || after.unfinished() < len(after.Steps)):
+		return "a saga is completed that is not done"
+	case after.State == StateCompensated && !after.Back:
+		return "a saga is compensated that did not go back"
+	case after.State == StateWaiting && (after.Current().State != UnderWay || after.Current().Kind != KindAwait || after.Current().Received != nil):
+		return "a saga waits for nothing"
+	}
+	return ""
+}
+
+// Whatever a definition decides, the state machine permits it, or the decision is refused by name.
+func TestDecisionsKeepToTheStateMachine(t *testing.T) {
+	type data struct{ N int }
+	action := func(_ context.Context, _ Call, d data) (data, error) { return d, nil }
+	nothing := func(d data) (data, error) { return d, nil }
+	definition, err := Define("c",
+		Step("do", action).Undo(action), Await[data]("await").Within(time.Second).Else(nothing), Await[data]("last").Within(time.Second))
+	require.NoError(t, err)
+	failed := errors.New("no")
+	decisions := map[string]transition{
+		"expire": expire(Claimed{Runner: "a"}, "await"), "cancel": definition.cancel("why"),
+		"retry": definition.whenStuck(Retried{}, ""), "resolve": definition.whenStuck(Resolved{}, ""),
+		"give back": owned("a", only(Released{Runner: "a"})),
+		"receive":   receive(EventReceived{Step: "await", Position: startsAt + 1}, &Claimed{Runner: "a"}),
+	}
+	for name, o := range map[string]outcome[data]{"done": {}, "fails": {failed: failed}, "fails for good": {failed: Permanent(failed)}} {
+		decisions[name] = owned("a", func(s Status) ([]eventstore.Event, error) {
+			current := s.Current().State
+			if (s.State != StateRunning || current != UnderWay) && (s.State != StateCompensating || current != Undoing) {
+				return nil, errNotOurs // a runner does something else then
+			}
+			return definition.settle(&s, o, time.Now()), nil
+		})
+	}
+	var last *StepStatus // of the status that was looked at
+	reachable(func(s Status, _ eventstore.Event, _ Status, _ bool) {
+		if s.State == "" || last == &s.Steps[0] {
+			return
+		}
+		last = &s.Steps[0]
+		for name, decide := range decisions {
+			_, err := definition.checked(s, decide)
+			if errors.Is(err, errNotOurs) {
+				continue
+			}
+			if err != nil && strings.Contains(err.Error(), "must not happen then") {
+				require.Fail(t, err.Error(), "%s: %+v", name, s)
+			}
+		}
+	})
+}

@@ -1,0 +1,92 @@
+package saga_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/saga"
+)
+
+// requireReturns waits for what Run returns.
+func requireReturns(t testing.TB, ended <-chan error) {
+	t.Helper()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-soon(t).Done():
+		require.Fail(t, "Run has not returned")
+	}
+}
+
+// The commit of a Start arrives when Run ends, or long after it.
+func TestRunReturnsWhileAStartIsUnderWay(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	b := openBank(t, proxy.JetStream(t))
+	m := open(t, b, define(t, "payment", saga.Step("pay", noted("paid")).NoUndo()), nil)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	requireOthersGoOn(t, m, "1", payment{})
+
+	lost := make(chan struct{})
+	once := sync.OnceFunc(func() { close(lost) })
+	var gone sync.Mutex
+	dropping := true
+	drop := func(on bool) { gone.Lock(); defer gone.Unlock(); dropping = on }
+	proxy.DropRequests(func(subject string, _ []byte) bool {
+		gone.Lock()
+		defer gone.Unlock()
+		if !dropping || !strings.HasPrefix(subject, "bank.payment.2") {
+			return false
+		}
+		once()
+		return true
+	})
+	started := make(chan error, 1)
+	go func() {
+		_, err := m.Start(context.Background(), "2", payment{})
+		started <- err
+	}()
+	<-lost
+	stop()
+	requireReturns(t, ended) // though the Start goes on
+	drop(false)
+	require.NoError(t, <-started)
+	in, err := m.Get(t.Context(), "2")
+	require.NoError(t, err)
+	require.Empty(t, in.Runner, "it is given back")
+	run(t, m)
+	done, err := m.Wait(soon(t), "2")
+	require.NoError(t, err)
+	require.Equal(t, saga.StateCompleted, done.State)
+}
+
+// An action that does not heed its context is left behind.
+func TestRunReturnsThoughAnActionDoesNot(t *testing.T) {
+	b := openBank(t, eventstoretest.JetStream(t))
+	begun, over := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	m := open(t, b, define(t, "payment", saga.Step("pay", func(_ context.Context, _ saga.Call, p payment) (payment, error) {
+		close(begun)
+		<-over
+		return p, nil
+	}).NoUndo()), &saga.Config{Claim: 300 * time.Millisecond})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- m.Run(ctx) }()
+	_, err := m.Start(t.Context(), "1", payment{})
+	require.NoError(t, err)
+	<-begun
+	stop()
+	requireReturns(t, ended)
+	in, err := m.Get(t.Context(), "1")
+	require.NoError(t, err)
+	require.Empty(t, in.Runner, "others may go on")
+}
