@@ -18,15 +18,15 @@ func (sc *scope) canonical(s *state) (exchanged bool) {
 
 // order returns another number for each value of a process.
 func (p process) order() uint64 {
-	return pack(uint64(p.place), uint64(p.on), uint64(p.saw), uint64(p.goal), bit(p.knowsRecord), bit(p.knowsCheckpoint), bit(p.late))
+	return pack(uint64(p.place), uint64(p.on), uint64(p.saw), uint64(p.goal), bit(p.knows), bit(p.late))
 }
 
 // builderOrder returns a number that does not depend on the names of generations.
 func (sc *scope) builderOrder(s *state, p int) uint64 {
 	own, me := sc.parts[p].builds, s.processes[p]
 	slot := s.record.slots[sc.parts[p].fold]
-	place := bit(slot.Serving == own) + 2*bit(slot.Building == own) + 4*bit(s.record.kept[own]) + 8*bit(s.reader.follows == own)
-	knows := bit(me.knowsRecord) + 2*bit(me.knowsCheckpoint) + 4*bit(me.late)
+	place := bit(slot.Serving == own) + 2*bit(slot.Building == own) + 4*bit(s.reader.follows == own)
+	knows := bit(me.knows) + 2*bit(me.late)
 	return pack(uint64(me.place), uint64(me.goal), knows, place, bit(s.buckets[own].exists), uint64(s.buckets[own].position))
 }
 
@@ -57,7 +57,6 @@ func (sc *scope) exchangeBuilders(s *state, a, b int) {
 	}
 	s.processes[a], s.processes[b] = s.processes[b], s.processes[a]
 	s.buckets[x], s.buckets[y] = s.buckets[y], s.buckets[x]
-	s.record.kept[x], s.record.kept[y] = s.record.kept[y], s.record.kept[x]
 	for i := range s.record.slots {
 		rename(&s.record.slots[i].Serving)
 		rename(&s.record.slots[i].Building)

@@ -1,6 +1,6 @@
 package main
 
-// bug is a seeded bug: a rule of the protocol that a process breaks.
+// A bug is seeded: a rule of the protocol that a process breaks.
 type bug int
 
 const (
@@ -19,6 +19,7 @@ const (
 	recordOnce
 	unconfirmed // breaks nothing: a runner does not ask Claimed
 	takesAgain
+	sameName
 	unansweredFailed
 	pruneList
 	deleteFirst
@@ -57,6 +58,8 @@ func seeds() []seed {
 	rebuild := small("a rebuild", one, build(2, 0))
 	rebuilds := small("two rebuilds", one, build(2, 0), build(3, 0))
 	runners := small("a rebuild, two runners", one, run("2", 0), build(2, 0))
+	names := small("two builds, lost answers", build(2, 0), build(3, 0))
+	names.lost = true
 	return []seed{
 		{blindFlip, "blind-flip", "a builder flips without a look at the record", both, rebuild},
 		{blindAbort, "blind-abort", "a runner aborts a build by writing the record as it has read it, whatever it is now", stepsBack, rebuild},
@@ -71,8 +74,9 @@ func seeds() []seed {
 		{fenceUnread, "fence-unread", "a runner claims its generation whether there is a fence or not", replaced, rebuild},
 		{recordOnce, "record-once", "a runner that finds a fence does not read the record again", replaced, rebuilds},
 		{takesAgain, "takes-again", "a builder that has lost the place takes it again, and flips", replaced, rebuild},
+		{sameName, "same-name", "a builder whose take was not answered, and that has lost the place, takes it again under its name", deleted, names},
 		{unansweredFailed, "unanswered-is-failed", "a builder whose flip is not answered deletes its bucket", deleted, lossy(rebuild)},
-		{pruneList, "prune-by-list", "a pruner deletes each bucket that the record did not name when it was read", deleted, small("prune", build(2, 0), prunes)},
+		{pruneList, "prune-by-list", "a pruner reads the record before it lists the buckets", deleted, small("prune", build(2, 0), prunes)},
 		{deleteFirst, "delete-first", "a pruner deletes the bucket before it takes it out of the record", deleted, pruned},
 		{pauseHalf, "pause-half", "Pause returns without a write of the checkpoint", paused, small("pause", one, operates)},
 		{pauseUnread, "pause-unread", "a runner does not look whether the view is paused", paused, small("pause", one, operates)},

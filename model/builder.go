@@ -4,17 +4,14 @@ func (m *moves) builder(p int) {
 	me := m.now.processes[p]
 	own := m.scope.parts[p].builds
 	if me.late {
-		m.step(p, "has sent a flip that arrives only now", me.place, func(n *state) {
-			m.flip(n, p)
-			n.wroteRecord(p)
-			n.processes[p].knowsRecord = false
-		})
+		m.writeRecord(p, "has sent a flip that arrives only now", me.place, me.place, func(n *state) { m.flip(n, p) })
 	}
 	switch me.place {
 	case idle:
-		m.readRecord(p, "reads the record", takes, nil)
-	case takes:
-		m.builderTakes(p, "takes the place of the build", outcome{makesBucket, idle, looks}, false)
+		m.builderTakes(p, "takes the place of the build")
+	case clears:
+		m.step(p, "deletes the bucket of build "+digit(me.saw)+", which had the place", makesBucket,
+			func(n *state) { n.buckets[me.saw].exists = false })
 	case makesBucket:
 		m.step(p, "makes its bucket", builds, func(n *state) { n.buckets[own].exists = true })
 	case builds:
@@ -27,13 +24,6 @@ func (m *moves) builder(p int) {
 		m.builderCatchesUp(p, me, own)
 	case looks:
 		m.builderLooks(p, own)
-	case flips:
-		m.builderFlips(p, me)
-	case withdraws:
-		m.writeRecord(p, "takes its build back", outcome{deletesOwn, looks, looks}, false, func(n *state) {
-			slot := m.slotOf(n, p)
-			*slot = slot.Abort()
-		})
 	case deletesOwn:
 		m.step(p, "deletes its bucket", done, func(n *state) { n.buckets[own].exists = false })
 	default: // it is done
@@ -43,11 +33,19 @@ func (m *moves) builder(p int) {
 // slotOf returns the slot in which a process works.
 func (m *moves) slotOf(s *state, p int) *slot { return &s.record.slots[m.scope.parts[p].fold] }
 
-func (m *moves) builderTakes(p int, what string, to outcome, blind bool) {
-	m.writeRecord(p, what, to, blind, func(n *state) {
+// builderTakes adds the step in which a builder takes the place, also from another one, whose bucket it then deletes.
+func (m *moves) builderTakes(p int, what string) {
+	to := makesBucket
+	switch {
+	case m.bug == takesAgain && m.now.processes[p].place == looks:
+		to = looks
+	case m.slotOf(&m.now, p).Building != 0:
+		to = clears
+	}
+	m.writeRecord(p, what, to, looks, func(n *state) {
 		slot := m.slotOf(n, p)
+		n.processes[p].on, n.processes[p].saw = slot.Serving, slot.Building
 		*slot = slot.Take(m.scope.parts[p].builds)
-		n.processes[p].on = slot.Serving
 	})
 }
 
@@ -69,7 +67,7 @@ func (m *moves) builderReadsServing(p int, me process) {
 		return
 	}
 	m.step(p, "reads the serving checkpoint", retires, func(n *state) {
-		n.processes[p].knowsCheckpoint = true
+		n.processes[p].knows = true
 		if m.bug == blindFence {
 			n.processes[p].goal = serving.position
 		}
@@ -98,48 +96,47 @@ func (m *moves) builderCatchesUp(p int, me process, own generation) {
 	m.step(p, "is as far as the generation that it retired", looks, nil)
 }
 
-// builderLooks adds the step in which a builder reads what has become of its place in the record.
+// builderLooks adds what a builder does once it has read what has become of its place in the record.
 func (m *moves) builderLooks(p int, own generation) {
 	slot := m.slotOf(&m.now, p)
+	exists := m.now.buckets[own].exists
 	switch {
-	case m.bug == blindFlip:
-		m.step(p, "goes on", flips, nil)
-	case slot.Building == own && !m.now.buckets[own].exists:
+	case m.bug == takesAgain && slot.Building != own && exists, m.bug == sameName && slot.Building != own && !exists:
+		m.builderTakes(p, "takes the place again")
+	case slot.Building == own && !exists:
 		m.step(p, "reads that it has the place", makesBucket, func(n *state) { n.processes[p].on = slot.Serving })
-	case slot.Building == own:
-		m.readRecord(p, "reads that it has the place", flips, nil)
-		if m.scope.lost {
-			m.readRecord(p, "reads that it has the place, and gives up", withdraws, nil)
-		}
-	case slot.Serving == own || m.now.record.kept[own]:
+	case slot.Building == own, m.bug == blindFlip:
+		m.builderFlips(p)
+	case slot.Serving == own:
 		m.step(p, "reads that it has flipped", done, nil)
-	case m.bug == takesAgain && m.now.buckets[own].exists:
-		m.builderTakes(p, "takes the place again", outcome{looks, looks, looks}, true)
 	default:
 		m.step(p, "reads that it has lost the place", deletesOwn, nil)
 	}
 }
 
-func (m *moves) builderFlips(p int, me process) {
-	unanswered := looks
+// builderFlips adds what can become of the flip of a builder that has the place, and that it may give the place back.
+func (m *moves) builderFlips(p int) {
+	to := looks
 	if m.bug == unansweredFailed {
-		unanswered = deletesOwn
+		to = deletesOwn
 	}
-	m.writeRecord(p, "flips", outcome{done, looks, unanswered}, m.bug == blindFlip, func(n *state) { m.flip(n, p) })
-	if m.scope.lost && me.knowsRecord {
-		m.step(p, "sends its flip and waits no longer", unanswered, func(n *state) { n.processes[p].late = true })
+	m.writeRecord(p, "flips", done, to, func(n *state) { m.flip(n, p) })
+	if m.scope.lost {
+		m.step(p, "sends its flip and waits no longer", to, func(n *state) { n.processes[p].late = true })
+		m.writeRecord(p, "gives up its place", deletesOwn, looks, func(n *state) {
+			slot := m.slotOf(n, p)
+			*slot = slot.Abort()
+		})
 	}
 }
 
 // flip changes the record. Only a seeded bug flips a build that has lost the place.
 func (m *moves) flip(n *state, p int) {
 	slot := m.slotOf(n, p)
-	before := slot.Serving
 	next, ok := slot.Flip(m.scope.parts[p].builds)
 	if !ok {
 		m.fail(both)
 		next.Serving, next.Building = m.scope.parts[p].builds, 0
 	}
 	*slot = next
-	n.record.kept[before] = before != 0
 }

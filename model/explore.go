@@ -37,13 +37,15 @@ func explore(sc scope, seeded bug, alone bool) result {
 	sc.canonical(&first)
 	e.visit(first, -1)
 	depth, level := 0, 1 // level is where the states that are one step further begin
-	for i := 0; i < len(e.all); i++ {
-		if i == level {
+	next := 0
+	for next < len(e.all) {
+		if next == level {
 			depth, level = depth+1, len(e.all)
 		}
-		if broken := e.expand(i); broken.breaks != holds {
-			return e.result(depth, broken.breaks, append(e.trace(i), e.line(broken)))
+		if broken := e.expand(next); broken.breaks != holds {
+			return e.result(depth, broken.breaks, append(e.trace(next), e.line(broken)))
 		}
+		next++
 	}
 	if alone {
 		if stuck := e.live.stuck(e.all, e.good); stuck >= 0 {

@@ -45,7 +45,8 @@ func main() {
 	}
 }
 
-func (o options) check(out io.Writer) error {
+func (o options) check(w io.Writer) error {
+	out := printer{w}
 	results, err := checkScopes(out, o.chosen())
 	if err != nil || o.scope != "" || o.commits != 0 || o.deep {
 		return err
@@ -55,6 +56,18 @@ func (o options) check(out io.Writer) error {
 		return err
 	}
 	return show(o.page, o.write, map[string]string{"scopes": scopesTable(results), "bugs": seedsTable(found)})
+}
+
+// printer writes lines. What cannot be written is lost, and the exit code says how the exploration went.
+type printer struct{ io.Writer }
+
+func (p printer) line(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
+
+// trace writes numbered lines.
+func (p printer) trace(lines []string) {
+	for i, line := range lines {
+		p.line("  %2d. %s", i+1, line)
+	}
 }
 
 // chosen returns the scopes that are to be explored.
@@ -76,44 +89,38 @@ func (o options) chosen() (chosen []scope) {
 }
 
 // checkScopes explores the scopes, as many at the same time as there are processors.
-func checkScopes(out io.Writer, scopes []scope) (results []result, err error) {
-	fmt.Fprintln(out, "Properties: it never happens that")
+func checkScopes(out printer, scopes []scope) (results []result, err error) {
+	out.line("Properties: it never happens that")
 	for _, p := range properties {
-		fmt.Fprintln(out, "  -", p)
+		out.line("  - %s", p)
 	}
 	begun := time.Now()
 	total := 0
 	for r := range exploreAll(scopes) {
-		fmt.Fprintf(out, "%s: %d states, %d steps, at most %d steps from the first state (after %.1f s)\n",
+		out.line("%s: %d states, %d steps, at most %d steps from the first state (after %.1f s)",
 			r.scope.name, r.states, r.steps, r.depth, time.Since(begun).Seconds())
 		if r.breaks != holds {
-			printTrace(out, r.trace)
+			out.trace(r.trace)
 			return nil, fmt.Errorf("%s: %s", r.scope.name, r.breaks)
 		}
 		results = append(results, r)
 		total += r.states
 	}
-	fmt.Fprintf(out, "%d states in all; every property holds\n", total)
+	out.line("%d states in all; every property holds", total)
 	return results, nil
 }
 
 // checkSeeds looks for each seeded bug.
-func checkSeeds(out io.Writer) ([]result, error) {
+func checkSeeds(out printer) ([]result, error) {
 	var results []result
 	for _, s := range seeds() {
 		r := s.explore()
 		if r.breaks != s.breaks {
 			return nil, fmt.Errorf("the seeded bug %s breaks %q, and %q is expected", s.name, r.breaks, s.breaks)
 		}
-		fmt.Fprintf(out, "\nseeded bug %s: %s; then, after %d steps, %s\n", s.name, s.wrong, len(r.trace), s.breaks)
-		printTrace(out, r.trace)
+		out.line("\nseeded bug %s: %s; then, after %d steps, %s", s.name, s.wrong, len(r.trace), s.breaks)
+		out.trace(r.trace)
 		results = append(results, r)
 	}
 	return results, nil
-}
-
-func printTrace(out io.Writer, trace []string) {
-	for i, line := range trace {
-		fmt.Fprintf(out, "  %2d. %s\n", i+1, line)
-	}
 }

@@ -94,7 +94,7 @@ func TestNoTraceIsShorter(t *testing.T) {
 
 func TestAllStatesAreExplored(t *testing.T) {
 	for _, s := range seeds() {
-		if s.name != "abort-named" { // its scope is that of others, and takes the longest
+		if s.name != "abort-named" { // its scope takes the longest, and is that of others
 			states, _ := plainly(s.scope, none)
 			require.Equal(t, states, explore(s.scope, none, false).states, s.name)
 		}

@@ -82,54 +82,41 @@ func (m *moves) step(p int, what string, to place, change func(n *state)) {
 	m.add(p, what, n)
 }
 
+// writeRecord adds a step that reads the record, changes it, and writes it under the revision that it has read. If
+// somebody else is faster that is done again, so it is one step. Its answer may be lost.
+func (m *moves) writeRecord(p int, what string, stored, lost place, change func(n *state)) {
+	write := func(n *state) {
+		change(n)
+		n.wroteRecord()
+	}
+	m.step(p, what, stored, write)
+	if m.scope.lost && lost != stored {
+		m.step(p, what+unanswered, lost, write)
+	}
+}
+
+const unanswered = ", and the answer is lost"
+
 // outcome says where a process goes on when its write was stored, was refused, or was stored and the answer got lost.
 type outcome struct{ stored, refused, lost place }
 
-// writeRecord adds what can become of a compare-and-set of the record. A seeded bug leaves out the comparison.
-func (m *moves) writeRecord(p int, what string, to outcome, blind bool, change func(n *state)) {
-	if !m.now.processes[p].knowsRecord && !blind {
-		m.step(p, what+" and is refused", to.refused, nil)
-		return
-	}
-	m.step(p, what, to.stored, func(n *state) {
-		change(n)
-		n.wroteRecord(p)
-	})
-	if m.scope.lost {
-		m.step(p, what+", and the answer is lost", to.lost, func(n *state) {
-			change(n)
-			n.wroteRecord(p)
-			n.processes[p].knowsRecord = false
-		})
-	}
-}
-
-// writeCheckpoint does the same for the checkpoint of the generation that the process is on.
+// writeCheckpoint adds what can become of a compare-and-set of the checkpoint that the process has read. A seeded bug
+// leaves out the comparison.
 func (m *moves) writeCheckpoint(p int, what string, to outcome, blind bool, change func(n *state)) {
 	me := m.now.processes[p]
-	if !m.now.buckets[me.on].exists || !me.knowsCheckpoint && !blind {
+	if !m.now.buckets[me.on].exists || !me.knows && !blind {
 		m.step(p, what+" and is refused", to.refused, nil)
 		return
 	}
-	m.step(p, what, to.stored, func(n *state) {
+	write := func(n *state) {
 		change(n)
 		n.wroteCheckpoint(p)
-	})
+	}
+	m.step(p, what, to.stored, write)
 	if m.scope.lost {
-		m.step(p, what+", and the answer is lost", to.lost, func(n *state) {
-			change(n)
-			n.wroteCheckpoint(p)
-			n.processes[p].knowsCheckpoint = false
+		m.step(p, what+unanswered, to.lost, func(n *state) {
+			write(n)
+			n.processes[p].knows = false
 		})
 	}
-}
-
-// readRecord adds a step that reads the record.
-func (m *moves) readRecord(p int, what string, to place, change func(n *state)) {
-	m.step(p, what, to, func(n *state) {
-		n.processes[p].knowsRecord = true
-		if change != nil {
-			change(n)
-		}
-	})
 }

@@ -37,82 +37,85 @@ func (m *moves) leads(r reader) generation {
 
 func digit(n int8) string { return string(rune('0' + n)) }
 
+// pruner adds the steps of a pruner. It lists the buckets before it reads the record: a bucket is made after the
+// record has named it, so one that is there and that the record does not name any more is never named again. What
+// becomes of one bucket does not depend on the others, so it looks at one after the other.
 func (m *moves) pruner(p int) {
 	me := m.now.processes[p]
 	switch me.place {
 	case idle:
-		m.readRecord(p, "reads the record", removes, func(n *state) {
-			if m.bug == pruneList {
-				n.processes[p].on, n.processes[p].saw = m.now.record.slots[0].Serving, m.now.record.slots[0].Building
-			}
-		})
-	case removes:
-		m.step(p, "finds nothing more to do", idle, nil)
-		for g := generation(1); g <= generations; g++ {
-			m.pruneOne(p, me, g)
-		}
+		m.prunerBegins(p)
+	case compares:
+		m.prunerCompares(p, me)
 	case deletes:
 		m.step(p, "deletes the bucket of generation "+digit(me.on), idle, func(n *state) { n.buckets[me.on].exists = false })
 	default: // a place of another role
 	}
 }
 
-// pruneOne adds the step in which a pruner takes a generation out of the record: one that has been replaced, or one
-// of the older fold version while the newer one serves.
-func (m *moves) pruneOne(p int, me process, g generation) {
-	older := &m.now.record.slots[0]
-	outdated := m.now.record.slots[1].Serving != 0 && older.Serving == g
+// prunerBegins adds the steps in which a pruner takes the older fold version out of the record while the newer one
+// serves, and in which it finds a bucket.
+func (m *moves) prunerBegins(p int) {
+	older := m.now.record.slots[0]
 	switch {
-	case m.bug == pruneList && m.now.buckets[g].exists && g != me.on && g != me.saw:
-		m.step(p, "deletes the bucket of generation "+digit(g)+", which it has not read of", removes, func(n *state) { n.buckets[g].exists = false })
-	case m.bug == pruneList || !m.now.record.kept[g] && !outdated:
+	case m.scope.newest == 0 || m.now.record.slots[1].Serving == 0 || older.Serving == 0:
 	case m.bug == deleteFirst:
-		m.step(p, "deletes the bucket of generation "+digit(g), removes, func(n *state) { n.buckets[g].exists = false })
-	case me.knowsRecord:
-		m.writeRecord(p, "takes generation "+digit(g)+" out of the record", outcome{deletes, idle, idle}, false, func(n *state) {
-			n.processes[p].on = g
-			n.record.kept[g] = false
-			if outdated {
-				n.record.slots[0] = slot{Paused: older.Paused}
-			}
+		m.step(p, "deletes the bucket of generation "+digit(older.Serving), idle, func(n *state) { n.buckets[older.Serving].exists = false })
+	default:
+		m.writeRecord(p, "takes the older fold version out of the record", idle, idle, func(n *state) {
+			n.record.slots[0] = slot{Paused: older.Paused}
 		})
+	}
+	if m.bug == pruneList {
+		m.step(p, "reads the record", compares, func(n *state) { n.processes[p].on, n.processes[p].saw = older.Serving, older.Building })
+		return
+	}
+	for g := generation(1); g <= generations; g++ {
+		if m.now.buckets[g].exists {
+			m.step(p, "finds the bucket of generation "+digit(g), compares, func(n *state) { n.processes[p].on = g })
+		}
 	}
 }
 
+func (m *moves) prunerCompares(p int, me process) {
+	if m.bug == pruneList { // it has read the record before
+		for g := generation(1); g <= generations; g++ {
+			if m.now.buckets[g].exists && g != me.on && g != me.saw {
+				m.step(p, "finds the bucket of generation "+digit(g)+", which it has not read of", deletes, func(n *state) { n.processes[p].on = g })
+			}
+		}
+		return
+	}
+	if m.now.record.uses(me.on) {
+		m.step(p, "reads in the record that it is used", idle, nil)
+		return
+	}
+	m.step(p, "reads in the record that it is not used", deletes, nil)
+}
+
+// operator adds the steps of an operator, who pauses and resumes the view again and again.
 func (m *moves) operator(p int) {
 	me := m.now.processes[p]
+	slot := m.slotOf(&m.now, p)
 	switch me.place {
 	case idle:
-		m.readRecord(p, "reads the record", pauses, nil)
-	case pauses:
-		m.operatorPauses(p)
+		to := halts
+		if m.bug == pauseHalf {
+			to = returned
+		}
+		m.writeRecord(p, "pauses the view", to, to, func(n *state) { *m.slotOf(n, p) = slot.Pause(true) })
+	case halts:
+		m.step(p, "reads the record", readsClaim, func(n *state) { n.processes[p].on = slot.Serving })
 	case readsClaim:
 		if !m.now.buckets[me.on].exists {
 			m.step(p, "finds no bucket, and Pause returns", returned, nil)
 			return
 		}
-		m.step(p, "reads the serving checkpoint", endsClaim, func(n *state) { n.processes[p].knowsCheckpoint = true })
+		m.step(p, "reads the serving checkpoint", endsClaim, func(n *state) { n.processes[p].knows = true })
 	case endsClaim:
-		m.writeCheckpoint(p, "writes the serving checkpoint, and Pause returns", outcome{returned, readsClaim, readsClaim}, false, func(*state) {})
+		m.writeCheckpoint(p, "writes the serving checkpoint, and Pause returns", outcome{returned, halts, halts}, false, func(*state) {})
 	case returned:
-		m.readRecord(p, "reads the record, to resume", resumes, nil)
-	case resumes:
-		m.writeRecord(p, "resumes the view", outcome{idle, returned, returned}, false, func(n *state) {
-			slot := m.slotOf(n, p)
-			*slot = slot.Pause(false)
-		})
+		m.writeRecord(p, "resumes the view", idle, idle, func(n *state) { *m.slotOf(n, p) = slot.Pause(false) })
 	default: // a place of another role
 	}
-}
-
-func (m *moves) operatorPauses(p int) {
-	to := readsClaim
-	if m.bug == pauseHalf {
-		to = returned
-	}
-	m.writeRecord(p, "pauses the view", outcome{to, idle, idle}, false, func(n *state) {
-		slot := m.slotOf(n, p)
-		*slot = slot.Pause(true)
-		n.processes[p].on = slot.Serving
-	})
 }

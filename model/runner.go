@@ -37,7 +37,7 @@ func (m *moves) runner(p int) {
 	case readsCheckpoint:
 		m.runnerReadsCheckpoint(p, me)
 	case readsRecordAgain:
-		m.runnerDecides(p, fence{Retired: me.saw}, slot, func(n *state) { n.processes[p].knowsRecord = true })
+		m.runnerDecides(p, fence{Retired: me.saw}, slot, func(n *state) { n.processes[p].saw = slot.Building })
 	case claims:
 		to := confirms
 		if m.bug == unconfirmed {
@@ -68,7 +68,7 @@ func (m *moves) runnerReadsCheckpoint(p int, me process) {
 		m.step(p, "finds no bucket", idle, nil)
 		return
 	}
-	knows := func(n *state) { n.processes[p].knowsCheckpoint = true }
+	knows := func(n *state) { n.processes[p].knows = true }
 	if m.bug == recordOnce { // it decides by the record that it has read before
 		m.runnerDecides(p, read.fence, slot{Serving: me.on, Building: me.saw}, knows)
 		return
@@ -103,6 +103,7 @@ func (m *moves) open(on generation, read fence, record slot, patient bool) proto
 		read = fence{}
 	case alwaysPatient:
 		patient = true
+	default:
 	}
 	action := protocol.Open(on, read, record, patient)
 	if action == protocol.Abort && (m.bug == noAbort || m.bug == abortNamed && record.Building != read.Retired) {
@@ -119,14 +120,22 @@ func (m *moves) claimed(on generation, record slot) protocol.Action {
 	return protocol.Claimed(on, record)
 }
 
+// runnerAborts adds the step in which a runner takes the place from the build that it has read of, if that still has
+// it.
 func (m *moves) runnerAborts(p int, me process, slot slot) {
-	fold := m.scope.parts[p].fold
-	m.writeRecord(p, "aborts the build", again(lifts), m.bug == blindAbort, func(n *state) {
-		if m.bug == blindAbort { // what it writes is what it has read
+	switch {
+	case m.bug == blindAbort: // what it writes is what it has read
+		m.writeRecord(p, "aborts the build", lifts, lifts, func(n *state) {
 			slot.Serving = me.on
-		}
-		n.record.slots[fold] = slot.Abort()
-	})
+			*m.slotOf(n, p) = slot.Abort()
+		})
+	case slot.Building == me.saw:
+		m.writeRecord(p, "aborts the build", lifts, lifts, func(n *state) { *m.slotOf(n, p) = slot.Abort() })
+	case slot.Building == 0 && slot.Serving != me.saw:
+		m.step(p, "finds the build aborted", lifts, nil)
+	default:
+		m.step(p, "finds that it need not abort the build", idle, nil)
+	}
 }
 
 func (m *moves) runnerFolds(p int, me process, slot slot) {
@@ -148,7 +157,7 @@ func (m *moves) runnerFolds(p int, me process, slot slot) {
 func (m *moves) pauseHasReturned() bool {
 	for p, part := range m.scope.parts {
 		at := m.now.processes[p].place
-		if part.role == operator && (at == returned || at == resumes) && m.now.record.slots[part.fold].Paused {
+		if part.role == operator && at == returned && m.now.record.slots[part.fold].Paused {
 			return true
 		}
 	}

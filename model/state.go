@@ -28,7 +28,16 @@ type state struct {
 // record is the document that all share.
 type record struct {
 	slots [foldVersions]slot
-	kept  [generations + 1]bool // served once, and not pruned yet
+}
+
+// uses reports whether the record names a generation.
+func (r *record) uses(g generation) bool {
+	for _, slot := range r.slots {
+		if slot.Serving == g || slot.Building == g {
+			return true
+		}
+	}
+	return false
 }
 
 // bucket is a generation with its checkpoint. The documents are those that the position says.
@@ -38,16 +47,15 @@ type bucket struct {
 	fence    fence
 }
 
-// process is a runner, a builder, a pruner or an operator. It knows a document as long as nobody else has written it
-// since the process has read or written it; that is what a compare-and-set asks for.
+// process is a runner, a builder, a pruner or an operator. It knows a checkpoint as long as nobody else has written
+// it since the process has read or written it; that is what a compare-and-set asks for.
 type process struct {
-	place           place
-	on              generation // whose checkpoint it reads or writes
-	saw             generation // the build that it has read of
-	goal            int8       // the position that a builder must reach
-	knowsRecord     bool
-	knowsCheckpoint bool // of the generation that it is on
-	late            bool // a flip has been sent, nobody waits for it, and it may arrive
+	place place
+	on    generation // whose checkpoint or bucket it reads or writes
+	saw   generation // the build that it has read of
+	goal  int8       // the position that a builder must reach
+	knows bool       // the checkpoint of the generation that it is on
+	late  bool       // a flip has been sent, nobody waits for it, and it may arrive
 }
 
 // reader is a process that reads documents. It follows no generation before it has read the record.
@@ -72,32 +80,29 @@ const (
 	folds
 
 	// A builder's.
-	takes
+	clears
 	makesBucket
 	builds
 	readsServing
 	retires
 	catchesUp
 	looks
-	flips
-	withdraws
 	deletesOwn
 	done
 
 	// A pruner's.
-	removes
+	compares
 	deletes
 
 	// An operator's.
-	pauses
+	halts
 	readsClaim
 	endsClaim
 	returned
-	resumes
 )
 
 // knowledge says which fields of a process matter at a place.
-type knowledge struct{ on, saw, goal, record, checkpoint bool }
+type knowledge struct{ on, saw, goal, checkpoint bool }
 
 // needs says what a process still needs at each place. It forgets the rest, so that states which differ in nothing
 // else are one. Where nothing stands, nothing is needed.
@@ -106,32 +111,29 @@ var needs = [...]knowledge{
 	readsRecordAgain: {on: true, saw: true, checkpoint: true},
 	claims:           {on: true, checkpoint: true},
 	confirms:         {on: true, checkpoint: true},
-	aborts:           {on: true, checkpoint: true, record: true},
+	aborts:           {on: true, saw: true, checkpoint: true},
 	lifts:            {on: true, checkpoint: true},
 	folds:            {on: true, checkpoint: true},
 
-	takes:        {record: true},
+	clears:       {on: true, saw: true},
 	makesBucket:  {on: true},
 	builds:       {on: true},
 	readsServing: {on: true},
-	retires:      {on: true, checkpoint: true},
+	retires:      {on: true, goal: true, checkpoint: true},
 	catchesUp:    {goal: true},
-	flips:        {record: true},
-	withdraws:    {record: true},
 
-	removes: {on: true, saw: true, record: true},
-	deletes: {on: true},
+	compares: {on: true, saw: true},
+	deletes:  {on: true},
 
-	pauses:     {record: true},
 	readsClaim: {on: true},
 	endsClaim:  {on: true, checkpoint: true},
-	resumes:    {record: true},
+	returned:   {},
 }
 
-func (p *process) forget() {
+// forgetting returns the process without what it does not need any more.
+func (p process) forgetting() process {
 	keep := needs[p.place]
-	p.knowsRecord = p.knowsRecord && keep.record
-	p.knowsCheckpoint = p.knowsCheckpoint && keep.checkpoint
+	p.knows = p.knows && keep.checkpoint
 	if !keep.on {
 		p.on = 0
 	}
@@ -141,11 +143,12 @@ func (p *process) forget() {
 	if !keep.goal {
 		p.goal = 0
 	}
+	return p
 }
 
 func (s *state) forget() {
 	for i := range s.processes {
-		s.processes[i].forget()
+		s.processes[i] = s.processes[i].forgetting()
 	}
 	for g := range s.buckets {
 		if !s.buckets[g].exists {
@@ -154,10 +157,9 @@ func (s *state) forget() {
 	}
 }
 
-// wroteRecord makes a process the only one that knows the record, and refuses the flips that are on their way.
-func (s *state) wroteRecord(writer int) {
+// wroteRecord refuses the flips that are on their way, since they expect the record as it was.
+func (s *state) wroteRecord() {
 	for i := range s.processes {
-		s.processes[i].knowsRecord = i == writer
 		s.processes[i].late = false
 	}
 }
@@ -167,7 +169,7 @@ func (s *state) wroteCheckpoint(writer int) {
 	on := s.processes[writer].on
 	for i := range s.processes {
 		if s.processes[i].on == on {
-			s.processes[i].knowsCheckpoint = i == writer
+			s.processes[i].knows = i == writer
 		}
 	}
 }
