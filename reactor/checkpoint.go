@@ -1,27 +1,58 @@
 package reactor
 
 import (
-	"context"
-	"errors"
-	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/internal/runner"
-	"github.com/runnel-go/runnel/kv"
 )
 
-// checkpoint says up to where every event was handled, parked or discarded, and who runs.
+// checkpoint says up to where events were handled, parked or discarded, and who runs. It changes by compare-and-set only,
+// so a runner whose checkpoint was changed by another can write nothing more.
+//
+// Releases of a program may have reactions to different types of events. So the checkpoint says for which types it stands:
+//
+//	position 90, types a b                   all events of a and b up to 90 are done
+//	since c: 70                              all events of c up to 70 are done; the runner has no reaction to c
+//
+// A release announces its types when it opens the reactor: a type that is in none of both lists is added to since, at the
+// log's end. A release that takes over moves the types that it lacks to since. Then it reads the log behind the lowest
+// position of its own types, and leaves out what is done.
 type checkpoint struct {
-	Store    string              `json:"store"` // its identity
+	Store    string                         `json:"store"` // its identity
+	Position eventstore.Position            `json:"position"`
+	Commit   string                         `json:"commit"`          // the id of the commit there
+	Types    []string                       `json:"types"`           // that the last runner handles, in order
+	Since    map[string]eventstore.Position `json:"since,omitempty"` // the types that do not stand at Position
+	Stops    []stop                         `json:"stops,omitempty"` // what is done beyond that
+
+	Runner string        `json:"runner"`         // the one who runs, or ""
+	Next   string        `json:"next,omitempty"` // a runner that handles more and asks the present one to stop, or ""
+	For    time.Duration `json:"for"`            // how long others wait for the next write before they take over
+	Write  string        `json:"write"`          // unique, to find out what became of a write without an answer
+
+	UnderWay int            `json:"underWay"` // events that were read and are not done
+	Parked   int            `json:"parked"`   // streams
+	Held     map[string]int `json:"held,omitempty"`
+}
+
+// stop says what a runner that stopped in good order has done beyond the positions of its types: all events of them up to
+// the frontier, except the open ones. It stays true for whoever takes over.
+type stop struct {
+	Frontier eventstore.Position `json:"frontier"`
+	Types    []string            `json:"types"`
+	Open     []openEvent         `json:"open,omitempty"`
+}
+
+// openEvent is an event that is not done.
+type openEvent struct {
 	Position eventstore.Position `json:"position"`
-	Commit   string              `json:"commit"`   // the id of the commit there
-	Runner   string              `json:"runner"`   // "" for none
-	UnderWay int                 `json:"underWay"` // events that were read and not handled yet
-	Parked   int                 `json:"parked"`   // streams
-	Held     map[string]int      `json:"held,omitempty"`
+	Index    int                 `json:"index,omitempty"`
+	Type     string              `json:"type"`
+	Done     int                 `json:"done,omitempty"` // how many of the events that it decodes to are done
 }
 
 // stand is a checkpoint, the revision it has in the bucket, and a time before it was written.
@@ -44,76 +75,169 @@ func (m logMark) commitID() string {
 	return m.commit.String()
 }
 
-// mark gives the place of the checkpoint.
-func (c checkpoint) mark() (logMark, error) {
-	if c.Position == 0 {
-		return logMark{}, nil
+// doneUpTo returns the position up to which all events of a type are done.
+func (c checkpoint) doneUpTo(name string) eventstore.Position {
+	if at, apart := c.Since[name]; apart {
+		return at
 	}
-	id, err := uuid.Parse(c.Commit)
-	if err != nil {
-		return logMark{}, fmt.Errorf("the checkpoint's commit %q is none: %w", c.Commit, err)
-	}
-	return logMark{c.Position, id}, nil
+	return c.Position
 }
 
-// begin stores the first checkpoint where there is none.
-func (r *Reactor) begin(ctx context.Context) error {
-	_, err := r.checkpoint.GetLeader(ctx)
-	if !errors.Is(err, kv.ErrNotFound) {
-		return err
+// lowest returns the position up to which all events of some types are done.
+func (c checkpoint) lowest(types []string) eventstore.Position {
+	low := c.Position
+	for _, name := range types {
+		low = min(low, c.doneUpTo(name))
 	}
-	_, err = r.documents.GetLeader(ctx, runnerKey)
-	if err == nil {
-		return fmt.Errorf("%w: it has run before, and its checkpoint is gone: delete the bucket %s and say where to begin", ErrInvalid, r.Bucket())
-	}
-	if !errors.Is(err, kv.ErrNotFound) {
-		return err
-	}
-	end, err := r.store.End(ctx)
-	if err != nil {
-		return err
-	}
-	after := end
-	if r.cfg.From > 0 {
-		after = r.cfg.From - 1
-	}
-	if after > end {
-		return fmt.Errorf("%w: it is to begin at position %d, the log ends at %d", ErrPositionAhead, r.cfg.From, end)
-	}
-	at, err := r.markBefore(ctx, after)
-	if err != nil {
-		return err
-	}
-	_, err = r.checkpoint.Update(ctx, checkpoint{Store: r.store.Identity(), Position: at.position, Commit: at.commitID()}, 0)
-	if errors.Is(err, kv.ErrConflict) {
-		return nil // another instance was first
-	}
-	return err
+	return low
 }
 
-// markBefore gives the last place at or before a position where a checkpoint may stand: not inside a transaction.
-func (r *Reactor) markBefore(ctx context.Context, position eventstore.Position) (logMark, error) {
-	for position > 0 {
-		c, err := r.store.At(ctx, position)
-		var erased *eventstore.ErasedError
-		switch {
-		case errors.As(err, &erased): // whether it was inside a transaction is not known
-			position--
-		case err != nil:
-			return logMark{}, err
-		case c == nil:
-			return logMark{}, fmt.Errorf("%w: the log ends before position %d", ErrLogRewound, position)
-		case c.Whole():
-			return logMark{position, c.ID}, nil
-		default:
-			position -= eventstore.Position(c.Transaction.Index) + 1
+// waiting returns the types that the last runner did not handle, and how far they were handled, or nil.
+func (c checkpoint) waiting() (waiting map[string]eventstore.Position) {
+	for name, at := range c.Since {
+		if !slices.Contains(c.Types, name) {
+			waiting = withSince(waiting, name, at)
 		}
 	}
-	return logMark{}, nil
+	return waiting
 }
 
-// verify refuses a checkpoint that was not made from this log as it is.
-func (r *Reactor) verify(ctx context.Context, at checkpoint) error {
-	mark := runner.Mark{Store: at.Store, Position: at.Position, Commit: at.Commit}
-	return runner.Verify(ctx, r.store, mark, "delete the bucket "+r.Bucket())
+// wants reports whether an event is to be handled, and how much of it is done.
+func (c checkpoint) wants(name string, position eventstore.Position, index int) (done int, wanted bool) {
+	if position <= c.doneUpTo(name) {
+		return 0, false
+	}
+	for _, s := range c.Stops {
+		if position > s.Frontier || !slices.Contains(s.Types, name) {
+			continue
+		}
+		open := slices.IndexFunc(s.Open, func(o openEvent) bool { return o.Position == position && o.Index == index })
+		if open < 0 {
+			return 0, false
+		}
+		done = max(done, s.Open[open].Done)
+	}
+	return done, true
+}
+
+// announce adds types that the checkpoint does not know, from the log's end on. It reports whether there were any.
+func (c checkpoint) announce(types []string, end eventstore.Position) (checkpoint, bool) {
+	added := false
+	for _, name := range types {
+		if _, apart := c.Since[name]; !apart && !slices.Contains(c.Types, name) {
+			c.Since, added = withSince(c.Since, name, end), true
+		}
+	}
+	return c, added
+}
+
+// withSince returns a copy of since with one more position.
+func withSince(since map[string]eventstore.Position, name string, at eventstore.Position) map[string]eventstore.Position {
+	more := make(map[string]eventstore.Position, len(since)+1)
+	maps.Copy(more, since)
+	more[name] = at
+	return more
+}
+
+// takenBy returns the checkpoint with the types of a runner that takes over.
+func (c checkpoint) takenBy(types []string) checkpoint {
+	since := c.Since
+	for _, name := range c.Types {
+		if !slices.Contains(types, name) {
+			since = withSince(since, name, c.doneBeyond(name))
+		}
+	}
+	c.Types, c.Since = types, since
+	return c.pruned()
+}
+
+// doneBeyond is doneUpTo with what runners that stopped have done beyond that without a gap.
+func (c checkpoint) doneBeyond(name string) eventstore.Position {
+	at := c.doneUpTo(name)
+	for _, s := range c.Stops {
+		if !slices.Contains(s.Types, name) {
+			continue
+		}
+		beyond := s.Frontier
+		for _, open := range s.Open {
+			if open.Type == name {
+				beyond = min(beyond, open.Position-1)
+			}
+		}
+		at = max(at, beyond)
+	}
+	return at
+}
+
+// reached returns the checkpoint once all events of its types up to a mark are done.
+func (c checkpoint) reached(low logMark) checkpoint {
+	if low.position > c.Position {
+		c.Position, c.Commit = low.position, low.commitID()
+	}
+	c.Since = maps.Clone(c.Since)
+	for _, name := range c.Types {
+		at, apart := c.Since[name]
+		switch {
+		case !apart || at > low.position:
+		case low.position >= c.Position:
+			delete(c.Since, name)
+		default:
+			c.Since[name] = low.position
+		}
+	}
+	return c.pruned()
+}
+
+// pruned returns the checkpoint without what its positions imply.
+func (c checkpoint) pruned() checkpoint {
+	var stops []stop
+	for _, s := range c.Stops {
+		pruned := stop{Frontier: s.Frontier}
+		for _, name := range s.Types {
+			if c.doneUpTo(name) < s.Frontier {
+				pruned.Types = append(pruned.Types, name)
+			}
+		}
+		for _, open := range s.Open {
+			if slices.Contains(pruned.Types, open.Type) && open.Position > c.doneUpTo(open.Type) {
+				pruned.Open = append(pruned.Open, open)
+			}
+		}
+		if len(pruned.Types) > 0 {
+			stops = append(stops, pruned)
+		}
+	}
+	c.Stops = stops
+	return c
+}
+
+// stopped returns the checkpoint of a runner that stops in good order. It has read up to the frontier, and all that it has
+// read is done except the open events.
+func (c checkpoint) stopped(frontier eventstore.Position, open []openEvent) checkpoint {
+	c.Runner, c.For = "", 0
+	last := stop{Frontier: frontier, Types: c.Types, Open: open}
+	stops := []stop{last}
+	for _, s := range c.Stops {
+		if !last.implies(s) {
+			stops = append(stops, s)
+		}
+	}
+	c.Stops = stops
+	return c.pruned()
+}
+
+// implies reports whether a stop says all that an earlier one says.
+func (s stop) implies(earlier stop) bool {
+	lacks := func(name string) bool { return !slices.Contains(s.Types, name) }
+	return earlier.Frontier <= s.Frontier && !slices.ContainsFunc(earlier.Types, lacks)
+}
+
+// handlesMore reports whether types holds all of the checkpoint's types, and others.
+func (c checkpoint) handlesMore(types []string) bool {
+	return c.handlesAll(types) && len(types) > len(c.Types)
+}
+
+// handlesAll reports whether types holds all of the checkpoint's types.
+func (c checkpoint) handlesAll(types []string) bool {
+	return !slices.ContainsFunc(c.Types, func(name string) bool { return !slices.Contains(types, name) })
 }

@@ -17,7 +17,8 @@ type Config struct {
 	// Window is how many events may have been read from the log and be under way or waiting. When that many wait, no
 	// more are read until one is handled. Defaults to 4,096.
 	Window int
-	// Timeout is how long one reaction may take before its context ends. Defaults to 30 seconds.
+	// Timeout is how long one reaction may take before its context ends. A reaction that has not returned after twice that
+	// time is left behind, and its stream is parked. Defaults to 30 seconds.
 	Timeout time.Duration
 	// Retries is how often an event that failed is tried again before its stream is parked; below 0 is never. It
 	// should be above the failures that open the breakers in use. Defaults to 10.
@@ -27,14 +28,13 @@ type Config struct {
 	Backoff time.Duration
 	// MaxBackoff is the longest wait before any retry. Defaults to 30 seconds.
 	MaxBackoff time.Duration
-	// Interval is how far writes of the checkpoint are apart at least. What was handled since the last may be handled
-	// again after a crash. Defaults to 100 milliseconds.
+	// Interval is the shortest time between two writes of the checkpoint. What was handled since the last write may be
+	// handled again after a crash. Defaults to 100 milliseconds.
 	Interval time.Duration
-	// Heartbeat is how far writes of the checkpoint are apart at most. An instance that sees none for 2 to 2.5 times
-	// as long takes over. It must be the same in all instances. Defaults to 2 seconds.
+	// Heartbeat is the longest time between two writes of the checkpoint. An instance that sees no write for 2 to 2.5 times
+	// as long takes over. If writes take long because the disk is slow, it waits longer, for 4 to 5 times what a write takes.
+	// Defaults to 2 seconds.
 	Heartbeat time.Duration
-	// Replicas is how many servers keep the reactor's bucket. Defaults to 1.
-	Replicas int
 	// Logger tells of failures, parked streams and other instances. Defaults to that of the store.
 	Logger *slog.Logger
 }

@@ -10,10 +10,12 @@
 //
 // # What is stored
 //
-//	bucket        bank-mails-reactor       <store>-<reactor>-reactor, a NATS KV bucket
-//	key =checkpoint                        {"store":"0198...","position":17,"commit":"0198...","runner":"5f1c...",...}
-//	key parked.account.42                  {"state":"parked","version":3,"error":"...","attempts":11,"waiting":2,...}
-//	key discarded.account.42.3             the record of an event that was left out
+// A reactor keeps its documents in the control bucket of the store, which any NATS client reads:
+//
+//	bucket bank_control
+//	key reactor.mails.checkpoint              {"checkpoint":{"store":"0198...","position":17,"runner":"5f1c...",...}}
+//	key reactor.mails.parked.account.42       {"state":"parked","version":3,"error":"...","attempts":11,"waiting":2,...}
+//	key reactor.mails.discarded.account.42.3  the record of an event that was left out
 //
 // # What is promised
 //
@@ -24,15 +26,31 @@
 // one transaction with what they do for the event, or use the id as the idempotency key of what they call. If an
 // upcaster makes several events of one, all have its id: add the type.
 //
-// Only one instance runs at a time, and the others stand by. They take over at once when it stops in good order. They
-// take over within 5 seconds, which is two and a half heartbeats, when it falls silent. An instance that cannot write
-// its checkpoint begins no reaction after two heartbeats, by its own clock. So an instance that was frozen and wakes
-// handles nothing more, except what it had begun.
+// Only one instance runs at a time, and the others stand by. They take over at once when it stops in good order, and
+// then nothing is repeated. They take over within 5 seconds, which is two and a half heartbeats, when it falls silent. An
+// instance that cannot write its checkpoint begins no reaction after two heartbeats, by its own clock. So an instance
+// that was frozen and wakes handles nothing more, except what it had begun. If writes take long, because the disk is
+// slow, the one that runs says in its checkpoint how long the others must wait.
+//
+// # Releases
+//
+// The checkpoint names the types of events for which it stands. So two releases of a program can run at the same time,
+// and one of them may have reactions that the other lacks:
+//
+//   - A release announces its types in the checkpoint when it opens the reactor. Events of a new type that are appended
+//     after Open has returned are handled, even if the older release runs for a long time after that.
+//   - An instance that handles all that the running one handles, and more, asks it to stop, and takes over.
+//   - An instance that handles less stands by. It takes over when no other instance has written the checkpoint for two
+//     and a half heartbeats, as after a rollback. The types that it does not handle keep the position that they have
+//     reached, and [Status] shows them. The next release that handles them goes on from there, also after a year. If
+//     that is not wanted, give the reactor a new name.
 //
 // # When a reaction fails
 //
-// An event that fails is tried again, after random waits that grow. Only its stream waits. The stream is parked after
-// [Config.Retries], or at once for a [Permanent] error and for an event that does not decode. A parked stream is
+// A reaction fails if it returns an error, panics, or ends its goroutine. The event is tried again, after random waits
+// that grow. Only its stream waits. The stream is parked after
+// [Config.Retries], or at once for a [Permanent] error, for an event that does not decode, and for a reaction that does
+// not return after twice its time. A parked stream is
 // written down before the checkpoint passes it. Its later events wait too, and other streams go on. [Reactor.Parked]
 // lists parked streams, [Reactor.ReplayParked] has a stream handled again from the event that failed, and
 // [Reactor.Discard] leaves that event out. All three may be called from any process.

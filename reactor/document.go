@@ -10,19 +10,30 @@ import (
 	"github.com/runnel-go/runnel/internal/runner"
 )
 
-// The states of documents in a reactor's bucket.
+// A reactor keeps its documents in the store's control bucket, below a prefix of its own.
 const (
-	stateParked    = "parked"    // the stream waits
-	stateReplay    = "replay"    // it is to be handled again, or is
-	stateDiscard   = "discard"   // its first event is to be left out
-	stateDiscarded = "discarded" // the record of an event that was left out
-	stateRunner    = "runner"    // who runs
+	prefix          = "reactor"
+	checkpointName  = "checkpoint"
+	begunName       = "begun"
+	parkedPrefix    = "parked"
+	discardedPrefix = "discarded"
 )
 
-// document is how parked streams, discarded events and the runner are stored. Fields are only added.
+// The states of a document.
+const (
+	stateParked    = "parked"    // the stream waits
+	stateReplay    = "replay"    // the stream is to be handled again, or is
+	stateDiscard   = "discard"   // the first event of the stream is to be left out
+	stateDiscarded = "discarded" // the record of an event that was left out
+	stateBegun     = "begun"     // the reactor has had a checkpoint
+)
+
+// document is what is stored under one key: a checkpoint, a parked stream, or the record of a discarded event. Fields are
+// only added.
 type document struct {
-	State    string              `json:"state"`
-	Runner   string              `json:"runner,omitempty"` // of a runner only
+	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
+
+	State    string              `json:"state,omitempty"`
 	Category string              `json:"category,omitempty"`
 	ID       string              `json:"id,omitempty"`
 	Version  eventstore.Version  `json:"version,omitempty"` // of the first event that waits
@@ -31,13 +42,13 @@ type document struct {
 	EventID  string              `json:"eventId,omitempty"`
 	Error    string              `json:"error,omitempty"`
 	Attempts int                 `json:"attempts,omitempty"`
-	First    time.Time           `json:"first,omitzero"` // when it was tried first
-	Last     time.Time           `json:"last,omitzero"`  // when it was tried last
+	First    time.Time           `json:"first,omitzero"` // when the event was tried first
+	Last     time.Time           `json:"last,omitzero"`  // when the event was tried last
 	Waiting  int                 `json:"waiting,omitempty"`
 	Until    eventstore.Version  `json:"until,omitempty"` // the last version that is counted in Waiting
 }
 
-// Parked is a stream that waits since one of its events could not be handled.
+// Parked is a stream that waits because one of its events could not be handled.
 type Parked struct {
 	Stream    eventstore.StreamID
 	Version   eventstore.Version // of the event that failed
@@ -45,11 +56,11 @@ type Parked struct {
 	Type      string
 	EventID   string
 	Error     string    // of the last attempt
-	Attempts  int       // how often it was tried
-	First     time.Time // when it was tried first
-	Last      time.Time // when it was tried last
-	Waiting   int       // how many events wait, the failed one among them
-	Replaying bool      // it is handled again, or will be by the next runner
+	Attempts  int       // how often the event was tried
+	First     time.Time // when the event was tried first
+	Last      time.Time // when the event was tried last
+	Waiting   int       // how many events wait, including the one that failed
+	Replaying bool      // the stream is handled again, or will be by the next runner
 }
 
 // Discarded is an event that was left out because [Reactor.Discard] was called.
@@ -60,7 +71,7 @@ type Discarded struct {
 	Type     string
 	EventID  string
 	Error    string    // of the last attempt
-	At       time.Time // when it was left out, by the server's clock
+	At       time.Time // when the event was left out, by the server's clock
 }
 
 func (d document) stream() eventstore.StreamID {
@@ -74,30 +85,35 @@ func (d document) parked() Parked {
 	}
 }
 
-// failedAt is the document with the event that failed.
+func (d document) discarded(at time.Time) Discarded {
+	return Discarded{
+		Stream: d.stream(), Version: d.Version, Position: d.Position, Type: d.Type, EventID: d.EventID, Error: d.Error, At: at,
+	}
+}
+
+// failedAt returns the document with the event that failed.
 func (d document) failedAt(event eventstore.Recorded, cause error) *document {
 	d.Category, d.ID, d.Version, d.Position = event.Stream.Category, event.Stream.ID, event.Version(), event.Position
 	d.Type, d.EventID, d.Error = event.Type(), event.EventID(), runner.Shortened(cause.Error())
 	return &d
 }
 
-const (
-	runnerKey       = "runner"
-	parkedPrefix    = "parked"
-	discardedPrefix = "discarded"
-)
+// key returns the key of one of the reactor's documents.
+func (r *Reactor) key(name string) string { return prefix + "." + r.name + "." + name }
 
-func parkedKey(stream eventstore.StreamID) string { return streamKey(parkedPrefix, stream, "") }
+func (r *Reactor) parkedKey(stream eventstore.StreamID) string {
+	return streamKey(r.key(parkedPrefix), stream, "")
+}
 
-func discardedKey(d document) string {
-	return streamKey(discardedPrefix, d.stream(), fmt.Sprintf(".%d", d.Version))
+func (r *Reactor) discardedKey(d document) string {
+	return streamKey(r.key(discardedPrefix), d.stream(), fmt.Sprintf(".%d", d.Version))
 }
 
 // maxKey is how long a key of a bucket may be.
 const maxKey = 256
 
-// streamKey gives a key that is about a stream. An id too long for a key is replaced by its hash, below a level that
-// no category can be.
+// streamKey returns a key that is about a stream. An id that is too long for a key is replaced by its hash, below a level
+// that no category can be.
 func streamKey(prefix string, stream eventstore.StreamID, suffix string) string {
 	key := prefix + "." + stream.Category + "." + stream.ID + suffix
 	if len(key) <= maxKey {

@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/runner"
@@ -27,6 +28,8 @@ var (
 
 	// errReplaced says that another runner has taken over.
 	errReplaced = errors.New("another runner has taken over")
+	// errAsked says that this runner has stopped for one that handles more. It is an errReplaced.
+	errAsked = fmt.Errorf("%w: it handles more types of events", errReplaced)
 )
 
 // ErrNotParked means that the stream is not parked, or is handled again already.

@@ -17,18 +17,19 @@ type lane struct {
 	state  laneState
 
 	// Of the first event in the queue:
-	done     int       // of what it decodes to, how much was handled
 	attempts int       // that failed
 	first    time.Time // when it was tried first
 	wakeAt   time.Time // when it is tried again, in laneRetry
 
 	document *document // as it should be in the bucket; nil for a stream that is not parked
 	revision uint64    // of what is in the bucket, 0 for nothing
+	writing  bool      // a write that has no answer yet is about it
 }
 
 // task is one event that waits in a lane.
 type task struct {
 	event   eventstore.Recorded
+	done    int           // how many of the events that it decodes to were handled
 	passage *list.Element // nil in a replay
 }
 
@@ -51,9 +52,9 @@ func (s *session) lane(stream eventstore.StreamID) *lane {
 	return l
 }
 
-// settle forgets a lane about which there is nothing to know.
-func (s *session) settle(l *lane) {
-	if l.state == laneIdle && len(l.queue) == 0 && l.document == nil && !s.dirty[l] {
+// forget drops a lane about which there is nothing to know.
+func (s *session) forget(l *lane) {
+	if l.state == laneIdle && len(l.queue) == 0 && l.document == nil && !s.dirty[l] && !l.writing {
 		delete(s.lanes, l.stream)
 	}
 }
@@ -75,8 +76,8 @@ func (s *session) pop(l *lane) task {
 	t := l.queue[0]
 	l.queue[0] = task{}
 	l.queue = l.queue[1:]
-	l.done, l.attempts, l.first = 0, 0, time.Time{}
-	s.passed(t)
+	l.attempts, l.first = 0, time.Time{}
+	s.pass(t)
 	return t
 }
 

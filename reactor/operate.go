@@ -13,18 +13,27 @@ import (
 
 // Status is how a reactor stood when its checkpoint was written last, by whichever instance runs.
 type Status struct {
-	Position eventstore.Position // every event up to there was handled, waits in a parked stream, or was discarded
+	// Position is the position up to which every event to which this Reactor reacts was handled, waits in a parked stream, or
+	// was discarded.
+	Position eventstore.Position
 	End      eventstore.Position // of the log, now
-	Runner   string              // the id of the run, another one each time; "" for none
-	Written  time.Time           // when, by the server's clock; an instance that runs writes every [Config.Heartbeat]
+	Runner   string              // the id of the Run that runs, "" for none
+	Written  time.Time           // by the server's clock; an instance that runs writes every [Config.Heartbeat]
 	UnderWay int                 // events that were read and not handled yet
 	Parked   int                 // streams
 	Held     map[string]int      // how many streams wait for breakers, by the breakers' names
+	// Waiting holds the types of events to which another release reacts and the one that ran last does not, each with the
+	// position up to which its events were handled. It is nil if there are none.
+	Waiting map[string]eventstore.Position
 }
 
 // Status asks the server how the reactor stands. Any process may ask.
 func (r *Reactor) Status(ctx context.Context) (Status, error) {
-	at, err := r.checkpoint.GetLeader(ctx)
+	entry, err := r.documents.GetLeader(ctx, r.key(checkpointName))
+	if err != nil {
+		return Status{}, fmt.Errorf("reactor: %s: status: %w", r.name, err)
+	}
+	at, err := r.standOf(entry)
 	if err != nil {
 		return Status{}, fmt.Errorf("reactor: %s: status: %w", r.name, err)
 	}
@@ -32,9 +41,9 @@ func (r *Reactor) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, fmt.Errorf("reactor: %s: status: %w", r.name, err)
 	}
-	c := at.Value
 	return Status{
-		Position: c.Position, End: end, Runner: c.Runner, Written: at.Time, UnderWay: c.UnderWay, Parked: c.Parked, Held: c.Held,
+		Position: at.lowest(r.types), End: end, Runner: at.Runner, Written: entry.Time, UnderWay: at.UnderWay, Parked: at.Parked,
+		Held: at.Held, Waiting: at.waiting(),
 	}, nil
 }
 
@@ -42,7 +51,7 @@ func (r *Reactor) Status(ctx context.Context) (Status, error) {
 // and ends.
 func (r *Reactor) Parked(ctx context.Context) iter.Seq2[Parked, error] {
 	return func(yield func(Parked, error) bool) {
-		for entry, err := range r.documents.List(ctx, parkedPrefix+".>") {
+		for entry, err := range r.documents.List(ctx, r.key(parkedPrefix)+".>") {
 			if err != nil {
 				yield(Parked{}, fmt.Errorf("reactor: %s: parked streams: %w", r.name, err))
 				return
@@ -58,16 +67,12 @@ func (r *Reactor) Parked(ctx context.Context) iter.Seq2[Parked, error] {
 // and ends.
 func (r *Reactor) Discarded(ctx context.Context) iter.Seq2[Discarded, error] {
 	return func(yield func(Discarded, error) bool) {
-		for entry, err := range r.documents.List(ctx, discardedPrefix+".>") {
+		for entry, err := range r.documents.List(ctx, r.key(discardedPrefix)+".>") {
 			if err != nil {
 				yield(Discarded{}, fmt.Errorf("reactor: %s: discarded events: %w", r.name, err))
 				return
 			}
-			d := entry.Value
-			event := Discarded{
-				Stream: d.stream(), Version: d.Version, Position: d.Position, Type: d.Type, EventID: d.EventID, Error: d.Error, At: entry.Time,
-			}
-			if !yield(event, nil) {
+			if !yield(entry.Value.discarded(entry.Time), nil) {
 				return
 			}
 		}
@@ -77,7 +82,7 @@ func (r *Reactor) Discarded(ctx context.Context) iter.Seq2[Discarded, error] {
 // ShowParked gives one parked stream, from the bucket's leader. It returns an error that matches ErrNotParked where
 // the stream is not parked.
 func (r *Reactor) ShowParked(ctx context.Context, stream eventstore.StreamID) (Parked, error) {
-	entry, err := r.documents.GetLeader(ctx, parkedKey(stream))
+	entry, err := r.documents.GetLeader(ctx, r.parkedKey(stream))
 	switch {
 	case errors.Is(err, kv.ErrNotFound):
 		return Parked{}, r.notParked(stream, "nothing of it waits")
@@ -141,7 +146,7 @@ func (r *Reactor) Discard(ctx context.Context, stream eventstore.StreamID, versi
 
 // wish writes what is to become of a parked stream into its document.
 func (r *Reactor) wish(ctx context.Context, stream eventstore.StreamID, change func(document) (document, error)) error {
-	_, _, err := r.documents.Modify(ctx, parkedKey(stream), func(d document, found bool) (document, error) {
+	_, _, err := r.documents.Modify(ctx, r.parkedKey(stream), func(d document, found bool) (document, error) {
 		if !found {
 			return d, r.notParked(stream, "nothing of it waits")
 		}

@@ -3,6 +3,7 @@ package reactor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -49,7 +50,7 @@ func (s *session) park(ctx context.Context, l *lane, cause error) {
 
 func (s *session) setDocument(l *lane, document *document) {
 	l.document = document
-	s.parked[parkedKey(l.stream)] = l
+	s.parked[s.reactor.parkedKey(l.stream)] = l
 	s.dirty[l] = true
 }
 
@@ -63,16 +64,47 @@ func (s *session) count(l *lane, event eventstore.Recorded) {
 	s.dirty[l] = true
 }
 
-// note takes in what was written about a parked stream: what was there when the session began, and since then what
-// people wish.
-func (s *session) note(ctx context.Context, change kv.Change[document]) {
-	if change.Synced || change.Key == runnerKey {
-		return
+// note takes in what was written: what was there when the session began, and since then what other processes write.
+func (s *session) note(ctx context.Context, change kv.Change[document]) error {
+	switch {
+	case change.Synced:
+		s.synced = true
+	case change.Key == s.reactor.key(checkpointName):
+		return s.noteCheckpoint(change)
+	default:
+		s.noteParked(ctx, change)
 	}
+	return nil
+}
+
+// noteCheckpoint takes in a checkpoint. Others change the one of this session to announce a release, or to ask it to stop.
+func (s *session) noteCheckpoint(change kv.Change[document]) error {
+	if change.Revision < s.at.revision {
+		return nil
+	}
+	if change.Deleted {
+		return fmt.Errorf("%w: its checkpoint was deleted while it ran: %s", ErrInvalid, s.reactor.anew())
+	}
+	now, err := s.reactor.standOf(change.Entry)
+	if err != nil {
+		return err
+	}
+	if now.Runner != s.runner {
+		return errReplaced
+	}
+	s.claimed = true
+	if now.revision > s.at.revision {
+		s.adopt(now)
+	}
+	return nil
+}
+
+// noteParked takes in the document of a parked stream.
+func (s *session) noteParked(ctx context.Context, change kv.Change[document]) {
 	l := s.parked[change.Key]
 	switch {
-	case l == nil && (change.Deleted || s.known):
-		// This session writes the documents, so what it does not know of any more it has deleted.
+	case l == nil && (change.Deleted || s.known()):
+		// This session writes the documents, so it has deleted those that it does not know any more.
 	case l == nil:
 		l = s.lane(change.Value.stream())
 		document := change.Value
@@ -167,8 +199,13 @@ func (s *session) replayCommits(ctx context.Context, l *lane, commits []*eventst
 			break
 		}
 		for event := range c.Events() {
-			if event.Version() >= l.document.Version && s.reactor.decodes[event.Type()] {
+			if event.Version() < l.document.Version {
+				continue
+			}
+			if s.reactor.handles(event.Type()) {
 				l.queue = append(l.queue, task{event: event})
+			} else {
+				s.passBy(event)
 			}
 		}
 	}
@@ -179,10 +216,21 @@ func (s *session) replayCommits(ctx context.Context, l *lane, commits []*eventst
 	s.makeReady(l)
 }
 
+// passBy notes that a replay has passed an event of a type to which another release reacts.
+func (s *session) passBy(event eventstore.Recorded) {
+	at, apart := s.at.Since[event.Type()]
+	if before, noted := s.passed[event.Type()]; noted {
+		at = min(at, before)
+	}
+	if apart && event.Position <= at {
+		s.passed[event.Type()] = event.Position - 1
+	}
+}
+
 // unpark makes a lane an ordinary one. Its document is deleted with the next write of the checkpoint.
 func (s *session) unpark(ctx context.Context, l *lane) {
 	s.replaying--
-	delete(s.parked, parkedKey(l.stream))
+	delete(s.parked, s.reactor.parkedKey(l.stream))
 	l.document = nil
 	s.dirty[l] = true
 	s.reactor.logger.InfoContext(ctx, "reactor: stream goes on", "stream", l.stream.String())

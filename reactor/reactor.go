@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,67 +17,77 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// Reactor calls reactions for the events of a store, at least once for each and in order for each stream. It is safe
-// for concurrent use.
+// Reactor calls reactions for the events of a store, at least once for each and in order for each stream. It is safe for
+// concurrent use.
 type Reactor struct {
-	store      *eventstore.Store
-	name       string
-	cfg        Config
-	logger     *slog.Logger
-	reactions  map[string]Reaction
-	decodes    map[string]bool // the names in the log under which events with a reaction may stand
-	documents  *kv.Bucket[document]
-	checkpoint *kv.Cell[checkpoint]
-	running    atomic.Bool
+	store     *eventstore.Store
+	name      string
+	cfg       Config
+	logger    *slog.Logger
+	reactions map[string]Reaction
+	types     []string // the names in the log under which events with a reaction may stand, in order
+	documents *kv.Bucket[document]
+	running   atomic.Bool
+	pace      atomic.Int64 // how long the last write of the checkpoint took, in nanoseconds
 }
 
-// Open opens the reactor of a name over a store, and makes its checkpoint if it has none. A new reactor reacts to
-// what is appended after Open has returned, or from [Config.From] on. Open returns an error that matches ErrInvalid
-// for a name or reactions that cannot be used, one that matches ErrPositionAhead for a From beyond the log's end, or
-// the error of opening the bucket. The caller must call Close.
+// Open opens the reactor of a name over a store. A new reactor reacts to what is appended after Open has returned, or from
+// [Config.From] on. A reaction that a reactor did not have before reacts to what is appended after Open has returned. Open
+// returns an error that matches ErrInvalid for a name or reactions that cannot be used, one that matches ErrPositionAhead
+// for a From beyond the log's end, one that matches ErrOtherStore if the reactor's checkpoint is of a store that had the
+// name before, or the error of asking the servers. The caller must call Close.
 func Open(ctx context.Context, store *eventstore.Store, name string, cfg *Config, reactions ...Reaction) (*Reactor, error) {
 	if err := eventstore.CheckCategory(name); err != nil {
 		return nil, fmt.Errorf("reactor: %q: %w: the name has 1 to 64 letters, digits, - or _", name, ErrInvalid)
 	}
-	byType, decodes, err := reactionsByType(store, reactions)
+	r, err := open(ctx, store, name, cfg, reactions)
 	if err != nil {
 		return nil, fmt.Errorf("reactor: %s: %w", name, err)
-	}
-	full := cfg.withDefaults(store)
-	logger := full.Logger.With("reactor", name)
-	bucket := fmt.Sprintf("%s-%s-reactor", store.Name(), name)
-	// A runner that cannot write for so long begins nothing more anyway.
-	timeout := max(2*full.Heartbeat, time.Second)
-	documents, err := kv.Open[document](ctx, store.JetStream(), bucket, &kv.Config{Replicas: full.Replicas, Timeout: timeout, Logger: logger})
-	if err != nil {
-		return nil, fmt.Errorf("reactor: %s: %w", name, err)
-	}
-	cell, err := kv.NewCell[checkpoint](documents, "checkpoint")
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("reactor: %s: %w", name, err), documents.Close())
-	}
-	r := &Reactor{
-		store: store, name: name, cfg: full, logger: logger, reactions: byType, decodes: decodes, documents: documents, checkpoint: cell,
-	}
-	if err := r.begin(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("reactor: %s: %w", name, err), documents.Close())
 	}
 	return r, nil
 }
 
-// Bucket is the name of the NATS KV bucket with the reactor's checkpoint and its parked streams.
+func open(ctx context.Context, store *eventstore.Store, name string, cfg *Config, reactions []Reaction) (*Reactor, error) {
+	byType, decodes, err := reactionsByType(store, reactions)
+	if err != nil {
+		return nil, err
+	}
+	full := cfg.withDefaults(store)
+	r := &Reactor{
+		store: store, name: name, cfg: full, logger: full.Logger.With("reactor", name),
+		reactions: byType, types: slices.Sorted(maps.Keys(decodes)),
+	}
+	timeout := max(5*full.Heartbeat, 2*time.Second) // of a write; nobody waits for one, so it may be longer than the lease
+	if r.documents, err = runner.OpenControl[document](ctx, store, timeout, r.logger); err != nil {
+		return nil, err
+	}
+	if err := r.begin(ctx); err != nil {
+		return nil, errors.Join(err, r.documents.Close())
+	}
+	return r, nil
+}
+
+// handles reports whether the reactor has a reaction to events that stand under a name in the log.
+func (r *Reactor) handles(name string) bool {
+	_, found := slices.BinarySearch(r.types, name)
+	return found
+}
+
+// Bucket is the name of the NATS KV bucket with the reactor's checkpoint and its parked streams: the control bucket of the
+// store. The keys of the reactor begin with "reactor.", its name and a dot.
 func (r *Reactor) Bucket() string { return r.documents.Name() }
 
 // Close ends the subscription for replies. End Run first.
 func (r *Reactor) Close() error { return r.documents.Close() }
 
-// Run calls the reactions until ctx ends; then it returns nil. Reactions under way see their context end, and those
-// that failed for it are repeated at the next Run. Where another instance runs, Run stands by and takes over when
-// that one ends or falls silent.
+// Run calls the reactions until ctx ends; then it returns nil. Reactions under way see their context end, and those that
+// fail for it are repeated at the next Run. While another instance runs, Run stands by. It takes over when the other
+// instance ends, falls silent, or has fewer reactions.
 //
-// It returns an error that matches ErrOtherStore or ErrLogRewound when the checkpoint does not fit the log, one that
-// matches eventstore.ErrCorrupt where the log is damaged, or what the server refused. Interruptions of the connection
-// are waited out. A Reactor runs once at a time.
+// Run returns an error that matches ErrOtherStore or ErrLogRewound if the checkpoint does not fit the log, one that matches
+// eventstore.ErrCorrupt if the log is damaged, or the refusal of the server. It waits out whatever passes: interruptions of
+// the connection, a lost quorum, a server that ends. Run waits for the reactions that it has begun, for twice
+// [Config.Timeout] at most. It returns ErrRunning if it is called while it runs.
 func (r *Reactor) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
 		return fmt.Errorf("reactor: %s: %w", r.name, ErrRunning)
@@ -83,8 +95,9 @@ func (r *Reactor) Run(ctx context.Context) error {
 	defer r.running.Store(false)
 	ctx, free := runner.WhileGood(ctx, r.store)
 	defer free()
+	id := uuid.NewString()
 	for failures := 1; ; failures++ {
-		handled, err := r.runOnce(ctx)
+		handled, err := r.runOnce(ctx, id)
 		switch {
 		case ctx.Err() != nil:
 			return r.store.Err()
@@ -101,10 +114,9 @@ func (r *Reactor) Run(ctx context.Context) error {
 	}
 }
 
-// runOnce waits until this instance is the one that runs, and runs until that ends. It reports whether it came to
-// handle anything.
-func (r *Reactor) runOnce(ctx context.Context) (handled bool, err error) {
-	id := uuid.NewString()
+// runOnce waits until this instance is the one that runs, and runs until that ends. It reports whether any event was
+// handled.
+func (r *Reactor) runOnce(ctx context.Context, id string) (handled bool, err error) {
 	room, err := runner.RoomIn(ctx, r.documents)
 	if err != nil {
 		return false, err

@@ -134,7 +134,7 @@ func TestAReactorWhoseCheckpointIsGoneDoesNotBeginAtTheLogsEnd(t *testing.T) {
 	stop()
 	bucket, err := store.JetStream().Stream(t.Context(), "KV_"+mails.Bucket())
 	require.NoError(t, err)
-	require.NoError(t, bucket.Purge(t.Context(), jetstream.WithPurgeSubject("$KV."+mails.Bucket()+".=checkpoint")))
+	require.NoError(t, bucket.Purge(t.Context(), jetstream.WithPurgeSubject("$KV."+mails.Bucket()+".reactor.mails.checkpoint")))
 	_, err = reactor.Open(t.Context(), store, "mails", quick(), j.reaction())
 	require.ErrorIs(t, err, reactor.ErrInvalid)
 }

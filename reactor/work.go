@@ -4,120 +4,199 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/guard"
 )
 
 // assignment is what a worker is to handle: the first event of a lane.
 type assignment struct {
 	lane  *lane
 	event eventstore.Recorded
-	done  int // of what it decodes to
+	done  int       // of what it decodes to
+	until time.Time // when another instance may have taken over
 }
 
 // outcome is what became of an assignment.
 type outcome struct {
 	lane *lane
 	done int
-	err  error
+	late bool     // it was not begun, because another instance may have taken over
+	err  *failure // or nil
 }
 
-// work handles assignments until there are no more. It does not begin one whose session has ended.
+// failure is the error of a reaction without any code of the user.
+type failure struct {
+	text      string
+	permanent bool
+	open      *OpenError // of a breaker that is open, or nil
+}
+
+func (f *failure) Error() string { return f.text }
+
+// failureOf reads an error. It calls methods of the error, which may be the user's.
+func failureOf(err error) *failure {
+	f := &failure{text: err.Error(), permanent: IsPermanent(err)}
+	if open, ok := errors.AsType[*OpenError](err); ok && open.breaker != nil {
+		f.open = open
+	}
+	return f
+}
+
+// work handles assignments until there are no more. It does not begin one after the session has ended, or after another
+// instance may have taken over, as when the process was frozen.
 func (s *session) work(ctx context.Context) {
 	for a := range s.assignments {
-		o := outcome{lane: a.lane, done: a.done, err: context.Cause(ctx)}
-		if o.err == nil {
+		o := outcome{lane: a.lane, done: a.done}
+		if ctx.Err() != nil || !time.Now().Before(a.until) {
+			o.late = true
+		} else {
 			o.done, o.err = s.reactor.handle(ctx, a.event, a.done)
 		}
 		s.results <- o
 	}
 }
 
-// handle calls the reactions to one event, to several where it decodes to several, and gives how many are done.
-func (r *Reactor) handle(ctx context.Context, event eventstore.Recorded, done int) (int, error) {
-	decoded, err := event.Decode()
-	if err != nil {
-		return done, Permanent(err)
+// patience is how many times its timeout a reaction may last before it is left behind.
+const patience = 2
+
+// handle calls the reactions to one event, to several if it decodes to several, and returns how many are done. Nothing that
+// the user's code does harms anybody but the event's stream.
+func (r *Reactor) handle(ctx context.Context, event eventstore.Recorded, done int) (int, *failure) {
+	h := handling{reactor: r, event: event, done: done}
+	err := guard.Run(patience*r.cfg.Timeout, func(calls *guard.Calls) { h.run(ctx, calls) })
+	if err == nil {
+		return h.done, h.failed
 	}
+	lasted := false
+	if stopped, ok := errors.AsType[*guard.Error](err); ok {
+		lasted = stopped.Lasted > 0
+	}
+	// A call that goes on must not be made once more beside itself.
+	return h.done, &failure{text: fmt.Sprintf("%s: %v", h.step, err), permanent: lasted || h.decoding}
+}
+
+// handling is one event in the hands of a worker.
+type handling struct {
+	reactor  *Reactor
+	event    eventstore.Recorded
+	done     int
+	decoding bool
+	step     string // what is done now, for errors
+	failed   *failure
+}
+
+func (h *handling) run(ctx context.Context, calls *guard.Calls) {
+	decoded, failed := h.decode(calls)
+	if failed != nil {
+		h.failed = failed
+		return
+	}
+	event := h.event
 	ctx = eventstore.WithMetadata(ctx, eventstore.Metadata{
 		Correlation: event.Correlation, Causation: event.EventID(), TraceParent: event.TraceParent, TraceState: event.TraceState,
 	})
-	for _, one := range decoded[done:] {
-		if err := r.call(ctx, one, event); err != nil {
-			return done, err
+	for _, one := range decoded[min(h.done, len(decoded)):] {
+		if h.failed = h.call(ctx, calls, one); h.failed != nil {
+			return
 		}
-		done++
+		h.done++
 	}
-	return done, nil
 }
 
-// call calls the reaction to one decoded event, if there is one. A panic of it is an error.
-func (r *Reactor) call(ctx context.Context, event eventstore.Event, recorded eventstore.Recorded) (err error) {
+func (h *handling) decode(calls *guard.Calls) (decoded []eventstore.Event, failed *failure) {
+	h.step, h.decoding = "the decoding of the event", true
+	stopped := calls.Call(func() {
+		var err error
+		if decoded, err = h.event.Decode(); err != nil {
+			failed = failureOf(Permanent(err))
+		}
+	})
+	h.decoding = false
+	if stopped != nil {
+		failed = &failure{text: fmt.Sprintf("%s: %v", h.step, stopped), permanent: true}
+	}
+	return decoded, failed
+}
+
+// call calls the reaction to one decoded event, if there is one.
+func (h *handling) call(ctx context.Context, calls *guard.Calls, event eventstore.Event) (failed *failure) {
+	r := h.reactor
 	name, err := r.store.TypeOf(event)
 	if err != nil {
-		return Permanent(err) // unreachable: what Decode gives is registered and current
+		return failureOf(Permanent(err)) // unreachable: what Decode returns is registered and current
 	}
 	reaction, ok := r.reactions[name]
 	if !ok {
 		return nil
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the reaction to %q panicked: %v", name, p)
-			r.logger.ErrorContext(ctx, "reactor: a reaction panicked", "event", recorded.EventID(), "panic", p, "stack", string(debug.Stack()))
-		}
-	}()
+	h.step = fmt.Sprintf("the reaction to %q", name)
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
-	return reaction.react(ctx, event, recorded)
+	stopped := calls.Call(func() {
+		if err := reaction.react(ctx, event, h.event); err != nil {
+			failed = failureOf(err)
+		}
+	})
+	if stopped == nil {
+		return failed
+	}
+	if panicked, ok := errors.AsType[*guard.Error](stopped); ok {
+		r.logger.ErrorContext(ctx, "reactor: a reaction panicked", "event", h.event.EventID(), "panic", panicked.Error(), "stack", string(panicked.Stack))
+	}
+	return &failure{text: fmt.Sprintf("%s: %v", h.step, stopped)}
 }
 
 // finish decides what comes after an outcome:
 //
-//	done                        the next event of the lane
-//	a breaker is open           the lane waits for it; no attempt is counted
-//	permanent, not decodable    the lane is parked
-//	another error, a panic      again after a wait; after Config.Retries the lane is parked
+//	done                                  the next event of the lane
+//	not begun                             again, if this instance still runs
+//	a breaker is open                     the lane waits for it; no attempt is counted
+//	permanent, not decodable, lasts on    the lane is parked
+//	another error, a panic, Goexit        again after a wait; after Config.Retries the lane is parked
 func (s *session) finish(ctx context.Context, o outcome) {
 	l := o.lane
 	s.idle++
-	l.state, l.done = laneIdle, o.done
-	if o.err == nil {
+	l.state, l.queue[0].done = laneIdle, o.done
+	switch {
+	case o.late:
+		s.makeReady(l)
+	case o.err == nil:
 		s.letThrough(l, nil)
 		s.complete(l)
-		return
+	case ctx.Err() != nil && !o.err.permanent:
+		// It failed because the session ends.
+	case o.err.open != nil:
+		s.letThrough(l, o.err.open.breaker)
+		s.holdAt(l, o.err.open)
+	default:
+		s.letThrough(l, nil)
+		s.retryOrPark(ctx, l, o.err)
 	}
-	if ctx.Err() != nil {
-		return // it failed because the session ends
-	}
-	if open, ok := errors.AsType[*OpenError](o.err); ok {
-		s.letThrough(l, open.breaker)
-		s.holdAt(l, open)
-		return
-	}
-	s.letThrough(l, nil)
+}
+
+func (s *session) retryOrPark(ctx context.Context, l *lane, failed *failure) {
 	l.attempts++
-	if IsPermanent(o.err) || l.attempts > s.reactor.cfg.Retries {
-		s.park(ctx, l, o.err)
+	if failed.permanent || l.attempts > s.reactor.cfg.Retries {
+		s.park(ctx, l, failed)
 		return
 	}
 	wait := backoff.Policy{Base: s.reactor.cfg.Backoff, Max: s.reactor.cfg.MaxBackoff}.Delay(l.attempts)
 	s.reactor.logger.WarnContext(ctx, "reactor: a reaction failed", "stream", l.stream.String(), "position", l.queue[0].event.Position,
-		"attempt", l.attempts, "again in", wait, "error", o.err)
+		"attempt", l.attempts, "again in", wait, "error", failed.text)
 	s.tryLater(l, time.Now().Add(wait))
 }
 
-// complete goes on with the next event of a lane, its first being done.
+// complete goes on with the next event of a lane, because the first is done.
 func (s *session) complete(l *lane) {
 	s.handled = true
 	version := s.pop(l).event.Version()
 	switch {
 	case l.document == nil:
 		s.makeReady(l)
-		s.settle(l)
+		s.forget(l)
 	case len(l.queue) > 0:
 		s.replayedTo(l, version)
 		s.makeReady(l)

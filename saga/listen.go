@@ -44,7 +44,7 @@ func (m *Manager[S]) openEvents(ctx context.Context) (*reactor.Reactor, error) {
 	}
 	// Another takes over after 2.5 heartbeats at most. What may pass is tried until it does.
 	cfg := &reactor.Config{
-		Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Replicas: m.cfg.Replicas, Logger: m.cfg.Logger,
+		Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Logger: m.cfg.Logger,
 		Retries: math.MaxInt32, MaxBackoff: 2 * time.Second,
 	}
 	return reactor.Open(ctx, m.store, m.definition.name+"-sagas", cfg, reactions...)

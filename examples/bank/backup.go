@@ -7,18 +7,12 @@ import (
 	"io"
 	"os"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/natsrun"
 )
 
 // backup writes the log, the views and the reactors' checkpoints to a new file, while others book.
 func (b *Bank) backup(ctx context.Context, path string, w io.Writer) (err error) {
-	buckets, err := b.buckets(ctx)
-	if err != nil {
-		return err
-	}
 	// What is there may be the only good backup.
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -30,7 +24,7 @@ func (b *Bank) backup(ctx context.Context, path string, w io.Writer) (err error)
 		}
 	}()
 	bar := newProgressBar(w, false)
-	summary, err := b.store.Export(ctx, file, &eventstore.ExportConfig{Buckets: buckets, Progress: bar.show})
+	summary, err := b.store.Export(ctx, file, &eventstore.ExportConfig{Buckets: b.buckets(), Progress: bar.show})
 	bar.end()
 	if err == nil {
 		err = file.Sync()
@@ -42,21 +36,14 @@ func (b *Bank) backup(ctx context.Context, path string, w io.Writer) (err error)
 	return err
 }
 
-// buckets names the buckets of a backup: those of the views that are built, and the reactors' if they ever ran.
-func (b *Bank) buckets(ctx context.Context) ([]string, error) {
+// buckets names the buckets of a backup: those of the views that are built, and the one with the state of all that runs on
+// the store.
+func (b *Bank) buckets() []string {
 	buckets := b.payments.View().Buckets()
 	for _, view := range b.views.all() {
 		buckets = append(buckets, view.Buckets()...)
 	}
-	for _, reactor := range []string{fraudBucket, paymentsBucket} {
-		switch _, err := b.store.JetStream().KeyValue(ctx, reactor); {
-		case err == nil:
-			buckets = append(buckets, reactor)
-		case !errors.Is(err, jetstream.ErrBucketNotFound):
-			return nil, err
-		}
-	}
-	return buckets, nil
+	return append(buckets, b.payments.View().Control())
 }
 
 // restore makes the bank of a backup where there is none yet, and goes on where a restore was cut short.

@@ -82,16 +82,10 @@ func TestABankIsRestoredElsewhere(t *testing.T) {
 
 func TestTheReactorsCheckpointIsInABackup(t *testing.T) {
 	bank := newBank(t, newRuntime(t), nil)
-	buckets, err := bank.buckets(t.Context())
-	require.NoError(t, err)
-	require.NotContains(t, buckets, fraudBucket, "it never ran")
 	fraud, err := openFraud(t.Context(), bank.store, "", nil, bank.log)
 	require.NoError(t, err)
 	require.NoError(t, fraud.Close())
-	require.Equal(t, fraudBucket, fraud.reactor.Bucket())
-	buckets, err = bank.buckets(t.Context())
-	require.NoError(t, err)
-	require.Contains(t, buckets, fraudBucket)
+	require.Contains(t, bank.buckets(), fraud.reactor.Bucket())
 }
 
 func TestTheProgramBacksUpAndRestores(t *testing.T) {
@@ -100,7 +94,7 @@ func TestTheProgramBacksUpAndRestores(t *testing.T) {
 	require.Equal(t, exitOK, code, stderr)
 	code, _, stderr = runWith(t, nil, "backup", file, "--data", data)
 	require.Equal(t, exitOK, code, stderr)
-	require.Contains(t, stderr, "backup: 349 events in 312 commits, 1 documents", "no view ever ran, and the log was searched for answers up to a position")
+	require.Contains(t, stderr, "backup: 349 events in 312 commits, 3 documents", "no view ever ran, and the log was searched for answers up to a position")
 	code, _, stderr = runWith(t, nil, "backup", file, "--data", data)
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "choose the name of a file that does not exist")

@@ -24,9 +24,6 @@ const (
 	fraudLookBack = 50
 )
 
-// fraudBucket is the NATS KV bucket of the reactor.
-const fraudBucket = storeName + "-fraud-reactor"
-
 // Alert is what is told about a withdrawal. It is the same whenever it is made for the same event.
 type Alert struct {
 	Account     string             `json:"account"`

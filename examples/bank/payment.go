@@ -13,9 +13,6 @@ import (
 // paymentCategory is that of the streams in which each payment has its history.
 const paymentCategory = "payment"
 
-// paymentsBucket is the NATS KV bucket that says up to where the log was searched for answers.
-const paymentsBucket = storeName + "-" + paymentCategory + "-sagas-reactor"
-
 // Payment is an order to pay an account at another bank: the data of its saga, whose id is the order's.
 type Payment struct {
 	From      string       `json:"from"` // the account that pays

@@ -1,0 +1,140 @@
+package reactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// read reads the checkpoint from the bucket's leader. It returns kv.ErrNotFound if there is none.
+func (r *Reactor) read(ctx context.Context) (stand, error) {
+	entry, err := r.documents.GetLeader(ctx, r.key(checkpointName))
+	if err != nil {
+		return stand{}, err
+	}
+	return r.standOf(entry)
+}
+
+func (r *Reactor) standOf(entry kv.Entry[document]) (stand, error) {
+	if entry.Value.Checkpoint == nil {
+		return stand{}, fmt.Errorf("%w: key %s of bucket %s is no checkpoint: %s", ErrInvalid, entry.Key, r.documents.Name(), r.anew())
+	}
+	return stand{checkpoint: *entry.Value.Checkpoint, revision: entry.Revision}, nil
+}
+
+// anew says how to begin without what the reactor has stored.
+func (r *Reactor) anew() string {
+	bucket := r.documents.Name()
+	return fmt.Sprintf("to begin anew, stop the reactor and run nats stream purge KV_%s --subject='$KV.%s.%s>'", bucket, bucket, r.key(""))
+}
+
+// begin stores the first checkpoint if there is none, and announces the reactor's types if there is one.
+func (r *Reactor) begin(ctx context.Context) error {
+	_, err := r.read(ctx)
+	if errors.Is(err, kv.ErrNotFound) {
+		err = r.create(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return r.announce(ctx)
+}
+
+func (r *Reactor) create(ctx context.Context) error {
+	_, err := r.documents.GetLeader(ctx, r.key(begunName))
+	if err == nil {
+		return fmt.Errorf("%w: it has run before, and its checkpoint is gone: restore it; %s", ErrInvalid, r.anew())
+	}
+	if !errors.Is(err, kv.ErrNotFound) {
+		return err
+	}
+	end, err := r.store.End(ctx)
+	if err != nil {
+		return err
+	}
+	after := end
+	if r.cfg.From > 0 {
+		after = r.cfg.From - 1
+	}
+	if after > end {
+		return fmt.Errorf("%w: it is to begin at position %d, the log ends at %d", ErrPositionAhead, r.cfg.From, end)
+	}
+	at, err := r.markBefore(ctx, after)
+	if err != nil {
+		return err
+	}
+	first := checkpoint{
+		Store: r.store.Identity(), Position: at.position, Commit: at.commitID(), Types: r.types, Write: uuid.NewString(),
+	}
+	batch := r.documents.Batch()
+	batch.Create(r.key(begunName), document{State: stateBegun})
+	batch.Create(r.key(checkpointName), document{Checkpoint: &first})
+	_, err = batch.Commit(ctx)
+	if errors.Is(err, kv.ErrConflict) {
+		return nil // another instance was first
+	}
+	return err
+}
+
+// markBefore returns the last place at or before a position where a checkpoint may stand: not inside a transaction.
+func (r *Reactor) markBefore(ctx context.Context, position eventstore.Position) (logMark, error) {
+	for position > 0 {
+		c, err := r.store.At(ctx, position)
+		var erased *eventstore.ErasedError
+		switch {
+		case errors.As(err, &erased): // it is not known whether the commit was inside a transaction
+			position--
+		case err != nil:
+			return logMark{}, err
+		case c == nil:
+			return logMark{}, fmt.Errorf("%w: the log ends before position %d", ErrLogRewound, position)
+		case c.Whole():
+			return logMark{position, c.ID}, nil
+		default:
+			position -= eventstore.Position(c.Transaction.Index) + 1
+		}
+	}
+	return logMark{}, nil
+}
+
+// announce writes into the checkpoint which types this release wants from now on. Whoever runs keeps that there, so nothing
+// that is appended from here on is passed over, however long another release runs.
+func (r *Reactor) announce(ctx context.Context) error {
+	end, err := r.store.End(ctx)
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		at, err := r.read(ctx)
+		if err != nil {
+			return err
+		}
+		if at.Store != r.store.Identity() {
+			return r.verify(ctx, at.checkpoint)
+		}
+		next, added := at.announce(r.types, end)
+		if !added {
+			return nil
+		}
+		next.Write = uuid.NewString()
+		_, err = r.documents.Update(ctx, r.key(checkpointName), document{Checkpoint: &next}, at.revision)
+		if !errors.Is(err, kv.ErrConflict) && !errors.Is(err, kv.ErrUnknownOutcome) {
+			return err
+		}
+		if err := runner.Restarts.Wait(ctx, try); err != nil {
+			return err
+		}
+	}
+}
+
+// verify refuses a checkpoint that was not made from this log as it is.
+func (r *Reactor) verify(ctx context.Context, at checkpoint) error {
+	mark := runner.Mark{Store: at.Store, Position: at.Position, Commit: at.Commit}
+	return runner.Verify(ctx, r.store, mark, r.anew())
+}

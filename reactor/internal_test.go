@@ -1,0 +1,110 @@
+package reactor
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/runnel-go/runnel/eventstore"
+)
+
+// releases is a log of which each position has one event, and releases that take the checkpoint from each other.
+type releases struct {
+	log       []string // the types of the events
+	at        checkpoint
+	announced map[string]eventstore.Position // the log's end when a release with the type was opened first
+	handled   map[eventstore.Position]int
+	crashed   bool
+}
+
+func (r *releases) end() eventstore.Position { return eventstore.Position(len(r.log)) }
+
+func (r *releases) append(t *rapid.T) {
+	for range rapid.IntRange(1, 3).Draw(t, "events") {
+		r.log = append(r.log, rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "type"))
+	}
+}
+
+// opened announces a release.
+func (r *releases) opened(types []string) {
+	for _, name := range types {
+		if _, known := r.announced[name]; !known {
+			r.announced[name] = r.end()
+		}
+	}
+	r.at, _ = r.at.announce(types, r.end())
+}
+
+// run has a release take over, read for a while, handle some of what it has read, and stop, in good order or not.
+func (r *releases) run(types []string, read int, skip func() bool, write, crash bool) {
+	at := r.at.takenBy(types)
+	r.at = at
+	var open []openEvent
+	frontier := at.lowest(types)
+	mark := func() logMark {
+		if len(open) > 0 {
+			return logMark{open[0].Position - 1, uuid.New()}
+		}
+		return logMark{frontier, uuid.New()}
+	}
+	for ; read > 0 && frontier < r.end(); read-- {
+		frontier++
+		name := r.log[frontier-1]
+		if !slices.Contains(types, name) {
+			continue
+		}
+		if _, wanted := at.wants(name, frontier, 0); !wanted {
+			continue
+		}
+		if skip() {
+			open = append(open, openEvent{Position: frontier, Type: name})
+			continue
+		}
+		r.handled[frontier]++
+		if write {
+			r.at = r.at.reached(mark())
+		}
+	}
+	if crash {
+		r.crashed = true
+		return
+	}
+	r.at = r.at.reached(mark()).stopped(frontier, open)
+}
+
+func TestReleasesLoseNothingAndRepeatNothingInGoodOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := releases{
+			at: checkpoint{Types: []string{"a"}}, announced: map[string]eventstore.Position{"a": 0}, handled: map[eventstore.Position]int{},
+		}
+		subsets := [][]string{{"a"}, {"b"}, {"c"}, {"a", "b"}, {"a", "c"}, {"b", "c"}, {"a", "b", "c"}}
+		crashes := rapid.Bool().Draw(t, "crashes")
+		bit := func() bool { return rapid.IntRange(0, 3).Draw(t, "bit") == 0 }
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			r.append(t)
+			types := rapid.SampledFrom(subsets).Draw(t, "release")
+			r.opened(types)
+			r.append(t)
+			r.run(types, rapid.IntRange(0, 12).Draw(t, "read"), bit, bit(), crashes && bit())
+		}
+		all := []string{"a", "b", "c"}
+		r.opened(all)
+		r.run(all, len(r.log), func() bool { return false }, true, false)
+		for i, name := range r.log {
+			position := eventstore.Position(i + 1)
+			if position <= r.announced[name] {
+				require.Zero(t, r.handled[position], "%s at %d was appended before it was announced", name, position)
+				continue
+			}
+			require.Positive(t, r.handled[position], "%s at %d", name, position)
+			if !r.crashed {
+				require.Equal(t, 1, r.handled[position], "%s at %d", name, position)
+			}
+		}
+		require.Equal(t, r.end(), r.at.lowest(all))
+		require.Empty(t, r.at.Stops)
+	})
+}
