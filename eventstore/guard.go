@@ -85,12 +85,12 @@ func (a *attempt) provenMoved(ctx context.Context, guard int, position Position)
 		return nil
 	}
 	guarded, written := a.writes[guard].Guards, a.writes[a.named].Subject
-	last, whole, err := a.store.api.DirectLastMany(ctx, a.store.name, []string{guarded, written}, 2*int(min(a.store.limit(), fetchBytes)))
-	if err != nil || !whole {
+	last, err := a.store.api.DirectLastMany(ctx, a.store.name, []string{guarded, written}, 2*int(min(a.store.limit(), fetchBytes)))
+	if err != nil || last.Pending > 0 {
 		return err
 	}
 	moved, stored := false, false
-	for _, msg := range last {
+	for _, msg := range last.Found {
 		moved = moved || msg.Subject == guarded && Position(msg.Sequence) >= position
 		stored = stored || msg.Subject == written && Position(msg.Sequence) > a.expected[a.named].Position
 	}

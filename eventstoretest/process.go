@@ -43,13 +43,25 @@ type Process struct {
 // process ends with the test, and when the test's process dies.
 func NewProcess(t testing.TB, storeDir string, args ...string) *Process {
 	t.Helper()
-	p := &Process{t: t, binary: filepath.Join(t.TempDir(), "natsd"), port: "-1"}
-	p.args = slices.Concat([]string{"-js", "-sd", storeDir, "-a", loopback}, args)
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", p.binary,
+	return newProcess(t, buildServer(t), storeDir, args...)
+}
+
+// buildServer builds a nats-server and returns its path.
+func buildServer(t testing.TB) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "natsd")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary,
 		"github.com/runnel-go/runnel/eventstoretest/internal/natsd")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("eventstoretest: build a server: %v\n%s", err, out)
 	}
+	return binary
+}
+
+func newProcess(t testing.TB, binary, storeDir string, args ...string) *Process {
+	t.Helper()
+	p := &Process{t: t, binary: binary, port: "-1"}
+	p.args = slices.Concat([]string{"-js", "-sd", storeDir, "-a", loopback}, args)
 	t.Cleanup(p.Kill)
 	p.Restart()
 	return p
@@ -123,6 +135,16 @@ func (p *Process) Pause() {
 func (p *Process) Continue() {
 	p.t.Helper()
 	p.signal(syscall.SIGCONT)
+}
+
+// Retire ends the process as nats-server ends for an upgrade, in lame duck mode: it gives its leaderships away, sends its clients
+// to other servers and exits, within about two seconds. It returns when the process is gone.
+func (p *Process) Retire() {
+	p.t.Helper()
+	p.signal(syscall.SIGUSR2)
+	_ = p.cmd.Wait() // it has ended by itself
+	_ = p.stdin.Close()
+	p.cmd = nil
 }
 
 func (p *Process) signal(s syscall.Signal) {

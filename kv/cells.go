@@ -114,31 +114,19 @@ func (c *Cells[U]) joins(w *writes, shown string, err error) error {
 
 // List is [Bucket.List] for the cells.
 func (c *Cells[U]) List(ctx context.Context) iter.Seq2[Entry[U], error] {
-	return func(yield func(Entry[U], error) bool) {
-		for change, err := range c.watch(ctx, "list") {
-			switch {
-			case err != nil:
-				yield(Entry[U]{}, err)
-				return
-			case change.Synced:
-				return
-			case change.Deleted:
-			case !yield(change.Entry, nil):
-				return
-			}
-		}
-	}
+	return func(yield func(Entry[U], error) bool) { c.read("list").list(ctx, c.filters(), yield) }
 }
 
 // Watch is [Bucket.Watch] for the cells.
 func (c *Cells[U]) Watch(ctx context.Context) iter.Seq2[Change[U], error] {
-	return c.watch(ctx, "watch")
+	return func(yield func(Change[U], error) bool) { c.read("watch").run(ctx, c.filters(), yield) }
 }
 
-func (c *Cells[U]) watch(ctx context.Context, op string) iter.Seq2[Change[U], error] {
-	w := watch[U]{core: c.core, op: op, key: func(raw string) (string, bool, error) {
+func (c *Cells[U]) read(op string) watch[U] {
+	return watch[U]{core: c.core, op: op, key: func(raw string) (string, bool, error) {
 		key, err := token.DecodeKey(strings.TrimPrefix(raw, c.name+"."))
 		return key, true, err
 	}}
-	return func(yield func(Change[U], error) bool) { w.run(ctx, []string{c.core.prefix + c.name + ".>"}, yield) }
 }
+
+func (c *Cells[U]) filters() []string { return []string{c.core.prefix + c.name + ".>"} }

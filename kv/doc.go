@@ -55,9 +55,10 @@
 // after the other by the stream's leader: of those that expect the same revision at most one is stored. A batch is stored
 // whole or not at all.
 //
-// Get, GetMany, List and Watch may be answered by a replica that is a few milliseconds behind. GetLeader is not. Stale
-// reads never lose an update, since a conditional write based on one is a conflict. GetMany is of one point in time and
-// sees batches whole; List is not; Watch gives at least the newest value of each key.
+// Get, GetMany and Watch may be answered by a replica that is a few milliseconds behind. GetLeader is not, and List gives
+// everything that was acknowledged before it. Stale reads never lose an update, since a conditional write based on one is a
+// conflict. GetMany, and a List of up to 1024 documents, are of one point in time and see batches whole; a longer List is not;
+// Watch gives at least the newest value of each key.
 //
 // # Errors
 //
@@ -65,8 +66,8 @@
 // function that was passed in. *ConflictError, *TooLargeError, *UnknownOutcomeError, *DecodeError and *SettingsError
 // have more to say; the others are an *Error.
 //
-// Answers that say "not now" (no leader, not connected) are repeated until the context or Config.Timeout ends, and then
-// are ErrUnavailable: nothing was stored. When a write was sent and no answer came, a single write is looked up at the
+// What fails for a reason that passes (no leader, no quorum, a server that ends, not connected) is tried again until the
+// context or Config.Timeout ends, and then is ErrUnavailable: nothing was stored. A Watch waits for as long as it takes. When a write was sent and no answer came, a single write is looked up at the
 // leader: each carries an id in the header Runnel-Write-Id. A conditional write that is found missing is sent again, as
 // at most one try can win. What is left is ErrUnknownOutcome: the leader cannot be reached, somebody wrote the key after
 // the first try, or it is a batch. A caller that put an id of its own into a batch, in a cell for instance, reads it
@@ -77,8 +78,8 @@
 // # Concurrency
 //
 // A Bucket and a Cell may be used by any number of goroutines, a Batch by one. Reads and writes block until they are
-// answered or their context ends. A List or Watch reads through a consumer of its own, whose goroutines end when the range
-// statement is left.
+// answered or their context ends. A Watch reads through a consumer of its own, which it gives back when the range statement is
+// left; nothing else needs one.
 //
 // # Caveats
 //

@@ -30,6 +30,10 @@ var (
 	// ErrUnavailable says that the servers could not be reached or had no leader for the whole time. A write that ends
 	// with it was not stored.
 	ErrUnavailable = errors.New("the bucket is not available")
+	// ErrNoBucket says that the bucket does not exist: it was deleted, and perhaps made anew, since it was opened, or never
+	// created. Open it again, which creates it unless Config.Existing is set. Such an error also matches
+	// jetstream.ErrStreamNotFound.
+	ErrNoBucket = errors.New("the bucket does not exist: open it again")
 	// ErrRefused says that the server refused for a reason that stays, such as a missing permission.
 	ErrRefused = errors.New("refused by the server")
 )

@@ -112,3 +112,26 @@ func TestWatchMissesNothingOverACutConnection(t *testing.T) {
 		proxy.Heal()
 	}
 }
+
+func TestReadsWaitForAConnection(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	b := open[doc](t, proxy.JetStream(t), "docs", nil)
+	_, err := b.Put(t.Context(), "42", doc{N: 1})
+	require.NoError(t, err)
+	for name, read := range map[string]func() error{
+		"get":        func() error { _, err := b.Get(t.Context(), "42"); return err },
+		"get leader": func() error { _, err := b.GetLeader(t.Context(), "42"); return err },
+		"get many":   func() error { _, err := b.GetMany(t.Context(), "42"); return err },
+		"list": func() error {
+			for _, err := range b.List(t.Context()) {
+				return err
+			}
+			return nil
+		},
+	} {
+		proxy.Cut()
+		heal := time.AfterFunc(100*time.Millisecond, proxy.Heal)
+		require.NoError(t, read(), name)
+		require.False(t, heal.Stop(), "it has waited")
+	}
+}

@@ -4,24 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"iter"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/ondisk"
 )
 
-// codeFiltersOverlap is the server's refusal of two filters of which one contains the other; see nats-server's errors.json.
-const codeFiltersOverlap jetstream.ErrorCode = 10138
-
 const (
-	// requestTimeout bounds what a feed asks before it gives anything.
-	requestTimeout = 2 * time.Second
 	// feedMessages and feedBytes bound what the server sends ahead; feedWait is how long it waits for messages at a request.
 	feedMessages, feedBytes = 1000, 8 << 20
 	feedWait                = 5 * time.Second
@@ -39,8 +32,6 @@ const (
 // errGap is a reason to go on with another consumer.
 var errGap = errors.New("a message was lost on the way")
 
-var restart = backoff.Policy{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
-
 // feed gives the newest message of each subject that matches the filters, then an event that is synced, then every
 // message to come. It ends with one error.
 //
@@ -51,27 +42,26 @@ var restart = backoff.Policy{Base: 20 * time.Millisecond, Max: 500 * time.Millis
 // does not mind ctx meanwhile.)
 func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
-		f := &feed{core: c, filters: filters, yield: yield}
+		f := &feed{core: c, filters: filters, yield: yield, outage: outage{log: c.log, op: op}}
 		for try := 1; ; try++ {
-			before := f.last
+			f.alive = false
 			goOn, err := f.consume(ctx)
 			if !goOn {
 				return
 			}
-			if f.failing.IsZero() {
-				f.failing = time.Now()
+			if f.alive {
+				f.outage.over()
+				try = 1
 			}
+			err = c.confirmed(ctx, err)
+			f.outage.failed(ctx, err)
 			if f.final(ctx, err) {
-				yield(event{}, c.feedError(ctx, op, err))
+				yield(event{}, c.iterError(ctx, op, err))
 				return
 			}
-			c.log.WarnContext(ctx, "kv: begin again", "operation", op, "after", f.last, "error", err)
-			if f.last != before {
-				try, f.failing = 0, time.Time{}
-				continue
-			}
-			if err := f.client.Pause(ctx, restart, try); err != nil {
-				yield(event{}, c.feedError(ctx, op, err))
+			c.log.InfoContext(ctx, "kv: begin again", "operation", op, "after", f.last, "error", err)
+			if err := f.client.Pause(ctx, again, try); err != nil {
+				yield(event{}, c.iterError(ctx, op, err))
 				return
 			}
 		}
@@ -88,10 +78,11 @@ type feed struct {
 	*core
 	filters []string
 	yield   func(event, error) bool
-	started bool      // one consumer was created
-	failing time.Time // when the first failure came since the last message
-	last    uint64    // sequence of the last message given
-	ends    int       // how often nothing was pending, and then more was there
+	outage  outage // since the last message
+	started bool   // one consumer was created
+	alive   bool   // the consumer has answered
+	last    uint64 // sequence of the last message given
+	ends    int    // how often nothing was pending, and then more was there
 	synced  bool
 }
 
@@ -122,6 +113,7 @@ func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
 			wait = syncCheck
 		}
 		msg, err := pull.Next(ctx, wait)
+		f.alive = f.alive || msg != nil || err == nil && wait == feedWait
 		switch {
 		case err != nil:
 			return true, err
@@ -168,16 +160,6 @@ func (f *feed) create(ctx context.Context, name string) (jetstream.ConsumerInfo,
 		settings.OptStartSeq = f.last + 1
 	}
 	return f.client.CreateConsumer(ctx, f.stream, settings)
-}
-
-// same makes sure that the bucket is the one that was opened. In one that was made anew under the name, revisions begin
-// again, and those up to the last that was given would be left out.
-func (f *feed) same(ctx context.Context) error {
-	info, err := f.client.StreamInfo(ctx, f.stream)
-	if err == nil && !info.Created.Equal(f.created) {
-		err = fmt.Errorf("%w: the bucket was deleted, and made anew: open it again", jetstream.ErrStreamNotFound)
-	}
-	return err
 }
 
 // give gives a message, and then perhaps the event that is synced.
@@ -228,26 +210,24 @@ func (f *feed) sync() bool {
 	return f.yield(event{synced: true}, nil)
 }
 
-// final reports whether a feed that failed with err must end: it never began, its reader is gone, or no new consumer can
-// ever succeed. A server may have as many consumers as it allows because it still keeps those of a connection that was lost.
+// final reports whether a feed that failed with err must end: its reader is gone, or no new consumer can ever succeed. A server may have as many consumers as it allows because it still keeps those of a connection that was lost.
 func (f *feed) final(ctx context.Context, err error) bool {
 	switch {
-	case f.started && errors.Is(err, jetstream.ErrMaximumConsumersLimit) && time.Since(f.failing) < consumerIdle:
-		return ctx.Err() != nil
-	case !f.started && time.Since(f.failing) > requestTimeout, !f.started && !jsapi.Transient(err):
+	case ctx.Err() != nil:
 		return true
+	case f.started && errors.Is(err, jetstream.ErrMaximumConsumersLimit):
+		return f.outage.lasts() > consumerIdle
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		return false // another one is made
 	}
-	return ctx.Err() != nil || f.client.Session().Closed() || jsapi.IsRefusal(err) || errors.Is(err, ondisk.ErrFailed) ||
+	return f.client.Session().Closed() || jsapi.IsRefusal(err) || errors.Is(err, jsapi.ErrClosed) || errors.Is(err, ondisk.ErrFailed) ||
 		errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
-func (c *core) feedError(ctx context.Context, op string, err error) error {
+// iterError is the error that an iterator ends with.
+func (c *core) iterError(ctx context.Context, op string, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return &Error{Op: op, Bucket: c.bucket, Err: cause}
-	}
-	var api *jetstream.APIError
-	if errors.As(err, &api) && api.ErrorCode == codeFiltersOverlap {
-		return &Error{Op: op, Bucket: c.bucket, Reason: ErrInvalidKey, Err: err}
 	}
 	return c.readError(op, "", err)
 }

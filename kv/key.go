@@ -56,6 +56,23 @@ func filter(pattern string) (string, error) {
 	return strings.Join(levels, "."), nil
 }
 
+// covers reports whether a filter matches all that another one does.
+func covers(filter, other string) bool {
+	for {
+		mine, restMine, moreMine := strings.Cut(filter, ".")
+		its, restIts, moreIts := strings.Cut(other, ".")
+		switch {
+		case mine == ">":
+			return true
+		case its == ">", mine != its && mine != "*":
+			return false
+		case !moreMine || !moreIts:
+			return moreMine == moreIts
+		}
+		filter, other = restMine, restIts
+	}
+}
+
 // deleted reports whether a stored message says that its key has no document.
 func deleted(header nats.Header) bool {
 	if len(header) == 0 {

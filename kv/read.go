@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/ondisk"
@@ -51,7 +52,7 @@ func read[T any](ctx context.Context, c *core, key string, get getter) (Entry[T]
 }
 
 func readSubject[T any](ctx context.Context, c *core, key, subject string, get getter) (Entry[T], error) {
-	m, err := get(ctx, subject)
+	m, err := c.insistOn(ctx, "get", subject, get)
 	if err == nil {
 		err = c.disk.Wait(ctx, m.Sequence)
 	}
@@ -74,6 +75,8 @@ func reasonOf(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil // the caller's own
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return ErrNoBucket
 	case jsapi.Transient(err), jsapi.NotSent(err), errors.Is(err, ondisk.ErrFailed):
 		return ErrUnavailable
 	case jsapi.IsRefusal(err):
@@ -104,13 +107,7 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 	entries := make(map[string]Entry[T], len(subjects))
 	for len(subjects) > 0 {
 		part := subjects[:b.core.part(subjects)]
-		found, whole, err := b.core.client.DirectLastMany(ctx, b.core.stream, part, b.core.manyBytes)
-		if err == nil && !whole && len(found) == 0 {
-			err = errors.New("the server gave none of the documents it has")
-		}
-		if err == nil {
-			err = b.core.disk.Wait(ctx, lastOf(found))
-		}
+		found, whole, err := b.core.many(ctx, part)
 		if err != nil {
 			return nil, b.core.readError("get", "", err)
 		}
@@ -174,14 +171,27 @@ func (b *Bucket[T]) GetBeside(ctx context.Context, key string, cells ...Beside) 
 
 // snapshot reads the last messages of a few subjects, as of one point in time.
 func (c *core) snapshot(ctx context.Context, subjects []string) ([]jsapi.Message, error) {
-	found, whole, err := c.client.DirectLastMany(ctx, c.stream, subjects, c.manyBytes)
+	found, whole, err := c.many(ctx, subjects)
 	if err == nil && !whole {
 		err = errors.New("the documents and cells are larger than one answer may be")
 	}
-	if err == nil {
-		err = c.disk.Wait(ctx, lastOf(found))
-	}
 	return found, err
+}
+
+// many asks any replica for the newest messages of subjects. They are not whole where there is too much for one answer.
+func (c *core) many(ctx context.Context, subjects []string) (found []jsapi.Message, whole bool, err error) {
+	var part jsapi.Part
+	err = c.insist(ctx, "get", func(ctx context.Context) (err error) {
+		part, err = c.client.DirectLastMany(ctx, c.stream, subjects, c.manyBytes)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, false, err
+	case part.Pending > 0 && len(part.Found) == 0:
+		return nil, false, errors.New("the server gave none of the documents it has")
+	}
+	return part.Found, part.Pending == 0, c.disk.Wait(ctx, lastOf(part.Found))
 }
 
 // lastOf gives the highest revision of the messages.

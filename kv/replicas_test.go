@@ -2,6 +2,7 @@ package kv_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ var rules = map[string]func(*testing.T, *kv.Bucket[doc]){
 	"a cell guards a batch":                              cellGuardsBatch,
 	"get many sees a batch whole or not at all":          getManySeesBatchesWhole,
 	"of many writers of one cell one wins each time":     oneCellWriterWins,
+	"a list has what was acknowledged before":            listIsUpToDate,
 }
 
 func TestRulesOnOneReplica(t *testing.T) { checkRules(t, eventstoretest.JetStream(t), 1) }
@@ -38,6 +40,24 @@ func checkRules(t *testing.T, js jetstream.JetStream, replicas int) {
 			bucket := strings.ReplaceAll(name, " ", "-")
 			rule(t, open[doc](t, js, bucket, &kv.Config{Replicas: replicas}))
 		})
+	}
+}
+
+// listIsUpToDate lists few documents, which one answer holds, and then many.
+func listIsUpToDate(t *testing.T, b *kv.Bucket[doc]) {
+	for _, documents := range []int{10, 1100} {
+		batch := b.Batch()
+		for i := range min(documents, kv.MaxBatch) {
+			batch.Put(fmt.Sprint("old.", documents, ".", i), doc{})
+		}
+		_, err := batch.Commit(t.Context())
+		require.NoError(t, err)
+		for i := range 150 {
+			key := fmt.Sprint("new.", documents, ".", i)
+			_, err := b.Put(t.Context(), key, doc{N: i})
+			require.NoError(t, err)
+			require.Contains(t, keys(t, b.List(t.Context())), key)
+		}
 	}
 }
 

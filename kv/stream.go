@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -18,19 +19,30 @@ import (
 // smallestMaxSize is the least that a bucket may allow its messages: 64 bytes of any document, whatever its headers.
 const smallestMaxSize = maxOverhead + 64
 
+// requestTimeout bounds a change of settings.
+const requestTimeout = 2 * time.Second
+
 // metadataCodec names the codec in the metadata of the bucket's JetStream stream.
 const metadataCodec = "runnel-kv-codec"
 
 // ensureStream creates the bucket's JetStream stream or checks the one that is there, and gives how it stands.
 func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg Config) (jetstream.StreamInfo, error) {
-	name := "KV_" + bucket
-	found, err := client.StreamInfo(ctx, name)
+	a := asker{client: client, log: cfg.Logger.With("bucket", bucket), timeout: cfg.Timeout}
+	var found jetstream.StreamInfo
+	look := func(ctx context.Context) (err error) {
+		found, err = client.StreamInfo(ctx, "KV_"+bucket)
+		return err
+	}
+	err := a.insist(ctx, "open", look)
 	if errors.Is(err, jetstream.ErrStreamNotFound) && !cfg.Existing {
-		_, err = client.CreateBounded(ctx, settings(bucket, cfg), 0)
+		err = a.insist(ctx, "open", func(ctx context.Context) error {
+			_, err := client.CreateBounded(ctx, settings(bucket, cfg), 0)
+			return err
+		})
 		created := err == nil
 		// The answer lacks the domain, and somebody may have created it meanwhile, with other settings.
 		if created || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			found, err = client.StreamInfo(ctx, name)
+			err = a.insist(ctx, "open", look)
 		}
 		if bound := found.Config.MaxBytes; created && bound != cfg.MaxBytes {
 			cfg.Logger.WarnContext(ctx, "kv: the account demands a bound of the bucket, which is full there; raise it with nats stream edit",

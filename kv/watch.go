@@ -2,6 +2,7 @@ package kv
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -28,24 +29,23 @@ type Change[T any] struct {
 // ErrInvalidKey. A key that another client wrote in a form that this package does not use, such as "a/b", is passed over,
 // and Config.Logger is told.
 //
-// Every document that is there during the whole List is given. The List is not of one point in time: a document that is
-// written meanwhile may be given again with its newer value, and of an atomic batch a part may be seen; use GetMany where
-// that matters. It ends when the bucket's leader has no more, as GetLeader would ask it, so it takes longer in a bucket that is
-// written all the time.
+// A List gives every document that is there during the whole of it, and everything that was acknowledged before it began. Up to 1024
+// documents, deleted ones included, that together have less than 8 MiB are given as they were at one point in time, and an atomic
+// batch is seen whole or not at all. A longer List is not of one point in time: a document that is written meanwhile may be given
+// again with its newer value, and of an atomic batch a part may be seen; use GetMany if that matters.
+//
+// Any replica answers, and the leader is asked whether it has more. A List holds nothing on the servers. What it asks is asked
+// again while there is no leader or no connection, each time until Config.Timeout has passed: then it ends with ErrUnavailable. It
+// ends with ErrNoBucket if the bucket was deleted.
 func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entry[T], error] {
 	return func(yield func(Entry[T], error) bool) {
-		for change, err := range b.watch(ctx, "list", patterns) {
-			switch {
-			case err != nil:
-				yield(Entry[T]{}, err)
-				return
-			case change.Synced:
-				return
-			case change.Deleted:
-			case !yield(change.Entry, nil):
-				return
-			}
+		subjects, err := b.core.subjects("list", patterns)
+		if err != nil {
+			yield(Entry[T]{}, err)
+			return
 		}
+		w := watch[T]{core: b.core, op: "list", key: documentKey}
+		w.list(ctx, subjects, yield)
 	}
 }
 
@@ -55,20 +55,17 @@ func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entr
 //
 // It goes on by itself after a lost connection, a restart of the server and a change of leader. A key that is written
 // several times while the reader is busy or disconnected may be given only with its newest value, but that is never
-// left out, and revisions only rise. A Watch ends with an error where it cannot begin, where the bucket is deleted,
-// where the connection is closed for good, and at a document that is not of the bucket's type (ErrDecode).
+// left out, and revisions only rise. A Watch waits as long as it takes for servers that do not answer, also when it begins, and
+// tells Config.Logger. It ends with an error if the bucket was deleted (ErrNoBucket), the server refuses it (ErrRefused), the
+// connection is closed for good (ErrUnavailable), or a document is not of the bucket's type (ErrDecode).
 func (b *Bucket[T]) Watch(ctx context.Context, patterns ...string) iter.Seq2[Change[T], error] {
-	return b.watch(ctx, "watch", patterns)
-}
-
-func (b *Bucket[T]) watch(ctx context.Context, op string, patterns []string) iter.Seq2[Change[T], error] {
 	return func(yield func(Change[T], error) bool) {
-		subjects, err := b.core.subjects(op, patterns)
+		subjects, err := b.core.subjects("watch", patterns)
 		if err != nil {
 			yield(Change[T]{}, err)
 			return
 		}
-		w := watch[T]{core: b.core, op: op, key: documentKey}
+		w := watch[T]{core: b.core, op: "watch", key: documentKey}
 		w.run(ctx, subjects, yield)
 	}
 }
@@ -94,6 +91,12 @@ func (c *core) subjects(op string, patterns []string) ([]string, error) {
 			return nil, &Error{Op: op, Bucket: c.bucket, Key: pattern, Reason: ErrInvalidKey, Err: err}
 		}
 		subjects[i] = c.prefix + raw
+		for j, other := range subjects[:i] {
+			if covers(other, subjects[i]) || covers(subjects[i], other) {
+				return nil, &Error{Op: op, Bucket: c.bucket, Key: pattern, Reason: ErrInvalidKey,
+					Err: fmt.Errorf("of the patterns %q and %q one matches all that the other does: leave that one out", patterns[j], pattern)}
+			}
+		}
 	}
 	return subjects, nil
 }
@@ -118,6 +121,24 @@ func (w watch[T]) run(ctx context.Context, subjects []string, yield func(Change[
 			change, mine, err = w.change(event.message)
 		}
 		if mine && !yield(change, err) || err != nil {
+			return
+		}
+	}
+}
+
+// list gives the documents that there are.
+func (w watch[T]) list(ctx context.Context, subjects []string, yield func(Entry[T], error) bool) {
+	for message, err := range w.core.list(ctx, w.op, subjects) {
+		var change Change[T]
+		mine := true
+		if err == nil {
+			change, mine, err = w.change(message)
+		}
+		if err != nil {
+			yield(Entry[T]{}, err)
+			return
+		}
+		if mine && !change.Deleted && !yield(change.Entry, nil) {
 			return
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
@@ -120,20 +121,90 @@ func TestListGivesDocumentsThatAreWrittenAllTheTime(t *testing.T) {
 			seen[key] = true
 		}
 		require.Len(t, seen, documents)
+		clear(seen)
+		for change, err := range b.Watch(t.Context()) {
+			require.NoError(t, err)
+			if change.Synced {
+				break
+			}
+			seen[change.Key] = true
+		}
+		require.Len(t, seen, documents, "of a watch")
 	}
 	cancel()
 	writers.Wait()
 }
 
-func TestListsLeaveNoConsumersBehind(t *testing.T) {
+func TestAListNeedsNoConsumer(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	b := open[doc](t, js, "docs", nil)
+	consumers, err := js.Conn().SubscribeSync("$JS.API.CONSUMER.>")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, consumers.Unsubscribe()) }()
+	bulk := b.Bulk()
+	for i := range 2500 {
+		require.NoError(t, bulk.Put(t.Context(), fmt.Sprint(i%5, ".", i), doc{N: i}))
+	}
+	require.NoError(t, bulk.Flush(t.Context()))
+	for pattern, documents := range map[string]int{">": 2500, "3.*": 500, "4.4": 1, "5.*": 0} {
+		before := 0
+		found := 0
+		for entry, err := range b.List(t.Context(), pattern) {
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, entry.Value.N, before, "least recently written first")
+			before = entry.Value.N
+			found++
+		}
+		require.Equal(t, documents, found, pattern)
+	}
+	require.Len(t, keys(t, b.List(t.Context(), "1.*", "2.*", "*.0", "4.*", "3.*")), 2001)
+	pending, _, err := consumers.Pending()
+	require.NoError(t, err)
+	require.Zero(t, pending)
+}
+
+func TestAListIsReadInPartsOfBytes(t *testing.T) {
+	b := open[string](t, eventstoretest.JetStream(t), "docs", nil)
+	large := strings.Repeat("x", 1<<19)
+	for i := range 40 {
+		_, err := b.Put(t.Context(), fmt.Sprint(i), fmt.Sprint(i, large))
+		require.NoError(t, err)
+	}
+	found := 0
+	for entry, err := range b.List(t.Context()) {
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(found), entry.Key)
+		found++
+	}
+	require.Equal(t, 40, found)
+}
+
+func TestAListEndsWithItsContext(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	for i := range 3 {
+		_, err := b.Put(t.Context(), fmt.Sprint(i), doc{})
+		require.NoError(t, err)
+	}
+	enough := fmt.Errorf("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	var ends []error
+	for _, err := range b.List(ctx) {
+		ends = append(ends, err)
+		cancel(enough)
+	}
+	require.Len(t, ends, 2)
+	require.ErrorIs(t, ends[1], enough)
+}
+
+func TestAWatchLeavesNoConsumerBehind(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	b := open[doc](t, js, "docs", nil)
 	for i := range 3 {
 		_, err := b.Put(t.Context(), fmt.Sprint(i), doc{})
 		require.NoError(t, err)
 	}
-	keys(t, b.List(t.Context()))
-	for _, err := range b.List(t.Context()) {
+	for _, err := range b.Watch(t.Context()) {
 		require.NoError(t, err)
 		break
 	}
@@ -203,16 +274,24 @@ func TestWatchGoesOnAfterARestart(t *testing.T) {
 	require.Equal(t, restarts+1, last)
 }
 
-func TestWatchEndsWhereItsBucketIsNot(t *testing.T) {
+func TestReadsEndWhereTheirBucketIsNot(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	b := open[doc](t, js, "docs", nil)
 	require.NoError(t, js.DeleteKeyValue(t.Context(), "docs"))
-	n := 0
+	_, get := b.Get(t.Context(), "a")
+	_, leader := b.GetLeader(t.Context(), "a")
+	ends := []error{get, leader}
 	for _, err := range b.Watch(t.Context()) {
-		require.Error(t, err)
-		n++
+		ends = append(ends, err)
 	}
-	require.Equal(t, 1, n)
+	for _, err := range b.List(t.Context()) {
+		ends = append(ends, err)
+	}
+	require.Len(t, ends, 4)
+	for _, err := range ends {
+		require.ErrorIs(t, err, kv.ErrNoBucket)
+		require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	}
 }
 
 func TestKeysInAnotherFormAreToldAndPassedOver(t *testing.T) {

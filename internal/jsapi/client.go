@@ -47,6 +47,7 @@ type Client struct {
 	mu      sync.Mutex // guards the fields below
 	next    uint64
 	waiting map[uint64]*Call
+	several map[uint64]chan *nats.Msg // for requests to which several replies come
 	idle    []*Gets
 	closed  bool
 }
@@ -54,7 +55,8 @@ type Client struct {
 // New subscribes to an inbox of its own on the connection of js. Close gives it back; so does closing the connection.
 // It returns the server's complaint where the connection may not subscribe to it.
 func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
-	c := &Client{nc: js.Conn(), prefix: prefixOf(js), waiting: make(map[uint64]*Call), back: make(chan struct{})}
+	c := &Client{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{})}
+	c.waiting, c.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
 	c.others.found = make(chan struct{})
 	c.inbox = c.nc.NewInbox() + "."
 	c.session.Store(&Session{client: c})
@@ -110,10 +112,11 @@ func (c *Client) Conn() *nats.Conn { return c.nc }
 // Close ends the subscription. Calls under way end with ErrNoReply: they were sent, so what became of them is not known.
 func (c *Client) Close() error {
 	c.mu.Lock()
-	waiting, idle := c.waiting, c.idle
+	waiting, several, idle := c.waiting, c.several, c.idle
 	already := c.closed
-	c.waiting, c.idle, c.closed = nil, nil, true
+	c.waiting, c.several, c.idle, c.closed = nil, nil, nil, true
 	c.mu.Unlock()
+	interruptMany(several)
 	for _, g := range idle {
 		g.close()
 	}
@@ -131,11 +134,12 @@ func (c *Client) Close() error {
 // Interrupt ends the calls under way with ErrNoReply, since nobody waits for what they bring any more.
 func (c *Client) Interrupt() {
 	c.mu.Lock()
-	waiting := c.waiting
+	waiting, several := c.waiting, c.several
 	if !c.closed {
-		c.waiting = make(map[uint64]*Call)
+		c.waiting, c.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
 	}
 	c.mu.Unlock()
+	interruptMany(several)
 	for _, call := range waiting {
 		call.reply <- nil
 	}
@@ -338,12 +342,13 @@ func (c *Client) receive(msg *nats.Msg) {
 	if err != nil {
 		return // not a reply to a request of ours
 	}
-	call := c.take(number)
-	if call == nil {
-		c.late(msg)
+	if call := c.take(number); call != nil {
+		call.reply <- msg
 		return
 	}
-	call.reply <- msg
+	if !c.receiveMany(number, msg) {
+		c.late(msg)
+	}
 }
 
 // take removes a call from those waiting and gives it, or nil when its reply came, or its waiter left, before.

@@ -66,7 +66,7 @@ func TestAReadWhoseConnectionIsLostEndsSoon(t *testing.T) {
 			return err
 		},
 		"get of many": func(ctx context.Context, client *jsapi.Client) error {
-			_, _, err := client.DirectLastMany(ctx, "docs", []string{"docs.a", "docs.b"}, 1<<20)
+			_, err := client.DirectLastMany(ctx, "docs", []string{"docs.a", "docs.b"}, 1<<20)
 			return err
 		},
 	} {

@@ -19,8 +19,11 @@ var ErrNotFound = errors.New("no such message")
 // cover.
 var ErrMalformed = errors.New("malformed message")
 
-// headerPending is in the replies of batches of direct gets.
-const headerPending = "Nats-Num-Pending"
+// Headers in the replies of batches of direct gets.
+const (
+	headerPending = "Nats-Num-Pending"
+	headerUpTo    = "Nats-UpTo-Sequence"
+)
 
 // getTimeout bounds one get. A get is idempotent, so who cannot wait that long repeats it.
 const getTimeout = 5 * time.Second

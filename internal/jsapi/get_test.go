@@ -3,6 +3,7 @@ package jsapi_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,10 +65,12 @@ func TestWhatIsNotThereIsSaidSo(t *testing.T) {
 	require.ErrorIs(t, err, jsapi.ErrNotFound)
 	_, err = client.LeaderSince(ctx, "docs", time.Now().Add(time.Hour))
 	require.ErrorIs(t, err, jsapi.ErrNotFound)
-	found, whole, err := client.DirectLastMany(ctx, "docs", []string{"docs.a", "docs.b"}, 1<<20)
+	many, err := client.DirectLastMany(ctx, "docs", []string{"docs.a", "docs.b"}, 1<<20)
 	require.NoError(t, err)
-	require.Empty(t, found)
-	require.True(t, whole)
+	require.Zero(t, many)
+	many, err = client.DirectNextMany(ctx, "docs", "docs.*", 1, 10, 1<<20)
+	require.NoError(t, err)
+	require.Zero(t, many)
 	require.False(t, jsapi.Transient(jsapi.ErrNotFound))
 
 	_, err = client.LeaderLast(ctx, "none", "docs.a")
@@ -77,7 +80,7 @@ func TestWhatIsNotThereIsSaidSo(t *testing.T) {
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
 	_, err = client.DirectLast(ctx, "none", "docs.a")
 	require.True(t, jsapi.Transient(err))
-	_, _, err = client.DirectLastMany(ctx, "none", []string{"docs.a", "docs.b"}, 1<<20)
+	_, err = client.DirectLastMany(ctx, "none", []string{"docs.a", "docs.b"}, 1<<20)
 	require.True(t, jsapi.Transient(err))
 	_, err = client.DirectSequence(ctx, "docs", 0)
 	require.ErrorContains(t, err, "408")
@@ -105,19 +108,90 @@ func TestTheLastOfManySubjectsAreReadUpToASize(t *testing.T) {
 		subjects[i] = fmt.Sprint("docs.", i)
 		publish(t, client, subjects[i], "old", fmt.Sprint(i))
 	}
-	found, whole, err := client.DirectLastMany(t.Context(), "docs", subjects[:jsapi.MaxLastMany], 1<<20)
+	part, err := client.DirectLastMany(t.Context(), "docs", subjects[:jsapi.MaxLastMany], 1<<20)
 	require.NoError(t, err)
-	require.True(t, whole)
-	require.Len(t, found, jsapi.MaxLastMany)
-	for _, msg := range found {
+	require.Zero(t, part.Pending)
+	require.EqualValues(t, 2*len(subjects), part.UpTo)
+	require.Len(t, part.Found, jsapi.MaxLastMany)
+	for _, msg := range part.Found {
 		require.Equal(t, "docs."+string(msg.Data), msg.Subject)
 	}
-	found, whole, err = client.DirectLastMany(t.Context(), "docs", subjects[:10], 1)
+	part, err = client.DirectLastMany(t.Context(), "docs", subjects[:10], 1)
 	require.NoError(t, err)
-	require.False(t, whole)
-	require.Len(t, found, 1)
-	_, _, err = client.DirectLastMany(t.Context(), "docs", subjects, 1<<20)
-	require.ErrorContains(t, err, "413", "more than the server answers")
+	require.EqualValues(t, 9, part.Pending)
+	require.Len(t, part.Found, 1)
+	_, err = client.DirectLastMany(t.Context(), "docs", subjects, 1<<20)
+	require.ErrorIs(t, err, jsapi.ErrTooMany)
+}
+
+func TestTheNextOfManyMessagesAreReadInParts(t *testing.T) {
+	js := eventstoretest.NewServer(t).JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	const n = 25
+	for i := range n {
+		publish(t, client, "docs.a", fmt.Sprint(i))
+		publish(t, client, "docs.b", "other")
+	}
+	for most, bytes := range map[int]int{10: 1 << 20, 1: 1 << 20, 1000: 1, 2000: 1 << 20} {
+		var texts []string
+		for from := uint64(1); ; {
+			part, err := client.DirectNextMany(t.Context(), "docs", "docs.a", from, most, bytes)
+			require.NoError(t, err)
+			require.LessOrEqual(t, len(part.Found), most)
+			for _, m := range part.Found {
+				texts = append(texts, string(m.Data))
+				require.Equal(t, "docs.a", m.Subject)
+				from = m.Sequence + 1
+			}
+			require.EqualValues(t, n-len(texts), part.Pending)
+			if part.Pending == 0 {
+				break
+			}
+		}
+		require.Len(t, texts, n)
+		require.Equal(t, fmt.Sprint(n-1), texts[n-1])
+	}
+}
+
+func TestARequestForManyEndsWithItsClient(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	js := proxy.JetStream(t)
+	newStream(t, js)
+	client, err := jsapi.New(t.Context(), js)
+	require.NoError(t, err)
+	proxy.DropReplies(func(subject string, _ []byte) bool { return strings.HasPrefix(subject, "_INBOX.") })
+	ended := make(chan error, 1)
+	go func() {
+		_, err := client.DirectNextMany(t.Context(), "docs", ">", 1, 10, 1<<20)
+		ended <- err
+	}()
+	require.Eventually(t, func() bool { return proxy.Dropped() > 0 }, timeout, time.Millisecond)
+	require.NoError(t, client.Close())
+	require.ErrorIs(t, <-ended, jsapi.ErrNoReply)
+	_, err = client.DirectNextMany(t.Context(), "docs", ">", 1, 10, 1<<20)
+	require.ErrorIs(t, err, jsapi.ErrClosed)
+}
+
+// A document may look like an acknowledgement of another stream.
+func TestAMessageThatComesLateIsNoAcknowledgement(t *testing.T) {
+	js := eventstoretest.NewServer(t).JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	client.Expect(jsapi.Source{Stream: "docs"})
+	late := nats.NewMsg("")
+	late.Data = []byte(`{"stream":"bank","seq":7}`)
+	late.Header.Set(jetstream.SequenceHeader, "1")
+	sub, err := js.Conn().Subscribe("twice", func(request *nats.Msg) {
+		assert.NoError(t, request.Respond(nil))
+		assert.NoError(t, request.RespondMsg(late))
+	})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, sub.Unsubscribe()) }()
+	_, err = client.Request(t.Context(), "twice", nil, timeout)
+	require.NoError(t, err)
+	publish(t, client, "docs.a", "after it")
+	require.NoError(t, client.Other())
 }
 
 func TestInfoCountsMessagesAndSubjects(t *testing.T) {

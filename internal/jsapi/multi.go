@@ -3,7 +3,9 @@ package jsapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,88 +16,190 @@ import (
 // MaxLastMany is how many subjects the server answers in one read of [Client.DirectLastMany].
 const MaxLastMany = 1024
 
-// DirectLastMany asks one replica for the last messages of up to MaxLastMany literal subjects, as they were at one point
-// in time. Subjects without a message are absent. The answer ends with the message that reaches maxBytes; whole is false
-// where messages are missing for that, which have to be read on their own.
+var (
+	// ErrTooMany says that more than MaxLastMany subjects have a message.
+	ErrTooMany = errors.New("direct get of many: status 413: more subjects than one read may have")
+	// ErrUnreadable says that a replica cannot read a message that its index lists.
+	ErrUnreadable = errors.New("direct get of many: status 404: a message cannot be read")
+)
+
+// Part is what one replica has answered to one request for several messages.
+type Part struct {
+	// Found are the messages, in the order of their sequences. Those of one Part are as they were at one point in time.
+	Found []Message
+	// Pending is how many messages would have been next.
+	Pending uint64
+	// UpTo is the last sequence that the replica had, where [Client.DirectLastMany] asked.
+	UpTo uint64
+}
+
+// DirectLastMany asks one replica for the last messages of up to MaxLastMany subjects, which may have wildcards, and returns
+// ErrTooMany if more subjects match them. Subjects without a message are absent. The answer ends with the message that reaches
+// maxBytes.
 //
 // maxBytes should be well below the server's max_pending (64 MiB): the server sends all of it at once, and drops a
 // connection on which more is pending.
-func (c *Client) DirectLastMany(
-	ctx context.Context, stream string, subjects []string, maxBytes int,
-) (found []Message, whole bool, err error) {
+func (c *Client) DirectLastMany(ctx context.Context, stream string, subjects []string, maxBytes int) (Part, error) {
 	request, err := json.Marshal(struct {
 		MultiLast []string `json:"multi_last"`
 		MaxBytes  int      `json:"max_bytes"`
 	}{subjects, maxBytes})
 	if err != nil {
-		return nil, false, err
+		return Part{}, err
 	}
-	// Many replies come to one request, which the shared inbox does not do: one for each subject, and the end.
+	return c.directMany(ctx, stream, request, MaxLastMany)
+}
+
+// DirectNextMany asks one replica for the messages at or after a sequence on subjects that match a filter, at most so many of
+// them. The answer ends with the message that reaches maxBytes, for which the same holds as for DirectLastMany. Writes to that
+// replica wait while it reads.
+func (c *Client) DirectNextMany(ctx context.Context, stream, filter string, from uint64, most, maxBytes int) (Part, error) {
+	request, err := json.Marshal(struct {
+		Sequence uint64 `json:"seq"`
+		Filter   string `json:"next_by_subj"`
+		Batch    int    `json:"batch"`
+		MaxBytes int    `json:"max_bytes"`
+	}{from, filter, most, maxBytes})
+	if err != nil {
+		return Part{}, err
+	}
+	part, err := c.directMany(ctx, stream, request, most)
+	if errors.Is(err, ErrUnreadable) {
+		return Part{}, nil // there is none
+	}
+	return part, err
+}
+
+// directMany sends a request to which as many replies come as there are messages, and one that ends them.
+func (c *Client) directMany(ctx context.Context, stream string, request []byte, most int) (Part, error) {
+	if ctx.Err() != nil {
+		return Part{}, context.Cause(ctx)
+	}
 	sent := c.Session()
 	if err := sent.Connected(); err != nil {
-		return nil, false, err
+		return Part{}, err
 	}
-	inbox := c.nc.NewInbox()
-	replies := make(chan *nats.Msg, len(subjects)+1)
-	sub, err := c.nc.ChanSubscribe(inbox, replies)
+	replies := make(chan *nats.Msg, most+2) // one more than the server sends, and nil where the Client is closed
+	number, err := c.expectMany(replies)
 	if err != nil {
-		return nil, false, err
+		return Part{}, err
 	}
-	defer c.keeper.later(func() { _ = sub.Unsubscribe() })
+	defer c.forgetMany(number)
 	subject := c.prefix + "DIRECT.GET." + stream
-	if err := c.nc.PublishRequest(subject, inbox, request); err != nil {
-		return nil, false, err
+	if err := c.nc.PublishRequest(subject, c.reply(number), request); err != nil {
+		return Part{}, err
 	}
 	return collect(ctx, sent, subject, replies)
 }
 
-// collect gathers the replies to one request until the one that says it was the last.
-func collect(ctx context.Context, sent *Session, subject string, replies <-chan *nats.Msg) (found []Message, whole bool, err error) {
-	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
-	defer cancel()
-	look := time.NewTicker(interrupted)
-	defer look.Stop()
-	found = make([]Message, 0, cap(replies))
-	for {
+// expectMany has replies to a number given to a channel, which has room for all of them.
+func (c *Client) expectMany(replies chan *nats.Msg) (number uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, ErrClosed
+	}
+	c.next++
+	c.several[c.next] = replies
+	return c.next, nil
+}
+
+func (c *Client) forgetMany(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.several, number)
+}
+
+// receiveMany takes a reply of which others come to the same number, and reports whether it is one.
+func (c *Client) receiveMany(number uint64, msg *nats.Msg) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	replies, ok := c.several[number]
+	if ok {
 		select {
-		case msg := <-replies:
-			one, more, err := oneOfMany(msg)
-			switch {
-			case err != nil:
-				return nil, false, err
-			case one != nil:
-				found = append(found, *one)
-			default:
-				return found, !more, nil
-			}
-		case <-look.C:
-			if err := sent.denied(subject); err != nil {
-				return nil, false, err
-			}
-			if sent.broken() {
-				return nil, false, lost()
-			}
-		case <-timed.Done():
-			return nil, false, context.Cause(timed)
+		case replies <- msg:
+		default: // somebody else answers as well
+		}
+	}
+	return ok
+}
+
+// interruptMany ends the requests to which several replies come.
+func interruptMany(several map[uint64]chan *nats.Msg) {
+	for _, replies := range several {
+		select {
+		case replies <- nil:
+		default: // it is full, so it is at its end
 		}
 	}
 }
 
-// oneOfMany gives the message in one of several replies, nil for the reply that ends them, which says whether there would be
-// more.
-func oneOfMany(msg *nats.Msg) (one *Message, more bool, err error) {
+// collect gathers the replies to one request until the one that says it was the last. It waits for the first reply as long as a
+// request is waited for before it is sent again, and for each later one as long as a get may take.
+func collect(ctx context.Context, sent *Session, subject string, replies <-chan *nats.Msg) (p Part, err error) {
+	look := time.NewTicker(interrupted)
+	defer look.Stop()
+	quiet, patience := time.Duration(0), manyTimeout
+	for {
+		select {
+		case msg := <-replies:
+			quiet, patience = 0, getTimeout
+			if msg == nil {
+				return Part{}, errInterrupted
+			}
+			one, end, err := oneOfMany(msg)
+			switch {
+			case end != nil:
+				p.Pending, p.UpTo = end.Pending, end.UpTo
+				return p, nil
+			case errors.Is(err, ErrMalformed) && len(p.Found) > 0:
+				p.Pending = 1 // it is next
+				return p, nil
+			case err != nil:
+				return Part{}, err
+			}
+			p.Found = append(p.Found, one)
+		case <-look.C:
+			if err := sent.denied(subject); err != nil {
+				return Part{}, err
+			}
+			if quiet += interrupted; quiet >= patience {
+				return Part{}, ErrNoReply
+			}
+			if sent.broken() {
+				return Part{}, lost()
+			}
+		case <-ctx.Done():
+			return Part{}, context.Cause(ctx)
+		}
+	}
+}
+
+// manyTimeout is how long the first of several replies is waited for. The replica that was asked may be gone.
+const manyTimeout = time.Second
+
+// oneOfMany returns the message in one of several replies, or what the reply says that ends them.
+func oneOfMany(msg *nats.Msg) (one Message, end *Part, err error) {
 	switch status, description := msg.Header.Get("Status"), msg.Header.Get("Description"); {
 	case status == "", msg.Header.Get(jetstream.SequenceHeader) != "":
-		stored, err := directMessage(msg)
-		return &stored, false, err
+		one, err = directMessage(msg)
+		return one, nil, err
 	case status == "204":
-		return nil, msg.Header.Get(headerPending) != "0", nil
+		end := &Part{}
+		if end.Pending, err = strconv.ParseUint(msg.Header.Get(headerPending), 10, 64); err != nil {
+			return Message{}, nil, fmt.Errorf("direct get of many: %w: end without a count: %w", ErrMalformed, err)
+		}
+		end.UpTo, _ = strconv.ParseUint(msg.Header.Get(headerUpTo), 10, 64) // it is not in the end of each
+		return Message{}, end, nil
 	case status == "404" && strings.EqualFold(description, "No Results"):
-		return nil, false, nil
+		return Message{}, &Part{}, nil
+	case status == "404":
+		return Message{}, nil, ErrUnreadable
+	case status == "413":
+		return Message{}, nil, ErrTooMany
 	case status == "503":
-		return nil, false, nats.ErrNoResponders
+		return Message{}, nil, nats.ErrNoResponders
 	default:
-		// Among them 404 with another description: a message that the index lists cannot be read.
-		return nil, false, fmt.Errorf("direct get of many: status %s %s", status, description)
+		return Message{}, nil, fmt.Errorf("direct get of many: status %s %s", status, description)
 	}
 }

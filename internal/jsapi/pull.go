@@ -17,6 +17,10 @@ const (
 	// silence is how long a consumer that lives is not heard at most. After that it is gone, with the node that kept it, or it
 	// never got the request.
 	silence = 3 * heartbeat
+	// answerIn is how long the answer to the first requests takes, after which they are sent again, each time after twice as long:
+	// on a cluster a node may not know yet whom to pass them to. idleIn is the same where the consumer has no message to answer with.
+	answerIn = 150 * time.Millisecond
+	idleIn   = heartbeat + 100*time.Millisecond
 )
 
 // ErrSilent says that nothing is heard of a consumer any more.
@@ -51,6 +55,10 @@ type Pull struct {
 
 	alive bool      // something came since heard was noted
 	heard time.Time // the consumer lived then
+
+	answered bool          // it ever did
+	repeat   time.Time     // when the first requests are sent again, unless it did
+	patience time.Duration // the wait before that
 }
 
 // Ahead bounds what the server sends of a [Pull] before it is taken.
@@ -78,10 +86,15 @@ func (c *Client) NewPull(stream string, consumer jetstream.ConsumerInfo, ahead A
 		expires: ahead.Expires,
 		overdue: make(chan struct{}, 1),
 		inbox:   c.nc.NewInbox() + ".",
-		// Two requests that seemed to be lost may be answered yet, beside the two after them, and each has replies of its own.
-		messages: make(chan *nats.Msg, 4*(messages+1)+64),
+		// Requests that seemed to be lost may be answered yet, beside the two after them, and each has replies of its own.
+		messages: make(chan *nats.Msg, 8*(messages+1)+64),
 		heard:    time.Now(),
+		patience: answerIn,
 	}
+	if consumer.NumPending == 0 {
+		p.patience = idleIn
+	}
+	p.repeat = p.heard.Add(p.patience)
 	if err := p.sent.Connected(); err != nil {
 		return nil, err
 	}
@@ -121,7 +134,10 @@ func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) 
 				return nil, err
 			}
 		}
-		p.alive = true
+		if !p.answered && isNobody(msg) {
+			continue // it will be there
+		}
+		p.alive, p.answered = true, true
 		if msg.Reply != "" { // what the server says of itself has none
 			p.left -= msg.Size()
 			return msg, nil
@@ -151,10 +167,32 @@ func (p *Pull) ask() error {
 // time.
 func (p *Pull) forget() {
 	if time.Since(p.asked) > p.expires+p.expires/2 {
-		p.given++
-		p.left, p.reply = 0, p.inbox+strconv.Itoa(p.given)
+		p.giveUp()
 	}
 }
+
+// giveUp has the next requests sent as if none were under way.
+func (p *Pull) giveUp() {
+	p.given++
+	p.left, p.reply = 0, p.inbox+strconv.Itoa(p.given)
+}
+
+// repeatFirst sends the first requests again if they were not answered in time. It reports when it is to look again.
+func (p *Pull) repeatFirst(now time.Time) (time.Time, error) {
+	if p.answered {
+		return now.Add(silence), nil
+	}
+	if now.Before(p.repeat) {
+		return p.repeat, nil
+	}
+	p.patience *= 2
+	p.repeat = now.Add(p.patience)
+	p.giveUp()
+	return p.repeat, p.ask()
+}
+
+// isNobody reports whether a message says that nobody takes requests.
+func isNobody(msg *nats.Msg) bool { return msg.Reply == "" && msg.Header.Get("Status") == "503" }
 
 // received gives what the server has sent, or nil where there is nothing yet.
 func (p *Pull) received() *nats.Msg {
@@ -174,13 +212,16 @@ func (p *Pull) receive(ctx context.Context, until time.Time) (*nats.Msg, error) 
 		if p.alive {
 			p.alive, p.heard = false, now
 		}
+		repeat, err := p.repeatFirst(now)
 		switch gone := p.heard.Add(silence); {
+		case err != nil:
+			return nil, err
 		case !now.Before(until):
 			return nil, nil
 		case !now.Before(gone):
 			return nil, ErrSilent
 		default:
-			p.wake(now, earliest(until, gone, now.Add(look)))
+			p.wake(now, earliest(until, gone, repeat, now.Add(look)))
 		}
 		select {
 		case msg := <-p.messages:

@@ -111,3 +111,35 @@ func TestAPullThatWaitsForLongHasTwoRequestsUnderWay(t *testing.T) {
 	require.Positive(t, sent)
 	require.LessOrEqual(t, sent, 2+2*int(time.Since(begin)/expires))
 }
+
+// On a cluster a node may not know yet whom to pass the first requests to.
+func TestAPullRepeatsRequestsThatAreNotAnswered(t *testing.T) {
+	srv := eventstoretest.NewServer(t)
+	proxy := srv.Proxy(t)
+	js := proxy.JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	ahead := jsapi.Ahead{Messages: 10, Bytes: 1 << 20, Expires: 10 * time.Second}
+	for _, when := range []string{"before", "later"} {
+		lost := 0
+		proxy.DropRequests(func(subject string, _ []byte) bool {
+			if strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT.") {
+				lost++
+			}
+			return lost > 0 && lost <= 2
+		})
+		if when == "before" {
+			publish(t, client, "docs.a", when)
+		}
+		p, _ := newPull(t, client, ahead)
+		if when == "later" {
+			msg, err := p.Next(t.Context(), 10*time.Second)
+			require.NoError(t, err)
+			require.Equal(t, "before", string(msg.Data))
+			publish(t, client, "docs.a", when)
+		}
+		msg, err := p.Next(t.Context(), 10*time.Second)
+		require.NoError(t, err, when)
+		require.Equal(t, when, string(msg.Data))
+	}
+}

@@ -103,8 +103,8 @@ func (c *Client) classify(msg *nats.Msg) Answer {
 
 // late looks at a reply to a request that was answered before, or whose waiter has left.
 func (c *Client) late(msg *nats.Msg) {
-	if c.source().Stream == "" || !strings.HasPrefix(string(msg.Data), `{"stream"`) {
-		return // it is no acknowledgement
+	if c.source().Stream == "" || len(msg.Header) > 0 || !strings.HasPrefix(string(msg.Data), `{"stream"`) {
+		return // it is no acknowledgement; a message that was asked for has headers
 	}
 	c.classify(msg)
 }

@@ -28,6 +28,7 @@ const (
 func Transient(err error) bool {
 	for _, final := range []error{
 		nats.ErrConnectionClosed, nats.ErrConnectionDraining, jetstream.ErrConnectionClosed, ErrClosed, nats.ErrPermissionViolation,
+		jetstream.ErrStreamNotFound,
 	} {
 		if errors.Is(err, final) {
 			return false

@@ -42,6 +42,7 @@ func TestWhatPassesIsToldFromWhatStays(t *testing.T) {
 		refusal(10026, "maximum consumers limit reached"),
 		refusal(10138, "consumer filters overlap"),
 		errors.Join(jsapi.ErrNoReply, nats.ErrConnectionClosed),
+		errors.Join(nats.ErrNoResponders, jetstream.ErrStreamNotFound),
 	} {
 		require.False(t, jsapi.Transient(staying), staying)
 	}

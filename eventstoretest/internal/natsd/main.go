@@ -1,7 +1,9 @@
+//go:build unix
+
 // Natsd is the nats-server that eventstoretest.Process runs as a process of its
 // own. It takes nats-server's command line, prints its client URL on standard output when
 // clients can connect, and ends when its standard input does, so that it
-// cannot outlive the test that started it.
+// cannot outlive the test that started it. At SIGUSR2 it ends in lame duck mode.
 package main
 
 import (
@@ -10,9 +12,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+)
+
+// How long a server in lame duck mode waits before it sends its clients away, and for how long it does so. nats-server takes ten
+// seconds and two minutes.
+const (
+	lameDuckGrace = 200 * time.Millisecond
+	lameDuckTime  = time.Second
 )
 
 func main() {
@@ -30,6 +41,7 @@ func run(args []string, stdin io.Reader, stdout io.Writer) error {
 		return fmt.Errorf("read the command line: %w", err)
 	}
 	opts.NoSigs = true
+	opts.LameDuckGracePeriod, opts.LameDuckDuration = lameDuckGrace, lameDuckTime
 	node, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("start a server: %w", err)
@@ -44,8 +56,25 @@ func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	if _, err := fmt.Fprintln(stdout, node.ClientURL()); err != nil {
 		return fmt.Errorf("tell the address: %w", err)
 	}
-	if _, err := io.Copy(io.Discard, stdin); err != nil {
-		return fmt.Errorf("wait for the end of standard input: %w", err)
+	return await(node, stdin)
+}
+
+// await waits until the server is to end.
+func await(node *server.Server, stdin io.Reader) error {
+	retire := make(chan os.Signal, 1)
+	signal.Notify(retire, syscall.SIGUSR2)
+	closed := make(chan error, 1)
+	go func() { // which ends with the process
+		_, err := io.Copy(io.Discard, stdin)
+		closed <- err
+	}()
+	select {
+	case <-retire:
+		node.LameDuckShutdown()
+	case err := <-closed:
+		if err != nil {
+			return fmt.Errorf("wait for the end of standard input: %w", err)
+		}
 	}
 	return nil
 }
