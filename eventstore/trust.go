@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/backoff"
@@ -30,14 +29,11 @@ import (
 // That the log ends too early is no verdict on several replicas until leaderLag has passed, unless the stream was made
 // anew. The verdict stays until the store is opened again.
 
-// leaderLag is how long a log that seems to have gone backwards is given on several replicas: a new leader may not have
-// applied yet what it was elected for.
+// leaderLag is how long a log that seems to end too early is given on several replicas: a new leader may not have applied
+// yet what it was elected for.
 const leaderLag = 5 * time.Second
 
-// aheadLag is the same for a position that this Store has not seen, which may be one that the log never had.
-const aheadLag = time.Second
-
-// recheck spaces the looks at a log that seems to have gone backwards.
+// recheck spaces the looks at a log that seems to end too early.
 var recheck = backoff.Policy{Base: 50 * time.Millisecond, Max: 500 * time.Millisecond}
 
 // trust says whether the log was found to be what it was. It is looked at once for each connection to a server: a server
@@ -279,20 +275,26 @@ func (s *Store) compareLog(ctx context.Context, known []mark, info jsapi.Info) (
 // compareMark looks whether a commit that was seen still stands.
 func (s *Store) compareMark(ctx context.Context, seen mark, info jsapi.Info) (lags bool, err error) {
 	end := Position(info.Last)
+	endsBefore := func() (bool, error) {
+		end := min(end, seen.Position-1)
+		return info.Replicas > 1 && info.Created.Equal(s.log.created), s.rewound(seen, end, "it ends before that")
+	}
 	switch {
 	case seen.Position == 0:
 		return false, nil
 	case seen.Store != s.identity:
 		return false, s.rewound(seen, end, "it is another log: the store was made anew under the same name")
 	case end < seen.Position:
-		return info.Replicas > 1 && info.Created.Equal(s.log.created), s.rewound(seen, end, "it ends before that")
+		return endsBefore()
 	}
-	id, err := s.idAt(ctx, seen.Position)
-	if err != nil {
+	c, err := s.place(ctx, seen.Position)
+	switch {
+	case err != nil:
 		return false, err
-	}
-	if id.String() != seen.Commit {
-		return false, s.rewound(seen, end, "it has commit "+id.String()+" there")
+	case c == nil:
+		return endsBefore() // the leader has changed since it described the log
+	case c.ID.String() != seen.Commit:
+		return false, s.rewound(seen, end, "it has commit "+c.ID.String()+" there")
 	}
 	return false, nil
 }
@@ -312,15 +314,6 @@ func (s *Store) accountFor(ctx context.Context, missing uint64) error {
 	return &CorruptError{Store: s.name, Err: fmt.Errorf("the server says that %d positions are missing, %d were erased: run Store.Verify", missing, erased)}
 }
 
-// idAt gives the id of the commit at a position, also of an erased one.
-func (s *Store) idAt(ctx context.Context, position Position) (uuid.UUID, error) {
-	c, err := s.place(ctx, position)
-	if err != nil || c == nil {
-		return uuid.UUID{}, err
-	}
-	return c.ID, nil
-}
-
 func (s *Store) rewound(seen mark, end Position, what string) error {
 	return &LogRewoundError{Store: s.name, End: end, Position: seen.Position, CommitID: seen.Commit, Reason: what}
 }
@@ -337,17 +330,18 @@ func (s *Store) reaches(ctx context.Context, after Position) error {
 	if after == 0 || after <= s.marker.highest() {
 		return nil
 	}
-	deadline := time.Now().Add(aheadLag)
+	deadline := time.Now().Add(leaderLag)
 	for try := 1; ; try++ {
 		end, err := s.awaitEnd(ctx)
 		if err != nil || after <= end {
 			return err
 		}
+		ahead := &PositionAheadError{Store: s.name, Position: after, End: end}
 		if s.log.replicas < 2 || time.Now().After(deadline) {
-			return &PositionAheadError{Store: s.name, Position: after, End: end}
+			return ahead
 		}
 		if err := recheck.Wait(ctx, try); err != nil {
-			return err
+			return errors.Join(ahead, err) // a short ReadTimeout ends before the leader's time does
 		}
 	}
 }
