@@ -87,9 +87,10 @@ func TestAContextOfAnotherDomainIsRefusedWhereTheOwnAnswers(t *testing.T) {
 	_, err = leaf.CreateStream(t.Context(), stream.CachedInfo().Config)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		_, err := store.Append(t.Context(), account("2"), eventstore.Head{}, deposited{1})
+		_, err = store.Append(t.Context(), account("2"), eventstore.Head{}, deposited{1})
 		return isTold(err)
 	}, 20*time.Second, 10*time.Millisecond)
+	require.ErrorIs(t, err, eventstore.ErrOtherStream, "the other answers at a position that was given out before, too")
 	_, err = eventstore.Open(t.Context(), throughLeaf, "bank", events, nil)
 	require.ErrorIs(t, err, eventstore.ErrOtherStream)
 }
