@@ -17,8 +17,8 @@ const (
 	readers = 32
 	// unitsAhead is for how many units documents are read before they are folded.
 	unitsAhead = 256
-	// readTime is how long reading a document may last beside its decoding, which is watched.
-	readTime = time.Minute
+	// serverTime is how long reading or sending a document may last beside its decoding or encoding, which is watched.
+	serverTime = 15 * time.Second
 )
 
 // lookAhead reads the documents that units are about, many at a time: one after the other, each would cost a round trip.
@@ -55,7 +55,7 @@ func (s *session[V]) lookAhead(ctx context.Context, units []unit[V]) error {
 func (f *folder[V]) stored(ctx context.Context, bucket *kv.Bucket[V], key string) (document[V], error) {
 	var entry kv.Entry[V]
 	var err error
-	failed := guard.CallWithin(f.view.cfg.foldTimeout()+readTime, func() { entry, err = bucket.GetLeader(ctx, key) })
+	failed := guard.CallWithin(f.view.cfg.foldTimeout()+serverTime, func() { entry, err = bucket.GetLeader(ctx, key) })
 	switch {
 	case failed != nil:
 		return document[V]{}, fmt.Errorf("%w: %w", kv.ErrDecode, failed)

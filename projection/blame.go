@@ -82,10 +82,15 @@ func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string
 	return v.blame(eventstore.Recorded{Commit: c, Index: int(d.index)}, key, err)
 }
 
-// store sends a document to the bucket of a build.
+// store sends a document to the bucket of a build. A codec of the user is tried first, since it may hang, and the server may be slow.
 func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
-	var err error
-	failed := guard.CallWithin(b.view.cfg.foldTimeout()+readTime, func() { err = b.bulk.Put(ctx, key, d.value) })
+	var err, failed error
+	if b.view.shape == nil {
+		failed = guard.CallWithin(b.view.cfg.foldTimeout(), func() { _, err = b.sink.Check(key, d.value) })
+	}
+	if failed == nil && err == nil {
+		failed = guard.CallWithin(b.view.cfg.foldTimeout()+serverTime, func() { err = b.bulk.Put(ctx, key, d.value) })
+	}
 	if failed != nil {
 		err = &kv.Error{Op: "put", Bucket: b.sink.Name(), Key: key, Reason: kv.ErrEncode, Err: failed}
 	}
