@@ -63,9 +63,9 @@ const (
 	cancelled = "cancelled" // it says yes, and somebody cancels the saga while its process is struck
 )
 
-// crashSteps is the definition of these sagas, as one process has it: with a step of each kind. Answers of the other bank come to
-// the log without that process.
-func crashSteps(b, outside *bank, other *otherBank, end string) (*saga.Definition[payment], error) {
+// crashSteps is the definition of these sagas, as one process has it: with a step of each kind. Answers of the other
+// bank come to the log without that process.
+func crashSteps(b, outside *bank, other *otherBank, end string, more ...saga.Part[payment]) (*saga.Definition[payment], error) {
 	send := func(ctx context.Context, call saga.Call, p payment) (payment, error) {
 		if end == failing {
 			return p, errors.New("nobody is there")
@@ -85,17 +85,26 @@ func crashSteps(b, outside *bank, other *otherBank, end string) (*saga.Definitio
 	if end == silent {
 		within = 30 * time.Millisecond
 	}
-	return saga.Define("payment",
+	return saga.Define("payment", append([]saga.Part[payment]{
 		saga.Step("hold", b.hold).Undo(b.giveBack),
 		saga.Step("send", send).Undo(recall).Retry(saga.Retry{Tries: 2, Backoff: time.Millisecond}),
 		saga.Await("answer", onAnswer().By(func(e answered) string { return e.Saga })).Within(within),
 		saga.Step("pay", b.payOut).Retriable(),
-	)
+	}, more...)...)
 }
 
-// TestASagaEndsWhereverItsProcessDies strikes the process of sagas that end in each way, at every point there is: at each message
-// it writes to the log, before and after each effect outside, forwards and back. Among them are those at which it is frozen between
-// loading and appending while another undoes what it is about to do. Each end has the way forwards in it, and most the way back.
+// theAnswer names the step that awaits an event, in the saga of the crash tests.
+func theAnswer(e eventstore.Event) string {
+	if a, is := e.(answered); is && a.Saga == "1" {
+		return "answer"
+	}
+	return ""
+}
+
+// TestASagaEndsWhereverItsProcessDies strikes the process of sagas that end in each way, at every point there is: at
+// each message it writes to the log, before and after each effect outside, forwards and back. Among them are those at
+// which it is frozen between loading and appending while another undoes what it is about to do. Each end has the way
+// forwards in it, and most the way back.
 func TestASagaEndsWhereverItsProcessDies(t *testing.T) {
 	ends := []string{refused, cancelled}
 	if proptest.Long() {
@@ -112,7 +121,8 @@ func TestASagaEndsWhereverItsProcessDies(t *testing.T) {
 					Define: func(store *eventstore.Store) (*saga.Definition[payment], error) {
 						return crashSteps(bankOf(t, store), outside, other, end)
 					},
-					Check: func(t testing.TB, in saga.Instance[payment]) { requireBooks(t, outside, other, in, end) },
+					Awaits: theAnswer,
+					Check:  func(t testing.TB, in saga.Instance[payment]) { requireBooks(t, outside, other, in, end) },
 				}
 				if end == cancelled {
 					play.Interrupt = func(ctx context.Context, m *saga.Manager[payment]) {
@@ -123,6 +133,44 @@ func TestASagaEndsWhereverItsProcessDies(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTwoReleasesTakeOverFromEachOther strikes processes of two releases, of which each goes on where the other was
+// struck. The next release has a step more, so the older one leaves the sagas alone that the next one has started.
+// The accounts are in another store than the sagas.
+func TestTwoReleasesTakeOverFromEachOther(t *testing.T) {
+	ends := []string{accepted}
+	if proptest.Long() {
+		ends = append(ends, refused, silent)
+	}
+	for _, end := range ends {
+		t.Run(end, func(t *testing.T) {
+			sagatest.Crash(t, storeEvents()[len(saga.Events()):], func(t testing.TB, store *eventstore.Store) sagatest.Play[payment] {
+				vault, outside := vaultOf(t, store), bankOf(t, store)
+				vault.payIn(t, "anna", 100)
+				other := &otherBank{paid: make(map[string]int), recalled: make(map[string]bool)}
+				steps := func(more ...saga.Part[payment]) func(*eventstore.Store) (*saga.Definition[payment], error) {
+					return func(own *eventstore.Store) (*saga.Definition[payment], error) {
+						return crashSteps(vaultOf(t, own), outside, other, end, more...)
+					}
+				}
+				return sagatest.Play[payment]{
+					ID: "1", Data: payment{From: "anna", Amount: 30}, Stores: []*eventstore.Store{vault.store}, Awaits: theAnswer,
+					Define: steps(), Next: steps(saga.Step("note", noted("noted")).Retriable()),
+					Check: func(t testing.TB, in saga.Instance[payment]) { requireBooks(t, vault, other, in, end) },
+				}
+			})
+		})
+	}
+}
+
+// vaultOf opens the bank's accounts in a store beside that of its sagas.
+func vaultOf(t testing.TB, store *eventstore.Store) *bank {
+	t.Helper()
+	vault, err := eventstore.Open(t.Context(), store.JetStream(), store.Name()+"-vault", storeEvents(), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, vault.Close()) })
+	return bankOf(t, vault)
 }
 
 // requireBooks holds the end of a saga against the books of both banks.

@@ -19,10 +19,20 @@ import (
 type Play[S any] struct {
 	ID   string
 	Data S
-	// Define gives the definition as one process has it, on that process's own connection.
+	// Define returns the definition as one process has it, on that process's own connection.
 	Define func(store *eventstore.Store) (*saga.Definition[S], error)
-	// Interrupt is called while the process is struck, before another goes on, and may do something to the saga: which may not
-	// have been started yet, or have ended. It may be nil.
+	// Next returns the definition as a process of the next release has it. If it is not nil, the process that is
+	// struck and the one that takes over are of two releases, and each point is tried twice: each release takes over
+	// from the other.
+	Next func(store *eventstore.Store) (*saga.Definition[S], error)
+	// Stores are further stores that the actions write, on a connection that nothing happens to. Define opens them
+	// itself, on store.JetStream(). Their names must begin with that of outside, since runs go on at the same time.
+	Stores []*eventstore.Store
+	// Awaits returns the step that awaits an event, in this saga, or "". With it an answer that is lost is found. It
+	// may be nil.
+	Awaits func(event eventstore.Event) (step string)
+	// Interrupt is called while the process is struck, before another goes on, and may do something to the saga:
+	// which may not have been started yet, or have ended. It may be nil.
 	Interrupt func(ctx context.Context, manager *saga.Manager[S])
 	// Check is called at the end, when the process that was struck is back. It may be nil.
 	Check func(t testing.TB, in saga.Instance[S])
@@ -40,35 +50,42 @@ const (
 	abreast = 8                      // runs, which mostly wait
 )
 
-// Crash strikes the process of a saga at every point it comes to, as the package documentation says. The events are those that the
-// store is opened with, beside those of sagas. stage sets up each run: outside is the store on a connection that nothing
-// happens to.
+// Crash strikes the process of a saga at every point it comes to, as the package documentation says. The events are
+// those that the store is opened with, beside those of sagas. stage sets up each run: outside is the store on a
+// connection that nothing happens to.
 func Crash[S any, T Test[T]](t T, events []eventstore.Event, stage func(t testing.TB, outside *eventstore.Store) Play[S]) {
 	t.Helper()
-	srv := eventstoretest.NewServer(t, eventstoretest.Memory())
-	c := &crash[S]{srv: srv, events: append(saga.Events(), events...), stage: stage}
-	var points []string
-	if !t.Run("undisturbed", func(t T) { points = c.run(t, "play", never, dies) }) {
-		return
-	}
+	c := &crash[S]{srv: eventstoretest.NewServer(t, eventstoretest.Memory()), events: append(saga.Events(), events...), stage: stage}
 	var all sync.WaitGroup
 	defer all.Wait()
 	room := make(chan struct{}, abreast)
-	for i, point := range distinct(points) {
-		for _, how := range []string{dies, freezes} {
-			room <- struct{}{}
-			all.Go(func() {
-				defer func() { <-room }()
-				t.Run(how+" at "+point, func(t T) {
-					c.run(t, fmt.Sprintf("play-%d-%s", i, how), point, how)
+	for _, release := range []string{"", nextRelease} {
+		var points []string
+		if !t.Run(strings.TrimSpace("undisturbed "+release), func(t T) { points = c.run(t, "play"+release, never, dies, release) }) {
+			return
+		}
+		for i, point := range distinct(points) {
+			for _, how := range []string{dies, freezes} {
+				room <- struct{}{}
+				all.Go(func() {
+					defer func() { <-room }()
+					t.Run(strings.TrimSpace(release+" "+how+" at "+point), func(t T) {
+						c.run(t, fmt.Sprintf("play%s-%d-%s", release, i, how), point, how, release)
+					})
 				})
-			})
+			}
+		}
+		if !c.releases {
+			return
 		}
 	}
 }
 
-// distinct gives the points that differ for others: before and after an effect in the log nothing leaves the process until the next
-// message does.
+// nextRelease marks the runs in which the next release is struck.
+const nextRelease = "next"
+
+// distinct returns the points that differ for others: around an effect in the log nothing leaves the process until
+// the next message does.
 func distinct(points []string) (some []string) {
 	for i, point := range points {
 		before := strings.HasPrefix(point, beforeEffect) && i+1 < len(points) && strings.HasPrefix(points[i+1], message)
@@ -82,20 +99,27 @@ func distinct(points []string) (some []string) {
 
 // crash is one call of Crash.
 type crash[S any] struct {
-	srv    *eventstoretest.Server
-	events []eventstore.Event
-	stage  func(t testing.TB, outside *eventstore.Store) Play[S]
+	srv      *eventstoretest.Server
+	events   []eventstore.Event
+	stage    func(t testing.TB, outside *eventstore.Store) Play[S]
+	releases bool // the play has two
 }
 
-// run strikes one process at one point, and gives the points that it came to.
-func (c *crash[S]) run(t testing.TB, name, at, how string) []string {
+// run strikes one process at one point, and returns the points that it came to. It is of the release that is named.
+func (c *crash[S]) run(t testing.TB, name, at, how, release string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	outside := c.open(t, c.srv.JetStream(t), name)
 	play := c.stage(t, outside)
+	if at == never {
+		c.releases = play.Next != nil
+	}
+	struck, other := play.releases(release)
 	v := newVictim(c.srv.Proxy(t), name, at, how)
-	first := c.manager(t, c.open(t, v.proxy.JetStream(t), name), play, v)
+	failed := &failures{steps: make(map[string]bool)}
+	first := c.manager(t, c.open(t, v.proxy.JetStream(t), name), struck, watched[S](v, failed))
+	v.begin()
 	stop := running(t, first)
 	t.Cleanup(v.revive)
 	started := make(chan error, 1)
@@ -103,7 +127,7 @@ func (c *crash[S]) run(t testing.TB, name, at, how string) []string {
 		_, err := first.Start(ctx, play.ID, play.Data)
 		started <- err
 	}()
-	second := c.manager(t, outside, play, nil)
+	second := c.manager(t, outside, other, watched[S](nil, failed))
 	if at == never {
 		err := <-started
 		started <- err
@@ -111,11 +135,14 @@ func (c *crash[S]) run(t testing.TB, name, at, how string) []string {
 		if play.Interrupt != nil {
 			play.Interrupt(ctx, second)
 		}
-		// Where the first did not come to start the saga, its client asks another process.
+		// If the first did not come to start the saga, its client asks another process.
 		if _, err := second.Start(ctx, play.ID, play.Data); err != nil {
 			t.Fatalf("sagatest: start again: %v", err)
 		}
 		running(t, second)
+		if v.await(ctx, func() bool { return ended(ctx, second, play.ID) || leftAlone(ctx, second, play.ID) }) && leftAlone(ctx, second, play.ID) {
+			v.revive() // the release that is struck is the only one that can go on
+		}
 	}
 	if in, err := second.Wait(ctx, play.ID); err != nil {
 		t.Fatalf("sagatest: the saga does not end: %v\n%s", err, Story(in))
@@ -129,17 +156,30 @@ func (c *crash[S]) run(t testing.TB, name, at, how string) []string {
 	if err != nil {
 		t.Fatalf("sagatest: %v", err)
 	}
-	checkEnd(t, in)
-	checkKeys(ctx, t, outside)
-	if play.Check != nil {
-		play.Check(t, in)
-	}
+	play.check(ctx, t, outside, in, failed)
 	return v.came()
+}
+
+// releases returns the definitions of the process that is struck and of the one that takes over.
+func (p Play[S]) releases(struck string) (first, second func(store *eventstore.Store) (*saga.Definition[S], error)) {
+	switch {
+	case p.Next == nil:
+		return p.Define, p.Define
+	case struck == nextRelease:
+		return p.Next, p.Define
+	}
+	return p.Define, p.Next
 }
 
 func ended[S any](ctx context.Context, m *saga.Manager[S], id string) bool {
 	in, err := m.Get(ctx, id)
 	return err == nil && (in.State.Final() || in.State == saga.StateStuck)
+}
+
+// leftAlone reports whether a saga cannot be run by the release of a manager.
+func leftAlone[S any](ctx context.Context, m *saga.Manager[S], id string) bool {
+	in, _ := m.Get(ctx, id)
+	return in.LeftAlone != ""
 }
 
 func (c *crash[S]) open(t testing.TB, js jetstream.JetStream, name string) *eventstore.Store {
@@ -152,23 +192,50 @@ func (c *crash[S]) open(t testing.TB, js jetstream.JetStream, name string) *even
 	return store
 }
 
-// manager gives a manager whose actions tell the victim of what they do.
-func (c *crash[S]) manager(t testing.TB, store *eventstore.Store, play Play[S], v *victim) *saga.Manager[S] {
+// failures are the steps of which an action failed.
+type failures struct {
+	mu    sync.Mutex // guards steps
+	steps map[string]bool
+}
+
+func (f *failures) note(step string, err error) {
+	if err == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.steps[step] = true
+}
+
+func (f *failures) of(step string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.steps[step]
+}
+
+// watched wraps actions so that they tell of what fails, and a victim of what they do.
+func watched[S any](v *victim, failed *failures) func(saga.Action[S]) saga.Action[S] {
+	return func(action saga.Action[S]) saga.Action[S] {
+		return func(ctx context.Context, call saga.Call, data S) (S, error) {
+			v.effect(beforeEffect + call.Key())
+			data, err := action(ctx, call, data)
+			failed.note(call.Step(), err)
+			v.effect(afterEffect + call.Key())
+			return data, err
+		}
+	}
+}
+
+// manager opens a manager whose actions are wrapped.
+func (c *crash[S]) manager(t testing.TB, store *eventstore.Store, define func(*eventstore.Store) (*saga.Definition[S], error),
+	wrap func(saga.Action[S]) saga.Action[S],
+) *saga.Manager[S] {
 	t.Helper()
-	definition, err := play.Define(store)
+	definition, err := define(store)
 	if err != nil {
 		t.Fatalf("sagatest: define: %v", err)
 	}
-	if v != nil {
-		definition = definition.Around(func(action saga.Action[S]) saga.Action[S] {
-			return func(ctx context.Context, call saga.Call, data S) (S, error) {
-				v.effect(beforeEffect + call.Key())
-				data, err := action(ctx, call, data)
-				v.effect(afterEffect + call.Key())
-				return data, err
-			}
-		})
-	}
+	definition = definition.Around(wrap)
 	m, err := saga.New(t.Context(), store, definition, &saga.Config{Claim: claim})
 	if err != nil {
 		t.Fatalf("sagatest: %v", err)
@@ -198,50 +265,7 @@ func report(t testing.TB, err error) {
 	}
 }
 
-// checkEnd holds the history of a saga that has ended against what holds for all.
-func checkEnd[S any](t testing.TB, in saga.Instance[S]) {
-	t.Helper()
-	seen := make(map[string]int)
-	for _, entry := range in.History {
-		switch e := entry.Event.(type) {
-		case saga.StepDone:
-			seen["step "+e.Step+" is done"]++
-		case saga.Undone:
-			seen["step "+e.Step+" is undone"]++
-		case saga.Completed, saga.Compensated, saga.Resolved:
-			seen["the saga ends"]++
-		}
-	}
-	if seen["the saga ends"] == 0 && in.State != saga.StateStuck {
-		t.Errorf("sagatest: the saga does not end:\n%s", Story(in))
-	}
-	for what, times := range seen {
-		if times > 1 {
-			t.Errorf("sagatest: %s %d times:\n%s", what, times, Story(in))
-		}
-	}
-}
-
-// checkKeys reports keys that count twice in one stream.
-func checkKeys(ctx context.Context, t testing.TB, store *eventstore.Store) {
-	t.Helper()
-	seen := make(map[string]eventstore.Position)
-	for c, err := range store.Log(ctx) {
-		if err != nil {
-			t.Fatalf("sagatest: %v", err)
-		}
-		if c.Key == "" {
-			continue
-		}
-		one := fmt.Sprintf("%s under the key %q", c.Stream, c.Key)
-		if before, twice := seen[one]; twice {
-			t.Errorf("sagatest: %s is written twice, at positions %d and %d", one, before, c.Position)
-		}
-		seen[one] = c.Position
-	}
-}
-
-// Story gives the history of a saga, a line for each event, for messages of tests.
+// Story returns the history of a saga, a line for each event, for messages of tests.
 func Story[S any](in saga.Instance[S]) string {
 	if len(in.History) == 0 {
 		return "a saga without a history\n"

@@ -130,7 +130,8 @@ func staged(t testing.TB, outside *eventstore.Store, till *till) sagatest.Play[B
 
 var seatEvents = []eventstore.Event{Reserved{}, Freed{}}
 
-// Without call.Once in the actions, whoever takes over finds the seat taken: some of the runs would fail, and say at which point.
+// Without call.Once in the actions, whoever takes over finds the seat taken: some of the runs would fail, and say at
+// which point.
 func ExampleCrash() {
 	t := &shown{} // in a test, its *testing.T
 	defer t.end()

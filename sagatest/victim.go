@@ -12,8 +12,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// The ways in which a process is struck. One that dies sends nothing any more; one that is frozen sends later what it was about
-// to send.
+// The ways in which a process is struck. A dead process sends nothing any more. A frozen one sends later what it was
+// about to send.
 const (
 	dies    = "dies"
 	freezes = "freezes"
@@ -25,6 +25,7 @@ const never = ""
 // What the names of points begin with.
 const (
 	message      = "message to "
+	listener     = "message of the listener to "
 	beforeEffect = "before "
 	afterEffect  = "after "
 )
@@ -37,7 +38,8 @@ type victim struct {
 	struck chan struct{} // closed when it has happened
 	thaw   chan struct{} // closed when the process comes back
 
-	mu     sync.Mutex // guards points, and the closing of thaw
+	mu     sync.Mutex // guards what follows, and the closing of thaw
+	ready  bool       // it has opened all that it needs
 	points []string   // that it came to
 	times  map[string]int
 }
@@ -45,22 +47,50 @@ type victim struct {
 func newVictim(proxy *eventstoretest.Proxy, store string, at, how string) *victim {
 	v := &victim{proxy: proxy, at: at, how: how, struck: make(chan struct{}), thaw: make(chan struct{}), times: make(map[string]int)}
 	proxy.DropRequests(func(subject string, _ []byte) bool {
-		// What Open asks is stored by nobody, and so no point of a saga.
-		if to, isLog := strings.CutPrefix(subject, store+"."); isLog && to != eventstore.SystemCategory+".probe" {
-			v.pass(message + to)
+		if point := pointOf(subject, store); point != "" {
+			v.pass(point)
 		}
 		return v.dead()
 	})
 	return v
 }
 
-// pass notes a point, and what has to happen there happens. A process that is frozen stays in it. Points are told apart by their
-// number among those of their kind, so that a claim which is renewed on a slow machine makes none out of another.
+// pointOf returns the point at which a message is sent, or "" for none. Points are what is written to the log of the
+// sagas, to those of further stores, whose names begin like that of the first, and by the listener that brings
+// awaited events.
+func pointOf(subject, store string) string {
+	if key, isListener := strings.CutPrefix(subject, "$KV."+store); isListener {
+		bucket, key, _ := strings.Cut(key, ".")
+		if !strings.Contains(bucket, "reactor") && (bucket != "_control" || strings.HasPrefix(key, "mark")) {
+			return "" // of the view, or the store's own
+		}
+		return listener + key
+	}
+	rest, isLog := strings.CutPrefix(subject, store)
+	other, to, _ := strings.Cut(rest, ".")
+	if !isLog || to == "" || to == eventstore.SystemCategory+".probe" {
+		return "" // what Open asks is stored by nobody, and so no point of a saga
+	}
+	if other != "" {
+		to = strings.TrimLeft(other, "-_") + "." + to
+	}
+	return message + to
+}
+
+// pass notes a point, and what has to happen there happens. A process that is frozen stays in it. Points are told
+// apart by their number among those of their kind, so that a claim which is renewed on a slow machine makes none out
+// of another.
 func (v *victim) pass(kind string) {
 	v.mu.Lock()
+	if !v.ready {
+		v.mu.Unlock()
+		return
+	}
 	v.times[kind]++
 	point := fmt.Sprintf("%s, %d", kind, v.times[kind])
-	v.points = append(v.points, point)
+	if !strings.HasPrefix(kind, listener) || v.times[kind] <= heard {
+		v.points = append(v.points, point)
+	}
 	if point == v.at {
 		close(v.struck)
 	}
@@ -70,8 +100,23 @@ func (v *victim) pass(kind string) {
 	}
 }
 
-// effect notes a point outside the log. A dead process does nothing there.
+// heard is how many messages of one kind are points that the listener sends. It sends them as time goes by.
+const heard = 2
+
+// begin says that the process has opened all that it needs. What it sends before that is no point: a process that dies then
+// has done nothing yet.
+func (v *victim) begin() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.ready = true
+}
+
+// effect notes a point outside the log. A dead process does nothing there. A nil victim is a process that nothing
+// happens to.
 func (v *victim) effect(point string) {
+	if v == nil {
+		return
+	}
 	v.pass(point)
 	if v.dead() {
 		<-v.thaw
@@ -90,8 +135,8 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// await waits until the process is struck, and reports that, or until its saga has ended without coming to the point: on a slow
-// machine a claim is renewed here and there, and then there are more points one time than another.
+// await waits until the process is struck, and reports that, or until its saga has ended without coming to the point:
+// on a slow machine a claim is renewed here and there, and then there are more points one time than another.
 func (v *victim) await(ctx context.Context, ended func() bool) (struck bool) {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
@@ -118,7 +163,7 @@ func (v *victim) revive() {
 	}
 }
 
-// came gives the points that the process came to.
+// came returns the points that the process came to.
 func (v *victim) came() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
