@@ -156,40 +156,54 @@ func TestDataThatDoesNotDecodeLeavesItsSagaAlone(t *testing.T) {
 	require.Equal(t, saga.StateCompleted, done.State)
 }
 
-// paused is an event that a later release writes into the history of its sagas.
-type paused struct{}
+// paused is an event that a later release writes into the history of its sagas, and reshaped one to which it gave another
+// shape.
+type (
+	paused   struct{}
+	reshaped struct{ Step []string }
+)
 
-func (paused) EventType() string { return "saga.paused" }
+func (paused) EventType() string   { return "saga.paused" }
+func (reshaped) EventType() string { return "saga.step.failed" }
 
 func TestAnEventOfALaterReleaseLeavesItsSagaAlone(t *testing.T) {
-	js := eventstoretest.JetStream(t)
-	b := openBank(t, js)
-	var log journal
-	m := open(t, b, dataSteps[dataThen](t), log.config())
-	_, err := m.Start(t.Context(), "1", dataThen{})
-	require.NoError(t, err)
-	later, err := eventstore.Open(t.Context(), js, "bank", append(storeEvents(), paused{}), nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, later.Close()) })
-	stream := eventstore.StreamID{Category: "payment", ID: "1"}
-	pause := func() {
-		head, err := later.Head(t.Context(), stream)
-		require.NoError(t, err)
-		_, err = later.Append(t.Context(), stream, head, paused{})
-		require.NoError(t, err)
+	for name, c := range map[string]struct {
+		event eventstore.Event
+		fails error
+	}{"a new one": {paused{}, eventstore.ErrUnknownType}, "another shape": {reshaped{[]string{"first"}}, eventstore.ErrUndecodable}} {
+		t.Run(name, func(t *testing.T) {
+			js := eventstoretest.JetStream(t)
+			b := openBank(t, js)
+			var log journal
+			m := open(t, b, dataSteps[dataThen](t), log.config())
+			_, err := m.Start(t.Context(), "1", dataThen{})
+			require.NoError(t, err)
+			later, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{c.event}, nil)
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, later.Close()) })
+			stream := eventstore.StreamID{Category: "payment", ID: "1"}
+			happen := func() {
+				head, err := later.Head(t.Context(), stream)
+				require.NoError(t, err)
+				_, err = later.Append(t.Context(), stream, head, c.event)
+				require.NoError(t, err)
+			}
+			happen()
+			stop := run(t, m)
+			require.Eventually(t, func() bool { return log.count("left alone") > 0 }, 10*time.Second, 5*time.Millisecond)
+			happen() // while it runs
+			_, err = m.Start(t.Context(), "2", dataThen{})
+			require.NoError(t, err)
+			until(t, m, "2", saga.StateCompleted)
+			in, err := m.Get(t.Context(), "1")
+			require.ErrorIs(t, err, c.fails)
+			require.NotEmpty(t, in.LeftAlone)
+			head, err := later.Head(t.Context(), stream)
+			require.NoError(t, err)
+			require.EqualValues(t, 3, head.Version, "nothing is written")
+			stop()
+		})
 	}
-	pause()
-	stop := run(t, m)
-	require.Eventually(t, func() bool { return log.count("left alone") > 0 }, 10*time.Second, 5*time.Millisecond)
-	pause() // while it runs
-	requireOthersGoOn(t, m, "2", dataThen{})
-	in, err := m.Get(t.Context(), "1")
-	require.ErrorIs(t, err, eventstore.ErrUnknownType)
-	require.NotEmpty(t, in.LeftAlone)
-	head, err := later.Head(t.Context(), stream)
-	require.NoError(t, err)
-	require.EqualValues(t, 3, head.Version, "nothing is written")
-	stop()
 }
 
 // checked is what a newer release awaits, which the older one knows nothing of.

@@ -38,7 +38,7 @@ func (m *Manager[S]) Run(ctx context.Context) error {
 	if !m.enter(r) {
 		return fmt.Errorf("saga: %s: %w", m.definition.name, ErrRunning)
 	}
-	members := []func(context.Context) error{m.view.Run, r.follow, r.schedule}
+	members := []func(context.Context) error{m.runView, r.follow, r.schedule}
 	if m.events != nil {
 		members = append(members, m.events.Run)
 	}

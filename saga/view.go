@@ -2,6 +2,7 @@ package saga
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -19,7 +20,8 @@ const viewInterval = 100 * time.Millisecond
 func openView(ctx context.Context, store *eventstore.Store, name string, cfg Config) (*projection.View[Status], error) {
 	return projection.NewView(ctx, store, name+"-sagas", viewVersion,
 		&projection.Config{
-			Interval: min(viewInterval, cfg.Claim/10), Heartbeat: cfg.Claim * 3 / 10, StandBy: cfg.Claim * 4 / 5, Replicas: cfg.Replicas, Logger: cfg.Logger,
+			Interval: min(viewInterval, cfg.Claim/10), Heartbeat: cfg.Claim * 3 / 10, StandBy: cfg.Claim * 4 / 5,
+			Park: true, Replicas: cfg.Replicas, Logger: cfg.Logger,
 		},
 		follows[Started](name), follows[Claimed](name), follows[Released](name), follows[StepBegun](name), follows[StepFailed](name),
 		follows[StepDone](name), follows[EventReceived](name), follows[DeadlinePassed](name), follows[Completed](name),
@@ -37,4 +39,17 @@ func follows[E eventstore.Event](category string) projection.Rule[Status] {
 			}
 			return r.Stream.ID
 		})
+}
+
+// runView keeps the view of all sagas. An event of a saga that this release cannot decode stops the view, but no saga: the
+// runner reads the log, and the view is where it begins.
+func (m *Manager[S]) runView(ctx context.Context) error {
+	err := m.view.Run(ctx)
+	var undecodable *eventstore.EventError
+	if !errors.As(err, &undecodable) {
+		return err
+	}
+	m.logger.ErrorContext(ctx, "saga: the view of all sagas has stopped, so List and Wait show what was before: run a release that can decode the event",
+		"error", err)
+	return nil
 }

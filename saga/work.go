@@ -272,36 +272,43 @@ func (r *runner[S]) perform(ctx context.Context, in *instance[S], action Action[
 	return after, nil
 }
 
-// holding calls a function on a goroutine of its own, and renews the claim meanwhile. A limit of 0 is none. If the
-// function panics or ends its goroutine, that is an error. It has Config.Claim to return once its context has ended.
-// Then it is left behind, as if its process were frozen: others may go on with the saga.
-func holding[S, T any](ctx context.Context, r *runner[S], in *instance[S], limit time.Duration, f func(context.Context) (T, error)) (T, error) {
-	var none T
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	limited, end := ctx, context.CancelFunc(func() {})
-	if limit > 0 {
-		limited, end = context.WithTimeout(ctx, limit)
-	}
-	defer end()
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
-	where := r.m.definition.where(in.id, in.status.Current().Name)
+// result is what a function returned on a goroutine of its own.
+type result[T any] struct {
+	value T
+	err   error
+}
+
+// beside calls a function on a goroutine of its own. If the function panics or ends its goroutine, that is an error.
+func beside[T any](ctx context.Context, where string, f func(context.Context) (T, error)) <-chan result[T] {
+	done := make(chan result[T], 1)
 	go func() {
-		var o result
-		if err := guard.Call(func() { o.value, o.err = f(limited) }); err != nil {
+		var o result[T]
+		if err := guard.Call(func() { o.value, o.err = f(ctx) }); err != nil {
 			o.err = fmt.Errorf("%s: %w", where, err)
 		}
 		done <- o
 	}()
+	return done
+}
+
+// holding calls a function beside, and renews the claim meanwhile. A limit of 0 is none. The function has Config.Claim to
+// return once its context has ended. Then it is left behind, as if its process were frozen: others may go on with the saga.
+func holding[S, T any](ctx context.Context, r *runner[S], in *instance[S], limit time.Duration, f func(context.Context) (T, error)) (T, error) {
+	var none T
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	limited := ctx
+	if limit > 0 {
+		var end context.CancelFunc
+		limited, end = context.WithTimeout(ctx, limit)
+		defer end()
+	}
+	where := r.m.definition.where(in.id, in.status.Current().Name)
+	done := beside(limited, where, f)
 	renewal := time.NewTimer(r.untilRenewal(in))
 	defer renewal.Stop()
 	var overdue <-chan time.Time
-	over := limited.Done()
-	for {
+	for over := limited.Done(); ; {
 		select {
 		case o := <-done:
 			if cause := context.Cause(ctx); o.err != nil && errors.Is(cause, errNotOurs) {
@@ -309,20 +316,24 @@ func holding[S, T any](ctx context.Context, r *runner[S], in *instance[S], limit
 			}
 			return o.value, o.err
 		case <-over:
-			grace := time.NewTimer(r.m.cfg.Claim)
-			defer grace.Stop()
-			overdue, over = grace.C, nil
-			continue
+			over, overdue = nil, time.After(r.m.cfg.Claim)
 		case <-overdue:
 			return none, fmt.Errorf("%s: it has not returned %v after its context ended, and is left behind: %w",
 				where, r.m.cfg.Claim, context.Cause(limited))
 		case <-renewal.C:
+			r.keep(ctx, in, cancel)
+			renewal.Reset(r.untilRenewal(in))
 		case <-r.lost(in.id):
+			r.keep(ctx, in, cancel)
+			renewal.Reset(r.untilRenewal(in))
 		}
-		if err := r.renew(ctx, in); err != nil && (errors.Is(err, errNotOurs) || time.Now().After(in.until)) {
-			cancel(errNotOurs)
-		}
-		renewal.Reset(r.untilRenewal(in))
+	}
+}
+
+// keep renews a claim, or cancels what is done under it if the runner cannot be sure of it any more.
+func (r *runner[S]) keep(ctx context.Context, in *instance[S], cancel context.CancelCauseFunc) {
+	if err := r.renew(ctx, in); err != nil && (errors.Is(err, errNotOurs) || time.Now().After(in.until)) {
+		cancel(errNotOurs)
 	}
 }
 
