@@ -71,7 +71,7 @@ func TestAnUndoThatFailsLeavesItsSagaStuck(t *testing.T) {
 	in, err := m.Wait(soon(t), "1")
 	require.NoError(t, err)
 	require.Equal(t, saga.StateStuck, in.State)
-	require.Contains(t, in.Error, `saga payment/1, step "it": it ended its goroutine`)
+	require.Contains(t, in.Error, `saga payment/1, step "it": ended its goroutine`)
 }
 
 // An event whose key function fails is for no saga that is known. It parks its stream, and keeps nobody from a

@@ -210,5 +210,5 @@ func TestAPanicIsAnError(t *testing.T) {
 	done, err := m.Wait(soon(t), "1")
 	require.NoError(t, err)
 	require.Equal(t, saga.StateCompensated, done.State)
-	require.Equal(t, `saga payment/1, step "panics": panic: no idea`, done.Error)
+	require.Equal(t, `saga payment/1, step "panics": panicked: no idea`, done.Error)
 }

@@ -61,7 +61,7 @@ func newVictim(proxy *eventstoretest.Proxy, store string, at, how string) *victi
 func pointOf(subject, store string) string {
 	if key, isListener := strings.CutPrefix(subject, "$KV."+store); isListener {
 		bucket, key, _ := strings.Cut(key, ".")
-		if !strings.Contains(bucket, "reactor") && (bucket != "_control" || strings.HasPrefix(key, "mark")) {
+		if !strings.HasSuffix(bucket, "-reactor") && (bucket != "_control" || !strings.HasPrefix(key, "reactor.")) {
 			return "" // of the view, or the store's own
 		}
 		return listener + key
