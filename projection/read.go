@@ -275,23 +275,21 @@ func (v *View[V]) reach(ctx context.Context, g *served[V], position eventstore.P
 	}
 }
 
-// reachElsewhere watches the checkpoint in the bucket, which another process moves.
+// reachElsewhere waits for the checkpoint in the bucket, which another process moves.
 func (v *View[V]) reachElsewhere(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
-	watching, end := g.whileServed(ctx)
-	defer end()
-	for change, err := range g.checkpoint.Watch(watching) {
-		switch {
-		case ctx.Err() != nil:
-			return false, v.waited(ctx, position)
-		case g.moved():
-			return false, nil
-		case err != nil:
-			return false, v.failed(err)
-		case change.Value.Position >= position:
+	for {
+		at, changed := g.position(v)
+		if at >= position {
 			return true, nil
 		}
+		select {
+		case <-changed:
+		case <-g.until:
+			return false, nil
+		case <-ctx.Done():
+			return false, v.waited(ctx, position)
+		}
 	}
-	return false, nil
 }
 
 func (v *View[V]) waited(ctx context.Context, position eventstore.Position) error {

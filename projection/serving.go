@@ -3,8 +3,11 @@ package projection
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/kv"
 )
 
 // serving is the generation that readers of this process are led to.
@@ -25,6 +28,67 @@ type served[V any] struct {
 	end     func()
 	readers int // guarded by serving.mu
 	retired bool
+
+	follow  sync.Once // begins to follow the checkpoint
+	follows sync.WaitGroup
+	mu      sync.Mutex // guards the fields below
+	at      eventstore.Position
+	changed chan struct{} // closed when at changes
+}
+
+// position returns the position of the checkpoint as it was heard last, and a channel that is closed when that changes. The
+// first call begins to follow the checkpoint, until readers are led elsewhere.
+func (g *served[V]) position(v *View[V]) (eventstore.Position, <-chan struct{}) {
+	g.follow.Do(func() { g.follows.Go(func() { g.followCheckpoint(v) }) })
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.at, g.changed
+}
+
+// followCheckpoint watches the checkpoint, which another process moves. It also reads it now and then, since a watch may be late.
+func (g *served[V]) followCheckpoint(v *View[V]) {
+	ctx, end := g.whileServed(context.Background())
+	defer end()
+	ask := time.NewTicker(v.cfg.heartbeat())
+	defer ask.Stop()
+	for failures := 1; ctx.Err() == nil; failures++ {
+		changes := runner.Read(ctx, g.checkpoint.Watch, 0)
+		for open := true; open; {
+			var change kv.Change[checkpoint]
+			select {
+			case change, open = <-changes.Items:
+				if open && !change.Synced {
+					failures = 0
+					g.heard(change.Value.Position)
+				}
+			case <-ask.C:
+				if at, err := g.stand(ctx); err == nil {
+					g.heard(at.Position)
+				}
+			}
+		}
+		changes.Stop()
+		if ctx.Err() == nil {
+			v.logger.WarnContext(ctx, "projection: the checkpoint cannot be watched, watching again", "error", changes.Err())
+			_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone
+		}
+	}
+}
+
+func (g *served[V]) heard(at eventstore.Position) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if at > g.at {
+		g.at = at
+		close(g.changed)
+		g.changed = make(chan struct{})
+	}
+}
+
+// close waits for what follows the checkpoint, and closes the bucket.
+func (g *served[V]) close() error {
+	g.follows.Wait()
+	return g.generation.close()
 }
 
 // moved reports whether readers are led elsewhere.
@@ -120,7 +184,7 @@ func (s *serving[V]) lead(to *generation[V], err error) error {
 	s.current, s.err = nil, err
 	if to != nil {
 		until := make(chan struct{})
-		s.current = &served[V]{generation: to, until: until, end: func() { close(until) }}
+		s.current = &served[V]{generation: to, until: until, end: func() { close(until) }, changed: make(chan struct{})}
 	}
 	s.unholdLocked()
 	s.changeLocked()

@@ -150,7 +150,7 @@ func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 		return nil, v.failed(ErrNotReady)
 	}
 	for older := range r.Folds {
-		if older < v.foldVersion {
+		if older < v.foldVersion && !r.Paused { // while all are paused, nobody shows life
 			if err := v.retireFold(ctx, r, older); err != nil {
 				return nil, v.failed(err)
 			}
@@ -204,26 +204,42 @@ func (v *View[V]) inhabited(ctx context.Context, bucket string) (bool, error) {
 	return lives, errors.Join(err, g.close())
 }
 
+// beats is inhabited for a bucket that is open. If the last runner has said that it ends, another one has a moment to go on.
 func (v *View[V]) beats(ctx context.Context, g *generation[V]) (bool, error) {
-	at, err := g.stand(ctx)
-	if err != nil {
-		return false, err
+	for look := 1; ; look++ {
+		at, err := g.stand(ctx)
+		if err != nil {
+			return false, err
+		}
+		sign := at.written
+		if at.revision == 0 { // the build has not come to its end
+			if sign, err = g.lastLife(ctx); err != nil || sign.IsZero() {
+				return false, err
+			}
+		}
+		age, err := v.age(ctx, g.version.Bucket, sign)
+		switch {
+		case err != nil || age >= v.cfg.standBy():
+			return false, err
+		case at.Runner != "" || at.revision == 0:
+			return true, nil
+		case look == handOver:
+			return false, nil
+		}
+		if err := (known{}).await(ctx, v.cfg.poll()); err != nil {
+			return false, err
+		}
 	}
-	newest := time.Time{}
-	if at.Runner != "" {
-		newest = at.written
-	}
+}
+
+// handOver is how often Prune looks whether another runner has taken over from one that has ended.
+const handOver = 4
+
+// lastLife returns when a build gave its last sign of life, by the server's clock, or the zero time before the first one.
+func (g *generation[V]) lastLife(ctx context.Context) (time.Time, error) {
 	sign, err := g.life.GetLeader(ctx)
-	switch {
-	case errors.Is(err, kv.ErrNotFound):
-	case err != nil:
-		return false, err
-	case at.revision == 0: // the build has not come to its end
-		newest = sign.Time
+	if errors.Is(err, kv.ErrNotFound) {
+		return time.Time{}, nil
 	}
-	if newest.IsZero() {
-		return false, nil
-	}
-	age, err := v.age(ctx, g.version.Bucket, newest)
-	return age < v.cfg.standBy(), err
+	return sign.Time, err
 }
