@@ -40,7 +40,8 @@ type bucketReader struct {
 	last    uint64    // sequence up to which the bucket is read
 	inside  bool      // the message there is part of a batch and not its end
 	moved   time.Time // when last changed last
-	written int
+	read    int       // messages
+	written int       // messages, without those that are of this server only
 }
 
 // run reads the messages in their order, those that come meanwhile too, until the leader says that the last one read is
@@ -92,9 +93,9 @@ func (b *bucketReader) run(ctx context.Context) error {
 // complete compares the count of what was read with what the leader counts: a damaged message is left out by a server
 // without a word. Messages that were overwritten once read make for more, and hide such a damage.
 func (b *bucketReader) complete(messages uint64) error {
-	if uint64(b.written) < messages {
+	if uint64(b.read) < messages {
 		return &CorruptError{Store: b.store.name,
-			Err: fmt.Errorf("bucket %s holds %d messages, of which %d can be read", b.bucket, messages, b.written)}
+			Err: fmt.Errorf("bucket %s holds %d messages, of which %d can be read", b.bucket, messages, b.read)}
 	}
 	return nil
 }
@@ -190,10 +191,11 @@ func (b *bucketReader) message(msg *nats.Msg, sequence uint64) error {
 	header := msg.Header
 	b.last = sequence
 	b.inside = header.Get("Nats-Batch-Id") != "" && header.Get("Nats-Batch-Commit") == ""
-	b.written++
+	b.read++
 	if b.ofTheServer(key) {
 		return nil
 	}
+	b.written++
 	return b.write(messageFrame{Key: key, Header: keptHeader(header), Data: msg.Data})
 }
 

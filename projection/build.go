@@ -170,7 +170,8 @@ func (b *build[V]) run(ctx context.Context) (flipped uint64, err error) {
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer end(nil)
-	owned.Go(func() { b.live(ctx, end) })
+	owned.Go(func() { b.live(ctx) })
+	owned.Go(func() { b.heed(ctx, end) })
 	if err := b.fill(ctx); err != nil {
 		return 0, b.because(ctx, err)
 	}
@@ -186,17 +187,17 @@ func (b *build[V]) run(ctx context.Context) (flipped uint64, err error) {
 
 // because returns the reason why the context of a build has ended, if it has, and otherwise the error.
 func (b *build[V]) because(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); err != nil && cause != nil {
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		return errors.Join(cause, err)
 	}
 	return err
 }
 
-// live writes a sign of life each heartbeat until ctx ends. It ends the build once another has its place.
-func (b *build[V]) live(ctx context.Context, end context.CancelCauseFunc) {
+// live writes a sign of life each heartbeat until ctx ends.
+func (b *build[V]) live(ctx context.Context) {
 	beat := time.NewTicker(b.view.cfg.heartbeat())
 	defer beat.Stop()
-	for n := uint64(1); ; n++ {
+	for n := uint64(1); ctx.Err() == nil; n++ {
 		sign := life{Beat: n}
 		if told := b.told.Load(); told != nil {
 			sign.Progress = *told
@@ -204,13 +205,22 @@ func (b *build[V]) live(ctx context.Context, end context.CancelCauseFunc) {
 		if _, err := b.generation.life.Put(ctx, sign); err != nil && ctx.Err() == nil {
 			b.view.logger.DebugContext(ctx, "projection: no sign of life of a build could be written", "error", err)
 		}
+		select {
+		case <-beat.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// heed ends the build once another has its place, and waits for ctx to end.
+func (b *build[V]) heed(ctx context.Context, end context.CancelCauseFunc) {
+	for {
 		now := b.view.tracker.now()
 		if slot := now.slot(b.view.foldVersion); now.revision > b.taken && slot.Building != b.bucket && slot.Serving != b.bucket {
 			end(errTaken)
 			return
 		}
 		select {
-		case <-beat.C:
 		case <-now.changed:
 		case <-ctx.Done():
 			return

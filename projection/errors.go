@@ -45,7 +45,7 @@ var (
 	ErrStale = errors.New("what is read may be stale")
 	// ErrParked means that the document's key is parked, so that it stays behind the log until it is replayed or discarded.
 	ErrParked = errors.New("parked")
-	// ErrVersionChanged ends a Watch when readers are led to another version of the view.
+	// ErrVersionChanged ends a Watch when readers are led to another version of the view, and a List whose version was deleted.
 	ErrVersionChanged = errors.New("another version of the view is read now")
 	// ErrPositionAhead means that the position asked for is beyond the log's end, so no view will reach it for now. It
 	// is the one of package eventstore.

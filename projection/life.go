@@ -43,9 +43,13 @@ func (w *vigil) silence(sign string, age time.Duration) time.Duration {
 	return now.Sub(w.since)
 }
 
-// buildSign returns the last sign of life of a build, which is empty before the first one.
-func (v *View[V]) buildSign(ctx context.Context, bucket string) (string, error) {
-	msg, err := v.client.LeaderLast(ctx, "KV_"+bucket, "$KV."+bucket+".=life")
+// sign returns the last sign of life in a bucket, from its cell "checkpoint" or "life". It is empty if there is none yet, or no
+// bucket.
+func (v *View[V]) sign(ctx context.Context, bucket, cell string) (string, error) {
+	if bucket == "" {
+		return "", nil
+	}
+	msg, err := v.client.LeaderLast(ctx, "KV_"+bucket, "$KV."+bucket+".="+cell)
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		return "", nil

@@ -50,19 +50,7 @@ func (p Parked) skips(r eventstore.Recorded) bool {
 
 // Parked lists the keys that are parked, as of the version that is read at present. It fails like [View.Get].
 func (v *View[V]) Parked(ctx context.Context) iter.Seq2[kv.Entry[Parked], error] {
-	return func(yield func(kv.Entry[Parked], error) bool) {
-		g, err := v.acquire()
-		if err != nil {
-			yield(kv.Entry[Parked]{}, err)
-			return
-		}
-		defer v.release(g)
-		for entry, err := range g.parked.List(ctx) {
-			if !yield(entry, v.failed(err)) || err != nil {
-				return
-			}
-		}
-	}
+	return listOf(ctx, v, func(g *served[V]) iter.Seq2[kv.Entry[Parked], error] { return g.parked.List(ctx) })
 }
 
 // Replay asks the view's runner to fold a parked key again, from the log's begin with the rules it has now, or all parked

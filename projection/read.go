@@ -65,15 +65,21 @@ func (v *View[V]) judge(ctx context.Context, g *served[V], err error) (again boo
 		return false, err
 	case !v.serving.good(g):
 		return true, nil
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		err := v.gone(ctx, g)
+	case errors.Is(err, kv.ErrUnavailable) && v.gone(ctx, g):
+		err := v.awaitOther(ctx, g)
 		return err == nil, err
 	}
 	return false, err
 }
 
-// gone waits until readers are led away from a generation whose bucket is gone.
-func (v *View[V]) gone(ctx context.Context, g *served[V]) error {
+// gone reports whether the bucket of a generation does not exist any more. Direct gets of such a bucket have no answer.
+func (v *View[V]) gone(ctx context.Context, g *served[V]) bool {
+	_, err := v.client.StreamInfo(ctx, "KV_"+g.version.Bucket)
+	return errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
+// awaitOther waits until readers are led away from a generation whose bucket is gone.
+func (v *View[V]) awaitOther(ctx context.Context, g *served[V]) error {
 	if err := v.confirm(ctx); err != nil {
 		return err
 	}
@@ -144,21 +150,48 @@ func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.En
 
 // List gives the documents whose keys match one of the patterns, or all, least recently changed first. A pattern is a
 // key in which a level may be *, and the last one >. All are of the version that was read when it began. See
-// [kv.Bucket.List] for what is guaranteed while the view changes. It fails like [View.Get].
+// [kv.Bucket.List] for what is guaranteed while the view changes. It fails like [View.Get], and with an error that matches
+// ErrVersionChanged if Prune has deleted the version meanwhile: list again.
 func (v *View[V]) List(ctx context.Context, patterns ...string) iter.Seq2[kv.Entry[V], error] {
-	return func(yield func(kv.Entry[V], error) bool) {
-		g, err := v.acquire()
-		if err != nil {
-			yield(kv.Entry[V]{}, err)
-			return
-		}
-		defer v.release(g)
-		for entry, err := range g.documents.List(ctx, patterns...) {
-			if !yield(entry, v.failed(err)) {
+	return listOf(ctx, v, func(g *served[V]) iter.Seq2[kv.Entry[V], error] { return g.documents.List(ctx, patterns...) })
+}
+
+// listOf lists what the present generation has. If its bucket is gone before the first entry, it lists the next one.
+func listOf[V, E any](ctx context.Context, v *View[V], list func(*served[V]) iter.Seq2[E, error]) iter.Seq2[E, error] {
+	return func(yield func(E, error) bool) {
+		for again := true; again; {
+			g, err := v.acquire()
+			if err != nil {
+				yield(*new(E), err)
 				return
 			}
+			again = listOn(ctx, v, g, list(g), yield)
+			v.release(g)
 		}
 	}
+}
+
+// listOn lists one generation, and reports whether another one must be listed instead.
+func listOn[V, E any](ctx context.Context, v *View[V], g *served[V], entries iter.Seq2[E, error], yield func(E, error) bool) (again bool) {
+	yielded := false
+	for entry, err := range entries {
+		if err == nil {
+			if yielded = true; !yield(entry, nil) {
+				return false
+			}
+			continue
+		}
+		gone, reason := v.judge(ctx, g, err)
+		switch {
+		case gone && !yielded:
+			return true
+		case gone:
+			reason = fmt.Errorf("%w: %w", ErrVersionChanged, err)
+		}
+		yield(entry, v.failed(reason))
+		return false
+	}
+	return false
 }
 
 // Watch gives the documents as List does, then a change that is Synced, and then every change until ctx ends. When readers are

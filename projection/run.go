@@ -215,7 +215,7 @@ func (v *View[V]) abort(ctx context.Context, bucket string) bool {
 
 // lives reports whether a build has given a sign of life within Config.StandBy.
 func (v *View[V]) lives(ctx context.Context, w *vigil, bucket string) (bool, error) {
-	sign, err := v.buildSign(ctx, bucket)
+	sign, err := v.sign(ctx, bucket, "life")
 	if err != nil {
 		return false, err
 	}

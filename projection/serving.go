@@ -58,7 +58,7 @@ func (g *served[V]) followCheckpoint(v *View[V]) {
 			select {
 			case change, open = <-changes.Items:
 				if open && !change.Synced {
-					failures = 0
+					failures = 1
 					g.heard(change.Value.Position)
 				}
 			case <-ask.C:

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -140,7 +138,8 @@ func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 
 // Prune deletes the buckets of the view that nothing leads to any more: those of fold versions below this one once it serves,
 // those that a rebuild has replaced, and what builds left that came to nothing. It returns their names. A fold version that
-// a program of an older release still runs or builds is kept, and Config.Logger is told.
+// a program of an older release still runs or builds is kept, and Config.Logger is told. To see that, Prune blocks for
+// twice Config.StandBy if there is an older fold version.
 func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 	r, _, err := v.records.read(ctx)
 	if err != nil {
@@ -169,77 +168,35 @@ func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 	return pruned, v.failed(v.deleteBuckets(ctx, pruned))
 }
 
-// retireFold takes an older fold version out of the record, unless somebody runs or builds it.
+// retireFold takes an older fold version out of the record, unless somebody runs or builds it: then a sign of life changes within
+// twice Config.StandBy. The time is for a runner that is about to take over, and for one that could not write in an outage.
 func (v *View[V]) retireFold(ctx context.Context, read record, older int) error {
 	f := read.Folds[older]
-	for _, bucket := range []string{f.Serving, f.Building} {
-		lives, err := v.inhabited(ctx, bucket)
+	var both vigil
+	for {
+		serving, err := v.sign(ctx, f.Serving, "checkpoint")
 		if err != nil {
 			return err
 		}
-		if lives {
-			v.logger.WarnContext(ctx, "projection: an older fold version is kept, since a program runs it", "older", older, "bucket", bucket)
+		building, err := v.sign(ctx, f.Building, "life")
+		if err != nil {
+			return err
+		}
+		first := both.since.IsZero()
+		silence := both.silence(serving+" "+building, 0)
+		if !first && silence == 0 {
+			v.logger.WarnContext(ctx, "projection: an older fold version is kept, since a program runs it", "older", older)
 			return nil
+		}
+		if silence >= 2*v.cfg.standBy() {
+			break
+		}
+		if err := (known{}).await(ctx, v.cfg.poll()); err != nil {
+			return err
 		}
 	}
 	_, _, err := v.records.change(ctx, func(r record) (record, bool) {
 		return r.with(older, fold{}), r.Folds[older] == f && f != fold{}
 	})
 	return err
-}
-
-// inhabited reports whether a runner or a build has given a sign of life in a bucket within Config.StandBy.
-func (v *View[V]) inhabited(ctx context.Context, bucket string) (bool, error) {
-	if bucket == "" {
-		return false, nil
-	}
-	g, err := openGeneration(ctx, v, Version{Bucket: bucket})
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	lives, err := v.beats(ctx, g)
-	return lives, errors.Join(err, g.close())
-}
-
-// beats is inhabited for a bucket that is open. If the last runner has said that it ends, another one has a moment to go on.
-func (v *View[V]) beats(ctx context.Context, g *generation[V]) (bool, error) {
-	for look := 1; ; look++ {
-		at, err := g.stand(ctx)
-		if err != nil {
-			return false, err
-		}
-		sign := at.written
-		if at.revision == 0 { // the build has not come to its end
-			if sign, err = g.lastLife(ctx); err != nil || sign.IsZero() {
-				return false, err
-			}
-		}
-		age, err := v.age(ctx, g.version.Bucket, sign)
-		switch {
-		case err != nil || age >= v.cfg.standBy():
-			return false, err
-		case at.Runner != "" || at.revision == 0:
-			return true, nil
-		case look == handOver:
-			return false, nil
-		}
-		if err := (known{}).await(ctx, v.cfg.poll()); err != nil {
-			return false, err
-		}
-	}
-}
-
-// handOver is how often Prune looks whether another runner has taken over from one that has ended.
-const handOver = 4
-
-// lastLife returns when a build gave its last sign of life, by the server's clock, or the zero time before the first one.
-func (g *generation[V]) lastLife(ctx context.Context) (time.Time, error) {
-	sign, err := g.life.GetLeader(ctx)
-	if errors.Is(err, kv.ErrNotFound) {
-		return time.Time{}, nil
-	}
-	return sign.Time, err
 }
