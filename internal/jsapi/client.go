@@ -42,6 +42,7 @@ type Client struct {
 	noted   uint64                  // how often changes were taken off
 	back    chan struct{}           // closed when the connection is there again
 
+	pulse  *pulse
 	keeper keeper
 
 	mu      sync.Mutex // guards the fields below
@@ -55,7 +56,7 @@ type Client struct {
 // New subscribes to an inbox of its own on the connection of js. Close gives it back; so does closing the connection.
 // It returns the server's complaint where the connection may not subscribe to it.
 func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
-	c := &Client{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{})}
+	c := &Client{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{}), pulse: newPulse()}
 	c.waiting, c.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
 	c.others.found = make(chan struct{})
 	c.inbox = c.nc.NewInbox() + "."
@@ -232,12 +233,9 @@ func (call *Call) wait(ctx context.Context, timeout time.Duration, repeat bool) 
 	return msg, err
 }
 
-const (
-	// firstLook is when a wait looks first whether the connection was lost, or the server has complained, since the request was
-	// sent. Most replies come before. Each further look comes after twice as long, up to interrupted.
-	firstLook   = 10 * time.Millisecond
-	interrupted = 200 * time.Millisecond
-)
+// interrupted is how often a wait looks whether the connection was lost, or the server has complained, since the request was
+// sent. It looks first when a beat has passed, since most replies come before, and then each time after twice as long, up to this.
+const interrupted = 200 * time.Millisecond
 
 // wait is what is waited for.
 type wait struct {
@@ -248,33 +246,43 @@ type wait struct {
 	subject string // of the request
 }
 
-// wait waits for a reply to what was sent.
+// wait waits for a reply to what was sent. It may wait one beat longer than the timeout.
 func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 	select {
 	case msg := <-w.replies: // of several that were asked for at once, most are there
 		return replied(msg)
 	default:
 	}
-	look := min(firstLook, w.timeout)
-	w.timer.Reset(look)
+	select {
+	case msg := <-w.replies:
+		return replied(msg)
+	case <-s.client.pulse.while():
+		return s.waitOn(ctx, w)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// waitOn goes on with a wait for which a beat has passed.
+func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
 	defer w.timer.Stop()
-	for {
+	for look := beat; ; {
+		if err := s.denied(w.subject); err != nil {
+			return nil, err
+		}
+		w.timeout -= look
+		if w.timeout <= 0 {
+			return nil, ErrNoReply
+		}
+		if w.repeat && s.broken() {
+			return nil, lost()
+		}
+		look = min(2*look, interrupted, w.timeout)
+		w.timer.Reset(look)
 		select {
 		case msg := <-w.replies:
 			return replied(msg)
 		case <-w.timer.C:
-			if err := s.denied(w.subject); err != nil {
-				return nil, err
-			}
-			w.timeout -= look
-			if w.timeout <= 0 {
-				return nil, ErrNoReply
-			}
-			if w.repeat && s.broken() {
-				return nil, lost()
-			}
-			look = min(2*look, interrupted, w.timeout)
-			w.timer.Reset(look)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -329,7 +337,10 @@ func (c *Client) Request(ctx context.Context, subject string, data []byte, timeo
 }
 
 // reply is the subject of the reply to a call.
-func (c *Client) reply(number uint64) string { return c.inbox + strconv.FormatUint(number, 36) }
+func (c *Client) reply(number uint64) string {
+	var room [64]byte
+	return string(strconv.AppendUint(append(room[:0], c.inbox...), number, 36))
+}
 
 // receive runs on the subscription's own goroutine, one message at a time.
 func (c *Client) receive(msg *nats.Msg) {

@@ -206,7 +206,7 @@ func (p *Pull) received() *nats.Msg {
 
 // receive gives what the server sends next, or nil when it is time to give up.
 func (p *Pull) receive(ctx context.Context, until time.Time) (*nats.Msg, error) {
-	look := firstLook
+	look := beat
 	for {
 		now := time.Now()
 		if p.alive {

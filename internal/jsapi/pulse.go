@@ -1,0 +1,69 @@
+package jsapi
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pulse tells all who wait that a while has passed. A timer for each wait would cost more: the runtime wakes a thread for each
+// timer that is the next to go off, and nearly all replies come long before.
+//
+// It beats only while somebody waits. It is safe for concurrent use.
+type pulse struct {
+	second atomic.Pointer[chan struct{}] // closed at the second beat from now on
+	wanted atomic.Bool                   // somebody began to wait since the last beat, and the next is to come
+
+	mu      sync.Mutex    // guards the fields below, and what is stored in those above
+	first   chan struct{} // closed at the next beat
+	beating bool          // the next beat is to come
+}
+
+// beat is the time from one beat to the next.
+const beat = 10 * time.Millisecond
+
+func newPulse() *pulse {
+	first, second := make(chan struct{}), make(chan struct{})
+	p := &pulse{first: first}
+	p.second.Store(&second)
+	return p
+}
+
+// while returns a channel that is closed when one beat has passed, or up to two.
+func (p *pulse) while() <-chan struct{} {
+	passed := *p.second.Load()
+	if !p.wanted.Load() {
+		p.want()
+	}
+	return passed
+}
+
+// want has it beat once more after the next beat: that is enough for whatever channel was taken before.
+func (p *pulse) want() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wanted.Store(true)
+	p.goOn()
+}
+
+// strike is one beat.
+func (p *pulse) strike() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.first)
+	p.first = *p.second.Load()
+	second := make(chan struct{})
+	p.second.Store(&second)
+	p.beating = false
+	if p.wanted.Swap(false) {
+		p.goOn()
+	}
+}
+
+// goOn has the next beat come, with the lock held.
+func (p *pulse) goOn() {
+	if !p.beating {
+		p.beating = true
+		time.AfterFunc(beat, p.strike)
+	}
+}
