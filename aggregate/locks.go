@@ -43,9 +43,10 @@ func (l *locks) of(id string) *lock {
 // held are locks that were taken.
 type held []*lock
 
-// lockAll takes the locks of all operations, always in the same order. It fails with the cause of ctx.
-func lockAll(ctx context.Context, ops []Operation) (held, error) {
-	wanted := make([]*lock, 0, len(ops))
+// lockAll takes the locks of all operations, always in the same order. It fails with the cause of ctx. The locks stand in room
+// where they fit.
+func lockAll(ctx context.Context, ops []Operation, room []*lock) (held, error) {
+	wanted := room[:0]
 	for _, op := range ops {
 		wanted = append(wanted, op.lock())
 	}
@@ -54,14 +55,27 @@ func lockAll(ctx context.Context, ops []Operation) (held, error) {
 	})
 	wanted = slices.Compact(wanted)
 	for i, l := range wanted {
-		select {
-		case l.held <- struct{}{}:
-		case <-ctx.Done():
+		if err := l.take(ctx); err != nil {
 			held(wanted[:i]).unlock()
-			return nil, context.Cause(ctx)
+			return nil, err
 		}
 	}
 	return wanted, nil
+}
+
+// take takes one lock. Most are free.
+func (l *lock) take(ctx context.Context) error {
+	select {
+	case l.held <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case l.held <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // unlock releases the locks.

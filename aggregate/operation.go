@@ -116,6 +116,7 @@ type Op[S State[S, E], E eventstore.Event] struct {
 	earlier *snapshot.Key // where the command was done before, if that is not remembered
 	decided []E
 	result  Result[S, E]
+	one     [1]eventstore.Event // room for what is appended, which mostly is one event
 }
 
 // On makes the operation of a command for [Transact].
@@ -185,7 +186,7 @@ func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
 		return none, 0, &RejectedError{Stream: stream, Version: head.Version, Err: err}
 	}
 	op.decided = decided
-	events := make([]eventstore.Event, 0, len(decided)+2)
+	events := op.one[:0]
 	for _, event := range decided {
 		events = append(events, event)
 	}
@@ -214,14 +215,13 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) error {
 			return fmt.Errorf("aggregate: %s: the events were stored, but they do not decode: %w", c.Stream, err)
 		}
 		op.decided = given
-		e := op.entry
+		e := &op.entry
 		e.state = r.clone(e.state)
 		for _, event := range folded {
 			e.state = e.state.Evolve(event)
 		}
 		e.remember(c, op.closes(), r.cfg.keyWindow())
 		e.head = c.Head()
-		op.entry = e
 	}
 	op.entry = r.keep(op.id, op.entry)
 	op.result = r.result(op.entry)

@@ -47,7 +47,8 @@ func Transact(ctx context.Context, store *eventstore.Store, operations ...Operat
 // Only conflicts of appends count as tries: an answer that was decided on an old state is never the last one. A conflict does not
 // count either where it only shows that a remembered state, which decided nothing, was old.
 func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
-	locks, err := lockAll(ctx, ops)
+	var free [1]*lock // as most commands need
+	locks, err := lockAll(ctx, ops, free[:])
 	if err != nil {
 		return err
 	}

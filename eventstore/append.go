@@ -115,20 +115,32 @@ type attempt struct {
 	// leader's tail settles that, no error says that nothing was stored.
 	doubt bool
 
+	rooms []appended // of the commits
+
 	// one is room for the parts of an append to one stream, as most are.
 	one struct {
 		commits  [1]*Commit
 		expected [1]Head
 		writes   [1]jsapi.Write
+		rooms    [1]appended
 	}
+}
+
+// appended is memory for a commit that is to be stored, with one event, as most have.
+type appended struct {
+	commit Commit
+	event  [1]event
 }
 
 // newAttempt gives an attempt with room for n writes.
 func newAttempt(s *Store, n int) *attempt {
 	a := &attempt{store: s}
-	a.commits, a.expected, a.writes = a.one.commits[:], a.one.expected[:], a.one.writes[:]
+	a.commits, a.expected, a.writes, a.rooms = a.one.commits[:], a.one.expected[:], a.one.writes[:], a.one.rooms[:]
 	if n > 1 {
-		a.commits, a.expected, a.writes = make([]*Commit, n), make([]Head, n), make([]jsapi.Write, n)
+		a.commits, a.expected, a.writes, a.rooms = make([]*Commit, n), make([]Head, n), make([]jsapi.Write, n), make([]appended, n)
+	}
+	for i := range a.commits {
+		a.commits[i] = &a.rooms[i].commit
 	}
 	return a
 }
@@ -137,10 +149,9 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 	if len(writes) == 0 || len(writes) > maxTransaction {
 		return nil, fmt.Errorf("eventstore: append to %s: %w: %d writes, a transaction has 1 to %d", s.name, ErrTooLarge, len(writes), maxTransaction)
 	}
-	a, rooms := newAttempt(s, len(writes)), make([]room, len(writes))
-	for i, w := range writes {
-		a.commits[i] = &rooms[i].commit
-		a.commits[i].Stream = w.Stream
+	a := newAttempt(s, len(writes))
+	for i := range writes {
+		a.commits[i].Stream = writes[i].Stream
 	}
 	if err := a.completeAll(ctx, writes); err != nil {
 		return nil, err
@@ -150,23 +161,21 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 	if len(writes) > 1 {
 		tx = newID(now)
 	}
-	for i, w := range writes {
-		head, c := a.expected[i], a.commits[i]
+	for i := range writes {
+		w, head, c := &writes[i], &a.expected[i], a.commits[i]
 		if err := w.check(head); err != nil {
 			return nil, err
 		}
-		*c = Commit{
-			Stream: w.Stream, First: head.Version + 1, ID: newID(now), Time: now, Metadata: metadata,
-			Key: w.Key, KeyHash: w.KeyHash, links: head.links, store: s,
-		}
-		if w.Guard {
-			*c = Commit{Stream: w.Stream, First: 1, ID: c.ID, Time: now, store: s}
+		c.First, c.ID, c.Time, c.store = 1, newID(now), now, s
+		if !w.Guard {
+			c.First, c.links = head.Version+1, head.links
+			c.Metadata, c.Key, c.KeyHash = metadata, w.Key, w.KeyHash
 		}
 		if len(writes) > 1 {
 			c.Transaction = &Transaction{ID: tx, Index: indexOf(writes, i), Count: len(writes)}
 		}
 		var err error
-		if a.writes[i], err = s.encodeWrite(&rooms[i], head, w); err != nil {
+		if a.writes[i], err = s.encodeWrite(&a.rooms[i], head, w); err != nil {
 			return nil, err
 		}
 	}
@@ -177,12 +186,12 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 func (a *attempt) completeAll(ctx context.Context, writes []Write) error {
 	if len(writes) == 1 {
 		var err error
-		a.expected[0], err = a.store.complete(ctx, writes[0])
+		a.expected[0], err = a.store.complete(ctx, &writes[0])
 		return err
 	}
 	all := slices.Clone(writes) // so that the one write of other appends stays on its caller's stack
 	first, err := abreast.Do(len(all), func(i int) (err error) {
-		a.expected[i], err = a.store.complete(ctx, all[i])
+		a.expected[i], err = a.store.complete(ctx, &all[i])
 		return err
 	})
 	if errors.Is(err, ErrConflict) {
@@ -209,14 +218,14 @@ func (a *attempt) firstConflict(ctx context.Context, n int, conflict error) erro
 
 // complete gives the head of a write as this store gave it. One that came from elsewhere has no links, or those of another
 // stream, and does not know whether the stream has ended: it is looked up.
-func (s *Store) complete(ctx context.Context, w Write) (Head, error) {
+func (s *Store) complete(ctx context.Context, w *Write) (Head, error) {
 	switch {
 	case w.Expected.Version == 0 && w.Expected.Position == 0:
-		return s.confirmFirst(ctx, w)
-	case s.origin.gave(w.Stream, w.Expected):
+		return s.confirmFirst(ctx, *w)
+	case s.origin.gave(w.Stream, &w.Expected):
 		return w.Expected, nil
 	}
-	head, err := s.headFor(ctx, w)
+	head, err := s.headFor(ctx, *w)
 	if err != nil {
 		return Head{}, err
 	}
@@ -236,7 +245,7 @@ func (s *Store) headFor(ctx context.Context, w Write) (Head, error) {
 }
 
 // check refuses what may not stand on top of a head.
-func (w Write) check(head Head) error {
+func (w *Write) check(head *Head) error {
 	refused := func(reason error, advice string) error {
 		return &AppendError{Stream: w.Stream, Version: head.Version + 1, Reason: reason, Advice: advice}
 	}
@@ -266,7 +275,7 @@ func (w Write) check(head Head) error {
 }
 
 // encodeWrite fills in what is left of a commit and gives its message.
-func (s *Store) encodeWrite(m *room, head Head, w Write) (jsapi.Write, error) {
+func (s *Store) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, error) {
 	c, events := &m.commit, w.Events
 	refused := func(reason error, advice string, err error) (jsapi.Write, error) {
 		return jsapi.Write{}, &AppendError{Stream: c.Stream, Version: c.First, Reason: reason, Advice: advice, Err: err}
@@ -281,7 +290,10 @@ func (s *Store) encodeWrite(m *room, head Head, w Write) (jsapi.Write, error) {
 	if len(events) == 0 {
 		return refused(ErrRefused, "a commit has at least one event", nil)
 	}
-	c.events = m.roomFor(len(events))
+	c.events = m.event[:]
+	if len(events) > 1 {
+		c.events = make([]event, len(events))
+	}
 	in := scratches.Get().(*scratch)
 	defer scratches.Put(in)
 	in.data.Reset()

@@ -53,14 +53,12 @@ func (s *Store) AppendFirst(ctx context.Context, kept int, writes ...Write) erro
 // AppendUnguarded stores a transaction whose guards expect nothing, on heads that are taken as they are.
 func (s *Store) AppendUnguarded(ctx context.Context, writes ...Write) error {
 	a := newAttempt(s, len(writes))
-	rooms := make([]room, len(writes))
 	for i, w := range writes {
-		c := &rooms[i].commit
+		c := a.commits[i]
 		*c = Commit{Stream: w.Stream, First: w.Expected.Version + 1, ID: newID(s.cfg.now()), Time: s.cfg.now(), store: s,
 			Transaction: &Transaction{ID: [16]byte{1}, Index: indexOf(writes, i), Count: len(writes)}}
-		a.commits[i] = c
 		var err error
-		if a.writes[i], err = s.encodeWrite(&rooms[i], w.Expected, w); err != nil {
+		if a.writes[i], err = s.encodeWrite(&a.rooms[i], &w.Expected, &w); err != nil {
 			return err
 		}
 		a.writes[i].Unconditional, a.writes[i].Guards = true, ""

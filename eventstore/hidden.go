@@ -165,7 +165,7 @@ type confirmation struct {
 func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
 	connection := s.api.Session().Number()
 	switch {
-	case time.Since(w.Expected.checked) < emptyFor && s.origin.gave(w.Stream, w.Expected):
+	case time.Since(w.Expected.checked) < emptyFor && s.origin.gave(w.Stream, &w.Expected):
 		return w.Expected, nil
 	case s.inBurst(connection):
 		return Head{}, nil

@@ -91,7 +91,7 @@ func (o *origin) give(stream StreamID, h Head) Head {
 }
 
 // gave reports whether the head is as it was given for the stream. The unexported fields of any other are not to be used.
-func (o *origin) gave(stream StreamID, h Head) bool {
+func (o *origin) gave(stream StreamID, h *Head) bool {
 	return h.given == given{origin: o, stream: stream, version: h.Version, position: h.Position}
 }
 

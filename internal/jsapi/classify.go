@@ -133,7 +133,7 @@ func (s Source) plainAck(data []byte) (sequence uint64, ok bool) {
 		return 0, false
 	}
 	stream, rest, ok := bytes.Cut(rest, []byte(`","seq":`))
-	if !ok || !isPlain(stream) || s.Stream != "" && s.Stream != string(stream) {
+	if !ok || s.Stream != "" && s.Stream != string(stream) || s.Stream == "" && !isPlain(stream) {
 		return 0, false
 	}
 	digits, ok := bytes.CutSuffix(rest, []byte("}"))

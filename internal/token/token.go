@@ -60,6 +60,8 @@ func Encode(id string) (string, error) {
 		return "", &Error{ID: id, Reason: "is empty; an id has 1 to 256 bytes"}
 	case len(id) > MaxID:
 		return "", &Error{ID: id, Reason: fmt.Sprintf("has %d bytes; an id has 1 to 256", len(id))}
+	case allPlain(id):
+		return id, nil
 	case !utf8.ValidString(id):
 		return "", &Error{ID: id, Reason: "is not valid UTF-8"}
 	}
