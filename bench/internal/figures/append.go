@@ -80,7 +80,7 @@ func (s Sizes) appendOn(ctx context.Context, run *measure.Run, on *servers.Serve
 		if n > most || !s.Deep && n != 1 {
 			continue
 		}
-		data, err := payload(ctx, on, store, n)
+		data, err := payload(ctx, on, store, n, streamInUse)
 		if err != nil {
 			return err
 		}
@@ -251,7 +251,7 @@ func (s Sizes) streams(ctx context.Context, run *measure.Run) error {
 	if err := raw.Stream(ctx, on.JS, "raw", on.Replicas); err != nil {
 		return err
 	}
-	data, err := payload(ctx, on, store, 1)
+	data, err := payload(ctx, on, store, 1, newStream)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (s Sizes) command(ctx context.Context, run *measure.Run) error {
 	if err := raw.Stream(ctx, on.JS, "raw", on.Replicas); err != nil {
 		return err
 	}
-	data, err := payload(ctx, on, store, 1)
+	data, err := payload(ctx, on, store, 1, streamInUse)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (s Sizes) contended(ctx context.Context, run *measure.Run) error {
 	if err := raw.Stream(ctx, on.JS, "raw", on.Replicas); err != nil {
 		return err
 	}
-	data, err := payload(ctx, on, store, 1)
+	data, err := payload(ctx, on, store, 1, streamInUse)
 	if err != nil {
 		return err
 	}

@@ -158,9 +158,22 @@ func commonEvents(n int) []common.Event {
 // commonAccount is the common way's name of account(i).
 func commonAccount(i int) string { return "account." + strconv.Itoa(i) }
 
-// payload gives the bytes that a commit of so many events is stored as.
-func payload(ctx context.Context, on *servers.Servers, store *eventstore.Store, n int) ([]byte, error) {
-	commit, err := store.Append(ctx, eventstore.StreamID{Category: "payload", ID: strconv.Itoa(n)}, eventstore.Head{}, events(n)...)
+// What a commit links to makes it longer: nothing on a new stream, and never more than 16 commits on one that is in use.
+const (
+	newStream   = 0
+	streamInUse = 16
+)
+
+// payload gives the bytes that a commit of so many events is stored as, on a stream that has so many commits.
+func payload(ctx context.Context, on *servers.Servers, store *eventstore.Store, n, commits int) ([]byte, error) {
+	id := eventstore.StreamID{Category: "payload", ID: strconv.Itoa(n)}
+	commit, err := store.Append(ctx, id, eventstore.Head{}, events(n)...)
+	for range commits {
+		if err != nil {
+			break
+		}
+		commit, err = store.Append(ctx, id, commit.Head(), events(n)...)
+	}
 	if err != nil {
 		return nil, err
 	}

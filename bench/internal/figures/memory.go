@@ -121,7 +121,7 @@ func (s Sizes) allocations(ctx context.Context, run *measure.Run) error {
 	if err := raw.Stream(ctx, p.JS, "raw", 1); err != nil {
 		return err
 	}
-	data, err := payload(ctx, &p.Servers, store, 1)
+	data, err := payload(ctx, &p.Servers, store, 1, streamInUse)
 	if err != nil {
 		return err
 	}

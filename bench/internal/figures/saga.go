@@ -41,7 +41,7 @@ func (s Sizes) saga(ctx context.Context, run *measure.Run) error {
 	if err := raw.Stream(ctx, on.JS, "raw", 1); err != nil {
 		return err
 	}
-	data, err := payload(ctx, on, store, 1)
+	data, err := payload(ctx, on, store, 1, newStream)
 	if err != nil {
 		return err
 	}
