@@ -21,7 +21,8 @@ const (
 	serverTime = 15 * time.Second
 )
 
-// lookAhead reads the documents that units are about, many at a time: one after the other, each would cost a round trip.
+// lookAhead reads the documents that units are about, many at a time: one after the other, each would cost a round
+// trip.
 func (s *session[V]) lookAhead(ctx context.Context, units []unit[V]) error {
 	unknown := s.unknown(units)
 	if len(unknown) < 2 {
@@ -50,8 +51,8 @@ func (s *session[V]) lookAhead(ctx context.Context, units []unit[V]) error {
 	return nil
 }
 
-// stored reads a document from the bucket's leader: a replica might have an older one than the checkpoint vouches for. A method of
-// the document that fails gives an error that matches kv.ErrDecode.
+// stored reads a document from the bucket's leader: a replica might have an older one than the checkpoint vouches for.
+// A method of the document that fails gives an error that matches kv.ErrDecode.
 func (f *folder[V]) stored(ctx context.Context, bucket *kv.Bucket[V], key string) (document[V], error) {
 	var entry kv.Entry[V]
 	var err error

@@ -10,10 +10,10 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// FoldError says which event could not be folded into which document, and why. It matches ErrFold and Err, so that errors.Is tells a
-// document that is too large (kv.ErrTooLarge) or cannot be encoded (kv.ErrEncode), a key that cannot be stored (kv.ErrInvalidKey), and
-// a rule that has not returned (ErrFoldTimeout). The view stands before the event's batch: mend the rule and run again, or set
-// [Config.Park], so that the key waits and the others go on.
+// FoldError says which event could not be folded into which document, and why. It matches ErrFold and Err, so that
+// errors.Is tells a document that is too large (kv.ErrTooLarge) or cannot be encoded (kv.ErrEncode), a key that cannot
+// be stored (kv.ErrInvalidKey), and a rule that has not returned (ErrFoldTimeout). The view stands before the event's
+// batch: mend the rule and run again, or set [Config.Park], so that the key waits and the others go on.
 type FoldError struct {
 	View     string
 	Stream   eventstore.StreamID
@@ -27,20 +27,29 @@ type FoldError struct {
 
 // Error says what to do, too. It calls no code of the user.
 func (e *FoldError) Error() string {
-	document := ""
+	document, advice := "", "mend the rule and run again"
 	if e.Key != "" {
 		document = ", document " + shownKey(e.Key)
+		advice += ", or set Config.Park, so that the key waits and the others go on"
 	}
-	why := fmt.Sprintf(" panicked: %v", e.Panic)
+	if errors.Is(e.Err, ErrTooManyDocuments) {
+		advice = "then run again"
+	}
+	return fmt.Sprintf("projection: view %s: %v at %s version %d, position %d%s: %s: %s",
+		e.View, ErrFold, e.Stream, e.Version, e.Position, document, e.reason(), advice)
+}
+
+// reason says what went wrong, without saying where.
+func (e *FoldError) reason() string {
+	rule := fmt.Sprintf("rule for %q", e.Type)
 	var user *guard.Error
-	if errors.As(e.Err, &user) {
-		why = " " + user.Error()
-	} else if e.Err != nil {
-		why = ": " + e.Err.Error()
+	switch {
+	case errors.As(e.Err, &user):
+		return rule + " " + user.Error()
+	case e.Err != nil:
+		return rule + ": " + e.Err.Error()
 	}
-	return fmt.Sprintf("projection: view %s: %v at %s version %d, position %d%s: rule for %q%s: "+
-		"mend the rule and run again, or set Config.Park, so that the key waits and the others go on",
-		e.View, ErrFold, e.Stream, e.Version, e.Position, document, e.Type, why)
+	return fmt.Sprintf("%s panicked: %v", rule, e.Panic)
 }
 
 // Is reports whether target is ErrFold.
@@ -64,8 +73,8 @@ func (v *View[V]) blame(r eventstore.Recorded, key string, err error) error {
 	return failed
 }
 
-// blamed returns the FoldError for an error that says of which key the document could not be written, or the error itself. The
-// document names the event that changed it last.
+// blamed returns the FoldError for an error that says of which key the document could not be written, or the error
+// itself. The document names the event that changed it last.
 func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string) (document[V], bool)) error {
 	key := keyOf(err)
 	if key == "" {
@@ -82,7 +91,8 @@ func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string
 	return v.blame(eventstore.Recorded{Commit: c, Index: int(d.index)}, key, err)
 }
 
-// store sends a document to the bucket of a build. A codec of the user is tried first, since it may hang, and the server may be slow.
+// store sends a document to the bucket of a build. A codec of the user is tried first, since it may hang, and the
+// server may be slow.
 func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
 	var err, failed error
 	if b.view.shape == nil {
@@ -103,7 +113,8 @@ func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
 	})
 }
 
-// guardedReport returns a report of progress that cannot harm the build. A report that fails is told to the logger, and not made again.
+// guardedReport returns a report of progress that cannot harm the build. A report that fails is told to the logger, and
+// not made again.
 func (v *View[V]) guardedReport(report func(eventstore.Progress)) func(eventstore.Progress) {
 	failed := false
 	return func(p eventstore.Progress) {

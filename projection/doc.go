@@ -27,61 +27,74 @@
 //
 // # How a view is built
 //
-// The first time, and whenever the fold version is raised, [View.Run] folds the log from its begin into a bucket of its own that
-// nobody reads and one instance writes. Documents stay in memory, up to [Config.BuildCacheSize], and are written once, one after the
-// other without waiting. When the build has caught up, the catalog is changed with a compare-and-set: the flip. Readers
-// follow by themselves, and one List or Watch stays in one version. Until then they get the version before. A build that dies
-// is begun afresh, by another instance when its lease has not been renewed for [Config.StandBy]. [View.Rebuild] does the
-// same at the present fold version; it stops the runner of what serves for the moment of the flip, so that readers never
-// step back. What served before is kept until [View.Prune].
+// The first time, and whenever the fold version is raised, [View.Run] folds the log from its begin into a bucket of its
+// own that nobody reads and one instance writes. Documents stay in memory, up to [Config.BuildCacheSize], and are
+// written once, one after the other without waiting. When the build has caught up, the catalog is changed with a
+// compare-and-set: the flip. Readers follow by themselves, and one List or Watch stays in one version. Until then they
+// get the version before. A build that dies is begun afresh, by another instance when its lease has not been renewed
+// for [Config.StandBy]. [View.Rebuild] does the same at the present fold version; it stops the runner of what serves
+// for the moment of the flip, so that readers never step back. What served before is kept until [View.Prune].
 //
-// The fold version is raised when a rule or the document type changes. Old and new code never write the same bucket, so both
-// can run: each reads its own version.
+// The fold version is raised when a rule or the document type changes. Old and new code never write the same bucket, so
+// both can run: each reads its own version.
 //
 // # How a view runs
 //
 // Behind the build the view goes on live. Commits are folded in batches. The documents that a batch changes, what is
-// parked and the checkpoint are written together, as one atomic batch of the bucket, under the condition that the checkpoint is
-// still the one that was read. The first event after a pause goes out at once; under load batches are [Config.Interval]
-// apart, so that they do not slow the appends beside them.
+// parked and the checkpoint are written together, as one atomic batch of the bucket, under the condition that the
+// checkpoint is still the one that was read. The first event after a pause goes out at once; under load batches are
+// [Config.Interval] apart, so that they do not slow the appends beside them.
 //
-// Any number of instances may run one view. The one whose checkpoint is written works; the others stand by, and take over when
-// the checkpoint has been silent for [Config.StandBy]. One that works and has nothing to write renews it as a heartbeat.
-// [View.Pause] stops all of them, wherever they run.
+// Any number of instances may run one view. The one whose checkpoint is written works; the others stand by, and take
+// over when the checkpoint has been silent for [Config.StandBy]. One that works and has nothing to write renews it as a
+// heartbeat. [View.Pause] stops all of them, wherever they run.
 //
 // # Guarantees
 //
 // Documents and checkpoint always agree: whatever is killed, and whenever, each event is folded into the view exactly
 // once, in the order of the log. A runner that was frozen and wakes changes nothing.
 //
-// The checkpoint names the store by its identity and the commit it stands at. A view refuses to run on another store, or
-// on a log that went backwards.
+// The checkpoint names the store by its identity and the commit it stands at. A view refuses to run on another store,
+// or on a log that went backwards.
 //
-// Of a server that holds the only replica and does not sync each write, a power cut can leave half of a batch in the bucket,
-// and the server serves it. A view looks for that when it is made, when Run begins, and whenever the connection was lost
-// and is back. It then says so in a warning and in [Counters], is not read any more, and is built anew. Readers get
-// ErrNotReady meanwhile, and see no half of a transaction.
+// Of a server that holds the only replica and does not sync each write, a power cut can leave half of a batch in the
+// bucket, and the server serves it. A view looks for that when it is made, when Run begins, and whenever the connection
+// was lost and is back. It then says so in a warning and in [Counters], is not read any more, and is built anew.
+// Readers get ErrNotReady meanwhile, and see no half of a transaction.
 //
 // # When an event cannot be folded
 //
-// Run stops at it, before the batch that would pass it, unless [Config.Park] is set. Then the key whose fold panicked is parked,
-// with the first position, and the others go on. An event that does not decode parks the key if that is the id of its
-// stream; if the key is in the event, Run stops, since which document is stale cannot be said. Folds are pure, so they are
-// not tried again by themselves: [View.Replay] folds a parked key again from the log's begin, once the rule is mended, and
-// [View.Discard] does it without the event. [View.Get] with [At] says ErrParked for a key that is parked.
+// A rule may panic, end its goroutine, or not return within [Config.FoldTimeout]. So may the methods with which events
+// and documents encode and decode themselves. What a rule makes may be larger than the server takes, or have no JSON,
+// such as NaN. A key may be longer than 256 bytes, no UTF-8, or begin with U+FFFD.
+//
+// Run stops at such an event, before the batch that would pass it, with a [FoldError] that names the event and the key.
+// With [Config.Park] it parks the key instead, with the first position, and the others go on. A key that cannot be
+// stored is parked under a name that stands for it, and [Parked] shows the key. What is parked is not met again,
+// neither after a restart nor by the next event of the key. An event that does not decode parks the key if that is the
+// id of its stream. If the key is in the event, or the function fails that finds the key, Run stops, since which
+// document is stale cannot be said.
+//
+// Folds are pure, so they are not tried again by themselves: [View.Replay] folds a parked key again from the log's
+// begin, once the rule is mended, and [View.Discard] does it without the event. [View.Get] with [At] says ErrParked for
+// a key that is parked. A document that should have come from a parked key by a [Move] parks its new key too, and is
+// replayed with the other.
+//
+// A fold that never returns leaves its goroutine behind, because Go has no way to end it. The view goes on without it,
+// and gives it neither documents nor memory that are used further.
 //
 // # Errors
 //
-// Run and Rebuild return a [FoldError] for a rule that panicked, an eventstore.EventError for an event that does not decode, and
-// an error that matches ErrOtherStore or ErrLogRewound when the checkpoint does not fit the log. Interruptions of the
-// connection are waited out. Get returns ErrNotFound for a key without a document, ErrNotReady while nothing is built, and
-// ErrPositionAhead for a position that the log does not have.
+// Run and Rebuild return a [FoldError] for an event that cannot be folded, an eventstore.EventError for one that does
+// not decode, and an error that matches ErrOtherStore or ErrLogRewound when the checkpoint does not fit the log.
+// Interruptions of the connection are waited out. Get returns ErrNotFound for a key without a document, ErrNotReady
+// while nothing is built, and ErrPositionAhead for a position that the log does not have.
 //
 // # Concurrency
 //
-// A View is safe for concurrent use. Run blocks until its context ends, which is no error, or until it fails; it waits for the
-// goroutines it starts. NewView starts two, which follow the catalog and the connection until Close. Readers need no Run
-// in their process.
+// A View is safe for concurrent use. Run blocks until its context ends, which is no error, or until it fails; it waits
+// for the goroutines it starts. NewView starts two, which follow the catalog and the connection until Close. Readers
+// need no Run in their process.
 //
 // # Caveats
 //
@@ -89,13 +102,14 @@
 // look at the bucket, may see documents of half a batch. A bucket with one replica in a cluster, on a node that
 // the runner is not connected to, is looked at only when a write to it has failed.
 //
-// A batch changes 999 documents at most, and fewer where the operator of the server has set max_batch_size. One commit or
-// transaction whose events change more is written in several batches. Each event still counts once, and a reader that waits
-// for the position sees all of it; another one may see some of the documents changed and others not yet.
-// A document read without [At] may lag behind the log, and behind the bucket's leader where there are replicas. A program that
-// reads a fold version which another release has not built yet gets documents of the version before, so keep their JSON
-// readable, or wait for the flip.
+// A batch changes 999 documents at most, and fewer if the operator of the server has set max_batch_size. It is also
+// written once its documents have 16 MiB together, or its folds have lasted for half a [Config.Heartbeat]. One commit
+// or transaction whose events change more is written in several batches. Each event still counts once, and a reader
+// that waits for the position sees all of it. Another reader may see some of the documents changed and others not yet.
+// The keys between which one transaction moves documents are written in one batch, so there may be no more of them than
+// fit.
 //
-// A fold that changes a map or slice of its document in place and then panics leaves what it changed in the document that is
-// shown while the key is parked.
+// A document read without [At] may lag behind the log, and behind the bucket's leader where there are replicas. A
+// program that reads a fold version which another release has not built yet gets documents of the version before, so
+// keep their JSON readable, or wait for the flip.
 package projection

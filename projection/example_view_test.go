@@ -70,6 +70,30 @@ func ExampleDelete() {
 	// true
 }
 
+// What was ordered by a guest becomes the document of the next customer, who then adds to it. The guest has no document
+// any more.
+func ExampleMove() {
+	ctx := context.Background()
+	store, stop := openOrders(ctx)
+	defer stop()
+	customers, err := projection.NewView(ctx, store, "customers", 1, nil,
+		projection.Move[Customer](func(e Placed) (from, to string) { return "guest", e.Customer }),
+		projection.On(func(c Customer, e Placed) Customer { return Customer{c.Orders + 1, c.Spent + e.Total} }).
+			By(func(e Placed) string { return e.Customer }))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer background(customers)()
+	place(ctx, store, "1", "guest", 20)
+	anna, err := customers.Get(ctx, "anna", projection.At(place(ctx, store, "2", "anna", 5)))
+	fmt.Println(anna, err)
+	_, err = customers.Get(ctx, "guest")
+	fmt.Println(errors.Is(err, projection.ErrNotFound))
+	// Output:
+	// {2 25} <nil>
+	// true
+}
+
 // A new fold version is built beside the one that serves. Readers of the new code get the old documents until the flip.
 func ExampleView_foldVersion() {
 	ctx := context.Background()

@@ -20,8 +20,8 @@ type document[V any] struct {
 	deleted bool
 }
 
-// documents is where a folder finds documents and puts what became of them: a live runner's cache over its bucket, or the
-// memory of a build. An error of get that matches kv.ErrDecode is about that document alone.
+// documents is where a folder finds documents and puts what became of them: a live runner's cache over its bucket, or
+// the memory of a build. An error of get that matches kv.ErrDecode is about that document alone.
 type documents[V any] interface {
 	get(ctx context.Context, key string) (document[V], error)
 	set(ctx context.Context, key string, d document[V]) error
@@ -31,8 +31,8 @@ type documents[V any] interface {
 //
 //	commits -> plan -> units -> fold -> step, step, ... -> settle: park the key, or set the document
 //
-// All code of the user runs under guard. If it ends the goroutine or does not return, the folder goes on behind it on another
-// goroutine, from where next and touched say that it stands.
+// All code of the user runs under guard. If it ends the goroutine or does not return, the folder goes on behind it on
+// another goroutine, from where next and touched say that it stands.
 type folder[V any] struct {
 	view    *View[V]
 	sink    *kv.Bucket[V] // where documents are stored
@@ -81,8 +81,8 @@ type touched[V any] struct {
 // out reports whether the event changes nothing more under the key.
 func (t *touched[V]) out() bool { return t.waits || t.skips || t.err != nil }
 
-// guarded runs work under guard. It returns the error of user code that ended the goroutine or did not return, or that of
-// the work.
+// guarded runs work under guard. It returns the error of user code that ended the goroutine or did not return, or that
+// of the work.
 func (f *folder[V]) guarded(work func() error) (broken, err error) {
 	outer := f.calls
 	broken = guard.Run(f.view.cfg.foldTimeout(), func(calls *guard.Calls) {
@@ -195,8 +195,8 @@ func (t *touched[V]) become(value V, deleted bool) {
 	t.changed = true
 }
 
-// move applies a rule that moves a document. A document that cannot be had parks the key that it would move to. One that moves to
-// a parked key is gone until that is replayed.
+// move applies a rule that moves a document. A document that cannot be had parks the key that it would move to. One
+// that moves to a parked key is gone until that is replayed.
 func (f *folder[V]) move(ctx context.Context, docs documents[V], s *step[V]) error {
 	i, err := f.touch(ctx, docs, s.from, s.recorded)
 	if err != nil {
@@ -307,8 +307,8 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 	return docs.set(ctx, t.key, before)
 }
 
-// check looks whether a changed document can be stored. A view that does not park keys finds out when it writes, because it stops at
-// either.
+// check looks whether a changed document can be stored. A view that does not park keys finds out when it writes,
+// because it stops at either.
 func (f *folder[V]) check(i int) {
 	t := &f.touched[i]
 	if t.out() || !t.changed || t.deleted || !f.view.cfg.park() && (f.scale == nil || !f.scale.weighs(t.key)) {
@@ -335,8 +335,11 @@ func (f *folder[V]) park(ctx context.Context, t *touched[V]) {
 		Type: r.Type(), Error: runner.Shortened(t.err.Error()), Since: time.Now().UTC(), Source: t.source, Skipped: f.skipped[t.key].Skipped,
 	}
 	var fold *FoldError
-	if errors.As(t.err, &fold) && fold.Key != t.key {
-		p.Key = shownKey(fold.Key)
+	if errors.As(t.err, &fold) {
+		p.Error = runner.Shortened(fold.reason())
+		if fold.Key != t.key {
+			p.Key = shownKey(fold.Key)
+		}
 	}
 	f.parked[t.key], f.newly[t.key] = p, p
 	f.view.logger.ErrorContext(ctx, "projection: key parked", "key", t.key, "position", uint64(p.Position), "error", t.err)

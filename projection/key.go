@@ -13,8 +13,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// standInMark begins the name under which a key is parked that cannot be stored. No document has a key that begins with it, so
-// the two are never taken for each other. It is what programs write for text that they could not read.
+// standInMark begins the name under which a key is parked that cannot be stored. No document has a key that begins with
+// it, so the two are never taken for each other. It is what programs write for text that they could not read.
 const standInMark = "\uFFFD"
 
 // checkKey returns an error that matches kv.ErrInvalidKey for a key that no document can have.
@@ -39,7 +39,8 @@ func standIn(key string) string {
 	return standInMark + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// isStandIn reports whether a name looks like what standIn makes. A key of the user that does so is parked under itself.
+// isStandIn reports whether a name looks like what standIn makes. A key of the user that does so is parked under
+// itself.
 func isStandIn(name string) bool {
 	sum, ok := strings.CutPrefix(name, standInMark)
 	if !ok {

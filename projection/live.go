@@ -23,7 +23,8 @@ func (s *session[V]) gather(ctx context.Context, log *follower, group []*eventst
 	return s.flush(ctx)
 }
 
-// catchUp folds what the log holds now behind the checkpoint, or as much of it as is needed to come to a position, if that is not 0.
+// catchUp folds what the log holds now behind the checkpoint, or as much of it as is needed to come to a position, if
+// that is not 0.
 func (s *session[V]) catchUp(ctx context.Context, upTo eventstore.Position) error {
 	for groups, err := range batches(s.view.store.Log(ctx, eventstore.After(s.at.Position)), upTo) {
 		if err != nil {
@@ -45,8 +46,8 @@ func (s *session[V]) foldAll(ctx context.Context, groups [][]*eventstore.Commit)
 	return s.foldUnits(ctx, units)
 }
 
-// foldUnits folds units, once the documents that they change are read. It writes those changed before if both would not fit into
-// one batch.
+// foldUnits folds units, once the documents that they change are read. It writes those changed before if both would not
+// fit into one batch.
 func (s *session[V]) foldUnits(ctx context.Context, units []unit[V]) error {
 	for len(units) > 0 {
 		n := min(len(units), unitsAhead)
@@ -138,8 +139,8 @@ func put[V any](batch *kv.Batch[V], key string, d document[V]) {
 	}
 }
 
-// putChanged adds the changed documents to a batch, and then what is newly parked. It returns the keys of the latter in the order
-// of their writes.
+// putChanged adds the changed documents to a batch, and then what is newly parked. It returns the keys of the latter in
+// the order of their writes.
 func (s *session[V]) putChanged(batch *kv.Batch[V]) (order []string, err error) {
 	if err := s.putAll(batch, s.dirty); err != nil {
 		return nil, err

@@ -155,8 +155,8 @@ func TestDocumentsMoveOneAfterTheOther(t *testing.T) {
 	})
 }
 
-// A move of nothing leaves what is under the other key. The rules for the same event that follow make a document all the same, and
-// delete it again.
+// A move of nothing leaves what is under the other key. The rules for the same event that follow make a document all
+// the same, and delete it again.
 func TestNothingIsMovedIfThereIsNothing(t *testing.T) {
 	liveAndBuilt(t, func(t *testing.T, write func(...eventstore.Event), view func() *projection.View[guest]) {
 		write(booked{"b", 2})

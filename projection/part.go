@@ -9,17 +9,17 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// A batch takes 1,000 writes, or fewer if the operator of the server says so, and it is written before it has grown large or old.
-// So a commit, or a transaction, that changes many documents may be written in several batches, in the order of its units. The
-// checkpoint stays where it is until the last of them, and says what the others have brought:
+// A batch takes 1,000 writes, or fewer if the operator of the server says so, and it is written before it has grown
+// large or old. So a commit, or a transaction, that changes many documents may be written in several batches, in the
+// order of its units. The checkpoint stays where it is until the last of them, and says what the others have brought:
 //
 //	batch 1  units a to k         checkpoint at 41, part {43, "k"}
 //	batch 2  units l to t         checkpoint at 41, part {43, "t"}
 //	batch 3  units u to z         checkpoint at 43
 //
-// The runner that goes on from a part folds the commits behind the checkpoint again, for the units that come after it. So each
-// event counts once in each document, and a reader that waits for the position sees all of them. One that does not wait may see
-// some. A unit is one document, or those between which the commits move documents.
+// The runner that goes on from a part folds the commits behind the checkpoint again, for the units that come after it.
+// So each event counts once in each document, and a reader that waits for the position sees all of them. One that does
+// not wait may see some. A unit is one document, or those between which the commits move documents.
 
 // part is what the bucket has of a write that takes several batches.
 type part struct {
@@ -28,8 +28,8 @@ type part struct {
 	Through  string              `json:"through" msgpack:"through"`   // the last unit, in the order of their bytes, that was written
 }
 
-// batchBytes is how large the documents of a batch may be together before it is written, with one unit more. The server holds
-// 128 MiB of a stream's messages that it has not stored yet, and drops what is beyond.
+// batchBytes is how large the documents of a batch may be together before it is written, with one unit more. The server
+// holds 128 MiB of a stream's messages that it has not stored yet, and drops what is beyond.
 const batchBytes = 16 << 20
 
 // weight is the size of a document that was changed since the last batch.
@@ -38,8 +38,8 @@ type weight struct {
 	bytes   int
 }
 
-// weighs reports whether a document is to be encoded to know its size. That is so after 1, 2, 4, 8 changes and so on, because it
-// costs as much as writing it.
+// weighs reports whether a document is to be encoded to know its size. That is so after 1, 2, 4, 8 changes and so on,
+// because it costs as much as writing it.
 func (s *session[V]) weighs(key string) bool {
 	w := s.weights[key]
 	w.changes++

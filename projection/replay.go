@@ -8,8 +8,9 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// A replay folds parked keys again, from the log's begin up to the checkpoint, beside the documents of the bucket. If documents
-// move between keys, the keys are folded too from which the documents have come, but only those that are wished are written.
+// A replay folds parked keys again, from the log's begin up to the checkpoint, beside the documents of the bucket. If
+// documents move between keys, the keys are folded too from which the documents have come, but only those that are
+// wished are written.
 
 // attend does what operators wish for parked keys: they are folded again from the log, up to the checkpoint.
 func (s *session[V]) attend(ctx context.Context) error {
@@ -35,7 +36,8 @@ func (s *session[V]) attend(ctx context.Context) error {
 	return s.attend(ctx) // what was wished meanwhile
 }
 
-// grant writes what became of some of the keys that were folded again, as many as one batch takes, and takes them from the wishes.
+// grant writes what became of some of the keys that were folded again, as many as one batch takes, and takes them from
+// the wishes.
 func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs memory[V], again map[string]Parked) error {
 	granted, size := make(map[string]document[V]), 0
 	batch := s.generation.documents.Batch()
@@ -80,8 +82,8 @@ func (s *session[V]) sizeOf(key string, d document[V]) (size int) {
 	return size
 }
 
-// wishes returns what operators wish for parked keys. A key waits for the one from which its document would have come, so it
-// goes along with that.
+// wishes returns what operators wish for parked keys. A key waits for the one from which its document would have come,
+// so it goes along with that.
 func (s *session[V]) wishes() map[string]Parked {
 	wishes := make(map[string]Parked)
 	for key, p := range s.parked {
@@ -105,8 +107,8 @@ func (s *session[V]) wishes() map[string]Parked {
 	return wishes
 }
 
-// refold folds keys from the log's begin up to a position, as a replay of what is parked under them. Events that were discarded
-// are left out. It returns what became of the documents, and what is parked again.
+// refold folds keys from the log's begin up to a position, as a replay of what is parked under them. Events that were
+// discarded are left out. It returns what became of the documents, and what is parked again.
 func (f *folder[V]) refold(ctx context.Context, wishes map[string]Parked, upTo eventstore.Position) (memory[V], map[string]Parked, error) {
 	again := newFolder(f.view)
 	again.sink, again.skipped = f.sink, make(map[string]Parked)
@@ -177,11 +179,12 @@ func (f *folder[V]) addSources(ctx context.Context, keys map[string]bool, upTo e
 	return nil
 }
 
-// groupsAtOnce is how many commits, or transactions, are folded at once by what has no other reason to fold fewer. It makes the price
-// of the guard small.
+// groupsAtOnce is how many commits, or transactions, are folded at once by what has no other reason to fold fewer. It
+// makes the price of the guard small.
 const groupsAtOnce = 64
 
-// batches yields commits up to a position, those of one transaction together, many groups at a time. Position 0 is no bound.
+// batches yields commits up to a position, those of one transaction together, many groups at a time. Position 0 is no
+// bound.
 func batches(log iter.Seq2[*eventstore.Commit, error], upTo eventstore.Position) iter.Seq2[[][]*eventstore.Commit, error] {
 	return func(yield func([][]*eventstore.Commit, error) bool) {
 		var groups [][]*eventstore.Commit

@@ -9,9 +9,9 @@ import (
 	"github.com/runnel-go/runnel/internal/plain"
 )
 
-// Rule says how events of one type change the documents V of a view. [On], [OnRecorded], [Delete] and [Move] make rules.
-// A view may have several rules for one type of event. They are applied in the order in which NewView was given them, so
-// "decrement, and delete at zero" is an On and a Delete.
+// Rule says how events of one type change the documents V of a view. [On], [OnRecorded], [Delete] and [Move] make
+// rules. A view may have several rules for one type of event. They are applied in the order in which NewView was given
+// them, so "decrement, and delete at zero" is an On and a Delete.
 type Rule[V any] interface {
 	// prototype returns a zero event of the rule's type, or an error if there is none.
 	prototype() (eventstore.Event, error)
@@ -41,8 +41,8 @@ type EventRule[V any, E eventstore.Event] struct {
 }
 
 // On makes the rule that folds events of type E into documents. The fold is given the document as it is, or the zero V
-// if there is none, and returns what it becomes. It must be pure, because it may run again for the same event. It must return
-// within [Config.FoldTimeout].
+// if there is none, and returns what it becomes. It must be pure, because it may run again for the same event. It must
+// return within [Config.FoldTimeout].
 func On[V any, E eventstore.Event](fold func(document V, event E) V) *EventRule[V, E] {
 	return OnRecorded(func(document V, event E, _ eventstore.Recorded) V { return fold(document, event) })
 }
@@ -65,8 +65,8 @@ func Delete[V any, E eventstore.Event](when func(document V, event E) bool) *Eve
 	}}
 }
 
-// By makes the event choose the key of its document. The default is the id of the event's stream. An event with an empty
-// key changes nothing.
+// By makes the event choose the key of its document. The default is the id of the event's stream. An event with an
+// empty key changes nothing.
 func (r *EventRule[V, E]) By(key func(event E) string) *EventRule[V, E] {
 	return r.ByRecorded(func(event E, _ eventstore.Recorded) string { return key(event) })
 }
@@ -115,10 +115,10 @@ type moveRule[V any, E eventstore.Event] struct {
 	keys func(E, eventstore.Recorded) (from, to string)
 }
 
-// Move makes the rule that moves a document to another key: an event of type E says from which key to which. The document
-// under the second key is replaced. If there is none under the first, or one of the keys is empty, or both are the same,
-// nothing changes. Both keys are written in one batch. Further rules for the same event may change the document before or
-// behind the move:
+// Move makes the rule that moves a document to another key: an event of type E says from which key to which. The
+// document under the second key is replaced. If there is none under the first, or one of the keys is empty, or both are
+// the same, nothing changes. Both keys are written in one batch. Further rules for the same event may change the
+// document before or behind the move:
 //
 //	projection.Move[Profile](func(e EmailChanged) (from, to string) { return e.Old, e.New }),
 //	projection.On(func(p Profile, e EmailChanged) Profile { p.Email = e.New; return p }).
@@ -154,8 +154,8 @@ func (r *moveRule[V, E]) apply(document V, _ bool, _ eventstore.Event, _ eventst
 // rules are the rules of a view, as its runners look them up.
 type rules[V any] struct {
 	byType map[string][]Rule[V]
-	// stored has the names in the log under which events with a rule may stand, since upcasters lead from several to one;
-	// true if all rules that they may lead to go by the stream.
+	// stored has the names in the log under which events with a rule may stand, since upcasters lead from several to
+	// one; true if all rules that they may lead to go by the stream.
 	stored map[string]bool
 	// shared has the names of the types whose events, copied, share memory.
 	shared map[string]bool

@@ -77,7 +77,8 @@ func keysOfKind(kind string, e drawn) []string {
 	return []string{e.Key}
 }
 
-// harmed does what is wrong with an event for a rule, behind the fold, so that what the fold changed in place must be taken back.
+// harmed does what is wrong with an event for a rule, behind the fold, so that what the fold changed in place must be
+// taken back.
 func harmed(p page, e drawn, rule int, mended bool) page {
 	if e.Bad != rule+1 || mended {
 		return p
@@ -262,8 +263,8 @@ func drawEvent(t *rapid.T) drawn {
 	return e
 }
 
-// Whatever the rules and the events are, a view that runs, one that is built, and a plain fold in memory are equal, in what is
-// parked too. Once the rules are mended, a replay leads to what the mended rules would have made.
+// Whatever the rules and the events are, a view that runs, one that is built, and a plain fold in memory are equal, in
+// what is parked too. Once the rules are mended, a replay leads to what the mended rules would have made.
 func TestAViewIsThePlainFoldOfItsRules(t *testing.T) {
 	js := eventstoretest.JetStream(t, eventstoretest.Options(func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 20 }))
 	proptest.Runs(t, 25)

@@ -19,8 +19,8 @@ type step[V any] struct {
 	fault    error // why the step cannot be taken, or nil
 }
 
-// unit is the part of a commit, or of the commits of a transaction, that must be written in one batch: the steps for one key, or
-// for the keys between which documents move. Units of one group depend on each other in nothing.
+// unit is the part of a commit, or of the commits of a transaction, that must be written in one batch: the steps for
+// one key, or for the keys between which documents move. Units of one group depend on each other in nothing.
 type unit[V any] struct {
 	name  string // the least of its keys
 	keys  int
@@ -29,8 +29,8 @@ type unit[V any] struct {
 	whole bool // with it, all of the group is folded; group is the last commit of it
 }
 
-// plan decodes the events of groups of commits that the view has rules for, and returns what they do, unit by unit. The units of
-// a group come in the order of their names, and the last of them is whole, even if it has no steps.
+// plan decodes the events of groups of commits that the view has rules for, and returns what they do, unit by unit. The
+// units of a group come in the order of their names, and the last of them is whole, even if it has no steps.
 func (f *folder[V]) plan(groups [][]*eventstore.Commit) ([]unit[V], error) {
 	f.wanted = f.wanted[:0]
 	for _, group := range groups {
@@ -80,8 +80,8 @@ func (f *folder[V]) stepsOf(events []eventstore.Recorded) (all []step[V], err er
 	}
 }
 
-// stepsOfEvent appends the steps of one event. Each document takes over memory of its event, so each step is given an event of
-// its own.
+// stepsOfEvent appends the steps of one event. Each document takes over memory of its event, so each step is given an
+// event of its own.
 func (f *folder[V]) stepsOfEvent(all []step[V], recorded eventstore.Recorded) ([]step[V], error) {
 	events, err := f.decode(recorded)
 	if err != nil {
@@ -118,8 +118,8 @@ func (f *folder[V]) decode(recorded eventstore.Recorded) (events []eventstore.Ev
 	return events, err
 }
 
-// stepsOfRule appends the steps of one rule for one event. A key function that fails stops the view, because which document the
-// event is about cannot be known.
+// stepsOfRule appends the steps of one rule for one event. A key function that fails stops the view, because which
+// document the event is about cannot be known.
 func (f *folder[V]) stepsOfRule(all []step[V], rule Rule[V], event eventstore.Event, recorded eventstore.Recorded) ([]step[V], error) {
 	var keys []string
 	if failed := f.calls.Call(func() { keys = rule.keysOf(event, recorded) }); failed != nil {
@@ -151,21 +151,23 @@ func (f *folder[V]) stepFor(rule Rule[V], key string, event eventstore.Event, re
 	return s
 }
 
-// unreadable appends the step of an event that could not be decoded. Its key is known if all rules for it go by the stream.
+// unreadable appends the step of an event that could not be decoded. Its key is known if all rules for it go by the
+// stream.
 func (f *folder[V]) unreadable(all []step[V], recorded eventstore.Recorded, err error) ([]step[V], error) {
-	byStream := f.view.rules.stored[recorded.Type()]
+	byStream, key := f.view.rules.stored[recorded.Type()], ""
+	if byStream {
+		key = recorded.Stream.ID
+	}
 	var ofEvent *eventstore.EventError
-	switch {
-	case byStream && !errors.As(err, &ofEvent):
-		err = f.view.blame(recorded, recorded.Stream.ID, err)
-	case !errors.As(err, &ofEvent):
-		err = f.view.blame(recorded, "", err)
+	if errors.As(err, &ofEvent) {
+		err = f.view.failed(err) // it names the event
+	} else {
+		err = f.view.blame(recorded, key, err)
 	}
 	if !byStream || !f.view.cfg.park() {
-		return all, f.view.failed(err)
+		return all, err
 	}
-	id := recorded.Stream.ID
-	return append(all, step[V]{key: id, unit: id, recorded: recorded, fault: err}), nil
+	return append(all, step[V]{key: key, unit: key, recorded: recorded, fault: err}), nil
 }
 
 // distinct returns each of the keys once, in their order.

@@ -1,13 +1,14 @@
 // Package guard runs code of the user so that it can harm nobody but itself.
 //
-// Such code may panic, may end its goroutine with [runtime.Goexit], and may never return. [Call] guards one call at the price of a
-// goroutine. [Run] guards many calls, one after the other, at the price of one goroutine for all of them:
+// Such code may panic, may end its goroutine with [runtime.Goexit], and may never return. [Call] guards one call at the
+// price of a goroutine. [Run] guards many calls, one after the other, at the price of one goroutine for all of them:
 //
 //	caller     Run ----------- watches how long the call under way lasts --------- returns
 //	goroutine      \- work: Call(f1), Call(f2), ... ------------------------------/
 //
-// A call that panics costs nothing but itself: Calls.Call returns the error and the work goes on. A call that ends its goroutine, or
-// lasts too long, takes the work with it: Run returns the error, and its caller begins another Run behind that call.
+// A call that panics costs nothing but itself: Calls.Call returns the error and the work goes on. A call that ends its
+// goroutine, or lasts too long, takes the work with it: Run returns the error, and its caller begins another Run behind
+// that call.
 package guard
 
 import (
@@ -27,7 +28,8 @@ type Error struct {
 	text   string        // of Panic, since that may have methods of the user
 }
 
-// Error says what happened, as the rest of a sentence that begins with the name of the call. It calls no code of the user.
+// Error says what happened, as the rest of a sentence that begins with the name of the call. It calls no code of the
+// user.
 func (e *Error) Error() string {
 	switch {
 	case e.Goexit:
@@ -44,11 +46,13 @@ func (e *Error) Unwrap() error {
 	return err
 }
 
-// Call runs f on a goroutine of its own, and blocks until f returns, panics, or ends its goroutine. It returns nil or an [*Error].
+// Call runs f on a goroutine of its own, and blocks until f returns, panics, or ends its goroutine. It returns nil or
+// an [*Error].
 func Call(f func()) error { return CallWithin(0, f) }
 
-// CallWithin is [Call] with a limit: it returns an [*Error] with Lasted if f has not returned for that time, or up to a quarter longer.
-// The goroutine of f is left behind then, and whatever f still does must harm nobody. A limit of 0 is none.
+// CallWithin is [Call] with a limit: it returns an [*Error] with Lasted if f has not returned for that time, or up to a
+// quarter longer. The goroutine of f is left behind then, and whatever f still does must harm nobody. A limit of 0 is
+// none.
 func CallWithin(limit time.Duration, f func()) error {
 	var failed error
 	if err := Run(limit, func(c *Calls) { failed = c.Call(f) }); err != nil {
@@ -65,10 +69,10 @@ type Calls struct {
 // givenUp is the turn of work that Run has left.
 const givenUp = 1 << 63
 
-// Run runs work on a goroutine of its own, and blocks until it returns. It returns an [*Error] if a call of the work has ended the
-// goroutine, or has lasted for limit or up to a quarter longer. The work has stopped within that call then, and never goes on behind it,
-// so that the caller may go on with all that the work has changed before. A limit of 0 is none. A panic of the work outside its calls
-// is a mistake of this module, and ends the process.
+// Run runs work on a goroutine of its own, and blocks until it returns. It returns an [*Error] if a call of the work
+// has ended the goroutine, or has lasted for limit or up to a quarter longer. The work has stopped within that call
+// then, and never goes on behind it, so that the caller may go on with all that the work has changed before. A limit of
+// 0 is none. A panic of the work outside its calls is a mistake of this module, and ends the process.
 func Run(limit time.Duration, work func(*Calls)) error {
 	c, done, finished := &Calls{}, make(chan struct{}), false
 	go func() {
@@ -86,8 +90,8 @@ func Run(limit time.Duration, work func(*Calls)) error {
 	return nil
 }
 
-// looks is how often a call is looked at within its limit. A process that was frozen looks once when it wakes, so that the time for
-// which it stood still does not count as the call's.
+// looks is how often a call is looked at within its limit. A process that was frozen looks once when it wakes, so that
+// the time for which it stood still does not count as the call's.
 const looks = 4
 
 // watch blocks until the work is done. It reports false once it has given up a call that lasts too long.
@@ -112,8 +116,8 @@ func (c *Calls) watch(limit time.Duration, done <-chan struct{}) bool {
 	}
 }
 
-// Call runs f. It returns an [*Error] if f panics. It does not return if f ends the goroutine, or if Run has given up f: then the deferred
-// functions of the work run, and must touch nothing that the caller of Run goes on with.
+// Call runs f. It returns an [*Error] if f panics. It does not return if f ends the goroutine, or if Run has given up
+// f: then the deferred functions of the work run, and must touch nothing that the caller of Run goes on with.
 func (c *Calls) Call(f func()) (err error) {
 	turn := c.turn.Add(1)
 	defer func() {

@@ -1,0 +1,51 @@
+package kv_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/kv"
+)
+
+// What Check refuses, no write stores; what it takes, Put and a batch store.
+func TestCheckSaysWhatCanBeStored(t *testing.T) {
+	type document struct {
+		Text  string
+		Ratio float64
+	}
+	bucket, err := kv.Open[document](t.Context(), eventstoretest.JetStream(t), "checked", nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, bucket.Close()) }()
+	for _, c := range []struct {
+		name, key string
+		value     document
+		is        error
+	}{
+		{"a document", "a", document{Text: "x"}, nil},
+		{"no UTF-8", "a\xff", document{}, kv.ErrInvalidKey},
+		{"a long key", strings.Repeat("k", 257), document{}, kv.ErrInvalidKey},
+		{"no number", "a", document{Ratio: math.NaN()}, kv.ErrEncode},
+		{"a large document", "a", document{Text: strings.Repeat("x", 2<<20)}, kv.ErrTooLarge},
+	} {
+		size, err := bucket.Check(c.key, c.value)
+		_, putErr := bucket.Put(t.Context(), c.key, c.value)
+		batch := bucket.Batch()
+		batch.Put(c.key, c.value)
+		batch.Put("other", document{})
+		_, batchErr := batch.Commit(t.Context())
+		if c.is == nil {
+			require.NoError(t, err, c.name)
+			require.Equal(t, len(`{"Text":"x","Ratio":0}`), size)
+			require.NoError(t, putErr, c.name)
+			require.NoError(t, batchErr, c.name)
+			continue
+		}
+		require.ErrorIs(t, err, c.is, c.name)
+		require.ErrorIs(t, putErr, c.is, c.name)
+		require.ErrorIs(t, batchErr, c.is, c.name)
+	}
+}
