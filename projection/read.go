@@ -65,11 +65,24 @@ func (v *View[V]) judge(ctx context.Context, g *served[V], err error) (again boo
 		return false, err
 	case !v.serving.good(g):
 		return true, nil
-	case errors.Is(err, kv.ErrUnavailable) && v.gone(ctx, g):
+	case errors.Is(err, errGone), errors.Is(err, kv.ErrUnavailable) && v.gone(ctx, g):
 		err := v.awaitOther(ctx, g)
 		return err == nil, err
 	}
 	return false, err
+}
+
+// errGone says that the bucket of a generation was deleted while it was read.
+var errGone = errors.New("the bucket was deleted")
+
+// still returns errGone unless the bucket of a generation is there. What was read before that is what it held: a server that deletes
+// a bucket answers at first as if it were empty.
+func (v *View[V]) still(ctx context.Context, g *served[V]) error {
+	at, err := g.stand(ctx)
+	if err == nil && at.revision == 0 {
+		return errGone
+	}
+	return err
 }
 
 // gone reports whether the bucket of a generation does not exist any more. Direct gets of such a bucket have no answer.
@@ -124,12 +137,16 @@ func (v *View[V]) readSince(
 		if err != nil && !errors.Is(err, kv.ErrNotFound) {
 			return document, parked, err
 		}
-		if at.Value.Position >= max(position, v.seen.get()) {
+		// A server that deletes the bucket says at first that nothing is there, so no checkpoint is no answer.
+		if at.Revision != 0 && at.Value.Position >= max(position, v.seen.get()) {
 			v.seen.raise(at.Value.Position)
 			return document, parked, err
 		}
 		if !v.serving.good(g) {
-			return document, parked, errMoved
+			return document, parked, errMoved // read on another generation
+		}
+		if at.Revision == 0 && v.gone(ctx, g) {
+			return document, parked, errGone
 		}
 		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return document, parked, err
@@ -142,7 +159,9 @@ func (v *View[V]) readSince(
 func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.Entry[V], error) {
 	var entries map[string]kv.Entry[V]
 	err := v.onCurrent(ctx, func(g *served[V]) (err error) {
-		entries, err = g.documents.GetMany(ctx, keys...)
+		if entries, err = g.documents.GetMany(ctx, keys...); err == nil && len(entries) < len(keys) {
+			err = v.still(ctx, g)
+		}
 		return err
 	})
 	return entries, err
@@ -174,13 +193,7 @@ func listOf[V, E any](ctx context.Context, v *View[V], list func(*served[V]) ite
 // listOn lists one generation, and reports whether another one must be listed instead.
 func listOn[V, E any](ctx context.Context, v *View[V], g *served[V], entries iter.Seq2[E, error], yield func(E, error) bool) (again bool) {
 	yielded := false
-	for entry, err := range entries {
-		if err == nil {
-			if yielded = true; !yield(entry, nil) {
-				return false
-			}
-			continue
-		}
+	fail := func(err error) (again bool) {
 		gone, reason := v.judge(ctx, g, err)
 		switch {
 		case gone && !yielded:
@@ -188,8 +201,19 @@ func listOn[V, E any](ctx context.Context, v *View[V], g *served[V], entries ite
 		case gone:
 			reason = fmt.Errorf("%w: %w", ErrVersionChanged, err)
 		}
-		yield(entry, v.failed(reason))
+		yield(*new(E), v.failed(reason))
 		return false
+	}
+	for entry, err := range entries {
+		if err != nil {
+			return fail(err)
+		}
+		if yielded = true; !yield(entry, nil) {
+			return false
+		}
+	}
+	if err := v.still(ctx, g); err != nil {
+		return fail(err)
 	}
 	return false
 }
