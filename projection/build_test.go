@@ -225,6 +225,7 @@ func TestASecondInstanceStandsByAndTakesOver(t *testing.T) {
 	one, two := sums(t, store, 1, cfg), sums(t, store, 1, cfg)
 	stop := run(t, one)
 	require.NoError(t, one.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	require.NoError(t, two.WaitFor(t.Context(), 1))
 	first := runnerOf(t, two)
 	run(t, two)
 	for range 20 {

@@ -13,54 +13,63 @@
 //
 // # What is stored
 //
-//	bucket bank-balances                    the catalog: which bucket holds the documents
-//	key alias                               {"fold":2,"bucket":"bank-balances-v2-9f86d081",...}
-//	key v2                                  the same for each fold version that is kept
+//	bucket bank_control                     the store's control bucket
+//	key view.balances                       the view's record: {"bucket":"bank-balances-v2-9f86d081","folds":{...},...}
 //
 //	bucket bank-balances-v2-9f86d081        <store>-<view>-v<fold version>-<build>
 //	key 42                                  {"Owner":"anna","Amount":1250}
 //	key =checkpoint                         {"store":"0198...","position":17,"commit":"0198...",...}
 //	key =parked.43                          why key 43 is not folded any more
+//	key =life                               the last sign of life of the build
 //
-// Documents are plain JSON, which any NATS client reads: it asks the catalog for the bucket. The key is the id of the
-// event's stream unless the rule says otherwise; with [EventRule.ByEach] one event changes several documents.
+// Documents are plain JSON, which any NATS client reads: the record's field "bucket" names the bucket of the newest fold
+// version that is built. The key is the id of the event's stream unless the rule says otherwise. With
+// [EventRule.ByEach] one event changes several documents.
 //
 // # How a view is built
 //
-// The first time, and whenever the fold version is raised, [View.Run] folds the log from its begin into a bucket of its
-// own that nobody reads and one instance writes. Documents stay in memory, up to [Config.BuildCacheSize], and are
-// written once, one after the other without waiting. When the build has caught up, the catalog is changed with a
-// compare-and-set: the flip. Readers follow by themselves, and one List or Watch stays in one version. Until then they
-// get the version before. A build that dies is begun afresh, by another instance when its lease has not been renewed
-// for [Config.StandBy]. [View.Rebuild] does the same at the present fold version; it stops the runner of what serves
-// for the moment of the flip, so that readers never step back. What served before is kept until [View.Prune].
+// The first time, and whenever the fold version is raised, [View.Run] folds the log from its beginning into a bucket of
+// its own that nobody reads and one instance writes. Documents stay in memory, up to [Config.BuildCacheSize], and are
+// written once, one after the other without waiting. When the build has caught up, one compare-and-set of the record
+// leads readers to it: the flip. Readers follow by themselves, and one List or Watch stays in one version.
+//
+// Until a fold version is built, plain reads get the newest one before it. Reads with [At] wait for their own fold version.
+// Readers move to a newer fold version once it is as far as the one that they read.
+//
+// A build gives a sign of life each [Config.Heartbeat], beside its work. Another instance builds in its place once the
+// build has given none for [Config.StandBy]. [View.Rebuild] builds the present fold version again. It stops the runner
+// of what serves for the moment of the flip, so that readers never step back. If the build comes to nothing after that,
+// a runner takes its place away and goes on with what serves. What served before is kept until [View.Prune].
 //
 // The fold version is raised when a rule or the document type changes. Old and new code never write the same bucket, so
 // both can run: each reads its own version.
 //
 // # How a view runs
 //
-// Behind the build the view goes on live. Commits are folded in batches. The documents that a batch changes, what is
+// When it is built, the view goes on live. Commits are folded in batches. The documents that a batch changes, what is
 // parked and the checkpoint are written together, as one atomic batch of the bucket, under the condition that the
-// checkpoint is still the one that was read. The first event after a pause goes out at once; under load batches are
+// checkpoint is still the one that was read. The first event after a pause goes out at once. Under load, batches are
 // [Config.Interval] apart, so that they do not slow the appends beside them.
 //
-// Any number of instances may run one view. The one whose checkpoint is written works; the others stand by, and take
-// over when the checkpoint has been silent for [Config.StandBy]. One that works and has nothing to write renews it as a
-// heartbeat. [View.Pause] stops all of them, wherever they run.
+// Any number of instances may run one view. One works and the others stand by. The one that works writes the checkpoint
+// at least each [Config.Heartbeat], also while a fold takes longer than that. Another one takes over when the checkpoint
+// has not changed for [Config.StandBy], and at once when the one that works ends in good order. [View.Pause] stops all
+// of them, wherever they run.
 //
 // # Guarantees
 //
 // Documents and checkpoint always agree: whatever is killed, and whenever, each event is folded into the view exactly
 // once, in the order of the log. A runner that was frozen and wakes changes nothing.
 //
-// The checkpoint names the store by its identity and the commit it stands at. A view refuses to run on another store,
-// or on a log that went backwards.
+// What one View reads with Get never steps back, neither when the view is rebuilt nor when another replica answers.
 //
-// Of a server that holds the only replica and does not sync each write, a power cut can leave half of a batch in the
-// bucket, and the server serves it. A view looks for that when it is made, when Run begins, and whenever the connection
-// was lost and is back. It then says so in a warning and in [Counters], is not read any more, and is built anew.
-// Readers get ErrNotReady meanwhile, and see no half of a transaction.
+// The record, the bucket and the checkpoint name the store by its identity, and the checkpoint names the commit that it
+// stands at. A view refuses to run on another store, or on a log that went backwards, and readers get ErrOtherStore.
+//
+// A server that holds the only replica and does not sync each write may come up from a power cut with half of a batch in
+// the bucket. A view looks for that when it is made, when Run begins, and whenever the connection was lost and is back.
+// It then says so in a warning and in [Counters], is not read any more, and is built anew. Readers get ErrNotReady
+// meanwhile, and see no half of a transaction.
 //
 // # When an event cannot be folded
 //
@@ -88,13 +97,14 @@
 // Run and Rebuild return a [FoldError] for an event that cannot be folded, an eventstore.EventError for one that does
 // not decode, and an error that matches ErrOtherStore or ErrLogRewound when the checkpoint does not fit the log.
 // Interruptions of the connection are waited out. Get returns ErrNotFound for a key without a document, ErrNotReady
-// while nothing is built, and ErrPositionAhead for a position that the log does not have.
+// while nothing is built, ErrPositionAhead for a position that the log does not have, and ErrStale if nobody could be
+// asked for [Config.StallAfter] which bucket serves.
 //
 // # Concurrency
 //
 // A View is safe for concurrent use. Run blocks until its context ends, which is no error, or until it fails; it waits
-// for the goroutines it starts. NewView starts two, which follow the catalog and the connection until Close. Readers
-// need no Run in their process.
+// for the goroutines it starts. NewView starts some that follow the record and the connection until Close. Readers need
+// no Run in their process.
 //
 // # Caveats
 //
@@ -109,7 +119,7 @@
 // The keys between which one transaction moves documents are written in one batch, so there may be no more of them than
 // fit.
 //
-// A document read without [At] may lag behind the log, and behind the bucket's leader where there are replicas. A
-// program that reads a fold version which another release has not built yet gets documents of the version before, so
-// keep their JSON readable, or wait for the flip.
+// A document read without [At] may lag behind the log, and behind the bucket's leader if there are replicas. List and
+// GetMany may lag behind what Get has read. A program whose fold version is not built yet gets documents of the version
+// before from plain reads, so keep their JSON readable, or read with At.
 package projection
