@@ -16,12 +16,13 @@
 //
 // # Servers
 //
-// There are four, all on 127.0.0.1, all with free ports that a restart keeps:
+// There are five, all on 127.0.0.1, all with free ports that a restart keeps:
 //
-//	JetStream   one server, in process, no port      0.01 s   the usual test
-//	NewServer   one server, in process and TCP       0.01 s   restarts, users and permissions, limits
-//	NewCluster  three servers, or more               0.5 s    replicas, elections, loss of a node
-//	NewProcess  one server in its own process        1 s      kill -9, a server that freezes
+//	JetStream          one server, in process, no port    0.01 s   the usual test
+//	NewServer          one server, in process and TCP     0.01 s   restarts, users and permissions, limits
+//	NewCluster         three servers, or more             0.5 s    replicas, elections, loss of a node
+//	NewProcess         one server in its own process      1 s      kill -9, a server that freezes, or retires
+//	NewProcessCluster  three of them, or more             3 s      what one node learns late of another
 //
 // [Options] edits the server's own options, [SyncAlways] makes it sync each
 // write, [Memory] takes the disk out, [Quota] makes it full. Stop and Restart keep port and files, and

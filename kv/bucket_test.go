@@ -279,8 +279,10 @@ func TestWithoutAServerWritesAreUnavailableAndNotStoredLater(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 
 	srv.Restart()
-	require.Eventually(t, nc.IsConnected, 10*time.Second, 5*time.Millisecond)
-	_, err = b.GetLeader(t.Context(), "42")
+	require.Eventually(t, func() bool {
+		_, err = b.GetLeader(t.Context(), "42")
+		return !errors.Is(err, kv.ErrUnavailable) // the server has begun to answer
+	}, 20*time.Second, 5*time.Millisecond)
 	require.ErrorIs(t, err, kv.ErrNotFound)
 }
 

@@ -2,6 +2,7 @@ package kv
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 
 	"github.com/vmihailenco/msgpack/v5"
@@ -12,7 +13,8 @@ import (
 
 // Codec turns documents into bytes and back. Its methods may be called from several goroutines at once.
 type Codec interface {
-	// Name identifies the format. It is kept with the bucket, so it must not change.
+	// Name identifies the format. It is kept with the bucket, so it must not change, and is not "json" or "msgpack", which are the
+	// codecs of this package.
 	Name() string
 	// Marshal encodes a document.
 	Marshal(v any) ([]byte, error)
@@ -61,7 +63,8 @@ type documents struct {
 	shape *plain.Shape // of the type; nil for a codec that is not of this package, and knows itself what it keeps
 }
 
-// documentsOf refuses a type of which a codec of this package would lose something, and names the field.
+// documentsOf refuses a type of which a codec of this package would lose something, and names the field. Nothing is known of what a
+// codec of the caller's own keeps, so it must not have the name of one of this package.
 func documentsOf[T any](codec Codec) (documents, error) {
 	d := documents{codec: codec}
 	var format plain.Format
@@ -71,6 +74,9 @@ func documentsOf[T any](codec Codec) (documents, error) {
 	case Msgpack:
 		format = plain.Msgpack
 	default:
+		if name := codec.Name(); name == (JSON{}).Name() || name == (Msgpack{}).Name() {
+			return d, fmt.Errorf("codec %T has the name %q of another one: give it a name of its own", codec, name)
+		}
 		return d, nil
 	}
 	var err error

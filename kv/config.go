@@ -46,8 +46,11 @@ func (c *Config) withDefaults() Config {
 	if c != nil {
 		full = *c
 	}
-	if full.Codec == nil {
+	switch full.Codec.(type) {
+	case nil, *JSON:
 		full.Codec = JSON{}
+	case *Msgpack:
+		full.Codec = Msgpack{}
 	}
 	if full.Timeout <= 0 {
 		full.Timeout = 10 * time.Second

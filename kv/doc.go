@@ -78,8 +78,8 @@
 // # Concurrency
 //
 // A Bucket and a Cell may be used by any number of goroutines, a Batch by one. Reads and writes block until they are
-// answered or their context ends. A Watch reads through a consumer of its own, which it gives back when the range statement is
-// left; nothing else needs one.
+// answered or their context ends. A Watch, and a List of 20,000 documents or more, reads through a consumer of its own, which
+// it gives back when the range statement is left.
 //
 // # Caveats
 //

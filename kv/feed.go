@@ -56,12 +56,12 @@ func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[
 			err = c.confirmed(ctx, err)
 			f.outage.failed(ctx, err)
 			if f.final(ctx, err) {
-				yield(event{}, c.iterError(ctx, op, err))
+				yield(event{}, err)
 				return
 			}
 			c.log.InfoContext(ctx, "kv: begin again", "operation", op, "after", f.last, "error", err)
 			if err := f.client.Pause(ctx, again, try); err != nil {
-				yield(event{}, c.iterError(ctx, op, err))
+				yield(event{}, err)
 				return
 			}
 		}

@@ -125,3 +125,37 @@ func TestAPanicOfADecoderIsAnErrorOfTheDocument(t *testing.T) {
 		require.ErrorIs(t, err, kv.ErrDecode)
 	}
 }
+
+type embedding struct{ kv.JSON }
+
+func TestACodecOfThisPackageIsCheckedInAnyForm(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	for _, codec := range []kv.Codec{&kv.JSON{}, (*kv.JSON)(nil), &kv.Msgpack{}, embedding{}, &embedding{}} {
+		_, err := kv.Open[forgetting](t.Context(), js, "docs", &kv.Config{Codec: codec})
+		require.ErrorIs(t, err, kv.ErrEncode, "%T", codec)
+	}
+	_, err := kv.Open[string](t.Context(), js, "docs", &kv.Config{Codec: embedding{}})
+	require.ErrorContains(t, err, `kv_test.embedding has the name "json" of another one`)
+	b := open[string](t, js, "docs", &kv.Config{Codec: &kv.JSON{}})
+	_, err = b.Put(t.Context(), "1", "caf\xe9")
+	require.ErrorIs(t, err, kv.ErrEncode)
+}
+
+func TestModifyReturnsWhatAReadWould(t *testing.T) {
+	type note struct {
+		At   time.Time
+		Tags []string
+	}
+	js := eventstoretest.JetStream(t)
+	for _, codec := range []kv.Codec{kv.JSON{}, kv.Msgpack{}} {
+		b := open[note](t, js, "notes-"+codec.Name(), &kv.Config{Codec: codec})
+		mine := note{At: time.Now().In(time.FixedZone("here", 3600)), Tags: []string{"a"}}
+		stored, revision, err := b.Modify(t.Context(), "1", func(note, bool) (note, error) { return mine, nil })
+		require.NoError(t, err)
+		mine.Tags[0] = "changed later"
+		entry, err := b.Get(t.Context(), "1")
+		require.NoError(t, err)
+		require.Equal(t, entry.Value, stored)
+		require.Equal(t, entry.Revision, revision)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 
@@ -13,25 +15,27 @@ import (
 const (
 	// listBytes bounds what one replica sends at once: its answer is held until all of it was given.
 	listBytes = 8 << 20
-	// leastPart and mostPart bound how many messages one replica is asked for at once. Writes to that replica wait while it reads.
-	// For each request it counts what is left, so a large bucket is read in larger parts.
-	leastPart, mostPart = 1000, 10_000
-	partsOfAll          = 64
+	// partMessages bounds how many messages one replica is asked for at once. Writes to that replica wait while it reads.
+	partMessages = 1000
+	// manyParts is how many messages there are at least in a list for which a consumer takes less time: for each part the replica
+	// counts what is left.
+	manyParts = 20_000
 	// snapshots is how often a replica that is behind is asked for all there is.
 	snapshots = 3
 )
 
 // list gives the newest message of each subject that matches one of the filters, by their sequences, and then ends, or with one
-// error. It holds nothing on the servers.
+// error.
 //
 //	up to 1024 messages  one answer of a replica that has all that the leader had when the list began
 //	more, or larger      parts, each from any replica; the leader says when there is no more
+//	20,000 and more      a consumer, as of a watch, until it is synced
 func (c *core) list(ctx context.Context, op string, filters []string) iter.Seq2[jsapi.Message, error] {
 	return func(yield func(jsapi.Message, error) bool) {
 		l := lister{core: c, op: op, filters: filters}
 		err := l.run(ctx, func(m jsapi.Message) bool { return yield(m, nil) })
 		if err != nil {
-			yield(jsapi.Message{}, c.iterError(ctx, op, err))
+			yield(jsapi.Message{}, err)
 		}
 	}
 }
@@ -111,12 +115,15 @@ func (l *lister) ask(ctx context.Context, get func(context.Context) (jsapi.Part,
 func (l *lister) merge(ctx context.Context, give func(jsapi.Message) bool) error {
 	scans := make([]scan, len(l.filters))
 	for i, filter := range l.filters {
-		scans[i] = scan{lister: l, filter: filter, size: leastPart, next: 1}
+		scans[i] = scan{lister: l, filter: filter, next: 1}
 	}
-	for {
+	for given := false; ; given = true {
 		first, err := lowest(ctx, scans)
 		if err != nil || first == nil {
 			return err
+		}
+		if !given && pending(scans) >= manyParts {
+			return l.follow(ctx, give)
 		}
 		for i := range scans {
 			if part := scans[i].part; len(part) > 0 && part[0].Sequence == first.Sequence {
@@ -127,6 +134,24 @@ func (l *lister) merge(ctx context.Context, give func(jsapi.Message) bool) error
 			return nil
 		}
 	}
+}
+
+// pending is how many messages the scans have still to read.
+func pending(scans []scan) (n uint64) {
+	for i := range scans {
+		n += scans[i].pending
+	}
+	return n
+}
+
+// follow gives what a consumer brings until there is no more.
+func (l *lister) follow(ctx context.Context, give func(jsapi.Message) bool) error {
+	for event, err := range l.feed(ctx, l.op, l.filters) {
+		if err != nil || event.synced || !give(event.message) {
+			return err
+		}
+	}
+	return nil
 }
 
 // lowest returns the message with the lowest sequence of those that are next in the scans, or nil where all are at their end.
@@ -155,18 +180,22 @@ func lowest(ctx context.Context, scans []scan) (first *jsapi.Message, err error)
 // older than what the leader had after all the parts before.
 type scan struct {
 	*lister
-	filter string
-	size   int             // of the next part
-	next   uint64          // the sequence at which it begins
-	part   []jsapi.Message // what was not given yet of the last one
-	sure   uint64          // the newest that the leader had after all the parts before the next one, 0 where it was not asked
-	done   bool
+	filter  string
+	next    uint64          // the sequence at which the next part begins
+	part    []jsapi.Message // what was not given yet of the last one
+	pending uint64          // how many messages are behind it
+	sure    uint64          // the newest that the leader had after all the parts before the next one, 0 if it was not asked
+	done    bool
 }
 
 // fill asks any replica for the next part.
 func (s *scan) fill(ctx context.Context) error {
+	filter := s.filter
+	if filter == s.prefix+">" {
+		filter = "" // there is hardly anything else
+	}
 	part, err := s.ask(ctx, func(ctx context.Context) (jsapi.Part, error) {
-		return s.client.DirectNextMany(ctx, s.stream, s.filter, s.next, s.size, listBytes)
+		return s.client.DirectNextMany(ctx, s.stream, filter, s.next, partMessages, listBytes)
 	})
 	switch {
 	case errors.Is(err, jsapi.ErrMalformed):
@@ -177,8 +206,7 @@ func (s *scan) fill(ctx context.Context) error {
 	if err := s.take(ctx, part.Found...); err != nil {
 		return err
 	}
-	if part.Pending > 0 && len(part.Found) > 0 {
-		s.size = int(min(max(part.Pending/partsOfAll, leastPart), mostPart))
+	if s.pending = part.Pending; s.pending > 0 && len(part.Found) > 0 {
 		s.sure = 0
 		return nil
 	}
@@ -225,10 +253,11 @@ func (s *scan) fillByLeader(ctx context.Context) error {
 
 // take holds what was found until it is given, once it is on disk.
 func (s *scan) take(ctx context.Context, found ...jsapi.Message) error {
-	s.part = found
 	if len(found) == 0 {
 		return nil
 	}
-	s.next = lastOf(found) + 1
-	return s.disk.Wait(ctx, lastOf(found))
+	last := lastOf(found)
+	s.next = last + 1
+	s.part = slices.DeleteFunc(found, func(m jsapi.Message) bool { return !strings.HasPrefix(m.Subject, s.prefix) })
+	return s.disk.Wait(ctx, last)
 }

@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/runnel-go/runnel/internal/backoff"
@@ -15,7 +16,8 @@ const modifyTries = 20
 var modifyWait = backoff.Policy{Base: 4 * time.Millisecond, Max: 250 * time.Millisecond}
 
 // Modify reads the document under key, runs change on it and stores what it gives, where nobody wrote the key meanwhile;
-// otherwise it does so again, after a short random wait, up to 20 times. It gives the value stored and its revision.
+// otherwise it does so again, after a short random wait, up to 20 times. It returns the value as a read would, and its revision: the
+// value shares no memory with what change returned, and lacks what the codec does not keep.
 //
 // change is given the zero value and false where there is no document. It may run several times, so it must not have
 // effects of its own. An error of change ends Modify as it is, and nothing is stored, if change said so of the document
@@ -37,9 +39,9 @@ func (b *Bucket[T]) Modify(ctx context.Context, key string, change func(current 
 		if err != nil {
 			continue
 		}
-		revision, err := b.core.writeKey(ctx, "modify", key, &changed, expect(current.Revision))
+		stored, revision, err := storeAnew(ctx, b.core, key, changed, current.Revision)
 		if err == nil {
-			return changed, revision, nil
+			return stored, revision, nil
 		}
 		if !errors.Is(err, ErrConflict) || try == modifyTries {
 			return zero, 0, err
@@ -49,4 +51,22 @@ func (b *Bucket[T]) Modify(ctx context.Context, key string, change func(current 
 		}
 		try++
 	}
+}
+
+// storeAnew stores a value where the document is at a revision, and returns it as a read would.
+func storeAnew[T any](ctx context.Context, c *core, key string, value T, at uint64) (stored T, revision uint64, err error) {
+	subject, err := c.subject("modify", key)
+	if err != nil {
+		return stored, 0, err
+	}
+	data, err := c.encode("modify", key, &value)
+	if err != nil {
+		return stored, 0, err
+	}
+	if err := c.unmarshal(data, &stored); err != nil {
+		var zero T
+		return zero, 0, &Error{Op: "modify", Bucket: c.bucket, Key: key, Reason: ErrEncode, Err: fmt.Errorf("it could not be read again: %w", err)}
+	}
+	revision, err = c.commit(ctx, "modify", []write{newWrite(key, subject, data, expect(at))})
+	return stored, revision, err
 }

@@ -34,7 +34,8 @@ type Change[T any] struct {
 // batch is seen whole or not at all. A longer List is not of one point in time: a document that is written meanwhile may be given
 // again with its newer value, and of an atomic batch a part may be seen; use GetMany if that matters.
 //
-// Any replica answers, and the leader is asked whether it has more. A List holds nothing on the servers. What it asks is asked
+// Any replica answers, and the leader is asked whether it has more. A List of 20,000 documents or more reads through a consumer, as
+// a Watch does; others hold nothing on the servers. What it asks is asked
 // again while there is no leader or no connection, each time until Config.Timeout has passed: then it ends with ErrUnavailable. It
 // ends with ErrNoBucket if the bucket was deleted.
 func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entry[T], error] {
@@ -115,6 +116,7 @@ func (w watch[T]) run(ctx context.Context, subjects []string, yield func(Change[
 		mine := true
 		switch {
 		case err != nil:
+			err = w.core.iterError(ctx, w.op, err)
 		case event.synced:
 			change.Synced = true
 		default:
@@ -129,11 +131,11 @@ func (w watch[T]) run(ctx context.Context, subjects []string, yield func(Change[
 // list gives the documents that there are.
 func (w watch[T]) list(ctx context.Context, subjects []string, yield func(Entry[T], error) bool) {
 	for message, err := range w.core.list(ctx, w.op, subjects) {
-		var change Change[T]
-		mine := true
-		if err == nil {
-			change, mine, err = w.change(message)
+		if err != nil {
+			yield(Entry[T]{}, w.core.iterError(ctx, w.op, err))
+			return
 		}
+		change, mine, err := w.change(message)
 		if err != nil {
 			yield(Entry[T]{}, err)
 			return

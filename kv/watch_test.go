@@ -163,6 +163,23 @@ func TestAListNeedsNoConsumer(t *testing.T) {
 	require.Zero(t, pending)
 }
 
+func TestALongListReadsThroughAConsumer(t *testing.T) {
+	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
+	bulk := b.Bulk()
+	const documents = 21_500
+	for i := range documents {
+		require.NoError(t, bulk.Put(t.Context(), fmt.Sprint(i), doc{N: i}))
+	}
+	require.NoError(t, bulk.Flush(t.Context()))
+	found := 0
+	for entry, err := range b.List(t.Context()) {
+		require.NoError(t, err)
+		require.Equal(t, found, entry.Value.N)
+		found++
+	}
+	require.Equal(t, documents, found)
+}
+
 func TestAListIsReadInPartsOfBytes(t *testing.T) {
 	b := open[string](t, eventstoretest.JetStream(t), "docs", nil)
 	large := strings.Repeat("x", 1<<19)

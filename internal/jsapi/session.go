@@ -45,6 +45,10 @@ func (c *Client) Session() *Session {
 	return s
 }
 
+// missed is more connections than can have come and gone while nobody has taken note. The number is right again once the connection
+// was asked.
+const missed = 1 << 32
+
 // takeChanges takes note of changes of the status. After any of them the connection counts as lost, until it was asked: so whoever
 // finds no change finds a Session that knows of it.
 func (c *Client) takeChanges() {
@@ -57,6 +61,9 @@ func (c *Client) takeChanges() {
 	}
 	s := *c.session.Load()
 	s.asked, s.connected = time.Now(), false
+	if len(c.changes) == cap(c.changes) {
+		s.number += missed // nats.go drops what does not fit
+	}
 	for len(c.changes) > 0 {
 		switch <-c.changes {
 		case nats.RECONNECTING:
