@@ -27,6 +27,13 @@ const (
 	pauseUnread
 	notCompared
 	readerStays
+
+	// Bugs of a hand-over between releases.
+	unannounced
+	sinceForgotten
+	fromPosition
+	blindTurn
+	replacedUnseen
 )
 
 // seed is a bug with what it breaks, and with a scope that is just large enough to show it.
@@ -35,24 +42,33 @@ type seed struct {
 	name   string
 	wrong  string // what a process does
 	breaks property
-	scope  scope
+	scope  scope // or that of a hand-over, if it has no name
 }
 
-// explore looks for the bug. It asks what a live runner reaches only if that is what the bug breaks, since it takes
-// longer.
-func (s *seed) explore() result { return explore(s.scope, s.bug, s.breaks == unfinished) }
+// explore explores the scope, with a seeded bug or without. Since it takes longer, it asks what a live runner reaches only
+// if that is what the seed breaks.
+func (s *seed) explore(seeded bug) result {
+	if s.scope.name == "" {
+		return explore(smallHandover(seeded), s.breaks == unfinished)
+	}
+	return explore(view(s.scope, seeded), s.breaks == unfinished)
+}
+
+func smallHandover(seeded bug) *handover {
+	return &handover{name: "hand-over", commits: 2, newer: []bool{false, true}, bug: seeded}
+}
 
 // seeds returns all seeded bugs.
 func seeds() []seed {
 	one, both0 := run("1", 0), [][]int{{0}}
 	small := func(name string, parts ...part) scope {
-		return scope{name: name, commits: 1, parts: parts, live: both0}
+		return scope{name: name, commits: 1, parts: parts, alone: both0}
 	}
 	lossy := func(sc scope) scope {
 		sc.lost = true
 		return sc
 	}
-	folds := scope{name: "two fold versions", commits: 2, newest: 1, parts: []part{one, build(2, 1)}, live: both0}
+	folds := scope{name: "two fold versions", commits: 2, newest: 1, parts: []part{one, build(2, 1)}, alone: both0}
 	pruned := folds
 	pruned.parts = []part{one, build(2, 1), prunes}
 	rebuild := small("a rebuild", one, build(2, 0))
@@ -82,5 +98,10 @@ func seeds() []seed {
 		{pauseUnread, "pause-unread", "a runner does not look whether the view is paused", paused, small("pause", one, operates)},
 		{notCompared, "not-compared", "a reader changes to a newer fold version without a look at its position", stepsBack, folds},
 		{readerStays, "reader-stays", "a reader stays with the generation that it has begun with", unfinished, runners},
+		{unannounced, "unannounced", "a newer release does not announce itself before it runs", passedOver, scope{}},
+		{sinceForgotten, "since-forgotten", "an older release takes over without a note of what it does not handle", passedOver, scope{}},
+		{fromPosition, "from-position", "a newer release begins where the older one has come to", passedOver, scope{}},
+		{blindTurn, "blind-turn", "a runner writes the checkpoint though it is not as it has read it", passedOver, scope{}},
+		{replacedUnseen, "replaced-unseen", "a runner goes on though the checkpoint says that another one runs", passedOver, scope{}},
 	}
 }

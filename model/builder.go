@@ -2,7 +2,7 @@ package main
 
 func (m *moves) builder(p int) {
 	me := m.now.processes[p]
-	own := m.scope.parts[p].builds
+	own := m.parts[p].builds
 	if me.late {
 		m.writeRecord(p, "has sent a flip that arrives only now", me.place, me.place, func(n *state) { m.flip(n, p) })
 	}
@@ -31,7 +31,7 @@ func (m *moves) builder(p int) {
 }
 
 // slotOf returns the slot in which a process works.
-func (m *moves) slotOf(s *state, p int) *slot { return &s.record.slots[m.scope.parts[p].fold] }
+func (m *moves) slotOf(s *state, p int) *slot { return &s.record.slots[m.parts[p].fold] }
 
 // builderTakes adds the step in which a builder takes the place, also from another one, whose bucket it then deletes.
 func (m *moves) builderTakes(p int, what string) {
@@ -45,7 +45,7 @@ func (m *moves) builderTakes(p int, what string) {
 	m.writeRecord(p, what, to, looks, func(n *state) {
 		slot := m.slotOf(n, p)
 		n.processes[p].on, n.processes[p].saw = slot.Serving, slot.Building
-		*slot = slot.Take(m.scope.parts[p].builds)
+		*slot = slot.Take(m.parts[p].builds)
 	})
 }
 
@@ -121,7 +121,7 @@ func (m *moves) builderFlips(p int) {
 		to = deletesOwn
 	}
 	m.writeRecord(p, "flips", done, to, func(n *state) { m.flip(n, p) })
-	if m.scope.lost {
+	if m.lost {
 		m.step(p, "sends its flip and waits no longer", to, func(n *state) { n.processes[p].late = true })
 		m.writeRecord(p, "gives up its place", deletesOwn, looks, func(n *state) {
 			slot := m.slotOf(n, p)
@@ -133,10 +133,10 @@ func (m *moves) builderFlips(p int) {
 // flip changes the record. Only a seeded bug flips a build that has lost the place.
 func (m *moves) flip(n *state, p int) {
 	slot := m.slotOf(n, p)
-	next, ok := slot.Flip(m.scope.parts[p].builds)
+	next, ok := slot.Flip(m.parts[p].builds)
 	if !ok {
 		m.fail(both)
-		next.Serving, next.Building = m.scope.parts[p].builds, 0
+		next.Serving, next.Building = m.parts[p].builds, 0
 	}
 	*slot = next
 }

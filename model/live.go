@@ -29,7 +29,7 @@ func (l *live) node(state, group int) int32 { return int32(state*len(l.groups) +
 
 // stuck returns the first state from which some group reaches no good state, or -1. It goes back from the good
 // states.
-func (l *live) stuck(all []state, good func(*state) bool) int {
+func stuck[S comparable](l *live, all []S, good func(*S) bool) int {
 	into, first := l.sorted(len(all) * len(l.groups))
 	reached := make([]bool, len(all)*len(l.groups))
 	var open []int32

@@ -47,7 +47,7 @@ func main() {
 
 func (o options) check(w io.Writer) error {
 	out := printer{w}
-	results, err := checkScopes(out, o.chosen())
+	results, err := check(out, o.chosen())
 	if err != nil || o.scope != "" || o.commits != 0 || o.deep {
 		return err
 	}
@@ -70,38 +70,44 @@ func (p printer) trace(lines []string) {
 	}
 }
 
-// chosen returns the scopes that are to be explored.
-func (o options) chosen() (chosen []scope) {
+// chosen returns the explorations that are wanted.
+func (o options) chosen() (chosen []func() result) {
 	all := scopes()
 	if o.deep {
 		all = deepScopes()
 	}
 	for _, sc := range all {
-		if o.scope != "" && o.scope != sc.name {
-			continue
-		}
 		if o.commits != 0 {
 			sc.commits = int8(o.commits)
 		}
-		chosen = append(chosen, sc)
+		if o.scope == "" || o.scope == sc.name {
+			chosen = append(chosen, func() result { return explore(view(sc, none), true) })
+		}
+	}
+	releases := handover{name: "hand-over between releases", commits: 3, newer: []bool{false, true, true}}
+	if o.commits != 0 {
+		releases.commits = int8(min(o.commits, maxEvents))
+	}
+	if !o.deep && (o.scope == "" || o.scope == releases.name) {
+		chosen = append(chosen, func() result { return explore(&releases, true) })
 	}
 	return chosen
 }
 
-// checkScopes explores the scopes, as many at the same time as there are processors.
-func checkScopes(out printer, scopes []scope) (results []result, err error) {
+// check explores, as much at the same time as there are processors.
+func check(out printer, explorations []func() result) (results []result, err error) {
 	out.line("Properties: it never happens that")
 	for _, p := range properties {
 		out.line("  - %s", p)
 	}
 	begun := time.Now()
 	total := 0
-	for r := range exploreAll(scopes) {
+	for r := range exploreAll(explorations) {
 		out.line("%s: %d states, %d steps, at most %d steps from the first state (after %.1f s)",
-			r.scope.name, r.states, r.steps, r.depth, time.Since(begun).Seconds())
+			r.name, r.states, r.steps, r.depth, time.Since(begun).Seconds())
 		if r.breaks != holds {
 			out.trace(r.trace)
-			return nil, fmt.Errorf("%s: %s", r.scope.name, r.breaks)
+			return nil, fmt.Errorf("%s: %s", r.name, r.breaks)
 		}
 		results = append(results, r)
 		total += r.states
@@ -114,7 +120,7 @@ func checkScopes(out printer, scopes []scope) (results []result, err error) {
 func checkSeeds(out printer) ([]result, error) {
 	var results []result
 	for _, s := range seeds() {
-		r := s.explore()
+		r := s.explore(s.bug)
 		if r.breaks != s.breaks {
 			return nil, fmt.Errorf("the seeded bug %s breaks %q, and %q is expected", s.name, r.breaks, s.breaks)
 		}

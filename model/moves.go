@@ -11,38 +11,54 @@ const (
 	both       property = "a build flips that another process has aborted"
 	paused     property = "a view is folded after Pause has returned"
 	unfinished property = "one live runner does not get the reader to the log's end"
+	passedOver property = "an event is passed over though a release has announced its type"
 )
 
 // properties are what the model checks, in the order of the page.
-var properties = []property{stepsBack, replaced, deleted, both, paused, unfinished}
+var properties = []property{stepsBack, replaced, deleted, both, paused, unfinished, passedOver}
 
-// move is a step that some process can take.
-type move struct {
-	next   state
-	by     int
-	what   string
-	breaks property
-}
-
-// moves collects the steps that can be taken in a state.
+// moves is the world of a view: it collects the steps that can be taken in a state.
 type moves struct {
-	scope  *scope
+	scope
 	bug    bug
 	now    state
 	breaks property // what the step that is being made breaks
-	found  []move
+	found  []move[state]
+}
+
+// view returns the world of a scope, in which a bug may be seeded.
+func view(sc scope, seeded bug) *moves { return &moves{scope: sc, bug: seeded} }
+
+func (m *moves) about() about {
+	var names []string
+	for _, p := range m.parts {
+		names = append(names, p.name)
+	}
+	return about{name: m.name, processes: append(names, "reader"), commits: m.commits, lost: m.lost}
+}
+
+func (m *moves) live() [][]int { return m.alone }
+
+func (m *moves) line(step move[state]) string { return m.nameOf(step.by) + " " + step.what }
+
+// good reports whether the reader has read the log's end, from the generation to which the record leads it. A view
+// that is paused does not get there.
+func (m *moves) good(s *state) bool {
+	m.now = *s
+	g := m.leads(s.reader)
+	return s.reader.follows != 0 && s.reader.follows == g && s.reader.position == s.log || s.record.slots[0].Paused
 }
 
 // all returns the steps that can be taken in a state. They are valid until the next call.
-func (m *moves) all(now state) []move {
+func (m *moves) all(now state) []move[state] {
 	m.now, m.found = now, m.found[:0]
-	if now.log < m.scope.commits {
+	if now.log < m.commits {
 		n := now
 		n.log++
 		m.add(appends, "grows", n)
 	}
 	m.reader()
-	for p, part := range m.scope.parts {
+	for p, part := range m.parts {
 		switch part.role {
 		case runner:
 			m.runner(p)
@@ -65,7 +81,7 @@ func (m *moves) add(by int, what string, n state) {
 			m.breaks = deleted
 		}
 	}
-	m.found = append(m.found, move{next: n, by: by, what: what, breaks: m.breaks})
+	m.found = append(m.found, move[state]{next: n, by: by, what: what, breaks: m.breaks})
 	m.breaks = holds
 }
 
@@ -90,7 +106,7 @@ func (m *moves) writeRecord(p int, what string, stored, lost place, change func(
 		n.wroteRecord()
 	}
 	m.step(p, what, stored, write)
-	if m.scope.lost && lost != stored {
+	if m.lost && lost != stored {
 		m.step(p, what+unanswered, lost, write)
 	}
 }
@@ -113,7 +129,7 @@ func (m *moves) writeCheckpoint(p int, what string, to outcome, blind bool, chan
 		n.wroteCheckpoint(p)
 	}
 	m.step(p, what, to.stored, write)
-	if m.scope.lost {
+	if m.lost {
 		m.step(p, what+unanswered, to.lost, func(n *state) {
 			write(n)
 			n.processes[p].knows = false

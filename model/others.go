@@ -22,12 +22,12 @@ func (m *moves) reader() {
 // leads returns the generation to which the record leads a reader: that of the newest fold version which its release
 // knows. A reader that has read an older fold version changes once the newer one is as far as what it has read.
 func (m *moves) leads(r reader) generation {
-	for fold := m.scope.newest; fold >= 0; fold-- {
+	for fold := m.newest; fold >= 0; fold-- {
 		g := m.now.record.slots[fold].Serving
 		if g == 0 {
 			continue
 		}
-		same := r.follows == 0 || m.scope.foldOf(r.follows) == fold
+		same := r.follows == 0 || m.foldOf(r.follows) == fold
 		if same || m.now.buckets[g].position >= r.position || m.bug == notCompared {
 			return g
 		}
@@ -58,7 +58,7 @@ func (m *moves) pruner(p int) {
 func (m *moves) prunerBegins(p int) {
 	older := m.now.record.slots[0]
 	switch {
-	case m.scope.newest == 0 || m.now.record.slots[1].Serving == 0 || older.Serving == 0:
+	case m.newest == 0 || m.now.record.slots[1].Serving == 0 || older.Serving == 0:
 	case m.bug == deleteFirst:
 		m.step(p, "deletes the bucket of generation "+digit(older.Serving), idle, func(n *state) { n.buckets[older.Serving].exists = false })
 	default:

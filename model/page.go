@@ -45,20 +45,16 @@ func replacePart(page, name, text string) (string, error) {
 
 func scopesTable(results []result) string {
 	var b strings.Builder
-	b.WriteString("| Scope | Processes beside the reader | Commits | Answers are lost | States | Steps | Depth |\n")
+	b.WriteString("| Scope | Processes | Commits | Answers are lost | States | Steps | Depth |\n")
 	b.WriteString("|---|---|--:|---|--:|--:|--:|\n")
 	states, steps := 0, 0
 	for _, r := range results {
-		var names []string
-		for _, p := range r.scope.parts {
-			names = append(names, p.name)
-		}
 		lost := "no"
-		if r.scope.lost {
+		if r.lost {
 			lost = "yes"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %d | %s | %s | %s | %d |\n", r.scope.name, strings.Join(names, ", "),
-			r.scope.commits, lost, thousands(r.states), thousands(r.steps), r.depth)
+		fmt.Fprintf(&b, "| %s | %s | %d | %s | %s | %s | %d |\n", r.name, strings.Join(r.processes, ", "),
+			r.commits, lost, thousands(r.states), thousands(r.steps), r.depth)
 		states, steps = states+r.states, steps+r.steps
 	}
 	fmt.Fprintf(&b, "| together | | | | %s | %s | |\n", thousands(states), thousands(steps))

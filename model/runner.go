@@ -20,7 +20,7 @@ func again(stored place) outcome { return outcome{stored: stored, refused: idle,
 
 func (m *moves) runner(p int) {
 	me := m.now.processes[p]
-	slot := m.now.record.slots[m.scope.parts[p].fold]
+	slot := m.now.record.slots[m.parts[p].fold]
 	if me.place != idle {
 		m.step(p, kill, idle, nil)
 	}
@@ -155,7 +155,7 @@ func (m *moves) runnerFolds(p int, me process, slot slot) {
 
 // pauseHasReturned reports whether an operator has paused the view, and Pause has returned.
 func (m *moves) pauseHasReturned() bool {
-	for p, part := range m.scope.parts {
+	for p, part := range m.parts {
 		at := m.now.processes[p].place
 		if part.role == operator && at == returned && m.now.record.slots[part.fold].Paused {
 			return true

@@ -26,7 +26,7 @@ type scope struct {
 	parts   []part   // in the order of state.processes
 	newest  int      // the fold version of the reader's release; it reads older ones until there is a newer
 	lost    bool     // answers of writes are lost, and flips arrive late
-	live    [][]int  // each of these groups is enough to get the reader to the log's end
+	alone   [][]int  // each of these groups is enough to get the reader to the log's end
 	twins   [][2]int // pairs of parts that differ in nothing, builders first
 }
 
@@ -80,36 +80,36 @@ func scopes() []scope {
 	either, together := [][]int{{0}, {1}}, [][]int{{0, 1}}
 	return []scope{
 		{
-			name: "core", commits: 2, live: either, twins: [][2]int{{2, 3}, {0, 1}},
+			name: "core", commits: 1, lost: true, alone: either, twins: [][2]int{{2, 3}, {0, 1}},
 			parts: []part{run("1", 0), run("2", 0), build(2, 0), build(3, 0), prunes},
 		},
 		{
-			name: "lost answers", commits: 2, lost: true, live: [][]int{{0}}, twins: [][2]int{{1, 2}},
+			name: "one runner, a longer log", commits: 2, lost: true, alone: [][]int{{0}}, twins: [][2]int{{1, 2}},
 			parts: []part{run("1", 0), build(2, 0), build(3, 0), prunes},
 		},
 		{
-			name: "pause", commits: 2, lost: true, live: either, twins: [][2]int{{0, 1}},
+			name: "pause", commits: 2, lost: true, alone: either, twins: [][2]int{{0, 1}},
 			parts: []part{run("1", 0), run("2", 0), build(2, 0), operates},
 		},
 		{
-			name: "two fold versions", commits: 2, newest: 1, live: together, twins: [][2]int{{2, 3}},
+			name: "two fold versions", commits: 1, lost: true, newest: 1, alone: together, twins: [][2]int{{2, 3}},
 			parts: []part{run("1", 0), run("2", 1), build(2, 1), build(3, 1), prunes},
 		},
 		{
-			name: "two fold versions, lost answers", commits: 2, lost: true, newest: 1, live: together,
+			name: "two fold versions, a longer log", commits: 2, lost: true, newest: 1, alone: together,
 			parts: []part{run("1", 0), run("2", 1), build(2, 1), prunes},
 		},
 		{
-			name: "two fold versions, the old one rebuilt", commits: 2, newest: 1, live: together,
+			name: "two fold versions, the old one rebuilt", commits: 2, newest: 1, alone: together,
 			parts: []part{run("1", 0), run("2", 1), build(2, 0), build(3, 1)},
 		},
 	}
 }
 
-// deepScopes returns what takes some minutes and several gigabytes.
+// deepScopes returns what takes longer: longer logs, on which answers are not lost.
 func deepScopes() []scope {
 	core, folds := scopes()[0], scopes()[3]
-	core.name, core.lost, core.commits = "core, lost answers", true, 1
-	folds.name, folds.lost, folds.commits = "two fold versions, two builders, lost answers", true, 1
+	core.name, core.lost, core.commits = "core, a longer log", false, 2
+	folds.name, folds.lost, folds.commits = "two fold versions and two builders, a longer log", false, 2
 	return []scope{core, folds}
 }
