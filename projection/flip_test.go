@@ -104,7 +104,7 @@ func TestBuildsOfOneViewWaitForEachOther(t *testing.T) {
 		deposit(t, store, "a", 1)
 	}
 	view, err := projection.NewView(t.Context(), store, "sums", 1, quick, projection.On(func(b balance, e deposited) balance {
-		time.Sleep(2 * time.Millisecond) // a build takes longer than a stand-by
+		spend(2 * time.Millisecond) // a build takes longer than a stand-by
 		return balance{b.Amount + e.Amount, b.Events + 1}
 	}))
 	require.NoError(t, err)

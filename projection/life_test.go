@@ -17,13 +17,16 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
+// spend takes a time, as the work of a fold does.
+func spend(d time.Duration) { <-time.After(d) }
+
 // slow makes a view of sums whose folds take a time each.
 func slow(t *testing.T, store *eventstore.Store, fold time.Duration, park bool) *projection.View[balance] {
 	t.Helper()
 	view, err := projection.NewView(t.Context(), store, "sums", 1,
 		&projection.Config{Heartbeat: quick.Heartbeat, StandBy: quick.StandBy, Park: park},
 		projection.On(func(b balance, e deposited) balance {
-			time.Sleep(fold)
+			spend(fold)
 			return balance{b.Amount + e.Amount, b.Events + 1}
 		}))
 	require.NoError(t, err)
@@ -56,17 +59,17 @@ func TestALongBuildIsMadeOnce(t *testing.T) {
 	for i := range 400 {
 		deposit(t, store, fmt.Sprint(i%7), 1)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	var views []*projection.View[balance]
 	for range 3 {
 		views = append(views, slow(t, store, 4*time.Millisecond, false))
 		run(t, views[len(views)-1])
 	}
 	var end eventstore.Position
-	for views[0].Bucket() == "" && ctx.Err() == nil {
+	load := time.NewTicker(5 * time.Millisecond)
+	defer load.Stop()
+	for views[0].Bucket() == "" {
+		<-load.C
 		end = deposit(t, store, "a", 1)
-		time.Sleep(5 * time.Millisecond)
 	}
 	require.NoError(t, views[1].WaitFor(t.Context(), end))
 	require.Equal(t, 1, strings.Count(said.String(), "projection: view built"))
@@ -86,7 +89,7 @@ func TestABuildWhoseConnectionIsLostIsMadeByAnother(t *testing.T) {
 		projection.On(func(b balance, e deposited) balance {
 			if calls.Add(1) == 1 {
 				close(begun)
-				time.Sleep(3 * quick.StandBy)
+				spend(3 * quick.StandBy)
 			}
 			return balance{b.Amount + e.Amount, b.Events + 1}
 		}))

@@ -233,7 +233,9 @@ func (v *View[V]) Buckets() []string {
 
 // Close ends what follows the record and returns the subscriptions for replies. End Run first.
 func (v *View[V]) Close() error {
-	v.stop()
+	if v.stop != nil { // NewView may close what it has not started
+		v.stop()
+	}
 	v.watchers.Wait()
 	return errors.Join(v.serving.lead(nil, errClosed), v.records.close(), v.client.Close())
 }
