@@ -113,7 +113,7 @@ func TestDrawnEventsAreTheSameLiveAndLoadedAndReplayed(t *testing.T) {
 						continue
 					}
 					types++
-					kept := keepDrawn(rt, t.Context(), StreamID{Category: "drawn", ID: fmt.Sprint(types)}, given, writer, reader)
+					kept := keepDrawn(t.Context(), rt, StreamID{Category: "drawn", ID: fmt.Sprint(types)}, given, writer, reader)
 					stored, refused = stored+kept, refused+len(given)-kept
 				}
 			})
@@ -133,7 +133,7 @@ func openDrawn(t *testing.T, js jetstream.JetStream, codec Codec) *Store {
 
 // keepDrawn appends events to a new stream, while a live reader waits for them, and compares what the two stores have of
 // them. It returns how many the codec did not refuse.
-func keepDrawn(rt *rapid.T, ctx context.Context, stream StreamID, given []Event, writer, reader *Store) int {
+func keepDrawn(ctx context.Context, rt *rapid.T, stream StreamID, given []Event, writer, reader *Store) int {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	end, err := writer.End(ctx)

@@ -214,7 +214,7 @@ func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
 		{struct{ U []url.Userinfo }{}, ".U[].username is not exported, so it would be lost: export it, or leave it out with the tag `msgpack:\"-\"`", ".U[].username is not exported"},
 		{struct{ *lower }{}, ".lower is an embedded pointer to a type that is not exported, so nothing can set it", ".lower is an embedded pointer"},
 		{struct{ lowerText }{}, ".lowerText is not exported", ".lowerText is not exported"},
-		{struct{ lowerHidden }{}, ".lowerHidden.n is not exported", ".lowerHidden.n is not exported"},
+		{struct{ lowerHidden }{lowerHidden{n: 1}}, ".lowerHidden.n is not exported", ".lowerHidden.n is not exported"},
 		{struct{ F *big.Float }{}, ".F[] is a big.Float, which comes back with 64 bits of precision", ".F[] is a big.Float"},
 		{struct {
 			a int `json:"-"`

@@ -157,7 +157,7 @@ func (d Types) Fill(t *rapid.T, v reflect.Value, depth int) {
 
 // Lost returns where two values differ, "" if they are equal but for what a tag leaves out. It is written without what
 // it tests.
-func (d Types) Lost(a, b reflect.Value, format string, where string) string {
+func (d Types) Lost(a, b reflect.Value, format, where string) string {
 	for _, w := range d.Written {
 		if w.Type == a.Type() && w.Equal != nil {
 			return unlessSame(w.Equal(a.Interface(), b.Interface()), where)
@@ -186,29 +186,33 @@ func (d Types) Lost(a, b reflect.Value, format string, where string) string {
 		}
 		return ""
 	case reflect.Map:
-		if a.Len() != b.Len() || a.IsNil() != b.IsNil() {
-			return where
-		}
-		for key, value := range a.Seq2() {
-			if !key.Equal(key) {
-				continue // what holds no number is not found again
-			}
-			other := b.MapIndex(key)
-			if !other.IsValid() {
-				return where + " key"
-			}
-			if where := d.Lost(value, other, format, where+"[]"); where != "" {
-				return where
-			}
-		}
-		return ""
+		return d.lostEntries(a, b, format, where)
 	case reflect.Struct:
 		return d.lostFields(a, b, format, where)
 	}
 	return unlessSame(reflect.DeepEqual(a.Interface(), b.Interface()), where)
 }
 
-func (d Types) lostFields(a, b reflect.Value, format string, where string) string {
+func (d Types) lostEntries(a, b reflect.Value, format, where string) string {
+	if a.Len() != b.Len() || a.IsNil() != b.IsNil() {
+		return where
+	}
+	for key, value := range a.Seq2() {
+		if !key.Equal(key) {
+			continue // what holds no number is not found again
+		}
+		other := b.MapIndex(key)
+		if !other.IsValid() {
+			return where + " key"
+		}
+		if where := d.Lost(value, other, format, where+"[]"); where != "" {
+			return where
+		}
+	}
+	return ""
+}
+
+func (d Types) lostFields(a, b reflect.Value, format, where string) string {
 	for f, value := range a.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get(format), ",")
 		other := b.FieldByIndex(f.Index)
