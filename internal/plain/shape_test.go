@@ -516,6 +516,21 @@ func TestWhatHasFieldsThatSayNothingComesBack(t *testing.T) {
 	require.Equal(t, plain.Decoded, plain.KeepingOf(reflect.TypeFor[based]()))
 }
 
+func TestWhatIsStoredAsAnArrayOrWithoutWhatIsEmptyComesBack(t *testing.T) {
+	for _, given := range []any{&arrayed{_msgpack: struct{}{}, lower: lower{"anna"}, N: -5, F: 0.5}, &sparse{_msgpack: struct{}{}, N: 7}} {
+		shape, err := plain.Msgpack.Of(reflect.TypeOf(given).Elem())
+		require.NoError(t, err)
+		data, err := shape.Marshal(given)
+		require.NoError(t, err)
+		back := reflect.New(reflect.TypeOf(given).Elem()).Interface()
+		require.NoError(t, shape.Unmarshal(data, back), "%x", data)
+		require.Equal(t, given, back)
+	}
+	shape, err := plain.Msgpack.Of(reflect.TypeFor[arrayed]())
+	require.NoError(t, err)
+	require.ErrorContains(t, shape.Unmarshal([]byte{0x93, 0xa1, 'a', 0xcd, 1, 0, 0x01}, new(arrayed)), "arrayed.N: 256 does not fit into a int8")
+}
+
 func TestTimesComeBackInUTC(t *testing.T) {
 	type times struct {
 		T time.Time

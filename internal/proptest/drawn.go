@@ -198,9 +198,6 @@ func (d Types) lostEntries(a, b reflect.Value, format, where string) string {
 		return where
 	}
 	for key, value := range a.Seq2() {
-		if !key.Equal(key) {
-			continue // what holds no number is not found again
-		}
 		other := b.MapIndex(key)
 		if !other.IsValid() {
 			return where + " key"
