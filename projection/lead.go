@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/runner"
 )
 
@@ -21,27 +19,43 @@ var (
 	errBehind = errors.New("the record has changed")
 )
 
-// watch starts what keeps this View's readers up to date, and returns once they have been led to what the record says now.
+// watch starts what keeps this View's readers up to date, and returns once they have been led to what the record says now. It
+// returns an error if the record or what serves cannot be read for a reason that stays.
 func (v *View[V]) watch(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := v.confirm(ctx)
+		if err == nil {
+			break
+		}
+		if !runner.Passing(err) {
+			return err
+		}
+		if runner.Restarts.Wait(ctx, try) != nil {
+			return err
+		}
+	}
 	until, stop := context.WithCancel(context.WithoutCancel(ctx))
 	v.stop = stop
-	if err := v.confirm(ctx); jsapi.IsRefusal(err) {
-		return err // it would be asked again for ever
-	}
-	led := make(chan struct{})
+	led := make(chan error, 1)
 	v.watchers.Go(func() { v.track(until) })
-	v.watchers.Go(func() { v.keepLeading(until, sync.OnceFunc(func() { close(led) })) })
+	v.watchers.Go(func() { v.keepLeading(until, led) })
 	v.watchers.Go(func() { v.recheck(until) })
 	select {
-	case <-led:
-		return nil
+	case err := <-led:
+		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// keepLeading leads readers to what the record says, until ctx ends. It calls led each time that it has done so.
-func (v *View[V]) keepLeading(ctx context.Context, led func()) {
+// keepLeading leads readers to what the record says, until ctx ends. It tells the first outcome that waiting does not change.
+func (v *View[V]) keepLeading(ctx context.Context, led chan<- error) {
+	tell := func(err error) {
+		select {
+		case led <- err:
+		default: // it was told
+		}
+	}
 	for failures := 1; ctx.Err() == nil; failures++ {
 		now := v.tracker.now()
 		if now.confirmed.IsZero() {
@@ -53,13 +67,16 @@ func (v *View[V]) keepLeading(ctx context.Context, led func()) {
 		case err == nil:
 			failures = 0
 			v.serving.hear(now.revision)
-			led()
+			tell(nil)
 			select {
 			case <-now.changed:
 			case <-ctx.Done():
 			}
 		case ctx.Err() == nil && !errors.Is(err, errBehind):
 			v.logger.WarnContext(ctx, "projection: readers cannot be led to what is built, trying again", "error", err)
+			if !runner.Passing(err) {
+				tell(err)
+			}
 			fallthrough
 		default:
 			_ = now.await(ctx, runner.Restarts.Delay(failures)) // ended by ctx alone
