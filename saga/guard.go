@@ -37,12 +37,28 @@ func (d *Definition[S]) whereEvent(recorded eventstore.Recorded) string {
 	return fmt.Sprintf("saga %s, event %q at version %d of %s", d.name, recorded.Type(), recorded.Version(), recorded.Stream)
 }
 
+// said is the error of a function of the definition, without any code of the user: the methods of an error may fail as well.
+type said struct {
+	text  string
+	final bool
+}
+
+func (s *said) Error() string { return s.text }
+
+// plainly reads an error of the user. It is called under the guard.
+func plainly(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &said{text: textOf(err), final: final(err)}
+}
+
 // pure calls a function of the definition that can only say yes or no: what it says does not change by itself.
 func (d *Definition[S]) pure(id, step, what string, data S, f func() (S, error)) (S, error) {
 	var after S
 	err := guarded(d.where(id, step), what, func() (err error) {
 		after, err = f()
-		return err
+		return plainly(err)
 	})
 	if err != nil {
 		return data, Permanent(err)

@@ -3,6 +3,7 @@ package saga_test
 import (
 	"context"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,9 +37,10 @@ func TestAFunctionThatFailsFailsItsSagaOnly(t *testing.T) {
 		until := func(b broken) time.Time { may(b); return time.Now() }
 		goOn := func(b broken) (broken, error) { return b, nil }
 		for what, parts := range map[string][]saga.Part[broken]{
-			"a deadline":         {saga.Step("first", ok).NoUndo(), saga.Await[broken]("it").Until(until).Else(goOn)},
-			"the first deadline": {saga.Await[broken]("it").Until(until).Else(goOn)},
-			"Else":               {saga.Await[broken]("it").Within(time.Millisecond).Else(func(b broken) (broken, error) { may(b); return b, nil })},
+			"a deadline":          {saga.Step("first", ok).NoUndo(), saga.Await[broken]("it").Until(until).Else(goOn)},
+			"the first deadline":  {saga.Await[broken]("it").Until(until).Else(goOn)},
+			"Else":                {saga.Await[broken]("it").Within(time.Millisecond).Else(func(b broken) (broken, error) { may(b); return b, nil })},
+			"what takes an event": {saga.Await("it", saga.On(func(b broken, _ answered) (broken, error) { may(b); return b, nil })).Within(time.Hour)},
 			"Do": {saga.Step("it", func(_ context.Context, _ saga.Call, b broken) (broken, error) { may(b); return b, nil }).NoUndo().
 				Timeout(100 * time.Millisecond).Retry(saga.Retry{Tries: 2, Backoff: time.Millisecond})},
 		} {
@@ -46,16 +48,76 @@ func TestAFunctionThatFailsFailsItsSagaOnly(t *testing.T) {
 				b := openBank(t, eventstoretest.JetStream(t))
 				m := open(t, b, define(t, "payment", parts...), &saga.Config{Claim: time.Second})
 				run(t, m)
-				_, err := m.Start(t.Context(), "bad", broken{true})
+				for id, data := range map[string]broken{"bad": {true}, "good": {false}} {
+					_, err := m.Start(t.Context(), id, data)
+					require.NoError(t, err)
+					b.answer(t, id, true)
+				}
+				in, err := m.Wait(soon(t), "good")
 				require.NoError(t, err)
-				requireOthersGoOn(t, m, "good", broken{})
-				in, err := m.Wait(soon(t), "bad")
+				require.Equal(t, saga.StateCompleted, in.State, in.Error)
+				in, err = m.Wait(soon(t), "bad")
 				require.NoError(t, err)
 				require.Equal(t, saga.StateCompensated, in.State)
 				require.Contains(t, in.Error, `saga payment/bad, step "it": `)
 			})
 		}
 	}
+}
+
+// rude is an error whose text panics.
+type rude struct{}
+
+func (rude) Error() string { panic("no text") }
+
+func TestAnErrorThatPanicsFailsItsSagaOnly(t *testing.T) {
+	fails := func(_ context.Context, _ saga.Call, p payment) (payment, error) {
+		if p.Amount > 0 {
+			return p, rude{}
+		}
+		return p, nil
+	}
+	refuses := func(p payment) (payment, error) {
+		if p.Amount > 0 {
+			return p, rude{}
+		}
+		return p, nil
+	}
+	for what, part := range map[string]saga.Part[payment]{
+		"Do":   saga.Step("it", fails).NoUndo().Retry(saga.Retry{Tries: 1}),
+		"Else": saga.Await[payment]("it").Within(time.Millisecond).Else(refuses),
+	} {
+		b := openBank(t, eventstoretest.JetStream(t))
+		m := open(t, b, define(t, "payment", part), nil)
+		run(t, m)
+		_, err := m.Start(t.Context(), "bad", payment{Amount: 1})
+		require.NoError(t, err)
+		requireOthersGoOn(t, m, "good", payment{})
+		in, err := m.Wait(soon(t), "bad")
+		require.NoError(t, err)
+		require.Equal(t, saga.StateCompensated, in.State, what)
+		require.Contains(t, in.Error, "panicked: no text")
+	}
+}
+
+// A step whose data has become too large for the server fails. It is not done again and again.
+func TestDataThatHasBecomeTooLargeFailsItsStep(t *testing.T) {
+	b := openBank(t, eventstoretest.JetStream(t))
+	var calls atomic.Int32
+	m := open(t, b, define(t, "payment", saga.Step("grow", func(_ context.Context, _ saga.Call, p payment) (payment, error) {
+		calls.Add(1)
+		p.Notes = append(p.Notes, strings.Repeat("x", 2<<20))
+		return p, nil
+	}).Undo(noted("undone"))), nil)
+	run(t, m)
+	_, err := m.Start(t.Context(), "1", payment{})
+	require.NoError(t, err)
+	in, err := m.Wait(soon(t), "1")
+	require.NoError(t, err)
+	require.Equal(t, saga.StateCompensated, in.State)
+	require.Contains(t, in.Error, "what it led to cannot be written down")
+	require.Equal(t, []string{"undone"}, in.Data.Notes)
+	require.EqualValues(t, 1, calls.Load())
 }
 
 func TestAnUndoThatFailsLeavesItsSagaStuck(t *testing.T) {
@@ -113,7 +175,8 @@ func TestAnEventWithoutAKeyParksItsStreamOnly(t *testing.T) {
 			mended.Store(true)
 			require.NoError(t, m.ReplayParked(t.Context(), broken))
 			require.Eventually(t, func() bool {
-				for range m.Parked(t.Context()) {
+				for _, err := range m.Parked(t.Context()) {
+					require.NoError(t, err)
 					return false
 				}
 				return true

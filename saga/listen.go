@@ -106,8 +106,7 @@ func (m *Manager[S]) startOn(ctx context.Context, l listener[S], event eventstor
 // not written.
 func (m *Manager[S]) receive(ctx context.Context, id string, received EventReceived) error {
 	in, err := m.loadToReceive(ctx, id, received)
-	var unfit *unfitError
-	if errors.As(orUnfit(err), &unfit) {
+	if _, unfit := errors.AsType[*unfitError](orUnfit(err)); unfit {
 		m.logger.WarnContext(ctx, "saga: left alone: a release that can run it has to look for the event", "id", id,
 			"position", received.Position, "type", received.Type, "error", err)
 		return nil

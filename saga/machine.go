@@ -34,15 +34,27 @@ func (s Status) stamped(r eventstore.Recorded) Status {
 
 // permits reports whether an event may happen to the saga as it is.
 func (s Status) permits(event eventstore.Event) bool {
-	running, waiting, stuck := s.State == StateRunning, s.State == StateWaiting, s.State == StateStuck
-	back := s.State == StateCompensating
+	switch s.State {
+	case "":
+		started, is := event.(Started)
+		return is && len(started.Steps) > 0
+	case StateRunning, StateWaiting:
+		return s.permitsForwards(event, s.State == StateRunning)
+	case StateCompensating:
+		return s.permitsBackwards(event)
+	case StateStuck:
+		return s.permitsStuck(event)
+	}
+	return false // it has ended
+}
+
+// permitsForwards is permits for a saga on its way forwards. It runs, or it waits.
+func (s Status) permitsForwards(event eventstore.Event, running bool) bool {
 	switch e := event.(type) {
-	case Started:
-		return s.State == "" && len(e.Steps) > 0
-	case Claimed:
-		return running || waiting || back
+	case Claimed, Compensating:
+		return true
 	case Released:
-		return (running || waiting || back) && s.Runner != "" && s.Runner == e.Runner
+		return s.claimedBy(e.Runner)
 	case StepBegun:
 		return running && s.ahead(e.Step)
 	case StepFailed:
@@ -50,28 +62,52 @@ func (s Status) permits(event eventstore.Event) bool {
 	case StepDone:
 		return running && s.at(e.Step, UnderWay)
 	case EventReceived:
-		return (running || waiting || stuck && !s.Back) && s.awaits(e)
+		return s.awaits(e)
 	case DeadlinePassed:
-		return waiting && s.at(e.Step, UnderWay)
+		return !running && s.at(e.Step, UnderWay)
 	case Completed:
 		return running && s.unfinished() == len(s.Steps)
-	case Compensating:
-		return running || waiting || stuck && !s.Back
-	case UndoBegun:
-		return back && s.mayUndo(e.Step)
-	case UndoFailed:
-		return back && s.at(e.Step, Undoing)
-	case Undone:
-		return back && s.at(e.Step, Undoing)
-	case Compensated:
-		return back && s.Current().State != Undoing
 	case Stuck:
-		return running && s.nextStep(e.Step) || back && s.at(e.Step, Undoing)
-	case Retried, Resolved:
-		return stuck
+		return running && s.nextStep(e.Step)
 	}
 	return false
 }
+
+// permitsBackwards is permits for a saga that goes back.
+func (s Status) permitsBackwards(event eventstore.Event) bool {
+	switch e := event.(type) {
+	case Claimed:
+		return true
+	case Released:
+		return s.claimedBy(e.Runner)
+	case UndoBegun:
+		return s.mayUndo(e.Step)
+	case UndoFailed:
+		return s.at(e.Step, Undoing)
+	case Undone:
+		return s.at(e.Step, Undoing)
+	case Compensated:
+		return s.Current().State != Undoing
+	case Stuck:
+		return s.at(e.Step, Undoing)
+	}
+	return false
+}
+
+// permitsStuck is permits for a saga that is stuck.
+func (s Status) permitsStuck(event eventstore.Event) bool {
+	switch e := event.(type) {
+	case EventReceived:
+		return !s.Back && s.awaits(e)
+	case Compensating:
+		return !s.Back
+	case Retried, Resolved:
+		return true
+	}
+	return false
+}
+
+func (s Status) claimedBy(runner string) bool { return s.Runner != "" && s.Runner == runner }
 
 // at reports whether a step is the current one, and in a state.
 func (s Status) at(step string, state StepState) bool {

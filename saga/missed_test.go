@@ -22,10 +22,10 @@ func startedBy(t testing.TB, within time.Duration) *saga.Definition[payment] {
 		saga.Await("answer", onAnswer().By(func(e answered) string { return e.Saga })).Within(within))
 }
 
-// append appends to a stream, wherever it stands.
-func (b *bank) append(t testing.TB, category, id string, events ...eventstore.Event) {
+// append appends to the one stream of a category, wherever it stands.
+func (b *bank) append(t testing.TB, category string, events ...eventstore.Event) {
 	t.Helper()
-	stream := eventstore.StreamID{Category: category, ID: id}
+	stream := eventstore.StreamID{Category: category, ID: "1"}
 	head, err := b.store.Head(t.Context(), stream)
 	require.NoError(t, err)
 	_, err = b.store.Append(t.Context(), stream, head, events...)
@@ -37,9 +37,9 @@ func (b *bank) append(t testing.TB, category, id string, events ...eventstore.Ev
 func TestAnAnswerRightBehindTheStartIsReceived(t *testing.T) {
 	order := ordered{payment{From: "1"}}
 	for name, appends := range map[string]func(b *bank){
-		"in the same commit": func(b *bank) { b.append(t, "order", "1", order, answered{"1", true}) },
-		"in the same stream": func(b *bank) { b.append(t, "order", "1", order); b.append(t, "order", "1", answered{"1", true}) },
-		"in another stream":  func(b *bank) { b.append(t, "order", "1", order); b.append(t, "answer", "1", answered{"1", true}) },
+		"in the same commit": func(b *bank) { b.append(t, "order", order, answered{"1", true}) },
+		"in the same stream": func(b *bank) { b.append(t, "order", order); b.append(t, "order", answered{"1", true}) },
+		"in another stream":  func(b *bank) { b.append(t, "order", order); b.append(t, "answer", answered{"1", true}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := openBank(t, eventstoretest.JetStream(t))
@@ -58,7 +58,7 @@ func TestAnAnswerRightBehindTheStartIsReceived(t *testing.T) {
 func TestAnAnswerBeforeTheStartIsNotReceived(t *testing.T) {
 	b := openBank(t, eventstoretest.JetStream(t))
 	m := open(t, b, startedBy(t, time.Second), nil)
-	b.append(t, "order", "1", answered{"1", true}, ordered{payment{From: "1"}})
+	b.append(t, "order", answered{"1", true}, ordered{payment{From: "1"}})
 	run(t, m)
 	require.Eventually(t, func() bool {
 		in, err := m.Get(t.Context(), "1")
@@ -74,10 +74,10 @@ func TestAnAnswerBehindAParkedEventIsInTime(t *testing.T) {
 	b := openBank(t, eventstoretest.JetStream(t))
 	m := open(t, b, startedBy(t, time.Second), nil)
 	run(t, m)
-	b.append(t, "order", "1", ordered{payment{From: strings.Repeat("x", 129)}})
+	b.append(t, "order", ordered{payment{From: strings.Repeat("x", 129)}})
 	_, err := m.Start(t.Context(), "1", payment{From: "1"})
 	require.NoError(t, err)
-	b.append(t, "order", "1", answered{"1", true})
+	b.append(t, "order", answered{"1", true})
 	done, err := m.Wait(soon(t), "1")
 	require.NoError(t, err)
 	require.Equal(t, saga.StateCompleted, done.State, done.Error)
@@ -92,14 +92,14 @@ func TestSagasThatAreDueAtOnceFindTheirAnswers(t *testing.T) {
 	b := openBank(t, eventstoretest.JetStream(t))
 	m := open(t, b, startedBy(t, 1500*time.Millisecond), nil)
 	run(t, m)
-	b.append(t, "order", "1", ordered{payment{From: strings.Repeat("x", 129)}}) // parks the answers
+	b.append(t, "order", ordered{payment{From: strings.Repeat("x", 129)}}) // parks the answers
 	const sagas = 100
 	id := func(i int) string { return strings.Repeat("p", i+1) }
 	for i := range sagas {
 		_, err := m.Start(t.Context(), id(i), payment{})
 		require.NoError(t, err)
 		if i%2 == 0 {
-			b.append(t, "order", "1", answered{id(i), true})
+			b.append(t, "order", answered{id(i), true})
 		}
 	}
 	for i := range sagas {

@@ -204,6 +204,10 @@ func (d *Definition[S]) settle(s *Status, o outcome[S], now time.Time) []eventst
 
 // final reports whether no other try helps against an error.
 func final(err error) bool {
+	var read *said
+	if errors.As(err, &read) && read.final {
+		return true
+	}
 	return reactor.IsPermanent(err) || errors.Is(err, aggregate.ErrRejected) || errors.Is(err, aggregate.ErrKeyClosed) ||
 		errors.Is(err, aggregate.ErrKeyReused) || errors.Is(err, aggregate.ErrInvalidCommand)
 }

@@ -28,10 +28,11 @@ func (j *journal) Write(line []byte) (int, error) {
 	return j.text.Write(line)
 }
 
-func (j *journal) count(what string) int {
+// leftAlone counts how often it is said that a saga is left alone.
+func (j *journal) leftAlone() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return bytes.Count(j.text.Bytes(), []byte(what))
+	return bytes.Count(j.text.Bytes(), []byte("left alone"))
 }
 
 func (j *journal) config() *saga.Config {
@@ -76,7 +77,7 @@ func TestAStepThatBecameAnotherKindLeavesItsSagasAlone(t *testing.T) {
 			var log journal
 			newer := open(t, b, define(t, "payment", c.after...), log.config())
 			stop := run(t, newer)
-			require.Eventually(t, func() bool { return log.count("left alone") > 0 }, 10*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return log.leftAlone() > 0 }, 10*time.Second, 5*time.Millisecond)
 			requireOthersGoOn(t, newer, "2", payment{})
 			in, err := newer.Get(t.Context(), "1")
 			require.NoError(t, err)
@@ -88,7 +89,7 @@ func TestAStepThatBecameAnotherKindLeavesItsSagasAlone(t *testing.T) {
 				require.Equal(t, s.ID == "1", s.LeftAlone != "", s.ID)
 			}
 			require.ErrorIs(t, newer.Cancel(t.Context(), "1", ""), saga.ErrState)
-			require.Equal(t, 1, log.count("left alone"), "it is said once")
+			require.Equal(t, 1, log.leftAlone(), "it is said once")
 			stop()
 
 			run(t, older)
@@ -143,7 +144,7 @@ func TestDataThatDoesNotDecodeLeavesItsSagaAlone(t *testing.T) {
 	var log journal
 	other := open(t, b, dataSteps[dataOther](t), log.config())
 	stop := run(t, other)
-	require.Eventually(t, func() bool { return log.count("left alone") > 0 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return log.leftAlone() > 0 }, 10*time.Second, 5*time.Millisecond)
 	requireOthersGoOn(t, other, "2", dataOther{})
 	in, err := other.Get(t.Context(), "1")
 	require.ErrorContains(t, err, "its data is no saga_test.dataOther any more")
@@ -190,7 +191,7 @@ func TestAnEventOfALaterReleaseLeavesItsSagaAlone(t *testing.T) {
 			}
 			happen()
 			stop := run(t, m)
-			require.Eventually(t, func() bool { return log.count("left alone") > 0 }, 10*time.Second, 5*time.Millisecond)
+			require.Eventually(t, func() bool { return log.leftAlone() > 0 }, 10*time.Second, 5*time.Millisecond)
 			happen() // while it runs
 			_, err = m.Start(t.Context(), "2", dataThen{})
 			require.NoError(t, err)

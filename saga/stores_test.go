@@ -67,7 +67,7 @@ func TestOnceHoldsInAnotherStore(t *testing.T) {
 				}).NoUndo()), nil)
 			run(t, m)
 			requireOthersGoOn(t, m, "1", payment{})
-			require.EqualValues(t, 1, len(load(t, vault(), "anna").Held), "done once")
+			require.Len(t, load(t, vault(), "anna").Held, 1, "done once")
 			_, err = m.Start(t.Context(), "2", payment{Amount: 1})
 			require.NoError(t, err)
 			done, err := m.Wait(soon(t), "2")
@@ -75,7 +75,7 @@ func TestOnceHoldsInAnotherStore(t *testing.T) {
 			require.Equal(t, saga.StateCompensated, done.State, done.Error)
 			_, err = hold(t.Context(), late, payment{})
 			require.ErrorIs(t, err, aggregate.ErrKeyClosed, "a Do that comes late finds its key closed")
-			require.EqualValues(t, 1, len(load(t, vault(), "anna").Held))
+			require.Len(t, load(t, vault(), "anna").Held, 1)
 		})
 	}
 }

@@ -45,8 +45,7 @@ func follows[E eventstore.Event](category string) projection.Rule[Status] {
 // runner reads the log, and the view is where it begins.
 func (m *Manager[S]) runView(ctx context.Context) error {
 	err := m.view.Run(ctx)
-	var undecodable *eventstore.EventError
-	if !errors.As(err, &undecodable) {
+	if _, undecodable := errors.AsType[*eventstore.EventError](err); !undecodable {
 		return err
 	}
 	m.logger.ErrorContext(ctx, "saga: the view of all sagas has stopped, so List and Wait show what was before: run a release that can decode the event",

@@ -162,11 +162,22 @@ func (r *runner[S]) settle(ctx context.Context, in *instance[S], o outcome[S]) e
 	ctx = context.WithoutCancel(ctx)
 	if o.failed == nil {
 		whole := *in
-		var err error
-		if o, err = holding(ctx, r, in, 0, func(context.Context) (outcome[S], error) { return r.m.definition.prepared(&whole, o), nil }); err != nil {
+		prepared, err := holding(ctx, r, in, 0, func(context.Context) (outcome[S], error) { return r.m.definition.prepared(&whole, o), nil })
+		if err != nil {
 			return err
 		}
+		o = prepared
 	}
+	err := r.write(ctx, in, o)
+	if o.failed == nil && (errors.Is(err, eventstore.ErrTooLarge) || errors.Is(err, eventstore.ErrInvalidEvents)) {
+		o.failed = Permanent(fmt.Errorf("what it led to cannot be written down: %w", err))
+		return r.write(ctx, in, o)
+	}
+	return err
+}
+
+// write appends what follows from an outcome.
+func (r *runner[S]) write(ctx context.Context, in *instance[S], o outcome[S]) error {
 	ctx, cancel := context.WithTimeout(ctx, r.m.cfg.Claim)
 	defer cancel()
 	return r.change(ctx, in, owned(r.id, func(s Status) ([]eventstore.Event, error) {
@@ -265,11 +276,18 @@ func (r *runner[S]) perform(ctx context.Context, in *instance[S], action Action[
 		}
 	}
 	call := r.call(in)
-	after, err := holding(ctx, r, in, limit, func(ctx context.Context) (S, error) { return action(ctx, call, data) })
-	if err != nil {
-		return data, err
+	after, err := holding(ctx, r, in, limit, func(ctx context.Context) (S, error) {
+		after, err := action(ctx, call, data)
+		return after, plainly(err)
+	})
+	if err == nil {
+		return after, nil
 	}
-	return after, nil
+	var broken *guard.Error
+	if errors.As(err, &broken) && len(broken.Stack) > 0 {
+		r.logger.Error("saga: an action panicked", "id", in.id, "step", call.step, "error", err, "stack", string(broken.Stack))
+	}
+	return data, err
 }
 
 // result is what a function returned on a goroutine of its own.
