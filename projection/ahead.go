@@ -52,7 +52,7 @@ func (s *session[V]) lookAhead(ctx context.Context, units []unit[V]) error {
 }
 
 // stored reads a document from the bucket's leader: a replica might have an older one than the checkpoint vouches for.
-// A method of the document that fails gives an error that matches kv.ErrDecode.
+// If a method of the document fails, the error matches kv.ErrDecode.
 func (f *folder[V]) stored(ctx context.Context, bucket *kv.Bucket[V], key string) (document[V], error) {
 	var entry kv.Entry[V]
 	var err error

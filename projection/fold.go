@@ -20,7 +20,7 @@ type document[V any] struct {
 	deleted bool
 }
 
-// documents is where a folder finds documents and puts what became of them: a live runner's cache over its bucket, or
+// documents holds the documents that a folder reads and changes: the cache of a live runner over its bucket, or
 // the memory of a build. An error of get that matches kv.ErrDecode is about that document alone.
 type documents[V any] interface {
 	get(ctx context.Context, key string) (document[V], error)
@@ -189,7 +189,7 @@ func (f *folder[V]) step(ctx context.Context, docs documents[V], s *step[V]) err
 	return nil
 }
 
-// become gives a touched document its next value.
+// become sets the next value of a touched document.
 func (t *touched[V]) become(value V, deleted bool) {
 	t.document = document[V]{value: value, at: t.recorded.Position, index: int32(t.recorded.Index), deleted: deleted}
 	t.changed = true

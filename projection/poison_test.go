@@ -1,7 +1,6 @@
 package projection_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -11,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -266,130 +264,6 @@ func TestAKeyFunctionThatFailsStopsTheViewAtTheEvent(t *testing.T) {
 	}
 }
 
-// old is how cups were filled once.
-type old struct{ Wrong string }
-
-func (old) EventType() string { return "cup.old" }
-
-// An upcaster is code of the user that is called before the key is looked for. The key is known if it is the id of the
-// stream.
-func TestAnEventWhoseDecodingFailsParksTheKeyThatIsItsStreams(t *testing.T) {
-	for _, how := range []string{"panics", "exits", "hangs"} {
-		for _, live := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, live %v", how, live), func(t *testing.T) {
-				js, w := eventstoretest.JetStream(t), newWrongs(t)
-				older, err := eventstore.Open(t.Context(), js, "bar", []eventstore.Event{old{}}, nil)
-				require.NoError(t, err)
-				defer func() { require.NoError(t, older.Close()) }()
-				store, err := eventstore.Open(t.Context(), js, "bar", []eventstore.Event{filled{}}, &eventstore.Config{
-					Upcasters: []eventstore.Upcaster{eventstore.Upcast(func(e old) filled { w.does(e.Wrong); return filled{} })},
-				})
-				require.NoError(t, err)
-				defer func() { require.NoError(t, store.Close()) }()
-				view, err := projection.NewView(t.Context(), store, "cups", 1,
-					&projection.Config{Park: true, FoldTimeout: 100 * time.Millisecond},
-					projection.On(func(c cup, _ filled) cup { return cup{N: c.N + 1} }))
-				require.NoError(t, err)
-				defer func() { require.NoError(t, view.Close()) }()
-				if live {
-					defer run(t, view)()
-					require.NoError(t, view.WaitFor(soon(t), 0))
-				}
-				_, err = older.Append(t.Context(), eventstore.StreamID{Category: "cup", ID: "bad"}, eventstore.Head{}, old{}, old{how}, old{})
-				require.NoError(t, err)
-				end := fill(t, store, "good", filled{})
-				if !live {
-					defer run(t, view)()
-				}
-				good, err := view.Get(soon(t), "good", projection.At(end))
-				require.NoError(t, err)
-				require.Equal(t, 1, good.N)
-				bad, err := view.Get(soon(t), "bad")
-				require.NoError(t, err)
-				require.Equal(t, 1, bad.N, "as it was before the event")
-				parked := parkedIn(t, view)
-				require.Len(t, parked, 1)
-				require.Equal(t, 1, parked["bad"].Index)
-				require.Equal(t, int64(1), parked["bad"].Waiting)
-			})
-		}
-	}
-}
-
-// A document in the bucket that cannot be read any more parks its key alone.
-func TestADocumentThatCannotBeReadParksItsKey(t *testing.T) {
-	for _, how := range []string{"panics", "exits"} {
-		t.Run(how, func(t *testing.T) {
-			store, w := cupStore(t), newWrongs(t)
-			broken := atomic.Bool{}
-			cfg := projection.Config{Park: true, Codec: wrongReader{wrongs: w, how: how, broken: &broken}}
-			view := cups(t, store, w, cfg)
-			stop := run(t, view)
-			require.NoError(t, view.WaitFor(soon(t), fill(t, store, "a", filled{Key: "bad"}, filled{Key: "good"}, filled{Key: "better"})))
-			stop() // what it has in memory is gone
-			broken.Store(true)
-			end := fill(t, store, "b", filled{Key: "good"}, filled{Key: "bad"}, filled{Key: "better"})
-			run(t, cups(t, store, w, cfg))
-			require.NoError(t, view.WaitFor(soon(t), end))
-			broken.Store(false)
-			parked := parkedIn(t, view)
-			require.Len(t, parked, 1)
-			require.Equal(t, end, parked["bad"].Position)
-			require.Equal(t, 2, listed(t, view)["good"].N)
-			require.Equal(t, 1, listed(t, view)["bad"].N)
-		})
-	}
-}
-
-// wrongReader is a codec that harms whoever reads the first document while it is broken.
-type wrongReader struct {
-	wrongs
-	kv.JSON
-	how    string
-	broken *atomic.Bool
-}
-
-func (c wrongReader) Unmarshal(data []byte, v any) error {
-	if err := json.Unmarshal(data, v); err != nil {
-		return err
-	}
-	if d, ok := v.(*cup); ok && d.Text == "first" && c.broken.Load() {
-		c.does(c.how)
-	}
-	return nil
-}
-
-// Five thousand changes stand in one commit, some of which cannot be folded.
-func TestManyChangesOfOneCommitWithSomeParked(t *testing.T) {
-	const changes = 5000
-	store, w := cupStore(t), newWrongs(t)
-	view := cups(t, store, w, projection.Config{Park: true})
-	run(t, view)
-	require.NoError(t, view.WaitFor(soon(t), 0))
-	all := make([]filled, changes)
-	for i := range all {
-		all[i].Key = fmt.Sprint(i % (changes - 100)) // the last hundred come to keys that have been
-		switch i % 100 {
-		case 7:
-			all[i].Wrong = "panics"
-		case 8:
-			all[i].Wrong = "no number"
-		}
-	}
-	end := fill(t, store, "a", all...)
-	check := func() {
-		require.NoError(t, view.WaitFor(soon(t), end))
-		require.Len(t, parkedIn(t, view), 2*(changes-100)/100)
-		docs := listed(t, view)
-		require.Len(t, docs, (changes-100)*98/100)
-		require.Equal(t, 2, docs["0"].N)
-		require.Equal(t, 1, docs["100"].N)
-	}
-	check()
-	require.NoError(t, view.Rebuild(soon(t), nil))
-	check()
-}
-
 // What the function does that is told of a build's progress is no business of the build.
 func TestAReportThatPanicsDoesNotEndTheBuild(t *testing.T) {
 	for _, how := range []string{"panics", "exits", "hangs"} {
@@ -429,93 +303,4 @@ func TestOddKeysAreKeys(t *testing.T) {
 	status, err := view.Status(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, status.Parked)
-}
-
-// checkpointsOf counts the batches that are written until stop.
-func checkpointsOf(t *testing.T, store *eventstore.Store) (messages chan *nats.Msg) {
-	t.Helper()
-	messages = make(chan *nats.Msg, 1000)
-	sub, err := store.JetStream().Conn().ChanSubscribe("$KV.*.=checkpoint", messages)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, sub.Unsubscribe()) })
-	return messages
-}
-
-// positions returns the positions, and whether only a part is written, of the checkpoints that were written.
-func positions(t *testing.T, messages chan *nats.Msg) (parts int) {
-	t.Helper()
-	for len(messages) > 0 {
-		var at struct {
-			Part *struct{ Through string }
-		}
-		require.NoError(t, json.Unmarshal((<-messages).Data, &at))
-		if at.Part != nil {
-			parts++
-		}
-	}
-	return parts
-}
-
-// One commit changes documents of 36 MB together.
-func TestABatchIsBoundedByItsBytes(t *testing.T) {
-	store := cupStore(t)
-	text := strings.Repeat("x", 900_000)
-	view, err := projection.NewView(t.Context(), store, "cups", 1, nil,
-		projection.On(func(c cup, _ filled) cup { return cup{N: c.N + 1, Text: text} }).By(func(e filled) string { return e.Key }))
-	require.NoError(t, err)
-	defer func() { require.NoError(t, view.Close()) }()
-	run(t, view)
-	require.NoError(t, view.WaitFor(soon(t), fill(t, store, "a", filled{Key: "a"})))
-	messages := checkpointsOf(t, store)
-	all := make([]filled, 40)
-	for i := range all {
-		all[i] = filled{Key: fmt.Sprint(i)}
-	}
-	end := fill(t, store, "b", all...)
-	require.NoError(t, view.WaitFor(soon(t), end))
-	require.GreaterOrEqual(t, positions(t, messages), 2)
-	for i := range all {
-		got, err := view.Get(soon(t), fmt.Sprint(i))
-		require.NoError(t, err)
-		require.Equal(t, 1, got.N)
-	}
-}
-
-// One commit has folds that last for several heartbeats together. What is folded is written meanwhile.
-func TestABatchIsBoundedByItsTime(t *testing.T) {
-	const heartbeat = 100 * time.Millisecond
-	store := cupStore(t)
-	view, err := projection.NewView(t.Context(), store, "cups", 1, &projection.Config{Heartbeat: heartbeat, StandBy: time.Minute},
-		projection.On(func(c cup, _ filled) cup {
-			<-time.After(heartbeat * 6 / 10)
-			return cup{N: c.N + 1}
-		}).By(func(e filled) string { return e.Key }))
-	require.NoError(t, err)
-	defer func() { require.NoError(t, view.Close()) }()
-	run(t, view)
-	require.NoError(t, view.WaitFor(soon(t), fill(t, store, "a", filled{Key: "a"})))
-	messages := checkpointsOf(t, store)
-	end := fill(t, store, "b", filled{Key: "a"}, filled{Key: "b"}, filled{Key: "c"}, filled{Key: "d"}, filled{Key: "e"})
-	require.NoError(t, view.WaitFor(soon(t), end))
-	require.GreaterOrEqual(t, positions(t, messages), 4)
-}
-
-// Run ends within one fold of its context, however many are waiting.
-func TestRunEndsBetweenFolds(t *testing.T) {
-	store := cupStore(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	folds := 0
-	view, err := projection.NewView(t.Context(), store, "cups", 1, nil,
-		projection.On(func(c cup, _ filled) cup {
-			folds++
-			cancel()
-			return c
-		}).By(func(e filled) string { return e.Key }))
-	require.NoError(t, err)
-	defer func() { require.NoError(t, view.Close()) }()
-	for i := range 20 {
-		fill(t, store, fmt.Sprint(i), filled{Key: fmt.Sprint(i)})
-	}
-	require.NoError(t, view.Run(ctx))
-	require.Equal(t, 1, folds)
 }

@@ -122,7 +122,7 @@ func (c *Calls) Call(f func()) (err error) {
 	turn := c.turn.Add(1)
 	defer func() {
 		if p := recover(); p != nil {
-			// The text is made here, where its making is guarded as well.
+			// The text is made here, because here the methods of p are guarded as well.
 			err = &Error{Panic: p, Stack: debug.Stack(), text: fmt.Sprint(p)}
 		}
 		if !c.turn.CompareAndSwap(turn, turn+1) {
