@@ -42,11 +42,10 @@ func (e *FoldError) Error() string {
 // reason says what went wrong, without saying where.
 func (e *FoldError) reason() string {
 	rule := fmt.Sprintf("rule for %q", e.Type)
-	var user *guard.Error
-	switch {
-	case errors.As(e.Err, &user):
+	if user, ok := errors.AsType[*guard.Error](e.Err); ok {
 		return rule + " " + user.Error()
-	case e.Err != nil:
+	}
+	if e.Err != nil {
 		return rule + ": " + e.Err.Error()
 	}
 	return fmt.Sprintf("%s panicked: %v", rule, e.Panic)
@@ -63,8 +62,7 @@ func (v *View[V]) blame(r eventstore.Recorded, key string, err error) error {
 	failed := &FoldError{
 		View: v.name, Stream: r.Stream, Version: r.Version(), Position: r.Position, Type: r.Type(), Key: key, Err: err,
 	}
-	var user *guard.Error
-	if errors.As(err, &user) {
+	if user, ok := errors.AsType[*guard.Error](err); ok {
 		failed.Panic = user.Panic
 		if user.Lasted > 0 {
 			failed.Err = fmt.Errorf("%w: %w", ErrFoldTimeout, err)
@@ -130,15 +128,11 @@ func (v *View[V]) guardedReport(report func(eventstore.Progress)) func(eventstor
 
 // keyOf returns the key of a document that its bucket refused for good, or "".
 func keyOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	var large *kv.TooLargeError
-	if errors.As(err, &large) {
+	if large, ok := errors.AsType[*kv.TooLargeError](err); ok {
 		return large.Key
 	}
-	var failed *kv.Error
-	if errors.As(err, &failed) && (errors.Is(err, kv.ErrEncode) || errors.Is(err, kv.ErrInvalidKey)) {
+	failed, ok := errors.AsType[*kv.Error](err)
+	if ok && (errors.Is(err, kv.ErrEncode) || errors.Is(err, kv.ErrInvalidKey)) {
 		return failed.Key
 	}
 	return ""

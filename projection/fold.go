@@ -165,13 +165,17 @@ func (f *folder[V]) step(ctx context.Context, docs documents[V], s *step[V]) err
 	if err != nil {
 		return err
 	}
+	if !f.touched[i].out() {
+		f.apply(i, s)
+	}
+	return nil
+}
+
+// apply applies a rule to a touched document.
+func (f *folder[V]) apply(i int, s *step[V]) {
 	t := &f.touched[i]
-	switch {
-	case t.out():
-		return nil
-	case s.fault != nil:
-		t.err = s.fault
-		return nil
+	if t.err = s.fault; t.err != nil {
+		return
 	}
 	var value V
 	var did effect
@@ -186,7 +190,6 @@ func (f *folder[V]) step(ctx context.Context, docs documents[V], s *step[V]) err
 	case did == removed:
 		t.become(value, true)
 	}
-	return nil
 }
 
 // become sets the next value of a touched document.
@@ -334,8 +337,7 @@ func (f *folder[V]) park(ctx context.Context, t *touched[V]) {
 		Stream: r.Stream, Version: r.Version(), Position: r.Position, Index: r.Index,
 		Type: r.Type(), Error: runner.Shortened(t.err.Error()), Since: time.Now().UTC(), Source: t.source, Skipped: f.skipped[t.key].Skipped,
 	}
-	var fold *FoldError
-	if errors.As(t.err, &fold) {
+	if fold, ok := errors.AsType[*FoldError](t.err); ok {
 		p.Error = runner.Shortened(fold.reason())
 		if fold.Key != t.key {
 			p.Key = shownKey(fold.Key)

@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -111,10 +112,7 @@ func (s *session[V]) wishes() map[string]Parked {
 // discarded are left out. It returns what became of the documents, and what is parked again.
 func (f *folder[V]) refold(ctx context.Context, wishes map[string]Parked, upTo eventstore.Position) (memory[V], map[string]Parked, error) {
 	again := newFolder(f.view)
-	again.sink, again.skipped = f.sink, make(map[string]Parked)
-	for key, p := range f.parked {
-		again.skipped[key] = p
-	}
+	again.sink, again.skipped = f.sink, maps.Clone(f.parked)
 	wanted := make(map[string]bool)
 	for key, p := range wishes {
 		again.skipped[key], wanted[key] = p, true

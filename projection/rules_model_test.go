@@ -138,93 +138,100 @@ func modelKey(key string) (name string, storable bool) {
 	return key, true
 }
 
+// trial is one event while the model folds it.
+type trial struct {
+	*model
+	work   map[string]page // documents as they are so far
+	seen   map[string]bool
+	failed map[string]bool
+}
+
 func (m *model) fold(e drawn, at eventstore.Position, index int) {
-	work, there := make(map[string]page), make(map[string]bool)
-	seen, failed := make(map[string]bool), make(map[string]bool)
-	look := func(key string) (name string, out bool) {
-		name, _ = modelKey(key)
-		_, waits := m.parked[name]
-		if !seen[name] {
-			seen[name] = true
-			if d, ok := m.docs[name]; ok {
-				work[name], there[name] = d.copied(), true
-			}
-		}
-		return name, waits || failed[name]
-	}
+	t := trial{model: m, work: make(map[string]page), seen: make(map[string]bool), failed: make(map[string]bool)}
 	for i, kind := range m.kinds {
 		if kind == "move" {
-			if e.From == "" || e.To == "" || e.From == e.To {
-				continue
-			}
-			from, lost := look(e.From)
-			to, out := look(e.To)
-			if _, storable := modelKey(e.To); !storable && !out {
-				failed[to], out = true, true
-			}
-			switch {
-			case lost:
-				failed[to] = true
-			case there[from]:
-				if !out {
-					work[to], there[to] = work[from], true
-				}
-				delete(work, from)
-				there[from] = false
-			}
+			t.move(e)
 			continue
 		}
-		used := make(map[string]bool)
-		for _, key := range keysOfKind(kind, e) {
-			if key == "" || used[key] {
-				continue
-			}
-			used[key] = true
-			name, out := look(key)
-			if out {
-				continue
-			}
-			if _, storable := modelKey(key); !storable {
-				failed[name] = true
-				continue
-			}
-			if strings.HasPrefix(kind, "delete") && !there[name] {
-				continue
-			}
-			bad := e.Bad == i+1 && !m.mended && (e.How == "panic" || !strings.HasPrefix(kind, "delete"))
-			p, deleted := foldKind(kind, work[name], e)
-			switch {
-			case bad && e.How == "panic":
-				failed[name] = true
-			case deleted:
-				delete(work, name)
-				there[name] = false
-			default:
-				if bad {
-					p.Text = "too large"
-				}
-				work[name], there[name] = p, true
-			}
+		for _, key := range slices.Compact(slices.Sorted(slices.Values(keysOfKind(kind, e)))) {
+			t.apply(kind, key, e, e.Bad == i+1 && !m.mended)
 		}
 	}
-	for name := range seen {
+	for name := range t.seen {
+		d, there := t.work[name]
 		p, waits := m.parked[name]
 		switch {
 		case waits:
 			p.waiting++
 			m.parked[name] = p
-		case failed[name], there[name] && work[name].Text != "":
+		case t.failed[name], there && d.Text != "":
 			m.parked[name] = stop{at: at, index: index}
-		case there[name]:
-			m.docs[name] = work[name]
+		case there:
+			m.docs[name] = d
 		default:
 			delete(m.docs, name)
 		}
 	}
 }
 
+// look returns the name of a key, and whether the event changes nothing more there.
+func (t *trial) look(key string) (name string, out bool) {
+	name, _ = modelKey(key)
+	if !t.seen[name] {
+		t.seen[name] = true
+		if d, ok := t.docs[name]; ok {
+			t.work[name] = d.copied()
+		}
+	}
+	_, waits := t.parked[name]
+	return name, waits || t.failed[name]
+}
+
+func (t *trial) move(e drawn) {
+	if e.From == "" || e.To == "" || e.From == e.To {
+		return
+	}
+	from, lost := t.look(e.From)
+	to, out := t.look(e.To)
+	if _, storable := modelKey(e.To); lost || !storable {
+		t.failed[to], out = true, true
+	}
+	d, there := t.work[from]
+	if lost || !there {
+		return
+	}
+	if !out {
+		t.work[to] = d
+	}
+	delete(t.work, from)
+}
+
+func (t *trial) apply(kind, key string, e drawn, bad bool) {
+	if key == "" {
+		return
+	}
+	name, out := t.look(key)
+	d, there := t.work[name]
+	deletes := strings.HasPrefix(kind, "delete")
+	_, storable := modelKey(key)
+	switch {
+	case out, storable && deletes && !there:
+		return
+	case !storable, bad && e.How == "panic":
+		t.failed[name] = true
+		return
+	}
+	d, deleted := foldKind(kind, d, e)
+	if bad && !deletes {
+		d.Text = "too large"
+	}
+	if t.work[name] = d; deleted {
+		delete(t.work, name)
+	}
+}
+
 // requireModel compares a view with the model.
-func requireModel(t require.TestingT, ctx context.Context, what string, view *projection.View[page], m *model) {
+func requireModel(ctx context.Context, t require.TestingT, what string, view *projection.View[page], m *model) {
 	docs := make(map[string]page)
 	for entry, err := range view.List(ctx) {
 		require.NoError(t, err, what)
@@ -317,25 +324,25 @@ func TestAViewIsThePlainFoldOfItsRules(t *testing.T) {
 			}
 		}
 		require.NoError(rt, view.WaitFor(ctx, head.Position))
-		requireModel(rt, ctx, "live", view, broken)
+		requireModel(ctx, rt, "live", view, broken)
 		require.NoError(rt, view.Rebuild(ctx, nil))
-		requireModel(rt, ctx, "rebuilt", view, broken)
+		requireModel(ctx, rt, "rebuilt", view, broken)
 		require.NoError(rt, view.Replay(ctx))
-		requireReplayed(rt, ctx, view)
-		requireModel(rt, ctx, "replayed", view, broken)
+		requireReplayed(ctx, rt, view)
+		requireModel(ctx, rt, "replayed", view, broken)
 		stop()
 
 		after := open(true)
 		defer func() { require.NoError(rt, after.Close()) }()
 		defer start(after)()
 		require.NoError(rt, after.Replay(ctx))
-		requireReplayed(rt, ctx, after)
-		requireModel(rt, ctx, "mended", after, mended)
+		requireReplayed(ctx, rt, after)
+		requireModel(ctx, rt, "mended", after, mended)
 	})
 }
 
 // requireReplayed waits until no wish is left.
-func requireReplayed(t require.TestingT, ctx context.Context, view *projection.View[page]) {
+func requireReplayed(ctx context.Context, t require.TestingT, view *projection.View[page]) {
 	require.Eventually(t, func() bool {
 		for entry, err := range view.Parked(ctx) {
 			if err != nil || entry.Value.Wish != "" {

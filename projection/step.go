@@ -158,8 +158,7 @@ func (f *folder[V]) unreadable(all []step[V], recorded eventstore.Recorded, err 
 	if byStream {
 		key = recorded.Stream.ID
 	}
-	var ofEvent *eventstore.EventError
-	if errors.As(err, &ofEvent) {
+	if _, ok := errors.AsType[*eventstore.EventError](err); ok {
 		err = f.view.failed(err) // it names the event
 	} else {
 		err = f.view.blame(recorded, key, err)
