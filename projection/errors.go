@@ -41,7 +41,8 @@ var (
 	// ErrNotReady means that no version of the view has been built yet, or that it was damaged and is not built anew yet:
 	// run the view.
 	ErrNotReady = errors.New("not built yet")
-	// ErrStale means that nobody could be asked for Config.StallAfter whether what is read still is what serves.
+	// ErrStale means that nobody could be asked for Config.StallAfter, or three times Config.StandBy if that is longer, whether what
+	// is read still is what serves.
 	ErrStale = errors.New("what is read may be stale")
 	// ErrParked means that the document's key is parked, so that it stays behind the log until it is replayed or discarded.
 	ErrParked = errors.New("parked")

@@ -250,9 +250,10 @@ func (v *View[V]) acquire() (*served[V], error) {
 	return g, nil
 }
 
-// fresh returns an error that matches ErrStale if the record could not be read for Config.StallAfter.
+// fresh returns an error that matches ErrStale if the record could not be read for Config.StallAfter, and was asked for at least
+// some times.
 func (v *View[V]) fresh() error {
-	if age := time.Since(v.tracker.now().confirmed); age > v.cfg.stallAfter() {
+	if age := time.Since(v.tracker.now().confirmed); age > max(v.cfg.stallAfter(), 3*v.cfg.standBy()) {
 		return fmt.Errorf("%w: its record could not be read for %s: see whether bucket %s has a leader", ErrStale, age.Round(time.Second), v.Control())
 	}
 	return nil

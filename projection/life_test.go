@@ -65,7 +65,7 @@ func TestALongBuildIsMadeOnce(t *testing.T) {
 		run(t, views[len(views)-1])
 	}
 	var end eventstore.Position
-	load := time.NewTicker(5 * time.Millisecond)
+	load := time.NewTicker(20 * time.Millisecond)
 	defer load.Stop()
 	for views[0].Bucket() == "" {
 		<-load.C

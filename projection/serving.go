@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -49,28 +48,23 @@ func (g *served[V]) position(v *View[V]) (eventstore.Position, <-chan struct{}) 
 func (g *served[V]) followCheckpoint(v *View[V]) {
 	ctx, end := g.whileServed(context.Background())
 	defer end()
-	ask := time.NewTicker(v.cfg.heartbeat())
+	var watcher sync.WaitGroup
+	defer watcher.Wait()
+	watcher.Go(func() {
+		keepWatching(ctx, v.logger, "the checkpoint", g.checkpoint.Watch, func(change kv.Change[checkpoint]) {
+			g.heard(change.Value.Position)
+		})
+	})
+	ask := time.NewTicker(min(v.cfg.heartbeat(), time.Second))
 	defer ask.Stop()
-	for failures := 1; ctx.Err() == nil; failures++ {
-		changes := runner.Read(ctx, g.checkpoint.Watch, 0)
-		for open := true; open; {
-			var change kv.Change[checkpoint]
-			select {
-			case change, open = <-changes.Items:
-				if open && !change.Synced {
-					failures = 1
-					g.heard(change.Value.Position)
-				}
-			case <-ask.C:
-				if at, err := g.stand(ctx); err == nil {
-					g.heard(at.Position)
-				}
-			}
+	for {
+		select {
+		case <-ask.C:
+		case <-ctx.Done():
+			return
 		}
-		changes.Stop()
-		if ctx.Err() == nil {
-			v.logger.WarnContext(ctx, "projection: the checkpoint cannot be watched, watching again", "error", changes.Err())
-			_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone
+		if at, err := g.stand(ctx); err == nil {
+			g.heard(at.Position)
 		}
 	}
 }

@@ -2,6 +2,9 @@ package projection
 
 import (
 	"context"
+	"errors"
+	"iter"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -73,8 +76,13 @@ func (t *tracker) setLocked(r record, revision uint64, err error) {
 func (v *View[V]) track(ctx context.Context) {
 	var watcher sync.WaitGroup
 	defer watcher.Wait()
-	watcher.Go(func() { v.watchRecord(ctx) })
-	ask := time.NewTicker(v.cfg.standBy() / 2)
+	watcher.Go(func() {
+		watch := func(ctx context.Context) iter.Seq2[kv.Change[record], error] {
+			return v.records.bucket.Watch(ctx, v.records.key)
+		}
+		keepWatching(ctx, v.logger, "the view's record", watch, v.heard)
+	})
+	ask := time.NewTicker(max(v.cfg.standBy()/2, time.Millisecond))
 	defer ask.Stop()
 	for failures := 0; ctx.Err() == nil; {
 		err := v.confirm(ctx)
@@ -103,18 +111,25 @@ func (v *View[V]) confirm(ctx context.Context) error {
 	return nil
 }
 
-// watchRecord learns of changes at once.
-func (v *View[V]) watchRecord(ctx context.Context) {
+// keepWatching calls heard for what a watch returns, and watches again when that ends, until ctx ends. If the server refuses the
+// watch, it returns: changes are heard of by those who ask now and then.
+func keepWatching[U any](
+	ctx context.Context, logger *slog.Logger, what string, watch func(context.Context) iter.Seq2[kv.Change[U], error], heard func(kv.Change[U]),
+) {
 	for failures := 1; ctx.Err() == nil; failures++ {
-		for change, err := range v.records.bucket.Watch(ctx, v.records.key) {
-			if err != nil {
-				if ctx.Err() == nil {
-					v.logger.WarnContext(ctx, "projection: the watch of the view's record has ended, watching again", "error", err)
-				}
-				break
+		for change, err := range watch(ctx) {
+			switch {
+			case ctx.Err() != nil:
+				return
+			case errors.Is(err, kv.ErrRefused):
+				logger.WarnContext(ctx, "projection: "+what+" may not be watched, so changes are heard of late", "error", err)
+				return
+			case err != nil:
+				logger.WarnContext(ctx, "projection: the watch of "+what+" has ended, watching again", "error", err)
+			default:
+				failures = 1
+				heard(change)
 			}
-			failures = 1
-			v.heard(change)
 		}
 		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone
 	}
