@@ -63,8 +63,8 @@ func (v *View[V]) Rebuild(ctx context.Context, report func(eventstore.Progress))
 // The runner is the one that goes on with the generation. If it is empty, any runner does. A runner that builds because
 // nothing serves is done once something does: the revision is 0 then.
 func (v *View[V]) build(ctx context.Context, by string, report func(eventstore.Progress)) (flipped uint64, err error) {
-	b := &build[V]{folder: newFolder(v), id: newBuild(), runner: by, begun: time.Now(), tell: v.guardedReport(report)}
-	b.bucket, b.server = v.records.bucketOf(v.foldVersion, b.id), v.server()
+	b := &build[V]{folder: newFolder(v), runner: by, begun: time.Now(), tell: v.guardedReport(report)}
+	b.server = v.server()
 	taken, err := b.take(ctx)
 	if !taken || err != nil {
 		return 0, err
@@ -139,6 +139,12 @@ func (b *build[V]) take(ctx context.Context) (bool, error) {
 	}
 }
 
+// rename gives the build another name.
+func (b *build[V]) rename() {
+	b.id = newBuild()
+	b.bucket = b.view.records.bucketOf(b.view.foldVersion, b.id)
+}
+
 // takeFrom takes the place if it is still as it was read, and deletes the bucket of the build that had it.
 func (b *build[V]) takeFrom(ctx context.Context, read protocol.Slot[string]) (bool, error) {
 	v := b.view
@@ -147,6 +153,7 @@ func (b *build[V]) takeFrom(ctx context.Context, read protocol.Slot[string]) (bo
 		if slot.Building != read.Building || slot.Serving != read.Serving {
 			return r, false
 		}
+		b.rename() // a build that has lost its place must not take it again
 		return r.take(v.foldVersion, b.bucket, v.runner), true
 	})
 	if err != nil || r.slot(v.foldVersion).Building != b.bucket {
