@@ -160,6 +160,33 @@ func TestPruneDeletesNothingThatServes(t *testing.T) {
 	require.Equal(t, []string{view.Bucket()}, buckets(t, store))
 }
 
+// Prune is slow, and a build comes to serve meanwhile. What was read before that says nothing about its bucket.
+func TestPruneLeavesABuildThatServesSinceItBegan(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, _ := openOn(t, server)
+	end := deposit(t, store, "a", 1)
+	view, admin := sums(t, store, 1, nil), sums(t, storeBehind(t, proxy), 1, nil)
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	held, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	proxy.DropRequests(func(subject string, _ []byte) bool {
+		if subject == "$JS.API.STREAM.NAMES" {
+			once.Do(func() { close(held); <-release })
+		}
+		return false
+	})
+	pruned := make(chan error, 1)
+	go func() { _, err := admin.Prune(t.Context()); pruned <- err }()
+	<-held
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	close(release)
+	require.NoError(t, <-pruned)
+	require.Equal(t, []string{view.Bucket()}, buckets(t, store))
+	_, err := view.Get(t.Context(), "a", projection.At(end))
+	require.NoError(t, err)
+}
+
 // A replica that is behind, or a leader that was elected a moment ago, answers with documents of before.
 func TestWhatIsBehindWhatWasReadIsNotReturned(t *testing.T) {
 	store := open(t)
@@ -213,9 +240,18 @@ func TestReadersMoveToANewerFoldVersionOnceItIsAsFar(t *testing.T) {
 	got, err := reader.Get(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, balance{2, 2}, got)
-	proxy.DropRequests(nil)
+	var looks atomic.Int32 // at how far the newer one is
+	proxy.DropRequests(func(subject string, _ []byte) bool {
+		if strings.HasPrefix(subject, "$JS.API.STREAM.MSG.GET.KV_bank-sums-v2-") {
+			looks.Add(1)
+		}
+		return false
+	})
+	eventually(t, func() bool { return looks.Load() > 3 }, "the reader has opened the newer one")
 	for range 50 {
-		got, err := reader.Get(t.Context(), "a")
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		got, err := reader.Get(ctx, "a")
+		cancel()
 		require.NoError(t, err)
 		require.Equal(t, balance{2, 2}, got, "nobody runs the newer one, which is at one event")
 	}
