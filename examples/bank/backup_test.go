@@ -94,7 +94,7 @@ func TestTheProgramBacksUpAndRestores(t *testing.T) {
 	require.Equal(t, exitOK, code, stderr)
 	code, _, stderr = runWith(t, nil, "backup", file, "--data", data)
 	require.Equal(t, exitOK, code, stderr)
-	require.Contains(t, stderr, "backup: 349 events in 312 commits, 3 documents", "no view ever ran, and the log was searched for answers up to a position")
+	require.Contains(t, stderr, "backup: 349 events in 312 commits, 2 documents", "no view ever ran, and the log was searched for answers up to a position")
 	code, _, stderr = runWith(t, nil, "backup", file, "--data", data)
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "choose the name of a file that does not exist")
