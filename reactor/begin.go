@@ -28,6 +28,11 @@ func (r *Reactor) standOf(entry kv.Entry[document]) (stand, error) {
 	return stand{checkpoint: *entry.Value.Checkpoint, revision: entry.Revision}, nil
 }
 
+// deleted is the error for a checkpoint that somebody has deleted.
+func (r *Reactor) deleted() error {
+	return fmt.Errorf("%w: its checkpoint was deleted: restore it; %s", ErrInvalid, r.anew())
+}
+
 // anew says how to begin without what the reactor has stored.
 func (r *Reactor) anew() string {
 	bucket := r.documents.Name()
@@ -103,8 +108,8 @@ func (r *Reactor) markBefore(ctx context.Context, position eventstore.Position) 
 	return logMark{}, nil
 }
 
-// announce writes into the checkpoint which types this release wants from now on. Whoever runs keeps that there, so nothing
-// that is appended from here on is passed over, however long another release runs.
+// announce writes into the checkpoint which types this release wants from now on. Whoever runs keeps that there, so
+// nothing that is appended from here on is passed over, however long another release runs.
 func (r *Reactor) announce(ctx context.Context) error {
 	end, err := r.store.End(ctx)
 	if err != nil {

@@ -13,11 +13,12 @@ import (
 var ErrOpen = errors.New("breaker open")
 
 // OpenError says that a call was not made, or that its failure left the breaker open. It matches ErrOpen and its
-// cause. A [Reactor] takes it for no failure of the event: the stream waits until the breaker lets a call through.
+// cause. A [Reactor] does not count it as a failure of the event: the stream waits until the breaker lets a call
+// through.
 type OpenError struct {
 	Breaker string
 	Until   time.Time // when it is worth to try again
-	Err     error     // the failure that opened the breaker; nil where the call was not made
+	Err     error     // the failure that opened the breaker; nil if the call was not made
 	breaker *Breaker
 }
 
@@ -32,7 +33,7 @@ func (e *OpenError) Error() string {
 // Is reports whether target is ErrOpen.
 func (e *OpenError) Is(target error) bool { return target == ErrOpen }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *OpenError) Unwrap() error { return e.Err }
 
 // BreakerState says what a breaker does with calls.
@@ -51,7 +52,7 @@ type BreakerConfig struct {
 	// Failures is how many failures in a row open the breaker. Defaults to 5.
 	Failures int
 	// Cooldown is how long it stays open before it lets one call through: a random time between half of it and all of
-	// it, so that many who failed together do not come back together. Defaults to 30 seconds.
+	// it, so that many callers that failed together do not come back together. Defaults to 30 seconds.
 	Cooldown time.Duration
 }
 
@@ -89,10 +90,10 @@ type Breaker struct {
 	period   int       // counts the changes of open: what was begun before one says nothing about the time after
 }
 
-// NewBreaker makes a closed breaker. The name is that of the downstream, for errors and for [Reactor.Status].
+// NewBreaker makes a closed breaker. The name is the downstream's, for errors and for [Reactor.Status].
 func NewBreaker(name string, cfg *BreakerConfig) *Breaker { return &Breaker{name: name, cfg: cfg} }
 
-// State gives what the breaker does with calls now.
+// State returns what the breaker does with calls now.
 func (b *Breaker) State() BreakerState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -105,12 +106,12 @@ func (b *Breaker) State() BreakerState {
 	return BreakerOpen
 }
 
-// Do makes a call, or returns an [OpenError] at once where the breaker is open. What the call returns is returned, in
-// an OpenError where it left the breaker open.
+// Do makes a call, or returns an [OpenError] at once if the breaker is open. It returns what the call returns, in an
+// OpenError if that left the breaker open. It blocks for as long as the call does.
 //
-// An error counts as a failure of the downstream, a panic too, unless it is [Permanent]: then the downstream has
-// answered, and refused what it was asked. A call whose context was canceled counts for nothing; one that ran out of
-// time has failed.
+// An error or a panic counts as a failure of the downstream, unless the error is [Permanent]: then the downstream has
+// answered, and refused what it was asked. A call whose context was canceled counts for nothing. A call that ran out
+// of time has failed.
 func (b *Breaker) Do(ctx context.Context, call func(ctx context.Context) error) error {
 	period, err := b.enter()
 	if err != nil {

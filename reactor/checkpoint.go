@@ -10,17 +10,18 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// checkpoint says up to where events were handled, parked or discarded, and who runs. It changes by compare-and-set only,
-// so a runner whose checkpoint was changed by another can write nothing more.
+// checkpoint says up to where events were handled, parked or discarded, and who runs. It changes by compare-and-set
+// only, so a runner whose checkpoint was changed by another can write nothing more.
 //
-// Releases of a program may have reactions to different types of events. So the checkpoint says for which types it stands:
+// Releases of a program may have reactions to different types of events. So the checkpoint says for which types it
+// stands:
 //
 //	position 90, types a b                   all events of a and b up to 90 are done
 //	since c: 70                              all events of c up to 70 are done; the runner has no reaction to c
 //
-// A release announces its types when it opens the reactor: a type that is in none of both lists is added to since, at the
-// log's end. A release that takes over moves the types that it lacks to since. Then it reads the log behind the lowest
-// position of its own types, and leaves out what is done.
+// A release announces its types when it opens the reactor: a type that is in none of both lists is added to since, at
+// the log's end. A release that takes over moves the types that it lacks to since. Then it reads the log behind the
+// lowest position of its own types, and leaves out what is done.
 type checkpoint struct {
 	Store    string                         `json:"store"` // its identity
 	Position eventstore.Position            `json:"position"`
@@ -29,7 +30,7 @@ type checkpoint struct {
 	Since    map[string]eventstore.Position `json:"since,omitempty"` // the types that do not stand at Position
 	Stops    []stop                         `json:"stops,omitempty"` // what is done beyond that
 
-	Runner string        `json:"runner"`         // the one who runs, or ""
+	Runner string        `json:"runner"`         // the one that runs, or ""
 	Next   string        `json:"next,omitempty"` // a runner that handles more and asks the present one to stop, or ""
 	For    time.Duration `json:"for"`            // how long others wait for the next write before they take over
 	Write  string        `json:"write"`          // unique, to find out what became of a write without an answer
@@ -39,8 +40,8 @@ type checkpoint struct {
 	Held     map[string]int `json:"held,omitempty"`
 }
 
-// stop says what a runner that stopped in good order has done beyond the positions of its types: all events of them up to
-// the frontier, except the open ones. It stays true for whoever takes over.
+// stop says what a runner that stopped in good order has done beyond the positions of its types: all events of them
+// up to the frontier, except the open ones. It stays true for whoever takes over.
 type stop struct {
 	Frontier eventstore.Position `json:"frontier"`
 	Types    []string            `json:"types"`
@@ -211,8 +212,8 @@ func (c checkpoint) pruned() checkpoint {
 	return c
 }
 
-// stopped returns the checkpoint of a runner that stops in good order. It has read up to the frontier, and all that it has
-// read is done except the open events.
+// stopped returns the checkpoint of a runner that stops in good order. It has read up to the frontier, and all that
+// it has read is done except the open events.
 func (c checkpoint) stopped(frontier eventstore.Position, open []openEvent) checkpoint {
 	c.Runner, c.For = "", 0
 	last := stop{Frontier: frontier, Types: c.Types, Open: open}

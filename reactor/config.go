@@ -17,8 +17,8 @@ type Config struct {
 	// Window is how many events may have been read from the log and be under way or waiting. When that many wait, no
 	// more are read until one is handled. Defaults to 4,096.
 	Window int
-	// Timeout is how long one reaction may take before its context ends. A reaction that has not returned after twice that
-	// time is left behind, and its stream is parked. Defaults to 30 seconds.
+	// Timeout is how long one reaction may take before its context ends. A reaction that has not returned after twice
+	// that time is left behind, and its stream is parked. Defaults to 30 seconds.
 	Timeout time.Duration
 	// Retries is how often an event that failed is tried again before its stream is parked; below 0 is never. It
 	// should be above the failures that open the breakers in use. Defaults to 10.
@@ -28,18 +28,18 @@ type Config struct {
 	Backoff time.Duration
 	// MaxBackoff is the longest wait before any retry. Defaults to 30 seconds.
 	MaxBackoff time.Duration
-	// Interval is the shortest time between two writes of the checkpoint. What was handled since the last write may be
-	// handled again after a crash. Defaults to 100 milliseconds.
+	// Interval is the shortest time between two writes of the checkpoint. What was handled since the last write may
+	// be handled again after a crash. Defaults to 100 milliseconds.
 	Interval time.Duration
-	// Heartbeat is the longest time between two writes of the checkpoint. An instance that sees no write for 2 to 2.5 times
-	// as long takes over. If writes take long because the disk is slow, it waits longer, for 4 to 5 times what a write takes.
-	// Defaults to 2 seconds.
+	// Heartbeat is the longest time between two writes of the checkpoint. An instance that sees no write for 2 to 2.5
+	// times as long takes over. If writes take long because the disk is slow, it waits longer, for 4 to 5 times what
+	// a write takes. Defaults to 2 seconds.
 	Heartbeat time.Duration
 	// Logger tells of failures, parked streams and other instances. Defaults to that of the store.
 	Logger *slog.Logger
 }
 
-// withDefaults gives a copy in which every field is set.
+// withDefaults returns a copy in which every field is set.
 func (c *Config) withDefaults(store *eventstore.Store) Config {
 	var full Config
 	if c != nil {

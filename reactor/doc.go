@@ -27,15 +27,15 @@
 // upcaster makes several events of one, all have its id: add the type.
 //
 // Only one instance runs at a time, and the others stand by. They take over at once when it stops in good order, and
-// then nothing is repeated. They take over within 5 seconds, which is two and a half heartbeats, when it falls silent. An
-// instance that cannot write its checkpoint begins no reaction after two heartbeats, by its own clock. So an instance
-// that was frozen and wakes handles nothing more, except what it had begun. If writes take long, because the disk is
-// slow, the one that runs says in its checkpoint how long the others must wait.
+// then nothing is repeated. They take over within 5 seconds, which is two and a half heartbeats, when it falls
+// silent. An instance that cannot write its checkpoint begins no reaction after two heartbeats, by its own clock. So
+// an instance that was frozen and wakes handles nothing more, except what it had begun. If writes take long, because
+// the disk is slow, the one that runs says in its checkpoint how long the others must wait.
 //
 // # Releases
 //
-// The checkpoint names the types of events for which it stands. So two releases of a program can run at the same time,
-// and one of them may have reactions that the other lacks:
+// The checkpoint names the types of events for which it stands. So two releases of a program can run at the same
+// time, and one of them may have reactions that the other lacks:
 //
 //   - A release announces its types in the checkpoint when it opens the reactor. Events of a new type that are appended
 //     after Open has returned are handled, even if the older release runs for a long time after that.
@@ -47,13 +47,12 @@
 //
 // # When a reaction fails
 //
-// A reaction fails if it returns an error, panics, or ends its goroutine. The event is tried again, after random waits
-// that grow. Only its stream waits. The stream is parked after
-// [Config.Retries], or at once for a [Permanent] error, for an event that does not decode, and for a reaction that does
-// not return after twice its time. A parked stream is
-// written down before the checkpoint passes it. Its later events wait too, and other streams go on. [Reactor.Parked]
-// lists parked streams, [Reactor.ReplayParked] has a stream handled again from the event that failed, and
-// [Reactor.Discard] leaves that event out. All three may be called from any process.
+// A reaction fails if it returns an error, panics, or ends its goroutine. The event is tried again, after random
+// waits that grow. Only its stream waits. The stream is parked after [Config.Retries], or at once for a [Permanent]
+// error, for an event that does not decode, and for a reaction that does not return after twice its time. A parked
+// stream is written down before the checkpoint passes it. Its later events wait too, and other streams go on.
+// [Reactor.Parked] lists parked streams, [Reactor.ReplayParked] has a stream handled again from the event that
+// failed, and [Reactor.Discard] leaves that event out. All three may be called from any process.
 //
 // A [Breaker] around the calls to a downstream keeps them away while it fails. Reactions that meet an open breaker
 // wait, and that counts as no attempt: nothing is parked because a downstream is away.

@@ -28,8 +28,8 @@ const (
 	stateBegun     = "begun"     // the reactor has had a checkpoint
 )
 
-// document is what is stored under one key: a checkpoint, a parked stream, or the record of a discarded event. Fields are
-// only added.
+// document is what is stored under one key: a checkpoint, a parked stream, or the record of a discarded event. Fields
+// are only added.
 type document struct {
 	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
 
@@ -112,8 +112,8 @@ func (r *Reactor) discardedKey(d document) string {
 // maxKey is how long a key of a bucket may be.
 const maxKey = 256
 
-// streamKey returns a key that is about a stream. An id that is too long for a key is replaced by its hash, below a level
-// that no category can be.
+// streamKey returns a key that is about a stream. An id that is too long for a key is replaced by its hash, below a
+// level that no category can be.
 func streamKey(prefix string, stream eventstore.StreamID, suffix string) string {
 	key := prefix + "." + stream.Category + "." + stream.ID + suffix
 	if len(key) <= maxKey {

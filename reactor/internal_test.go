@@ -3,6 +3,7 @@ package reactor
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -107,4 +108,14 @@ func TestReleasesLoseNothingAndRepeatNothingInGoodOrder(t *testing.T) {
 		require.Equal(t, r.end(), r.at.lowest(all))
 		require.Empty(t, r.at.Stops)
 	})
+}
+
+// A process may be frozen between the moment at which a worker is given an event and the one at which it begins.
+func TestAWorkerThatIsLateBeginsNothing(t *testing.T) {
+	s := newSession(&Reactor{cfg: Config{Workers: 1}}, "a runner", stand{})
+	given := &lane{}
+	s.assignments <- assignment{lane: given, done: 2, until: time.Now().Add(-time.Millisecond)}
+	close(s.assignments)
+	s.work(t.Context())
+	require.Equal(t, outcome{lane: given, done: 2, late: true}, <-s.results)
 }

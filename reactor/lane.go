@@ -9,7 +9,7 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// lane is one stream in a session: its events that wait, of which the first is handled, and its document where it is
+// lane is one stream in a session: its events that wait, of which the first is handled, and its document if it is
 // parked.
 type lane struct {
 	stream eventstore.StreamID

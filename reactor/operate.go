@@ -13,8 +13,8 @@ import (
 
 // Status is how a reactor stood when its checkpoint was written last, by whichever instance runs.
 type Status struct {
-	// Position is the position up to which every event to which this Reactor reacts was handled, waits in a parked stream, or
-	// was discarded.
+	// Position is the position up to which every event to which this Reactor reacts was handled, waits in a parked
+	// stream, or was discarded.
 	Position eventstore.Position
 	End      eventstore.Position // of the log, now
 	Runner   string              // the id of the Run that runs, "" for none
@@ -22,8 +22,8 @@ type Status struct {
 	UnderWay int                 // events that were read and not handled yet
 	Parked   int                 // streams
 	Held     map[string]int      // how many streams wait for breakers, by the breakers' names
-	// Waiting holds the types of events to which another release reacts and the one that ran last does not, each with the
-	// position up to which its events were handled. It is nil if there are none.
+	// Waiting holds the types of events to which another release reacts and the one that ran last does not, each with
+	// the position up to which its events were handled. It is nil if there are none.
 	Waiting map[string]eventstore.Position
 }
 
@@ -47,8 +47,8 @@ func (r *Reactor) Status(ctx context.Context) (Status, error) {
 	}, nil
 }
 
-// Parked gives the streams that are parked, those that changed least recently first. On failure it gives one error
-// and ends.
+// Parked yields the streams that are parked, the one that changed least recently first. If it fails, it yields one
+// error and ends.
 func (r *Reactor) Parked(ctx context.Context) iter.Seq2[Parked, error] {
 	return func(yield func(Parked, error) bool) {
 		for entry, err := range r.documents.List(ctx, r.key(parkedPrefix)+".>") {
@@ -63,8 +63,8 @@ func (r *Reactor) Parked(ctx context.Context) iter.Seq2[Parked, error] {
 	}
 }
 
-// Discarded gives the events that were discarded, in the order in which that happened. On failure it gives one error
-// and ends.
+// Discarded yields the events that were discarded, in the order in which that happened. If it fails, it yields one
+// error and ends.
 func (r *Reactor) Discarded(ctx context.Context) iter.Seq2[Discarded, error] {
 	return func(yield func(Discarded, error) bool) {
 		for entry, err := range r.documents.List(ctx, r.key(discardedPrefix)+".>") {
@@ -79,7 +79,7 @@ func (r *Reactor) Discarded(ctx context.Context) iter.Seq2[Discarded, error] {
 	}
 }
 
-// ShowParked gives one parked stream, from the bucket's leader. It returns an error that matches ErrNotParked where
+// ShowParked returns one parked stream, from the bucket's leader. It returns an error that matches ErrNotParked if
 // the stream is not parked.
 func (r *Reactor) ShowParked(ctx context.Context, stream eventstore.StreamID) (Parked, error) {
 	entry, err := r.documents.GetLeader(ctx, r.parkedKey(stream))
@@ -93,9 +93,9 @@ func (r *Reactor) ShowParked(ctx context.Context, stream eventstore.StreamID) (P
 }
 
 // ReplayParked asks that the events of a parked stream are handled again, from the one that failed on. It returns
-// once the wish is stored: the instance that runs, in whichever process, sees it and acts; where none runs, the next
-// one does. The stream then goes on, or is parked again. A stream that is replayed already is left at that. It
-// returns an error that matches ErrNotParked where the stream is not parked.
+// once the wish is stored. The instance that runs, in whichever process, sees the wish and acts; if none runs, the
+// next one does. The stream then goes on, or is parked again. ReplayParked leaves a stream alone that is replayed
+// already. It returns an error that matches ErrNotParked if the stream is not parked.
 func (r *Reactor) ReplayParked(ctx context.Context, stream eventstore.StreamID) error {
 	return r.wish(ctx, stream, func(d document) (document, error) {
 		if d.State == stateParked {
@@ -105,7 +105,7 @@ func (r *Reactor) ReplayParked(ctx context.Context, stream eventstore.StreamID) 
 	})
 }
 
-// ReplayAllParked is [Reactor.ReplayParked] for every stream that is parked now, and gives how many those are.
+// ReplayAllParked is [Reactor.ReplayParked] for every stream that is parked now. It returns how many those are.
 func (r *Reactor) ReplayAllParked(ctx context.Context) (int, error) {
 	n := 0
 	for parked, err := range r.Parked(ctx) {
@@ -128,9 +128,9 @@ func (r *Reactor) ReplayAllParked(ctx context.Context) (int, error) {
 }
 
 // Discard asks that the event at which a stream is parked is left out for good, and that the stream goes on behind
-// it. The event is named by its version, as [Parked] has it, so that no other is left out. It is recorded; see
-// [Reactor.Discarded]. It returns once the wish is stored, as [Reactor.ReplayParked] does, or with an error that
-// matches ErrNotParked where the stream is not parked at that version.
+// it. The caller names the event by its version, as [Parked] has it, so that no other event is left out. The event is
+// recorded; see [Reactor.Discarded]. Discard returns once the wish is stored, as [Reactor.ReplayParked] does, or an
+// error that matches ErrNotParked if the stream is not parked at that version.
 func (r *Reactor) Discard(ctx context.Context, stream eventstore.StreamID, version eventstore.Version) error {
 	return r.wish(ctx, stream, func(d document) (document, error) {
 		switch {

@@ -3,7 +3,6 @@ package reactor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -77,13 +76,14 @@ func (s *session) note(ctx context.Context, change kv.Change[document]) error {
 	return nil
 }
 
-// noteCheckpoint takes in a checkpoint. Others change the one of this session to announce a release, or to ask it to stop.
+// noteCheckpoint takes in a checkpoint. Others change the one of this session to announce a release, or to ask it to
+// stop.
 func (s *session) noteCheckpoint(change kv.Change[document]) error {
 	if change.Revision < s.at.revision {
 		return nil
 	}
 	if change.Deleted {
-		return fmt.Errorf("%w: its checkpoint was deleted while it ran: %s", ErrInvalid, s.reactor.anew())
+		return s.reactor.deleted()
 	}
 	now, err := s.reactor.standOf(change.Entry)
 	if err != nil {

@@ -39,8 +39,8 @@ func On[E eventstore.Event](react func(ctx context.Context, event E, recorded ev
 	}
 }
 
-// reactionsByType indexes reactions by the name of their event, as the store knows it, and gives the names in the log
-// under which such events may stand.
+// reactionsByType indexes reactions by the name of their event, as the store knows it, and returns the names in the
+// log under which such events may stand.
 func reactionsByType(store *eventstore.Store, reactions []Reaction) (byType map[string]Reaction, decodes map[string]bool, err error) {
 	if len(reactions) == 0 {
 		return nil, nil, fmt.Errorf("%w: a reactor has one reaction at least", ErrInvalid)

@@ -17,8 +17,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// Reactor calls reactions for the events of a store, at least once for each and in order for each stream. It is safe for
-// concurrent use.
+// Reactor calls reactions for the events of a store, at least once for each and in order for each stream. It is safe
+// for concurrent use.
 type Reactor struct {
 	store     *eventstore.Store
 	name      string
@@ -31,11 +31,11 @@ type Reactor struct {
 	pace      atomic.Int64 // how long the last write of the checkpoint took, in nanoseconds
 }
 
-// Open opens the reactor of a name over a store. A new reactor reacts to what is appended after Open has returned, or from
-// [Config.From] on. A reaction that a reactor did not have before reacts to what is appended after Open has returned. Open
-// returns an error that matches ErrInvalid for a name or reactions that cannot be used, one that matches ErrPositionAhead
-// for a From beyond the log's end, one that matches ErrOtherStore if the reactor's checkpoint is of a store that had the
-// name before, or the error of asking the servers. The caller must call Close.
+// Open opens the reactor of a name over a store. A new reactor reacts to what is appended after Open has returned, or
+// from [Config.From] on. A reaction that a reactor did not have before reacts to what is appended after Open has
+// returned. Open returns an error that matches ErrInvalid for a name or reactions that cannot be used, one that
+// matches ErrPositionAhead for a From beyond the log's end, one that matches ErrOtherStore if the reactor's
+// checkpoint is of a store that had the name before, or the error of asking the servers. The caller must call Close.
 func Open(ctx context.Context, store *eventstore.Store, name string, cfg *Config, reactions ...Reaction) (*Reactor, error) {
 	if err := eventstore.CheckCategory(name); err != nil {
 		return nil, fmt.Errorf("reactor: %q: %w: the name has 1 to 64 letters, digits, - or _", name, ErrInvalid)
@@ -73,21 +73,21 @@ func (r *Reactor) handles(name string) bool {
 	return found
 }
 
-// Bucket is the name of the NATS KV bucket with the reactor's checkpoint and its parked streams: the control bucket of the
-// store. The keys of the reactor begin with "reactor.", its name and a dot.
+// Bucket is the name of the NATS KV bucket with the reactor's checkpoint and its parked streams: the control bucket
+// of the store. The keys of the reactor begin with "reactor.", its name and a dot.
 func (r *Reactor) Bucket() string { return r.documents.Name() }
 
 // Close ends the subscription for replies. End Run first.
 func (r *Reactor) Close() error { return r.documents.Close() }
 
-// Run calls the reactions until ctx ends; then it returns nil. Reactions under way see their context end, and those that
-// fail for it are repeated at the next Run. While another instance runs, Run stands by. It takes over when the other
-// instance ends, falls silent, or has fewer reactions.
+// Run calls the reactions until ctx ends; then it returns nil. Reactions under way see their context end, and those
+// that fail for it are repeated at the next Run. While another instance runs, Run stands by. It takes over when the
+// other instance ends, falls silent, or has fewer reactions.
 //
-// Run returns an error that matches ErrOtherStore or ErrLogRewound if the checkpoint does not fit the log, one that matches
-// eventstore.ErrCorrupt if the log is damaged, or the refusal of the server. It waits out whatever passes: interruptions of
-// the connection, a lost quorum, a server that ends. Run waits for the reactions that it has begun, for twice
-// [Config.Timeout] at most. It returns ErrRunning if it is called while it runs.
+// Run returns an error that matches ErrOtherStore or ErrLogRewound if the checkpoint does not fit the log, one that
+// matches eventstore.ErrCorrupt if the log is damaged, or the refusal of the server. It waits out whatever passes:
+// interruptions of the connection, a lost quorum, a server that ends. Run waits for the reactions that it has begun,
+// for twice [Config.Timeout] at most. It returns ErrRunning if it is called while it runs.
 func (r *Reactor) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
 		return fmt.Errorf("reactor: %s: %w", r.name, ErrRunning)

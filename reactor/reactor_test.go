@@ -389,7 +389,7 @@ func TestAPanicIsAFailure(t *testing.T) {
 	parked := parkedList(t, mails)
 	require.Len(t, parked, 1)
 	require.Equal(t, 4, parked[0].Attempts)
-	require.Contains(t, parked[0].Error, `the reaction to "account.deposited": panic: unlucky`)
+	require.Contains(t, parked[0].Error, `the reaction to "account.deposited": panicked: unlucky`)
 }
 
 func TestAReactionThatTakesTooLongIsAFailure(t *testing.T) {

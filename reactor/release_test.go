@@ -142,6 +142,26 @@ func TestAReleaseThatHandlesMoreTakesOver(t *testing.T) {
 	require.Equal(t, 1, c.times("b/1"))
 }
 
+// The newer release is begun again, as when its machine is restarted. The older one lets it.
+func TestAnOlderReleaseLeavesTheNewerTimeToStart(t *testing.T) {
+	store, c := open(t), newCalls()
+	cfg := quick()
+	cfg.Heartbeat = time.Second
+	newer := newReactor(t, store, cfg, c.onDeposits("newer"), c.onWithdrawals("newer"))
+	stop := react(t, newer)
+	settled(t, newer, both(t, store, "a"))
+	older := newReactor(t, store, cfg, c.onDeposits("older"))
+	react(t, older)
+	for range 3 {
+		stop()
+		last := both(t, store, "a")
+		stop = react(t, newer)
+		settled(t, newer, last)
+		require.Equal(t, "newer", c.last())
+	}
+	stop()
+}
+
 func TestAHandOverRepeatsNothing(t *testing.T) {
 	store, c := open(t), newCalls()
 	cfg := quick()

@@ -26,10 +26,10 @@ const readAhead = 1024
 //	                  |                                                                                 |
 //	bucket --> note --+-- replay: read from the log again                       the next event <--------+ done
 //
-// Now and then it writes the checkpoint, before the first event that is not done, in one batch with what changed about
-// parked streams. So what the checkpoint passes is done, or in the bucket, and a runner that lost the checkpoint writes
-// nothing more. A goroutine of its own waits for the answer of the write, so the session shows life while its disk is slow,
-// and handles events.
+// Now and then it writes the checkpoint, before the first event that is not done, in one batch with what changed
+// about parked streams. So what the checkpoint passes is done, or in the bucket, and a runner that lost the
+// checkpoint writes nothing more. A goroutine of its own waits for the answer of the write, so the session shows life
+// while its disk is slow, and handles events.
 type session struct {
 	reactor *Reactor
 	runner  string
@@ -94,15 +94,15 @@ func newSession(r *Reactor, id string, at stand) *session {
 	}
 }
 
-// run handles events until ctx ends, another instance takes over, or something goes wrong. When it returns, its goroutines
-// have ended, and the checkpoint says what was done unless another instance has taken over.
+// run handles events until ctx ends, another instance takes over, or something goes wrong. When it returns, its
+// goroutines have ended, and the checkpoint says what was done unless another instance has taken over.
 func (s *session) run(ctx context.Context) error {
 	if err := s.begin(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	notes := runner.Read(ctx, s.watch, 0)
+	notes := runner.Read(ctx, s.watch, readAhead)
 	commits := runner.Read(ctx, s.readAfter(s.frontier), readAhead)
 	for range s.reactor.cfg.Workers {
 		s.workers.Go(func() { s.work(ctx) })
@@ -125,7 +125,8 @@ func (s *session) run(ctx context.Context) error {
 	return errors.Join(err, s.release(ctx))
 }
 
-// begin sets where the session reads on: behind the lowest position of its types, which may be below the checkpoint's.
+// begin sets where the session reads on: behind the lowest position of its types, which may be below the
+// checkpoint's.
 func (s *session) begin() error {
 	s.behind.position = s.from.lowest(s.from.Types)
 	if s.behind.position == s.from.Position && s.from.Position > 0 {
@@ -149,9 +150,9 @@ func (s *session) readAfter(position eventstore.Position) func(context.Context) 
 	}
 }
 
-// known reports whether the session knows all that is parked: all that the watch has found, and all up to the claim, which
-// a replica may not have at first. The claim alone would not do, because a wish moves the document that it changes behind
-// the claim.
+// known reports whether the session knows all that is parked: all that the watch has found, and all up to the claim,
+// which a replica may not have at first. The claim alone would not do, because a wish moves the document that it
+// changes behind the claim.
 func (s *session) known() bool { return s.synced && s.claimed }
 
 // step does what is due and then waits for one thing to happen.
@@ -159,6 +160,9 @@ func (s *session) step(ctx context.Context, commits *runner.Feed[*eventstore.Com
 	now := time.Now()
 	s.wake(now)
 	if s.writeDue(now) {
+		if err := s.hear(ctx, notes); err != nil {
+			return err
+		}
 		s.write(ctx, s.nextPart(s.runner))
 	}
 	if s.known() && !s.leaving {
@@ -201,13 +205,31 @@ func (s *session) input(commits *runner.Feed[*eventstore.Commit]) <-chan *events
 	return commits.Items
 }
 
-// news returns the changes of documents to read now. While a write has no answer there are none: the session could not tell
-// its own write from one of others.
+// news returns the changes of documents to read now. While a write has no answer there are none: the session could
+// not tell its own write from one of others.
 func (s *session) news(notes *runner.Feed[kv.Change[document]]) <-chan kv.Change[document] {
 	if s.writing != nil {
 		return nil
 	}
 	return notes.Items
+}
+
+// hear takes in what others have written up to now. On a slow disk one write follows the other, and this is the only
+// time for it.
+func (s *session) hear(ctx context.Context, notes *runner.Feed[kv.Change[document]]) error {
+	for {
+		select {
+		case change, ok := <-notes.Items:
+			if !ok {
+				return notes.Err()
+			}
+			if err := s.note(ctx, change); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
 }
 
 // left reports whether nothing is under way any more in a session that was asked to stop.

@@ -21,8 +21,8 @@ import (
 //	                 |  +-> it handles less than this one -> ask it to stop       +-> conflict: watch on
 //	                 +--------------------------------------------+
 //
-// An instance that handles less than the last runner does not claim at once, because the newer release may be about to
-// start again.
+// An instance that handles less than the last runner does not claim at once, because the newer release may be about
+// to start again.
 func (r *Reactor) standBy(ctx context.Context, id string) (stand, error) {
 	watch := func(ctx context.Context) iter.Seq2[kv.Change[document], error] {
 		return r.documents.Watch(ctx, r.key(checkpointName))
@@ -42,8 +42,7 @@ func (r *Reactor) standBy(ctx context.Context, id string) (stand, error) {
 			case change.Synced:
 				continue
 			case change.Deleted:
-				seen = stand{}
-				continue
+				return seen, r.deleted()
 			}
 			var err error
 			if seen, err = r.standOf(change.Entry); err != nil {
@@ -66,8 +65,8 @@ func (r *Reactor) standBy(ctx context.Context, id string) (stand, error) {
 	}
 }
 
-// free reports whether a runner may claim the checkpoint at once: it has run last itself, or nobody runs and no release that
-// handles more is about to.
+// free reports whether a runner may claim the checkpoint at once: it has run last itself, or nobody runs and no
+// release that handles more is about to.
 func (c checkpoint) free(id string, types []string) bool {
 	if c.Runner == "" {
 		return (c.Next == "" || c.Next == id) && c.handlesAll(types)
@@ -75,8 +74,8 @@ func (c checkpoint) free(id string, types []string) bool {
 	return c.Runner == id
 }
 
-// silence is how long an instance waits for the next write of the one that runs. The one that runs says how long that must
-// be, because its disk may be slow. The disk of this one may be slow as well.
+// silence is how long an instance waits for the next write of the one that runs. The one that runs says how long that
+// must be, because its disk may be slow. The disk of this one may be slow as well.
 func (r *Reactor) silence(seen stand) time.Duration {
 	wait := max(seen.For, r.lease())
 	return wait + rand.N(wait/4)
@@ -125,8 +124,8 @@ func (r *Reactor) claim(ctx context.Context, id string, seen stand) (at stand, w
 	return at, err == nil, err
 }
 
-// claimed finds out what became of a claim without an answer. A claim that is not stored yet may still be stored later.
-// Then nobody runs until the others take that for silence.
+// claimed finds out what became of a claim without an answer. A claim that is not stored yet may still be stored
+// later. Then nobody runs until the others take that for silence.
 func (r *Reactor) claimed(ctx context.Context, at stand) (stand, bool, error) {
 	now, err := r.read(ctx)
 	won := err == nil && now.Write == at.Write

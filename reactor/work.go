@@ -45,8 +45,8 @@ func failureOf(err error) *failure {
 	return f
 }
 
-// work handles assignments until there are no more. It does not begin one after the session has ended, or after another
-// instance may have taken over, as when the process was frozen.
+// work handles assignments until there are no more. It does not begin one after the session has ended, or after
+// another instance may have taken over, as when the process was frozen.
 func (s *session) work(ctx context.Context) {
 	for a := range s.assignments {
 		o := outcome{lane: a.lane, done: a.done}
@@ -62,8 +62,8 @@ func (s *session) work(ctx context.Context) {
 // patience is how many times its timeout a reaction may last before it is left behind.
 const patience = 2
 
-// handle calls the reactions to one event, to several if it decodes to several, and returns how many are done. Nothing that
-// the user's code does harms anybody but the event's stream.
+// handle calls the reactions to one event, to several if it decodes to several, and returns how many are done.
+// Nothing that the user's code does harms anybody but the event's stream.
 func (r *Reactor) handle(ctx context.Context, event eventstore.Recorded, done int) (int, *failure) {
 	h := handling{reactor: r, event: event, done: done}
 	err := guard.Run(patience*r.cfg.Timeout, func(calls *guard.Calls) { h.run(ctx, calls) })

@@ -18,7 +18,7 @@ import (
 //
 //	nextPart -> write -> answer -> settle -> stored ------------------------------> the next one, when it is due
 //	                                 |-----> the server is away ------------------> again, after a wait
-//	                                 +-----> conflict, or no answer -> resolve ---> stored, again, or another has taken over
+//	                                 +-----> conflict, or no answer -> resolve --> stored, again, or another has taken over
 
 // changed reports whether the bucket is behind what the session knows.
 func (s *session) changed() bool {
@@ -153,8 +153,8 @@ func (s *session) write(ctx context.Context, part *writePart) {
 	})
 }
 
-// settle takes in the answer of a write. Without the server it leaves what was not written to a later write. It returns
-// errReplaced if another instance has taken over.
+// settle takes in the answer of a write. Without the server it leaves what was not written to a later write. It
+// returns errReplaced if another instance has taken over.
 func (s *session) settle(ctx context.Context, a answer) error {
 	s.writing = nil
 	if a.err == nil {
@@ -206,9 +206,10 @@ func (s *session) unwritten(p *writePart) {
 	}
 }
 
-// resolve finds out why a part was not stored, or whether it was: the checkpoint in the bucket says whose it is. If it is
-// this session's, a wish or an announcement came between, or an answer was lost. Then the session takes in what the bucket
-// has, and writes again at once. A write without an answer may still arrive, and then the next one is a conflict.
+// resolve finds out why a part was not stored, or whether it was: the checkpoint in the bucket says whose it is. If
+// it is this session's, a wish or an announcement came between, or an answer was lost. Then the session takes in what
+// the bucket has, and writes again at once. A write without an answer may still arrive, and then the next one is a
+// conflict.
 func (s *session) resolve(ctx context.Context, p *writePart, cause error) error {
 	now, err := s.reactor.read(ctx)
 	switch {
@@ -220,7 +221,8 @@ func (s *session) resolve(ctx context.Context, p *writePart, cause error) error 
 	case now.Runner != s.runner:
 		return fmt.Errorf("%w: %w", errReplaced, cause)
 	case now.revision < s.at.revision:
-		// A power cut took the bucket's tail. What the bucket has is an earlier whole, so the session begins again from there.
+		// A power cut took the bucket's tail. What the bucket has is an earlier whole, so the session begins again
+		// from there.
 		return fmt.Errorf("%w: the bucket went backwards: %w", errReplaced, cause)
 	}
 	s.adopt(now)
@@ -276,8 +278,8 @@ func (s *session) writeLater(ctx context.Context, err error) {
 // releaseTime bounds the last write of a session. If it fails, the others find out by the silence.
 const releaseTime = 5 * time.Second
 
-// release writes what was done up to now and that nobody runs, so that another instance need not wait. The workers have
-// ended.
+// release writes what was done up to now and that nobody runs, so that another instance need not wait. The workers
+// have ended.
 func (s *session) release(ctx context.Context) error {
 	close(s.results)
 	for o := range s.results {

@@ -11,9 +11,9 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// OpenControl opens the control bucket of a store for documents of type T, and makes it if there is none, with the storage
-// and the replicas of the store. Timeout bounds each request; 0 means the default of package kv. The caller must close
-// the bucket. See package internal/control for its keys.
+// OpenControl opens the control bucket of a store for documents of type T, and makes it if there is none, with the
+// storage and the replicas of the store. Timeout bounds each request; 0 means the default of package kv. The caller
+// must close the bucket. See package internal/control for its keys.
 func OpenControl[T any](ctx context.Context, store *eventstore.Store, timeout time.Duration, logger *slog.Logger) (*kv.Bucket[T], error) {
 	stream, err := store.JetStream().Stream(ctx, store.Name())
 	if err != nil {
