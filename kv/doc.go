@@ -43,7 +43,8 @@
 // A document is plain data, as an event of package eventstore is. With the codecs of this package, Open, NewCell and NewCells
 // refuse a type that would not come back whole: ErrEncode, and the error names the field. A write of a value that the codec
 // cannot hold is ErrEncode, too, such as a url.URL with a user in JSON. A number that would be rounded or cut to fit into its
-// field, a list of another length than its array, and a panic of a type that decodes itself, are ErrDecode. Times are read in UTC. A codec of the caller's own knows itself what it keeps.
+// field, a list of another length than its array, and a panic of a type that decodes itself, are ErrDecode. Times are
+// read in UTC. A codec of the caller's own knows itself what it keeps.
 //
 // # Guarantees
 //
@@ -67,11 +68,12 @@
 // have more to say; the others are an *Error.
 //
 // What fails for a reason that passes (no leader, no quorum, a server that ends, not connected) is tried again until the
-// context or Config.Timeout ends, and then is ErrUnavailable: nothing was stored. A Watch waits for as long as it takes. When a write was sent and no answer came, a single write is looked up at the
-// leader: each carries an id in the header Runnel-Write-Id. A conditional write that is found missing is sent again, as
-// at most one try can win. What is left is ErrUnknownOutcome: the leader cannot be reached, somebody wrote the key after
-// the first try, or it is a batch. A caller that put an id of its own into a batch, in a cell for instance, reads it
-// through the leader and knows.
+// context or Config.Timeout ends, and then is ErrUnavailable: nothing was stored. A Watch waits for as long as it
+// takes. When a write was sent and no answer came, a single write is looked up at the leader: each carries an id in the
+// header Runnel-Write-Id. A conditional write that is found missing is sent again, as at most one try can win. What is
+// left is ErrUnknownOutcome: the leader cannot be reached, somebody wrote the key after the first try, or it is a
+// batch. A caller that put an id of its own into a batch, in a cell for instance, reads it through the leader and
+// knows.
 //
 // Iterators give one error and stop.
 //

@@ -210,7 +210,8 @@ func (f *feed) sync() bool {
 	return f.yield(event{synced: true}, nil)
 }
 
-// final reports whether a feed that failed with err must end: its reader is gone, or no new consumer can ever succeed. A server may have as many consumers as it allows because it still keeps those of a connection that was lost.
+// final reports whether a feed that failed with err must end: its reader is gone, or no new consumer can ever succeed.
+// A server may have as many consumers as it allows because it still keeps those of a connection that was lost.
 func (f *feed) final(ctx context.Context, err error) bool {
 	switch {
 	case ctx.Err() != nil:

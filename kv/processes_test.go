@@ -91,7 +91,8 @@ func (w *traffic) run(ctx context.Context) {
 		work.Go(func() {
 			for ctx.Err() == nil {
 				err := once(ctx)
-				if ctx.Err() == nil && !assert.NoError(w.t, err, name) {
+				if ctx.Err() == nil && err != nil {
+					w.t.Errorf("%s: %v", name, err)
 					return
 				}
 				w.count[name].Add(1)
@@ -105,7 +106,11 @@ func (w *traffic) run(ctx context.Context) {
 func (w *traffic) follow(ctx context.Context) {
 	revision := uint64(0)
 	for change, err := range w.bucket.Watch(ctx) {
-		if ctx.Err() != nil || !assert.NoError(w.t, err, "the watch that lasts") {
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.t.Errorf("the watch that lasts: %v", err)
 			return
 		}
 		if !change.Synced {

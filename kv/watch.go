@@ -29,15 +29,16 @@ type Change[T any] struct {
 // ErrInvalidKey. A key that another client wrote in a form that this package does not use, such as "a/b", is passed over,
 // and Config.Logger is told.
 //
-// A List gives every document that is there during the whole of it, and everything that was acknowledged before it began. Up to 1024
-// documents, deleted ones included, that together have less than 8 MiB are given as they were at one point in time, and an atomic
-// batch is seen whole or not at all. A longer List is not of one point in time: a document that is written meanwhile may be given
-// again with its newer value, and of an atomic batch a part may be seen; use GetMany if that matters.
+// A List gives every document that is there during the whole of it, and everything that was acknowledged before it
+// began. Up to 1024 documents, deleted ones included, that together have less than 8 MiB are given as they were at one
+// point in time, and an atomic batch is seen whole or not at all. A longer List is not of one point in time: a document
+// that is written meanwhile may be given again with its newer value, and of an atomic batch a part may be seen; use
+// GetMany if that matters.
 //
-// Any replica answers, and the leader is asked whether it has more. A List of 20,000 documents or more reads through a consumer, as
-// a Watch does; others hold nothing on the servers. What it asks is asked
-// again while there is no leader or no connection, each time until Config.Timeout has passed: then it ends with ErrUnavailable. It
-// ends with ErrNoBucket if the bucket was deleted.
+// Any replica answers, and the leader is asked whether it has more. A List of 20,000 documents or more reads through a
+// consumer, as a Watch does; others hold nothing on the servers. What it asks is asked again while there is no leader
+// or no connection, each time until Config.Timeout has passed: then it ends with ErrUnavailable. It ends with
+// ErrNoBucket if the bucket was deleted.
 func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entry[T], error] {
 	return func(yield func(Entry[T], error) bool) {
 		subjects, err := b.core.subjects("list", patterns)

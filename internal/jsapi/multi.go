@@ -51,8 +51,8 @@ func (c *Client) DirectLastMany(ctx context.Context, stream string, subjects []s
 }
 
 // DirectNextMany asks one replica for the messages at or after a sequence on subjects that match a filter, or on all where it is
-// empty, which takes the server less time. It asks for so many of them at most. The answer ends with the message that reaches maxBytes, for which the same holds as for DirectLastMany. Writes to that
-// replica wait while it reads.
+// empty, which takes the server less time. It asks for so many of them at most. The answer ends with the message that
+// reaches maxBytes, for which the same holds as for DirectLastMany. Writes to that replica wait while it reads.
 func (c *Client) DirectNextMany(ctx context.Context, stream, filter string, from uint64, most, maxBytes int) (Part, error) {
 	request, err := json.Marshal(struct {
 		Sequence uint64 `json:"seq"`

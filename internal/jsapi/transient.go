@@ -34,8 +34,7 @@ func Transient(err error) bool {
 			return false
 		}
 	}
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return passes(api.ErrorCode)
 	}
 	for _, passing := range []error{
