@@ -26,12 +26,12 @@ type mark struct {
 }
 
 // marks reads them from their buckets, past the packages that write them. Of the view's buckets the one counts that the
-// view's catalog leads readers to: a build that was not done has been shown to nobody.
+// view's record names as serving: a build that was not done has been shown to nobody.
 func marks(ctx context.Context, js jetstream.JetStream) ([]mark, error) {
 	var served struct {
 		Bucket string `json:"bucket"`
 	}
-	if err := read(ctx, js, storeName+"-"+viewName, "v1", &served); err != nil {
+	if err := read(ctx, js, storeName+"_control", "view."+viewName, &served); err != nil {
 		return nil, err
 	}
 	highest, checkpoint := mark{where: "the high-water mark"}, mark{where: "the view's checkpoint"}
