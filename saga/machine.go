@@ -44,8 +44,9 @@ func (s Status) permits(event eventstore.Event) bool {
 		return s.permitsBackwards(event)
 	case StateStuck:
 		return s.permitsStuck(event)
+	case StateCompleted, StateCompensated, StateResolved:
 	}
-	return false // it has ended
+	return false
 }
 
 // permitsForwards is permits for a saga on its way forwards. It runs, or it waits.
