@@ -128,6 +128,15 @@ func (d *Definition[S]) kinds() []StepKind {
 	return kinds
 }
 
+// awaitsNext reports whether the step after the current one has a deadline.
+func (d *Definition[S]) awaitsNext(s *Status) bool {
+	if s.At+1 >= len(s.Steps) {
+		return false
+	}
+	next, _ := d.find(s.Steps[s.At+1].Name)
+	return next.await != nil
+}
+
 func (s step[S]) kind() StepKind {
 	if s.await != nil {
 		return KindAwait

@@ -66,11 +66,19 @@ func (d *Definition[S]) pure(id, step, what string, data S, f func() (S, error))
 	return after, nil
 }
 
+// coded calls an encoder or decoder of the data, under the guard if that calls methods of the user.
+func (d *Definition[S]) coded(id, what string, f func() error) error {
+	if !d.shape.Calls() {
+		return f()
+	}
+	return guarded(d.where(id, ""), what, f)
+}
+
 // decode returns the saga's data.
 func (d *Definition[S]) decode(in *instance[S]) (S, error) {
 	var data S
 	encoded := in.data
-	err := guarded(d.where(in.id, ""), "decode its data", func() error { return d.shape.Unmarshal(encoded, &data) })
+	err := d.coded(in.id, "decode its data", func() error { return d.shape.Unmarshal(encoded, &data) })
 	if err != nil {
 		return *new(S), fmt.Errorf("saga: %s: its data is no %s any more: %w", in.id, reflect.TypeFor[S](), err)
 	}
@@ -80,7 +88,7 @@ func (d *Definition[S]) decode(in *instance[S]) (S, error) {
 // encode returns data as it is written down: the same bytes for the same data.
 func (d *Definition[S]) encode(id string, data S) ([]byte, error) {
 	var encoded []byte
-	err := guarded(d.where(id, ""), "encode its data", func() (err error) {
+	err := d.coded(id, "encode its data", func() (err error) {
 		encoded, err = d.shape.Marshal(&data)
 		return err
 	})

@@ -76,9 +76,11 @@ func (m *Manager[S]) change(ctx context.Context, in *instance[S], decide transit
 				return err
 			}
 		}
-		if *in, err = m.load(ctx, in.id); err != nil {
+		newer, err := m.load(ctx, in.id)
+		if err != nil {
 			return err
 		}
+		*in = newer
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,4 +90,40 @@ func TestRunReturnsThoughAnActionDoesNot(t *testing.T) {
 	in, err := m.Get(t.Context(), "1")
 	require.NoError(t, err)
 	require.Empty(t, in.Runner, "others may go on")
+}
+
+// A saga is cancelled elsewhere, and the runner whose action is under way cannot read what became of it.
+func TestARunnerThatCannotReadItsSagaLeavesIt(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	begun, over := make(chan struct{}), make(chan struct{})
+	definition := define(t, "payment", saga.Step("slow", func(_ context.Context, _ saga.Call, p payment) (payment, error) {
+		close(begun)
+		<-over
+		return p, nil
+	}).Undo(noted("undone")))
+	m := open(t, openBank(t, proxy.JetStream(t)), definition, &saga.Config{Claim: 500 * time.Millisecond})
+	elsewhere := open(t, openBank(t, server.JetStream(t)), definition, nil)
+	run(t, m)
+	_, err := m.Start(t.Context(), "1", payment{})
+	require.NoError(t, err)
+	<-begun
+	var reads, lost atomic.Int32
+	reads.Store(1)
+	proxy.DropRequests(func(subject string, _ []byte) bool {
+		drop := reads.Load() == 1 && strings.HasPrefix(subject, "$JS.API.")
+		if drop && strings.Contains(subject, ".bank") {
+			lost.Add(1)
+		}
+		return drop
+	})
+	require.NoError(t, elsewhere.Cancel(t.Context(), "1", "changed my mind"))
+	asked := lost.Load()
+	require.Eventually(t, func() bool { return lost.Load() > asked+2 }, 10*time.Second, time.Millisecond)
+	close(over)
+	reads.Store(0)
+	done, err := elsewhere.Wait(soon(t), "1")
+	require.NoError(t, err)
+	require.Equal(t, saga.StateCompensated, done.State)
+	require.Equal(t, []string{"undone"}, done.Data.Notes)
 }

@@ -88,8 +88,13 @@ type StepStatus struct {
 	Received *EventReceived      `json:"received,omitempty"` // the event it awaits, perhaps before the step began
 }
 
-// Current is the step that is under way, or was last.
-func (s Status) Current() StepStatus { return s.Steps[s.At] }
+// Current returns the step that is under way, or was last. It is zero in a status without a history.
+func (s Status) Current() StepStatus {
+	if len(s.Steps) == 0 {
+		return StepStatus{}
+	}
+	return s.Steps[s.At]
+}
 
 // open reports whether a runner can have something to do for the saga, now or later.
 func (s Status) open() bool { return s.Version > 0 && !s.State.Final() && s.State != StateStuck }

@@ -21,15 +21,17 @@ func (e *unfitError) Unwrap() error { return e.reason }
 
 // claim makes a saga that is due the runner's: one that nobody has claimed, whose claim is over, or whose deadline
 // passes. It returns an unfitError, and writes nothing, if this release cannot run the saga.
-func (r *runner[S]) claim(ctx context.Context, in *instance[S]) (err error) {
+func (r *runner[S]) claim(ctx context.Context, in *instance[S]) error {
 	due := in.status
 	if err := r.m.definition.fits(&due); err != nil {
 		return &unfitError{err}
 	}
 	if in.head.Version == 0 { // all that is known of it is its status
-		if *in, err = r.m.load(ctx, in.id); err != nil {
+		whole, err := r.m.load(ctx, in.id)
+		if err != nil {
 			return orUnfit(err)
 		}
+		*in = whole
 	}
 	if in.status.State.Final() {
 		r.note(*in)
@@ -161,12 +163,10 @@ func (r *runner[S]) beginStep(ctx context.Context, in *instance[S], data S) erro
 func (r *runner[S]) settle(ctx context.Context, in *instance[S], o outcome[S]) error {
 	ctx = context.WithoutCancel(ctx)
 	if o.failed == nil {
-		whole := *in
-		prepared, err := holding(ctx, r, in, 0, func(context.Context) (outcome[S], error) { return r.m.definition.prepared(&whole, o), nil })
-		if err != nil {
+		var err error
+		if o, err = r.prepare(ctx, in, o); err != nil {
 			return err
 		}
-		o = prepared
 	}
 	err := r.write(ctx, in, o)
 	if o.failed == nil && (errors.Is(err, eventstore.ErrTooLarge) || errors.Is(err, eventstore.ErrInvalidEvents)) {
@@ -183,6 +183,16 @@ func (r *runner[S]) write(ctx context.Context, in *instance[S], o outcome[S]) er
 	return r.change(ctx, in, owned(r.id, func(s Status) ([]eventstore.Event, error) {
 		return r.m.definition.settle(&s, o, time.Now()), nil
 	}))
+}
+
+// prepare is prepared that holds the claim if functions of the user are called.
+func (r *runner[S]) prepare(ctx context.Context, in *instance[S], o outcome[S]) (outcome[S], error) {
+	d := r.m.definition
+	if !d.shape.Calls() && !d.awaitsNext(&in.status) {
+		return d.prepared(in, o), nil
+	}
+	whole := *in
+	return holding(ctx, r, in, 0, func(context.Context) (outcome[S], error) { return d.prepared(&whole, o), nil })
 }
 
 // prepared is the outcome of what succeeded, with what the definition's functions say of it.
@@ -288,95 +298,6 @@ func (r *runner[S]) perform(ctx context.Context, in *instance[S], action Action[
 		r.logger.Error("saga: an action panicked", "id", in.id, "step", call.step, "error", err, "stack", string(broken.Stack))
 	}
 	return data, err
-}
-
-// result is what a function returned on a goroutine of its own.
-type result[T any] struct {
-	value T
-	err   error
-}
-
-// beside calls a function on a goroutine of its own. If the function panics or ends its goroutine, that is an error.
-func beside[T any](ctx context.Context, where string, f func(context.Context) (T, error)) <-chan result[T] {
-	done := make(chan result[T], 1)
-	go func() {
-		var o result[T]
-		if err := guard.Call(func() { o.value, o.err = f(ctx) }); err != nil {
-			o.err = fmt.Errorf("%s: %w", where, err)
-		}
-		done <- o
-	}()
-	return done
-}
-
-// holding calls a function beside, and renews the claim meanwhile. A limit of 0 is none. The function has Config.Claim to
-// return once its context has ended. Then it is left behind, as if its process were frozen: others may go on with the saga.
-func holding[S, T any](ctx context.Context, r *runner[S], in *instance[S], limit time.Duration, f func(context.Context) (T, error)) (T, error) {
-	var none T
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	limited := ctx
-	if limit > 0 {
-		var end context.CancelFunc
-		limited, end = context.WithTimeout(ctx, limit)
-		defer end()
-	}
-	where := r.m.definition.where(in.id, in.status.Current().Name)
-	done := beside(limited, where, f)
-	renewal := time.NewTimer(r.untilRenewal(in))
-	defer renewal.Stop()
-	var overdue <-chan time.Time
-	for over := limited.Done(); ; {
-		select {
-		case o := <-done:
-			if cause := context.Cause(ctx); o.err != nil && errors.Is(cause, errNotOurs) {
-				return none, cause
-			}
-			return o.value, o.err
-		case <-over:
-			over, overdue = nil, time.After(r.m.cfg.Claim)
-		case <-overdue:
-			return none, fmt.Errorf("%s: it has not returned %v after its context ended, and is left behind: %w",
-				where, r.m.cfg.Claim, context.Cause(limited))
-		case <-renewal.C:
-			r.keep(ctx, in, cancel)
-			renewal.Reset(r.untilRenewal(in))
-		case <-r.lost(in.id):
-			r.keep(ctx, in, cancel)
-			renewal.Reset(r.untilRenewal(in))
-		}
-	}
-}
-
-// keep renews a claim, or cancels what is done under it if the runner cannot be sure of it any more.
-func (r *runner[S]) keep(ctx context.Context, in *instance[S], cancel context.CancelCauseFunc) {
-	if err := r.renew(ctx, in); err != nil && (errors.Is(err, errNotOurs) || time.Now().After(in.until)) {
-		cancel(errNotOurs)
-	}
-}
-
-// untilRenewal is how long a claim need not be renewed: a third of what it lasts.
-func (r *runner[S]) untilRenewal(in *instance[S]) time.Duration {
-	third := r.m.cfg.Claim / 3
-	return max(time.Until(in.until)-2*third, third/4)
-}
-
-// renew renews a claim. It takes no longer than the claim is sure to last, or than another would if the claim is over.
-func (r *runner[S]) renew(ctx context.Context, in *instance[S]) error {
-	limit := in.until
-	if now := time.Now(); now.After(limit) {
-		limit = now.Add(r.m.cfg.Claim)
-	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), limit)
-	defer cancel()
-	return r.change(ctx, in, owned(r.id, only(*r.m.claimFor(r))))
-}
-
-// lost is told when the log says that a saga which is worked on here may be another's.
-func (r *runner[S]) lost(id string) <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.busy[id]
 }
 
 // call says what the saga's current action is called for.

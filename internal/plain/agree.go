@@ -7,6 +7,9 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
+// Calls reports whether encoding or decoding calls methods of the user's, which may do anything.
+func (s *Shape) Calls() bool { return s.own }
+
 // Agrees reports whether two encodings of values in msgpack say the same, as far as both say something: a field that only
 // one of them has does not count, unless the type leaves it out for being zero. So a value that was stored by one release
 // agrees with the same value of a release with a field more. Both must be well-formed.

@@ -1,8 +1,10 @@
 package plain_test
 
 import (
+	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -72,4 +74,15 @@ func TestValuesOfTwoReleasesAgree(t *testing.T) {
 	}
 	require.False(t, newer.Agrees(order(1, "a", "x"), orderNow(1, "a", "")), "what is left out is zero")
 	require.False(t, newer.Agrees(order(1, "a", "x"), orderNow(1, "a", "y")))
+}
+
+func TestCallsOfTheUserAreKnown(t *testing.T) {
+	for value, calls := range map[reflect.Type]bool{
+		reflect.TypeFor[agreedOrder](): false, reflect.TypeFor[time.Time](): false,
+		reflect.TypeFor[netip.Addr](): true, reflect.TypeFor[struct{ At []netip.Addr }](): true,
+	} {
+		shape, err := plain.Msgpack.Of(value)
+		require.NoError(t, err)
+		require.Equal(t, calls, shape.Calls(), "%s", value)
+	}
 }
