@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
 )
 
@@ -42,13 +43,23 @@ func follows[E eventstore.Event](category string) projection.Rule[Status] {
 }
 
 // runView keeps the view of all sagas. An event of a saga that this release cannot decode stops the view, but no saga: the
-// runner reads the log, and the view is where it begins.
+// runner reads the log, and the view is where it begins. If the view is built elsewhere meanwhile, it is run again.
 func (m *Manager[S]) runView(ctx context.Context) error {
-	err := m.view.Run(ctx)
-	if _, undecodable := errors.AsType[*eventstore.EventError](err); !undecodable {
-		return err
+	for failures := 1; ; failures++ {
+		begun := time.Now()
+		err := m.view.Run(ctx)
+		if time.Since(begun) > time.Minute {
+			failures = 1
+		}
+		if _, undecodable := errors.AsType[*eventstore.EventError](err); undecodable {
+			m.logger.ErrorContext(ctx, "saga: the view of all sagas has stopped, so List and Wait show what was before: "+
+				"run a release that can decode the event", "error", err)
+			return nil
+		}
+		if !errors.Is(err, kv.ErrNoBucket) || failures == maxBegins {
+			return err
+		}
+		m.logger.WarnContext(ctx, "saga: the view of all sagas has moved to another bucket", "error", err)
+		_ = restarts.Wait(ctx, failures) // ended by ctx alone, at which Run looks
 	}
-	m.logger.ErrorContext(ctx, "saga: the view of all sagas has stopped, so List and Wait show what was before: run a release that can decode the event",
-		"error", err)
-	return nil
 }

@@ -33,7 +33,7 @@ var layers = [][]part{
 		{path: "sagatest", uses: []string{"saga", "eventstore", "eventstoretest/..."}},
 	},
 	{
-		{path: "saga", uses: []string{"aggregate", "projection", "reactor", "eventstore", "internal/runner", "internal/..."}},
+		{path: "saga", uses: []string{"aggregate", "projection", "reactor", "eventstore", "kv", "internal/runner", "internal/..."}},
 	},
 	{
 		{path: "aggregate", uses: []string{"snapshot", "eventstore", "internal/..."}},
