@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/guard"
@@ -92,15 +93,12 @@ func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string
 // store sends a document to the bucket of a build. A codec of the user is tried first, since it may hang, and the
 // server may be slow.
 func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
-	var err, failed error
+	var err error
 	if b.view.shape == nil {
-		failed = guard.CallWithin(b.view.cfg.foldTimeout(), func() { _, err = b.sink.Check(key, d.value) })
+		err = b.tried(key, b.view.cfg.foldTimeout(), func() error { _, err := b.sink.Check(key, d.value); return err })
 	}
-	if failed == nil && err == nil {
-		failed = guard.CallWithin(b.view.cfg.foldTimeout()+serverTime, func() { err = b.bulk.Put(ctx, key, d.value) })
-	}
-	if failed != nil {
-		err = &kv.Error{Op: "put", Bucket: b.sink.Name(), Key: key, Reason: kv.ErrEncode, Err: failed}
+	if err == nil {
+		err = b.tried(key, b.view.cfg.foldTimeout()+serverTime, func() error { return b.bulk.Put(ctx, key, d.value) })
 	}
 	return b.view.blamed(ctx, err, func(of string) (document[V], bool) {
 		if of == key {
@@ -109,6 +107,15 @@ func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
 		other, ok := b.docs.Get(of) // it was sent before
 		return other.document, ok
 	})
+}
+
+// tried runs what encodes a document. It returns an error that matches kv.ErrEncode if that does not return.
+func (b *build[V]) tried(key string, limit time.Duration, encode func() error) error {
+	var err error
+	if failed := guard.CallWithin(limit, func() { err = encode() }); failed != nil {
+		return &kv.Error{Op: "put", Bucket: b.sink.Name(), Key: key, Reason: kv.ErrEncode, Err: failed}
+	}
+	return err
 }
 
 // guardedReport returns a report of progress that cannot harm the build. A report that fails is told to the logger, and

@@ -177,10 +177,10 @@ func (f *folder[V]) apply(i int, s *step[V]) {
 	if t.err = s.fault; t.err != nil {
 		return
 	}
-	var value V
+	before, value := t.document, *new(V) // a call that is left behind must not look at t
 	var did effect
 	f.current = i
-	failed := f.calls.Call(func() { value, did = s.rule.apply(t.value, !t.deleted, s.event, s.recorded) })
+	failed := f.calls.Call(func() { value, did = s.rule.apply(before.value, !before.deleted, s.event, s.recorded) })
 	f.current = none
 	switch {
 	case failed != nil:
@@ -261,8 +261,9 @@ func (f *folder[V]) save(i int) {
 	t := &f.touched[i]
 	var saved []byte
 	var err error
+	value := t.value
 	f.current = i
-	if failed := f.calls.Call(func() { saved, err = f.view.marshal(&t.value) }); failed != nil {
+	if failed := f.calls.Call(func() { saved, err = f.view.marshal(&value) }); failed != nil {
 		err = failed
 	}
 	f.current = none
@@ -319,8 +320,9 @@ func (f *folder[V]) check(i int) {
 	}
 	var size int
 	var err error
+	key, value := t.key, t.value
 	f.current = i
-	if failed := f.calls.Call(func() { size, err = f.sink.Check(t.key, t.value) }); failed != nil {
+	if failed := f.calls.Call(func() { size, err = f.sink.Check(key, value) }); failed != nil {
 		err = failed
 	}
 	f.current = none

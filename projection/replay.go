@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/guard"
 )
 
 // A replay folds parked keys again, from the log's begin up to the checkpoint, beside the documents of the bucket. If
@@ -71,15 +72,16 @@ func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs m
 	return nil
 }
 
-// sizeOf returns the size of a document that may be stored, or 0.
-func (s *session[V]) sizeOf(key string, d document[V]) (size int) {
+// sizeOf returns the size of a document that may be stored, or 0. What fails here fails again, and is told, when the
+// document is written.
+func (s *session[V]) sizeOf(key string, d document[V]) int {
 	if d.deleted {
 		return 0
 	}
-	// What fails here fails again, and is told, when the document is written.
-	_, _ = s.guarded(func() error {
-		return s.calls.Call(func() { size, _ = s.sink.Check(key, d.value) })
-	})
+	size := 0
+	if err := guard.CallWithin(s.view.cfg.foldTimeout(), func() { size, _ = s.sink.Check(key, d.value) }); err != nil {
+		return 0
+	}
 	return size
 }
 
