@@ -33,8 +33,10 @@ func TestManyChangesOfOneCommitWithSomeParked(t *testing.T) {
 		}
 	}
 	end := fill(t, store, "a", all...)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
 	check := func() {
-		require.NoError(t, view.WaitFor(soon(t), end))
+		require.NoError(t, view.WaitFor(ctx, end))
 		require.Len(t, parkedIn(t, view), 2*(changes-100)/100)
 		docs := listed(t, view)
 		require.Len(t, docs, (changes-100)*98/100)
@@ -42,7 +44,7 @@ func TestManyChangesOfOneCommitWithSomeParked(t *testing.T) {
 		require.Equal(t, 1, docs["100"].N)
 	}
 	check()
-	require.NoError(t, view.Rebuild(soon(t), nil))
+	require.NoError(t, view.Rebuild(ctx, nil))
 	check()
 }
 

@@ -246,6 +246,8 @@ func TestAFoldThatPanicsChangesNothingInPlace(t *testing.T) {
 // userCodec is a codec that this module does not know.
 type userCodec struct{ kv.JSON }
 
+func (userCodec) Name() string { return "user" }
+
 // One transaction moves more documents than a batch takes, and the runner is stopped behind each batch.
 func TestMovesOfSeveralBatchesAreMadeOnce(t *testing.T) {
 	const moves = 12

@@ -72,6 +72,8 @@ type wrongCodec struct {
 	kv.JSON
 }
 
+func (wrongCodec) Name() string { return "wrong" }
+
 func (c wrongCodec) Marshal(v any) ([]byte, error) {
 	if d, ok := v.(cup); ok {
 		if how, wrong := strings.CutPrefix(d.Text, "encoding "); wrong {

@@ -98,6 +98,8 @@ type wrongReader struct {
 	broken *atomic.Bool
 }
 
+func (wrongReader) Name() string { return "wrong reader" }
+
 func (c wrongReader) Unmarshal(data []byte, v any) error {
 	if err := json.Unmarshal(data, v); err != nil {
 		return err
