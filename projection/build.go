@@ -156,7 +156,7 @@ func (b *build[V]) takeFrom(ctx context.Context, read protocol.Slot[string]) (bo
 		b.rename() // a build that has lost its place must not take it again
 		return r.take(v.foldVersion, b.bucket, v.runner), true
 	})
-	if err != nil || r.slot(v.foldVersion).Building != b.bucket {
+	if err != nil || b.bucket == "" || r.slot(v.foldVersion).Building != b.bucket {
 		return false, err
 	}
 	b.taken = revision
