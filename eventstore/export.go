@@ -106,7 +106,7 @@ func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) erro
 		if err := b.run(ctx); err != nil {
 			return err
 		}
-		e.summary.Messages += int64(b.written - b.kept)
+		e.summary.Messages += int64(b.written)
 	}
 	e.tracker = newTracker(0, cfg.progress())
 	if err := e.log(ctx); err != nil {

@@ -38,7 +38,6 @@ type bucketReader struct {
 	write  func(frame) error
 
 	last    uint64    // sequence up to which the bucket is read
-	kept    int       // messages that are not for the archive
 	inside  bool      // the message there is part of a batch and not its end
 	moved   time.Time // when last changed last
 	read    int       // messages
@@ -194,7 +193,6 @@ func (b *bucketReader) message(msg *nats.Msg, sequence uint64) error {
 	b.inside = header.Get("Nats-Batch-Id") != "" && header.Get("Nats-Batch-Commit") == ""
 	b.read++
 	if b.ofTheServer(key) {
-		b.kept++
 		return nil
 	}
 	b.written++
