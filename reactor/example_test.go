@@ -43,13 +43,12 @@ func openOrders(ctx context.Context) (store *eventstore.Store, stop func()) {
 	}
 }
 
-// place appends an order and gives its position.
-func place(ctx context.Context, store *eventstore.Store, id, customer string, total int64) eventstore.Position {
-	c, err := store.Append(ctx, eventstore.StreamID{Category: "order", ID: id}, eventstore.Head{}, Placed{customer, total})
+// place appends an order.
+func place(ctx context.Context, store *eventstore.Store, id, customer string, total int64) {
+	_, err := store.Append(ctx, eventstore.StreamID{Category: "order", ID: id}, eventstore.Head{}, Placed{customer, total})
 	if err != nil {
 		log.Fatal(err)
 	}
-	return c.Position
 }
 
 // A reactor calls a function for each event: at least once, and in order for each stream.

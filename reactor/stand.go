@@ -33,7 +33,7 @@ func (r *Reactor) standBy(ctx context.Context, id string) (stand, error) {
 	silence := time.NewTimer(r.silence(seen))
 	defer silence.Stop()
 	for {
-		claim := false
+		var claim bool
 		select {
 		case change, ok := <-news.Items:
 			switch {

@@ -9,18 +9,18 @@ import (
 
 // Feed carries the items of an iterator over a channel, so that its reader can wait for other things as well.
 type Feed[T any] struct {
-	Items  <-chan T // closed at the end, after which Err says why
-	err    error
-	cancel context.CancelFunc
-	reader sync.WaitGroup
+	Items <-chan T // closed at the end, after which Err says why
+	err   error
+	stop  func()
 }
 
 // Read starts a goroutine that reads an iterator, up to ahead items in advance. The caller must call Stop.
 func Read[T any](ctx context.Context, items func(context.Context) iter.Seq2[T, error], ahead int) *Feed[T] {
 	ctx, cancel := context.WithCancel(ctx)
 	sink := make(chan T, ahead)
-	f := &Feed[T]{Items: sink, cancel: cancel}
-	f.reader.Go(func() {
+	var reader sync.WaitGroup
+	f := &Feed[T]{Items: sink, stop: func() { cancel(); reader.Wait() }}
+	reader.Go(func() {
 		defer close(sink)
 		f.err = send(ctx, items, sink)
 	})
@@ -46,7 +46,4 @@ func send[T any](ctx context.Context, items func(context.Context) iter.Seq2[T, e
 func (f *Feed[T]) Err() error { return f.err }
 
 // Stop ends the goroutine and waits for it.
-func (f *Feed[T]) Stop() {
-	f.cancel()
-	f.reader.Wait()
-}
+func (f *Feed[T]) Stop() { f.stop() }
