@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -360,42 +359,4 @@ func (b *build[V]) abandon(ctx context.Context) error {
 func (b *build[V]) lost(ctx context.Context) bool {
 	r, _, err := b.view.records.read(ctx)
 	return err == nil && !r.uses(b.bucket)
-}
-
-// discard deletes the bucket of a build that can never serve. What cannot be deleted now is left for Prune.
-func (v *View[V]) discard(ctx context.Context, bucket string) {
-	if err := v.deleteBuckets(ctx, []string{bucket}); err != nil {
-		v.logger.WarnContext(ctx, "projection: the bucket of a build is left for Prune", "bucket", bucket, "error", err)
-	}
-}
-
-// buckets lists the buckets of this view of this store.
-func (v *View[V]) buckets(ctx context.Context) (mine []string, err error) {
-	streams, err := v.client.StreamNames(ctx, "$KV.*.>")
-	for _, stream := range streams {
-		name, ok := strings.CutPrefix(stream, "KV_"+v.records.prefix+"-v")
-		if !ok {
-			continue
-		}
-		bucket := v.records.prefix + "-v" + name
-		owned, err := v.belongs(ctx, bucket)
-		if err != nil {
-			return nil, err
-		}
-		if owned {
-			mine = append(mine, bucket)
-		}
-	}
-	return mine, err
-}
-
-// deleteBuckets deletes buckets of the view. That one is not there any more is no error.
-func (v *View[V]) deleteBuckets(ctx context.Context, buckets []string) error {
-	for _, name := range buckets {
-		if err := v.client.DeleteStream(ctx, "KV_"+name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return err
-		}
-		v.logger.InfoContext(ctx, "projection: bucket deleted", "bucket", name)
-	}
-	return nil
 }

@@ -74,6 +74,37 @@ func TestABuildThatIsHeldUpAtItsFlipIsGivenUp(t *testing.T) {
 	require.Equal(t, []string{reader.Bucket()}, buckets(t, store))
 }
 
+// A build that is lost once it has said that it is about to serve holds nobody up.
+func TestABuildThatIsLostBeforeItRetiresWhatServesIsGivenUp(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, _ := openOn(t, server)
+	runner := sums(t, store, 1, quick)
+	builder := sums(t, storeBehind(t, proxy), 1, quick)
+	run(t, runner)
+	require.NoError(t, runner.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	lost := make(chan struct{})
+	var once sync.Once
+	proxy.DropRequests(func(subject string, payload []byte) bool {
+		if subject == "$KV."+runner.Bucket()+".=checkpoint" { // the build is about to retire it
+			once.Do(func() { close(lost) })
+			return true
+		}
+		return false
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	rebuilt := make(chan error, 1)
+	go func() { rebuilt <- builder.Rebuild(ctx, nil) }()
+	<-lost
+	proxy.Cut()
+	for range 3 {
+		require.NoError(t, runner.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	}
+	cancel()
+	require.Error(t, <-rebuilt)
+	proxy.Heal()
+}
+
 // Nobody knows at first what has become of a flip whose answer is lost. The build must not delete the bucket that it has made.
 func TestABuildWhoseFlipIsNotAnsweredServes(t *testing.T) {
 	server := eventstoretest.NewServer(t)

@@ -83,20 +83,3 @@ func (v *View[V]) age(ctx context.Context, bucket string, written time.Time) (ti
 	}
 	return max(info.TimeStamp.Sub(written), 0), nil
 }
-
-// belongs reports whether a bucket belongs to this view of this store.
-func (v *View[V]) belongs(ctx context.Context, bucket string) (bool, error) {
-	info, err := v.client.StreamInfo(ctx, "KV_"+bucket)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	for key, value := range v.metadata() {
-		if info.Config.Metadata[key] != value {
-			return false, nil
-		}
-	}
-	return true, nil
-}

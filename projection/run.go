@@ -144,7 +144,7 @@ func (v *View[V]) withdraw(ctx context.Context, version Version, damaged error) 
 	return err
 }
 
-// serve claims a generation once no other runner lives, and folds into it. Package protocol decides.
+// serve claims a generation once no other runner lives, and folds into it.
 func (v *View[V]) serve(ctx context.Context, g *generation[V], server string) (worked bool, err error) {
 	var holder, builder vigil
 	for {
@@ -156,33 +156,19 @@ func (v *View[V]) serve(ctx context.Context, g *generation[V], server string) (w
 		if err != nil {
 			return false, v.failed(err)
 		}
-		slot := r.slot(v.foldVersion)
-		closing := at.Retired != "" || r.Folds[v.foldVersion].Closing
-		patient := slot.Building != "" && closing
-		if patient {
-			if patient, err = v.lives(ctx, &builder, slot.Building); err != nil {
-				return false, err
-			}
+		action, err := v.decide(ctx, &builder, g, at, r)
+		if err != nil {
+			return false, err
 		}
-		action := protocol.Open(g.version.Bucket, protocol.Fence[string]{Retired: at.Retired}, slot, patient)
-		switch action {
-		case protocol.Move:
-			return false, fmt.Errorf("%w: %q", errMoved, slot.Serving)
-		case protocol.Abort:
-			v.logger.WarnContext(ctx, "projection: a build has stopped before it could serve, going on without it", "bucket", slot.Building)
-			if !v.abort(ctx, slot.Building) {
-				continue
-			}
-		case protocol.Wait:
-			if r.Paused {
-				return false, errPaused
-			}
-		case protocol.Claim:
-			if patient {
-				action = protocol.Wait // the build is about to retire this generation
-			}
+		if action == protocol.Abort && !v.giveUp(ctx, r.slot(v.foldVersion).Building) {
+			action = protocol.Wait
 		}
-		if action == protocol.Claim || action == protocol.Abort || action == protocol.Resume {
+		switch {
+		case action == protocol.Move:
+			return false, fmt.Errorf("%w: %q", errMoved, r.slot(v.foldVersion).Serving)
+		case action == protocol.Wait && r.Paused:
+			return false, errPaused
+		case action != protocol.Wait:
 			free, err := v.free(ctx, &holder, g, at)
 			if err != nil {
 				return false, err
@@ -195,6 +181,34 @@ func (v *View[V]) serve(ctx context.Context, g *generation[V], server string) (w
 			return false, err
 		}
 	}
+}
+
+// decide says what a runner does that has read the checkpoint, and then the record. Package protocol decides. Beside that, a build
+// that has said that it is closing is left alone as long as it lives.
+func (v *View[V]) decide(ctx context.Context, builder *vigil, g *generation[V], at stand, r record) (protocol.Action, error) {
+	slot := r.slot(v.foldVersion)
+	closing := slot.Building != "" && (at.Retired != "" || r.Folds[v.foldVersion].Closing)
+	lives := false
+	if closing {
+		var err error
+		if lives, err = v.lives(ctx, builder, slot.Building); err != nil {
+			return protocol.Wait, err
+		}
+	}
+	action := protocol.Open(g.version.Bucket, protocol.Fence[string]{Retired: at.Retired}, slot, lives)
+	switch {
+	case action != protocol.Claim || !closing:
+		return action, nil
+	case lives:
+		return protocol.Wait, nil // it is about to retire this generation
+	}
+	return protocol.Abort, nil // or every session would end for it
+}
+
+// giveUp takes the place from a build that has stopped before it could serve.
+func (v *View[V]) giveUp(ctx context.Context, bucket string) bool {
+	v.logger.WarnContext(ctx, "projection: a build has stopped before it could serve, going on without it", "bucket", bucket)
+	return v.abort(ctx, bucket)
 }
 
 // abort takes the place from a build, and reports whether the build has not got it any more and does not serve.

@@ -1,0 +1,64 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// discard deletes the bucket of a build that can never serve. What cannot be deleted now is left for Prune.
+func (v *View[V]) discard(ctx context.Context, bucket string) {
+	if err := v.deleteBuckets(ctx, []string{bucket}); err != nil {
+		v.logger.WarnContext(ctx, "projection: the bucket of a build is left for Prune", "bucket", bucket, "error", err)
+	}
+}
+
+// buckets lists the buckets of this view of this store.
+func (v *View[V]) buckets(ctx context.Context) (mine []string, err error) {
+	streams, err := v.client.StreamNames(ctx, "$KV.*.>")
+	for _, stream := range streams {
+		name, ok := strings.CutPrefix(stream, "KV_"+v.records.prefix+"-v")
+		if !ok {
+			continue
+		}
+		bucket := v.records.prefix + "-v" + name
+		owned, err := v.belongs(ctx, bucket)
+		if err != nil {
+			return nil, err
+		}
+		if owned {
+			mine = append(mine, bucket)
+		}
+	}
+	return mine, err
+}
+
+// deleteBuckets deletes buckets of the view. That one is not there any more is no error.
+func (v *View[V]) deleteBuckets(ctx context.Context, buckets []string) error {
+	for _, name := range buckets {
+		if err := v.client.DeleteStream(ctx, "KV_"+name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+		v.logger.InfoContext(ctx, "projection: bucket deleted", "bucket", name)
+	}
+	return nil
+}
+
+// belongs reports whether a bucket belongs to this view of this store.
+func (v *View[V]) belongs(ctx context.Context, bucket string) (bool, error) {
+	info, err := v.client.StreamInfo(ctx, "KV_"+bucket)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for key, value := range v.metadata() {
+		if info.Config.Metadata[key] != value {
+			return false, nil
+		}
+	}
+	return true, nil
+}
