@@ -20,7 +20,7 @@ import (
 // defaults.
 type ImportConfig struct {
 	// Name is what the store is called from now on. Under another name than the archive's the buckets are left out: they
-	// carry the old name, as do the catalogs of views in what they say; so views are built anew. Defaults to the archive's.
+	// carry the old name, as do the records of views in what they say; so views are built anew. Defaults to the archive's.
 	Name string
 	// Store is what the store will be opened with. Of it, Replicas, MaxBytes and Storage are used, the first and the last for
 	// the buckets too, and the timeouts. Codec and Erasure are those of the archive. Defaults to nil.
