@@ -20,6 +20,7 @@ import (
 	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
 	"github.com/runnel-go/runnel/reactor"
+	"github.com/runnel-go/runnel/saga"
 	"github.com/runnel-go/runnel/snapshot"
 )
 
@@ -28,6 +29,8 @@ type hostility struct {
 	denied    string // what may not be published to
 	unheard   string // what may not be subscribed to
 	limits    func(*server.JetStreamAccountLimits)
+	subs      bool // subscriptions are limited, to those that the user has left
+	left      int  // how many that are
 	options   func(*server.Options)
 	hinder    func(t *testing.T, admin jetstream.JetStream) // once the account is filled
 	names     []string                                      // one of them is in the error, where there is one
@@ -113,6 +116,8 @@ var hostilities = map[string]hostility{
 			}
 		},
 	},
+	"few subscriptions left": {subs: true, left: 3, names: []string{"maximum subscriptions"}},
+	"no subscriptions left":  {subs: true, names: []string{"maximum subscriptions"}},
 	"small payloads": {
 		options: func(o *server.Options) { o.MaxPayload = 2048 }, mustOpens: true, names: []string{"max_payload", "large", "payload"},
 	},
@@ -133,6 +138,9 @@ func (h hostility) account(t *testing.T) (admin, user jetstream.JetStream, head 
 		app := server.NewAccount("APP")
 		o.Accounts = []*server.Account{app}
 		o.Users = []*server.User{{Username: "admin", Password: "x", Account: app}, {Username: "user", Password: "x", Account: app, Permissions: permissions}}
+		if h.subs {
+			o.MaxSubs = hostileSubs
+		}
 		if h.options != nil {
 			h.options(o)
 		}
@@ -157,10 +165,23 @@ func (h hostility) account(t *testing.T) (admin, user jetstream.JetStream, head 
 		h.limits(&limits)
 		require.NoError(t, app.UpdateJetStreamLimits(map[string]server.JetStreamAccountLimits{"": limits}))
 	}
-	return admin, connect("user"), head
+	user = connect("user")
+	if h.subs {
+		// nats.go makes a subscription of its own at its first request. It does not say so if that one hears nothing.
+		_, err := user.AccountInfo(t.Context())
+		require.NoError(t, err)
+		for user.Conn().NumSubscriptions() < hostileSubs-h.left {
+			_, err := user.Conn().SubscribeSync(fmt.Sprint("other.", user.Conn().NumSubscriptions()))
+			require.NoError(t, err)
+		}
+	}
+	return admin, user, head
 }
 
-var hostileEvents = []eventstore.Event{opened{}, deposited{}}
+// hostileSubs is how many subscriptions a connection may have if they are limited.
+const hostileSubs = 100
+
+var hostileEvents = append(saga.Events(), opened{}, deposited{})
 
 // fillAccount makes a store with a short and a long stream, and a bucket with documents.
 func fillAccount(t *testing.T, js jetstream.JetStream) eventstore.Head {
@@ -179,6 +200,10 @@ func fillAccount(t *testing.T, js jetstream.JetStream) eventstore.Head {
 	}
 	_, err = store.Append(ctx, account("erased"), eventstore.Head{}, opened{})
 	require.NoError(t, err)
+	require.NoError(t, withSagas(ctx, store, func(trips *saga.Manager[trip]) error {
+		_, err := trips.Start(ctx, "done", trip{})
+		return err
+	}))
 	docs, err := kv.Open[balance](ctx, js, "docs", nil)
 	require.NoError(t, err)
 	for i := range 5 {
@@ -258,7 +283,56 @@ func storeCells(store *eventstore.Store, head eventstore.Head) map[string]cell {
 	}
 	cells["view"] = func(ctx context.Context) error { return viewed(ctx, store) }
 	cells["reactor"] = func(ctx context.Context) error { return reacted(ctx, store) }
+	cells["saga.Start"] = func(ctx context.Context) error {
+		return withSagas(ctx, store, func(trips *saga.Manager[trip]) error {
+			_, err := trips.Start(ctx, "started", trip{})
+			return err
+		})
+	}
+	cells["saga.Get"] = func(ctx context.Context) error {
+		return withSagas(ctx, store, func(trips *saga.Manager[trip]) error {
+			_, err := trips.Get(ctx, "done")
+			return err
+		})
+	}
+	cells["saga step"] = func(ctx context.Context) error {
+		return withSagas(ctx, store, func(trips *saga.Manager[trip]) error {
+			return until(ctx, trips.Run, func(ctx context.Context) error {
+				if _, err := trips.Start(ctx, "step", trip{}); err != nil {
+					return err
+				}
+				if _, err := trips.Wait(ctx, "step"); err != nil {
+					return err
+				}
+				return drained(trips.List(ctx))
+			})
+		})
+	}
 	return cells
+}
+
+// trip is the data of a saga with one step.
+type trip struct{ Room string }
+
+// trips is the definition of such sagas.
+func trips() (*saga.Definition[trip], error) {
+	return saga.Define("trip", saga.Step("room", func(_ context.Context, _ saga.Call, t trip) (trip, error) {
+		t.Room = "7"
+		return t, nil
+	}).NoUndo())
+}
+
+// withSagas opens the sagas of trips.
+func withSagas(ctx context.Context, store *eventstore.Store, use func(*saga.Manager[trip]) error) error {
+	definition, err := trips()
+	if err != nil {
+		return err
+	}
+	manager, err := saga.New(ctx, store, definition, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(manager), manager.Close())
 }
 
 // viewed builds a view and reads a document.
@@ -359,8 +433,39 @@ func bucketCells(js jetstream.JetStream, docs *kv.Bucket[balance]) map[string]ce
 	}
 }
 
-// patience is what an operation in a hostile account may take: two seconds, and as much again twice for a machine that is busy.
-const patience = 6 * time.Second
+const (
+	// promised is what an operation in a hostile account may take.
+	promised = 2 * time.Second
+	// patience is after how long one hangs, also on a machine that is busy.
+	patience = 3 * promised
+)
+
+// errHung says that an operation did not end.
+var errHung = errors.New("hangs")
+
+// timed runs an operation, and returns how long it took. One that took longer than it may is run again, up to twice, and
+// the shortest time counts: the machine may have been busy, and nats.go keeps only one of two complaints of the server that
+// come at the same moment, so that the operation with the other one waits.
+func timed(t *testing.T, run cell) (took time.Duration, err error) {
+	t.Helper()
+	for try := range 3 {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errHung)
+		begun := time.Now()
+		again := run(ctx)
+		last := time.Since(begun).Round(time.Millisecond)
+		if ctx.Err() != nil {
+			again = errors.Join(errHung, again)
+		}
+		cancel()
+		if try == 0 || last < took {
+			took, err = last, again
+		}
+		if took <= promised {
+			break
+		}
+	}
+	return took, err
+}
 
 func TestEveryOperationInAHostileAccountWorksOrNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
@@ -374,17 +479,9 @@ func TestEveryOperationInAHostileAccountWorksOrNamesWhatIsMissing(t *testing.T) 
 			}
 			try := func(t *testing.T, operation string, run cell) error {
 				t.Helper()
-				hung := errors.New("hung")
-				ctx, cancel := context.WithTimeoutCause(t.Context(), patience, hung)
-				defer cancel()
-				begun := time.Now()
-				err := run(ctx)
-				took := time.Since(begun).Round(time.Millisecond)
-				if took > 2*time.Second {
-					t.Logf("%s: %v: %v", operation, took, err)
-				}
-				if ctx.Err() != nil {
-					t.Errorf("%s: %v: hangs: %v", operation, took, err)
+				took, err := timed(t, run)
+				if took > promised {
+					t.Errorf("%s: takes %v: %v", operation, took, err)
 					return err
 				}
 				if err != nil && !errors.Is(err, eventstore.ErrConflict) && !namesOne(err, names) {
@@ -394,6 +491,9 @@ func TestEveryOperationInAHostileAccountWorksOrNamesWhatIsMissing(t *testing.T) 
 			}
 			var store *eventstore.Store
 			err := try(t, "Open", func(ctx context.Context) (err error) {
+				if store != nil { // it is tried again
+					require.NoError(t, store.Close())
+				}
 				store, err = eventstore.Open(ctx, user, "bank", hostileEvents, &eventstore.Config{Erasure: true})
 				return err
 			})
@@ -414,6 +514,9 @@ func TestEveryOperationInAHostileAccountWorksOrNamesWhatIsMissing(t *testing.T) 
 			})
 			var docs *kv.Bucket[balance]
 			err = try(t, "kv.Open", func(ctx context.Context) (err error) {
+				if docs != nil {
+					require.NoError(t, docs.Close())
+				}
 				docs, err = kv.Open[balance](ctx, user, "docs", nil)
 				return err
 			})

@@ -81,8 +81,9 @@ func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
 	return c, nil
 }
 
-// mayReply returns the server's complaint where replies to this client are not let through. Without the complaint, each request
-// would seem to be lost. A connection that breaks meanwhile says nothing.
+// mayReply returns the server's complaint if replies to this client are not let through, or if the connection has as many
+// subscriptions as it may. Without the complaint, each request would seem to be lost. A connection that breaks meanwhile
+// says nothing.
 func (c *Client) mayReply(ctx context.Context) error {
 	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
 	defer cancel()
@@ -92,7 +93,7 @@ func (c *Client) mayReply(ctx context.Context) error {
 	if err := c.nc.LastError(); isDenial(err, c.inbox+"*") {
 		return fmt.Errorf("%w: allow this user to subscribe to it, or connect with nats.CustomInboxPrefix and a prefix that it may use", err)
 	}
-	return nil
+	return c.mayHear()
 }
 
 // prefixOf gives what the subjects of the JetStream API begin with.
@@ -243,6 +244,7 @@ type wait struct {
 	timer   *time.Timer // stopped
 	timeout time.Duration
 	repeat  bool   // the request may be sent again, so there is no use in waiting once the connection is lost
+	own     bool   // the replies come to a subscription that may be new
 	subject string // of the request
 }
 
@@ -267,7 +269,7 @@ func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
 	defer w.timer.Stop()
 	for look := beat; ; {
-		if err := s.denied(w.subject); err != nil {
+		if err := s.complaintAbout(w); err != nil {
 			return nil, err
 		}
 		w.timeout -= look
@@ -287,6 +289,14 @@ func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// complaintAbout returns the complaint that the server made about what is waited for.
+func (s *Session) complaintAbout(w wait) error {
+	if w.own {
+		return s.unheard(w.subject)
+	}
+	return s.denied(w.subject)
 }
 
 // errInterrupted ends the calls of a client that was closed, or whose calls were interrupted. No reply is waited for

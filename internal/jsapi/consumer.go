@@ -59,7 +59,7 @@ func errorCode(err error) (jetstream.ErrorCode, bool) {
 // IsRefusal reports whether the server said no to a request, for a reason that stays: a limit, a missing permission, a setting.
 func IsRefusal(err error) bool {
 	_, said := errorCode(err)
-	return errors.Is(err, nats.ErrPermissionViolation) || said && !Transient(err)
+	return errors.Is(err, nats.ErrPermissionViolation) || isFull(err) || said && !Transient(err)
 }
 
 // api sends a request of the JetStream API and reads the reply into answer.

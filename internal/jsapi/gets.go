@@ -59,7 +59,7 @@ func (c *Client) Gets(stream string) *Gets {
 	g.sent = c.Session()
 	g.failed = g.sent.Connected()
 	if g.failed == nil && g.sub == nil {
-		g.sub, g.failed = c.nc.ChanSubscribe(g.inbox+"*", g.arrived)
+		g.sub, g.failed = c.subscribe(g.inbox+"*", g.arrived)
 	}
 	if g.stream != stream {
 		g.stream, g.subject = stream, c.prefix+"DIRECT.GET."+stream
@@ -187,7 +187,7 @@ func (g *Gets) wait(ctx context.Context, wanted func(*Message) bool) (Message, e
 		if g.open <= 0 {
 			return Message{}, g.reason()
 		}
-		msg, err := g.sent.wait(ctx, wait{replies: g.arrived, timer: g.timer, timeout: getTimeout, repeat: true, subject: g.subject})
+		msg, err := g.sent.wait(ctx, wait{replies: g.arrived, timer: g.timer, timeout: getTimeout, repeat: true, own: true, subject: g.subject})
 		if err != nil {
 			return Message{}, err
 		}

@@ -102,7 +102,7 @@ func (c *Client) NewPull(stream string, consumer jetstream.ConsumerInfo, ahead A
 	p.timer.Stop()
 	p.reply = p.inbox + "0"
 	var err error
-	if p.sub, err = c.nc.ChanSubscribe(p.inbox+"*", p.messages); err != nil {
+	if p.sub, err = c.subscribe(p.inbox+"*", p.messages); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -228,7 +228,7 @@ func (p *Pull) receive(ctx context.Context, until time.Time) (*nats.Msg, error) 
 			return msg, nil
 		case <-p.overdue: // perhaps for an earlier wait
 			p.due = time.Time{}
-			if err := p.sent.denied(p.subject); err != nil {
+			if err := p.sent.unheard(p.subject); err != nil {
 				return nil, err
 			}
 			look = min(2*look, heartbeat)

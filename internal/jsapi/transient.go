@@ -28,7 +28,7 @@ const (
 func Transient(err error) bool {
 	for _, final := range []error{
 		nats.ErrConnectionClosed, nats.ErrConnectionDraining, jetstream.ErrConnectionClosed, ErrClosed, nats.ErrPermissionViolation,
-		jetstream.ErrStreamNotFound,
+		jetstream.ErrStreamNotFound, nats.ErrMaxSubscriptionsExceeded,
 	} {
 		if errors.Is(err, final) {
 			return false

@@ -1,0 +1,75 @@
+package jsapi
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A server or an account may limit the subscriptions of a connection. The server does not answer a subscription that is one
+// too many, it only complains, and always in the same words. So a wait for replies to a new subscription looks for a
+// complaint that was made since. After the first complaint, a new subscription is sent a message, to see whether it is there.
+
+// subscribe subscribes a channel, which has room, to an inbox. It returns an error that matches
+// nats.ErrMaxSubscriptionsExceeded if the connection has as many subscriptions as it may.
+func (c *Client) subscribe(inbox string, replies chan *nats.Msg) (*nats.Subscription, error) {
+	sub, err := c.nc.ChanSubscribe(inbox, replies)
+	if err != nil || !isFull(c.Session().complaint) {
+		return sub, err
+	}
+	if err := c.sendToItself(inbox); err != nil {
+		return nil, errors.Join(err, sub.Unsubscribe())
+	}
+	select {
+	case <-replies:
+		return sub, nil
+	default:
+		return nil, errors.Join(errFull, sub.Unsubscribe())
+	}
+}
+
+// sendToItself sends a message to an inbox, and waits until it must have come.
+func (c *Client) sendToItself(inbox string) error {
+	if err := c.nc.Publish(strings.Replace(inbox, "*", "0", 1), nil); err != nil {
+		return err
+	}
+	return c.nc.FlushTimeout(getTimeout)
+}
+
+// isFull reports whether a complaint is that the connection has as many subscriptions as it may.
+func isFull(complaint error) bool { return errors.Is(complaint, nats.ErrMaxSubscriptionsExceeded) }
+
+var errFull = fmt.Errorf("%w: raise the limit of the server or the account, or use a connection of its own", nats.ErrMaxSubscriptionsExceeded)
+
+// unheard returns the complaint that the server made since about one of the subjects, or about the number of subscriptions.
+// It is for those who wait for replies to a subscription of their own.
+func (s *Session) unheard(subject string) error {
+	if err := s.denied(subject); err != nil {
+		return err
+	}
+	if now := s.client.Session(); now.number == s.number && isFull(now.complaint) && !isFull(s.complaint) {
+		return errFull
+	}
+	return nil
+}
+
+// mayHear returns an error that matches nats.ErrMaxSubscriptionsExceeded if the Client's own subscription was one too many.
+func (c *Client) mayHear() error {
+	if !isFull(c.nc.LastError()) {
+		return nil
+	}
+	if err := c.sendToItself(c.inbox + "*"); err != nil {
+		return err
+	}
+	delivered, err := c.sub.Delivered()
+	if err != nil {
+		return err
+	}
+	pending, _, err := c.sub.Pending()
+	if err == nil && delivered == 0 && pending == 0 {
+		return errFull
+	}
+	return err
+}
