@@ -328,10 +328,14 @@ func TestALiveReaderGoesOnWhenItsConsumerFallsSilent(t *testing.T) {
 	proxy := eventstoretest.NewServer(t).Proxy(t)
 	store, head := openWithTwo(t, proxy.JetStream(t))
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	// The first request for messages is lost, and the second.
-	var lost atomic.Int32
+	// Whatever is asked of the first consumer is lost.
+	var first atomic.Pointer[string]
 	proxy.DropRequests(func(subject string, _ []byte) bool {
-		return strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT.") && lost.Add(1) <= 2
+		if !strings.HasPrefix(subject, "$JS.API.CONSUMER.MSG.NEXT.") {
+			return false
+		}
+		first.CompareAndSwap(nil, &subject)
+		return *first.Load() == subject
 	})
 	positions := follow(t, store)
 	requirePromptly(t, positions, 1)
