@@ -64,7 +64,7 @@ func TestPaymentsMoveByThemselves(t *testing.T) {
 	}
 	require.Len(t, first, 4, "the account, and the payment that is open")
 	require.Contains(t, strings.Join(first, "\n"), `event: payment
-data: {"id":"open","state":"waiting","steps":[{"name":"reserve","state":"finished"`)
+data: {"id":"open","state":"waiting","steps":[{"name":"reserve","kind":"do","state":"finished"`)
 	require.Equal(t, "data: {}", next())
 	p.post("/payments/open/answer", `{"answer":"accepted"}`).is(http.StatusOK)
 	for line := next(); !strings.Contains(line, `data: {"id":"open","state":"completed"`); line = next() {
