@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/kv"
@@ -166,8 +167,8 @@ type View[V any] struct {
 	watchers sync.WaitGroup // keep serving up to date
 }
 
-// NewView gives the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
-// characters together at most. It returns an error that matches ErrInvalidView, also if the codec would lose something of V, or
+// NewView returns the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
+// characters together at most, and names that end in "-sagas" are for sagas. It returns an error that matches ErrInvalidView, also if the codec would lose something of V, or
 // ErrInvalidRule, or that of opening the view's buckets. It starts a goroutine that follows which version is to be read, until Close.
 func NewView[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, all ...Rule[V]) (*View[V], error) {
 	const room = 64 - len("--v-01234567")
@@ -176,6 +177,9 @@ func NewView[V any](ctx context.Context, store *eventstore.Store, name string, f
 		return nil, fmt.Errorf("projection: view %q, fold version %d: %w: "+
 			"the name has letters, digits, - or _, and %d characters at most with the store's; the version is 1 or more",
 			name, foldVersion, ErrInvalidView, room-len(strconv.Itoa(foldVersion)))
+	}
+	if err := control.CheckOwner(ctx, name); err != nil {
+		return nil, fmt.Errorf("projection: view %q: %w: %w", name, ErrInvalidView, err)
 	}
 	indexed, err := newRules(store, all)
 	if err != nil {

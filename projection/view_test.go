@@ -271,8 +271,10 @@ func TestRulesAreCheckedWhenTheViewIsMade(t *testing.T) {
 	require.ErrorIs(t, err, projection.ErrInvalidRule)
 	_, err = projection.NewView[balance](t.Context(), store, "v", 1, nil)
 	require.ErrorIs(t, err, projection.ErrInvalidRule)
-	_, err = projection.NewView(t.Context(), store, "v.v", 1, nil, projection.Rule[balance](same))
-	require.ErrorIs(t, err, projection.ErrInvalidView)
+	for _, name := range []string{"v.v", "payment-sagas"} {
+		_, err = projection.NewView(t.Context(), store, name, 1, nil, projection.Rule[balance](same))
+		require.ErrorIs(t, err, projection.ErrInvalidView)
+	}
 }
 
 func TestRunEndsWithoutErrorWhenItIsStopped(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -39,6 +40,9 @@ type Reactor struct {
 func Open(ctx context.Context, store *eventstore.Store, name string, cfg *Config, reactions ...Reaction) (*Reactor, error) {
 	if err := eventstore.CheckCategory(name); err != nil {
 		return nil, fmt.Errorf("reactor: %q: %w: the name has 1 to 64 letters, digits, - or _", name, ErrInvalid)
+	}
+	if err := control.CheckOwner(ctx, name); err != nil {
+		return nil, fmt.Errorf("reactor: %q: %w: %w", name, ErrInvalid, err)
 	}
 	r, err := open(ctx, store, name, cfg, reactions)
 	if err != nil {

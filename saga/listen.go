@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/reactor"
 )
 
@@ -47,7 +48,8 @@ func (m *Manager[S]) openEvents(ctx context.Context) (*reactor.Reactor, error) {
 		Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Logger: m.cfg.Logger,
 		Retries: math.MaxInt32, MaxBackoff: 2 * time.Second,
 	}
-	return reactor.Open(ctx, m.store, m.definition.name+"-sagas", cfg, reactions...)
+	ctx, name := control.SagaName(ctx, m.definition.name)
+	return reactor.Open(ctx, m.store, name, cfg, reactions...)
 }
 
 // orFinal is an error of bringing an event, permanent if no other try helps: then its stream is parked.

@@ -1,0 +1,26 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// sagaSuffix ends the names of the view and of the reactor of each saga definition.
+const sagaSuffix = "-sagas"
+
+type ofSaga struct{}
+
+// SagaName returns the name of a saga definition's view and reactor, and the context with which they are opened.
+func SagaName(ctx context.Context, definition string) (named context.Context, name string) {
+	return context.WithValue(ctx, ofSaga{}, true), definition + sagaSuffix
+}
+
+// CheckOwner returns an error if the name of a view or a reactor is for sagas, and it is not a saga that opens it. Otherwise
+// something of the user could share documents with a saga.
+func CheckOwner(ctx context.Context, name string) error {
+	if strings.HasSuffix(name, sagaSuffix) && ctx.Value(ofSaga{}) == nil {
+		return fmt.Errorf("names that end in %q are for sagas: choose another name", sagaSuffix)
+	}
+	return nil
+}
