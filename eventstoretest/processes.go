@@ -4,7 +4,9 @@ package eventstoretest
 
 import (
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -29,7 +31,7 @@ func NewProcessCluster(t testing.TB, nodes int) *ProcessCluster {
 	ports := freePorts(t, nodes)
 	routes := make([]string, nodes)
 	for i, port := range ports {
-		routes[i] = fmt.Sprintf("nats-route://%s:%d", loopback, port)
+		routes[i] = "nats-route://" + net.JoinHostPort(loopback, strconv.Itoa(port))
 	}
 	c := &ProcessCluster{t: t}
 	binary := buildServer(t)

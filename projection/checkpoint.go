@@ -78,23 +78,10 @@ type progressState struct {
 func (p *progress) set(build string, position eventstore.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.setLocked(build, position)
-}
-
-func (p *progress) setLocked(build string, position eventstore.Position) {
 	if p.state.changed != nil {
 		close(p.state.changed)
 	}
 	p.state = progressState{build: build, position: position, changed: make(chan struct{})}
-}
-
-// end says that this process does not write a build's documents any more. Whoever goes on with the build may be elsewhere.
-func (p *progress) end(build string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.state.build == build {
-		p.setLocked("", 0)
-	}
 }
 
 func (p *progress) get() progressState {

@@ -35,7 +35,10 @@ func (v *View[V]) watch(ctx context.Context) error {
 		}
 	}
 	until, stop := context.WithCancel(context.WithoutCancel(ctx))
-	v.stop = stop
+	v.stop = func() {
+		stop()
+		v.watchers.Wait()
+	}
 	led := make(chan error, 1)
 	v.watchers.Go(func() { v.track(until) })
 	v.watchers.Go(func() { v.keepLeading(until, led) })

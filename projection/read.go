@@ -253,16 +253,9 @@ func (v *View[V]) WaitFor(ctx context.Context, position eventstore.Position) err
 func (v *View[V]) await(ctx context.Context, position eventstore.Position) (*served[V], error) {
 	checked := false
 	for {
-		g, changed, err := v.serving.acquire()
+		g, changed, err := v.acquireOwn()
 		if err != nil {
-			if g != nil {
-				v.release(g)
-			}
 			return nil, v.failed(err)
-		}
-		if g != nil && g.version.FoldVersion != v.foldVersion {
-			v.release(g)
-			g = nil
 		}
 		if g != nil && v.reached(g, position) {
 			return g, nil
@@ -293,6 +286,17 @@ func (v *View[V]) await(ctx context.Context, position eventstore.Position) (*ser
 			return nil, v.waited(ctx, position)
 		}
 	}
+}
+
+// acquireOwn returns the present generation if it is of this fold version, or nil, and what is closed when there is another. The
+// caller releases it.
+func (v *View[V]) acquireOwn() (g *served[V], changed <-chan struct{}, err error) {
+	g, changed, err = v.serving.acquire()
+	if g != nil && (err != nil || g.version.FoldVersion != v.foldVersion) {
+		v.release(g)
+		g = nil
+	}
+	return g, changed, err
 }
 
 func (v *View[V]) checkAhead(ctx context.Context, position eventstore.Position) error {

@@ -272,6 +272,7 @@ func (v *View[V]) claim(ctx context.Context, g *generation[V], server string, re
 		return false, fmt.Errorf("%w: %q", errMoved, slot.Serving)
 	case protocol.Wait:
 		return false, errPaused
+	default: // it folds
 	}
 	err = s.run(ctx)
 	if ctx.Err() != nil || !errors.Is(err, errLost) && !runner.Passing(err) {

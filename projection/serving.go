@@ -85,16 +85,6 @@ func (g *served[V]) close() error {
 	return g.generation.close()
 }
 
-// moved reports whether readers are led elsewhere.
-func (g *served[V]) moved() bool {
-	select {
-	case <-g.until:
-		return true
-	default:
-		return false
-	}
-}
-
 // whileServed returns a context that ends with ctx, or with ErrVersionChanged when readers are led elsewhere. The caller ends
 // it, which waits for its goroutine.
 func (g *served[V]) whileServed(ctx context.Context) (context.Context, func()) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -163,7 +164,7 @@ type View[V any] struct {
 	running     atomic.Bool
 	torn        atomic.Int64
 
-	stop     func()         // ends watchers
+	stop     func()         // ends watchers, and waits for them
 	watchers sync.WaitGroup // keep serving up to date
 }
 
@@ -240,6 +241,5 @@ func (v *View[V]) Close() error {
 	if v.stop != nil { // NewView may close what it has not started
 		v.stop()
 	}
-	v.watchers.Wait()
 	return errors.Join(v.serving.lead(nil, errClosed), v.records.close(), v.client.Close())
 }
