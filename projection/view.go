@@ -169,8 +169,9 @@ type View[V any] struct {
 }
 
 // NewView returns the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
-// characters together at most, and names that end in "-sagas" are for sagas. It returns an error that matches ErrInvalidView, also if the codec would lose something of V, or
-// ErrInvalidRule, or that of opening the view's buckets. It starts a goroutine that follows which version is to be read, until Close.
+// characters together at most, and names that end in "-sagas" are for sagas. It returns an error that matches ErrInvalidView,
+// also if the codec would lose something of V, or ErrInvalidRule, or the error of opening the view's buckets. It starts
+// goroutines that follow which version is to be read, until Close.
 func NewView[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, all ...Rule[V]) (*View[V], error) {
 	const room = 64 - len("--v-01234567")
 	length := len(store.Name()) + len(name) + len(strconv.Itoa(foldVersion))
