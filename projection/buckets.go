@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/runner"
 )
 
 // discard deletes the bucket of a build that can never serve. What cannot be deleted now is left for Prune.
@@ -18,6 +20,9 @@ func (v *View[V]) discard(ctx context.Context, bucket string) {
 // buckets lists the buckets of this view of this store.
 func (v *View[V]) buckets(ctx context.Context) (mine []string, err error) {
 	streams, err := v.client.StreamNames(ctx, "$KV.*.>")
+	if err != nil {
+		return nil, runner.Unavailable(err)
+	}
 	for _, stream := range streams {
 		name, ok := strings.CutPrefix(stream, "KV_"+v.records.prefix+"-v")
 		if !ok {
@@ -32,14 +37,14 @@ func (v *View[V]) buckets(ctx context.Context) (mine []string, err error) {
 			mine = append(mine, bucket)
 		}
 	}
-	return mine, err
+	return mine, nil
 }
 
 // deleteBuckets deletes buckets of the view. That one is not there any more is no error.
 func (v *View[V]) deleteBuckets(ctx context.Context, buckets []string) error {
 	for _, name := range buckets {
 		if err := v.client.DeleteStream(ctx, "KV_"+name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return err
+			return runner.Unavailable(err)
 		}
 		v.logger.InfoContext(ctx, "projection: bucket deleted", "bucket", name)
 	}
@@ -53,7 +58,7 @@ func (v *View[V]) belongs(ctx context.Context, bucket string) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, err
+		return false, runner.Unavailable(err)
 	}
 	for key, value := range v.metadata() {
 		if info.Config.Metadata[key] != value {

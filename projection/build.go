@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/lru"
 	"github.com/runnel-go/runnel/internal/protocol"
@@ -69,6 +67,9 @@ func (v *View[V]) build(ctx context.Context, by string, report func(eventstore.P
 		return 0, err
 	}
 	flipped, err = b.run(ctx)
+	if bucketGone(err) {
+		err = errors.Join(errTaken, err) // whoever has the place now has deleted the bucket
+	}
 	if err != nil {
 		return 0, errors.Join(err, b.abandon(ctx))
 	}
@@ -325,7 +326,7 @@ func (b *build[V]) retire(ctx context.Context) (eventstore.Position, error) {
 // runner was faster.
 func (v *View[V]) touch(ctx context.Context, serving Version, change func(*checkpoint)) (checkpoint, error) {
 	g, err := openGeneration(ctx, v, serving)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if bucketGone(err) {
 		return checkpoint{}, nil
 	}
 	if err != nil {

@@ -33,6 +33,11 @@ func (v *View[V]) metadata() map[string]string {
 	return map[string]string{metadataStore: v.store.Identity(), metadataView: v.name}
 }
 
+// bucketGone reports whether an error says that a bucket does not exist, as its opening or its reading say it.
+func bucketGone(err error) bool {
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, kv.ErrNoBucket)
+}
+
 // openGeneration opens the bucket of a build. It returns an error that matches jetstream.ErrStreamNotFound if there is none.
 func openGeneration[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
 	cfg := v.cfg.bucket(v.logger)
@@ -68,7 +73,7 @@ func generationIn[V any](ctx context.Context, v *View[V], version Version, cfg *
 // openServed opens a build that readers were led to. It returns errDamaged if the build must not be read, or is gone.
 func openServed[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
 	g, err := openGeneration(ctx, v, version)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if bucketGone(err) {
 		return nil, fmt.Errorf("%w: there is no bucket %s: %w", errDamaged, version.Bucket, err)
 	}
 	if err != nil {

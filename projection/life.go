@@ -62,7 +62,7 @@ func (v *View[V]) sign(ctx context.Context, bucket, cell string) (string, error)
 // progressOf reads how far a build is.
 func (v *View[V]) progressOf(ctx context.Context, bucket string) (eventstore.Progress, error) {
 	g, err := openGeneration(ctx, v, Version{Bucket: bucket})
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
+	if bucketGone(err) {
 		return eventstore.Progress{}, nil
 	}
 	if err != nil {

@@ -65,7 +65,7 @@ func (v *View[V]) judge(ctx context.Context, g *served[V], err error) (again boo
 		return false, err
 	case !v.serving.good(g):
 		return true, nil
-	case errors.Is(err, errGone), errors.Is(err, kv.ErrUnavailable) && v.gone(ctx, g):
+	case errors.Is(err, errGone), bucketGone(err), errors.Is(err, kv.ErrUnavailable) && v.gone(ctx, g):
 		err := v.awaitOther(ctx, g)
 		return err == nil, err
 	}
@@ -140,7 +140,9 @@ func (v *View[V]) readSince(
 		// A server that deletes the bucket says at first that nothing is there, so no checkpoint is no answer.
 		if at.Revision != 0 && at.Value.Position >= max(position, v.seen.get()) {
 			v.seen.raise(at.Value.Position)
-			return document, parked, err
+			if err == nil || g.absent(ctx, key) {
+				return document, parked, err
+			}
 		}
 		if !v.serving.good(g) {
 			return document, parked, errMoved // read on another generation
@@ -355,6 +357,13 @@ func (v *View[V]) reachElsewhere(ctx context.Context, g *served[V], position eve
 
 func (v *View[V]) waited(ctx context.Context, position eventstore.Position) error {
 	return fmt.Errorf("projection: view %s has not reached position %d: is it running? %w", v.name, position, context.Cause(ctx))
+}
+
+// absent reports whether the bucket's leader has no document under a key. A replica that catches up deletes what was replaced before
+// it gets what replaces it.
+func (g *generation[V]) absent(ctx context.Context, key string) bool {
+	_, err := g.documents.GetLeader(ctx, key)
+	return errors.Is(err, kv.ErrNotFound)
 }
 
 // highest is the highest position that was read.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/runnel-go/runnel/internal/protocol"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
@@ -108,7 +106,7 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 		return false, err
 	}
 	worked, err = v.serve(ctx, g, server)
-	if errors.Is(err, jetstream.ErrStreamNotFound) && !runner.OfTheLog(err) {
+	if bucketGone(err) && !runner.OfTheLog(err) {
 		err = errors.Join(kv.ErrUnavailable, err) // the bucket was deleted, which the next turn finds out
 	}
 	return worked, errors.Join(err, g.close())
@@ -119,7 +117,7 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 func (v *View[V]) withdraw(ctx context.Context, version Version, damaged error) error {
 	g, err := openGeneration(ctx, v, version)
 	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
+	case bucketGone(err):
 	case err != nil:
 		return err
 	default:

@@ -29,7 +29,7 @@ type Status struct {
 	End         eventstore.Position // of the log
 	Lag         Lag
 	Running     bool      // a runner has given a sign of life within Config.StandBy
-	Runner      string    // who it is
+	Runner      string    // the id of its View, empty if the last one has ended in good order
 	Beat        time.Time // when that sign was, by the server's clock
 	Stalled     bool      // the oldest event that is not folded is older than Config.StallAfter
 	Paused      bool
@@ -94,7 +94,7 @@ func (s *Status) read(ctx context.Context, cfg *Config, serving Version, cell *k
 	}
 	s.Serving, s.Position = serving, entry.Value.Position
 	s.Runner, s.Beat = entry.Value.Runner, entry.Time
-	s.Running = time.Since(entry.Time) < cfg.standBy()
+	s.Running = s.Runner != "" && time.Since(entry.Time) < cfg.standBy()
 	return nil
 }
 
@@ -139,7 +139,7 @@ func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 // Prune deletes the buckets of the view that nothing leads to any more: those of fold versions below this one once it serves,
 // those that a rebuild has replaced, and what builds left that came to nothing. It returns their names. A fold version that
 // a program of an older release still runs or builds is kept, and Config.Logger is told. To see that, Prune blocks for
-// twice Config.StandBy if there is an older fold version.
+// three times Config.StandBy if there is an older fold version or a build.
 func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 	r, _, err := v.records.read(ctx)
 	if err != nil {
@@ -148,12 +148,8 @@ func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 	if _, ready := r.version(v.foldVersion); !ready {
 		return nil, v.failed(ErrNotReady)
 	}
-	for older := range r.Folds {
-		if older < v.foldVersion && !r.Paused { // while all are paused, nobody shows life
-			if err := v.retireFold(ctx, r, older); err != nil {
-				return nil, v.failed(err)
-			}
-		}
+	if err := v.retire(ctx, r); err != nil {
+		return nil, v.failed(err)
 	}
 	// A bucket is made after the record has named it. So a bucket that is there already, and that the record does not name any
 	// more, is never named again.
@@ -168,35 +164,71 @@ func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 	return pruned, v.failed(v.deleteBuckets(ctx, pruned))
 }
 
-// retireFold takes an older fold version out of the record, unless somebody runs or builds it: then a sign of life changes within
-// twice Config.StandBy. The time is for a runner that is about to take over, and for one that could not write in an outage.
-func (v *View[V]) retireFold(ctx context.Context, read record, older int) error {
-	f := read.Folds[older]
-	var both vigil
-	for {
-		serving, err := v.sign(ctx, f.Serving, "checkpoint")
-		if err != nil {
-			return err
+// retire takes out of the record what nobody runs or builds any more: older fold versions, and builds. Whatever lives gives a sign of
+// life within three times Config.StandBy. That leaves time for a runner that is about to take over, and for one that could
+// not write in an outage.
+func (v *View[V]) retire(ctx context.Context, read record) error {
+	suspects := make(map[int]*vigil)
+	for foldVersion, f := range read.Folds {
+		if !read.Paused && (foldVersion < v.foldVersion || f.Building != "") { // while all are paused, nobody shows life
+			suspects[foldVersion] = &vigil{}
 		}
-		building, err := v.sign(ctx, f.Building, "life")
-		if err != nil {
-			return err
-		}
-		first := both.since.IsZero()
-		silence := both.silence(serving+" "+building, 0)
-		if !first && silence == 0 {
-			v.logger.WarnContext(ctx, "projection: an older fold version is kept, since a program runs it", "older", older)
-			return nil
-		}
-		if silence >= 2*v.cfg.standBy() {
-			break
+	}
+	for len(suspects) > 0 {
+		for foldVersion, suspect := range suspects {
+			f := read.Folds[foldVersion]
+			silence, lives, err := v.look(ctx, suspect, f, foldVersion < v.foldVersion)
+			if err != nil {
+				return err
+			}
+			if lives {
+				v.logger.InfoContext(ctx, "projection: a fold version is left as it is, since a program runs or builds it", "version", foldVersion)
+				delete(suspects, foldVersion)
+			}
+			if silence < 3*v.cfg.standBy() {
+				continue
+			}
+			delete(suspects, foldVersion)
+			if err := v.takeOut(ctx, foldVersion, f); err != nil {
+				return err
+			}
 		}
 		if err := (known{}).await(ctx, v.cfg.poll()); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// look returns for how long a fold version has given no sign of life, and whether it has given one since the first look.
+func (v *View[V]) look(ctx context.Context, w *vigil, f fold, served bool) (silence time.Duration, lives bool, err error) {
+	sign, err := v.sign(ctx, f.Building, "life")
+	if err != nil {
+		return 0, false, err
+	}
+	if served {
+		serving, err := v.sign(ctx, f.Serving, "checkpoint")
+		if err != nil {
+			return 0, false, err
+		}
+		sign += " " + serving
+	}
+	first := w.since.IsZero()
+	before := w.sign
+	silence = w.silence(sign, 0)
+	return silence, !first && before != sign, nil
+}
+
+// takeOut takes an older fold version out of the record, or the build of a newer one, if the record still has it as it was.
+func (v *View[V]) takeOut(ctx context.Context, foldVersion int, f fold) error {
 	_, _, err := v.records.change(ctx, func(r record) (record, bool) {
-		return r.with(older, fold{}), r.Folds[older] == f && f != fold{}
+		switch {
+		case r.Paused || r.Folds[foldVersion] != f:
+			return r, false
+		case foldVersion < v.foldVersion:
+			return r.with(foldVersion, fold{}), true
+		}
+		return r.abort(foldVersion), true
 	})
 	return err
 }
