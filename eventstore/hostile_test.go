@@ -201,8 +201,13 @@ func fillAccount(t *testing.T, js jetstream.JetStream) eventstore.Head {
 	_, err = store.Append(ctx, account("erased"), eventstore.Head{}, opened{})
 	require.NoError(t, err)
 	require.NoError(t, withSagas(ctx, store, func(trips *saga.Manager[trip]) error {
-		_, err := trips.Start(ctx, "done", trip{})
-		return err
+		return until(ctx, trips.Run, func(ctx context.Context) error { // a saga that goes on would be denied beside what is tried
+			if _, err := trips.Start(ctx, "done", trip{}); err != nil {
+				return err
+			}
+			_, err := trips.Wait(ctx, "done")
+			return err
+		})
 	}))
 	docs, err := kv.Open[balance](ctx, js, "docs", nil)
 	require.NoError(t, err)
