@@ -200,7 +200,7 @@ func fillAccount(t *testing.T, js jetstream.JetStream) eventstore.Head {
 	}
 	_, err = store.Append(ctx, account("erased"), eventstore.Head{}, opened{})
 	require.NoError(t, err)
-	require.NoError(t, withSagas(ctx, store, func(trips *saga.Manager[trip]) error {
+	err = withSagas(ctx, store, func(trips *saga.Manager[trip]) error {
 		return until(ctx, trips.Run, func(ctx context.Context) error { // a saga that goes on would be denied beside what is tried
 			if _, err := trips.Start(ctx, "done", trip{}); err != nil {
 				return err
@@ -208,7 +208,10 @@ func fillAccount(t *testing.T, js jetstream.JetStream) eventstore.Head {
 			_, err := trips.Wait(ctx, "done")
 			return err
 		})
-	}))
+	})
+	if !errors.Is(err, projection.ErrTooManyDocuments) { // in small batches it does not end
+		require.NoError(t, err)
+	}
 	docs, err := kv.Open[balance](ctx, js, "docs", nil)
 	require.NoError(t, err)
 	for i := range 5 {
