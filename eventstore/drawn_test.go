@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math/big"
@@ -75,46 +76,47 @@ var drawnTypes = proptest.Types{
 	Embedded: []reflect.Type{reflect.TypeFor[Price](), reflect.TypeFor[Stay]()},
 }
 
-// drawEvent draws a type of events, makes it known to stores, and returns some values of it. It returns none if the codec
-// refuses the type, whose values would be lost. Such a type is an Event by an interface that it embeds and that holds
+// drawnEvents are values of one drawn type.
+type drawnEvents struct {
+	of     reflect.Type
+	values []Event
+}
+
+// drawEvents draws a type of events and some values of it. Such a type is an Event by an interface that it embeds and that holds
 // nothing: reflection makes no methods, and a store asks for the name of a type only when it is opened.
-func drawEvents(rt *rapid.T, name string, stores ...*Store) (given []Event) {
+func drawEvents(rt *rapid.T) drawnEvents {
 	fields := []reflect.StructField{{Name: "Event", Type: reflect.TypeFor[Event](), Anonymous: true, Tag: `json:"-" msgpack:"-"`}}
 	for f := range drawnTypes.Struct(rt, 3).Fields() {
 		fields = append(fields, f)
 	}
-	drawn := reflect.StructOf(fields)
-	for _, store := range stores {
-		shape, err := store.codec.format().Of(drawn)
-		if err != nil {
-			return nil
-		}
-		store.registry.put(drawn, name, shape)
-	}
+	drawn := drawnEvents{of: reflect.StructOf(fields)}
 	for range 3 {
-		value := reflect.New(drawn).Elem()
+		value := reflect.New(drawn.of).Elem()
 		drawnTypes.Fill(rt, value, 4)
-		given = append(given, value.Interface().(Event))
+		drawn.values = append(drawn.values, value.Interface().(Event))
 	}
-	return given
+	return drawn
 }
 
 func TestDrawnEventsAreTheSameLiveAndLoadedAndReplayed(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	for _, codec := range []Codec{Msgpack, JSON} {
 		t.Run(string(codec), func(t *testing.T) {
-			writer, reader := openDrawn(t, js, codec), openDrawn(t, js, codec)
 			proptest.Runs(t, 20)
 			types, stored, refused := 0, 0, 0
 			rapid.Check(t, func(rt *rapid.T) {
+				var known []drawnEvents
 				for range proptest.Volume(10, 50) {
-					given := drawEvents(rt, fmt.Sprintf("drawn.%d", types), writer, reader)
-					if len(given) == 0 {
-						continue
+					if drawn := drawEvents(rt); takes(codec, drawn.of) {
+						known = append(known, drawn)
 					}
+				}
+				writer, reader := openDrawn(rt, js, codec, types, known), openDrawn(rt, js, codec, types, known)
+				defer func() { require.NoError(rt, errors.Join(writer.Close(), reader.Close())) }()
+				for _, drawn := range known {
 					types++
-					kept := keepDrawn(t.Context(), rt, StreamID{Category: "drawn", ID: fmt.Sprint(types)}, given, writer, reader)
-					stored, refused = stored+kept, refused+len(given)-kept
+					kept := keepDrawn(t.Context(), rt, StreamID{Category: "drawn", ID: fmt.Sprint(types)}, drawn.values, writer, reader)
+					stored, refused = stored+kept, refused+len(drawn.values)-kept
 				}
 			})
 			require.Positive(t, stored)
@@ -123,11 +125,21 @@ func TestDrawnEventsAreTheSameLiveAndLoadedAndReplayed(t *testing.T) {
 	}
 }
 
-func openDrawn(t *testing.T, js jetstream.JetStream, codec Codec) *Store {
-	t.Helper()
-	store, err := Open(t.Context(), js, "drawn-"+string(codec), nil, &Config{Codec: codec})
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
+// takes reports whether a codec takes a type. It refuses those whose values would be lost.
+func takes(codec Codec, drawn reflect.Type) bool {
+	_, err := codec.format().Of(drawn)
+	return err == nil
+}
+
+// openDrawn opens a store, and makes drawn types known to it before it is used. The names count on from a number.
+func openDrawn(rt *rapid.T, js jetstream.JetStream, codec Codec, from int, known []drawnEvents) *Store {
+	store, err := Open(context.Background(), js, "drawn-"+string(codec), nil, &Config{Codec: codec})
+	require.NoError(rt, err)
+	for i, drawn := range known {
+		shape, err := codec.format().Of(drawn.of)
+		require.NoError(rt, err)
+		store.registry.put(drawn.of, fmt.Sprintf("drawn.%d", from+i), shape)
+	}
 	return store
 }
 

@@ -218,6 +218,31 @@ func TestPruneLeavesABuildThatServesSinceItBegan(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// A build whose process died stays in the record, with its bucket.
+func TestPruneTakesTheBuildThatDied(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, _ := openOn(t, server)
+	deposit(t, store, "a", 1)
+	view, dying := sums(t, store, 1, quick), sums(t, storeBehind(t, proxy), 1, quick)
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	ctx, die := context.WithCancel(t.Context())
+	defer die()
+	cut := sync.OnceFunc(func() { proxy.Cut() })
+	ended := make(chan error, 1)
+	go func() { ended <- dying.Rebuild(ctx, func(eventstore.Progress) { cut(); die() }) }()
+	require.Error(t, <-ended)
+	require.Len(t, buckets(t, store), 2)
+	pruned, err := view.Prune(t.Context())
+	require.NoError(t, err)
+	require.Len(t, pruned, 1)
+	require.Equal(t, []string{view.Bucket()}, buckets(t, store))
+	status, err := view.Status(t.Context())
+	require.NoError(t, err)
+	require.Nil(t, status.Building)
+	proxy.Heal()
+}
+
 // A replica that is behind, or a leader that was elected a moment ago, answers with documents of before.
 func TestWhatIsBehindWhatWasReadIsNotReturned(t *testing.T) {
 	store := open(t)
