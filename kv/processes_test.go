@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -152,8 +153,8 @@ func TestNothingEndsForAReasonThatPasses(t *testing.T) {
 		leader.Restart()
 		cluster.WaitForLeader(t, "KV_docs")
 	})
-	t.Run("each server retires in turn", func(t *testing.T) {
-		for _, node := range cluster.Nodes() {
+	t.Run("servers retire", func(t *testing.T) {
+		for _, node := range cluster.Nodes()[:proptest.Volume(1, 3)] {
 			node.Retire()
 			w.goesOn(t)
 			node.Restart()
@@ -164,7 +165,7 @@ func TestNothingEndsForAReasonThatPasses(t *testing.T) {
 		nodes := cluster.Nodes()
 		nodes[0].Kill()
 		nodes[1].Kill()
-		away := time.NewTimer(5 * time.Second)
+		away := time.NewTimer(time.Duration(proptest.Volume(2, 5)) * time.Second)
 		defer away.Stop()
 		<-away.C
 		nodes[0].Restart()

@@ -183,6 +183,11 @@ func (c *core) many(ctx context.Context, subjects []string) (found []jsapi.Messa
 	var part jsapi.Part
 	err = c.insist(ctx, "get", func(ctx context.Context) (err error) {
 		part, err = c.client.DirectLastMany(ctx, c.stream, subjects, c.manyBytes)
+		if errors.Is(err, nats.ErrNoResponders) { // also if the bucket was deleted
+			if gone := c.same(ctx); errors.Is(gone, jetstream.ErrStreamNotFound) {
+				err = gone
+			}
+		}
 		return err
 	})
 	switch {

@@ -38,7 +38,7 @@ func exported(t *testing.T, store *eventstore.Store, buckets []string) *bytes.Bu
 
 // counted counts the builds that a view begins.
 func counted(builds *atomic.Int32) *projection.Config {
-	return &projection.Config{OnBuild: func(eventstore.Progress) { builds.Add(1) }}
+	return &projection.Config{Heartbeat: quick.Heartbeat, StandBy: quick.StandBy, OnBuild: func(eventstore.Progress) { builds.Add(1) }}
 }
 
 // Several exports are made while a view runs and others append. Wherever each is imported, the view goes on from its

@@ -115,7 +115,7 @@ func TestWhoRebuiltAViewSeesItGoOnElsewhere(t *testing.T) {
 
 func TestOldAndNewCodeRunSideBySide(t *testing.T) {
 	store := open(t)
-	older, newer := sums(t, store, 1, nil), sums(t, store, 2, nil)
+	older, newer := sums(t, store, 1, quick), sums(t, store, 2, quick)
 	stopOlder := run(t, older)
 	end := deposit(t, store, "a", 1)
 	require.NoError(t, older.WaitFor(t.Context(), end))
@@ -129,7 +129,7 @@ func TestOldAndNewCodeRunSideBySide(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded, "what the older version has folded does not count")
 
 	run(t, newer)
-	run(t, sums(t, store, 2, nil))
+	run(t, sums(t, store, 2, quick))
 	require.Eventually(t, func() bool { return newer.Bucket() != older.Bucket() }, 5*time.Second, time.Millisecond)
 	begin := time.Now()
 	for i := 0; i < 50 || time.Since(begin) < longer(0, time.Minute); i++ {

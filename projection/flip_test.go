@@ -161,7 +161,7 @@ func TestPruneDeletesNothingThatServes(t *testing.T) {
 	proxy := server.Proxy(t)
 	store, _ := openOn(t, server)
 	end := deposit(t, store, "a", 1)
-	view, admin := sums(t, store, 1, nil), sums(t, storeBehind(t, proxy), 1, nil)
+	view, admin := sums(t, store, 1, quick), sums(t, storeBehind(t, proxy), 1, quick)
 	require.NoError(t, view.Rebuild(t.Context(), nil))
 	require.NoError(t, admin.WaitFor(t.Context(), end))
 	proxy.Delay(5 * time.Millisecond)
@@ -197,7 +197,7 @@ func TestPruneLeavesABuildThatServesSinceItBegan(t *testing.T) {
 	proxy := server.Proxy(t)
 	store, _ := openOn(t, server)
 	end := deposit(t, store, "a", 1)
-	view, admin := sums(t, store, 1, nil), sums(t, storeBehind(t, proxy), 1, nil)
+	view, admin := sums(t, store, 1, quick), sums(t, storeBehind(t, proxy), 1, quick)
 	require.NoError(t, view.Rebuild(t.Context(), nil))
 	held, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
