@@ -94,7 +94,7 @@ func (s *Status) read(ctx context.Context, cfg *Config, serving Version, cell *k
 	}
 	s.Serving, s.Position = serving, entry.Value.Position
 	s.Runner, s.Beat = entry.Value.Runner, entry.Time
-	s.Running = s.Runner != "" && time.Since(entry.Time) < cfg.standBy()
+	s.Running = time.Since(entry.Time) < cfg.standBy()
 	return nil
 }
 
