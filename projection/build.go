@@ -180,20 +180,20 @@ func (b *build[V]) run(ctx context.Context) (flipped uint64, err error) {
 	owned.Go(func() { b.live(ctx) })
 	owned.Go(func() { b.heed(ctx, end) })
 	if err := b.fill(ctx); err != nil {
-		return 0, b.because(ctx, err)
+		return 0, because(ctx, err)
 	}
 	if err := b.writeAll(ctx); err != nil {
-		return 0, b.because(ctx, err)
+		return 0, because(ctx, err)
 	}
 	if err := b.catchUp(ctx); err != nil {
-		return 0, b.because(ctx, err)
+		return 0, because(ctx, err)
 	}
 	flipped, err = b.flip(ctx)
-	return flipped, b.because(ctx, err)
+	return flipped, because(ctx, err)
 }
 
-// because returns the reason why the context of a build has ended, if it has, and otherwise the error.
-func (b *build[V]) because(ctx context.Context, err error) error {
+// because adds to an error the reason why its context has ended, if it has.
+func because(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		return errors.Join(cause, err)
 	}
@@ -204,8 +204,8 @@ func (b *build[V]) because(ctx context.Context, err error) error {
 func (b *build[V]) live(ctx context.Context) {
 	beat := time.NewTicker(b.view.cfg.heartbeat())
 	defer beat.Stop()
-	for n := uint64(1); ctx.Err() == nil; n++ {
-		sign := life{Beat: n}
+	for ctx.Err() == nil {
+		var sign life
 		if told := b.told.Load(); told != nil {
 			sign.Progress = *told
 		}
@@ -278,7 +278,7 @@ func (b *build[V]) flip(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	// What serves nothing yet replaces another fold version for its readers, so it comes to the log's end once more.
+	// If nothing serves yet, readers may come from another fold version, so the build folds to the log's end once more.
 	if err := b.foldTo(ctx, reached); err != nil {
 		return 0, err
 	}

@@ -107,7 +107,10 @@ func (v *View[V]) leadBy(ctx context.Context, now known) error {
 	}
 	next, err := openServed(ctx, v, version)
 	if errors.Is(err, errDamaged) {
-		return errors.Join(v.unlessBehind(ctx, now, err), v.leave(ctx))
+		if err := v.unlessBehind(ctx, now, err); err != nil {
+			return err // another build serves by now, so readers stay until they are led there
+		}
+		return v.leave(ctx)
 	}
 	if err != nil {
 		return err

@@ -21,7 +21,6 @@ import (
 
 // life is the sign of life of a build, and how far it is.
 type life struct {
-	Beat     uint64              `json:"beat" msgpack:"beat"` // makes each write another one
 	Progress eventstore.Progress `json:"progress" msgpack:"progress"`
 }
 

@@ -120,10 +120,7 @@ func (s *session[V]) run(ctx context.Context) error {
 	if err == nil {
 		err = s.follow(ctx)
 	}
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
-		err = errors.Join(cause, err)
-	}
-	return err
+	return because(ctx, err)
 }
 
 // follow folds what the log has, and what it gets.
