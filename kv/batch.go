@@ -13,10 +13,10 @@ const MaxBatch = jsapi.MaxBatch
 // less. It ends as Put does.
 func (b *Bucket[T]) MaxBatch(ctx context.Context) (int, error) {
 	c := b.core
-	limit, err := c.client.BatchLimit(ctx, c.prefix+cellMark, c.timeout/2)
+	limit, err := c.client.BatchLimit(ctx, c.prefix+"=", c.timeout/2)
 	if err != nil && jsapi.Disallowed(err) {
 		if err = c.allowBatches(ctx); err == nil {
-			limit, err = c.client.BatchLimit(ctx, c.prefix+cellMark, c.timeout/2)
+			limit, err = c.client.BatchLimit(ctx, c.prefix+"=", c.timeout/2)
 		}
 	}
 	if err != nil {
@@ -31,12 +31,8 @@ func (b *Bucket[T]) MaxBatch(ctx context.Context) (int, error) {
 // The first write that cannot be encoded, or is not allowed, makes Commit fail with its error; the batch is of no more
 // use then. So the methods that collect return nothing, and nothing is left out silently.
 type Batch[T any] struct {
+	core   *core
 	writes *writes
-}
-
-// Joinable is a batch of any bucket, as [Cell.UpdateIn] takes it. Only *Batch implements it.
-type Joinable interface {
-	collected() *writes
 }
 
 // writes is a batch without the type of its documents.
@@ -49,32 +45,41 @@ type writes struct {
 
 // Batch begins an empty batch. It holds nothing on the server.
 func (b *Bucket[T]) Batch() *Batch[T] {
-	return &Batch[T]{writes: &writes{core: b.core, written: make(map[string]bool)}}
+	return &Batch[T]{core: b.core, writes: &writes{core: b.core, written: make(map[string]bool)}}
 }
-
-func (t *Batch[T]) collected() *writes { return t.writes }
 
 // Put adds that value is stored under key, whatever is there. Of several writes of a key the last counts.
 func (t *Batch[T]) Put(key string, value T) {
-	t.writes.putKey("batch put", key, &value, unconditional())
+	t.put("batch put", key, &value, unconditional())
 }
 
 // Create adds that value is stored under key, on condition that there is no document.
 func (t *Batch[T]) Create(key string, value T) {
-	t.writes.putKey("batch create", key, &value, expect(0))
+	t.put("batch create", key, &value, expect(0))
 }
 
 // Update adds that value is stored under key, on condition that the document is at the given revision, 0 for none. The
 // batch must not have written the key before.
 func (t *Batch[T]) Update(key string, value T, revision uint64) {
-	t.writes.putKey("batch update", key, &value, expect(revision))
+	t.put("batch update", key, &value, expect(revision))
 }
 
 // Delete adds that the document under key is removed, if there is one.
-func (t *Batch[T]) Delete(key string) {
-	subject, err := t.writes.core.subject("batch delete", key)
-	w := newWrite(key, subject, nil, unconditional())
-	w.deletion = true
+func (t *Batch[T]) Delete(key string) { t.remove(key, unconditional()) }
+
+// DeleteRevision adds that the document under key is removed, on condition that it is at the given revision, which is
+// not 0. The batch must not have written the key before.
+func (t *Batch[T]) DeleteRevision(key string, revision uint64) { t.remove(key, expect(revision)) }
+
+func (t *Batch[T]) put(op, key string, pointer any, expected expectation) {
+	if t.writes.err == nil {
+		w, err := t.core.newWrite(op, key, pointer, expected)
+		t.writes.add(op, w, err)
+	}
+}
+
+func (t *Batch[T]) remove(key string, expected expectation) {
+	w, err := t.core.newDeletion("batch delete", key, expected)
 	t.writes.add("batch delete", w, err)
 }
 
@@ -103,34 +108,21 @@ func (t *Batch[T]) Commit(ctx context.Context) (revision uint64, err error) {
 	return w.core.commit(ctx, "commit", w.list)
 }
 
-func (w *writes) putKey(op, key string, pointer any, expected expectation) {
-	subject, err := w.core.subject(op, key)
-	w.put(w.core, op, key, subject, pointer, expected, err)
-}
-
-// put adds a document of the bucket, or of a cell, to which a pointer points. If err says why there is no subject, the batch
-// fails.
-func (w *writes) put(of *core, op, key, subject string, pointer any, expected expectation, err error) {
-	if w.err != nil {
-		return
-	}
-	var data []byte
-	if err == nil {
-		data, err = of.encode(op, key, pointer)
-	}
-	w.add(op, newWrite(key, subject, data, expected), err)
-}
-
+// add takes a write, unless err says why there is none.
 func (w *writes) add(op string, one write, err error) {
 	if err == nil && one.conditional() && w.written[one.subject] {
 		err = &Error{Op: op, Bucket: w.core.bucket, Key: one.key, Reason: ErrRepeatedKey}
 	}
-	if w.err == nil {
-		w.err = err
-	}
-	if w.err != nil {
+	if w.fail(err); w.err != nil {
 		return
 	}
 	w.written[one.subject] = true
 	w.list = append(w.list, one)
+}
+
+// fail keeps the first error.
+func (w *writes) fail(err error) {
+	if w.err == nil {
+		w.err = err
+	}
 }

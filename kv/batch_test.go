@@ -8,17 +8,30 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 )
 
 type checkpoint struct{ Position uint64 }
 
-func newCell(t testing.TB, b *kv.Bucket[doc]) *kv.Cell[checkpoint] {
+// beside opens what is kept beside a bucket.
+func beside[U, T any](t testing.TB, b *kv.Bucket[T], place inside.Place) *kv.Bucket[U] {
 	t.Helper()
-	c, err := kv.NewCell[checkpoint](b, "checkpoint")
+	c, err := kv.Beside[U](b, place)
 	require.NoError(t, err)
 	return c
 }
+
+func checkpoints[T any](t testing.TB, b *kv.Bucket[T]) *kv.Bucket[checkpoint] {
+	t.Helper()
+	return beside[checkpoint](t, b, inside.Single())
+}
+
+func join[U, T any](batch *kv.Batch[T], beside *kv.Bucket[U]) *kv.Batch[U] {
+	return kv.Join(inside.Pass{}, batch, beside)
+}
+
+func within[T any](b *kv.Bucket[T]) inside.Bucket[T] { return kv.Inside(inside.Pass{}, b) }
 
 func batchIsWhole(t *testing.T, b *kv.Bucket[doc]) {
 	ctx := t.Context()
@@ -120,23 +133,23 @@ func TestBatchesHaveLimits(t *testing.T) {
 	_, err = batch.Commit(ctx)
 	require.ErrorIs(t, err, kv.ErrRepeatedKey)
 
-	cell := newCell(t, open[doc](t, js, "others", nil))
+	others := checkpoints(t, open[doc](t, js, "others", nil))
 	batch = b.Batch()
-	cell.UpdateIn(batch, checkpoint{}, 0)
+	join(batch, others).Update("checkpoint", checkpoint{}, 0)
 	_, err = batch.Commit(ctx)
-	require.ErrorIs(t, err, kv.ErrOtherBucket)
+	require.ErrorContains(t, err, "the batch belongs to another bucket")
 }
 
-func cellGuardsBatch(t *testing.T, b *kv.Bucket[doc]) {
+func besideGuardsBatch(t *testing.T, b *kv.Bucket[doc]) {
 	ctx := t.Context()
-	cell := newCell(t, b)
-	_, err := cell.GetLeader(ctx)
+	cell := checkpoints(t, b)
+	_, err := cell.GetLeader(ctx, "checkpoint")
 	require.ErrorIs(t, err, kv.ErrNotFound)
 
 	commit := func(n int, at uint64) (uint64, error) {
 		batch := b.Batch()
 		batch.Put("42", doc{N: n})
-		cell.UpdateIn(batch, checkpoint{Position: uint64(n)}, at)
+		join(batch, cell).Update("checkpoint", checkpoint{Position: uint64(n)}, at)
 		return batch.Commit(ctx)
 	}
 	first, err := commit(1, 0)
@@ -152,23 +165,23 @@ func cellGuardsBatch(t *testing.T, b *kv.Bucket[doc]) {
 	entry, err := b.GetLeader(ctx, "42")
 	require.NoError(t, err)
 	require.Equal(t, 2, entry.Value.N)
-	at, err := cell.GetLeader(ctx)
+	at, err := cell.GetLeader(ctx, "checkpoint")
 	require.NoError(t, err)
 	require.Equal(t, checkpoint{Position: 2}, at.Value)
 	require.Equal(t, second, at.Revision)
 	require.Eventually(t, func() bool {
-		near, err := cell.Get(ctx) // may be answered by a replica that is behind
+		near, err := cell.Get(ctx, "checkpoint") // may be answered by a replica that is behind
 		return err == nil && near == at
 	}, 10*time.Second, time.Millisecond)
 }
 
-func TestACellIsNoneOfTheBucketsDocuments(t *testing.T) {
+func TestWhatIsBesideIsNoneOfTheBucketsDocuments(t *testing.T) {
 	ctx := t.Context()
 	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
-	cell := newCell(t, b)
+	cell := checkpoints(t, b)
 	_, err := b.Put(ctx, "=checkpoint", doc{N: 1})
 	require.NoError(t, err)
-	_, err = cell.Put(ctx, checkpoint{Position: 7})
+	_, err = cell.Put(ctx, "checkpoint", checkpoint{Position: 7})
 	require.NoError(t, err)
 
 	for _, pattern := range []string{">", "*"} {
@@ -177,17 +190,13 @@ func TestACellIsNoneOfTheBucketsDocuments(t *testing.T) {
 			require.NoError(t, err)
 			keys = append(keys, entry.Key)
 		}
-		require.Equal(t, []string{"=checkpoint"}, keys, "the key that looks like the cell is another one")
+		require.Equal(t, []string{"=checkpoint"}, keys, "the key that looks like one beside is another one")
 	}
-	for change, err := range cell.Watch(ctx) {
+	for change, err := range cell.Watch(ctx, "checkpoint") {
 		require.NoError(t, err)
 		if change.Synced {
 			break
 		}
 		require.Equal(t, checkpoint{Position: 7}, change.Value)
-	}
-	for _, name := range []string{"", "Upper", "a.b", "7", "-", "ä"} {
-		_, err := kv.NewCell[checkpoint](b, name)
-		require.ErrorIs(t, err, kv.ErrInvalidName, "%q", name)
 	}
 }

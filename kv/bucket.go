@@ -59,16 +59,14 @@ func (b *Bucket[T]) Close() error {
 	return nil
 }
 
-// core is a bucket with the type of its documents, or of one of its cells.
+// core is a bucket with the type of its documents.
 type core struct {
 	*shared
 	documents
+	place string // stands before each key in a bucket beside another one, else empty
 }
 
-// of gives the bucket for documents of a type.
-func (b *shared) of(docs documents) *core { return &core{shared: b, documents: docs} }
-
-// shared is a bucket without the type of its documents: what the bucket and its cells have in common.
+// shared is what a bucket and those beside it have in common.
 type shared struct {
 	bucket  string
 	stream  string // "KV_<bucket>"
@@ -125,7 +123,7 @@ func openWith(ctx context.Context, client *jsapi.Client, bucket string, cfg Conf
 		maxSize:   int(settings.MaxMsgSize),
 		manyBytes: 32 << 20,
 	}
-	c := b.of(docs)
+	c := &core{shared: b, documents: docs}
 	return c, c.mend(ctx, settings)
 }
 
@@ -133,19 +131,19 @@ func openWith(ctx context.Context, client *jsapi.Client, bucket string, cfg Conf
 func (c *core) subject(op, key string) (string, error) {
 	encoded, err := token.EncodeKey(key)
 	if err != nil {
-		return "", &Error{Op: op, Bucket: c.bucket, Key: key, Reason: ErrInvalidKey, Err: err}
+		return "", &Error{Op: op, Bucket: c.bucket, Key: c.place + key, Reason: ErrInvalidKey, Err: err}
 	}
-	return c.prefix + encoded, nil
+	return c.prefix + c.place + encoded, nil
 }
 
 // encode encodes the document that a pointer points to.
 func (c *core) encode(op, key string, pointer any) ([]byte, error) {
 	data, err := c.marshal(pointer)
 	if err != nil {
-		return nil, &Error{Op: op, Bucket: c.bucket, Key: key, Reason: ErrEncode, Err: err}
+		return nil, &Error{Op: op, Bucket: c.bucket, Key: c.place + key, Reason: ErrEncode, Err: err}
 	}
 	if limit := c.payloadLimit(); len(data) > limit {
-		return nil, &TooLargeError{Op: op, Bucket: c.bucket, Key: key, Size: len(data), Limit: limit}
+		return nil, &TooLargeError{Op: op, Bucket: c.bucket, Key: c.place + key, Size: len(data), Limit: limit}
 	}
 	return data, nil
 }
@@ -157,7 +155,7 @@ func (c *core) payloadLimit() int { return int(c.client.Session().MaxPayload()) 
 func decode[T any](c *core, op, key string, m jsapi.Message) (Entry[T], error) {
 	entry := Entry[T]{Key: key, Revision: m.Sequence, Time: m.Time}
 	if err := c.unmarshal(m.Data, &entry.Value); err != nil {
-		return Entry[T]{}, &DecodeError{Op: op, Bucket: c.bucket, Key: key, Revision: m.Sequence, Err: err}
+		return Entry[T]{}, &DecodeError{Op: op, Bucket: c.bucket, Key: c.place + key, Revision: m.Sequence, Err: err}
 	}
 	return entry, nil
 }

@@ -5,17 +5,16 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// bulkWindow is how many writes of a Bulk may be without an answer. It covers the way to a server in another building at
+// bulkWindow is how many writes of a bulk may be without an answer. It covers the way to a server in another building at
 // 100,000 writes a second.
 const bulkWindow = 512
 
-// Bulk writes many documents one after the other without waiting for each answer, several times as fast as Put. It is for
-// a bucket that nobody else writes meanwhile, and for work that is done again from the start when it fails: after its
-// first error, which of the documents are stored is not known. It is used by one goroutine at a time.
-type Bulk[T any] struct {
+// bulk implements inside.Bulk.
+type bulk[T any] struct {
 	core  *core
 	calls []bulkCall // without an answer, oldest first
 	last  uint64     // revision of the newest that is stored
@@ -27,22 +26,15 @@ type bulkCall struct {
 	call *jsapi.Call
 }
 
-// Bulk begins to write.
-func (b *Bucket[T]) Bulk() *Bulk[T] { return &Bulk[T]{core: b.core} }
+func (i insider[T]) Bulk() inside.Bulk[T] { return &bulk[T]{core: i.core} }
 
-// Put sends value for key, whatever is there. It blocks while too many writes are without an answer. Its error may be
-// that of an earlier write; it is one of [Bucket.Put]'s, and every later call gives it again.
-func (w *Bulk[T]) Put(ctx context.Context, key string, value T) error {
-	subject, err := w.core.subject("put", key)
+func (w *bulk[T]) Put(ctx context.Context, key string, value T) error {
+	one, err := w.core.newWrite("put", key, &value, unconditional())
 	if err != nil {
 		return w.fail(err)
 	}
-	data, err := w.core.encode("put", key, &value)
-	if err != nil {
-		return w.fail(err)
-	}
-	if limit := w.core.maxSize; limit > 0 && len(data) > limit { // without headers
-		return w.fail(&TooLargeError{Op: "put", Bucket: w.core.bucket, Key: key, Size: len(data), Limit: limit})
+	if limit := w.core.maxSize; limit > 0 && len(one.data) > limit { // without headers
+		return w.fail(&TooLargeError{Op: "put", Bucket: w.core.bucket, Key: one.key, Size: len(one.data), Limit: limit})
 	}
 	if len(w.calls) >= bulkWindow {
 		if err := w.settle(ctx, len(w.calls)-bulkWindow+1); err != nil {
@@ -52,16 +44,15 @@ func (w *Bulk[T]) Put(ctx context.Context, key string, value T) error {
 	if w.err != nil {
 		return w.err
 	}
-	call, err := w.core.client.Send(subject, make(nats.Header), data)
+	call, err := w.core.client.Send(one.subject, make(nats.Header), one.data)
 	if err != nil {
-		return w.fail(&Error{Op: "put", Bucket: w.core.bucket, Key: key, Reason: ErrUnavailable, Err: err})
+		return w.fail(&Error{Op: "put", Bucket: w.core.bucket, Key: one.key, Reason: ErrUnavailable, Err: err})
 	}
-	w.calls = append(w.calls, bulkCall{key: key, call: call})
+	w.calls = append(w.calls, bulkCall{key: one.key, call: call})
 	return nil
 }
 
-// Flush blocks until all that was put is stored, or gives the error why it is not.
-func (w *Bulk[T]) Flush(ctx context.Context) error {
+func (w *bulk[T]) Flush(ctx context.Context) error {
 	if err := w.settle(ctx, len(w.calls)); err != nil {
 		return err
 	}
@@ -72,7 +63,7 @@ func (w *Bulk[T]) Flush(ctx context.Context) error {
 }
 
 // settle waits for the answers to the oldest writes.
-func (w *Bulk[T]) settle(ctx context.Context, n int) error {
+func (w *bulk[T]) settle(ctx context.Context, n int) error {
 	for _, c := range w.calls[:n] {
 		if w.err != nil {
 			break
@@ -87,14 +78,14 @@ func (w *Bulk[T]) settle(ctx context.Context, n int) error {
 	return w.err
 }
 
-func (w *Bulk[T]) fail(err error) error {
+func (w *bulk[T]) fail(err error) error {
 	if w.err == nil {
 		w.err = err
 	}
 	return w.err
 }
 
-func (w *Bulk[T]) failed(ctx context.Context, key string, answer jsapi.Answer) error {
+func (w *bulk[T]) failed(ctx context.Context, key string, answer jsapi.Answer) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return &Error{Op: "put", Bucket: w.core.bucket, Key: key, Err: cause}
 	}

@@ -31,7 +31,7 @@ func TestCheckSaysWhatCanBeStored(t *testing.T) {
 		{"no number", "a", document{Ratio: math.NaN()}, kv.ErrEncode},
 		{"a large document", "a", document{Text: strings.Repeat("x", 2<<20)}, kv.ErrTooLarge},
 	} {
-		size, err := bucket.Check(c.key, c.value)
+		size, err := within(bucket).Check(c.key, c.value)
 		_, putErr := bucket.Put(t.Context(), c.key, c.value)
 		batch := bucket.Batch()
 		batch.Put(c.key, c.value)

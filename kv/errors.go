@@ -60,10 +60,13 @@ var (
 	// ErrRepeatedKey says that a batch writes a key and then states a revision for it, which cannot be known. Nothing
 	// was sent.
 	ErrRepeatedKey = errors.New("the batch has written the key before")
-	// ErrOtherBucket says that a cell was given a batch of another bucket. Nothing was sent.
-	ErrOtherBucket = errors.New("the batch belongs to another bucket")
 	// ErrEmptyBatch says that a batch without a write was committed, which has no revision.
 	ErrEmptyBatch = errors.New("the batch is empty")
+)
+
+var (
+	errOtherBucket = errors.New("the batch belongs to another bucket")
+	errTooMuch     = errors.New("the documents are larger than one answer may be")
 )
 
 // Error says which operation failed on what. It matches Reason, one of the package's Err variables or nil, and Err, the

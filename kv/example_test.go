@@ -18,10 +18,6 @@ type Balance struct {
 	Cents int `json:"cents"`
 }
 
-type Checkpoint struct {
-	Position uint64 `json:"position"`
-}
-
 func Example() {
 	ctx := context.Background()
 	js, stop := connect()
@@ -70,26 +66,25 @@ func ExampleBucket_Batch() {
 		fmt.Println(err)
 		return
 	}
-	checkpoint, err := kv.NewCell[Checkpoint](balances, "checkpoint")
+	anna, err := balances.Create(ctx, "anna", Balance{Cents: 1200})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 
-	batch := balances.Batch()
-	batch.Put("42", Balance{Cents: 900})
-	batch.Put("43", Balance{Cents: 300})
-	checkpoint.UpdateIn(batch, Checkpoint{Position: 7}, 0)
-	revision, err := batch.Commit(ctx)
+	transfer := balances.Batch()
+	transfer.Create("bob", Balance{Cents: 300})
+	transfer.Update("anna", Balance{Cents: 900}, anna)
+	revision, err := transfer.Commit(ctx)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println("the checkpoint is at revision", revision)
+	fmt.Println("anna is at revision", revision)
 
 	late := balances.Batch()
-	late.Put("42", Balance{Cents: 100})
-	checkpoint.UpdateIn(late, Checkpoint{Position: 7}, 0)
+	late.Put("bob", Balance{Cents: 1500})
+	late.Update("anna", Balance{}, anna) // not the revision any more, so bob gets nothing
 	_, err = late.Commit(ctx)
 	fmt.Println("conflict:", errors.Is(err, kv.ErrConflict))
 
@@ -101,10 +96,10 @@ func ExampleBucket_Batch() {
 		fmt.Println(entry.Key, entry.Value.Cents)
 	}
 	// Output:
-	// the checkpoint is at revision 3
+	// anna is at revision 3
 	// conflict: true
-	// 42 900
-	// 43 300
+	// bob 300
+	// anna 900
 }
 
 func ExampleBucket_Modify() {

@@ -61,13 +61,14 @@ func TestAWriteInDoubtIsLookedUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			key := name
 			before := put(key, "same bytes")
-			subject, err := b.core.subject("update", key)
-			require.NoError(t, err)
 			expected := unconditional()
 			if c.conditional {
 				expected = expect(before)
 			}
-			a := attempt{core: b.core, op: "update", id: "our id", writes: []write{newWrite(key, subject, []byte(`"same bytes"`), expected)}}
+			value := "same bytes"
+			w, err := b.core.newWrite("update", key, &value, expected)
+			require.NoError(t, err)
+			a := attempt{core: b.core, op: "update", id: "our id", writes: []write{w}}
 			c.meanwhile(key, before, func() {
 				require.Equal(t, jsapi.Stored, b.core.client.PublishBatch(ctx, a.messages(), b.core.timeout).Class)
 			})
@@ -79,7 +80,7 @@ func TestAWriteInDoubtIsLookedUp(t *testing.T) {
 }
 
 func TestABatchInDoubtIsUnknown(t *testing.T) {
-	a := attempt{core: (&shared{bucket: "docs"}).of(documents{}), op: "commit", writes: make([]write, 2), answer: jsapi.Answer{Err: jsapi.ErrNoReply}}
+	a := attempt{core: &core{shared: &shared{bucket: "docs"}}, op: "commit", writes: make([]write, 2), answer: jsapi.Answer{Err: jsapi.ErrNoReply}}
 	_, err := a.settle(t.Context())
 	require.ErrorIs(t, err, ErrUnknownOutcome)
 	require.ErrorIs(t, err, jsapi.ErrNoReply)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -33,9 +34,9 @@ func TestADocumentOfWhichTheCodecWouldLoseSomethingIsRefused(t *testing.T) {
 		require.Error(t, err, "no bucket was made")
 
 		b := open[string](t, js, "names-"+codec.Name(), cfg)
-		_, err = kv.NewCell[forgetting](b, "one")
+		_, err = kv.Beside[forgetting](b, inside.Single())
 		require.ErrorIs(t, err, kv.ErrEncode)
-		_, err = kv.NewCells[map[string]forgetting](b, "many")
+		_, err = kv.Beside[map[string]forgetting](b, inside.Named("many"))
 		require.ErrorContains(t, err, "[].balance is not exported")
 	}
 }
@@ -44,14 +45,13 @@ func TestADocumentThatEncodesItselfByItsPointerComesBack(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	for _, codec := range []kv.Codec{kv.JSON{}, kv.Msgpack{}} {
 		b := open[big.Int](t, js, "sums-"+codec.Name(), &kv.Config{Codec: codec})
-		sums, err := kv.NewCells[struct{ Sum big.Int }](b, "sum")
-		require.NoError(t, err)
+		sums := beside[struct{ Sum big.Int }](t, b, inside.Named("sum"))
 		five := *big.NewInt(5)
-		_, err = b.Put(t.Context(), "a", five)
+		_, err := b.Put(t.Context(), "a", five)
 		require.NoError(t, err)
 		batch := b.Batch()
 		batch.Put("b", five)
-		sums.PutIn(batch, "c", struct{ Sum big.Int }{five})
+		join(batch, sums).Put("c", struct{ Sum big.Int }{five})
 		_, err = batch.Commit(t.Context())
 		require.NoError(t, err)
 		for _, key := range []string{"a", "b"} {

@@ -17,19 +17,9 @@ const (
 	operationPurge     = "PURGE"
 )
 
-// cellMark begins the KV key of a cell. The encoding of keys continues it with "=", an upper-case digit, a dot or
-// nothing, so with the lower-case letter of a cell's name behind it, no key ever becomes a cell.
-const cellMark = "="
-
-func isCell(raw string) bool {
-	return len(raw) > 1 && strings.HasPrefix(raw, cellMark) && 'a' <= raw[1] && raw[1] <= 'z'
-}
-
-func validCell(name string) bool {
-	if token.CheckName(name) != nil || name != strings.ToLower(name) {
-		return false
-	}
-	return 'a' <= name[0] && name[0] <= 'z'
+// isBeside reports whether a KV key is one of package internal/inside: no encoded key is.
+func isBeside(raw string) bool {
+	return len(raw) > 1 && raw[0] == '=' && 'a' <= raw[1] && raw[1] <= 'z'
 }
 
 // filter turns a pattern of keys into one of KV keys: levels are encoded, whole-level wildcards stay.

@@ -14,13 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 )
 
 func TestARevisionThatIsNotThereIsAConflict(t *testing.T) {
 	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
-	cells, err := kv.NewCells[string](b, "note")
-	require.NoError(t, err)
+	cells := beside[string](t, b, inside.Named("note"))
 	revision, err := b.Put(t.Context(), "a", doc{N: 1})
 	require.NoError(t, err)
 	note, err := cells.Update(t.Context(), "a", "first", 0)
@@ -35,12 +35,12 @@ func TestARevisionThatIsNotThereIsAConflict(t *testing.T) {
 		}
 		_, update := b.Update(t.Context(), "a", doc{N: 2}, wrong)
 		_, absent := b.Update(t.Context(), "never there", doc{N: 2}, wrong)
-		_, cell := cells.Update(t.Context(), "a", "second", wrong)
+		_, besides := cells.Update(t.Context(), "a", "second", wrong)
 		for name, err := range map[string]error{
-			"update": update, "update of nothing": absent, "delete": b.DeleteRevision(t.Context(), "a", wrong), "cell": cell,
+			"update": update, "update of nothing": absent, "delete": b.DeleteRevision(t.Context(), "a", wrong), "beside": besides,
 			"in a batch":                  batch(func(batch *kv.Batch[doc]) { batch.Update("a", doc{N: 2}, wrong) }),
-			"a cell in a batch":           batch(func(batch *kv.Batch[doc]) { cells.UpdateIn(batch, "a", "second", wrong) }),
-			"a cell deleted in a batch":   batch(func(batch *kv.Batch[doc]) { cells.DeleteIn(batch, "a", wrong) }),
+			"one beside in a batch":       batch(func(batch *kv.Batch[doc]) { join(batch, cells).Update("a", "second", wrong) }),
+			"one beside deleted in it":    batch(func(batch *kv.Batch[doc]) { join(batch, cells).DeleteRevision("a", wrong) }),
 			"after a put of the same key": batch(func(batch *kv.Batch[doc]) { batch.Update("never there", doc{}, wrong) }),
 		} {
 			var conflict *kv.ConflictError
@@ -68,14 +68,13 @@ func TestABucketOfSmallMessages(t *testing.T) {
 	for name, size := range map[string]int32{"small": 256, "medium": 1024} {
 		create(name, size)
 		b := open[string](t, js, name, nil)
-		cell, err := kv.NewCell[string](b, "c")
-		require.NoError(t, err)
+		cell := beside[string](t, b, inside.Single())
 		at := uint64(0)
 		for _, put := range map[string]func(value string) error{
 			"put":    func(value string) error { _, err := b.Put(t.Context(), "a", value); return err },
-			"update": func(value string) error { at, err = cell.Update(t.Context(), value, at); return err },
+			"update": func(value string) error { at, err = cell.Update(t.Context(), "c", value, at); return err },
 			"bulk": func(value string) error {
-				bulk := b.Bulk()
+				bulk := within(b).Bulk()
 				_ = bulk.Put(t.Context(), "b", value)
 				return bulk.Flush(t.Context())
 			},

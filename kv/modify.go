@@ -55,18 +55,14 @@ func (b *Bucket[T]) Modify(ctx context.Context, key string, change func(current 
 
 // storeAnew stores a value where the document is at a revision, and returns it as a read would.
 func storeAnew[T any](ctx context.Context, c *core, key string, value T, at uint64) (stored T, revision uint64, err error) {
-	subject, err := c.subject("modify", key)
+	w, err := c.newWrite("modify", key, &value, expect(at))
 	if err != nil {
 		return stored, 0, err
 	}
-	data, err := c.encode("modify", key, &value)
-	if err != nil {
-		return stored, 0, err
-	}
-	if err := c.unmarshal(data, &stored); err != nil {
+	if err := c.unmarshal(w.data, &stored); err != nil {
 		var zero T
-		return zero, 0, &Error{Op: "modify", Bucket: c.bucket, Key: key, Reason: ErrEncode, Err: fmt.Errorf("it could not be read again: %w", err)}
+		return zero, 0, &Error{Op: "modify", Bucket: c.bucket, Key: w.key, Reason: ErrEncode, Err: fmt.Errorf("it could not be read again: %w", err)}
 	}
-	revision, err = c.commit(ctx, "modify", []write{newWrite(key, subject, data, expect(at))})
+	revision, err = c.commit(ctx, "modify", []write{w})
 	return stored, revision, err
 }

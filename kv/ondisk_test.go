@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/ondisk"
 	"github.com/runnel-go/runnel/internal/ondisk/ondisktest"
 	"github.com/runnel-go/runnel/kv"
@@ -34,14 +35,13 @@ func onHeldDisk(t *testing.T) (disk *ondisktest.Server, bucket, past *kv.Bucket[
 
 func TestWhatIsNotOnDiskIsNeitherAcknowledgedNorRead(t *testing.T) {
 	disk, bucket, past := onHeldDisk(t)
-	cell, err := kv.NewCell[string](bucket, "owner")
-	require.NoError(t, err)
+	cell := beside[string](t, bucket, inside.Single())
 	for name, call := range map[string]func(context.Context) error{
 		"put":    func(ctx context.Context) error { _, err := bucket.Put(ctx, "mine", "Bob"); return err },
 		"get":    func(ctx context.Context) error { _, err := bucket.Get(ctx, "key"); return err },
 		"leader": func(ctx context.Context) error { _, err := bucket.GetLeader(ctx, "key"); return err },
 		"many":   func(ctx context.Context) error { _, err := bucket.GetMany(ctx, "key", "other"); return err },
-		"cell":   func(ctx context.Context) error { _, err := cell.Put(ctx, "Bob"); return err },
+		"beside": func(ctx context.Context) error { _, err := cell.Put(ctx, "owner", "Bob"); return err },
 		"batch": func(ctx context.Context) error {
 			batch := bucket.Batch()
 			batch.Put("one", "Ada")
@@ -50,7 +50,7 @@ func TestWhatIsNotOnDiskIsNeitherAcknowledgedNorRead(t *testing.T) {
 			return err
 		},
 		"bulk": func(ctx context.Context) error {
-			bulk := bucket.Bulk()
+			bulk := within(bucket).Bulk()
 			if err := bulk.Put(ctx, "bulk", "Ada"); err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package kv
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -48,19 +47,15 @@ func read[T any](ctx context.Context, c *core, key string, get getter) (Entry[T]
 	if err != nil {
 		return Entry[T]{}, err
 	}
-	return readSubject[T](ctx, c, key, subject, get)
-}
-
-func readSubject[T any](ctx context.Context, c *core, key, subject string, get getter) (Entry[T], error) {
 	m, err := c.insistOn(ctx, "get", subject, get)
 	if err == nil {
 		err = c.disk.Wait(ctx, m.Sequence)
 	}
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), err == nil && deleted(m.Header):
-		return Entry[T]{}, &Error{Op: "get", Bucket: c.bucket, Key: key, Reason: ErrNotFound}
+		return Entry[T]{}, &Error{Op: "get", Bucket: c.bucket, Key: c.place + key, Reason: ErrNotFound}
 	case err != nil:
-		return Entry[T]{}, c.readError("get", key, err)
+		return Entry[T]{}, c.readError("get", c.place+key, err)
 	}
 	return decode[T](c, "get", key, m)
 }
@@ -124,58 +119,6 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 		subjects = append(unread(part, found, whole), subjects[len(part):]...)
 	}
 	return entries, nil
-}
-
-// Beside is a cell that [Bucket.GetBeside] reads with a document. [Cell.Into] and [Cells.Into] make it.
-type Beside interface {
-	where() (subject string, err error)
-	take(m jsapi.Message) error
-}
-
-// GetBeside is [Bucket.Get] that also reads cells, all as they were at one point in time: an atomic batch is seen whole or not at
-// all. The cells are filled in also if it returns ErrNotFound, because there is no document. A cell that is not there keeps
-// what it was.
-func (b *Bucket[T]) GetBeside(ctx context.Context, key string, cells ...Beside) (Entry[T], error) {
-	subject, err := b.core.subject("get", key)
-	if err != nil {
-		return Entry[T]{}, err
-	}
-	subjects := append(make([]string, 0, 1+len(cells)), subject)
-	for _, cell := range cells {
-		subject, err := cell.where()
-		if err != nil {
-			return Entry[T]{}, err
-		}
-		subjects = append(subjects, subject)
-	}
-	found, err := b.core.snapshot(ctx, subjects)
-	if err != nil {
-		return Entry[T]{}, b.core.readError("get", key, err)
-	}
-	entry := Entry[T]{}
-	missing := &Error{Op: "get", Bucket: b.core.bucket, Key: key, Reason: ErrNotFound}
-	err = missing
-	for _, m := range found {
-		switch i := slices.Index(subjects, m.Subject); {
-		case deleted(m.Header), i < 0:
-		case i == 0:
-			entry, err = decode[T](b.core, "get", key, m)
-		default:
-			if takeErr := cells[i-1].take(m); takeErr != nil {
-				return Entry[T]{}, takeErr
-			}
-		}
-	}
-	return entry, err
-}
-
-// snapshot reads the last messages of a few subjects, as of one point in time.
-func (c *core) snapshot(ctx context.Context, subjects []string) ([]jsapi.Message, error) {
-	found, whole, err := c.many(ctx, subjects)
-	if err == nil && !whole {
-		err = errors.New("the documents and cells are larger than one answer may be")
-	}
-	return found, err
 }
 
 // many asks any replica for the newest messages of subjects. They are not whole where there is too much for one answer.

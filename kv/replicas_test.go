@@ -22,9 +22,9 @@ var rules = map[string]func(*testing.T, *kv.Bucket[doc]){
 	"a batch is stored whole and in order":               batchIsWhole,
 	"a batch with a condition that fails stores nothing": batchIsNothing,
 	"a batch creates what was deleted":                   batchCreatesAgain,
-	"a cell guards a batch":                              cellGuardsBatch,
+	"a document beside guards a batch":                   besideGuardsBatch,
 	"get many sees a batch whole or not at all":          getManySeesBatchesWhole,
-	"of many writers of one cell one wins each time":     oneCellWriterWins,
+	"of many writers beside one wins each time":          oneBesideWriterWins,
 	"a list has what was acknowledged before":            listIsUpToDate,
 }
 
@@ -61,8 +61,8 @@ func listIsUpToDate(t *testing.T, b *kv.Bucket[doc]) {
 	}
 }
 
-func oneCellWriterWins(t *testing.T, b *kv.Bucket[doc]) {
-	cell := newCell(t, b)
+func oneBesideWriterWins(t *testing.T, b *kv.Bucket[doc]) {
+	cell := checkpoints(t, b)
 	at := uint64(0)
 	for round := range 10 {
 		const writers = 4
@@ -75,7 +75,7 @@ func oneCellWriterWins(t *testing.T, b *kv.Bucket[doc]) {
 			go func() {
 				batch := b.Batch()
 				batch.Put("42", doc{N: n})
-				cell.UpdateIn(batch, checkpoint{Position: uint64(n)}, at)
+				join(batch, cell).Update("checkpoint", checkpoint{Position: uint64(n)}, at)
 				revision, err := batch.Commit(t.Context())
 				outcomes <- outcome{revision, err}
 			}()
@@ -94,7 +94,7 @@ func oneCellWriterWins(t *testing.T, b *kv.Bucket[doc]) {
 		at = won
 		document, err := b.GetLeader(t.Context(), "42")
 		require.NoError(t, err)
-		position, err := cell.GetLeader(t.Context())
+		position, err := cell.GetLeader(t.Context(), "checkpoint")
 		require.NoError(t, err)
 		require.Equal(t, document.Value.N, int(position.Value.Position))
 	}

@@ -19,15 +19,8 @@ const (
 // has the whole of it by then.
 const tornAgain = 100 * time.Millisecond
 
-// Torn reports whether the bucket ends in the begin of a batch whose end is missing: a power cut did that, on a server
-// with the only replica that does not sync each write. It gives the revision of the newest write then, and 0 where the
-// bucket is whole. It ends with ErrRefused, ErrUnavailable or the cause of ctx.
-//
-// The half of a batch is seen only as long as nothing was written on top of it, so who writes batches asks before the
-// first one, and again whenever the connection was lost and is back. What the documents were before cannot be known:
-// make them anew, in another bucket, from what they were made of.
-func (b *Bucket[T]) Torn(ctx context.Context) (revision uint64, err error) {
-	revision, err = b.core.halfBatch(ctx)
+func (i insider[T]) Torn(ctx context.Context) (revision uint64, err error) {
+	revision, err = i.core.halfBatch(ctx)
 	if revision == 0 || err != nil {
 		return 0, err
 	}
@@ -36,9 +29,9 @@ func (b *Bucket[T]) Torn(ctx context.Context) (revision uint64, err error) {
 	select {
 	case <-again.C:
 	case <-ctx.Done():
-		return 0, &Error{Op: "torn", Bucket: b.core.bucket, Err: context.Cause(ctx)}
+		return 0, &Error{Op: "torn", Bucket: i.core.bucket, Err: context.Cause(ctx)}
 	}
-	still, err := b.core.halfBatch(ctx)
+	still, err := i.core.halfBatch(ctx)
 	if still != revision {
 		return 0, err // somebody's batch was under way
 	}

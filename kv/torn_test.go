@@ -13,25 +13,25 @@ import (
 // torn gives a bucket on a server that stopped when revision upTo of these had reached the disk:
 //
 //	1     put a
-//	2, 3  a batch that creates b, and the cell
-//	4 - 7 a batch that puts a, b and c, and the cell
+//	2, 3  a batch that creates b, and the checkpoint
+//	4 - 7 a batch that puts a, b and c, and the checkpoint
 func torn(t *testing.T, upTo uint64) *kv.Bucket[doc] {
 	t.Helper()
 	server := eventstoretest.NewServer(t)
 	b := open[doc](t, server.JetStream(t), "docs", nil)
-	cell := newCell(t, b)
+	cell := checkpoints(t, b)
 	_, err := b.Put(t.Context(), "a", doc{N: 1})
 	require.NoError(t, err)
 	batch := b.Batch()
 	batch.Create("b", doc{N: 1})
-	cell.UpdateIn(batch, checkpoint{Position: 1}, 0)
+	join(batch, cell).Update("checkpoint", checkpoint{Position: 1}, 0)
 	at, err := batch.Commit(t.Context())
 	require.NoError(t, err)
 	batch = b.Batch()
 	for _, key := range []string{"a", "b", "c"} {
 		batch.Put(key, doc{N: 2})
 	}
-	cell.UpdateIn(batch, checkpoint{Position: 2}, at)
+	join(batch, cell).Update("checkpoint", checkpoint{Position: 2}, at)
 	at, err = batch.Commit(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, uint64(7), at)
@@ -44,11 +44,11 @@ func torn(t *testing.T, upTo uint64) *kv.Bucket[doc] {
 
 func TestABatchWithoutItsEndIsSeen(t *testing.T) {
 	for upTo, want := range map[uint64]uint64{1: 0, 2: 2, 3: 0, 4: 4, 6: 6, 7: 0} {
-		revision, err := torn(t, upTo).Torn(t.Context())
+		revision, err := within(torn(t, upTo)).Torn(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, want, revision, "up to %d is on the disk", upTo)
 	}
-	revision, err := open[doc](t, eventstoretest.JetStream(t), "docs", nil).Torn(t.Context())
+	revision, err := within(open[doc](t, eventstoretest.JetStream(t), "docs", nil)).Torn(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, revision, "nothing is whole")
 }
@@ -76,7 +76,7 @@ func TestABatchUnderWayIsNotTakenForATornOne(t *testing.T) {
 		}
 	}()
 	for range 500 {
-		revision, err := b.Torn(t.Context())
+		revision, err := within(b).Torn(t.Context())
 		require.NoError(t, err)
 		require.Zero(t, revision)
 	}

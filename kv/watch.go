@@ -46,7 +46,7 @@ func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entr
 			yield(Entry[T]{}, err)
 			return
 		}
-		w := watch[T]{core: b.core, op: "list", key: documentKey}
+		w := watch[T]{core: b.core, op: "list"}
 		w.list(ctx, subjects, yield)
 	}
 }
@@ -67,17 +67,17 @@ func (b *Bucket[T]) Watch(ctx context.Context, patterns ...string) iter.Seq2[Cha
 			yield(Change[T]{}, err)
 			return
 		}
-		w := watch[T]{core: b.core, op: "watch", key: documentKey}
+		w := watch[T]{core: b.core, op: "watch"}
 		w.run(ctx, subjects, yield)
 	}
 }
 
-// documentKey decodes a KV key. Cells are none of the bucket's documents.
-func documentKey(raw string) (key string, mine bool, err error) {
-	if isCell(raw) {
+// keyOf decodes the KV key of a message. It is not mine if it is of a document beside the bucket's.
+func (c *core) keyOf(raw string) (key string, mine bool, err error) {
+	if c.place == "" && isBeside(raw) {
 		return "", false, nil
 	}
-	key, err = token.DecodeKey(raw)
+	key, err = token.DecodeKey(strings.TrimPrefix(raw, c.place))
 	return key, true, err
 }
 
@@ -92,7 +92,7 @@ func (c *core) subjects(op string, patterns []string) ([]string, error) {
 		if err != nil {
 			return nil, &Error{Op: op, Bucket: c.bucket, Key: pattern, Reason: ErrInvalidKey, Err: err}
 		}
-		subjects[i] = c.prefix + raw
+		subjects[i] = c.prefix + c.place + raw
 		for j, other := range subjects[:i] {
 			if covers(other, subjects[i]) || covers(subjects[i], other) {
 				return nil, &Error{Op: op, Bucket: c.bucket, Key: pattern, Reason: ErrInvalidKey,
@@ -107,8 +107,6 @@ func (c *core) subjects(op string, patterns []string) ([]string, error) {
 type watch[T any] struct {
 	core *core
 	op   string
-	// key decodes a KV key, and says of one that is not to be given that it is not mine.
-	key func(raw string) (key string, mine bool, err error)
 }
 
 func (w watch[T]) run(ctx context.Context, subjects []string, yield func(Change[T], error) bool) {
@@ -149,7 +147,7 @@ func (w watch[T]) list(ctx context.Context, subjects []string, yield func(Entry[
 
 func (w watch[T]) change(m jsapi.Message) (change Change[T], mine bool, err error) {
 	raw := strings.TrimPrefix(m.Subject, w.core.prefix)
-	key, mine, err := w.key(raw)
+	key, mine, err := w.core.keyOf(raw)
 	switch {
 	case !mine:
 		return Change[T]{}, false, nil

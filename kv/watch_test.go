@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -141,7 +142,7 @@ func TestAListNeedsNoConsumer(t *testing.T) {
 	consumers, err := js.Conn().SubscribeSync("$JS.API.CONSUMER.>")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, consumers.Unsubscribe()) }()
-	bulk := b.Bulk()
+	bulk := within(b).Bulk()
 	for i := range 2500 {
 		require.NoError(t, bulk.Put(t.Context(), fmt.Sprint(i%5, ".", i), doc{N: i}))
 	}
@@ -165,7 +166,7 @@ func TestAListNeedsNoConsumer(t *testing.T) {
 
 func TestALongListReadsThroughAConsumer(t *testing.T) {
 	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
-	bulk := b.Bulk()
+	bulk := within(b).Bulk()
 	const documents = 21_500
 	for i := range documents {
 		require.NoError(t, bulk.Put(t.Context(), fmt.Sprint(i), doc{N: i}))
@@ -315,7 +316,7 @@ func TestKeysInAnotherFormAreToldAndPassedOver(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	var log bytes.Buffer
 	b := open[doc](t, js, "docs", &kv.Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})
-	notes, err := kv.NewCells[string](b, "note")
+	notes, err := kv.Beside[string](b, inside.Named("note"))
 	require.NoError(t, err)
 	for i, key := range []string{"a/b", "1", "=4", "=41", "x==", "=note./", "2", "=note.3"} {
 		_, err := js.Publish(t.Context(), "$KV.docs."+key, []byte([]string{`{}`, `"note"`}[i/5%2]))

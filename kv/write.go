@@ -18,33 +18,33 @@ import (
 // Put stores value under key, whatever is there, and gives its revision. It ends with ErrInvalidKey, ErrEncode,
 // ErrTooLarge, ErrFull, ErrRefused or ErrUnavailable, and nothing is stored then; or with ErrUnknownOutcome.
 func (b *Bucket[T]) Put(ctx context.Context, key string, value T) (revision uint64, err error) {
-	return b.core.writeKey(ctx, "put", key, &value, unconditional())
+	return b.core.put(ctx, "put", key, &value, unconditional())
 }
 
 // Create stores value under key where there is no document, which includes a deleted one, and gives its revision. It
 // ends as Put does, or with a *ConflictError that matches ErrExists. Of several at once exactly one succeeds.
 func (b *Bucket[T]) Create(ctx context.Context, key string, value T) (revision uint64, err error) {
-	return b.core.writeKey(ctx, "create", key, &value, expect(0))
+	return b.core.put(ctx, "create", key, &value, expect(0))
 }
 
 // Update stores value under key where the document is at the given revision, and gives the new one. Revision 0 stands
 // for no document, as in Create; the revision of a deletion, which Watch gives, for nothing written since. It ends as
 // Put does, or with a *ConflictError that matches ErrConflict.
 func (b *Bucket[T]) Update(ctx context.Context, key string, value T, revision uint64) (uint64, error) {
-	return b.core.writeKey(ctx, "update", key, &value, expect(revision))
+	return b.core.put(ctx, "update", key, &value, expect(revision))
 }
 
 // Delete removes the document under key. That there is none is no error. It ends as Put does.
 //
 // A marker stays in the bucket, so that a Watch sees the deletion.
 func (b *Bucket[T]) Delete(ctx context.Context, key string) error {
-	return b.core.deleteKey(ctx, key, unconditional())
+	return b.core.remove(ctx, key, unconditional())
 }
 
 // DeleteRevision removes the document under key where it is at the given revision, which is not 0. It ends as Put does,
 // or with a *ConflictError that matches ErrConflict.
 func (b *Bucket[T]) DeleteRevision(ctx context.Context, key string, revision uint64) error {
-	return b.core.deleteKey(ctx, key, expect(revision))
+	return b.core.remove(ctx, key, expect(revision))
 }
 
 // expectation is the revision that a write demands, 0 for no document. The zero expectation demands nothing.
@@ -126,35 +126,40 @@ func (c *core) checkSizes(op string, writes []write) error {
 	return nil
 }
 
-func newWrite(key, subject string, data []byte, expected expectation) write {
-	return write{key: key, subject: subject, data: data, expected: expected, sequence: expected.revision}
-}
-
-// writeKey stores the document that a pointer points to.
-func (c *core) writeKey(ctx context.Context, op, key string, pointer any, expected expectation) (uint64, error) {
+// newWrite returns the write that stores the document that a pointer points to.
+func (c *core) newWrite(op, key string, pointer any, expected expectation) (write, error) {
 	subject, err := c.subject(op, key)
 	if err != nil {
-		return 0, err
+		return write{}, err
 	}
-	return c.writeSubject(ctx, op, key, subject, pointer, expected)
-}
-
-func (c *core) writeSubject(ctx context.Context, op, key, subject string, pointer any, expected expectation) (uint64, error) {
 	data, err := c.encode(op, key, pointer)
+	return write{key: c.place + key, subject: subject, data: data, expected: expected, sequence: expected.revision}, err
+}
+
+// newDeletion returns the write that deletes the document under a key.
+func (c *core) newDeletion(op, key string, expected expectation) (write, error) {
+	subject, err := c.subject(op, key)
+	return write{key: c.place + key, subject: subject, deletion: true, expected: expected, sequence: expected.revision}, err
+}
+
+// one commits one write, unless err says why there is none.
+func (c *core) one(ctx context.Context, op string, w write, err error) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return c.commit(ctx, op, []write{newWrite(key, subject, data, expected)})
+	return c.commit(ctx, op, []write{w})
 }
 
-func (c *core) deleteKey(ctx context.Context, key string, expected expectation) error {
-	subject, err := c.subject("delete", key)
-	if err != nil {
-		return err
-	}
-	w := newWrite(key, subject, nil, expected)
-	w.deletion = true
-	_, err = c.commit(ctx, "delete", []write{w})
+// put stores the document that a pointer points to.
+func (c *core) put(ctx context.Context, op, key string, pointer any, expected expectation) (uint64, error) {
+	w, err := c.newWrite(op, key, pointer, expected)
+	return c.one(ctx, op, w, err)
+}
+
+// remove deletes the document under a key.
+func (c *core) remove(ctx context.Context, key string, expected expectation) error {
+	w, err := c.newDeletion("delete", key, expected)
+	_, err = c.one(ctx, "delete", w, err)
 	return err
 }
 

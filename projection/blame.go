@@ -95,7 +95,7 @@ func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string
 func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
 	var err error
 	if b.view.shape == nil {
-		err = b.tried(key, b.view.cfg.foldTimeout(), func() error { _, err := b.sink.Check(key, d.value); return err })
+		err = b.tried(key, b.view.cfg.foldTimeout(), func() error { _, err := within(b.sink).Check(key, d.value); return err })
 	}
 	if err == nil {
 		err = b.tried(key, b.view.cfg.foldTimeout()+serverTime, func() error { return b.bulk.Put(ctx, key, d.value) })

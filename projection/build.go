@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/lru"
 	"github.com/runnel-go/runnel/internal/protocol"
 	"github.com/runnel-go/runnel/internal/runner"
@@ -91,7 +92,7 @@ type build[V any] struct {
 	taken    uint64                              // the revision of the record in which the build has its place
 
 	generation *generation[V] // nil before it is made
-	bulk       *kv.Bulk[V]
+	bulk       inside.Bulk[V]
 	docs       *lru.Cache[string, built[V]]
 	evicted    map[string]struct{} // keys whose document is in the bucket and not in docs
 	progress   eventstore.Progress
@@ -209,7 +210,7 @@ func (b *build[V]) live(ctx context.Context) {
 		if told := b.told.Load(); told != nil {
 			sign.Progress = *told
 		}
-		if _, err := b.generation.life.Put(ctx, sign); err != nil && ctx.Err() == nil {
+		if _, err := b.generation.life.Put(ctx, lifeKey, sign); err != nil && ctx.Err() == nil {
 			b.view.logger.DebugContext(ctx, "projection: no sign of life of a build could be written", "error", err)
 		}
 		select {
@@ -336,7 +337,7 @@ func (v *View[V]) touch(ctx context.Context, serving Version, change func(*check
 	if err == nil {
 		change(&at.checkpoint)
 		at.Write = newBuild()
-		_, err = g.checkpoint.Update(ctx, at.checkpoint, at.revision)
+		_, err = g.checkpoint.Update(ctx, checkpointKey, at.checkpoint, at.revision)
 	}
 	return at.checkpoint, errors.Join(err, g.close())
 }

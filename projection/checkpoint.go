@@ -43,7 +43,7 @@ type stand struct {
 
 // stand reads the checkpoint from the bucket's leader.
 func (g *generation[V]) stand(ctx context.Context) (stand, error) {
-	entry, err := g.checkpoint.GetLeader(ctx)
+	entry, err := g.checkpoint.GetLeader(ctx, checkpointKey)
 	if errors.Is(err, kv.ErrNotFound) {
 		return stand{}, nil
 	}

@@ -11,7 +11,7 @@ import (
 
 // fill folds the log as it is now into memory.
 func (b *build[V]) fill(ctx context.Context) error {
-	b.sink, b.bulk = b.generation.documents, b.generation.documents.Bulk()
+	b.sink, b.bulk = b.generation.documents, within(b.generation.documents).Bulk()
 	b.docs, b.evicted = lru.New[string, built[V]](b.view.cfg.buildCacheSize()), make(map[string]struct{})
 	var err error
 	if b.progress.End, err = b.view.store.End(ctx); err != nil {
@@ -123,7 +123,7 @@ func (b *build[V]) write(ctx context.Context) error {
 	if b.last != nil {
 		at.Position, at.Commit = b.last.Position, b.last.ID.String()
 	}
-	if _, err := b.generation.checkpoint.Put(ctx, at); err != nil {
+	if _, err := b.generation.checkpoint.Put(ctx, checkpointKey, at); err != nil {
 		return err
 	}
 	b.docs, b.evicted = nil, nil
@@ -143,7 +143,7 @@ func (b *build[V]) writeParked(ctx context.Context) error {
 	}
 	batch := b.generation.documents.Batch()
 	for key, p := range b.parked {
-		if b.generation.parked.PutIn(batch, key, p); batch.Len() < room {
+		if joined(batch, b.generation.parked).Put(key, p); batch.Len() < room {
 			continue
 		}
 		if _, err := batch.Commit(ctx); err != nil {
@@ -169,6 +169,6 @@ func (b *build[V]) writeAll(ctx context.Context) error {
 		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return err
 		}
-		b.bulk = b.generation.documents.Bulk()
+		b.bulk = within(b.generation.documents).Bulk()
 	}
 }

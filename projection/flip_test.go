@@ -13,6 +13,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
 )
@@ -258,13 +259,13 @@ func TestWhatIsBehindWhatWasReadIsNotReturned(t *testing.T) {
 		bucket, err := kv.Open[balance](t.Context(), store.JetStream(), view.Bucket(), nil)
 		require.NoError(t, err)
 		defer bucket.Close()
-		cell, err := kv.NewCell[map[string]json.RawMessage](bucket, "checkpoint")
+		checkpoints, err := kv.Beside[map[string]json.RawMessage](bucket, inside.Single())
 		require.NoError(t, err)
-		at, err := cell.GetLeader(t.Context())
+		at, err := checkpoints.GetLeader(t.Context(), "checkpoint")
 		require.NoError(t, err)
 		at.Value["position"], err = json.Marshal(position)
 		require.NoError(t, err)
-		_, err = cell.Put(t.Context(), at.Value)
+		_, err = checkpoints.Put(t.Context(), "checkpoint", at.Value)
 		require.NoError(t, err)
 	}
 	moveTo(end - 1)

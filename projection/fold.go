@@ -322,7 +322,7 @@ func (f *folder[V]) check(i int) {
 	var err error
 	key, value := t.key, t.value
 	f.current = i
-	if failed := f.calls.Call(func() { size, err = f.sink.Check(key, value) }); failed != nil {
+	if failed := f.calls.Call(func() { size, err = within(f.sink).Check(key, value) }); failed != nil {
 		err = failed
 	}
 	f.current = none

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -18,10 +19,16 @@ var errDamaged = errors.New("the view's bucket is damaged")
 type generation[V any] struct {
 	version    Version
 	documents  *kv.Bucket[V]
-	checkpoint *kv.Cell[checkpoint]
-	parked     *kv.Cells[Parked]
-	life       *kv.Cell[life]
+	checkpoint *kv.Bucket[checkpoint] // under checkpointKey
+	parked     *kv.Bucket[Parked]
+	life       *kv.Bucket[life] // under lifeKey
 }
+
+// The keys of a build's checkpoint and of its sign of life, which are kept beside its documents.
+const (
+	checkpointKey = "checkpoint"
+	lifeKey       = "life"
+)
 
 // The metadata of a view's bucket says what it belongs to, since names of stores and views may run together.
 const (
@@ -58,11 +65,11 @@ func generationIn[V any](ctx context.Context, v *View[V], version Version, cfg *
 		return nil, err
 	}
 	g := &generation[V]{version: version, documents: documents}
-	if g.checkpoint, err = kv.NewCell[checkpoint](documents, "checkpoint"); err == nil {
-		g.parked, err = kv.NewCells[Parked](documents, "parked")
+	if g.checkpoint, err = kv.Beside[checkpoint](documents, inside.Single()); err == nil {
+		g.parked, err = kv.Beside[Parked](documents, inside.Named("parked"))
 	}
 	if err == nil {
-		g.life, err = kv.NewCell[life](documents, "life")
+		g.life, err = kv.Beside[life](documents, inside.Single())
 	}
 	if err != nil {
 		return nil, errors.Join(err, documents.Close())
@@ -88,7 +95,7 @@ func openServed[V any](ctx context.Context, v *View[V], version Version) (*gener
 // check returns errDamaged if the last batch of the bucket was torn by a power cut, or if the checkpoint is gone with which
 // every build ends.
 func (g *generation[V]) check(ctx context.Context) error {
-	torn, err := g.documents.Torn(ctx)
+	torn, err := within(g.documents).Torn(ctx)
 	if err != nil {
 		return err
 	}
@@ -103,6 +110,14 @@ func (g *generation[V]) check(ctx context.Context) error {
 		return fmt.Errorf("%w: %s has no checkpoint", errDamaged, g.version.Bucket)
 	}
 	return nil
+}
+
+// within returns what a bucket does for this module alone.
+func within[T any](bucket *kv.Bucket[T]) inside.Bucket[T] { return kv.Inside(inside.Pass{}, bucket) }
+
+// joined returns the part of a batch that is for the documents of a bucket beside.
+func joined[U, V any](batch *kv.Batch[V], beside *kv.Bucket[U]) *kv.Batch[U] {
+	return kv.Join(inside.Pass{}, batch, beside)
 }
 
 func (g *generation[V]) close() error { return g.documents.Close() }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
 )
@@ -105,18 +106,18 @@ func TestAViewThatWasRetiredForNothingGoesOn(t *testing.T) {
 	bucket, err := kv.Open[balance](t.Context(), store.JetStream(), view.Bucket(), nil)
 	require.NoError(t, err)
 	defer bucket.Close()
-	cell, err := kv.NewCell[map[string]json.RawMessage](bucket, "checkpoint")
+	checkpoints, err := kv.Beside[map[string]json.RawMessage](bucket, inside.Single())
 	require.NoError(t, err)
-	entry, err := cell.GetLeader(t.Context())
+	entry, err := checkpoints.GetLeader(t.Context(), "checkpoint")
 	require.NoError(t, err)
 	entry.Value["retired"] = json.RawMessage(`"a build"`)
-	_, err = cell.Update(t.Context(), entry.Value, entry.Revision)
+	_, err = checkpoints.Update(t.Context(), "checkpoint", entry.Value, entry.Revision)
 	require.NoError(t, err)
 
 	run(t, view)
 	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "a", 2)))
 	requireFolded(t, store, view)
-	entry, err = cell.GetLeader(t.Context())
+	entry, err = checkpoints.GetLeader(t.Context(), "checkpoint")
 	require.NoError(t, err)
 	require.NotContains(t, entry.Value, "retired")
 }

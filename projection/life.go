@@ -16,8 +16,8 @@ import (
 
 // Whether a holder lives is shown by time, beside its work: a goroutine of its own writes a sign of life each Config.Heartbeat,
 // for as long as the process lives and the work goes on. A runner writes the checkpoint of what serves, a build writes the
-// cell "life" of its bucket. Whoever sees no new sign for Config.StandBy takes over. That keeps two from the same work, and
-// nothing else: what may be written is decided by the record and by the checkpoints.
+// document "life" beside those of its bucket. Whoever sees no new sign for Config.StandBy takes over. That keeps two from the
+// same work, and nothing else: what may be written is decided by the record and by the checkpoints.
 
 // life is the sign of life of a build, and how far it is.
 type life struct {
@@ -42,13 +42,13 @@ func (w *vigil) silence(sign string, age time.Duration) time.Duration {
 	return now.Sub(w.since)
 }
 
-// sign returns the last sign of life in a bucket, from its cell "checkpoint" or "life". It is empty if there is none yet, or no
+// sign returns the last sign of life in a bucket, from the document "checkpoint" or "life". It is empty if there is none yet, or no
 // bucket.
-func (v *View[V]) sign(ctx context.Context, bucket, cell string) (string, error) {
+func (v *View[V]) sign(ctx context.Context, bucket, key string) (string, error) {
 	if bucket == "" {
 		return "", nil
 	}
-	msg, err := v.client.LeaderLast(ctx, "KV_"+bucket, "$KV."+bucket+".="+cell)
+	msg, err := v.client.LeaderLast(ctx, "KV_"+bucket, "$KV."+bucket+".="+key)
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		return "", nil
@@ -67,7 +67,7 @@ func (v *View[V]) progressOf(ctx context.Context, bucket string) (eventstore.Pro
 	if err != nil {
 		return eventstore.Progress{}, err
 	}
-	entry, err := g.life.GetLeader(ctx)
+	entry, err := g.life.GetLeader(ctx, lifeKey)
 	if errors.Is(err, kv.ErrNotFound) {
 		err = nil
 	}

@@ -146,7 +146,7 @@ func (s *session[V]) putChanged(batch *kv.Batch[V]) (order []string, err error) 
 		return nil, err
 	}
 	for key, p := range s.newly {
-		s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
+		joined(batch, s.generation.parked).Update(key, p, s.revisions[key])
 		order = append(order, key)
 	}
 	return order, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -34,12 +35,12 @@ func (v *View[V]) Get(ctx context.Context, key string, options ...GetOption) (V,
 	if o.at > 0 {
 		return v.getAt(ctx, key, o.at)
 	}
-	var entry kv.Entry[V]
+	var document inside.Found[V]
 	err := v.onCurrent(ctx, func(g *served[V]) (err error) {
-		entry, _, err = v.readSince(ctx, g, key, 0)
+		document, _, err = v.readSince(ctx, g, key, 0)
 		return err
 	})
-	return entry.Value, err
+	return document.Value, err
 }
 
 // onCurrent reads from the present generation, and again if readers were led to another meanwhile.
@@ -113,13 +114,13 @@ func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Pos
 		if err != nil {
 			return value, err
 		}
-		entry, parked, err := v.readSince(ctx, g, key, position)
+		document, parked, err := v.readSince(ctx, g, key, position)
 		if (err == nil || errors.Is(err, kv.ErrNotFound)) && parked.Revision != 0 {
 			err = fmt.Errorf("key %q: %w since position %d: %s", key, ErrParked, parked.Value.Position, parked.Value.Error)
 		}
 		again, err := v.judge(ctx, g, err)
 		if v.release(g); !again {
-			return entry.Value, v.failed(err)
+			return document.Value, v.failed(err)
 		}
 	}
 }
@@ -129,13 +130,17 @@ func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Pos
 // checkpoint is read with the document, and if it is behind, both are read again.
 func (v *View[V]) readSince(
 	ctx context.Context, g *served[V], key string, position eventstore.Position,
-) (document kv.Entry[V], parked kv.Entry[Parked], err error) {
+) (document inside.Found[V], parked inside.Found[Parked], err error) {
+	bucket := within(g.documents)
 	for try := 1; ; try++ {
-		var at kv.Entry[checkpoint]
-		parked = kv.Entry[Parked]{}
-		document, err = g.documents.GetBeside(ctx, key, g.checkpoint.Into(&at), g.parked.Into(key, &parked))
-		if err != nil && !errors.Is(err, kv.ErrNotFound) {
+		var at inside.Found[checkpoint]
+		document, parked = inside.Found[V]{}, inside.Found[Parked]{}
+		err = bucket.Read(ctx, bucket.Into(key, &document), within(g.checkpoint).Into(checkpointKey, &at), within(g.parked).Into(key, &parked))
+		if err != nil {
 			return document, parked, err
+		}
+		if document.Revision == 0 {
+			err = &kv.Error{Op: "get", Bucket: g.documents.Name(), Key: key, Reason: kv.ErrNotFound}
 		}
 		// A server that deletes the bucket says at first that nothing is there, so no checkpoint is no answer.
 		if at.Revision != 0 && at.Value.Position >= max(position, v.seen.get()) {

@@ -53,9 +53,9 @@ func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs m
 		}
 		granted[key], size = d, size+s.sizeOf(key, d)
 		if p, failed := again[key]; failed {
-			s.generation.parked.UpdateIn(batch, key, p, s.revisions[key])
+			joined(batch, s.generation.parked).Update(key, p, s.revisions[key])
 		} else {
-			s.generation.parked.DeleteIn(batch, key, s.revisions[key])
+			joined(batch, s.generation.parked).DeleteRevision(key, s.revisions[key])
 		}
 	}
 	if err := s.putAll(batch, granted); err != nil {
@@ -79,7 +79,7 @@ func (s *session[V]) sizeOf(key string, d document[V]) int {
 		return 0
 	}
 	size := 0
-	if err := guard.CallWithin(s.view.cfg.foldTimeout(), func() { size, _ = s.sink.Check(key, d.value) }); err != nil {
+	if err := guard.CallWithin(s.view.cfg.foldTimeout(), func() { size, _ = within(s.sink).Check(key, d.value) }); err != nil {
 		return 0
 	}
 	return size

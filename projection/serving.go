@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"iter"
 	"sync"
 	"time"
 
@@ -51,9 +52,10 @@ func (g *served[V]) followCheckpoint(v *View[V]) {
 	var watcher sync.WaitGroup
 	defer watcher.Wait()
 	watcher.Go(func() {
-		keepWatching(ctx, v.logger, "the checkpoint", g.checkpoint.Watch, func(change kv.Change[checkpoint]) {
-			g.heard(change.Value.Position)
-		})
+		watch := func(ctx context.Context) iter.Seq2[kv.Change[checkpoint], error] {
+			return g.checkpoint.Watch(ctx, checkpointKey)
+		}
+		keepWatching(ctx, v.logger, "the checkpoint", watch, func(change kv.Change[checkpoint]) { g.heard(change.Value.Position) })
 	})
 	ask := time.NewTicker(min(v.cfg.heartbeat(), time.Second))
 	defer ask.Stop()

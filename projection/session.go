@@ -250,7 +250,7 @@ func (s *session[V]) writeLocked(ctx context.Context, next checkpoint, batch *kv
 		return stand{}, errRestarted
 	}
 	next.Runner, next.Write, next.Term = s.runner, uuid.NewString(), s.term
-	s.generation.checkpoint.UpdateIn(batch, next, s.at.revision)
+	joined(batch, s.generation.checkpoint).Update(checkpointKey, next, s.at.revision)
 	revision, err := batch.Commit(ctx)
 	if errors.Is(err, kv.ErrUnknownOutcome) {
 		revision, err = s.settle(ctx, next, err)

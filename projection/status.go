@@ -87,8 +87,8 @@ func (v *View[V]) Status(ctx context.Context) (Status, error) {
 	return s, v.failed(err)
 }
 
-func (s *Status) read(ctx context.Context, cfg *Config, serving Version, cell *kv.Cell[checkpoint]) error {
-	entry, err := cell.GetLeader(ctx)
+func (s *Status) read(ctx context.Context, cfg *Config, serving Version, checkpoints *kv.Bucket[checkpoint]) error {
+	entry, err := checkpoints.GetLeader(ctx, checkpointKey)
 	if err != nil {
 		return err
 	}

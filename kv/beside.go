@@ -1,0 +1,85 @@
+package kv
+
+import (
+	"context"
+	"slices"
+
+	"github.com/runnel-go/runnel/internal/inside"
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// Beside returns a bucket for documents of another type, which are kept beside those of a bucket in the same JetStream
+// stream and with the same codec. List and Watch of the one do not show the documents of the other. It asks no server,
+// and is closed with the bucket. Programs cannot call it: see package internal/inside.
+//
+// It returns an error that matches ErrEncode if the codec would lose something of type U.
+func Beside[U, T any](bucket *Bucket[T], place inside.Place) (*Bucket[U], error) {
+	docs, err := documentsOf[U](bucket.core.codec)
+	if err != nil {
+		return nil, &Error{Op: "open", Bucket: bucket.core.bucket, Key: place.Prefix(), Reason: ErrEncode, Err: err}
+	}
+	return &Bucket[U]{core: &core{shared: bucket.core.shared, documents: docs, place: place.Prefix()}}, nil
+}
+
+// Join returns a batch for the documents of a bucket beside, whose writes are part of the given batch: Commit of either
+// stores all of them or none. Both are used by one goroutine at a time. Commit fails if the bucket is not beside that of
+// the batch. Programs cannot call it: see package internal/inside.
+func Join[U, T any](_ inside.Pass, batch *Batch[T], bucket *Bucket[U]) *Batch[U] {
+	w := batch.writes
+	if w.core.stream != bucket.core.stream {
+		w.fail(&Error{Op: "join", Bucket: bucket.core.bucket, Err: errOtherBucket})
+	}
+	return &Batch[U]{core: bucket.core, writes: w}
+}
+
+// Inside returns what a bucket does for this module alone. Programs cannot call it: see package internal/inside.
+func Inside[T any](_ inside.Pass, bucket *Bucket[T]) inside.Bucket[T] {
+	return insider[T]{core: bucket.core}
+}
+
+// insider implements inside.Bucket. Its other methods are in bulk.go and torn.go.
+type insider[T any] struct{ core *core }
+
+func (i insider[T]) Check(key string, value T) (size int, err error) {
+	w, err := i.core.newWrite("check", key, &value, unconditional())
+	if err != nil {
+		return 0, err
+	}
+	return len(w.data), i.core.checkSizes("check", []write{w, {}}) // as in a batch, which adds more headers
+}
+
+func (i insider[T]) Into(key string, found *inside.Found[T]) inside.Reading {
+	subject, err := i.core.subject("get", key)
+	return inside.Reading{Subject: subject, Err: err, Take: func(m jsapi.Message) error {
+		entry, err := decode[T](i.core, "get", key, m)
+		*found = inside.Found[T]{Value: entry.Value, Revision: entry.Revision}
+		return err
+	}}
+}
+
+func (i insider[T]) Read(ctx context.Context, readings ...inside.Reading) error {
+	subjects := make([]string, len(readings))
+	for n, r := range readings {
+		if r.Err != nil {
+			return r.Err
+		}
+		subjects[n] = r.Subject
+	}
+	found, whole, err := i.core.many(ctx, subjects)
+	if err == nil && !whole {
+		err = errTooMuch
+	}
+	if err != nil {
+		return i.core.readError("get", "", err)
+	}
+	for _, m := range found {
+		n := slices.Index(subjects, m.Subject)
+		if n < 0 || deleted(m.Header) {
+			continue
+		}
+		if err := readings[n].Take(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
