@@ -6,11 +6,8 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// MaxBatch is the most writes a batch can have: the server's default limit. An operator may set less: see [Bucket.MaxBatch].
-const MaxBatch = jsapi.MaxBatch
-
-// MaxBatch asks the server how many writes it takes in one batch: the constant [MaxBatch], or less where the operator has set
-// less. It ends as Put does.
+// MaxBatch asks the server how many writes it takes in one batch, and returns 1000, or less if the operator has set less.
+// The error matches ErrRefused or ErrUnavailable.
 func (b *Bucket[T]) MaxBatch(ctx context.Context) (int, error) {
 	c := b.core
 	limit, err := c.client.BatchLimit(ctx, c.prefix+"=", c.timeout/2)
@@ -89,7 +86,7 @@ func (t *Batch[T]) Len() int { return len(t.writes.list) }
 // Commit stores all writes or none, next to each other and in their order, and gives the revision of the last; the one
 // before has that minus 1, and so on. A batch must not be used again after its Commit.
 //
-// Nothing is stored when it ends with the error of a write that was collected, ErrBatchTooLarge, ErrEmptyBatch,
+// Nothing is stored when it ends with the error of a write that was collected, ErrBatchTooLarge,
 // a *ConflictError with the first key whose condition does not hold, ErrTooLarge, ErrFull, ErrRefused or ErrUnavailable.
 // With ErrUnknownOutcome the batch is stored whole or not at all, now or later, and Commit has not sent it again:
 // read a document that the batch makes unmistakable, through the leader, to find out.
@@ -101,8 +98,8 @@ func (t *Batch[T]) Commit(ctx context.Context) (revision uint64, err error) {
 	case w.err != nil:
 		return 0, w.err
 	case len(w.list) == 0:
-		return 0, &Error{Op: "commit", Bucket: w.core.bucket, Reason: ErrEmptyBatch}
-	case len(w.list) > MaxBatch:
+		return 0, &Error{Op: "commit", Bucket: w.core.bucket, Err: errEmptyBatch}
+	case len(w.list) > jsapi.MaxBatch:
 		return 0, &Error{Op: "commit", Bucket: w.core.bucket, Reason: ErrBatchTooLarge}
 	}
 	return w.core.commit(ctx, "commit", w.list)
@@ -111,7 +108,7 @@ func (t *Batch[T]) Commit(ctx context.Context) (revision uint64, err error) {
 // add takes a write, unless err says why there is none.
 func (w *writes) add(op string, one write, err error) {
 	if err == nil && one.conditional() && w.written[one.subject] {
-		err = &Error{Op: op, Bucket: w.core.bucket, Key: one.key, Reason: ErrRepeatedKey}
+		err = &Error{Op: op, Bucket: w.core.bucket, Key: one.key, Err: errRepeatedKey}
 	}
 	if w.fail(err); w.err != nil {
 		return

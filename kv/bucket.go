@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -83,10 +84,10 @@ type shared struct {
 
 func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config, docs documents) (*core, error) {
 	if err := token.CheckName(bucket); err != nil {
-		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrInvalidName, Err: err}
+		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrSettings, Err: err}
 	}
 	if js.Conn().Opts.ReconnectBufSize >= 0 {
-		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrReconnectBuffer}
+		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrSettings, Err: errReconnectBuffer}
 	}
 	client, err := jsapi.New(ctx, js)
 	if err != nil {
@@ -143,9 +144,13 @@ func (c *core) encode(op, key string, pointer any) ([]byte, error) {
 		return nil, &Error{Op: op, Bucket: c.bucket, Key: c.place + key, Reason: ErrEncode, Err: err}
 	}
 	if limit := c.payloadLimit(); len(data) > limit {
-		return nil, &TooLargeError{Op: op, Bucket: c.bucket, Key: c.place + key, Size: len(data), Limit: limit}
+		return nil, c.tooLarge(op, c.place+key, len(data), limit)
 	}
 	return data, nil
+}
+
+func (b *shared) tooLarge(op, key string, size, limit int) error {
+	return &Error{Op: op, Bucket: b.bucket, Key: key, Reason: ErrTooLarge, Err: fmt.Errorf("it has %d bytes, the limit is %d", size, limit)}
 }
 
 // payloadLimit is how large an encoded value may be for the server, in a batch or not.
@@ -155,7 +160,9 @@ func (c *core) payloadLimit() int { return int(c.client.Session().MaxPayload()) 
 func decode[T any](c *core, op, key string, m jsapi.Message) (Entry[T], error) {
 	entry := Entry[T]{Key: key, Revision: m.Sequence, Time: m.Time}
 	if err := c.unmarshal(m.Data, &entry.Value); err != nil {
-		return Entry[T]{}, &DecodeError{Op: op, Bucket: c.bucket, Key: c.place + key, Revision: m.Sequence, Err: err}
+		return Entry[T]{}, &Error{
+			Op: op, Bucket: c.bucket, Key: c.place + key, Reason: ErrDecode, Err: fmt.Errorf("revision %d: %w", m.Sequence, err),
+		}
 	}
 	return entry, nil
 }

@@ -34,7 +34,7 @@ func (w *bulk[T]) Put(ctx context.Context, key string, value T) error {
 		return w.fail(err)
 	}
 	if limit := w.core.maxSize; limit > 0 && len(one.data) > limit { // without headers
-		return w.fail(&TooLargeError{Op: "put", Bucket: w.core.bucket, Key: one.key, Size: len(one.data), Limit: limit})
+		return w.fail(w.core.tooLarge("put", one.key, len(one.data), limit))
 	}
 	if len(w.calls) >= bulkWindow {
 		if err := w.settle(ctx, len(w.calls)-bulkWindow+1); err != nil {
@@ -57,7 +57,7 @@ func (w *bulk[T]) Flush(ctx context.Context) error {
 		return err
 	}
 	if err := w.core.disk.Stored(ctx, w.last); err != nil {
-		return w.fail(&UnknownOutcomeError{Op: "put", Bucket: w.core.bucket, Err: err})
+		return w.fail(&Error{Op: "put", Bucket: w.core.bucket, Reason: ErrUnknownOutcome, Err: err})
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (w *bulk[T]) failed(ctx context.Context, key string, answer jsapi.Answer) e
 	case jsapi.Full:
 		return a.failed(ErrFull)
 	case jsapi.TooLarge:
-		return a.tooLarge()
+		return a.failed(ErrTooLarge)
 	case jsapi.Refused:
 		return a.failed(ErrRefused)
 	case jsapi.Unavailable:

@@ -49,7 +49,7 @@ func TestABatchWhoseAnswerIsLostIsNotSentAgain(t *testing.T) {
 	proxy.DropAcks(1)
 	_, err := batch.Commit(t.Context())
 	require.ErrorIs(t, err, kv.ErrUnknownOutcome)
-	var unknown *kv.UnknownOutcomeError
+	var unknown *kv.Error
 	require.ErrorAs(t, err, &unknown)
 	require.Equal(t, "42", unknown.Key)
 

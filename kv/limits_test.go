@@ -87,11 +87,11 @@ func TestABucketOfSmallMessages(t *testing.T) {
 				return err
 			},
 		} {
-			var large *kv.TooLargeError
-			require.ErrorAs(t, put(strings.Repeat("x", int(size))), &large)
-			require.Greater(t, large.Limit, int(size)-192)
-			require.Contains(t, large.Error(), "max_msg_size")
-			require.NoError(t, put(strings.Repeat("x", large.Limit-2)), "%s: the limit itself is stored, headers included", name)
+			err := put(strings.Repeat("x", int(size)))
+			limit := limitIn(t, err)
+			require.Greater(t, limit, int(size)-192)
+			require.ErrorContains(t, err, "max_msg_size")
+			require.NoError(t, put(strings.Repeat("x", limit-2)), "%s: the limit itself is stored, headers included", name)
 		}
 		require.NoError(t, b.Delete(t.Context(), "a"))
 	}
@@ -103,7 +103,7 @@ func TestABatchLimitOfTheOperator(t *testing.T) {
 		b := open[doc](t, js, "docs", nil)
 		got, err := b.MaxBatch(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, min(limit, kv.MaxBatch), got)
+		require.Equal(t, min(limit, maxBatch), got)
 		commit := func(n int) error {
 			batch := b.Batch()
 			for i := range n {
@@ -113,7 +113,7 @@ func TestABatchLimitOfTheOperator(t *testing.T) {
 			return err
 		}
 		require.NoError(t, commit(got))
-		if got < kv.MaxBatch {
+		if got < maxBatch {
 			err := commit(got + 1)
 			require.ErrorIs(t, err, kv.ErrBatchTooLarge)
 			require.NotErrorIs(t, err, kv.ErrTooLarge, "each document is small")

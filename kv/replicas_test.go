@@ -47,7 +47,7 @@ func checkRules(t *testing.T, js jetstream.JetStream, replicas int) {
 func listIsUpToDate(t *testing.T, b *kv.Bucket[doc]) {
 	for _, documents := range []int{10, 1100} {
 		batch := b.Batch()
-		for i := range min(documents, kv.MaxBatch) {
+		for i := range min(documents, maxBatch) {
 			batch.Put(fmt.Sprint("old.", documents, ".", i), doc{})
 		}
 		_, err := batch.Commit(t.Context())

@@ -72,9 +72,9 @@ func TestListGivesWhatAPatternMatches(t *testing.T) {
 func TestListGivesEveryDocumentThatIsThereThroughout(t *testing.T) {
 	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
 	const documents = 3000
-	for from := 0; from < documents; from += kv.MaxBatch {
+	for from := 0; from < documents; from += maxBatch {
 		batch := b.Batch()
-		for i := range kv.MaxBatch {
+		for i := range maxBatch {
 			batch.Put(fmt.Sprint(from+i), doc{N: i})
 		}
 		_, err := batch.Commit(t.Context())

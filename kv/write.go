@@ -22,7 +22,7 @@ func (b *Bucket[T]) Put(ctx context.Context, key string, value T) (revision uint
 }
 
 // Create stores value under key where there is no document, which includes a deleted one, and gives its revision. It
-// ends as Put does, or with a *ConflictError that matches ErrExists. Of several at once exactly one succeeds.
+// ends as Put does, or with a *ConflictError. Of several at once exactly one succeeds.
 func (b *Bucket[T]) Create(ctx context.Context, key string, value T) (revision uint64, err error) {
 	return b.core.put(ctx, "create", key, &value, expect(0))
 }
@@ -120,7 +120,7 @@ func (c *core) checkSizes(op string, writes []write) error {
 	}
 	for _, w := range writes {
 		if limit := c.maxSize - w.overhead(len(writes) > 1); len(w.data) > limit {
-			return &TooLargeError{Op: op, Bucket: c.bucket, Key: w.key, Size: len(w.data), Limit: limit}
+			return c.tooLarge(op, w.key, len(w.data), limit)
 		}
 	}
 	return nil
@@ -272,7 +272,7 @@ func (a *attempt) settle(ctx context.Context) (uint64, error) {
 	case jsapi.Full:
 		return 0, a.failed(ErrFull)
 	case jsapi.TooLarge:
-		return 0, a.tooLarge()
+		return 0, a.failed(ErrTooLarge)
 	case jsapi.TooMany:
 		return 0, a.failed(ErrBatchTooLarge)
 	case jsapi.NoBatches:
@@ -392,17 +392,9 @@ func (a *attempt) ended(cause error) error {
 }
 
 func (a *attempt) unknown(cause error) error {
-	return &UnknownOutcomeError{Op: a.op, Bucket: a.bucket, Key: a.writes[0].key, Err: cause}
+	return &Error{Op: a.op, Bucket: a.bucket, Key: a.writes[0].key, Reason: ErrUnknownOutcome, Err: cause}
 }
 
 func (a *attempt) failed(reason error) error {
 	return &Error{Op: a.op, Bucket: a.bucket, Key: a.writes[0].key, Reason: reason, Err: a.answer.Err}
-}
-
-func (a *attempt) tooLarge() error {
-	err := &TooLargeError{Op: a.op, Bucket: a.bucket, Limit: a.payloadLimit(), Err: a.answer.Err}
-	if len(a.writes) == 1 {
-		err.Key, err.Size = a.writes[0].key, len(a.writes[0].data)
-	}
-	return err
 }

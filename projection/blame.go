@@ -135,11 +135,8 @@ func (v *View[V]) guardedReport(report func(eventstore.Progress)) func(eventstor
 
 // keyOf returns the key of a document that its bucket refused for good, or "".
 func keyOf(err error) string {
-	if large, ok := errors.AsType[*kv.TooLargeError](err); ok {
-		return large.Key
-	}
 	failed, ok := errors.AsType[*kv.Error](err)
-	if ok && (errors.Is(err, kv.ErrEncode) || errors.Is(err, kv.ErrInvalidKey)) {
+	if ok && (errors.Is(err, kv.ErrEncode) || errors.Is(err, kv.ErrInvalidKey) || errors.Is(err, kv.ErrTooLarge)) {
 		return failed.Key
 	}
 	return ""

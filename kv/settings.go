@@ -52,10 +52,7 @@ func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg 
 	if err != nil {
 		return found, &Error{Op: "open", Bucket: bucket, Reason: reasonOf(err), Err: err}
 	}
-	if reason := unfit(found.Config, bucket, cfg); reason != "" {
-		return found, &SettingsError{Bucket: bucket, Reason: reason}
-	}
-	return found, nil
+	return found, refused(bucket, unfit(found.Config, bucket, cfg))
 }
 
 // mend gives the bucket's JetStream stream back what nats.go's CreateOrUpdateKeyValue takes away: atomic batches, and the
@@ -83,7 +80,7 @@ func (c *core) mend(ctx context.Context, have jetstream.StreamConfig) error {
 			c.log.WarnContext(ctx, "kv: the codec is not kept with the bucket", "codec", c.codec.Name(), "error", err)
 			return nil
 		}
-		return &SettingsError{Bucket: c.bucket, Reason: "atomic batches cannot be allowed; switch allow_atomic on", Err: err}
+		return refused(c.bucket, fmt.Errorf("switch allow_atomic on, since atomic batches cannot be allowed: %w", err))
 	}
 	c.log.InfoContext(ctx, "kv: atomic batches are now allowed, and the codec is kept with the bucket", "codec", c.codec.Name())
 	return nil
@@ -98,8 +95,8 @@ func (c *core) allowBatches(ctx context.Context) error {
 		return err
 	}
 	have := found.Config
-	if reason := unfit(have, c.bucket, Config{Codec: c.codec}); reason != "" {
-		return &SettingsError{Bucket: c.bucket, Reason: reason}
+	if err := unfit(have, c.bucket, Config{Codec: c.codec}); err != nil {
+		return refused(c.bucket, err)
 	}
 	return c.mend(ctx, have)
 }
@@ -117,10 +114,10 @@ func (c *core) checkFormat(ctx context.Context) error {
 			from = m.Sequence + 1
 			continue
 		case !inFormat(c.codec, m.Data):
-			return &SettingsError{Bucket: c.bucket, Reason: fmt.Sprintf(
+			return refused(c.bucket, fmt.Errorf(
 				"it does not say how its documents are encoded (another client has updated its settings), "+
 					"and the one under %s is not %s; open it with the codec it was written with",
-				strings.TrimPrefix(m.Subject, c.prefix), c.codec.Name())}
+				strings.TrimPrefix(m.Subject, c.prefix), c.codec.Name()))
 		}
 		return nil
 	}
@@ -160,38 +157,46 @@ func settings(bucket string, cfg Config) jetstream.StreamConfig {
 	}
 }
 
+// refused says that Open does not take a bucket because of a setting. It returns nil if err is nil.
+func refused(bucket string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Op: "open", Bucket: bucket, Reason: ErrSettings, Err: err}
+}
+
 // unfit says which setting of an existing bucket breaks a promise of this package, or nothing.
-func unfit(have jetstream.StreamConfig, bucket string, cfg Config) string {
+func unfit(have jetstream.StreamConfig, bucket string, cfg Config) error {
 	codec, named := have.Metadata[metadataCodec]
 	switch {
 	case have.Mirror != nil:
-		return "it is a mirror, which cannot be written; open the bucket it mirrors"
+		return errors.New("it is a mirror, which cannot be written; open the bucket it mirrors")
 	case !slices.Contains(have.Subjects, "$KV."+bucket+".>"):
-		return "its JetStream stream does not take the subjects $KV." + bucket + ".>"
+		return errors.New("its JetStream stream does not take the subjects $KV." + bucket + ".>")
 	case have.Retention != jetstream.LimitsPolicy:
-		return "its retention is not by limits, so documents vanish once they were consumed"
+		return errors.New("its retention is not by limits, so documents vanish once they were consumed")
 	case have.NoAck:
-		return "it does not acknowledge writes; switch no_ack off"
+		return errors.New("it does not acknowledge writes; switch no_ack off")
 	case have.Sealed:
-		return "it is sealed, so it cannot be written"
+		return errors.New("it is sealed, so it cannot be written")
 	case !have.AllowDirect:
-		return "it does not allow direct gets; switch allow_direct on"
+		return errors.New("it does not allow direct gets; switch allow_direct on")
 	case have.MaxMsgSize > 0 && int(have.MaxMsgSize) < smallestMaxSize:
-		return fmt.Sprintf("its messages may have %d bytes at most, of which headers take up to %d; raise max_msg_size (MaxValueSize) to %d or more",
+		return fmt.Errorf("its messages may have %d bytes at most, of which headers take up to %d; raise max_msg_size (MaxValueSize) to %d or more",
 			have.MaxMsgSize, maxOverhead, smallestMaxSize)
 	case named && codec != cfg.Codec.Name():
-		return "its documents are encoded as " + codec + ", not " + cfg.Codec.Name() + "; open it with that codec"
+		return errors.New("its documents are encoded as " + codec + ", not " + cfg.Codec.Name() + "; open it with that codec")
 	}
 	return foreign(have.Metadata, cfg.Metadata)
 }
 
 // foreign says which metadata of an existing bucket differs from what the caller expects, or nothing. A value that is missing does
 // not differ: nats.go's CreateOrUpdateKeyValue removes metadata.
-func foreign(have, want map[string]string) string {
+func foreign(have, want map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if value, ok := have[key]; ok && value != want[key] {
-			return fmt.Sprintf("it belongs to something else: its metadata has %s %q, not %q", key, value, want[key])
+			return fmt.Errorf("it belongs to something else: its metadata has %s %q, not %q", key, value, want[key])
 		}
 	}
-	return ""
+	return nil
 }
