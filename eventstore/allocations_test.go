@@ -12,7 +12,7 @@ import (
 )
 
 // Each bound is half of what the first profile showed, or what is counted now and a tenth more, where half was not reached.
-// DESIGN.md has the figures.
+// docs/measurements.md has the figures.
 const (
 	appendBound    = 15   // nats.go: 26
 	loadBound      = 100  // of ten commits; nats.go: 270

@@ -26,7 +26,7 @@ func Behind(stream StreamID) ReadOption { return func(o *readOptions) { o.behind
 //
 // The list comes from the stream's leader in pages of 100,000, and for each page the server gathers and sorts all streams of
 // the category, also when it begins [Behind] one. With a million streams that is over a second of processor time for each page,
-// and appends wait for most of it: see DESIGN.md. On failure it yields one error and ends:
+// and appends wait for most of it: see docs/measurements.md. On failure it yields one error and ends:
 // one that matches ErrInvalidID, ErrNoPermission, ErrUnavailable or ErrCorrupt, or the cause of ctx.
 func (s *Store) Streams(ctx context.Context, category string, options ...ReadOption) iter.Seq2[StreamInfo, error] {
 	o := readOptionsOf(options)

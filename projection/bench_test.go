@@ -22,7 +22,7 @@ import (
 
 // The benchmarks measure a view beside what it is made of, in turn within one run, so that what the machine does meanwhile
 // meets both. RUNNEL_BENCH_EVENTS is how many events there are, over a tenth as many keys; 1000000 gives the figures in
-// DESIGN.md.
+// docs/measurements.md.
 
 func benchEvents() int {
 	n, err := strconv.Atoi(os.Getenv("RUNNEL_BENCH_EVENTS"))
