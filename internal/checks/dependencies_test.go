@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// libraryModules is what a program that uses Runnel's libraries compiles in. Whoever lengthens it answers for its
-// licence, its upkeep and its size.
+// libraryModules are the modules that a program compiles in if it uses Runnel's libraries. Check the licence,
+// the upkeep and the size of a module before you add it.
 var libraryModules = []string{
 	"github.com/google/uuid",
 	"github.com/klauspost/compress", // also nats.go's
@@ -22,7 +22,7 @@ var libraryModules = []string{
 	"golang.org/x/sys",                    // crypto's
 }
 
-// serverModules is what comes on top with the embedded server.
+// serverModules are the further modules of the embedded server.
 var serverModules = []string{
 	"github.com/antithesishq/antithesis-sdk-go",
 	"github.com/minio/highwayhash",
@@ -31,9 +31,9 @@ var serverModules = []string{
 	"golang.org/x/time",
 }
 
-// kitModules is what comes on top in the tests of whoever uses the test kits.
+// kitModules are the further modules of tests that use the test kits.
 var kitModules = []string{
-	"github.com/anishathalye/porcupine", // finds out whether answers to two clients fit some order
+	"github.com/anishathalye/porcupine", // checks whether the answers to two clients fit some order
 	"pgregory.net/rapid",
 }
 
@@ -58,7 +58,7 @@ func TestAllPackagesDependOnTheseModulesOnly(t *testing.T) {
 	require.Equal(t, all, compiledIn(t, "./..."))
 }
 
-// compiledIn gives the modules, sorted, whose packages the build of the packages takes in.
+// compiledIn returns the modules, sorted, that a build of the packages uses.
 func compiledIn(t *testing.T, packages ...string) []string {
 	t.Helper()
 	args := append([]string{"-deps", "-f", "{{with .Module}}{{.Path}}{{end}}"}, packages...)

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// chapter is the least number of lines of a library's package comment: fewer cannot say what is stored, what is promised
-// and what is not.
+// chapter is the least number of lines of a library's package comment. A shorter one cannot say what the
+// package stores, what it promises and what it does not.
 const chapter = 10
 
 func TestEachPackageIsExplained(t *testing.T) {
@@ -66,8 +66,9 @@ func examples(t *testing.T, p pkg) []*doc.Example {
 	return doc.Examples(tests...)
 }
 
-// TestCodeInProseCompiles holds each go block of the README and of docs against the tests and examples, which the build
-// compiles and the tests run: a block is a run of whole lines of one of those files, less their common indentation.
+// TestCodeInProseCompiles looks for each go block of the README and of docs in the tests and examples, which
+// are compiled and run. A block is a run of whole lines of one of those files, without their common
+// indentation.
 func TestCodeInProseCompiles(t *testing.T) {
 	compiled := files(t, ".go")
 	for name := range compiled {
@@ -105,7 +106,7 @@ func blocksOf(markdown string) []string {
 	return blocks
 }
 
-// goBlocks yields the blocks fenced as go, trimmed, with the line each begins in.
+// goBlocks returns the blocks that are fenced as go, trimmed, by the line of their fence.
 func goBlocks(markdown string) map[int]string {
 	blocks := map[int]string{}
 	begin, fenced, isGo := 0, false, false
@@ -126,7 +127,7 @@ func goBlocks(markdown string) map[int]string {
 	return blocks
 }
 
-// deepest is the indentation, in tabs, up to which a region is looked for.
+// deepest is the deepest indentation, in tabs, of a region that a block may quote.
 const deepest = 4
 
 func quotes(block string, compiled map[string]string) bool {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The test kits are used in a module of somebody else's, which sees what is exported and nothing else.
+// Users import the test kits from modules of their own, which see only exported names.
 func TestTheKitsWorkFromOutsideTheModule(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "./...")
 	cmd.Dir = filepath.Join("testdata", "external")

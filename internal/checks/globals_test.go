@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A package variable of ours is a constant that Go cannot write as one: an error, a table, a policy. State belongs to a
-// value that the caller owns, or two users of a package meet in it.
+// A package variable must be a constant that Go cannot declare as one: an error, a table, a policy. State
+// belongs to a value that the caller owns, because two users of a package would share it otherwise.
 func TestPackageVariablesAreConstant(t *testing.T) {
 	for _, p := range packages(t) {
 		fset := token.NewFileSet()
@@ -30,13 +30,15 @@ func TestPackageVariablesAreConstant(t *testing.T) {
 	}
 }
 
-// withoutImports lets the type checker run on a package alone. It knows the package's own variables all the same.
+// withoutImports lets the type checker run on a package alone, which is enough to know the package's own
+// variables.
 type withoutImports struct{}
 
 func (withoutImports) Import(string) (*types.Package, error) { return nil, errors.New("not imported") }
 
-// mutations gives the places where files of one package assign to a package variable, or to a part of it, and where they
-// declare one of a type that is there to be changed. A sync.Pool is none: what it holds may vanish at any time.
+// mutations returns the places where the files of a package assign to a package variable or to a part of it. It
+// also returns the declarations of variables whose type exists to be changed. A sync.Pool is allowed, because
+// its content may vanish at any time.
 func mutations(fset *token.FileSet, parsed []*ast.File) []string {
 	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
 	config := types.Config{Importer: withoutImports{}, Error: func(error) {}} // the imports are missing, nothing else
@@ -65,7 +67,7 @@ func mutations(fset *token.FileSet, parsed []*ast.File) []string {
 	return places
 }
 
-// assigned gives the expressions that a statement or call changes.
+// assigned returns the expressions that a statement or call changes.
 func assigned(n ast.Node) []ast.Expr {
 	switch n := n.(type) {
 	case *ast.AssignStmt:
@@ -86,7 +88,7 @@ func assigned(n ast.Node) []ast.Expr {
 	return nil
 }
 
-// variable gives the identifier that an expression begins with, or nil.
+// variable returns the identifier at the start of an expression, or nil.
 func variable(e ast.Expr) *ast.Ident {
 	for {
 		switch x := e.(type) {
@@ -106,7 +108,7 @@ func variable(e ast.Expr) *ast.Ident {
 	}
 }
 
-// stateful reports whether a declaration is of a variable whose type is a lock, a concurrent map or an atomic.
+// stateful reports whether a declaration declares a lock, a concurrent map or an atomic value.
 func stateful(decl ast.Decl) bool {
 	group, ok := decl.(*ast.GenDecl)
 	return ok && group.Tok == token.VAR && slices.ContainsFunc(group.Specs, func(spec ast.Spec) bool {

@@ -9,15 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// part is a package, or with "/..." at its end a folder of packages that may import each other.
+// part is a package. If its path ends with "/...", it is a folder of packages that may import each other.
 type part struct {
 	path string
 	uses []string // the parts that its build without tests may import
 }
 
-// layers is the architecture, from the top down. A part imports only what stands in its list, and the list names only
-// parts of the layers below. Hence natsrun serves programs and tests, and the test kits tests alone: no library lists
-// them. An example does as a user must, so it lists nothing internal.
+// layers is the architecture, from the top down. A part imports only the parts in its list, and the list names
+// only parts of lower layers. No library lists natsrun, which serves programs and tests, or a test kit. An
+// example lists nothing internal, because a user cannot import it.
 var layers = [][]part{
 	{
 		{path: "examples/bank/...", uses: []string{"saga", "aggregate", "projection", "reactor", "snapshot", "eventstore", "kv", "natsrun"}},
@@ -66,7 +66,7 @@ func (p part) holds(path string) bool {
 	return path == p.path
 }
 
-// partOf finds the part that holds a package, and its layer.
+// partOf returns the part that holds a package, and its layer.
 func partOf(path string) (p part, layer int, found bool) {
 	for layer, parts := range layers {
 		for _, p := range parts {
@@ -78,7 +78,8 @@ func partOf(path string) (p part, layer int, found bool) {
 	return part{}, 0, false
 }
 
-// misplaced gives a line for each import that the layers do not allow, and for each package that has no place in them.
+// misplaced returns a line for each import that the layers do not allow, and for each package that is in no
+// layer.
 func misplaced(packages []pkg) []string {
 	var wrong []string
 	for _, p := range packages {

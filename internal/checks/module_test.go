@@ -21,7 +21,7 @@ const (
 	root   = "../.." // of the repository, seen from this package
 )
 
-// pkg is what `go list` says of a package of this module, and only of its build without tests.
+// pkg is what `go list` says about a package of this module, built without tests.
 type pkg struct {
 	ImportPath string
 	Name       string
@@ -39,7 +39,8 @@ func (p pkg) library() bool {
 	return p.Name != "main" && !internal && !isOrBelow(p.path(), "examples")
 }
 
-// inModule gives an import path relative to the module: "." for its root, "" for a package of elsewhere.
+// inModule returns an import path relative to the module. It returns "." for the root and "" for a package of
+// another module.
 func inModule(importPath string) string {
 	if importPath == module {
 		return "."
@@ -71,7 +72,7 @@ func packages(t *testing.T) []pkg {
 	return all
 }
 
-// golist runs `go list` for one platform, so that the answer is the same on every machine.
+// golist runs `go list` for a fixed platform, so that its answer is the same on every machine.
 func golist(t *testing.T, args ...string) []byte {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
@@ -84,10 +85,11 @@ func golist(t *testing.T, args ...string) []byte {
 	return out
 }
 
-// notOurs are the folders that programs and make write.
+// notOurs are folders that are written by programs and by make.
 var notOurs = []string{".git", "bin", "data"}
 
-// files yields the text files of the repository with one of the suffixes, by their slash-separated paths.
+// files returns the texts of the repository's files that have one of the suffixes, by their slash-separated
+// paths.
 func files(t *testing.T, suffixes ...string) map[string]string {
 	t.Helper()
 	texts := map[string]string{}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// modFile is what `go mod edit -json` says of a go.mod.
+// modFile is what `go mod edit -json` says about a go.mod.
 type modFile struct {
 	Go      string
 	Require []struct{ Path, Version string }
@@ -27,7 +27,7 @@ func parseMod(t *testing.T, name string) (m modFile) {
 	return m
 }
 
-// A nested module is built against the tree it lies in, with what that is tested with.
+// A nested module is built against the tree that contains it, with the same versions of the same modules.
 func TestNestedModulesGoWithTheTree(t *testing.T) {
 	main := parseMod(t, "go.mod")
 	version := make(map[string]string)
@@ -55,7 +55,7 @@ func TestNestedModulesGoWithTheTree(t *testing.T) {
 	}
 }
 
-// nestedIn gives the folders that the Makefile's NESTED names.
+// nestedIn returns the folders that NESTED in the Makefile names.
 func nestedIn(makefile string) []string {
 	_, rest, _ := strings.Cut(makefile, "\nNESTED := ")
 	line, _, _ := strings.Cut(rest, "\n")

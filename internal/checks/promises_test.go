@@ -25,7 +25,7 @@ func testsOf(t *testing.T, pkg string) string {
 	return all.String()
 }
 
-// The page of promises names tests that exist.
+// The page of promises must name tests that exist.
 func TestEachPromiseNamesItsTests(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "promises.md"))
 	require.NoError(t, err)

@@ -12,16 +12,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is longer has two concepts in it.
+// A longer file or function holds more than one concept.
 const (
 	longestFunction = 80
 	longestFile     = 600
 )
 
-// A comment that promises work is work not done, and one that silences a tool hides what it found.
+// A comment that promises work stands for work that was not done. A comment that silences a tool hides its
+// findings.
 var unwanted = regexp.MustCompile(`\b(TODO|FIXME|XXX)\b|^//\s*nolint`)
 
-// A path of one machine is of no use on another.
+// A path of one machine is useless on another.
 var machinePath = regexp.MustCompile(`(^|[^\w.~})/-])/(work|root|farm|home/\w+)/`)
 
 func TestGoFilesAreClean(t *testing.T) {
@@ -32,7 +33,7 @@ func TestGoFilesAreClean(t *testing.T) {
 	}
 }
 
-// blemishes gives a line for each place of a Go file that is against a rule.
+// blemishes returns a line for each place in a Go file that breaks a rule.
 func blemishes(t *testing.T, name, text string) []string {
 	t.Helper()
 	var wrong []string
