@@ -194,6 +194,7 @@ func TestDecisionsKeepToTheStateMachine(t *testing.T) {
 		"expire": expire(Claimed{Runner: "a"}, "await"), "cancel": definition.cancel("why"),
 		"retry": definition.whenStuck(Retried{}, ""), "resolve": definition.whenStuck(Resolved{}, ""),
 		"give back": owned("a", only(Released{Runner: "a"})),
+		"claim":     func(s Status) ([]eventstore.Event, error) { return definition.claim(Claimed{Runner: "a"}, s.Claims)(s) },
 		"receive":   receive(EventReceived{Step: "await", Position: startsAt + 1}, &Claimed{Runner: "a"}),
 	}
 	for name, o := range map[string]outcome[data]{"done": {}, "fails": {failed: failed}, "fails for good": {failed: Permanent(failed)}} {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
 	"github.com/runnel-go/runnel/saga"
 )
@@ -126,4 +127,46 @@ func TestARunnerThatCannotReadItsSagaLeavesIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, saga.StateCompensated, done.State)
 	require.Equal(t, []string{"undone"}, done.Data.Notes)
+}
+
+// Nobody has room for a saga when it is started. The runner that takes it up begins its first step with the claim, unless a
+// function of the definition has to say a deadline.
+func TestASagaThatIsTakenUpBeginsWithItsClaim(t *testing.T) {
+	do := saga.Step("pay", noted("paid")).NoUndo()
+	await := saga.Await[payment]("rest").Within(time.Minute)
+	for first, want := range map[string]struct {
+		parts   []saga.Part[payment]
+		commits [][]string
+	}{
+		"a Do":     {[]saga.Part[payment]{do}, [][]string{{"saga.started"}, {"saga.claimed", "saga.step.begun"}, {"saga.step.done", "saga.completed"}}},
+		"an await": {[]saga.Part[payment]{await}, [][]string{{"saga.started"}, {"saga.claimed"}, {"saga.step.begun"}}},
+	} {
+		t.Run(first, func(t *testing.T) {
+			definition := define(t, "payment", want.parts...)
+			starter := open(t, openBank(t, eventstoretest.JetStream(t)), definition, nil)
+			_, err := starter.Start(t.Context(), "1", payment{})
+			require.NoError(t, err)
+			run(t, starter)
+			var commits [][]string
+			require.Eventually(t, func() bool {
+				in, err := starter.Get(t.Context(), "1")
+				require.NoError(t, err)
+				commits = commitsOf(in)
+				return in.State == saga.StateCompleted || in.State == saga.StateWaiting
+			}, 10*time.Second, time.Millisecond)
+			require.Equal(t, want.commits, commits)
+		})
+	}
+}
+
+// commitsOf returns the types of the events of a saga, by the commits in which they stand.
+func commitsOf[S any](in saga.Instance[S]) (commits [][]string) {
+	var last eventstore.Position
+	for _, entry := range in.History {
+		if entry.Position != last {
+			commits, last = append(commits, nil), entry.Position
+		}
+		commits[len(commits)-1] = append(commits[len(commits)-1], entry.Event.EventType())
+	}
+	return commits
 }

@@ -44,7 +44,7 @@ func (r *runner[S]) claim(ctx context.Context, in *instance[S]) error {
 	if due.State == StateWaiting {
 		return r.change(ctx, in, expire(claimed, due.Current().Name))
 	}
-	return r.change(ctx, in, claim(claimed, due.Claims))
+	return r.change(ctx, in, r.m.definition.claim(claimed, due.Claims))
 }
 
 // orUnfit is an error of loading a saga: an unfitError if a later release has written what this one does not know.
@@ -123,7 +123,7 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 	current := in.status.Current()
 	step, _ := d.find(current.Name)
 	switch {
-	case current.State == Ahead: // started by a manager that did not run, or its deadline could not be set
+	case current.State == Ahead: // its deadline is yet to be set
 		return r.beginStep(ctx, in, data)
 	case step.await != nil && current.Received == nil:
 		return r.late(ctx, in, step, data)
