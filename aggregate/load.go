@@ -28,7 +28,7 @@ func snapshotsOf[S State[S, E], E eventstore.Event](r *Repository[S, E], snapsho
 // be older than what the options ask for:
 //
 //	cache -> snapshot, and from the log what came after it -> log
-func (r *Repository[S, E]) recall(ctx context.Context, id string, options ...eventstore.ReadOption) (_ entry[S], cached bool, err error) {
+func (r *Repository[S, E]) recall(ctx context.Context, id string, options ...eventstore.LoadOption) (_ entry[S], cached bool, err error) {
 	if e, ok := r.cache.get(id); ok {
 		r.counters.cached.Add(1)
 		return e, true, nil
@@ -53,7 +53,7 @@ func (r *Repository[S, E]) recall(ctx context.Context, id string, options ...eve
 }
 
 // replay gives the state of an aggregate from the begin of its stream.
-func (r *Repository[S, E]) replay(ctx context.Context, id string, options ...eventstore.ReadOption) (entry[S], error) {
+func (r *Repository[S, E]) replay(ctx context.Context, id string, options ...eventstore.LoadOption) (entry[S], error) {
 	history, err := r.store.Load(ctx, r.stream(id), options...)
 	if err != nil {
 		return entry[S]{}, err

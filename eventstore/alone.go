@@ -76,7 +76,7 @@ func (s *Store) checkReads(ctx context.Context) error {
 }
 
 func (s *Store) otherReads(what string) error {
-	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("%w: Config.Reads is not on the connection's own stream: %s", ErrOtherStream, what)}
+	return otherStream(s.name, fmt.Errorf("%w: Config.Reads is not on the connection's own stream: %s", ErrOtherStream, what))
 }
 
 // overlapping says which stream has taken the store's subjects, where the server refused to make the store's stream for
@@ -90,7 +90,7 @@ func (s *Store) overlapping(ctx context.Context, err error) error {
 	if findErr != nil {
 		return errors.Join(err, findErr)
 	}
-	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", ErrOtherStream, other, s.name, err)}
+	return otherStream(s.name, fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", ErrOtherStream, other, s.name, err))
 }
 
 // compareAlone is compareOpened, which meanwhile asks who takes what is published for the store. No stream stores the
@@ -109,7 +109,7 @@ func (s *Store) compareAlone(ctx context.Context) error {
 	}
 	err := other()
 	if errors.Is(err, ErrOtherStream) {
-		err = &OtherStreamError{Store: s.name, Err: err}
+		err = otherStream(s.name, err)
 	}
 	return err
 }

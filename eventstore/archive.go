@@ -377,21 +377,5 @@ func (a *archiveReader) fault(what, err error) error {
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("eventstore: read archive at byte %d: %w", a.bytes, err)
 	}
-	return &ArchiveError{Offset: a.bytes, Err: what}
+	return fmt.Errorf("eventstore: archive at byte %d: %w: %w: take another copy of it", a.bytes, ErrArchive, what)
 }
-
-// ArchiveError says what about an archive does not hold. It matches ErrArchive.
-type ArchiveError struct {
-	Offset int64 // of the first byte that could not be used
-	Err    error // what does not hold
-}
-
-func (e *ArchiveError) Error() string {
-	return fmt.Sprintf("eventstore: archive at byte %d: %v: %v: take another copy of it", e.Offset, ErrArchive, e.Err)
-}
-
-// Is reports whether target is ErrArchive.
-func (e *ArchiveError) Is(target error) bool { return target == ErrArchive }
-
-// Unwrap gives the cause.
-func (e *ArchiveError) Unwrap() error { return e.Err }

@@ -6,12 +6,6 @@ import (
 	"iter"
 )
 
-// Backwards makes [Store.Stream] yield the newest event first and go down to version 1, or begin at the version of [From]
-// and go down from there. It reads as far as events are pulled: the stream's last 17 commits cost two round trips, however
-// long the stream is, and each further 16 one more. The commits above From are read too, and passed over.
-// With [After] it ends above what stands up to that position.
-func Backwards() ReadOption { return func(o *readOptions) { o.backwards = true } }
-
 // eventsDown yields the stream's events from version from down to 1.
 func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, yield func(Recorded, error) bool) {
 	subject, err := s.subjectToRead(stream)

@@ -155,7 +155,7 @@ func TestStreamsAreReadBothWaysAtTheSameTime(t *testing.T) {
 	for i := range streams {
 		readers.Go(func() {
 			for n := range 300 {
-				var options []eventstore.ReadOption
+				var options []eventstore.StreamOption
 				if n%2 == 1 {
 					options = append(options, eventstore.Backwards())
 				}

@@ -82,7 +82,7 @@ func BenchmarkBackwards(b *testing.B) {
 		head = c.Head()
 	}
 	for _, events := range []int{10, length} {
-		for name, option := range map[string]eventstore.ReadOption{"backwards": eventstore.Backwards(), "forwards": eventstore.Leader()} {
+		for name, option := range map[string]eventstore.StreamOption{"backwards": eventstore.Backwards(), "forwards": eventstore.Leader()} {
 			b.Run(fmt.Sprintf("%s/events=%d", name, events), func(b *testing.B) {
 				for b.Loop() {
 					n := 0

@@ -31,7 +31,7 @@ type Commit struct {
 	body    []byte        // in which the data of the events stands
 	payload []byte        // as it is stored; nil for a commit that was not read from the log
 	erased  bool          // a placeholder: all that is known is in ErasedCommit
-	foreign *ForeignError // a placeholder for a message that is no commit
+	foreign *foreignError // a placeholder for a message that is no commit
 	store   *Store
 
 	unproven bool // it was read alone, and its transaction may be torn

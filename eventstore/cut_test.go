@@ -180,7 +180,7 @@ func put(amounts map[string][]int64, id string, list []int64) map[string][]int64
 
 func requireStream(t *testing.T, store *eventstore.Store, id string, want []int64) {
 	t.Helper()
-	for _, option := range []eventstore.ReadOption{eventstore.From(1), eventstore.Leader()} {
+	for _, option := range []eventstore.StreamOption{eventstore.From(1), eventstore.Leader()} {
 		var got []int64
 		for _, e := range decode(t, store.Stream(t.Context(), account(id), option)) {
 			got = append(got, e.(deposited).Amount)

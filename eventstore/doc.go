@@ -174,19 +174,17 @@
 //
 // # Errors
 //
-// Every error says what failed on which stream and version, matches one sentinel of this package through [errors.Is],
-// and has a type with the fields a program needs: [ConflictError], [AppendError], [EventError], [CorruptError],
-// [ForeignError], [LogRewoundError], [SettingsError], [ServerVersionError], [ArchiveError], [TargetError]. See errors.go for
-// the list, grouped by the moment they occur.
+// Every error says what failed on which stream and version, and matches one sentinel of this package through [errors.Is].
+// Errors with fields that a program needs have a type: [ConflictError], [AppendError], [UnknownOutcomeError], [EventError],
+// [CorruptError], [ErasedError] and [LogRewoundError].
 //
-// What passes is waited out: a connection that is interrupted, a leader that is to be elected. Appends wait for
-// [Config.AppendTimeout], reads of one stream and questions such as [Store.At] and [Store.End] for [Config.ReadTimeout],
-// and readers of the whole log until their context ends. Every wait ends with its context. What the server refuses is told
-// at once: a missing permission as ErrNoPermission with the subject that is not allowed, a limit as ErrRefused with what
-// the server said.
+// What passes is waited out: an interrupted connection, the election of a leader. Appends wait for [Config.AppendTimeout].
+// Reads of one stream, and questions such as [Store.At] and [Store.End], wait for [Config.ReadTimeout]. Readers of the whole
+// log wait until their context ends. Every wait ends with its context. A refusal by the server ends it at once: a missing
+// permission as ErrNoPermission with the subject, a limit as ErrRefused with the words of the server.
 //
-// A live reader goes on as soon as its connection is back. Where the server that kept its consumer is gone, it finds that
-// out within a second, by the heartbeats that do not come.
+// A live reader goes on as soon as its connection is back. If the server that kept its consumer is gone, the reader notices
+// within a second, because heartbeats stop.
 //
 // # Concurrency
 //

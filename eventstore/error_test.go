@@ -79,9 +79,8 @@ func TestServersInWhichBatchesAreBrokenAreRefused(t *testing.T) {
 				require.NoError(t, store.Close())
 				return
 			}
-			var old *eventstore.ServerVersionError
-			require.ErrorAs(t, err, &old)
-			require.Equal(t, version, old.Version)
+			require.ErrorIs(t, err, eventstore.ErrServerVersion)
+			require.ErrorContains(t, err, strconv.Quote(version))
 		})
 	}
 }
@@ -124,10 +123,8 @@ func TestSettingsThatDriftedAreRefusedAtOpen(t *testing.T) {
 			_, err = js.CreateStream(t.Context(), cfg)
 			require.NoError(t, err)
 			_, err = eventstore.Open(t.Context(), js, "bank", events, nil)
-			var differ *eventstore.SettingsError
-			require.ErrorAs(t, err, &differ)
 			require.ErrorIs(t, err, eventstore.ErrSettings)
-			require.Contains(t, strings.Join(differ.Differences, "\n"), name)
+			require.ErrorContains(t, err, name)
 		})
 	}
 }

@@ -128,7 +128,7 @@ func ExampleStore_Replay() {
 		}
 		return err
 	}
-	options := []eventstore.ReadOption{eventstore.Categories("account"), eventstore.Types("account.deposited")}
+	options := []eventstore.ReplayOption{eventstore.Categories("account"), eventstore.Types("account.deposited")}
 	progress, err := store.Replay(ctx, sum, options...)
 	fmt.Println(err)
 	progress, err = store.Replay(ctx, sum, append(options, eventstore.After(progress.Position))...)

@@ -106,9 +106,9 @@ func (f *foreign) standsOn(subject string, tail, commit Position) {
 	f.newest[strings.Clone(subject)] = shadow{tail: tail, commit: commit}
 }
 
-// ForeignError says that a message in the store's JetStream stream is no commit, because another program published it to one of
+// foreignError says that a message in the store's JetStream stream is no commit, because another program published it to one of
 // the store's subjects. It matches ErrForeign. Readers pass over such a message, count it in Counters.Foreign and log it.
-type ForeignError struct {
+type foreignError struct {
 	Store    string
 	Position Position // 0 where only the subject is known
 	Subject  string
@@ -117,7 +117,7 @@ type ForeignError struct {
 	data []byte
 }
 
-func (e *ForeignError) Error() string {
+func (e *foreignError) Error() string {
 	what := "which another program published"
 	if e.Accepted {
 		what = "which Store.AcceptForeign accepted as another program's"
@@ -127,16 +127,16 @@ func (e *ForeignError) Error() string {
 }
 
 // Is reports whether target is ErrForeign.
-func (e *ForeignError) Is(target error) bool { return target == ErrForeign }
+func (e *foreignError) Is(target error) bool { return target == ErrForeign }
 
 // placeholder stands for the message among commits.
-func (e *ForeignError) placeholder(s *Store) *Commit {
+func (e *foreignError) placeholder(s *Store) *Commit {
 	stream, _ := parseSubject(s.name, e.Subject) // the zero stream where it is none's
 	return &Commit{Stream: stream, Position: e.Position, store: s, foreign: e}
 }
 
 // passForeign counts a message that is passed over, and reports it the first time.
-func (s *Store) passForeign(ctx context.Context, e *ForeignError) {
+func (s *Store) passForeign(ctx context.Context, e *foreignError) {
 	s.counters.foreign.Add(1)
 	if s.foreign.note(e.Subject, e.Position) {
 		s.logger.LogAttrs(ctx, slog.LevelWarn, "message of another program passed over", slog.String("store", s.name),
@@ -144,7 +144,7 @@ func (s *Store) passForeign(ctx context.Context, e *ForeignError) {
 	}
 }
 
-// judge gives what a leader's message is, as parse does, or a ForeignError where an operator accepted what looks like damage.
+// judge gives what a leader's message is, as parse does, or a foreignError where an operator accepted what looks like damage.
 func (s *Store) judge(ctx context.Context, msg jsapi.Message, err error) (*Commit, error) {
 	c, err := s.parse(msg, err)
 	damaged, ok := errors.AsType[*CorruptError](err)
@@ -156,7 +156,7 @@ func (s *Store) judge(ctx context.Context, msg jsapi.Message, err error) (*Commi
 	case asked != nil && jsapi.Transient(asked):
 		return nil, asked
 	case accepted:
-		return nil, &ForeignError{Store: s.name, Position: Position(msg.Sequence), Subject: msg.Subject, Accepted: true, data: msg.Data}
+		return nil, &foreignError{Store: s.name, Position: Position(msg.Sequence), Subject: msg.Subject, Accepted: true, data: msg.Data}
 	}
 	return c, err
 }
@@ -219,20 +219,20 @@ func (s *Store) refreshAccepted(ctx context.Context) (Head, error) {
 	return history.Head, nil
 }
 
-// AcceptForeign says that the message at the position of damaged, which a read ended with, is no damaged commit of the store: another
-// program published it, in a way that only commits are. From then on readers pass over it, as they pass over other messages that
-// are none of the store's. Look at the message first (nats stream get), and restore the position from a replica or a backup if it
-// is a commit. A stream that lacks the commit is told by its loads all the same.
+// AcceptForeign records that the message at a position, at which a read ended with ErrCorrupt, is no damaged commit of the
+// store: another program published it with headers that only commits have. From then on readers pass over it, as they pass
+// over all messages of other programs. Look at the message first (nats stream get). If it is a commit, restore the position
+// from a replica or a backup instead. A load of a stream that lacks the commit still ends with an error.
 //
-// The acceptance is recorded in the stream runnel/foreign, with the reason and a checksum of the message, and counts for that
-// message only. It returns an error that matches ErrRefused where a commit stands at the position, or nothing, or what appending
-// and reading return.
-func (s *Store) AcceptForeign(ctx context.Context, damaged *CorruptError, reason string) error {
+// The record stands in the stream runnel/foreign, with the reason and a checksum of the message, and counts for that message
+// only. AcceptForeign returns an error that matches ErrRefused if a commit stands at the position, or nothing stands there.
+// Its other errors are those of [Store.Append] and [Store.At].
+func (s *Store) AcceptForeign(ctx context.Context, position Position, reason string) error {
 	fail := func(err error) error {
-		return fmt.Errorf("eventstore: accept the message at position %d of %s: %w", damaged.Position, s.name, err)
+		return fmt.Errorf("eventstore: accept the message at position %d of %s: %w", position, s.name, err)
 	}
 	for try := 1; ; try++ {
-		record, err := s.acceptance(ctx, damaged.Position, reason)
+		record, err := s.acceptance(ctx, position, reason)
 		if err != nil || record == nil {
 			return err
 		}

@@ -202,8 +202,8 @@ func TestWhatLooksLikeADamagedCommitIsPassedOverOnceItIsAccepted(t *testing.T) {
 
 			other := open2(t, store)
 			require.Error(t, firstError(t, other))
-			require.NoError(t, store.AcceptForeign(t.Context(), damaged, "published by the import of customers"))
-			require.NoError(t, store.AcceptForeign(t.Context(), damaged, "once more"))
+			require.NoError(t, store.AcceptForeign(t.Context(), damaged.Position, "published by the import of customers"))
+			require.NoError(t, store.AcceptForeign(t.Context(), damaged.Position, "once more"))
 			for _, s := range []*eventstore.Store{store, other} {
 				require.Equal(t, []eventstore.Event{opened{}}, decode(t, s.Stream(t.Context(), account("a"))))
 				report, err := s.Verify(t.Context(), nil)
@@ -215,10 +215,10 @@ func TestWhatLooksLikeADamagedCommitIsPassedOverOnceItIsAccepted(t *testing.T) {
 			_, err = other.Append(t.Context(), account("a"), c.Head(), deposited{1})
 			require.NoError(t, err)
 
-			err = store.AcceptForeign(t.Context(), &eventstore.CorruptError{Store: "bank", Position: 1}, "no")
+			err = store.AcceptForeign(t.Context(), 1, "no")
 			require.ErrorIs(t, err, eventstore.ErrRefused)
 			require.ErrorContains(t, err, "it is a commit")
-			err = store.AcceptForeign(t.Context(), &eventstore.CorruptError{Store: "bank", Position: 1000}, "no")
+			err = store.AcceptForeign(t.Context(), 1000, "no")
 			require.ErrorIs(t, err, eventstore.ErrRefused)
 			require.ErrorContains(t, err, "nothing stands there")
 		})

@@ -23,19 +23,11 @@ const (
 	importPatience = 5
 )
 
-// TargetError says what is under a name that an import needs. It matches ErrTarget.
-type TargetError struct {
-	Stream string // the JetStream stream
-	Reason string // what about it is not as the archive has it
+// targetTaken is the error of a name that an import needs and under which something else is.
+func targetTaken(stream, reason string) error {
+	return fmt.Errorf("JetStream stream %s: %w: %s: import under another name, or delete the stream (nats stream rm %s) and import again",
+		stream, ErrTarget, reason, stream)
 }
-
-func (e *TargetError) Error() string {
-	return fmt.Sprintf("JetStream stream %s: %v: %s: import under another name, or delete the stream (nats stream rm %s) and import again",
-		e.Stream, ErrTarget, e.Reason, e.Stream)
-}
-
-// Is reports whether target is ErrTarget.
-func (e *TargetError) Is(target error) bool { return target == ErrTarget }
 
 // checkTargets looks at all that the archive wants to write to, before anything is written.
 func (i *importer) checkTargets(ctx context.Context) error {
@@ -73,7 +65,7 @@ func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info
 	}
 	info, err = i.store.leaderInfo(ctx, cfg.Name)
 	if err == nil && info.Config.Metadata[metaImport] != i.mark {
-		err = &TargetError{Stream: cfg.Name, Reason: "it was made meanwhile, and not by an import of this archive"}
+		err = targetTaken(cfg.Name, "it was made meanwhile, and not by an import of this archive")
 	}
 	return info, err
 }
@@ -89,11 +81,11 @@ func (i *importer) checkBuckets(ctx context.Context) error {
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound) && !i.finished:
 		case errors.Is(err, jetstream.ErrStreamNotFound):
-			return &TargetError{Stream: name, Reason: "it is missing, though the import was finished"}
+			return targetTaken(name, "it is missing, though the import was finished")
 		case err != nil:
 			return err
 		case info.Config.Metadata[metaImport] != i.mark:
-			return &TargetError{Stream: name, Reason: "it was not made by an import of this archive"}
+			return targetTaken(name, "it was not made by an import of this archive")
 		}
 	}
 	return nil
@@ -104,12 +96,12 @@ func (i *importer) checkLog(have jetstream.StreamConfig) error {
 	mark := have.Metadata[metaImport]
 	switch {
 	case have.Metadata[metaIdentity] != i.header.Identity:
-		return &TargetError{Stream: i.store.name, Reason: "it is not of store " + i.header.Identity + ", which the archive holds"}
+		return targetTaken(i.store.name, "it is not of store "+i.header.Identity+", which the archive holds")
 	case mark != "" && mark != i.mark:
-		return &TargetError{Stream: i.store.name, Reason: "the import of another archive has begun in it"}
+		return targetTaken(i.store.name, "the import of another archive has begun in it")
 	}
 	if differences := i.store.compare(have); len(differences) > 0 {
-		return &SettingsError{Store: i.store.name, Differences: differences}
+		return settingsDiffer(i.store.name, differences)
 	}
 	i.finished = mark == ""
 	return nil
@@ -180,8 +172,8 @@ func (i *importer) release(ctx context.Context, messages uint64) error {
 		return err
 	}
 	if info.State.LastSeq != uint64(i.summary.End) || info.State.Msgs != messages {
-		return &TargetError{Stream: i.store.name, Reason: fmt.Sprintf("it holds %d messages up to position %d, the archive has %d up to %d",
-			info.State.Msgs, info.State.LastSeq, messages, i.summary.End)}
+		return targetTaken(i.store.name, fmt.Sprintf("it holds %d messages up to position %d, the archive has %d up to %d",
+			info.State.Msgs, info.State.LastSeq, messages, i.summary.End))
 	}
 	if err := i.forgetOtherMark(ctx); err != nil {
 		return err
@@ -275,7 +267,7 @@ func (t *target) add(ctx context.Context, m restored) error {
 		return err
 	}
 	if t.closed {
-		return &TargetError{Stream: t.stream, Reason: fmt.Sprintf("it ends at %d, the archive goes on", t.found)}
+		return targetTaken(t.stream, fmt.Sprintf("it ends at %d, the archive goes on", t.found))
 	}
 	if len(t.pending) == importMessages || len(t.pending) > 0 && t.size+len(m.data) > importBytes {
 		if err := t.flush(ctx); err != nil {
@@ -293,7 +285,7 @@ func (t *target) finish(ctx context.Context) error {
 		return err
 	}
 	if t.added < t.found {
-		return &TargetError{Stream: t.stream, Reason: fmt.Sprintf("it goes on to %d, the archive ends at %d", t.found, t.added)}
+		return targetTaken(t.stream, fmt.Sprintf("it goes on to %d, the archive ends at %d", t.found, t.added))
 	}
 	return t.flush(ctx)
 }
@@ -324,11 +316,11 @@ func (t *target) expect(ctx context.Context, m restored) error {
 	case errors.Is(err, jsapi.ErrNotFound) && m.filler:
 		return nil // another import, which was faster, has deleted it
 	case errors.Is(err, jsapi.ErrNotFound):
-		return &TargetError{Stream: t.stream, Reason: fmt.Sprintf("the message at %d is missing", m.sequence)}
+		return targetTaken(t.stream, fmt.Sprintf("the message at %d is missing", m.sequence))
 	case err != nil:
 		return err
 	case !m.equals(have):
-		return &TargetError{Stream: t.stream, Reason: fmt.Sprintf("the message at %d is another than the archive's", m.sequence)}
+		return targetTaken(t.stream, fmt.Sprintf("the message at %d is another than the archive's", m.sequence))
 	}
 	return nil
 }
@@ -395,7 +387,7 @@ func (t *target) settle(ctx context.Context) (moved bool, err error) {
 	case end == first-1:
 		return false, nil
 	case end < first:
-		return false, &TargetError{Stream: t.stream, Reason: fmt.Sprintf("it ends at %d, where it had %d messages before", end, first-1)}
+		return false, targetTaken(t.stream, fmt.Sprintf("it ends at %d, where it had %d messages before", end, first-1))
 	case end > last.sequence:
 		t.found, t.compared, t.last = end, false, last
 		end = last.sequence

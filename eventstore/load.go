@@ -16,63 +16,6 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// readOptions are the options of reads.
-type readOptions struct {
-	from       Version
-	backwards  bool
-	after      Position
-	until      *Position
-	since      time.Time
-	leader     bool
-	live       bool
-	stream     *StreamID
-	behind     *StreamID
-	progress   func(Progress)
-	categories []string
-	types      []string
-}
-
-// ReadOption is an option of one read.
-type ReadOption func(*readOptions)
-
-// From makes [Store.Stream] and [Store.Load] begin at a version. The commit that holds the version is read whole by Load.
-// The default is the first version, and with [Backwards] the last.
-func From(version Version) ReadOption { return func(o *readOptions) { o.from = version } }
-
-// Leader makes [Store.Stream] and [Store.Load] ask the stream's leader where the stream stands instead of any replica.
-func Leader() ReadOption { return func(o *readOptions) { o.leader = true } }
-
-// After makes [Store.All], [Store.Log] and [Store.Replay] begin behind a position, which may be one inside a transaction, and
-// [Store.Stream] and [Store.Load] pass over the stream's commits up to there without reading them, so that what came since
-// costs the same however long the stream is. The default is the log's begin.
-func After(position Position) ReadOption { return func(o *readOptions) { o.after = position } }
-
-// Live makes [Store.All] and [Store.Log] go on with what is appended, until their context ends.
-func Live() ReadOption { return func(o *readOptions) { o.live = true } }
-
-// Categories makes [Store.All] and [Store.Replay] read the events of streams of these categories only.
-func Categories(categories ...string) ReadOption {
-	return func(o *readOptions) { o.categories = append(o.categories, categories...) }
-}
-
-// Types makes [Store.All] and [Store.Replay] read the events of these types only, and those of types that are upcast to
-// them.
-func Types(types ...string) ReadOption {
-	return func(o *readOptions) { o.types = append(o.types, types...) }
-}
-
-func readOptionsOf(options []ReadOption) readOptions {
-	var o readOptions
-	for _, option := range options {
-		option(&o)
-	}
-	if o.backwards && o.from == 0 {
-		o.from = ^Version(0)
-	}
-	o.from = max(o.from, 1)
-	return o
-}
-
 // History is a stream's commits and where the stream stands.
 type History struct {
 	Head    Head
@@ -83,21 +26,21 @@ type History struct {
 // failure it yields one error and ends: one that matches ErrCorrupt, ErrInvalidID, ErrNoPermission, ErrRefused or ErrUnavailable,
 // or the cause of ctx. Interruptions are waited out for Config.ReadTimeout. Forwards, it holds the stream's encoded commits in
 // memory while it runs.
-func (s *Store) Stream(ctx context.Context, stream StreamID, options ...ReadOption) iter.Seq2[Recorded, error] {
+func (s *Store) Stream(ctx context.Context, stream StreamID, options ...StreamOption) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
-		if o := readOptionsOf(options); o.backwards {
+		o := readOptionsOf(options)
+		if o.backwards {
 			s.eventsDown(ctx, stream, o, yield)
 			return
 		}
-		history, err := s.Load(ctx, stream, options...)
+		history, err := s.loadTrusted(ctx, stream, o)
 		if err != nil {
 			yield(Recorded{}, err)
 			return
 		}
-		from := readOptionsOf(options).from
 		for _, c := range history.Commits {
 			for event := range c.Events() {
-				if event.Version() >= from && !yield(event, nil) {
+				if event.Version() >= o.from && !yield(event, nil) {
 					return
 				}
 			}
@@ -125,14 +68,18 @@ func (s *Store) Exists(ctx context.Context, stream StreamID) (bool, error) {
 // Load gives a stream's commits, and its head for an append on top of them. Versions and checksums are verified, and where
 // the whole stream is read, also that the server counts no more messages than it gave. A stream without events has no
 // commits and version 0. Load fails like [Store.Stream].
-func (s *Store) Load(ctx context.Context, stream StreamID, options ...ReadOption) (History, error) {
+func (s *Store) Load(ctx context.Context, stream StreamID, options ...LoadOption) (History, error) {
+	return s.loadTrusted(ctx, stream, readOptionsOf(options))
+}
+
+// loadTrusted is Load, which compares the log with what is known of it before the read and after.
+func (s *Store) loadTrusted(ctx context.Context, stream StreamID, o readOptions) (History, error) {
 	trusted := func() error {
 		return s.patiently(ctx, "load "+stream.String(), func() error { return s.trusted(ctx) })
 	}
 	if err := trusted(); err != nil {
 		return History{}, err
 	}
-	o := readOptionsOf(options)
 	history, err := s.load(ctx, stream, o)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		err = cmp.Or(s.suspect(ctx), err)
@@ -338,7 +285,7 @@ func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
 	if leader {
 		msg, err := l.store.api.LeaderLast(ctx, l.store.name, l.subject)
 		c, err := l.store.judge(ctx, msg, err)
-		if foreign, ok := errors.AsType[*ForeignError](err); ok {
+		if foreign, ok := errors.AsType[*foreignError](err); ok {
 			return foreign.placeholder(l.store), nil
 		}
 		return c, err

@@ -13,10 +13,11 @@ import (
 // or with [Live] until ctx ends. A transaction is yielded whole or, where a power cut tore it, not at all. On failure it
 // yields one error and ends: one that matches ErrCorrupt, ErrLogRewound, ErrNoPermission or ErrRefused, or the cause of ctx.
 // Interruptions of the connection are waited out.
-func (s *Store) All(ctx context.Context, options ...ReadOption) iter.Seq2[Recorded, error] {
-	p := s.pickerOf(readOptionsOf(options))
+func (s *Store) All(ctx context.Context, options ...AllOption) iter.Seq2[Recorded, error] {
+	o := readOptionsOf(options)
+	p := s.pickerOf(o)
 	return func(yield func(Recorded, error) bool) {
-		for c, err := range s.Log(ctx, options...) {
+		for c, err := range s.commits(ctx, o) {
 			if err != nil {
 				yield(Recorded{}, err)
 				return
@@ -74,8 +75,12 @@ func (p picker) picks(event Recorded) bool {
 
 // Log is All by commits, and of all categories and types: for those who keep a checkpoint, which may stand behind a
 // commit that is [Commit.Whole]. Commits that were erased are not yielded, and neither are the guards of transactions.
-func (s *Store) Log(ctx context.Context, options ...ReadOption) iter.Seq2[*Commit, error] {
-	o := readOptionsOf(options)
+func (s *Store) Log(ctx context.Context, options ...LogOption) iter.Seq2[*Commit, error] {
+	return s.commits(ctx, readOptionsOf(options))
+}
+
+// commits yields the commits of the part of the log that the options name.
+func (s *Store) commits(ctx context.Context, o readOptions) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {
 		p, err := s.spanOf(ctx, o)
 		if err != nil {

@@ -23,7 +23,7 @@ func (s *Store) parse(msg jsapi.Message, err error) (*Commit, error) {
 		return nil, err
 	}
 	if isForeign(msg.Header, msg.Data) {
-		return nil, &ForeignError{Store: s.name, Position: Position(msg.Sequence), Subject: msg.Subject, data: msg.Data}
+		return nil, &foreignError{Store: s.name, Position: Position(msg.Sequence), Subject: msg.Subject, data: msg.Data}
 	}
 	return s.commitOf(msg.Subject, Position(msg.Sequence), msg.Data)
 }
@@ -111,7 +111,7 @@ func (s *Store) placeAsSeen(ctx context.Context, position Position) (*Commit, er
 // place is At that gives a placeholder for a commit that was erased, and for a message that is none.
 func (s *Store) place(ctx context.Context, position Position) (*Commit, error) {
 	c, err := s.at(ctx, position)
-	if foreign, ok := errors.AsType[*ForeignError](err); ok {
+	if foreign, ok := errors.AsType[*foreignError](err); ok {
 		return foreign.placeholder(s), nil
 	}
 	if !errors.Is(err, jsapi.ErrNotFound) {

@@ -261,7 +261,7 @@ func (m *logModel) race(rt *rapid.T) {
 func (m *logModel) load(rt *rapid.T) {
 	stream := someStream.Draw(rt, "stream")
 	from := m.someVersion(rt, stream)
-	options := []eventstore.ReadOption{eventstore.From(from)}
+	options := []eventstore.LoadOption{eventstore.From(from)}
 	if rapid.Bool().Draw(rt, "leader") {
 		options = append(options, eventstore.Leader())
 	}

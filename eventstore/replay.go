@@ -2,29 +2,20 @@ package eventstore
 
 import (
 	"context"
+	"fmt"
 	"iter"
 )
 
-// OfStream makes [Store.Replay] read one stream only, as its leader holds it.
-func OfStream(stream StreamID) ReadOption { return func(o *readOptions) { o.stream = &stream } }
-
-// OnProgress makes [Store.Replay] call a function about four times a second, and once at the end. It is called between two
-// events, by the goroutine that replays.
-func OnProgress(report func(Progress)) ReadOption {
-	return func(o *readOptions) { o.progress = report }
-}
-
-// Replay calls f with each event of a part of the log, in the order of their positions: all of it, or what is left by
-// [After], [FromTime], [Until], [OfStream] with [From], [Categories] and [Types]. It ends at what was the log's end when it
-// began. Nothing is written, no view and no checkpoint is touched. Progress counts the events that f was called with; its
-// Position also moves over what was passed over.
+// Replay calls f with each event of a part of the log, in the order of their positions. [After], [FromTime] and [Until] say
+// which part. [Categories], [Types], and [OfStream] with [From] say which events. Replay ends where the log ended when it
+// began. It writes nothing, and touches no view and no checkpoint. Progress counts the events that f was called with. Its
+// Position also passes over the others.
 //
-// When f fails, Replay ends with a [ReplayError]. On other failures it returns what [Store.All], or [Store.Stream] for one
-// stream, yields. The Progress is valid in any case: a replay with After(progress.Position) goes on with the first commit
-// that f did not take to its end.
-func (s *Store) Replay(ctx context.Context, f func(Recorded) error, options ...ReadOption) (Progress, error) {
+// If f fails, Replay returns an error that matches the error of f and names the event. Other errors are those of
+// [Store.All], or of [Store.Stream] with OfStream. The Progress is valid in any case: a replay with
+// After(progress.Position) goes on with the first commit that was not replayed whole.
+func (s *Store) Replay(ctx context.Context, f func(Recorded) error, options ...ReplayOption) (Progress, error) {
 	o := readOptionsOf(options)
-	o.live, o.backwards = false, false
 	p, err := s.spanOf(ctx, o)
 	if err != nil {
 		return Progress{}, err
@@ -39,9 +30,8 @@ func (s *Store) Replay(ctx context.Context, f func(Recorded) error, options ...R
 		events := 0
 		for event := range picker.pick(c) {
 			if err := f(event); err != nil {
-				return t.done(), &ReplayError{
-					Stream: c.Stream, Version: event.Version(), Position: c.Position, Type: event.Type(), Err: err,
-				}
+				return t.done(), fmt.Errorf("eventstore: replay: %s version %d at position %d: %q: %w: go on after position %d",
+					c.Stream, event.Version(), c.Position, event.Type(), err, c.Position-1)
 			}
 			events++
 		}

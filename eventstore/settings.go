@@ -69,7 +69,7 @@ func (s *Store) bind(ctx context.Context, seen mark) error {
 			s.name, ErrUnfinished, s.name)
 	}
 	if differences := s.compare(have); len(differences) > 0 {
-		return &SettingsError{Store: s.name, Differences: differences}
+		return settingsDiffer(s.name, differences)
 	}
 	s.identity = have.Metadata[metaIdentity]
 	s.log.storage, s.log.replicas = have.Storage, have.Replicas
@@ -158,7 +158,7 @@ func checkServer(version string) error {
 	major, minor, patch, ok := parseVersion(version)
 	right := major > 2 || major == 2 && (minor > 14 || minor == 14 && patch >= 4 || minor == 12 && patch >= 15)
 	if !ok || !right {
-		return &ServerVersionError{Version: version}
+		return fmt.Errorf("eventstore: %w: server %q: needs 2.12.15 or later in 2.12, or 2.14.4 or later: upgrade the server", ErrServerVersion, version)
 	}
 	return nil
 }

@@ -254,7 +254,7 @@ func (a *attempt) refute(ctx context.Context, i int) error {
 		return nil
 	}
 	there, err := a.store.at(ctx, a.expected[i].Position)
-	if foreign, ok := errors.AsType[*ForeignError](err); ok {
+	if foreign, ok := errors.AsType[*foreignError](err); ok {
 		a.doubt = foreign.Subject == a.writes[i].Subject
 		return nil
 	}

@@ -51,7 +51,7 @@ func TestTwoServicesAndTwoReleasesShareAStore(t *testing.T) {
 	write(parcels, "parcel", func(i int) eventstore.Event { return shipped{fmt.Sprint(i)} })
 	writers.Wait()
 
-	count := func(store *eventstore.Store, options ...eventstore.ReadOption) int {
+	count := func(store *eventstore.Store, options ...eventstore.AllOption) int {
 		n := 0
 		for recorded, err := range store.All(t.Context(), options...) {
 			require.NoError(t, err)

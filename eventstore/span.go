@@ -10,20 +10,6 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// FromTime makes [Store.All], [Store.Log] and [Store.Replay] begin with the first commit that the server stored at or after
-// a time. A transaction of which one commit was stored before and another after is read whole. Together with [After], the
-// later of both counts.
-//
-// The time is that of the stream's leader when it took the commit, not Commit.Time, which is the writer's and orders nothing.
-// It rises with the positions as far as the clocks of the servers agree: where they differ, or one was put back, so much may
-// be read too many or too few. A log that was imported has the times of its import.
-func FromTime(t time.Time) ReadOption { return func(o *readOptions) { o.since = t } }
-
-// Until makes [Store.All], [Store.Log] and [Store.Replay] end with the commit at a position, [Live] or not. A transaction
-// that begins there or before and ends behind it is read whole. The default is the log's end at the time of the call, and
-// with [Live] none.
-func Until(position Position) ReadOption { return func(o *readOptions) { o.until = &position } }
-
 // span is the part of the log that a read is about.
 type span struct {
 	after   Position

@@ -147,10 +147,10 @@ func TestALiveReadFromATimeToComeBeginsThen(t *testing.T) {
 
 func TestAReadEndsAtAPosition(t *testing.T) {
 	store, _, _ := fiveAndThree(t)
-	until := func(options ...eventstore.ReadOption) []eventstore.Position {
+	until := func(options ...eventstore.AllOption) []eventstore.Position {
 		return positions(t, store.All(t.Context(), options...))
 	}
-	for _, live := range []eventstore.ReadOption{eventstore.Until(8), eventstore.Live()} {
+	for _, live := range []eventstore.AllOption{eventstore.Until(8), eventstore.Live()} {
 		require.Equal(t, []eventstore.Position{1, 2, 3}, until(live, eventstore.Until(3)))
 		require.Empty(t, until(live, eventstore.Until(0)))
 		require.Empty(t, until(live, eventstore.Until(3), eventstore.After(3)))

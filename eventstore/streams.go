@@ -16,9 +16,6 @@ type StreamInfo struct {
 	Commits int64 // in the log, the remainders of torn transactions and the messages of other programs among them
 }
 
-// Behind makes [Store.Streams] begin with the first stream behind one, which need not exist (any more).
-func Behind(stream StreamID) ReadOption { return func(o *readOptions) { o.behind = &stream } }
-
 // Streams yields the streams of a category, or with "" those of all categories but the toolkit's own (SystemCategory). They
 // come in the order of their subjects' bytes, which is the same at every call, and that of the ids as long as these consist
 // of letters, digits, - and _. A stream that exists during all of the call is yielded, and none is yielded twice; one that is
@@ -28,7 +25,7 @@ func Behind(stream StreamID) ReadOption { return func(o *readOptions) { o.behind
 // the category, also when it begins [Behind] one. With a million streams that is over a second of processor time for each page,
 // and appends wait for most of it: see docs/measurements.md. On failure it yields one error and ends:
 // one that matches ErrInvalidID, ErrNoPermission, ErrUnavailable or ErrCorrupt, or the cause of ctx.
-func (s *Store) Streams(ctx context.Context, category string, options ...ReadOption) iter.Seq2[StreamInfo, error] {
+func (s *Store) Streams(ctx context.Context, category string, options ...StreamsOption) iter.Seq2[StreamInfo, error] {
 	o := readOptionsOf(options)
 	return func(yield func(StreamInfo, error) bool) {
 		l, err := s.newListing(category, o)
@@ -43,7 +40,7 @@ func (s *Store) Streams(ctx context.Context, category string, options ...ReadOpt
 				return
 			}
 			if info.Stream, err = parseSubject(s.name, subject.name); err != nil {
-				s.passForeign(ctx, &ForeignError{Store: s.name, Subject: subject.name}) // no commit was ever stored there
+				s.passForeign(ctx, &foreignError{Store: s.name, Subject: subject.name}) // no commit was ever stored there
 				continue
 			}
 			info.Commits = int64(subject.messages)

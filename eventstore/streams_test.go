@@ -14,7 +14,7 @@ import (
 )
 
 // listed gives the streams that a listing yields.
-func listed(t *testing.T, store *eventstore.Store, category string, options ...eventstore.ReadOption) []string {
+func listed(t *testing.T, store *eventstore.Store, category string, options ...eventstore.StreamsOption) []string {
 	t.Helper()
 	all := []string{}
 	for info, err := range store.Streams(t.Context(), category, options...) {

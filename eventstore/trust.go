@@ -191,7 +191,7 @@ func (s *Store) checkLog(ctx context.Context, known []mark) error {
 		return err
 	}
 	if err := s.api.Other(); err != nil {
-		return s.condemn(&OtherStreamError{Store: s.name, Err: err})
+		return s.condemn(otherStream(s.name, err))
 	}
 	deadline := time.Now().Add(leaderLag)
 	for try := 1; ; try++ {
@@ -321,7 +321,7 @@ func (s *Store) rewound(seen mark, end Position, what string) error {
 // otherDomain says that the connection leads to a JetStream domain of another name than the one the store was opened
 // in.
 func (s *Store) otherDomain(domain string) error {
-	return &OtherStreamError{Store: s.name, Err: fmt.Errorf("the connection leads to JetStream domain %q now, the store was opened in %q", domain, s.log.domain)}
+	return otherStream(s.name, fmt.Errorf("%w: the connection leads to JetStream domain %q now, the store was opened in %q", ErrOtherStream, domain, s.log.domain))
 }
 
 // reaches makes sure that the log has a position behind which a read is to begin: what comes after the log's end would
@@ -336,7 +336,7 @@ func (s *Store) reaches(ctx context.Context, after Position) error {
 		if err != nil || after <= end {
 			return err
 		}
-		ahead := &PositionAheadError{Store: s.name, Position: after, End: end}
+		ahead := positionAhead(s.name, after, end)
 		if s.log.replicas < 2 || time.Now().After(deadline) {
 			return ahead
 		}

@@ -23,8 +23,6 @@ func TestErrorsOfAppendsSayWhatWhereAndWhatToDo(t *testing.T) {
 			Stream: account("1"), Expected: 2, Actual: 2},
 		"eventstore: append account/1 at version 3: not known whether commit " + id.String() + " was stored: ask Store.Outcome when the server answers: the cause": &eventstore.UnknownOutcomeError{
 			Stream: account("1"), Version: 3, CommitID: id, Err: cause},
-		`eventstore: server version not supported: server "2.11.4": needs 2.12.15 or later in 2.12, or 2.14.4 or later: upgrade the server`: &eventstore.ServerVersionError{
-			Version: "2.11.4"},
 		"eventstore: account/1: erased: asked for (recorded at position 4)": &eventstore.ErasedError{
 			Stream: account("1"), Position: 4, Reason: "asked for"},
 		"eventstore: commit " + id.String() + " at position 4: erased": &eventstore.ErasedError{Position: 4, CommitID: id.String()},
@@ -32,7 +30,6 @@ func TestErrorsOfAppendsSayWhatWhereAndWhatToDo(t *testing.T) {
 		require.EqualError(t, err, text)
 		require.Equal(t, strings.HasSuffix(text, "the cause"), errors.Is(err, cause))
 	}
-	require.ErrorIs(t, &eventstore.ServerVersionError{}, eventstore.ErrServerVersion)
 }
 
 func TestAnEventHasANameOfItsOwnInTheLog(t *testing.T) {

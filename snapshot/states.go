@@ -75,7 +75,7 @@ func (s *States[S]) Save(id string, snapshot Snapshot[S]) {
 // Restore gives the snapshot of an aggregate and what its stream got since, or nil where there is none to go on from: it
 // is missing, damaged, made by another release or from another log, or the log does not have its commit. The options are
 // those of [eventstore.Store.Load], whose errors alone it returns.
-func (s *States[S]) Restore(ctx context.Context, id string, options ...eventstore.ReadOption) (*Snapshot[S], eventstore.History, error) {
+func (s *States[S]) Restore(ctx context.Context, id string, options ...eventstore.LoadOption) (*Snapshot[S], eventstore.History, error) {
 	if s == nil || s.off.Load() {
 		return nil, eventstore.History{}, nil
 	}
@@ -86,7 +86,7 @@ func (s *States[S]) Restore(ctx context.Context, id string, options ...eventstor
 	history, err := s.since(ctx, id, found, options)
 	if err == nil && history.Head.Position < found.Position {
 		// A replica may lag behind the snapshot; the leader does not.
-		history, err = s.since(ctx, id, found, []eventstore.ReadOption{eventstore.Leader()})
+		history, err = s.since(ctx, id, found, []eventstore.LoadOption{eventstore.Leader()})
 	}
 	// The log may have lost what the snapshot was taken of.
 	if ahead := errors.Is(err, eventstore.ErrPositionAhead); err != nil && !ahead {
@@ -102,8 +102,8 @@ func (s *States[S]) Restore(ctx context.Context, id string, options ...eventstor
 }
 
 // since loads the stream from the snapshot's own commit on.
-func (s *States[S]) since(ctx context.Context, id string, snapshot *Snapshot[S], options []eventstore.ReadOption) (eventstore.History, error) {
-	options = append([]eventstore.ReadOption{eventstore.From(snapshot.Version), eventstore.After(snapshot.Position - 1)}, options...)
+func (s *States[S]) since(ctx context.Context, id string, snapshot *Snapshot[S], options []eventstore.LoadOption) (eventstore.History, error) {
+	options = append([]eventstore.LoadOption{eventstore.From(snapshot.Version), eventstore.After(snapshot.Position - 1)}, options...)
 	return s.cache.store.Load(ctx, s.cache.stream(id), options...)
 }
 

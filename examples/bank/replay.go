@@ -24,7 +24,7 @@ func parseReplay(args []string, env environment) (command, error) {
 	case len(rest) > 0:
 		return nil, usageError("replay", fmt.Errorf("surplus argument %q", rest[0]))
 	}
-	var options []eventstore.ReadOption
+	var options []eventstore.ReplayOption
 	if *from != "" {
 		begin, err := parseTime(*from)
 		if err != nil {
@@ -57,7 +57,7 @@ func parseTime(text string) (time.Time, error) {
 }
 
 // replay prints events of the log, one on a line.
-func (b *Bank) replay(ctx context.Context, w io.Writer, options ...eventstore.ReadOption) error {
+func (b *Bank) replay(ctx context.Context, w io.Writer, options ...eventstore.ReplayOption) error {
 	_, err := b.store.Replay(ctx, func(r eventstore.Recorded) error {
 		events, err := r.Decode()
 		if err != nil {
