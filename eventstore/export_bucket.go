@@ -15,13 +15,11 @@ import (
 
 	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/token"
 )
 
 const (
-	bucketStream  = "KV_"  // and the bucket's name: its JetStream stream
-	bucketSubject = "$KV." // and the bucket's name and a dot: before each key
-
 	headerMarkerReason = "Nats-Marker-Reason" // of a deletion that the server made
 
 	// tornAfter is how long a bucket may rest inside an atomic batch. The server stores a batch at once, so one that stays
@@ -102,7 +100,7 @@ func (b *bucketReader) complete(messages uint64) error {
 
 // info asks the bucket's leader, and waits for one.
 func (b *bucketReader) info(ctx context.Context) (jetstream.StreamInfo, error) {
-	info, err := b.store.leaderInfo(ctx, bucketStream+b.bucket)
+	info, err := b.store.leaderInfo(ctx, kvstream.Name(b.bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return info, fmt.Errorf("%w: there is no bucket %s", ErrBucket, b.bucket)
 	}
@@ -125,7 +123,7 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 	if b.last >= upTo {
 		return nil
 	}
-	stream, name := bucketStream+b.bucket, rand.Text()
+	stream, name := kvstream.Name(b.bucket), rand.Text()
 	defer b.store.reads.DropConsumer(stream, name)
 	consumer, err := b.store.reads.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
 		Name:              name,
@@ -175,7 +173,7 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 // rest decides what it means that the consumer has no more though the bucket goes on: that nothing of it is left, as the
 // leader must confirm.
 func (b *bucketReader) rest(ctx context.Context, upTo uint64) error {
-	_, err := b.store.api.LeaderNext(ctx, bucketStream+b.bucket, bucketSubject+b.bucket+".>", b.last+1)
+	_, err := b.store.api.LeaderNext(ctx, kvstream.Name(b.bucket), kvstream.Subject(b.bucket, ">"), b.last+1)
 	if errors.Is(err, jsapi.ErrNotFound) {
 		b.last = upTo
 		return nil
@@ -184,13 +182,13 @@ func (b *bucketReader) rest(ctx context.Context, upTo uint64) error {
 }
 
 func (b *bucketReader) message(msg *nats.Msg, sequence uint64) error {
-	key, ok := strings.CutPrefix(msg.Subject, bucketSubject+b.bucket+".")
+	key, ok := strings.CutPrefix(msg.Subject, kvstream.Subject(b.bucket, ""))
 	if !ok || !validKey(key) {
 		return fmt.Errorf("%w: %s: subject %q is not one of a NATS KV key", ErrBucket, b.bucket, msg.Subject)
 	}
 	header := msg.Header
 	b.last = sequence
-	b.inside = header.Get("Nats-Batch-Id") != "" && header.Get("Nats-Batch-Commit") == ""
+	b.inside = jsapi.InsideBatch(header)
 	b.read++
 	if b.ofTheServer(key) {
 		return nil
@@ -239,8 +237,8 @@ func validKey(key string) bool {
 // unfitBucket says why a bucket cannot be restored as it is, or nothing.
 func unfitBucket(have jetstream.StreamConfig, bucket string) string {
 	switch {
-	case !slices.Contains(have.Subjects, bucketSubject+bucket+".>"):
-		return "its JetStream stream does not take the subjects " + bucketSubject + bucket + ".>"
+	case !slices.Contains(have.Subjects, kvstream.Subject(bucket, ">")):
+		return "its JetStream stream does not take the subjects " + kvstream.Subject(bucket, ">")
 	case have.MaxAge > 0 || have.AllowMsgTTL:
 		return "its documents expire, which a restored one would do too late: leave it out"
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/token"
 )
 
@@ -210,7 +211,7 @@ func (i *importer) message(ctx context.Context, f messageFrame) error {
 		return nil
 	}
 	i.summary.Messages++
-	return i.target.add(ctx, restored{subject: bucketSubject + i.bucket + "." + f.Key, header: header, data: f.Data})
+	return i.target.add(ctx, restored{subject: kvstream.Subject(i.bucket, f.Key), header: header, data: f.Data})
 }
 
 func (i *importer) beginLog(ctx context.Context, f logFrame) error {

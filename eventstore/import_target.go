@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/kvstream"
 )
 
 const (
@@ -76,7 +77,7 @@ func (i *importer) checkBuckets(ctx context.Context) error {
 		return nil
 	}
 	for _, bucket := range i.header.Buckets {
-		name := bucketStream + bucket
+		name := kvstream.Name(bucket)
 		info, err := i.store.leaderInfo(ctx, name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound) && !i.finished:
@@ -113,26 +114,13 @@ func (i *importer) logConfig() jetstream.StreamConfig {
 	return cfg
 }
 
-// bucketConfig is that of package kv, which it must be: a view opens the bucket with it.
+// bucketConfig returns the settings of a bucket that package kv can open.
 func (i *importer) bucketConfig(f bucketFrame) jetstream.StreamConfig {
-	cfg := jetstream.StreamConfig{
-		Name:               bucketStream + i.bucket,
-		Description:        f.Description,
-		Subjects:           []string{bucketSubject + i.bucket + ".>"},
-		MaxMsgsPerSubject:  f.History,
-		MaxBytes:           f.MaxBytes,
-		MaxMsgSize:         int32(f.MaxSize),
-		MaxMsgs:            -1,
-		MaxConsumers:       -1,
-		Storage:            i.store.cfg.storage(),
-		Replicas:           max(i.store.cfg.replicas(), 1),
-		Discard:            jetstream.DiscardNew,
-		AllowRollup:        true,
-		DenyDelete:         true,
-		AllowDirect:        true,
-		AllowAtomicPublish: true,
-		Metadata:           make(map[string]string),
-	}
+	cfg := kvstream.Settings(i.bucket, i.store.cfg.storage(), max(i.store.cfg.replicas(), 1))
+	cfg.Description = f.Description
+	cfg.MaxMsgsPerSubject = f.History
+	cfg.MaxBytes = f.MaxBytes
+	cfg.MaxMsgSize = int32(f.MaxSize)
 	if f.Compressed {
 		cfg.Compression = jetstream.S2Compression
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/kvstream"
 )
 
 // A log whose end is lost does not show it: positions are assigned again, and what was acknowledged is gone without a
@@ -51,11 +52,11 @@ type marked struct {
 
 // readMark reads the mark from the bucket's leader.
 func readMark(ctx context.Context, api *jsapi.Client, store string) (marked, error) {
-	bucket := bucketStream + control.Bucket(store)
+	bucket := kvstream.Name(control.Bucket(store))
 	if err := api.Permitted(ctx, "STREAM.MSG.GET."+bucket); err != nil {
 		return marked{}, err
 	}
-	msg, err := api.LeaderLast(ctx, bucket, bucketSubject+control.Bucket(store)+"."+markKey)
+	msg, err := api.LeaderLast(ctx, bucket, kvstream.Subject(control.Bucket(store), markKey))
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		return marked{}, nil
@@ -288,7 +289,7 @@ func (m *marker) heed(ctx context.Context, next mark) (done bool, err error) {
 // denied reports whether the bucket is not for this connection, so that trying again is of no use.
 func (m *marker) denied() bool {
 	bucket := control.Bucket(m.store.name)
-	for _, subject := range []string{"$JS.API.STREAM.INFO.KV_" + bucket, "$JS.API.STREAM.CREATE.KV_" + bucket, "$KV." + bucket + "." + markKey} {
+	for _, subject := range []string{"$JS.API.STREAM.INFO." + kvstream.Name(bucket), "$JS.API.STREAM.CREATE." + kvstream.Name(bucket), kvstream.Subject(bucket, markKey)} {
 		if m.store.api.Denied(subject) != nil {
 			return true
 		}
@@ -322,7 +323,7 @@ func (m *marker) keep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, markInterval)
 	defer cancel()
 	s, bucket := m.store, control.Bucket(m.store.name)
-	err := s.api.Permitted(ctx, "STREAM.INFO."+bucketStream+bucket)
+	err := s.api.Permitted(ctx, "STREAM.INFO."+kvstream.Name(bucket))
 	if err == nil {
 		err = m.open(ctx)
 	}

@@ -21,9 +21,9 @@ func Beside[U, T any](bucket *Bucket[T], place inside.Place) (*Bucket[U], error)
 	return &Bucket[U]{core: &core{shared: bucket.core.shared, documents: docs, place: place.Prefix()}}, nil
 }
 
-// Join returns a batch for the documents of a bucket beside, whose writes are part of the given batch: Commit of either
-// stores all of them or none. Both are used by one goroutine at a time. Commit fails if the bucket is not beside that of
-// the batch. Programs cannot call it: see package internal/inside.
+// Join returns a batch for the documents of a bucket beside, whose writes are part of the given batch: Commit of
+// either stores all of them or none. Both are used by one goroutine at a time. Commit fails if the bucket is not
+// beside that of the batch. Programs cannot call it: see package internal/inside.
 func Join[U, T any](_ inside.Pass, batch *Batch[T], bucket *Bucket[U]) *Batch[U] {
 	w := batch.writes
 	if w.core.stream != bucket.core.stream {

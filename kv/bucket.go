@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/ondisk"
 	"github.com/runnel-go/runnel/internal/token"
 )
@@ -23,20 +24,27 @@ type Bucket[T any] struct {
 type Entry[T any] struct {
 	Key   string
 	Value T
-	// Revision is the position of this write in the bucket: any later write has a higher one. It is never 0.
+	// Revision is the position of this write in the bucket. It is never 0, and each later write has a higher one.
 	Revision uint64
-	// Time is when the server took the write, by the server's clock.
+	// Time is when the server stored the write, by the server's clock.
 	Time time.Time
 }
 
-// Open gives the bucket of that name and creates it where it is missing. Close gives back what it holds.
+// Open opens the bucket of that name, and creates it if it does not exist. The caller must Close it. A nil cfg has all
+// defaults. Open blocks until the server has answered, ctx ends or Config.Timeout has passed.
 //
-// The name has 1 to 64 letters, digits, - or _. In a bucket that exists, Open allows atomic batches and notes the codec's
-// name where that is not so yet, since nats.go's CreateOrUpdateKeyValue takes both back. It ends with ErrInvalidName,
-// ErrReconnectBuffer, ErrEncode if T is a type of which the codec would lose something, ErrSettings (a *SettingsError), or
-// what the server said; nothing was created then, except where the connection broke on the way.
+// The name has 1 to 64 letters, digits, - or _. If the bucket exists, Open allows atomic batches and stores the name
+// of the codec, unless both are there already, because nats.go's CreateOrUpdateKeyValue removes them.
+//
+// It returns an error that matches ErrSettings if the name, cfg, the connection or a setting of the bucket does not
+// fit; ErrEncode if the codec would lose something of T; ErrNoBucket if the bucket does not exist and
+// Config.Existing is set; ErrRefused or ErrUnavailable. Nothing was created then, unless the connection broke on the
+// way.
 func Open[T any](ctx context.Context, js jetstream.JetStream, bucket string, cfg *Config) (*Bucket[T], error) {
-	full := cfg.withDefaults()
+	full, err := cfg.withDefaults()
+	if err != nil {
+		return nil, refused(bucket, err)
+	}
 	docs, err := documentsOf[T](full.Codec)
 	if err != nil {
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrEncode, Err: err}
@@ -48,11 +56,11 @@ func Open[T any](ctx context.Context, js jetstream.JetStream, bucket string, cfg
 	return &Bucket[T]{core: c}, nil
 }
 
-// Name is the bucket's name.
+// Name returns the bucket's name.
 func (b *Bucket[T]) Name() string { return b.core.bucket }
 
-// Close gives back the subscription that replies come in on. Reads and writes under way and later ones fail; iterators
-// go on until their context ends. The connection stays open. Close may be called more than once.
+// Close ends the subscription on which replies arrive. Later reads and writes fail, and so do those that wait for an
+// answer. An iterator goes on until its context ends. The connection stays open. Close may be called more than once.
 func (b *Bucket[T]) Close() error {
 	if err := b.core.client.Close(); err != nil {
 		return &Error{Op: "close", Bucket: b.core.bucket, Err: err}
@@ -73,21 +81,22 @@ type shared struct {
 	stream  string // "KV_<bucket>"
 	prefix  string // "$KV.<bucket>.", before each KV key
 	client  *jsapi.Client
-	disk    *ondisk.Stream // how far the bucket is on disk, where the server has to be asked; else nil
+	disk    *ondisk.Stream // tells how much of the bucket is on disk, if its server does not say so; else nil
 	log     *slog.Logger
 	timeout time.Duration
-	created time.Time // when its JetStream stream was made
-	maxSize int       // of a message by the stream's settings, -1 for no limit
-	// manyBytes is how much one answer to GetMany may hold: half of what a server lets be pending on a connection.
+	created time.Time // when the JetStream stream was created
+	maxSize int       // of a message in bytes, by the stream's settings; -1 for no limit
+	// manyBytes bounds one answer to GetMany: half of what a server lets be pending on a connection.
 	manyBytes int
 }
 
+// open opens a bucket with a client of its own.
 func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config, docs documents) (*core, error) {
 	if err := token.CheckName(bucket); err != nil {
-		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrSettings, Err: err}
+		return nil, refused(bucket, err)
 	}
 	if js.Conn().Opts.ReconnectBufSize >= 0 {
-		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrSettings, Err: errReconnectBuffer}
+		return nil, refused(bucket, errReconnectBuffer)
 	}
 	client, err := jsapi.New(ctx, js)
 	if err != nil {
@@ -100,7 +109,7 @@ func open(ctx context.Context, js jetstream.JetStream, bucket string, cfg Config
 	return c, nil
 }
 
-// openWith is open with a client, which the caller closes where it fails.
+// openWith opens a bucket with a client. If it fails, its caller closes the client.
 func openWith(ctx context.Context, client *jsapi.Client, bucket string, cfg Config, docs documents) (*core, error) {
 	info, err := ensureStream(ctx, client, bucket, cfg)
 	if err != nil {
@@ -112,10 +121,10 @@ func openWith(ctx context.Context, client *jsapi.Client, bucket string, cfg Conf
 		return nil, &Error{Op: "open", Bucket: bucket, Reason: ErrUnavailable, Err: err}
 	}
 	client.Expect(jsapi.Source{Stream: settings.Name, Domain: info.Domain})
-	b := &shared{
+	c := &core{documents: docs, shared: &shared{
 		bucket:    bucket,
 		stream:    settings.Name,
-		prefix:    "$KV." + bucket + ".",
+		prefix:    kvstream.Subject(bucket, ""),
 		client:    client,
 		disk:      disk,
 		log:       cfg.Logger.With("bucket", bucket),
@@ -123,12 +132,11 @@ func openWith(ctx context.Context, client *jsapi.Client, bucket string, cfg Conf
 		created:   info.Created,
 		maxSize:   int(settings.MaxMsgSize),
 		manyBytes: 32 << 20,
-	}
-	c := &core{shared: b, documents: docs}
-	return c, c.mend(ctx, settings)
+	}}
+	return c, c.restore(ctx, settings)
 }
 
-// subject gives the subject of a key.
+// subject returns the subject of a key.
 func (c *core) subject(op, key string) (string, error) {
 	encoded, err := token.EncodeKey(key)
 	if err != nil {
@@ -143,7 +151,8 @@ func (c *core) encode(op, key string, pointer any) ([]byte, error) {
 	if err != nil {
 		return nil, &Error{Op: op, Bucket: c.bucket, Key: c.place + key, Reason: ErrEncode, Err: err}
 	}
-	if limit := c.payloadLimit(); len(data) > limit {
+	// The limit is the server's, less what the headers take.
+	if limit := int(c.client.Session().MaxPayload()) - maxOverhead; len(data) > limit {
 		return nil, c.tooLarge(op, c.place+key, len(data), limit)
 	}
 	return data, nil
@@ -152,9 +161,6 @@ func (c *core) encode(op, key string, pointer any) ([]byte, error) {
 func (b *shared) tooLarge(op, key string, size, limit int) error {
 	return &Error{Op: op, Bucket: b.bucket, Key: key, Reason: ErrTooLarge, Err: fmt.Errorf("it has %d bytes, the limit is %d", size, limit)}
 }
-
-// payloadLimit is how large an encoded value may be for the server, in a batch or not.
-func (c *core) payloadLimit() int { return int(c.client.Session().MaxPayload()) - maxOverhead }
 
 // decode makes an entry of a message that is not a deletion.
 func decode[T any](c *core, op, key string, m jsapi.Message) (Entry[T], error) {

@@ -9,7 +9,7 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// bulkWindow is how many writes of a bulk may be without an answer. It covers the way to a server in another building at
+// bulkWindow is how many writes of a bulk may be without an answer. With a server in another building, it is enough for
 // 100,000 writes a second.
 const bulkWindow = 512
 
@@ -17,7 +17,7 @@ const bulkWindow = 512
 type bulk[T any] struct {
 	core  *core
 	calls []bulkCall // without an answer, oldest first
-	last  uint64     // revision of the newest that is stored
+	last  uint64     // the highest revision that is stored
 	err   error      // the first
 }
 
@@ -33,11 +33,11 @@ func (w *bulk[T]) Put(ctx context.Context, key string, value T) error {
 	if err != nil {
 		return w.fail(err)
 	}
-	if limit := w.core.maxSize; limit > 0 && len(one.data) > limit { // without headers
+	if limit := w.core.maxSize; limit > 0 && len(one.data) > limit { // it is sent without headers
 		return w.fail(w.core.tooLarge("put", one.key, len(one.data), limit))
 	}
 	if len(w.calls) >= bulkWindow {
-		if err := w.settle(ctx, len(w.calls)-bulkWindow+1); err != nil {
+		if err := w.await(ctx, len(w.calls)-bulkWindow+1); err != nil {
 			return err
 		}
 	}
@@ -53,7 +53,7 @@ func (w *bulk[T]) Put(ctx context.Context, key string, value T) error {
 }
 
 func (w *bulk[T]) Flush(ctx context.Context) error {
-	if err := w.settle(ctx, len(w.calls)); err != nil {
+	if err := w.await(ctx, len(w.calls)); err != nil {
 		return err
 	}
 	if err := w.core.disk.Stored(ctx, w.last); err != nil {
@@ -62,15 +62,17 @@ func (w *bulk[T]) Flush(ctx context.Context) error {
 	return nil
 }
 
-// settle waits for the answers to the oldest writes.
-func (w *bulk[T]) settle(ctx context.Context, n int) error {
+// await waits for the answers to the n oldest writes.
+func (w *bulk[T]) await(ctx context.Context, n int) error {
 	for _, c := range w.calls[:n] {
 		if w.err != nil {
 			break
 		}
 		answer := c.call.Answer(ctx, w.core.timeout)
-		if answer.Class != jsapi.Stored {
-			w.err = w.failed(ctx, c.key, answer)
+		if cause := context.Cause(ctx); answer.Class != jsapi.Stored && cause != nil {
+			w.err = &Error{Op: "put", Bucket: w.core.bucket, Key: c.key, Err: cause}
+		} else if answer.Class != jsapi.Stored {
+			w.err = &Error{Op: "put", Bucket: w.core.bucket, Key: c.key, Reason: reasonOfClass(answer.Class), Err: answer.Err}
 		}
 		w.last = max(w.last, answer.Sequence)
 	}
@@ -78,28 +80,10 @@ func (w *bulk[T]) settle(ctx context.Context, n int) error {
 	return w.err
 }
 
+// fail keeps the first error, and returns it.
 func (w *bulk[T]) fail(err error) error {
 	if w.err == nil {
 		w.err = err
 	}
 	return w.err
-}
-
-func (w *bulk[T]) failed(ctx context.Context, key string, answer jsapi.Answer) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return &Error{Op: "put", Bucket: w.core.bucket, Key: key, Err: cause}
-	}
-	a := attempt{core: w.core, op: "put", writes: []write{{key: key}}, answer: answer}
-	switch answer.Class {
-	case jsapi.Full:
-		return a.failed(ErrFull)
-	case jsapi.TooLarge:
-		return a.failed(ErrTooLarge)
-	case jsapi.Refused:
-		return a.failed(ErrRefused)
-	case jsapi.Unavailable:
-		return a.failed(ErrUnavailable)
-	default:
-		return a.unknown(answer.Err)
-	}
 }

@@ -13,12 +13,12 @@ import (
 
 // Codec turns documents into bytes and back. Its methods may be called from several goroutines at once.
 type Codec interface {
-	// Name identifies the format. It is kept with the bucket, so it must not change, and is not "json" or "msgpack", which are the
-	// codecs of this package.
+	// Name returns the name of the format. It is stored with the bucket, so it must not change. It must not be
+	// "json" or "msgpack", which are the codecs of this package.
 	Name() string
 	// Marshal encodes a document.
 	Marshal(v any) ([]byte, error)
-	// Unmarshal decodes data into v, which points to a zero document. It must not keep data.
+	// Unmarshal decodes data into v, which points to a zero document. It must not keep data after it returns.
 	Unmarshal(data []byte, v any) error
 }
 
@@ -27,10 +27,10 @@ var (
 	_ Codec = Msgpack{}
 )
 
-// JSON is encoding/json: any NATS client and the nats command line read such documents.
+// JSON encodes documents with encoding/json, so that any NATS client and the nats command line can read them.
 type JSON struct{}
 
-// Name is "json".
+// Name returns "json".
 func (JSON) Name() string { return "json" }
 
 // Marshal encodes v as JSON.
@@ -39,17 +39,18 @@ func (JSON) Marshal(v any) ([]byte, error) { return json.Marshal(v) }
 // Unmarshal decodes JSON into v.
 func (JSON) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
 
-// Msgpack is MessagePack: smaller documents that decode faster. Fields are named by the struct tag "msgpack".
+// Msgpack encodes documents as MessagePack, which is smaller than JSON and decodes faster. The struct tag "msgpack"
+// names a field.
 type Msgpack struct{}
 
-// Name is "msgpack".
+// Name returns "msgpack".
 func (Msgpack) Name() string { return "msgpack" }
 
 // Marshal encodes v as MessagePack.
 func (Msgpack) Marshal(v any) ([]byte, error) { return msgpack.Marshal(v) }
 
-// Unmarshal decodes MessagePack into v. The bytes are checked before, since the decoder allocates what a payload
-// claims to hold, and anybody who may write the bucket may claim anything.
+// Unmarshal decodes MessagePack into v. It checks the bytes first, because the decoder allocates as much as they
+// claim to hold, and every client that may write the bucket may claim anything.
 func (Msgpack) Unmarshal(data []byte, v any) error {
 	if err := wellformed.Msgpack(data); err != nil {
 		return err
@@ -60,11 +61,11 @@ func (Msgpack) Unmarshal(data []byte, v any) error {
 // documents turns documents of one type into bytes and back.
 type documents struct {
 	codec Codec
-	shape *plain.Shape // of the type; nil for a codec that is not of this package, and knows itself what it keeps
+	shape *plain.Shape // of the type; nil for a codec that is not of this package
 }
 
-// documentsOf refuses a type of which a codec of this package would lose something, and names the field. Nothing is known of what a
-// codec of the caller's own keeps, so it must not have the name of one of this package.
+// documentsOf returns an error that names the field if a codec of this package would lose something of the type. It
+// cannot know what a codec of the caller's own keeps. Such a codec must not have the name of one of this package.
 func documentsOf[T any](codec Codec) (documents, error) {
 	d := documents{codec: codec}
 	var format plain.Format
@@ -75,7 +76,7 @@ func documentsOf[T any](codec Codec) (documents, error) {
 		format = plain.Msgpack
 	default:
 		if name := codec.Name(); name == (JSON{}).Name() || name == (Msgpack{}).Name() {
-			return d, fmt.Errorf("codec %T has the name %q of another one: give it a name of its own", codec, name)
+			return d, fmt.Errorf("codec %T has the name %q of another one: change its Name", codec, name)
 		}
 		return d, nil
 	}
@@ -96,7 +97,7 @@ func (d documents) marshal(pointer any) (data []byte, err error) {
 	return data, err
 }
 
-// unmarshal decodes into the zero document that a pointer points to.
+// unmarshal decodes data into the zero document that a pointer points to.
 func (d documents) unmarshal(data []byte, pointer any) error {
 	if d.shape != nil {
 		return d.shape.Unmarshal(data, pointer)

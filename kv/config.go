@@ -1,50 +1,56 @@
 package kv
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Config is what may be left out when a bucket is opened. The zero value and nil are the defaults.
+// Config is what Open needs beside its arguments. A nil *Config and the zero Config have all defaults. Open returns
+// ErrSettings if a value is not allowed.
 //
-// Replicas, Storage, MaxBytes and Metadata are used when Open creates the bucket and change nothing about one that is there.
+// Replicas, Storage, MaxBytes and Metadata are for a bucket that Open creates. They do not change one that exists.
 type Config struct {
-	// Codec turns documents into bytes and back. A bucket that was created with another one is refused.
+	// Codec turns documents into bytes and back. Open refuses a bucket that was created with another codec.
 	// Defaults to JSON{}.
 	Codec Codec
-	// Timeout bounds one write with its repetitions, each of which waits for an answer for half of it; a context that
-	// ends earlier wins.
-	// Defaults to 10 seconds.
+	// Timeout bounds a write together with its retries, and each request of a read. One try of a write waits for its
+	// answer for half of it. A context that ends earlier wins. Defaults to 10 seconds.
 	Timeout time.Duration
-	// Logger is told when a setting is changed, when a Watch has to start again, and when a List or Watch passes over a key
-	// that this package does not write.
-	// Defaults to a logger that discards.
+	// Logger is told when Open changes a setting, when the servers do not answer, when a Watch begins again, and
+	// when a List or a Watch skips a key that this package does not write. Defaults to a logger that discards.
 	Logger *slog.Logger
-	// Replicas is the number of servers that hold the bucket, 1, 3 or 5.
+	// Replicas is the number of servers that hold the bucket, 1 to 5.
 	// Defaults to 1.
 	Replicas int
-	// Storage is where the servers keep the bucket.
+	// Storage says whether the servers keep the bucket in files or in memory.
 	// Defaults to jetstream.FileStorage.
 	Storage jetstream.StorageType
-	// MaxBytes is the size in bytes above which writes end with ErrFull. 0 is no limit, or, where the account demands that each
-	// stream has one, an eighth of what the account has left.
-	// Defaults to 0.
+	// MaxBytes is the size in bytes above which writes fail with ErrFull. 0 means no limit. If the account demands a
+	// limit for each stream, 0 means an eighth of what the account has left. Defaults to 0.
 	MaxBytes int64
-	// Metadata is kept with the bucket. Open returns ErrSettings if the bucket exists and has another value under one of the
-	// keys. Keys that begin with "runnel-kv-" and "_nats" are taken.
-	// Defaults to none.
+	// Metadata is kept with the bucket. Open returns ErrSettings if the bucket exists and has another value for one
+	// of the keys. Keys that begin with "runnel-kv-" or "_nats" are reserved. Defaults to none.
 	Metadata map[string]string
-	// Existing makes Open return an error that matches jetstream.ErrStreamNotFound if the bucket does not exist, instead of
-	// creating it.
+	// Existing makes Open return ErrNoBucket if the bucket does not exist, instead of creating it.
 	Existing bool
 }
 
-func (c *Config) withDefaults() Config {
+// withDefaults returns the configuration with its defaults filled in.
+func (c *Config) withDefaults() (Config, error) {
 	var full Config
 	if c != nil {
 		full = *c
+	}
+	switch {
+	case full.Timeout < 0:
+		return full, fmt.Errorf("Config.Timeout is %s: it must not be negative", full.Timeout)
+	case full.Replicas < 0:
+		return full, fmt.Errorf("Config.Replicas is %d: it must not be negative", full.Replicas)
+	case full.MaxBytes < 0:
+		return full, fmt.Errorf("Config.MaxBytes is %d: it must not be negative, and 0 means no limit", full.MaxBytes)
 	}
 	switch full.Codec.(type) {
 	case nil, *JSON:
@@ -52,17 +58,17 @@ func (c *Config) withDefaults() Config {
 	case *Msgpack:
 		full.Codec = Msgpack{}
 	}
-	if full.Timeout <= 0 {
+	if full.Timeout == 0 {
 		full.Timeout = 10 * time.Second
 	}
 	if full.Logger == nil {
 		full.Logger = slog.New(slog.DiscardHandler)
 	}
-	if full.Replicas <= 0 {
+	if full.Replicas == 0 {
 		full.Replicas = 1
 	}
-	if full.MaxBytes <= 0 {
+	if full.MaxBytes == 0 {
 		full.MaxBytes = -1
 	}
-	return full
+	return full, nil
 }

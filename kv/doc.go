@@ -2,8 +2,8 @@
 //
 // # Model
 //
-// A bucket is a JetStream stream that holds the newest message of each subject. It has the shape that nats.go and the
-// nats command line give a bucket, and any NATS client can read it:
+// A bucket is a JetStream stream that holds the newest message of each subject. It has the same layout as a bucket of
+// nats.go or of the nats command line, so any NATS client can read it:
 //
 //	bucket "balances"           JetStream stream KV_balances, subjects $KV.balances.>
 //	key "42"                    subject $KV.balances.42
@@ -11,10 +11,9 @@
 //	document                    the message's data: {"cents":1200}
 //	revision                    the message's sequence in the stream
 //	deletion                    a message without data and with the header KV-Operation: DEL
-//	cell "checkpoint"           subject $KV.balances.=checkpoint, which no key has
 //
-// Keys are any UTF-8 of 1 to 256 bytes. Dots separate levels, which patterns such as "42.*" go by. Letters, digits, - and
-// _ are stored as they are, other bytes are escaped, and no two keys share a subject.
+// A key is any UTF-8 text of 1 to 256 bytes. Dots divide it into levels, and patterns such as "42.*" match by level.
+// Letters, digits, - and _ are stored as they are, and other bytes are escaped. No two keys share a subject.
 //
 // # Use
 //
@@ -23,82 +22,84 @@
 //
 //	revision, err := bucket.Create(ctx, "42", Balance{Cents: 1200})
 //	entry, err := bucket.Get(ctx, "42")
-//	_, err = bucket.Update(ctx, "42", Balance{Cents: 900}, entry.Revision) // ErrConflict if somebody wrote meanwhile
+//	_, err = bucket.Update(ctx, "42", Balance{Cents: 900}, entry.Revision) // ErrConflict if another writer was faster
 //
-// [Bucket.Modify] does the last two until nobody did. [Bucket.Batch] writes up to [MaxBatch] documents all together or not
-// at all, and a [Cell] is a document of another type that takes part in such a batch:
-//
-//	checkpoint, err := kv.NewCell[Checkpoint](bucket, "checkpoint")
+// [Bucket.Modify] reads and updates, and repeats both after a conflict. [Bucket.Batch] writes up to 1000 documents.
+// Either all of them are stored or none:
 //
 //	batch := bucket.Batch()
-//	batch.Put("42", Balance{Cents: 900})
-//	batch.Delete("43")
-//	checkpoint.UpdateIn(batch, Checkpoint{Position: 7}, last)
-//	last, err = batch.Commit(ctx)
+//	batch.Update("42", Balance{Cents: 700}, revision)
+//	batch.Create("43", Balance{Cents: 200})
+//	_, err = batch.Commit(ctx)
 //
-// The cell's condition guards the whole batch: whoever has an older revision of the cell stores nothing.
+// A condition guards the whole batch: if "42" is not at the revision, "43" is not created.
 //
 // # Documents
 //
-// A document is plain data, as an event of package eventstore is. With the codecs of this package, Open, NewCell and NewCells
-// refuse a type that would not come back whole: ErrEncode, and the error names the field. A write of a value that the codec
-// cannot hold is ErrEncode, too, such as a url.URL with a user in JSON. A number that would be rounded or cut to fit into its
-// field, a list of another length than its array, and a panic of a type that decodes itself, are ErrDecode. Times are
-// read in UTC. A codec of the caller's own knows itself what it keeps.
+// A document is plain data, as an event of package eventstore is. Open refuses a type of which [JSON] or [Msgpack]
+// would lose something: the error matches ErrEncode and names the field. A write fails with ErrEncode if the codec
+// cannot hold the value, such as a url.URL with a user in JSON. A read fails with ErrDecode if a number would be
+// rounded or cut to fit into its field, if a list has another length than its array, or if a type that decodes
+// itself panics. Times are read in UTC. A codec of your own is trusted to keep what you need.
 //
 // # Guarantees
 //
-// An acknowledged write is in the bucket's JetStream stream, with the durability of its replicas and of the servers' sync
-// setting. On an embedded server that leaves the syncing to its host (natsrun.SyncGroup) a write has ended when it is on
-// disk, and no read gives what is not; once the disk has failed, both end with ErrUnavailable.
+// A write that was acknowledged is in the bucket's JetStream stream. How durable it is depends on the number of
+// replicas and on how the servers sync their disks. An embedded server may leave the syncing to its program
+// (natsrun.SyncGroup). Then a write returns once it is on disk, and no read returns what is not on disk yet. Once
+// the disk has failed, reads and writes fail with ErrUnavailable.
 //
-// Conditional writes (Create, Update, DeleteRevision, Modify and those in a batch) of one key are decided one
-// after the other by the stream's leader: of those that expect the same revision at most one is stored. A batch is stored
-// whole or not at all.
+// The leader of the stream decides conditional writes of one key one after the other: Create, Update, DeleteRevision,
+// Modify and the same in a batch. Of several writes that expect the same revision at most one is stored.
 //
-// Get, GetMany and Watch may be answered by a replica that is a few milliseconds behind. GetLeader is not, and List gives
-// everything that was acknowledged before it. Stale reads never lose an update, since a conditional write based on one is a
-// conflict. GetMany, and a List of up to 1024 documents, are of one point in time and see batches whole; a longer List is not;
-// Watch gives at least the newest value of each key.
+// Get, GetMany and Watch may be answered by a replica that is a few milliseconds behind. GetLeader asks the leader.
+// List returns everything that was acknowledged before it began. A stale read never loses an update, because a
+// conditional write that is based on it is a conflict.
+//
+// GetMany, and a List of up to 1024 documents, return what the bucket held at one point in time, so they see a batch
+// whole or not at all. A longer List may see a part of a batch, and so may a Watch, which returns at least the
+// newest value of each key.
 //
 // # Errors
 //
-// All errors match one of the Err variables through errors.Is, or are those of the server, of the context or of a
-// function that was passed in. *ConflictError, *TooLargeError, *UnknownOutcomeError, *DecodeError and *SettingsError
-// have more to say; the others are an *Error.
+// Each error matches one of the Err variables, or is an error of the server, of the context or of a function that the
+// caller passed in. It is an *[Error], or a *[ConflictError], which also has the two revisions.
 //
-// What fails for a reason that passes (no leader, no quorum, a server that ends, not connected) is tried again until the
-// context or Config.Timeout ends, and then is ErrUnavailable: nothing was stored. A Watch waits for as long as it
-// takes. When a write was sent and no answer came, a single write is looked up at the leader: each carries an id in the
-// header Runnel-Write-Id. A conditional write that is found missing is sent again, as at most one try can win. What is
-// left is ErrUnknownOutcome: the leader cannot be reached, somebody wrote the key after the first try, or it is a
-// batch. A caller that put an id of its own into a batch, in a cell for instance, reads it through the leader and
-// knows.
+// Some failures pass: there is no leader or no quorum, a server is stopping, the connection is lost. Then the
+// operation is tried again until the context or Config.Timeout ends, and fails with ErrUnavailable: nothing was
+// stored. A Watch waits without a limit.
 //
-// Iterators give one error and stop.
+// If a write was sent and no answer came, it may be stored. Each single write carries an id in the header
+// Runnel-Write-Id, so the leader is asked for it. A conditional write that is not there is sent again, because at
+// most one of the tries can be stored. What is left is ErrUnknownOutcome: the leader cannot be reached, somebody
+// wrote the key after the first try, or the write was a batch. To find out about a batch, let it write something
+// that no other batch writes, and read that with GetLeader.
+//
+// Iterators return one error and stop.
 //
 // # Concurrency
 //
-// A Bucket and a Cell may be used by any number of goroutines, a Batch by one. Reads and writes block until they are
-// answered or their context ends. A Watch, and a List of 20,000 documents or more, reads through a consumer of its own, which
-// it gives back when the range statement is left.
+// A Bucket may be used by any number of goroutines, and a Batch by one at a time. Reads and writes block until they are
+// answered or their context ends. A Watch, and a List of 20,000 documents or more, reads through a consumer of its own,
+// which it deletes when the range statement ends.
 //
 // # Caveats
 //
-//   - The connection must not have a reconnect buffer (nats.ReconnectBufSize(-1)), or a write that was given up is sent
-//     when the connection is back. Open refuses others.
-//   - nats.go's CreateOrUpdateKeyValue switches atomic batches off and takes the codec's name away. The next batch, and the next
-//     Open, bring both back, for which the user needs the permission to update the bucket's JetStream stream. Open refuses a
-//     bucket without the name whose oldest document is not in the format of its codec.
-//   - On a bucket with one replica and file storage each batch costs the server about 4 ms, whatever its size, and other
-//     writes of the bucket wait for it. On three replicas and in memory it costs no more than its writes.
-//   - Plain subscribers of the subjects (not consumers) see messages of a batch before it is stored, or refused.
-//   - Deleted keys leave a marker of about 100 bytes for good.
+//   - The connection must not have a reconnect buffer: connect with nats.ReconnectBufSize(-1). With a buffer, a
+//     write that failed would be sent when the connection is back. Open refuses such a connection.
+//   - nats.go's CreateOrUpdateKeyValue switches atomic batches off and removes the name of the codec. The next batch
+//     and the next Open restore both, for which the user needs the permission to update the bucket's JetStream
+//     stream. If the name is missing, Open looks at the oldest document, and refuses the bucket if that is not in
+//     the format of the codec.
+//   - On a bucket with one replica and file storage each batch costs the server about 4 ms, whatever its size, and
+//     other writes of the bucket wait for it. On three replicas and in memory a batch costs no more than its writes.
+//   - Plain subscribers of the subjects see messages of a batch before it is stored or refused. Consumers do not.
+//   - Each deleted key leaves a marker of about 100 bytes in the bucket.
 //   - A power cut can leave half of a batch on a server that holds the only replica and does not sync each write
-//     (sync_interval: always): the server then serves the half. [Bucket.Torn] finds it.
-//   - Other clients see keys in their escaped form; keys of letters, digits, -, _ and dots look the same. A key that
-//     another client writes and this package never would, such as "a/b", is passed over by List and Watch, which tell
-//     Config.Logger; Get cannot name it.
-//   - A bucket that is deleted and created again under the same name while a Watch is running may be missed by it.
-//   - JetStream contexts with a domain or an API prefix work where the subjects $KV.> of the bucket reach it unchanged.
+//     (sync_interval: always). The server then serves that half.
+//   - Other clients see keys in their escaped form. Keys of letters, digits, -, _ and dots look the same. If another
+//     client writes a key that this package would escape, such as "a/b", List and Watch skip it and tell
+//     Config.Logger.
+//   - If a bucket is deleted and created again under the same name, a Watch that is running may miss it.
+//   - A JetStream context with a domain or an API prefix works if the subjects $KV.> reach the bucket unchanged.
 package kv

@@ -8,12 +8,12 @@ import (
 
 // Errors of Open.
 var (
-	// ErrSettings says that Open cannot work with a setting of Config, of the connection, or of a bucket that exists. The
-	// text names the setting and what it must be.
+	// ErrSettings says that Open cannot work with a setting of Config, of the connection, or of a bucket that
+	// exists. The text names the setting and what it must be.
 	ErrSettings = errors.New("a setting does not fit")
-	// ErrNoBucket says that the bucket does not exist: it was never created, or somebody deleted it after it was opened, and
-	// perhaps created another one under its name. Open it again, which creates it unless Config.Existing is set. The error
-	// also matches jetstream.ErrStreamNotFound.
+	// ErrNoBucket says that the bucket does not exist: it was never created, or somebody deleted it after it was
+	// opened, and perhaps created another one under its name. Open it again, which creates it unless Config.Existing
+	// is set. The error also matches jetstream.ErrStreamNotFound.
 	ErrNoBucket = errors.New("the bucket does not exist: open it again")
 )
 
@@ -25,8 +25,8 @@ var (
 	ErrNotFound = errors.New("no such document")
 	// ErrDecode says that the stored bytes are not a document of the bucket's type.
 	ErrDecode = errors.New("the stored value is not a document of this type: put a new value or read it with the type it was written with")
-	// ErrUnavailable says that the servers could not be reached, or had no leader, for the whole of Config.Timeout. A write
-	// that ends with it was not stored. Try again later.
+	// ErrUnavailable says that the servers could not be reached, or had no leader, for the whole of Config.Timeout.
+	// A write that ends with it was not stored. Try again later.
 	ErrUnavailable = errors.New("the bucket is not available")
 	// ErrRefused says that the server refuses for a reason that stays, such as a missing permission.
 	ErrRefused = errors.New("refused by the server")
@@ -34,18 +34,20 @@ var (
 
 // Errors of writes.
 var (
-	// ErrConflict says that the document is not at the expected revision. Read it again and decide anew. Most such errors
-	// are a *ConflictError, which has both revisions.
+	// ErrConflict says that the document is not at the expected revision. Read it again and decide anew. Most such
+	// errors are a *ConflictError, which has both revisions.
 	ErrConflict = errors.New("the document is at another revision: read it again and decide anew")
 	// ErrEncode says that the codec cannot encode a document, or would lose a part of it. Nothing was sent.
 	ErrEncode = errors.New("the value cannot be encoded")
 	// ErrTooLarge says that a value is larger than the server or the bucket takes. Nothing was stored.
 	ErrTooLarge = errors.New("the value is too large: split it, or raise the server's max_payload or the bucket's max_msg_size")
-	// ErrBatchTooLarge says that a batch has more writes than the server takes. See Bucket.MaxBatch. Nothing was stored.
+	// ErrBatchTooLarge says that a batch has more writes than the server takes. See Bucket.MaxBatch. Nothing was
+	// stored.
 	ErrBatchTooLarge = errors.New("the batch has more writes than the server takes: write fewer, or raise max_batch_size")
 	// ErrFull says that the bucket, the account or the server has no room. Nothing was stored.
 	ErrFull = errors.New("no room in the bucket")
-	// ErrUnknownOutcome says that a write, or a whole batch, may be stored or not, now or later. Read before you write again.
+	// ErrUnknownOutcome says that a write, or a whole batch, may be stored or not, now or later. Read before you
+	// write again.
 	ErrUnknownOutcome = errors.New("it is not known whether the write is stored: read before you write again")
 )
 

@@ -15,31 +15,33 @@ import (
 )
 
 const (
-	// feedMessages and feedBytes bound what the server sends ahead; feedWait is how long it waits for messages at a request.
+	// feedMessages and feedBytes bound what the server sends ahead of the reader. feedWait is how long one request
+	// lasts.
 	feedMessages, feedBytes = 1000, 8 << 20
 	feedWait                = 5 * time.Second
-	// consumerIdle is when the server forgets a consumer that nobody pulls from.
+	// consumerIdle is after how long the server deletes a consumer that nobody pulls from.
 	consumerIdle = time.Minute
-	// syncCheck is how long a feed that is not synced waits for a message before it asks whether there is any: the
-	// number that the last message gave as pending may count messages that were overwritten since.
+	// syncCheck is how long a feed that is not synced waits for a message before it asks the leader whether there is
+	// one. The number of pending messages that came with the last message may count messages that were overwritten
+	// since.
 	syncCheck = 200 * time.Millisecond
-	// maxEnds is how often a feed that is not synced has come to the end, and more was written until it asked, before it
-	// takes itself for synced all the same. In a bucket that is written all the time the leader may never say that there is
-	// no more; by then whatever was being replaced when it asked first has been given many times over.
+	// maxEnds is how often a feed may come to the end and find that more was written, until it is taken for synced
+	// all the same. In a bucket that is written all the time the leader may never say that there is no more. By then
+	// the feed has long returned what was being replaced when it asked first.
 	maxEnds = 64
 )
 
-// errGap is a reason to go on with another consumer.
+// errGap makes a feed go on with another consumer.
 var errGap = errors.New("a message was lost on the way")
 
-// feed gives the newest message of each subject that matches the filters, then an event that is synced, then every
+// feed returns the newest message of each subject that matches the filters, then an event that is synced, then every
 // message to come. It ends with one error.
 //
-// The feed is a chain of consumers. Each begins after the last message that was given, the first at the newest message
-// of each subject, and ends at the first sign that a message may be lost: a gap in its numbering, a missing heartbeat, a
-// new connection. So what is overwritten between two consumers is left out, and its newest value is not. (nats.go's
-// ordered consumer does the same, but waits for up to ten seconds for an answer that was lost with a connection, and
-// does not mind ctx meanwhile.)
+// The feed is a chain of consumers. The first one begins with the newest message of each subject. Each other one
+// begins after the last message that the reader has seen. A consumer ends at the first sign that a message may be
+// lost: a gap in its numbers, a missing heartbeat, a new connection. So the feed may leave out what is overwritten
+// between two consumers, but never the newest value. nats.go's ordered consumer works alike, but it waits up to ten
+// seconds for an answer that was lost with a connection, and ignores ctx meanwhile.
 func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		f := &feed{core: c, filters: filters, yield: yield, outage: outage{log: c.log, op: op}}
@@ -68,7 +70,7 @@ func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[
 	}
 }
 
-// event is a message of the bucket, or the news that there is no more at the moment.
+// event is a message of the bucket, or the news that there is no more at this moment.
 type event struct {
 	message jsapi.Message
 	synced  bool
@@ -81,15 +83,15 @@ type feed struct {
 	outage  outage // since the last message
 	started bool   // one consumer was created
 	alive   bool   // the consumer has answered
-	last    uint64 // sequence of the last message given
-	ends    int    // how often nothing was pending, and then more was there
+	last    uint64 // the sequence of the last message that the reader has seen
+	ends    int    // how often nothing was pending and yet there was more
 	synced  bool
 }
 
-// consume gives messages of one consumer until it fails with err, or until the reader has left (goOn is false).
+// consume returns the messages of one consumer, until that fails with err or the reader has left (goOn is false).
 func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
 	name := rand.Text()
-	defer f.client.DropConsumer(f.stream, name) // so that lists do not pile them up on the server
+	defer f.client.DropConsumer(f.stream, name) // so that lists do not leave consumers on the server
 	consumer, err := f.create(ctx, name)
 	if err != nil {
 		return true, err
@@ -107,7 +109,7 @@ func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
 		return true, err
 	}
 	defer pull.Close()
-	for delivered := uint64(1); ; { // consumer sequence of the next message
+	for delivered := uint64(1); ; { // the consumer's number of the next message
 		wait := feedWait
 		if !f.synced {
 			wait = syncCheck
@@ -162,7 +164,7 @@ func (f *feed) create(ctx context.Context, name string) (jetstream.ConsumerInfo,
 	return f.client.CreateConsumer(ctx, f.stream, settings)
 }
 
-// give gives a message, and then perhaps the event that is synced.
+// give shows the reader a message, and then perhaps the event that is synced.
 func (f *feed) give(ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadata) (goOn bool, err error) {
 	f.last = meta.Sequence.Stream
 	message := jsapi.Message{
@@ -184,9 +186,9 @@ func (f *feed) give(ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadata) 
 	return f.end(ctx)
 }
 
-// end gives the event that is synced, where there is nothing behind what was given. The stream's leader says whether there is:
-// what the consumer counts as pending leaves out, for a moment, a message that is about to take the place of another, and
-// that other is not given any more.
+// end shows the reader the event that is synced, if the leader has nothing behind the last message. The consumer
+// does not know it: for a moment its count of pending messages leaves out a message that replaces another, while the
+// other is not delivered any more.
 func (f *feed) end(ctx context.Context) (goOn bool, err error) {
 	if f.synced {
 		return true, nil
@@ -196,7 +198,7 @@ func (f *feed) end(ctx context.Context) (goOn bool, err error) {
 		switch {
 		case errors.Is(err, jsapi.ErrNotFound):
 		case err == nil, errors.Is(err, jsapi.ErrMalformed), jsapi.Transient(err):
-			return true, nil // there is more, or it is asked again after syncCheck
+			return true, nil // there is more, or the leader is asked again after syncCheck
 		default:
 			return true, err
 		}
@@ -204,14 +206,14 @@ func (f *feed) end(ctx context.Context) (goOn bool, err error) {
 	return f.sync(), nil
 }
 
-// sync gives the event that is synced, once, and reports whether the reader goes on.
+// sync shows the reader the event that is synced, and reports whether the reader goes on.
 func (f *feed) sync() bool {
 	f.synced = true
 	return f.yield(event{synced: true}, nil)
 }
 
-// final reports whether a feed that failed with err must end: its reader is gone, or no new consumer can ever succeed.
-// A server may have as many consumers as it allows because it still keeps those of a connection that was lost.
+// final reports whether a feed that failed with err must end, because its context has ended or no new consumer can
+// succeed. A server that has as many consumers as it allows may still keep those of a connection that was lost.
 func (f *feed) final(ctx context.Context, err error) bool {
 	switch {
 	case ctx.Err() != nil:
@@ -219,16 +221,8 @@ func (f *feed) final(ctx context.Context, err error) bool {
 	case f.started && errors.Is(err, jetstream.ErrMaximumConsumersLimit):
 		return f.outage.lasts() > consumerIdle
 	case errors.Is(err, jetstream.ErrConsumerNotFound):
-		return false // another one is made
+		return false // the feed creates another one
 	}
-	return f.client.Session().Closed() || jsapi.IsRefusal(err) || errors.Is(err, jsapi.ErrClosed) || errors.Is(err, ondisk.ErrFailed) ||
-		errors.Is(err, jetstream.ErrStreamNotFound)
-}
-
-// iterError is the error that an iterator ends with.
-func (c *core) iterError(ctx context.Context, op string, err error) error {
-	if cause := context.Cause(ctx); cause != nil {
-		return &Error{Op: op, Bucket: c.bucket, Err: cause}
-	}
-	return c.readError(op, "", err)
+	return f.client.Session().Closed() || jsapi.IsRefusal(err) || errors.Is(err, jsapi.ErrClosed) ||
+		errors.Is(err, ondisk.ErrFailed) || errors.Is(err, jetstream.ErrStreamNotFound)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// TestAWriteInDoubtIsLookedUp puts a bucket into each state in which a write whose answer was lost can find it. It is in
-// the package because no client can lose an answer at will.
+// TestAWriteInDoubtIsLookedUp puts a bucket into each state in which a write whose answer was lost can find it. It
+// is in the package because no client can lose an answer at will.
 func TestAWriteInDoubtIsLookedUp(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	b, err := Open[string](t.Context(), js, "docs", nil)
@@ -73,7 +73,7 @@ func TestAWriteInDoubtIsLookedUp(t *testing.T) {
 				require.Equal(t, jsapi.Stored, b.core.client.PublishBatch(ctx, a.messages(), b.core.timeout).Class)
 			})
 			a.inDoubt, a.answer = true, jsapi.Answer{Class: c.class, Err: errors.New("lost")}
-			revision, err := a.settle(ctx)
+			revision, err := a.judge(ctx)
 			c.want(t, revision, err)
 		})
 	}
@@ -81,7 +81,7 @@ func TestAWriteInDoubtIsLookedUp(t *testing.T) {
 
 func TestABatchInDoubtIsUnknown(t *testing.T) {
 	a := attempt{core: &core{shared: &shared{bucket: "docs"}}, op: "commit", writes: make([]write, 2), answer: jsapi.Answer{Err: jsapi.ErrNoReply}}
-	_, err := a.settle(t.Context())
+	_, err := a.judge(t.Context())
 	require.ErrorIs(t, err, ErrUnknownOutcome)
 	require.ErrorIs(t, err, jsapi.ErrNoReply)
 }

@@ -17,16 +17,17 @@ const (
 	operationPurge     = "PURGE"
 )
 
-// isBeside reports whether a KV key is one of package internal/inside: no encoded key is.
+// isBeside reports whether a KV key belongs to a place of package internal/inside. No key of a document is encoded so.
 func isBeside(raw string) bool {
 	return len(raw) > 1 && raw[0] == '=' && 'a' <= raw[1] && raw[1] <= 'z'
 }
 
-// filter turns a pattern of keys into one of KV keys: levels are encoded, whole-level wildcards stay.
+// filter turns a pattern of keys into a pattern of KV keys: it encodes the levels and keeps the wildcards.
 func filter(pattern string) (string, error) {
-	// What is not a wildcard is part of each key that matches.
+	// Each key that matches contains what is not a wildcard.
 	if fixed := strings.NewReplacer("*", "", ">", "").Replace(pattern); pattern == "" || len(fixed) > token.MaxID {
-		return "", fmt.Errorf("a pattern of %d bytes matches no key, which has 1 to %d: to match all keys, give no pattern", len(pattern), token.MaxID)
+		return "", fmt.Errorf("a pattern of %d bytes matches no key, because a key has 1 to %d: to match all keys, pass no pattern",
+			len(pattern), token.MaxID)
 	}
 	levels := strings.Split(pattern, ".")
 	for i, level := range levels {
@@ -34,7 +35,7 @@ func filter(pattern string) (string, error) {
 			continue
 		}
 		if level == "" {
-			levels[i] = "=" // as EncodeKey does
+			levels[i] = "=" // as token.EncodeKey does
 			continue
 		}
 		encoded, err := token.Encode(level)
@@ -46,7 +47,7 @@ func filter(pattern string) (string, error) {
 	return strings.Join(levels, "."), nil
 }
 
-// covers reports whether a filter matches all that another one does.
+// covers reports whether a filter matches everything that another one matches.
 func covers(filter, other string) bool {
 	for {
 		mine, restMine, moreMine := strings.Cut(filter, ".")

@@ -13,19 +13,49 @@ import (
 )
 
 const (
-	// listBytes bounds what one replica sends at once: its answer is held until all of it was given.
+	// listBytes bounds how many bytes one replica sends at once. They are held in memory until the reader has seen
+	// them.
 	listBytes = 8 << 20
-	// partMessages bounds how many messages one replica is asked for at once. Writes to that replica wait while it reads.
+	// partMessages bounds how many messages one replica is asked for at once, because its writes wait while it reads.
 	partMessages = 1000
-	// manyParts is how many messages there are at least in a list for which a consumer takes less time: for each part the replica
-	// counts what is left.
+	// manyParts is how long a list is at least if a consumer is faster: for each part the replica counts what is left.
 	manyParts = 20_000
-	// snapshots is how often a replica that is behind is asked for all there is.
+	// snapshots is how often a replica that is behind is asked for the whole list.
 	snapshots = 3
 )
 
-// list gives the newest message of each subject that matches one of the filters, by their sequences, and then ends, or with one
-// error.
+// List returns the documents that match one of the patterns, or all documents if there is no pattern, least recently
+// written first. It ends after the last one, or with one error. It asks the servers while the range statement runs, and
+// blocks until they answer.
+//
+// A pattern is a key in which a level may be *, which matches any one level. The last level may be >, which matches
+// one or more levels. List refuses with ErrInvalidKey an empty pattern, one that is longer than any key, and two
+// patterns of which one matches everything that the other matches. It skips a key that another client wrote and this
+// package would escape, such as "a/b", and tells Config.Logger.
+//
+// A List returns every document that is there from its begin to its end, and everything that was acknowledged before
+// it began. If it has up to 1024 documents, deleted ones included, of less than 8 MiB together, it returns them as
+// they were at one point in time, and sees a batch whole or not at all. A longer List may return a document twice if
+// that is written meanwhile, and may see a part of a batch. Use GetMany if that matters.
+//
+// Any replica answers, and the leader is asked whether there is more. A List of 20,000 documents or more reads
+// through a consumer, as a Watch does. Shorter ones keep nothing on the servers. Each request is repeated until
+// Config.Timeout has passed. The error matches ErrUnavailable then, or ErrInvalidKey, ErrDecode, ErrNoBucket or
+// ErrRefused.
+func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entry[T], error] {
+	return func(yield func(Entry[T], error) bool) {
+		subjects, err := b.core.subjects("list", patterns)
+		if err != nil {
+			yield(Entry[T]{}, err)
+			return
+		}
+		r := reader[T]{core: b.core, op: "list"}
+		r.list(ctx, subjects, yield)
+	}
+}
+
+// list returns the newest message of each subject that matches one of the filters, in the order of their sequences. It
+// ends after the last one, or with one error.
 //
 //	up to 1024 messages  one answer of a replica that has all that the leader had when the list began
 //	more, or larger      parts, each from any replica; the leader says when there is no more
@@ -69,7 +99,8 @@ func (l *lister) run(ctx context.Context, give func(jsapi.Message) bool) error {
 	return nil
 }
 
-// snapshot asks for everything at once. It is not whole where there is too much for one answer, or the replicas are behind.
+// snapshot asks for everything at once. The result is not whole if there is too much for one answer, or if the
+// replicas are behind.
 func (l *lister) snapshot(ctx context.Context) (found []jsapi.Message, whole bool, err error) {
 	var leader jsapi.Info
 	err = l.insist(ctx, l.op, func(ctx context.Context) (err error) {
@@ -99,19 +130,19 @@ func (l *lister) snapshot(ctx context.Context) (found []jsapi.Message, whole boo
 	return nil, false, nil
 }
 
-// ask insists on one part.
+// ask asks for one part, again and again while the failure passes.
 func (l *lister) ask(ctx context.Context, get func(context.Context) (jsapi.Part, error)) (part jsapi.Part, err error) {
 	err = l.insist(ctx, l.op, func(ctx context.Context) error {
 		part, err = get(ctx)
 		if errors.Is(err, nats.ErrNoResponders) {
-			return errors.Join(err, l.same(ctx)) // perhaps there is no bucket any more
+			return errors.Join(err, l.same(ctx)) // perhaps the bucket was deleted
 		}
 		return err
 	})
 	return part, err
 }
 
-// merge gives what scans of the filters find. A message that several find is given once.
+// merge reads each filter with a scan of its own. It calls give once for a message that several scans find.
 func (l *lister) merge(ctx context.Context, give func(jsapi.Message) bool) error {
 	scans := make([]scan, len(l.filters))
 	for i, filter := range l.filters {
@@ -136,7 +167,7 @@ func (l *lister) merge(ctx context.Context, give func(jsapi.Message) bool) error
 	}
 }
 
-// pending is how many messages the scans have still to read.
+// pending returns how many messages the scans have yet to read.
 func pending(scans []scan) (n uint64) {
 	for i := range scans {
 		n += scans[i].pending
@@ -144,7 +175,7 @@ func pending(scans []scan) (n uint64) {
 	return n
 }
 
-// follow gives what a consumer brings until there is no more.
+// follow reads through a consumer until there is no more.
 func (l *lister) follow(ctx context.Context, give func(jsapi.Message) bool) error {
 	for event, err := range l.feed(ctx, l.op, l.filters) {
 		if err != nil || event.synced || !give(event.message) {
@@ -154,7 +185,7 @@ func (l *lister) follow(ctx context.Context, give func(jsapi.Message) bool) erro
 	return nil
 }
 
-// lowest returns the message with the lowest sequence of those that are next in the scans, or nil where all are at their end.
+// lowest returns the message with the lowest sequence, or nil if all scans are at their end.
 func lowest(ctx context.Context, scans []scan) (first *jsapi.Message, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -175,16 +206,17 @@ func lowest(ctx context.Context, scans []scan) (first *jsapi.Message, err error)
 
 // scan reads what matches one filter in parts.
 //
-// A document may be replaced, and so move behind what was read, at one replica and not yet at the one that is asked next. So the
-// scan is at its end only where the leader has nothing behind it, or where one replica has given all it has, and that was not
-// older than what the leader had after all the parts before.
+// A write moves a document to the end of the bucket, at one replica earlier than at another. If the other one is
+// asked for the next part, it still has the document at its old place, which the scan has passed, and the scan would
+// miss it. So the scan is at its end in two cases only. Either the leader has nothing behind it. Or one replica has
+// returned all it has, and that is not older than what the leader had after all parts before.
 type scan struct {
 	*lister
 	filter  string
 	next    uint64          // the sequence at which the next part begins
-	part    []jsapi.Message // what was not given yet of the last one
+	part    []jsapi.Message // what the reader has not seen yet of the last one
 	pending uint64          // how many messages are behind it
-	sure    uint64          // the newest that the leader had after all the parts before the next one, 0 if it was not asked
+	sure    uint64          // the newest sequence that the leader had after all parts so far, 0 if it was not asked
 	done    bool
 }
 
@@ -192,7 +224,7 @@ type scan struct {
 func (s *scan) fill(ctx context.Context) error {
 	filter := s.filter
 	if filter == s.prefix+">" {
-		filter = "" // there is hardly anything else
+		filter = "" // the stream has hardly anything else
 	}
 	part, err := s.ask(ctx, func(ctx context.Context) (jsapi.Part, error) {
 		return s.client.DirectNextMany(ctx, s.stream, filter, s.next, partMessages, listBytes)
@@ -213,8 +245,8 @@ func (s *scan) fill(ctx context.Context) error {
 	return s.end(ctx)
 }
 
-// end looks whether the scan is at its end, after a replica has given all it has. A replica that lags behind does not hold up the
-// scan.
+// end finds out whether the scan is at its end, after a replica has returned all it has. If that replica is behind, the
+// leader's message is read, so that the scan goes on.
 func (s *scan) end(ctx context.Context) error {
 	if s.sure > 0 && s.next > s.sure {
 		s.done = true
@@ -235,7 +267,7 @@ func (s *scan) end(ctx context.Context) error {
 	return nil
 }
 
-// fillByLeader asks the leader for one message.
+// fillByLeader asks the leader for the next message.
 func (s *scan) fillByLeader(ctx context.Context) error {
 	m, err := s.insistOn(ctx, s.op, s.filter, func(ctx context.Context, filter string) (jsapi.Message, error) {
 		return s.client.LeaderNext(ctx, s.stream, filter, s.next)
@@ -251,7 +283,7 @@ func (s *scan) fillByLeader(ctx context.Context) error {
 	return s.take(ctx, m)
 }
 
-// take holds what was found until it is given, once it is on disk.
+// take waits until the messages are on disk, and keeps them for the reader.
 func (s *scan) take(ctx context.Context, found ...jsapi.Message) error {
 	if len(found) == 0 {
 		return nil

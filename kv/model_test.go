@@ -34,8 +34,8 @@ func TestABucketBehavesAsAMap(t *testing.T) {
 	})
 }
 
-// TestABucketBehavesAsAMapThoughItsServerDies is the same with a server that is killed, and a bucket that is opened anew,
-// among the actions.
+// TestABucketBehavesAsAMapThoughItsServerDies is the same with a server that is killed, and a bucket that is opened
+// anew, among the actions.
 func TestABucketBehavesAsAMapThoughItsServerDies(t *testing.T) {
 	proptest.Runs(t, 2)
 	server := eventstoretest.NewProcess(t, t.TempDir())

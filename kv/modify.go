@@ -9,22 +9,25 @@ import (
 	"github.com/runnel-go/runnel/internal/backoff"
 )
 
-// modifyTries bounds how often Modify runs its function. With the waits in between, that many conflicts in a row mean
-// that the key is written all the time, and the caller should know.
+// modifyTries bounds how many conflicts Modify meets before it gives up. Because of the waits between them, that
+// many mean that the key is written all the time, which the caller should know.
 const modifyTries = 20
 
 var modifyWait = backoff.Policy{Base: 4 * time.Millisecond, Max: 250 * time.Millisecond}
 
-// Modify reads the document under key, runs change on it and stores what it gives, where nobody wrote the key meanwhile;
-// otherwise it does so again, after a short random wait, up to 20 times. It returns the value as a read would, and its revision: the
-// value shares no memory with what change returned, and lacks what the codec does not keep.
+// Modify reads the document under key, calls change with it and stores what change returns. If another writer wrote
+// the key meanwhile, Modify waits a short random time and does all of it again, up to 20 times.
 //
-// change is given the zero value and false where there is no document. It may run several times, so it must not have
-// effects of its own. An error of change ends Modify as it is, and nothing is stored, if change said so of the document
-// that the leader has. Modify ends as Get and Update do, but never with ErrNotFound.
+// Modify returns the stored value and its revision. The value is what a read would return: it shares no memory with
+// what change returned, and lacks what the codec does not keep.
+//
+// If there is no document, change is called with the zero value and false. Modify may call it several times, so it
+// must have no side effects. If change returns an error for the document that the leader has, nothing is stored, and
+// Modify returns that error as it is. Otherwise it fails like [Bucket.GetLeader] and [Bucket.Update], but never with
+// ErrNotFound.
 func (b *Bucket[T]) Modify(ctx context.Context, key string, change func(current T, found bool) (T, error)) (T, uint64, error) {
 	var zero T
-	get, newest := b.Get, false // may be stale, which costs a conflict or another read, and never an update
+	get, newest := b.Get, false // a stale read costs a conflict or another read, but never loses an update
 	for try := 1; ; {
 		current, err := get(ctx, key)
 		found := err == nil
@@ -53,7 +56,7 @@ func (b *Bucket[T]) Modify(ctx context.Context, key string, change func(current 
 	}
 }
 
-// storeAnew stores a value where the document is at a revision, and returns it as a read would.
+// storeAnew stores a value if the document is at a revision, and returns it as a read would.
 func storeAnew[T any](ctx context.Context, c *core, key string, value T, at uint64) (stored T, revision uint64, err error) {
 	w, err := c.newWrite("modify", key, &value, expect(at))
 	if err != nil {
@@ -61,7 +64,7 @@ func storeAnew[T any](ctx context.Context, c *core, key string, value T, at uint
 	}
 	if err := c.unmarshal(w.data, &stored); err != nil {
 		var zero T
-		return zero, 0, &Error{Op: "modify", Bucket: c.bucket, Key: w.key, Reason: ErrEncode, Err: fmt.Errorf("it could not be read again: %w", err)}
+		return zero, 0, &Error{Op: "modify", Bucket: c.bucket, Key: w.key, Reason: ErrEncode, Err: fmt.Errorf("what it is encoded to cannot be decoded: %w", err)}
 	}
 	revision, err = c.commit(ctx, "modify", []write{w})
 	return stored, revision, err

@@ -16,7 +16,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// onHeldDisk gives a bucket on a server whose disk a test holds up, and the same bucket on a connection that knows nothing of it.
+// onHeldDisk gives a bucket on a server whose disk a test holds up, and the same bucket on a connection that knows
+// nothing of it.
 func onHeldDisk(t *testing.T) (disk *ondisktest.Server, bucket, past *kv.Bucket[string]) {
 	t.Helper()
 	server := eventstoretest.NewServer(t)

@@ -2,6 +2,7 @@ package kv_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -154,4 +155,19 @@ func TestOpenRefusesNamesAndConnections(t *testing.T) {
 	require.ErrorContains(t, err, "connect with nats.ReconnectBufSize(-1)")
 	_, err = kv.Open[doc](t.Context(), srv.JetStream(t, nats.ReconnectBufSize(0)), "docs", nil)
 	require.ErrorContains(t, err, "connect with nats.ReconnectBufSize(-1)", "0 is the client's default of 8 MiB")
+}
+
+func TestOpenRefusesWrongSettings(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	for text, cfg := range map[string]*kv.Config{
+		"Config.Timeout is -1s":  {Timeout: -time.Second},
+		"Config.Replicas is -1":  {Replicas: -1},
+		"Config.MaxBytes is -10": {MaxBytes: -10},
+	} {
+		_, err := kv.Open[doc](t.Context(), js, "docs", cfg)
+		require.ErrorIs(t, err, kv.ErrSettings, text)
+		require.ErrorContains(t, err, text)
+		_, err = js.Stream(t.Context(), "KV_docs")
+		require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	}
 }

@@ -179,8 +179,8 @@ func TestNothingEndsForAReasonThatPasses(t *testing.T) {
 	}
 }
 
-// BenchmarkListOnACluster lists 200 documents that are written meanwhile, from eight connections at once: without a consumer, and
-// with one, as a watch reads them.
+// BenchmarkListOnACluster lists 200 documents that are written meanwhile, from eight connections at once: without a
+// consumer, and with one, as a watch reads them.
 func BenchmarkListOnACluster(b *testing.B) {
 	cluster := eventstoretest.NewProcessCluster(b, 3)
 	const documents, clients = 200, 8

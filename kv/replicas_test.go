@@ -14,8 +14,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// rules hold whatever the number of replicas is: a replicated stream decides conditions and batches by other code of the
-// server than one with a single replica.
+// rules hold whatever the number of replicas is: a replicated stream decides conditions and batches by other code of
+// the server than one with a single replica.
 var rules = map[string]func(*testing.T, *kv.Bucket[doc]){
 	"conditions hold or are conflicts":                   conditionsHold,
 	"modify loses no update of many writers":             modifyLosesNothing,

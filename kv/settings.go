@@ -13,24 +13,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// smallestMaxSize is the least that a bucket may allow its messages: 64 bytes of any document, whatever its headers.
+// smallestMaxSize is the smallest limit of messages that a bucket may have: 64 bytes of a document with all headers.
 const smallestMaxSize = maxOverhead + 64
 
-// requestTimeout bounds a change of settings.
-const requestTimeout = 2 * time.Second
+// updateTimeout bounds a change of settings.
+const updateTimeout = 2 * time.Second
 
-// metadataCodec names the codec in the metadata of the bucket's JetStream stream.
-const metadataCodec = "runnel-kv-codec"
-
-// ensureStream creates the bucket's JetStream stream or checks the one that is there, and gives how it stands.
+// ensureStream creates the bucket's JetStream stream, or checks the one that exists. It returns the stream as it is
+// then.
 func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg Config) (jetstream.StreamInfo, error) {
 	a := asker{client: client, log: cfg.Logger.With("bucket", bucket), timeout: cfg.Timeout}
 	var found jetstream.StreamInfo
 	look := func(ctx context.Context) (err error) {
-		found, err = client.StreamInfo(ctx, "KV_"+bucket)
+		found, err = client.StreamInfo(ctx, kvstream.Name(bucket))
 		return err
 	}
 	err := a.insist(ctx, "open", look)
@@ -40,12 +39,12 @@ func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg 
 			return err
 		})
 		created := err == nil
-		// The answer lacks the domain, and somebody may have created it meanwhile, with other settings.
+		// The answer lacks the domain. If another client was faster, its settings may differ.
 		if created || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			err = a.insist(ctx, "open", look)
 		}
 		if bound := found.Config.MaxBytes; created && bound != cfg.MaxBytes {
-			cfg.Logger.WarnContext(ctx, "kv: the account demands a bound of the bucket, which is full there; raise it with nats stream edit",
+			cfg.Logger.WarnContext(ctx, "kv: the account demands a limit, at which the bucket will be full; raise it with nats stream edit",
 				"bucket", bucket, "max bytes", bound)
 		}
 	}
@@ -55,10 +54,10 @@ func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg 
 	return found, refused(bucket, unfit(found.Config, bucket, cfg))
 }
 
-// mend gives the bucket's JetStream stream back what nats.go's CreateOrUpdateKeyValue takes away: atomic batches, and the
-// name of the codec. Without that name the oldest document must be in the codec's format.
-func (c *core) mend(ctx context.Context, have jetstream.StreamConfig) error {
-	_, named := have.Metadata[metadataCodec]
+// restore sets what nats.go's CreateOrUpdateKeyValue removes from the settings: atomic batches, and the name of the
+// codec. If the name is missing, the oldest document must be in the codec's format.
+func (c *core) restore(ctx context.Context, have jetstream.StreamConfig) error {
+	_, named := have.Metadata[kvstream.MetadataCodec]
 	if have.AllowAtomicPublish && named {
 		return nil
 	}
@@ -72,36 +71,36 @@ func (c *core) mend(ctx context.Context, have jetstream.StreamConfig) error {
 	if have.Metadata == nil {
 		have.Metadata = make(map[string]string, 1)
 	}
-	have.Metadata[metadataCodec] = c.codec.Name()
-	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, jsapi.ErrNoReply)
+	have.Metadata[kvstream.MetadataCodec] = c.codec.Name()
+	ctx, cancel := context.WithTimeoutCause(ctx, updateTimeout, jsapi.ErrNoReply)
 	defer cancel()
 	if _, err := c.client.UpdateStream(ctx, have); err != nil {
 		if allowed {
-			c.log.WarnContext(ctx, "kv: the codec is not kept with the bucket", "codec", c.codec.Name(), "error", err)
+			c.log.WarnContext(ctx, "kv: the name of the codec could not be stored with the bucket", "codec", c.codec.Name(), "error", err)
 			return nil
 		}
-		return refused(c.bucket, fmt.Errorf("switch allow_atomic on, since atomic batches cannot be allowed: %w", err))
+		return refused(c.bucket, fmt.Errorf("atomic batches are off, and could not be switched on; switch allow_atomic on: %w", err))
 	}
-	c.log.InfoContext(ctx, "kv: atomic batches are now allowed, and the codec is kept with the bucket", "codec", c.codec.Name())
+	c.log.InfoContext(ctx, "kv: atomic batches are on, and the name of the codec is stored with the bucket", "codec", c.codec.Name())
 	return nil
 }
 
-// allowBatches is mend for a bucket that is open.
+// allowBatches switches atomic batches on again in a bucket that is open.
 func (c *core) allowBatches(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, requestTimeout, jsapi.ErrNoReply)
+	ctx, cancel := context.WithTimeoutCause(ctx, updateTimeout, jsapi.ErrNoReply)
 	defer cancel()
 	found, err := c.client.StreamInfo(ctx, c.stream)
 	if err != nil {
 		return err
 	}
-	have := found.Config
-	if err := unfit(have, c.bucket, Config{Codec: c.codec}); err != nil {
+	if err := unfit(found.Config, c.bucket, Config{Codec: c.codec}); err != nil {
 		return refused(c.bucket, err)
 	}
-	return c.mend(ctx, have)
+	return c.restore(ctx, found.Config)
 }
 
-// checkFormat refuses a bucket whose oldest document is not in the format of the codec. It cannot tell of codecs of others.
+// checkFormat refuses a bucket whose oldest document is not in the format of the codec. It does not know the formats of
+// the caller's own codecs.
 func (c *core) checkFormat(ctx context.Context) error {
 	for from := uint64(1); ; {
 		m, err := c.client.LeaderNext(ctx, c.stream, c.prefix+">", from)
@@ -114,9 +113,8 @@ func (c *core) checkFormat(ctx context.Context) error {
 			from = m.Sequence + 1
 			continue
 		case !inFormat(c.codec, m.Data):
-			return refused(c.bucket, fmt.Errorf(
-				"it does not say how its documents are encoded (another client has updated its settings), "+
-					"and the one under %s is not %s; open it with the codec it was written with",
+			return refused(c.bucket, fmt.Errorf("it does not say how its documents are encoded (another client has updated its settings), "+
+				"and the one under %s is not %s; open it with the codec it was written with",
 				strings.TrimPrefix(m.Subject, c.prefix), c.codec.Name()))
 		}
 		return nil
@@ -134,30 +132,16 @@ func inFormat(codec Codec, data []byte) bool {
 	}
 }
 
-// settings are those of nats.go's CreateKeyValue, and atomic batches.
+// settings returns the settings of a bucket that Open creates.
 func settings(bucket string, cfg Config) jetstream.StreamConfig {
-	metadata := map[string]string{metadataCodec: cfg.Codec.Name()}
-	maps.Copy(metadata, cfg.Metadata)
-	return jetstream.StreamConfig{
-		Name:               "KV_" + bucket,
-		Subjects:           []string{"$KV." + bucket + ".>"},
-		MaxMsgsPerSubject:  1,
-		MaxBytes:           cfg.MaxBytes,
-		MaxMsgSize:         -1,
-		MaxMsgs:            -1,
-		MaxConsumers:       -1,
-		Storage:            cfg.Storage,
-		Replicas:           cfg.Replicas,
-		Discard:            jetstream.DiscardNew,
-		AllowRollup:        true,
-		DenyDelete:         true,
-		AllowDirect:        true,
-		AllowAtomicPublish: true,
-		Metadata:           metadata,
-	}
+	full := kvstream.Settings(bucket, cfg.Storage, cfg.Replicas)
+	full.MaxBytes = cfg.MaxBytes
+	full.Metadata[kvstream.MetadataCodec] = cfg.Codec.Name()
+	maps.Copy(full.Metadata, cfg.Metadata)
+	return full
 }
 
-// refused says that Open does not take a bucket because of a setting. It returns nil if err is nil.
+// refused returns the error of a setting that does not fit, or nil if err is nil.
 func refused(bucket string, err error) error {
 	if err == nil {
 		return nil
@@ -165,14 +149,14 @@ func refused(bucket string, err error) error {
 	return &Error{Op: "open", Bucket: bucket, Reason: ErrSettings, Err: err}
 }
 
-// unfit says which setting of an existing bucket breaks a promise of this package, or nothing.
+// unfit returns an error if a setting of an existing bucket breaks a promise of this package.
 func unfit(have jetstream.StreamConfig, bucket string, cfg Config) error {
-	codec, named := have.Metadata[metadataCodec]
+	codec, named := have.Metadata[kvstream.MetadataCodec]
 	switch {
 	case have.Mirror != nil:
 		return errors.New("it is a mirror, which cannot be written; open the bucket it mirrors")
-	case !slices.Contains(have.Subjects, "$KV."+bucket+".>"):
-		return errors.New("its JetStream stream does not take the subjects $KV." + bucket + ".>")
+	case !slices.Contains(have.Subjects, kvstream.Subject(bucket, ">")):
+		return errors.New("its JetStream stream does not take the subjects " + kvstream.Subject(bucket, ">"))
 	case have.Retention != jetstream.LimitsPolicy:
 		return errors.New("its retention is not by limits, so documents vanish once they were consumed")
 	case have.NoAck:
@@ -190,8 +174,8 @@ func unfit(have jetstream.StreamConfig, bucket string, cfg Config) error {
 	return foreign(have.Metadata, cfg.Metadata)
 }
 
-// foreign says which metadata of an existing bucket differs from what the caller expects, or nothing. A value that is missing does
-// not differ: nats.go's CreateOrUpdateKeyValue removes metadata.
+// foreign returns an error if an existing bucket has other metadata than the caller expects. A value that is missing is
+// no difference, because nats.go's CreateOrUpdateKeyValue removes metadata.
 func foreign(have, want map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if value, ok := have[key]; ok && value != want[key] {

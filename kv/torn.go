@@ -8,15 +8,8 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// Headers of an atomic batch as the server stores them (ADR-50 of NATS).
-const (
-	headerBatchID       = "Nats-Batch-Id"
-	headerBatchSequence = "Nats-Batch-Sequence"
-	headerBatchCommit   = "Nats-Batch-Commit"
-)
-
-// tornAgain is after how long a batch without its end is looked at again. A server that shows a batch while it stores it
-// has the whole of it by then.
+// tornAgain is how long Torn waits before it looks again at a batch without its end. A server that shows a batch
+// while it stores it has stored all of it by then.
 const tornAgain = 100 * time.Millisecond
 
 func (i insider[T]) Torn(ctx context.Context) (revision uint64, err error) {
@@ -33,20 +26,21 @@ func (i insider[T]) Torn(ctx context.Context) (revision uint64, err error) {
 	}
 	still, err := i.core.halfBatch(ctx)
 	if still != revision {
-		return 0, err // somebody's batch was under way
+		return 0, err // a batch was under way
 	}
 	return revision, err
 }
 
-// halfBatch gives the revision of the newest message, as the leader has it, where it belongs to a batch and does not end it.
+// halfBatch asks the leader for the newest message. If that belongs to a batch and does not end it, halfBatch
+// returns its revision, else 0.
 func (c *core) halfBatch(ctx context.Context) (uint64, error) {
-	newest, err := c.client.LeaderLast(ctx, c.stream, ">")
+	newest, err := c.leader(ctx, ">")
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound):
-		return 0, nil // empty
+		return 0, nil // the bucket is empty
 	case err != nil:
 		return 0, c.readError("torn", "", err)
-	case newest.Header.Get(headerBatchID) == "", newest.Header.Get(headerBatchCommit) != "":
+	case !jsapi.InsideBatch(newest.Header):
 		return 0, nil
 	}
 	return newest.Sequence, nil

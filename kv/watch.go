@@ -10,56 +10,30 @@ import (
 	"github.com/runnel-go/runnel/internal/token"
 )
 
-// Change is what a Watch gives: a document, a deletion, or the news that the present state is complete.
+// Change is what a Watch returns: a document, a deletion, or the news that the Watch has returned the present state.
 type Change[T any] struct {
 	Entry[T]
-	// Deleted says that there is no document under Key any more; Value is the zero value. The key may be one that the
-	// Watch has not given before.
+	// Deleted says that there is no document under Key any more. Value is the zero value then. The Watch may not have
+	// returned the key before.
 	Deleted bool
-	// Synced says, once in a Watch, that everything that was in the bucket at this moment has been given. Such a change
-	// has no key.
+	// Synced says that the Watch has returned everything that the bucket holds at this moment. A Watch returns one such
+	// change, which has no key.
 	Synced bool
 }
 
-// List gives the documents that match one of the patterns, or all of them where there is none, least recently written
-// first. It ends after the last, or with one error.
+// Watch returns the documents that match one of the patterns, or all documents if there is no pattern, least
+// recently written first, and with them the markers of deletions. See [Bucket.List] for the patterns. Then it
+// returns one change that is Synced, and from then on each change as it happens. It blocks until the next change,
+// and ends with the cause of ctx as its one error. A range statement may be left at any time.
 //
-// A pattern is a key in which a level may be *, for any one level, and the last level may be >, for one or more. An empty
-// pattern, one that is longer than any key, and two patterns of which one matches all that the other does are refused with
-// ErrInvalidKey. A key that another client wrote in a form that this package does not use, such as "a/b", is passed over,
-// and Config.Logger is told.
+// A Watch goes on after a lost connection, a restart of the server and a change of the leader. It waits without a
+// limit for servers that do not answer, also when it begins, and tells Config.Logger. If a key is written several
+// times while the reader is busy or disconnected, the Watch may return only the newest value, but it never leaves
+// that out. Revisions only rise.
 //
-// A List gives every document that is there during the whole of it, and everything that was acknowledged before it
-// began. Up to 1024 documents, deleted ones included, that together have less than 8 MiB are given as they were at one
-// point in time, and an atomic batch is seen whole or not at all. A longer List is not of one point in time: a document
-// that is written meanwhile may be given again with its newer value, and of an atomic batch a part may be seen; use
-// GetMany if that matters.
-//
-// Any replica answers, and the leader is asked whether it has more. A List of 20,000 documents or more reads through a
-// consumer, as a Watch does; others hold nothing on the servers. What it asks is asked again while there is no leader
-// or no connection, each time until Config.Timeout has passed: then it ends with ErrUnavailable. It ends with
-// ErrNoBucket if the bucket was deleted.
-func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entry[T], error] {
-	return func(yield func(Entry[T], error) bool) {
-		subjects, err := b.core.subjects("list", patterns)
-		if err != nil {
-			yield(Entry[T]{}, err)
-			return
-		}
-		w := watch[T]{core: b.core, op: "list"}
-		w.list(ctx, subjects, yield)
-	}
-}
-
-// Watch gives the documents as List does, with the markers of deletions, then one change that is Synced, and from then on
-// each change until ctx ends, when it gives the cause of that as its one error. A range statement may be left at any
-// time.
-//
-// It goes on by itself after a lost connection, a restart of the server and a change of leader. A key that is written
-// several times while the reader is busy or disconnected may be given only with its newest value, but that is never
-// left out, and revisions only rise. A Watch waits as long as it takes for servers that do not answer, also when it begins, and
-// tells Config.Logger. It ends with an error if the bucket was deleted (ErrNoBucket), the server refuses it (ErrRefused), the
-// connection is closed for good (ErrUnavailable), or a document is not of the bucket's type (ErrDecode).
+// It ends with an error that matches ErrInvalidKey if a pattern is not allowed, ErrNoBucket if the bucket was
+// deleted, ErrRefused if the server refuses it, ErrUnavailable if the connection is closed for good, or ErrDecode if
+// a document is not of the bucket's type.
 func (b *Bucket[T]) Watch(ctx context.Context, patterns ...string) iter.Seq2[Change[T], error] {
 	return func(yield func(Change[T], error) bool) {
 		subjects, err := b.core.subjects("watch", patterns)
@@ -67,12 +41,12 @@ func (b *Bucket[T]) Watch(ctx context.Context, patterns ...string) iter.Seq2[Cha
 			yield(Change[T]{}, err)
 			return
 		}
-		w := watch[T]{core: b.core, op: "watch"}
-		w.run(ctx, subjects, yield)
+		w := reader[T]{core: b.core, op: "watch"}
+		w.watch(ctx, subjects, yield)
 	}
 }
 
-// keyOf decodes the KV key of a message. It is not mine if it is of a document beside the bucket's.
+// keyOf decodes the KV key of a message. The key is not mine if it belongs to a document beside those of the bucket.
 func (c *core) keyOf(raw string) (key string, mine bool, err error) {
 	if c.place == "" && isBeside(raw) {
 		return "", false, nil
@@ -81,7 +55,7 @@ func (c *core) keyOf(raw string) (key string, mine bool, err error) {
 	return key, true, err
 }
 
-// subjects gives what to read for patterns of keys.
+// subjects returns the subjects that patterns of keys match, or one for all keys if there is no pattern.
 func (c *core) subjects(op string, patterns []string) ([]string, error) {
 	if len(patterns) == 0 {
 		patterns = []string{">"}
@@ -96,30 +70,30 @@ func (c *core) subjects(op string, patterns []string) ([]string, error) {
 		for j, other := range subjects[:i] {
 			if covers(other, subjects[i]) || covers(subjects[i], other) {
 				return nil, &Error{Op: op, Bucket: c.bucket, Key: pattern, Reason: ErrInvalidKey,
-					Err: fmt.Errorf("of the patterns %q and %q one matches all that the other does: leave that one out", patterns[j], pattern)}
+					Err: fmt.Errorf("one of the patterns %q and %q matches everything that the other matches: leave the other out", patterns[j], pattern)}
 			}
 		}
 	}
 	return subjects, nil
 }
 
-// watch turns the bucket's messages into changes.
-type watch[T any] struct {
+// reader turns the bucket's messages into changes and documents.
+type reader[T any] struct {
 	core *core
 	op   string
 }
 
-func (w watch[T]) run(ctx context.Context, subjects []string, yield func(Change[T], error) bool) {
-	for event, err := range w.core.feed(ctx, w.op, subjects) {
+func (r reader[T]) watch(ctx context.Context, subjects []string, yield func(Change[T], error) bool) {
+	for event, err := range r.core.feed(ctx, r.op, subjects) {
 		var change Change[T]
 		mine := true
 		switch {
 		case err != nil:
-			err = w.core.iterError(ctx, w.op, err)
+			err = r.core.iterError(ctx, r.op, err)
 		case event.synced:
 			change.Synced = true
 		default:
-			change, mine, err = w.change(event.message)
+			change, mine, err = r.change(event.message)
 		}
 		if mine && !yield(change, err) || err != nil {
 			return
@@ -127,14 +101,13 @@ func (w watch[T]) run(ctx context.Context, subjects []string, yield func(Change[
 	}
 }
 
-// list gives the documents that there are.
-func (w watch[T]) list(ctx context.Context, subjects []string, yield func(Entry[T], error) bool) {
-	for message, err := range w.core.list(ctx, w.op, subjects) {
+func (r reader[T]) list(ctx context.Context, subjects []string, yield func(Entry[T], error) bool) {
+	for message, err := range r.core.list(ctx, r.op, subjects) {
 		if err != nil {
-			yield(Entry[T]{}, w.core.iterError(ctx, w.op, err))
+			yield(Entry[T]{}, r.core.iterError(ctx, r.op, err))
 			return
 		}
-		change, mine, err := w.change(message)
+		change, mine, err := r.change(message)
 		if err != nil {
 			yield(Entry[T]{}, err)
 			return
@@ -145,20 +118,29 @@ func (w watch[T]) list(ctx context.Context, subjects []string, yield func(Entry[
 	}
 }
 
-func (w watch[T]) change(m jsapi.Message) (change Change[T], mine bool, err error) {
-	raw := strings.TrimPrefix(m.Subject, w.core.prefix)
-	key, mine, err := w.core.keyOf(raw)
+// change returns what a message means. It is not mine if the reader must not see it.
+func (r reader[T]) change(m jsapi.Message) (change Change[T], mine bool, err error) {
+	raw := strings.TrimPrefix(m.Subject, r.core.prefix)
+	key, mine, err := r.core.keyOf(raw)
 	switch {
 	case !mine:
 		return Change[T]{}, false, nil
 	case err != nil:
-		// No method of a bucket could name it, so nobody who uses this package wrote it or can read it.
-		w.core.log.Warn("kv: a key that another client wrote is passed over, since it is not in the form of this package",
-			"operation", w.op, "key", raw, "revision", m.Sequence, "error", err)
+		// No method of a bucket could name the key, so no user of this package wrote it or can read it.
+		r.core.log.Warn("kv: a key that another client wrote is skipped, because this package would escape it",
+			"operation", r.op, "key", raw, "revision", m.Sequence, "error", err)
 		return Change[T]{}, false, nil
 	case deleted(m.Header):
 		return Change[T]{Entry: Entry[T]{Key: key, Revision: m.Sequence, Time: m.Time}, Deleted: true}, true, nil
 	}
-	change.Entry, err = decode[T](w.core, w.op, key, m)
+	change.Entry, err = decode[T](r.core, r.op, key, m)
 	return change, true, err
+}
+
+// iterError returns the error that an iterator ends with.
+func (c *core) iterError(ctx context.Context, op string, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return &Error{Op: op, Bucket: c.bucket, Err: cause}
+	}
+	return c.readError(op, "", err)
 }

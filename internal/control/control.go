@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/kvstream"
 )
 
 // maxBytes is the most that the bucket takes in an account that demands a bound. A parked stream takes 3 KiB at most.
@@ -35,16 +36,10 @@ func Ensure(ctx context.Context, client *jsapi.Client, store string, storage jet
 	return err
 }
 
-// settings are those of package kv for a bucket of JSON documents.
+// settings are for a bucket of JSON documents, as package kv opens it.
 func settings(store string, storage jetstream.StorageType, replicas int) jetstream.StreamConfig {
-	bucket := Bucket(store)
-	return jetstream.StreamConfig{
-		Name:        "KV_" + bucket,
-		Subjects:    []string{"$KV." + bucket + ".>"},
-		Description: "control bucket of the runnel event store " + store,
-		Metadata:    map[string]string{"runnel-kv-codec": "json"},
-		Storage:     storage, Replicas: replicas,
-		MaxMsgsPerSubject: 1, MaxBytes: -1, MaxMsgSize: -1, MaxMsgs: -1, MaxConsumers: -1,
-		Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowDirect: true, AllowAtomicPublish: true,
-	}
+	cfg := kvstream.Settings(Bucket(store), storage, replicas)
+	cfg.Description = "control bucket of the runnel event store " + store
+	cfg.Metadata[kvstream.MetadataCodec] = "json"
+	return cfg
 }

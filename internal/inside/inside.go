@@ -1,8 +1,8 @@
 // Package inside names what package kv does for the other packages of this module. Programs cannot import it, so they
 // cannot call the functions of kv that take one of its types.
 //
-// The documents of a view and what there is to say about them are kept in one JetStream stream, so that one batch writes
-// both. What is said has types of its own, and keys that no document can have:
+// The documents of a view and what there is to say about them are kept in one JetStream stream, so that one batch
+// writes both. What is said has types of its own, and keys that no document can have:
 //
 //	document 42                            $KV.<bucket>.42
 //	the document checkpoint of Single()    $KV.<bucket>.=checkpoint
@@ -18,8 +18,9 @@ import (
 // Pass is an argument of the functions of package kv that programs cannot call.
 type Pass struct{}
 
-// Place says where documents of another type are kept beside those of a bucket. The encoding of keys continues "=" with
-// an upper-case digit, a dot or nothing. So a lower-case letter behind it marks a key that no document of the bucket has.
+// Place says where documents of another type are kept beside those of a bucket. The encoding of keys continues "="
+// with an upper-case digit, a dot or nothing. So a lower-case letter behind it marks a key that no document of the
+// bucket has.
 type Place struct{ prefix string }
 
 // Single returns the place of documents that are single. Each key must begin with a lower-case letter and have no dot.
@@ -45,23 +46,24 @@ type Bucket[T any] interface {
 	// batch whole or not at all. Any replica may answer. The error matches kv.ErrInvalidKey, kv.ErrDecode,
 	// kv.ErrUnavailable or kv.ErrNoBucket.
 	Read(ctx context.Context, readings ...Reading) error
-	// Torn reports whether the newest message of the bucket belongs to an atomic batch whose end is missing. A power cut
-	// does that on a server that holds the only replica and does not sync each write. Torn returns the revision of that
-	// message, or 0 if the bucket is whole. The error matches kv.ErrRefused or kv.ErrUnavailable, or is the cause of ctx.
+	// Torn reports whether the newest message of the bucket belongs to an atomic batch whose end is missing. A power
+	// cut does that on a server that holds the only replica and does not sync each write. Torn returns the revision
+	// of that message, or 0 if the bucket is whole. The error matches kv.ErrRefused or kv.ErrUnavailable, or is the
+	// cause of ctx.
 	//
-	// A torn batch is seen only until somebody writes on top of it. So a caller that writes batches asks before the first
-	// one, and again after each loss of its connection. What the documents were before is lost: build them anew, in
-	// another bucket.
+	// A torn batch is seen only until somebody writes on top of it. So a caller that writes batches asks before the
+	// first one, and again after each loss of its connection. What the documents were before is lost: build them
+	// anew, in another bucket.
 	Torn(ctx context.Context) (revision uint64, err error)
 }
 
-// Bulk writes many documents one after the other and does not wait for each answer, so it is several times as fast as
-// Put. No other writer may use the bucket meanwhile. After an error it is not known which of the documents are stored, so
-// the caller must begin again from the start. A Bulk is for one goroutine.
+// Bulk writes many documents one after the other and does not wait for each answer, so it is several times as fast
+// as Put. No other writer may use the bucket meanwhile. After an error it is not known which of the documents are
+// stored, so the caller must begin again from the start. A Bulk is for one goroutine.
 type Bulk[T any] interface {
-	// Put sends a document, whatever is stored under its key. It blocks while too many writes are without an answer. The
-	// error may be that of an earlier write, and every later call returns it again. It is one that Put of a kv.Bucket
-	// returns.
+	// Put sends a document, whatever is stored under its key. It blocks while too many writes are without an answer.
+	// The error may be that of an earlier write, and every later call returns it again. It is one that Put of a
+	// kv.Bucket returns.
 	Put(ctx context.Context, key string, value T) error
 	// Flush blocks until everything that was put is stored. It returns the error of the first write that is not.
 	Flush(ctx context.Context) error

@@ -38,7 +38,7 @@ func (c *Client) takesBatch(ctx context.Context, subject string, n int, timeout 
 		return true, nil // it is sent as it is, and its number would begin a batch
 	}
 	call, err := c.Send(subject, nats.Header{
-		HeaderBatchID: []string{uuid.NewString()}, headerBatchSequence: []string{strconv.Itoa(n)},
+		HeaderBatchID: []string{uuid.NewString()}, HeaderBatchSequence: []string{strconv.Itoa(n)},
 	}, nil)
 	if err != nil {
 		return false, err

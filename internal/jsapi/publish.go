@@ -17,9 +17,14 @@ const MaxBatch = 1000
 // Headers of an atomic batch (ADR-50 of NATS). The server keeps them on each message of a batch.
 const (
 	HeaderBatchID       = "Nats-Batch-Id"
-	headerBatchSequence = "Nats-Batch-Sequence"
-	headerBatchCommit   = "Nats-Batch-Commit"
+	HeaderBatchSequence = "Nats-Batch-Sequence"
+	HeaderBatchCommit   = "Nats-Batch-Commit"
 )
+
+// InsideBatch reports whether a message belongs to an atomic batch and does not end it.
+func InsideBatch(header nats.Header) bool {
+	return header.Get(HeaderBatchID) != "" && header.Get(HeaderBatchCommit) == ""
+}
 
 // Write is one message of a publish or a batch.
 type Write struct {
@@ -110,13 +115,13 @@ func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.
 	for i, w := range writes {
 		h := w.header()
 		h[HeaderBatchID] = []string{id}
-		h[headerBatchSequence] = []string{strconv.Itoa(i + 1)}
+		h[HeaderBatchSequence] = []string{strconv.Itoa(i + 1)}
 		var err error
 		switch i {
 		case 0:
 			first, err = c.Send(w.Subject, h, w.Data)
 		case len(writes) - 1:
-			h[headerBatchCommit] = []string{"1"}
+			h[HeaderBatchCommit] = []string{"1"}
 			last, err = c.Send(w.Subject, h, w.Data)
 		default:
 			if err = c.Session().Connected(); err == nil {

@@ -13,18 +13,18 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// again spaces the tries of what failed for a reason that passes.
+// again spaces the tries of a request that failed for a reason that passes.
 var again = backoff.Policy{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 
-// asker asks the servers of a bucket something that is harmless to repeat.
+// asker sends requests that are harmless to repeat.
 type asker struct {
 	client  *jsapi.Client
 	log     *slog.Logger
 	timeout time.Duration
 }
 
-// insist asks, and if the answer passes, such as that there is no leader at the moment, it asks again until the timeout has
-// passed or ctx ends.
+// insist calls ask. If that fails for a reason that passes, such as that there is no leader at the moment, insist
+// calls it again until the timeout has passed or ctx ends.
 func (a asker) insist(ctx context.Context, op string, ask func(context.Context) error) error {
 	err := ask(ctx)
 	if err == nil || ctx.Err() != nil || !jsapi.Transient(err) {
@@ -44,45 +44,45 @@ func (a asker) insist(ctx context.Context, op string, ask func(context.Context) 
 	}
 }
 
-// insist is asker.insist for a bucket that is open. That the bucket does not exist is confirmed.
+// insist is asker.insist for a bucket that is open. If an answer says that the bucket does not exist, it is confirmed.
 func (c *core) insist(ctx context.Context, op string, ask func(context.Context) error) error {
 	return asker{client: c.client, log: c.log, timeout: c.timeout}.insist(ctx, op, func(ctx context.Context) error {
 		return c.confirmed(ctx, ask(ctx))
 	})
 }
 
-// confirmed returns an error as it is, unless it says that the bucket does not exist and the leader knows of it a moment later: a
-// server that starts or ends may not know it.
+// confirmed returns err as it is, unless err says that the bucket does not exist and the leader says a moment later
+// that it does. A server that starts or stops may not know the bucket.
 func (b *shared) confirmed(ctx context.Context, err error) error {
 	for try := confirmFrom; errors.Is(err, jetstream.ErrStreamNotFound) && try < confirmFrom+confirms; try++ {
 		if err := b.client.Pause(ctx, again, try); err != nil {
 			return err
 		}
 		if err = b.same(ctx); err == nil {
-			return fmt.Errorf("%w: the bucket is there again", jsapi.ErrNoReply)
+			return fmt.Errorf("%w: the bucket exists again", jsapi.ErrNoReply)
 		}
 	}
 	return err
 }
 
-// same makes sure that the bucket is the one that was opened. In one that was made anew under the name, revisions begin
-// again.
+// same returns an error that matches jetstream.ErrStreamNotFound if the bucket is not the one that was opened. In a
+// bucket that was created again under the name, revisions begin again.
 func (b *shared) same(ctx context.Context) error {
 	info, err := b.client.StreamInfo(ctx, b.stream)
 	if err == nil && !info.Created.Equal(b.created) {
-		err = fmt.Errorf("%w: it was made anew", jetstream.ErrStreamNotFound)
+		err = fmt.Errorf("%w: it was deleted and created again", jetstream.ErrStreamNotFound)
 	}
 	return err
 }
 
 const (
-	// confirms is how often the leader is asked whether the bucket does not exist, before that is believed.
+	// confirms is how often the leader must say that the bucket does not exist.
 	confirms = 2
-	// confirmFrom is the try from which the pauses before that are taken.
+	// confirmFrom is the number of the first try, which sets the pause before it.
 	confirmFrom = 4
 )
 
-// insistOn is insist for one message.
+// insistOn is insist for a request that returns one message.
 func (c *core) insistOn(ctx context.Context, op, subject string, get getter) (m jsapi.Message, err error) {
 	if m, err = get(ctx, subject); err == nil || !jsapi.Transient(err) {
 		return m, err
@@ -95,21 +95,21 @@ func (c *core) insistOn(ctx context.Context, op, subject string, get getter) (m 
 }
 
 const (
-	// tellAfter is how long something may fail before Config.Logger is told.
+	// tellAfter is after how long Config.Logger is told of an outage.
 	tellAfter = time.Second
-	// tellEvery is how often Config.Logger is told while it goes on.
+	// tellEvery is how often Config.Logger is told of it again.
 	tellEvery = 10 * time.Second
 )
 
-// outage tells Config.Logger of what is tried again for long.
+// outage tells Config.Logger of a request that fails for a long time.
 type outage struct {
 	log   *slog.Logger
 	op    string
 	since time.Time // of the first failure; zero while nothing fails
-	next  time.Time // when to tell
+	next  time.Time // when to tell Config.Logger
 }
 
-// failed notes a failure after which it is tried again.
+// failed notes a failure, after which the request is tried again.
 func (o *outage) failed(ctx context.Context, err error) {
 	now := time.Now()
 	if o.since.IsZero() {
@@ -119,13 +119,13 @@ func (o *outage) failed(ctx context.Context, err error) {
 		return
 	}
 	o.next = now.Add(tellEvery)
-	o.log.WarnContext(ctx, "kv: the servers do not answer; it is tried again", "operation", o.op, "since", o.since, "error", err)
+	o.log.WarnContext(ctx, "kv: the servers do not answer; trying again", "operation", o.op, "since", o.since, "error", err)
 }
 
-// over notes that nothing fails any more.
+// over notes that the request has succeeded.
 func (o *outage) over() { o.since = time.Time{} }
 
-// lasts is how long it fails.
+// lasts returns how long the request has failed.
 func (o *outage) lasts() time.Duration {
 	if o.since.IsZero() {
 		return 0

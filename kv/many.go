@@ -1,0 +1,113 @@
+package kv
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// GetMany returns the documents under the keys, by key. A key without a document is absent from the map. Keys may be
+// repeated. It blocks as [Bucket.Get] does.
+//
+// Up to 1024 keys are read as they were at one point in time, and a batch is seen whole or not at all. As with Get,
+// that point may be a few milliseconds in the past. More keys are read in parts of 1024, each as of its own point in
+// time, and so are documents that exceed 32 MiB together. GetMany fails like Get, but never with ErrNotFound.
+func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Entry[T], error) {
+	wanted := make(map[string]string, len(keys)) // keys by subject
+	subjects := make([]string, 0, len(keys))
+	for _, key := range keys {
+		subject, err := b.core.subject("get", key)
+		if err != nil {
+			return nil, err
+		}
+		if _, again := wanted[subject]; !again {
+			wanted[subject] = key
+			subjects = append(subjects, subject)
+		}
+	}
+	entries := make(map[string]Entry[T], len(subjects))
+	for len(subjects) > 0 {
+		part := subjects[:b.core.part(subjects)]
+		found, whole, err := b.core.many(ctx, part)
+		if err != nil {
+			return nil, b.core.readError("get", "", err)
+		}
+		for _, m := range found {
+			if deleted(m.Header) {
+				continue
+			}
+			entry, err := decode[T](b.core, "get", wanted[m.Subject], m)
+			if err != nil {
+				return nil, err
+			}
+			entries[entry.Key] = entry
+		}
+		subjects = append(unread(part, found, whole), subjects[len(part):]...)
+	}
+	return entries, nil
+}
+
+// many asks any replica for the newest messages of subjects. If there is too much for one answer, the result is not
+// whole.
+func (c *core) many(ctx context.Context, subjects []string) (found []jsapi.Message, whole bool, err error) {
+	var part jsapi.Part
+	err = c.insist(ctx, "get", func(ctx context.Context) (err error) {
+		part, err = c.client.DirectLastMany(ctx, c.stream, subjects, c.manyBytes)
+		if errors.Is(err, nats.ErrNoResponders) { // perhaps because the bucket was deleted
+			if gone := c.same(ctx); errors.Is(gone, jetstream.ErrStreamNotFound) {
+				err = gone
+			}
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, false, err
+	case part.Pending > 0 && len(part.Found) == 0:
+		return nil, false, errors.New("the server returned none of the documents it has")
+	}
+	return part.Found, part.Pending == 0, c.disk.Wait(ctx, lastOf(part.Found))
+}
+
+// lastOf returns the highest revision of the messages.
+func lastOf(found []jsapi.Message) (revision uint64) {
+	for _, m := range found {
+		revision = max(revision, m.Sequence)
+	}
+	return revision
+}
+
+// part returns how many of the subjects one request may name, by their number and by the size of a message.
+func (c *core) part(subjects []string) int {
+	const quotes = len(`"",`)
+	room := int(c.client.Session().MaxPayload()) - len(`{"multi_last":[],"max_bytes":33554432}`)
+	for i, subject := range subjects {
+		room -= len(subject) + quotes
+		if i == jsapi.MaxLastMany || room < 0 && i > 0 {
+			return i
+		}
+	}
+	return len(subjects)
+}
+
+// unread returns the subjects that an answer does not contain because it was cut short.
+func unread(asked []string, found []jsapi.Message, whole bool) []string {
+	if whole {
+		return nil
+	}
+	answered := make(map[string]bool, len(found))
+	for _, m := range found {
+		answered[m.Subject] = true
+	}
+	var rest []string
+	for _, subject := range asked {
+		if !answered[subject] {
+			rest = append(rest, subject)
+		}
+	}
+	return rest
+}
