@@ -173,7 +173,7 @@ func besideGuardsBatch(t *testing.T, b *kv.Bucket[doc]) {
 	require.Equal(t, checkpoint{Position: 2}, at.Value)
 	require.Equal(t, second, at.Revision)
 	require.Eventually(t, func() bool {
-		near, err := cell.Get(ctx, "checkpoint") // may be answered by a replica that is behind
+		near, err := cell.Get(ctx, "checkpoint") // a replica that is behind may answer
 		return err == nil && near == at
 	}, 10*time.Second, time.Millisecond)
 }

@@ -8,9 +8,10 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// Beside returns a bucket for documents of another type, which are kept beside those of a bucket in the same JetStream
-// stream and with the same codec. List and Watch of the one do not show the documents of the other. It asks no server,
-// and is closed with the bucket. Programs cannot call it: see package internal/inside.
+// Beside returns a bucket for documents of another type. They are kept beside the documents of the given bucket, in the
+// same JetStream stream and with the same codec. List and Watch of one bucket do not show the documents of the other.
+// Beside asks no server. The bucket beside is closed with the given bucket. Programs cannot call Beside: see package
+// internal/inside.
 //
 // It returns an error that matches ErrEncode if the codec would lose something of type U.
 func Beside[U, T any](bucket *Bucket[T], place inside.Place) (*Bucket[U], error) {
@@ -21,9 +22,9 @@ func Beside[U, T any](bucket *Bucket[T], place inside.Place) (*Bucket[U], error)
 	return &Bucket[U]{core: &core{shared: bucket.core.shared, documents: docs, place: place.Prefix()}}, nil
 }
 
-// Join returns a batch for the documents of a bucket beside, whose writes are part of the given batch: Commit of
-// either stores all of them or none. Both are used by one goroutine at a time. Commit fails if the bucket is not
-// beside that of the batch. Programs cannot call it: see package internal/inside.
+// Join returns a batch for the documents of a bucket beside. Its writes become part of the given batch: Commit of
+// either stores all writes or none. One goroutine at a time uses both. Commit fails if the two buckets are not kept
+// in the same JetStream stream. Programs cannot call Join: see package internal/inside.
 func Join[U, T any](_ inside.Pass, batch *Batch[T], bucket *Bucket[U]) *Batch[U] {
 	w := batch.writes
 	if w.core.stream != bucket.core.stream {
@@ -32,7 +33,8 @@ func Join[U, T any](_ inside.Pass, batch *Batch[T], bucket *Bucket[U]) *Batch[U]
 	return &Batch[U]{core: bucket.core, writes: w}
 }
 
-// Inside returns what a bucket does for this module alone. Programs cannot call it: see package internal/inside.
+// Inside returns what a bucket does for this module alone. It is safe for concurrent use. Programs cannot call
+// Inside: see package internal/inside.
 func Inside[T any](_ inside.Pass, bucket *Bucket[T]) inside.Bucket[T] {
 	return insider[T]{core: bucket.core}
 }

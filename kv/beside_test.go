@@ -144,7 +144,7 @@ func TestWhatIsBesideIsReadAsOfOneMoment(t *testing.T) {
 	go func() {
 		defer close(done)
 		for n := 1; ctx.Err() == nil; n++ {
-			_ = commit(ctx, n) // fails once ctx ends, and only then
+			_ = commit(ctx, n) // fails only once ctx has ended
 		}
 	}()
 	defer func() { cancel(); <-done }()

@@ -36,10 +36,9 @@ type Entry[T any] struct {
 // The name has 1 to 64 letters, digits, - or _. If the bucket exists, Open allows atomic batches and stores the name
 // of the codec, unless both are there already, because nats.go's CreateOrUpdateKeyValue removes them.
 //
-// It returns an error that matches ErrSettings if the name, cfg, the connection or a setting of the bucket does not
-// fit; ErrEncode if the codec would lose something of T; ErrNoBucket if the bucket does not exist and
-// Config.Existing is set; ErrRefused or ErrUnavailable. Nothing was created then, unless the connection broke on the
-// way.
+// The error matches ErrSettings if the name, cfg, the connection or a setting of the bucket does not fit. It matches
+// ErrEncode if the codec would lose something of T, and ErrNoBucket if the bucket does not exist and Config.Existing is
+// set. Else it matches ErrRefused or ErrUnavailable. Nothing was created then, unless the connection broke on the way.
 func Open[T any](ctx context.Context, js jetstream.JetStream, bucket string, cfg *Config) (*Bucket[T], error) {
 	full, err := cfg.withDefaults()
 	if err != nil {

@@ -190,7 +190,7 @@ func TestModifyFailsForTheNewestDocument(t *testing.T) {
 	mine := errors.New("too few")
 	var seen []int
 	value, _, err := b.Modify(t.Context(), "n", func(d doc, _ bool) (doc, error) {
-		if seen = append(seen, d.N); len(seen) == 1 { // as if a replica had answered that is behind
+		if seen = append(seen, d.N); len(seen) == 1 { // as if the first answer came from a replica that is behind
 			_, err := b.Put(t.Context(), "n", doc{N: 5})
 			require.NoError(t, err)
 		}
@@ -229,7 +229,7 @@ func TestAValueOverTheLimitIsNotSent(t *testing.T) {
 	require.ErrorIs(t, err, kv.ErrNotFound)
 }
 
-// limitIn returns the limit that the error of a value that is too large tells.
+// limitIn returns the limit that the error of a large value names.
 func limitIn(t *testing.T, err error) (limit int) {
 	t.Helper()
 	require.ErrorIs(t, err, kv.ErrTooLarge)
@@ -269,7 +269,7 @@ func TestWhatIsNoDocumentIsADecodeError(t *testing.T) {
 
 func TestWithoutAServerWritesAreUnavailableAndNotStoredLater(t *testing.T) {
 	srv := eventstoretest.NewServer(t)
-	lost := make(chan struct{}, 2) // now, and when the test ends
+	lost := make(chan struct{}, 2) // one is lost now, and one when the test ends
 	nc := srv.Connect(t, nats.DisconnectErrHandler(func(*nats.Conn, error) { lost <- struct{}{} }))
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// What Check refuses, no write stores; what it takes, Put and a batch store.
+// No write stores a document that Check refuses. Put and a batch store a document that Check accepts.
 func TestCheckSaysWhatCanBeStored(t *testing.T) {
 	type document struct {
 		Text  string

@@ -26,8 +26,8 @@ func TestMsgpackDoesNotAllocateWhatBytesClaim(t *testing.T) {
 	}
 }
 
-// FuzzMsgpack feeds the decoder what anybody who may write the bucket can: it must not panic nor allocate what the
-// bytes merely claim, and what it takes it must encode and take again.
+// FuzzMsgpack decodes bytes that any client may write into a bucket. The decoder must not panic, and must not
+// allocate what the bytes merely claim to hold. What it decodes can be encoded and decoded again.
 func FuzzMsgpack(f *testing.F) {
 	type document struct {
 		N    int

@@ -71,9 +71,9 @@
 //
 // If a write was sent and no answer came, it may be stored. Each single write carries an id in the header
 // Runnel-Write-Id, so the leader is asked for it. A conditional write that is not there is sent again, because at
-// most one of the tries can be stored. What is left is ErrUnknownOutcome: the leader cannot be reached, somebody
-// wrote the key after the first try, or the write was a batch. To find out about a batch, let it write something
-// that no other batch writes, and read that with GetLeader.
+// most one of the tries can be stored. ErrUnknownOutcome is left for three cases: the leader cannot be reached,
+// somebody wrote the key after the first try, or the write was a batch. To find out about a batch, let it write
+// something that no other batch writes, and read that with GetLeader.
 //
 // Iterators return one error and stop.
 //

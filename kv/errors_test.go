@@ -31,12 +31,12 @@ func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 	}
 }
 
-// What a server says can differ from what the client checked before, since settings are changed while programs run.
+// The server may refuse what the client has checked, because settings change while programs run.
 func TestWhatTheServerRefusesIsSaidOfEachKindOfWrite(t *testing.T) {
 	for name, test := range map[string]struct {
 		change  func(*jetstream.StreamConfig)
 		want    error
-		timeout time.Duration // long where it is not waited for
+		timeout time.Duration // long if the error does not depend on it
 	}{
 		"too large": {func(c *jetstream.StreamConfig) { c.MaxMsgSize = 600 }, kv.ErrTooLarge, time.Minute},
 		"full":      {func(c *jetstream.StreamConfig) { c.MaxBytes = 1000 }, kv.ErrFull, time.Minute},

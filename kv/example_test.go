@@ -84,7 +84,7 @@ func ExampleBucket_Batch() {
 
 	late := balances.Batch()
 	late.Put("bob", Balance{Cents: 1500})
-	late.Update("anna", Balance{}, anna) // not the revision any more, so bob gets nothing
+	late.Update("anna", Balance{}, anna) // her balance has changed, so bob gets nothing
 	_, err = late.Commit(ctx)
 	fmt.Println("conflict:", errors.Is(err, kv.ErrConflict))
 

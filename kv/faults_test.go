@@ -12,7 +12,7 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// quick has a short time, half of which a lost answer costs.
+// quick has a short timeout. A lost answer costs half of it.
 var quick = &kv.Config{Timeout: 2 * time.Second}
 
 func TestASingleWriteWhoseAnswerIsLostIsFoundStored(t *testing.T) {

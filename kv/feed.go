@@ -39,9 +39,12 @@ var errGap = errors.New("a message was lost on the way")
 //
 // The feed is a chain of consumers. The first one begins with the newest message of each subject. Each other one
 // begins after the last message that the reader has seen. A consumer ends at the first sign that a message may be
-// lost: a gap in its numbers, a missing heartbeat, a new connection. So the feed may leave out what is overwritten
-// between two consumers, but never the newest value. nats.go's ordered consumer works alike, but it waits up to ten
-// seconds for an answer that was lost with a connection, and ignores ctx meanwhile.
+// lost: a gap in its numbers, a missing heartbeat, a new connection.
+//
+// So the feed may leave out what is overwritten
+// between two consumers, but never the newest value. A consumer of the type
+// OrderedConsumer of nats.go works alike. But it waits up to ten seconds for an answer that was lost with a connection,
+// and ignores ctx meanwhile.
 func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		f := &feed{core: c, filters: filters, yield: yield, outage: outage{log: c.log, op: op}}
@@ -213,7 +216,7 @@ func (f *feed) sync() bool {
 }
 
 // final reports whether a feed that failed with err must end, because its context has ended or no new consumer can
-// succeed. A server that has as many consumers as it allows may still keep those of a connection that was lost.
+// succeed. A server that has as many consumers as it allows may still keep the consumers of a lost connection.
 func (f *feed) final(ctx context.Context, err error) bool {
 	switch {
 	case ctx.Err() != nil:

@@ -15,8 +15,8 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// TestAWriteInDoubtIsLookedUp puts a bucket into each state in which a write whose answer was lost can find it. It
-// is in the package because no client can lose an answer at will.
+// TestAWriteInDoubtIsLookedUp puts a bucket into each state in which it can be when the answer to a write is lost.
+// It is in the package because no client can lose an answer at will.
 func TestAWriteInDoubtIsLookedUp(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	b, err := Open[string](t.Context(), js, "docs", nil)
@@ -99,7 +99,7 @@ func newest(t *testing.T, b *Bucket[string], key string) uint64 {
 	return entry.Revision
 }
 
-func TestGetManyGoesOnWhereTheServerCutsItsAnswerShort(t *testing.T) {
+func TestGetManyGoesOnIfTheServerCutsItsAnswerShort(t *testing.T) {
 	js := eventstoretest.JetStream(t, eventstoretest.Options(func(o *server.Options) { o.MaxPayload = 8 << 10 }))
 	b, err := Open[string](t.Context(), js, "docs", nil)
 	require.NoError(t, err)

@@ -124,7 +124,7 @@ func TestABatchLimitOfTheOperator(t *testing.T) {
 	}
 }
 
-func TestABucketGetsABoundWhereTheAccountDemandsOne(t *testing.T) {
+func TestABucketGetsALimitIfTheAccountDemandsOne(t *testing.T) {
 	js := eventstoretest.Limited(t, func(l *server.JetStreamAccountLimits) {
 		l.MaxStore, l.MaxBytesRequired, l.StoreMaxStreamBytes = 64<<20, true, 4<<20
 	})
@@ -138,10 +138,10 @@ func TestABucketGetsABoundWhereTheAccountDemandsOne(t *testing.T) {
 	var log bytes.Buffer
 	b := open[doc](t, js, "derived", &kv.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.EqualValues(t, 4<<20, bound("derived"), "an eighth of what is left would be more than one stream may have")
-	require.Contains(t, log.String(), "demands a bound")
+	require.Contains(t, log.String(), "demands a limit")
 	_, err := b.Put(t.Context(), "a", doc{N: 1})
 	require.NoError(t, err)
-	for i := range 40 { // each gets a part of what the others left
+	for i := range 40 { // each bucket gets a part of what the others left
 		open[doc](t, js, strconv.Itoa(i), nil)
 		require.Positive(t, bound(strconv.Itoa(i)))
 	}
@@ -150,7 +150,7 @@ func TestABucketGetsABoundWhereTheAccountDemandsOne(t *testing.T) {
 	require.Positive(t, bound("memory"))
 }
 
-func TestABucketWorksWhereTheDuplicateWindowIsBounded(t *testing.T) {
+func TestABucketWorksIfTheDuplicateWindowIsLimited(t *testing.T) {
 	js := eventstoretest.JetStream(t, eventstoretest.Options(func(o *server.Options) { o.JetStreamLimits.Duplicates = time.Second }))
 	b := open[doc](t, js, "docs", nil)
 	_, err := b.Put(t.Context(), "a", doc{N: 1})

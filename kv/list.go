@@ -33,10 +33,10 @@ const (
 // patterns of which one matches everything that the other matches. It skips a key that another client wrote and this
 // package would escape, such as "a/b", and tells Config.Logger.
 //
-// A List returns every document that is there from its begin to its end, and everything that was acknowledged before
-// it began. If it has up to 1024 documents, deleted ones included, of less than 8 MiB together, it returns them as
-// they were at one point in time, and sees a batch whole or not at all. A longer List may return a document twice if
-// that is written meanwhile, and may see a part of a batch. Use GetMany if that matters.
+// A List returns every document that exists from its first request to its last, and everything that was acknowledged
+// before it began. If it has up to 1024 documents, deleted ones included, of less than 8 MiB together, it returns
+// them as they were at one point in time, and sees a batch whole or not at all. A longer List may return a document
+// twice if that is written meanwhile, and may see a part of a batch. Use GetMany if that matters.
 //
 // Any replica answers, and the leader is asked whether there is more. A List of 20,000 documents or more reads
 // through a consumer, as a Watch does. Shorter ones keep nothing on the servers. Each request is repeated until

@@ -24,14 +24,14 @@ func getManySeesBatchesWhole(t *testing.T, b *kv.Bucket[doc]) {
 	}
 	require.NoError(t, commit(0))
 	require.Eventually(t, func() bool {
-		many, err := b.GetMany(ctx, "0", "7", "19") // may be answered by a replica that is behind
+		many, err := b.GetMany(ctx, "0", "7", "19") // a replica that is behind may answer
 		return err == nil && len(many) == 3
 	}, 10*time.Second, time.Millisecond)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for n := 1; ctx.Err() == nil; n++ {
-			_ = commit(n) // fails once ctx ends, and only then
+			_ = commit(n) // fails only once ctx has ended
 		}
 	}()
 	for range 300 {

@@ -34,8 +34,7 @@ func TestABucketBehavesAsAMap(t *testing.T) {
 	})
 }
 
-// TestABucketBehavesAsAMapThoughItsServerDies is the same with a server that is killed, and a bucket that is opened
-// anew, among the actions.
+// TestABucketBehavesAsAMapThoughItsServerDies has two more actions: it kills the server, and opens the bucket again.
 func TestABucketBehavesAsAMapThoughItsServerDies(t *testing.T) {
 	proptest.Runs(t, 2)
 	server := eventstoretest.NewProcess(t, t.TempDir())
@@ -54,7 +53,7 @@ func TestABucketBehavesAsAMapThoughItsServerDies(t *testing.T) {
 			"put": m.put, "create": m.create, "update": m.update, "delete": m.delete, "delete revision": m.deleteRevision,
 			"modify": m.modify, "batch": m.batch, "": m.check,
 			"crash": func(rt *rapid.T) {
-				server.Restart() // with a kill first
+				server.Restart() // kills it first
 				require.Eventually(rt, js.Conn().IsConnected, 20*time.Second, time.Millisecond)
 			},
 			"reopen": func(rt *rapid.T) {
@@ -70,7 +69,7 @@ type model struct {
 	t         *testing.T
 	bucket    *kv.Bucket[doc]
 	entries   map[string]kv.Entry[doc]
-	deletions map[string]uint64 // revisions of the keys that were deleted last
+	deletions map[string]uint64 // the revisions of keys whose last write is a deletion
 	last      uint64
 }
 
@@ -79,7 +78,7 @@ var (
 	someDoc = rapid.Custom(func(t *rapid.T) doc { return doc{N: rapid.Int().Draw(t, "n"), Text: rapid.String().Draw(t, "text")} })
 )
 
-// revision draws the present one, or another.
+// revision draws the present revision of a key, or another one.
 func (m *model) revision(rt *rapid.T, key string) uint64 {
 	if rapid.Bool().Draw(rt, "present") {
 		return m.entries[key].Revision
@@ -87,7 +86,7 @@ func (m *model) revision(rt *rapid.T, key string) uint64 {
 	return rapid.Uint64Range(0, m.last+1).Draw(rt, "revision")
 }
 
-// wrote checks the outcome of a write on condition of a revision, and keeps what was written.
+// wrote checks the outcome of a conditional write, and notes what was written.
 func (m *model) wrote(rt *rapid.T, key string, value doc, expected, revision uint64, err error) {
 	actual := m.entries[key].Revision
 	if expected == actual || expected != 0 && expected == m.deletions[key] {

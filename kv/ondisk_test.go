@@ -16,8 +16,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// onHeldDisk gives a bucket on a server whose disk a test holds up, and the same bucket on a connection that knows
-// nothing of it.
+// onHeldDisk returns a bucket on a server whose disk a test holds up, and the same bucket on a connection that does not
+// know of the disk.
 func onHeldDisk(t *testing.T) (disk *ondisktest.Server, bucket, past *kv.Bucket[string]) {
 	t.Helper()
 	server := eventstoretest.NewServer(t)
@@ -65,7 +65,7 @@ func TestWhatIsNotOnDiskIsNeitherAcknowledgedNorRead(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := past.Put(t.Context(), "key", "Ada") // acknowledged to who does not know better
+			_, err := past.Put(t.Context(), "key", "Ada") // this connection does not wait for the disk
 			require.NoError(t, err)
 			_, release := disk.Hold()
 			defer release()
@@ -78,7 +78,7 @@ func TestWhatIsNotOnDiskIsNeitherAcknowledgedNorRead(t *testing.T) {
 	}
 }
 
-func TestAWatchGivesWhatIsOnDisk(t *testing.T) {
+func TestAWatchReturnsWhatIsOnDisk(t *testing.T) {
 	disk, bucket, past := onHeldDisk(t)
 	_, err := past.Put(t.Context(), "key", "Ada")
 	require.NoError(t, err)

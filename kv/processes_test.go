@@ -19,12 +19,12 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// traffic is everything that is done with a bucket, for as long as its context lasts. Nothing of it may fail.
+// traffic uses a bucket in every way until its context ends. No call may fail.
 type traffic struct {
 	t      *testing.T
 	bucket *kv.Bucket[doc]
 	keys   int
-	seen   sync.Map // the newest number by key, as one watch has given it
+	seen   sync.Map // the newest number of each key that one watch has returned
 	count  map[string]*atomic.Int64
 }
 
@@ -41,7 +41,7 @@ func newTraffic(t *testing.T, js jetstream.JetStream, keys int) *traffic {
 	return w
 }
 
-// work does each thing once.
+// work makes each kind of call once.
 func (w *traffic) work() map[string]func(ctx context.Context) error {
 	var written int
 	return map[string]func(ctx context.Context) error{
@@ -85,7 +85,7 @@ func (w *traffic) work() map[string]func(ctx context.Context) error {
 	}
 }
 
-// run does everything again and again, each thing in a goroutine, beside one watch that lasts.
+// run repeats each kind of call in a goroutine of its own, beside one watch that lasts.
 func (w *traffic) run(ctx context.Context) {
 	var work sync.WaitGroup
 	for name, once := range w.work() {
@@ -122,7 +122,7 @@ func (w *traffic) follow(ctx context.Context) {
 	}
 }
 
-// goesOn waits until everything was done several times more, and the watch that lasts has seen what is written now.
+// goesOn waits until each kind of call was made several times more, and the watch has returned what is written now.
 func (w *traffic) goesOn(t *testing.T) {
 	for name, count := range w.count {
 		before := count.Load()
@@ -136,7 +136,7 @@ func (w *traffic) goesOn(t *testing.T) {
 	}, 60*time.Second, time.Millisecond, "the watch that lasts")
 }
 
-// Servers in one process know at once what one of them does. So this is of processes.
+// Servers in one process learn at once what one of them does, so this test runs them in processes.
 func TestNothingEndsForAReasonThatPasses(t *testing.T) {
 	cluster := eventstoretest.NewProcessCluster(t, 3)
 	w := newTraffic(t, cluster.JetStream(t), 20)
@@ -179,8 +179,8 @@ func TestNothingEndsForAReasonThatPasses(t *testing.T) {
 	}
 }
 
-// BenchmarkListOnACluster lists 200 documents that are written meanwhile, from eight connections at once: without a
-// consumer, and with one, as a watch reads them.
+// BenchmarkListOnACluster lists 200 documents from eight connections at once, while they are written. It lists them
+// without a consumer, and with one, as a watch reads them.
 func BenchmarkListOnACluster(b *testing.B) {
 	cluster := eventstoretest.NewProcessCluster(b, 3)
 	const documents, clients = 200, 8
@@ -193,7 +193,7 @@ func BenchmarkListOnACluster(b *testing.B) {
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
-			_, _ = first.Put(ctx, fmt.Sprint(i%documents), doc{N: i}) // fails once ctx ends, and only then
+			_, _ = first.Put(ctx, fmt.Sprint(i%documents), doc{N: i}) // fails only once ctx has ended
 		}
 	})
 	buckets := make([]*kv.Bucket[doc], clients)

@@ -13,9 +13,9 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// In a bucket that was deleted and made anew, revisions begin again. A watch that went on behind its last one would
-// leave out all that the new bucket holds up to there.
-func TestAWatchOfABucketThatWasMadeAnewEnds(t *testing.T) {
+// In a bucket that was deleted and created again, revisions begin again. A watch that goes on behind its last revision
+// would skip all that the new bucket holds up to there.
+func TestAWatchOfABucketThatWasCreatedAgainEnds(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	proxy := server.Proxy(t)
 	js := server.JetStream(t)
@@ -33,7 +33,7 @@ func TestAWatchOfABucketThatWasMadeAnewEnds(t *testing.T) {
 			require.False(t, err == nil && change.Key == "new", "what came before it would be left out")
 			continue
 		}
-		proxy.Cut() // so that nobody is told
+		proxy.Cut() // so that the watch is not told
 		require.NoError(t, js.DeleteStream(t.Context(), "KV_docs"))
 		anew := open[doc](t, js, "docs", nil)
 		for _, key := range []string{"x", "y", "z", "new"} {
@@ -43,10 +43,10 @@ func TestAWatchOfABucketThatWasMadeAnewEnds(t *testing.T) {
 		proxy.Heal()
 	}
 	require.ErrorIs(t, last, jetstream.ErrStreamNotFound)
-	require.ErrorContains(t, last, "made anew")
+	require.ErrorContains(t, last, "created again")
 }
 
-// Another program takes the writes of the bucket too, and acknowledges them.
+// A subscriber of another program acknowledges the writes of the bucket, too.
 func TestAWriteThatAnotherStreamAcknowledgesIsNotBelieved(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	b := open[doc](t, js, "docs", quick)
@@ -61,7 +61,7 @@ func TestAWriteThatAnotherStreamAcknowledgesIsNotBelieved(t *testing.T) {
 		revision, err := b.Put(t.Context(), "a", doc{N: 2})
 		require.Less(t, revision, uint64(700))
 		if err == nil {
-			return false // the bucket's own was faster
+			return false // the bucket's own answer was faster
 		}
 		require.ErrorContains(t, err, "stream KV_docs of domain hub")
 		return true

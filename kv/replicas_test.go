@@ -14,8 +14,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// rules hold whatever the number of replicas is: a replicated stream decides conditions and batches by other code of
-// the server than one with a single replica.
+// rules hold for any number of replicas. The server decides conditions and batches of a replicated stream by other code
+// than those of a single replica.
 var rules = map[string]func(*testing.T, *kv.Bucket[doc]){
 	"conditions hold or are conflicts":                   conditionsHold,
 	"modify loses no update of many writers":             modifyLosesNothing,
@@ -43,7 +43,7 @@ func checkRules(t *testing.T, js jetstream.JetStream, replicas int) {
 	}
 }
 
-// listIsUpToDate lists few documents, which one answer holds, and then many.
+// listIsUpToDate lists few documents, which fit into one answer, and then many.
 func listIsUpToDate(t *testing.T, b *kv.Bucket[doc]) {
 	for _, documents := range []int{10, 1100} {
 		batch := b.Batch()

@@ -95,18 +95,18 @@ func (c *core) insistOn(ctx context.Context, op, subject string, get getter) (m 
 }
 
 const (
-	// tellAfter is after how long Config.Logger is told of an outage.
+	// tellAfter is how long an outage lasts before it is logged.
 	tellAfter = time.Second
-	// tellEvery is how often Config.Logger is told of it again.
+	// tellEvery is how often it is logged again.
 	tellEvery = 10 * time.Second
 )
 
-// outage tells Config.Logger of a request that fails for a long time.
+// outage logs that a request has failed for a long time.
 type outage struct {
 	log   *slog.Logger
 	op    string
 	since time.Time // of the first failure; zero while nothing fails
-	next  time.Time // when to tell Config.Logger
+	next  time.Time // when to log it
 }
 
 // failed notes a failure, after which the request is tried again.

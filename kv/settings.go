@@ -174,8 +174,8 @@ func unfit(have jetstream.StreamConfig, bucket string, cfg Config) error {
 	return foreign(have.Metadata, cfg.Metadata)
 }
 
-// foreign returns an error if an existing bucket has other metadata than the caller expects. A value that is missing is
-// no difference, because nats.go's CreateOrUpdateKeyValue removes metadata.
+// foreign returns an error if an existing bucket has other metadata than the caller expects. A value that is missing
+// does not count as another one, because nats.go's CreateOrUpdateKeyValue removes metadata.
 func foreign(have, want map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if value, ok := have[key]; ok && value != want[key] {

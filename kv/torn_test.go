@@ -10,7 +10,7 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// torn gives a bucket on a server that stopped when revision upTo of these had reached the disk:
+// torn returns a bucket on a server that stopped when revision upTo of these had reached the disk:
 //
 //	1     put a
 //	2, 3  a batch that creates b, and the checkpoint

@@ -31,9 +31,9 @@ type Change[T any] struct {
 // times while the reader is busy or disconnected, the Watch may return only the newest value, but it never leaves
 // that out. Revisions only rise.
 //
-// It ends with an error that matches ErrInvalidKey if a pattern is not allowed, ErrNoBucket if the bucket was
-// deleted, ErrRefused if the server refuses it, ErrUnavailable if the connection is closed for good, or ErrDecode if
-// a document is not of the bucket's type.
+// Any other error is final. It matches ErrInvalidKey if a pattern is not allowed, ErrNoBucket if the bucket was
+// deleted, and ErrRefused if the server refuses to be read. It matches ErrUnavailable if the connection is closed
+// for good, and ErrDecode if a document is not of the bucket's type.
 func (b *Bucket[T]) Watch(ctx context.Context, patterns ...string) iter.Seq2[Change[T], error] {
 	return func(yield func(Change[T], error) bool) {
 		subjects, err := b.core.subjects("watch", patterns)
@@ -46,7 +46,8 @@ func (b *Bucket[T]) Watch(ctx context.Context, patterns ...string) iter.Seq2[Cha
 	}
 }
 
-// keyOf decodes the KV key of a message. The key is not mine if it belongs to a document beside those of the bucket.
+// keyOf decodes the KV key of a message. The key is not mine if its document is kept beside the documents of
+// the bucket.
 func (c *core) keyOf(raw string) (key string, mine bool, err error) {
 	if c.place == "" && isBeside(raw) {
 		return "", false, nil

@@ -29,7 +29,7 @@ func keys(t testing.TB, list iter.Seq2[kv.Entry[doc], error]) []string {
 	return found
 }
 
-func TestListGivesWhatAPatternMatches(t *testing.T) {
+func TestListReturnsWhatAPatternMatches(t *testing.T) {
 	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
 	require.Empty(t, keys(t, b.List(t.Context())))
 	for _, key := range []string{"42", "42.eur", "42.usd", "42.eur.old", "43.eur", "a@b.eur", "gone.eur"} {
@@ -69,7 +69,7 @@ func TestListGivesWhatAPatternMatches(t *testing.T) {
 	}
 }
 
-func TestListGivesEveryDocumentThatIsThereThroughout(t *testing.T) {
+func TestListReturnsEveryDocumentThatIsThereThroughout(t *testing.T) {
 	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
 	const documents = 3000
 	for from := 0; from < documents; from += maxBatch {
@@ -85,7 +85,7 @@ func TestListGivesEveryDocumentThatIsThereThroughout(t *testing.T) {
 	go func() {
 		defer close(done)
 		for i := 0; ctx.Err() == nil; i++ {
-			_, _ = b.Put(ctx, fmt.Sprint(i*7919%documents), doc{N: i}) // fails once ctx ends, and only then
+			_, _ = b.Put(ctx, fmt.Sprint(i*7919%documents), doc{N: i}) // fails only once ctx has ended
 		}
 	}()
 	for range 5 {
@@ -99,8 +99,8 @@ func TestListGivesEveryDocumentThatIsThereThroughout(t *testing.T) {
 	<-done
 }
 
-// Where a document is replaced, the server counts one less as pending for a moment.
-func TestListGivesDocumentsThatAreWrittenAllTheTime(t *testing.T) {
+// While a document is being replaced, the server counts one less as pending.
+func TestListReturnsDocumentsThatAreWrittenAllTheTime(t *testing.T) {
 	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
 	const documents, lists = 16, 25
 	for i := range documents {
@@ -112,7 +112,7 @@ func TestListGivesDocumentsThatAreWrittenAllTheTime(t *testing.T) {
 	for first := range 2 {
 		writers.Go(func() {
 			for i := first; ctx.Err() == nil; i++ {
-				_, _ = b.Put(ctx, fmt.Sprint(i%documents), doc{N: i}) // fails once ctx ends, and only then
+				_, _ = b.Put(ctx, fmt.Sprint(i%documents), doc{N: i}) // fails only once ctx has ended
 			}
 		})
 	}
@@ -232,7 +232,7 @@ func TestAWatchLeavesNoConsumerBehind(t *testing.T) {
 	}, 10*time.Second, time.Millisecond, "they are given back beside what goes on")
 }
 
-func TestWatchGivesThePresentThenChanges(t *testing.T) {
+func TestWatchReturnsThePresentThenChanges(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	defer cancel(nil)
 	b := open[doc](t, eventstoretest.JetStream(t), "docs", nil)
@@ -292,7 +292,7 @@ func TestWatchGoesOnAfterARestart(t *testing.T) {
 	require.Equal(t, restarts+1, last)
 }
 
-func TestReadsEndWhereTheirBucketIsNot(t *testing.T) {
+func TestReadsEndIfTheirBucketDoesNotExist(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	b := open[doc](t, js, "docs", nil)
 	require.NoError(t, js.DeleteKeyValue(t.Context(), "docs"))
@@ -312,7 +312,7 @@ func TestReadsEndWhereTheirBucketIsNot(t *testing.T) {
 	}
 }
 
-func TestKeysInAnotherFormAreToldAndPassedOver(t *testing.T) {
+func TestKeysInAnotherFormAreLoggedAndSkipped(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	var log bytes.Buffer
 	b := open[doc](t, js, "docs", &kv.Config{Logger: slog.New(slog.NewJSONHandler(&log, nil))})

@@ -18,8 +18,8 @@ func (b *Bucket[T]) Put(ctx context.Context, key string, value T) (revision uint
 	return b.core.put(ctx, "put", key, &value, unconditional())
 }
 
-// Create stores value under key if there is no document, and returns its revision. A document that was deleted is
-// none. Of several calls at the same time exactly one succeeds. Create fails like [Bucket.Put], and with an error
+// Create stores value under key if there is no document, and returns its revision. A deleted document does not
+// count. Of several calls at the same time exactly one succeeds. Create fails like [Bucket.Put], and with an error
 // that matches ErrConflict if the document exists.
 func (b *Bucket[T]) Create(ctx context.Context, key string, value T) (revision uint64, err error) {
 	return b.core.put(ctx, "create", key, &value, expect(0))
