@@ -139,7 +139,7 @@ func (f *feed) consume(ctx context.Context) (goOn bool, err error) {
 		if err := f.disk.Wait(ctx, meta.Sequence.Stream); err != nil {
 			return true, err
 		}
-		if goOn, err := f.give(ctx, msg, meta); !goOn || err != nil {
+		if goOn, err := f.show(ctx, msg, meta); !goOn || err != nil {
 			return goOn, err
 		}
 	}
@@ -167,8 +167,8 @@ func (f *feed) create(ctx context.Context, name string) (jetstream.ConsumerInfo,
 	return f.client.CreateConsumer(ctx, f.stream, settings)
 }
 
-// give shows the reader a message, and then perhaps the event that is synced.
-func (f *feed) give(ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadata) (goOn bool, err error) {
+// show shows the reader a message, and then perhaps the event that is synced.
+func (f *feed) show(ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadata) (goOn bool, err error) {
 	f.last = meta.Sequence.Stream
 	message := jsapi.Message{
 		Subject:  msg.Subject,

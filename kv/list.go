@@ -20,8 +20,8 @@ const (
 	partMessages = 1000
 	// manyParts is how long a list is at least if a consumer is faster: for each part the replica counts what is left.
 	manyParts = 20_000
-	// snapshots is how often a replica that is behind is asked for the whole list.
-	snapshots = 3
+	// atOnceTries is how often a replica that is behind is asked for the whole list.
+	atOnceTries = 3
 )
 
 // List returns the documents that match one of the patterns, or all documents if there is no pattern, least recently
@@ -77,13 +77,13 @@ type lister struct {
 	filters []string
 }
 
-func (l *lister) run(ctx context.Context, give func(jsapi.Message) bool) error {
-	found, whole, err := l.snapshot(ctx)
+func (l *lister) run(ctx context.Context, show func(jsapi.Message) bool) error {
+	found, whole, err := l.atOnce(ctx)
 	switch {
 	case err != nil:
 		return err
 	case !whole:
-		return l.merge(ctx, give)
+		return l.merge(ctx, show)
 	}
 	if err := l.disk.Wait(ctx, lastOf(found)); err != nil {
 		return err
@@ -92,16 +92,16 @@ func (l *lister) run(ctx context.Context, give func(jsapi.Message) bool) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if !give(m) {
+		if !show(m) {
 			return nil
 		}
 	}
 	return nil
 }
 
-// snapshot asks for everything at once. The result is not whole if there is too much for one answer, or if the
+// atOnce asks one replica for everything. The result is not whole if there is too much for one answer, or if the
 // replicas are behind.
-func (l *lister) snapshot(ctx context.Context) (found []jsapi.Message, whole bool, err error) {
+func (l *lister) atOnce(ctx context.Context) (found []jsapi.Message, whole bool, err error) {
 	var leader jsapi.Info
 	err = l.insist(ctx, l.op, func(ctx context.Context) (err error) {
 		leader, err = l.client.LeaderInfo(ctx, l.stream, "", 0)
@@ -110,7 +110,7 @@ func (l *lister) snapshot(ctx context.Context) (found []jsapi.Message, whole boo
 	if err != nil || leader.Last == 0 {
 		return nil, err == nil, err
 	}
-	for try := 1; try <= snapshots; try++ {
+	for try := 1; try <= atOnceTries; try++ {
 		part, err := l.ask(ctx, func(ctx context.Context) (jsapi.Part, error) {
 			return l.client.DirectLastMany(ctx, l.stream, l.filters, listBytes)
 		})
@@ -142,8 +142,8 @@ func (l *lister) ask(ctx context.Context, get func(context.Context) (jsapi.Part,
 	return part, err
 }
 
-// merge reads each filter with a scan of its own. It calls give once for a message that several scans find.
-func (l *lister) merge(ctx context.Context, give func(jsapi.Message) bool) error {
+// merge reads each filter with a scan of its own. It calls show once for a message that several scans find.
+func (l *lister) merge(ctx context.Context, show func(jsapi.Message) bool) error {
 	scans := make([]scan, len(l.filters))
 	for i, filter := range l.filters {
 		scans[i] = scan{lister: l, filter: filter, next: 1}
@@ -154,14 +154,14 @@ func (l *lister) merge(ctx context.Context, give func(jsapi.Message) bool) error
 			return err
 		}
 		if !given && pending(scans) >= manyParts {
-			return l.follow(ctx, give)
+			return l.follow(ctx, show)
 		}
 		for i := range scans {
 			if part := scans[i].part; len(part) > 0 && part[0].Sequence == first.Sequence {
 				scans[i].part = part[1:]
 			}
 		}
-		if !give(*first) {
+		if !show(*first) {
 			return nil
 		}
 	}
@@ -176,9 +176,9 @@ func pending(scans []scan) (n uint64) {
 }
 
 // follow reads through a consumer until there is no more.
-func (l *lister) follow(ctx context.Context, give func(jsapi.Message) bool) error {
+func (l *lister) follow(ctx context.Context, show func(jsapi.Message) bool) error {
 	for event, err := range l.feed(ctx, l.op, l.filters) {
-		if err != nil || event.synced || !give(event.message) {
+		if err != nil || event.synced || !show(event.message) {
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 	}
 	entries := make(map[string]Entry[T], len(subjects))
 	for len(subjects) > 0 {
-		part := subjects[:b.core.part(subjects)]
+		part := subjects[:b.core.fitting(subjects)]
 		found, whole, err := b.core.many(ctx, part)
 		if err != nil {
 			return nil, b.core.readError("get", "", err)
@@ -81,8 +81,8 @@ func lastOf(found []jsapi.Message) (revision uint64) {
 	return revision
 }
 
-// part returns how many of the subjects one request may name, by their number and by the size of a message.
-func (c *core) part(subjects []string) int {
+// fitting returns how many of the subjects one request may name, by their number and by the size of a message.
+func (c *core) fitting(subjects []string) int {
 	const quotes = len(`"",`)
 	room := int(c.client.Session().MaxPayload()) - len(`{"multi_last":[],"max_bytes":33554432}`)
 	for i, subject := range subjects {
