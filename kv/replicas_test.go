@@ -14,8 +14,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// rules hold for any number of replicas. The server decides conditions and batches of a replicated stream by other code
-// than those of a single replica.
+// rules hold for any number of replicas. On a replicated stream the server decides conditions and batches by other code
+// than on a single replica.
 var rules = map[string]func(*testing.T, *kv.Bucket[doc]){
 	"conditions hold or are conflicts":                   conditionsHold,
 	"modify loses no update of many writers":             modifyLosesNothing,
