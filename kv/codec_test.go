@@ -26,8 +26,8 @@ func TestMsgpackDoesNotAllocateWhatBytesClaim(t *testing.T) {
 	}
 }
 
-// FuzzMsgpack decodes bytes that any client may write into a bucket. The decoder must not panic, and must not
-// allocate what the bytes merely claim to hold. What it decodes can be encoded and decoded again.
+// FuzzMsgpack decodes bytes that any client may write into a bucket. The decoder must not panic, and must not allocate
+// the memory that the bytes merely claim to need. A value that it decodes can be encoded and decoded again.
 func FuzzMsgpack(f *testing.F) {
 	type document struct {
 		N    int
