@@ -10,6 +10,7 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/abreast"
 	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // retries spaces the tries of one command after conflicts.
@@ -286,14 +287,14 @@ func transactionOf(ctx context.Context, store *eventstore.Store, c *eventstore.C
 	for _, c := range all {
 		found[c.Stream] = c
 		for recorded := range c.Events() {
-			if recorded.Type() != (eventstore.StreamGuarded{}).EventType() {
+			if recorded.Type() != (system.StreamGuarded{}).EventType() {
 				continue
 			}
 			decoded, err := recorded.Decode()
 			if err != nil {
 				return nil, err
 			}
-			found[decoded[0].(eventstore.StreamGuarded).Stream] = nil
+			found[eventstore.StreamID(decoded[0].(system.StreamGuarded).Stream)] = nil
 		}
 	}
 	return found, nil

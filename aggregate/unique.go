@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // minSecret is how many bytes a secret has at least: what is shorter than 128 bits can be found by trying.
@@ -47,7 +48,7 @@ type Unique struct {
 // ownership is the state of a value.
 type ownership struct{ Owner string }
 
-// ownershipEvent is implemented by [eventstore.ValueClaimed] and [eventstore.ValueReleased].
+// ownershipEvent is implemented by [system.ValueClaimed] and [system.ValueReleased].
 type ownershipEvent interface {
 	eventstore.Event
 	OwnedBy() string
@@ -137,7 +138,7 @@ type claimValue struct{ Category, Owner string }
 func (c claimValue) Decide(o ownership) ([]ownershipEvent, error) {
 	switch o.Owner {
 	case "":
-		return []ownershipEvent{eventstore.ValueClaimed{Owner: c.Owner}}, nil
+		return []ownershipEvent{system.ValueClaimed{Owner: c.Owner}}, nil
 	case c.Owner:
 		return nil, nil
 	default:
@@ -151,7 +152,7 @@ type releaseValue struct{ Category, Owner string }
 func (c releaseValue) Decide(o ownership) ([]ownershipEvent, error) {
 	switch o.Owner {
 	case c.Owner:
-		return []ownershipEvent{eventstore.ValueReleased{Owner: c.Owner}}, nil
+		return []ownershipEvent{system.ValueReleased{Owner: c.Owner}}, nil
 	case "":
 		return nil, nil
 	default:

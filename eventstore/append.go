@@ -13,6 +13,7 @@ import (
 	"github.com/runnel-go/runnel/internal/abreast"
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // Write is what an append writes to one stream.
@@ -63,7 +64,7 @@ func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, even
 //
 // A write with Guard set stores nothing in its stream, and stands for nil in what is given. It counts as one of the
 // writes, of which at least one must be no guard. A guard costs its transaction a small message and a position of the log, which
-// stands before the commits, with a [StreamGuarded] in it.
+// stands before the commits, with a system.StreamGuarded in it.
 func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -267,7 +268,7 @@ func (w *Write) check(head *Head) error {
 			if i < len(w.Events)-1 {
 				return refused(ErrRefused, "what closes a stream is its last event")
 			}
-		case StreamErased, PositionsErased:
+		case StreamErased, positionsErased:
 			return refused(ErrRefused, "only Store.Erase writes such events")
 		}
 	}
@@ -285,7 +286,7 @@ func (s *Store) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, err
 		return refused(ErrInvalidID, "", err)
 	}
 	if w.Guard {
-		events = []Event{StreamGuarded{Stream: w.Stream, Version: head.Version}}
+		events = []Event{system.StreamGuarded{Stream: system.Stream(w.Stream), Version: uint64(head.Version)}}
 	}
 	if len(events) == 0 {
 		return refused(ErrRefused, "a commit has at least one event", nil)

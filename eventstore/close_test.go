@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,10 +38,12 @@ func TestAClosedStreamTakesNoMore(t *testing.T) {
 
 func TestTheToolkitsOwnEventsAndStreamsAreNotForOthers(t *testing.T) {
 	store := open(t, nil)
+	prototypes := store.Prototypes()
+	positions := prototypes[slices.IndexFunc(prototypes, func(e eventstore.Event) bool { return e.EventType() == "runnel.positions.erased" })]
 	for name, write := range map[string]eventstore.Write{
 		"closed in between": {Stream: account("1"), Events: []eventstore.Event{eventstore.StreamClosed{}, deposited{1}}},
 		"erased":            {Stream: account("1"), Events: []eventstore.Event{eventstore.StreamErased{}}},
-		"positions":         {Stream: account("1"), Events: []eventstore.Event{eventstore.PositionsErased{}}},
+		"positions":         {Stream: account("1"), Events: []eventstore.Event{positions}},
 		"category": {Stream: eventstore.StreamID{Category: eventstore.SystemCategory, ID: "erased"},
 			Events: []eventstore.Event{deposited{1}}},
 	} {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // Commit is what one append wrote to one stream: one message, one position, one event or more. It is read-only and safe
@@ -30,7 +32,7 @@ type Commit struct {
 	events  []event
 	body    []byte        // in which the data of the events stands
 	payload []byte        // as it is stored; nil for a commit that was not read from the log
-	erased  bool          // a placeholder: all that is known is in ErasedCommit
+	erased  bool          // a placeholder: all that is known is in erasedCommit
 	foreign *foreignError // a placeholder for a message that is no commit
 	store   *Store
 
@@ -38,7 +40,7 @@ type Commit struct {
 }
 
 // Transaction is one commit's place in the transaction it was written in. The commits of a transaction stand next to
-// each other in the log, behind its guards: see [StreamGuarded].
+// each other in the log, behind its guards: see [Write].Guard.
 type Transaction struct {
 	ID    uuid.UUID
 	Index int // of this commit, counted from 0 with the first guard
@@ -158,7 +160,7 @@ func (r Recorded) decode(room []Event) ([]Event, error) {
 }
 
 // System reports whether the event is one of the toolkit's own, such as [StreamClosed].
-func (r Recorded) System() bool { return strings.HasPrefix(r.Type(), systemPrefix) }
+func (r Recorded) System() bool { return strings.HasPrefix(r.Type(), system.Prefix) }
 
 func (r Recorded) fault(reason, err error) error {
 	return &EventError{

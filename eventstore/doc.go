@@ -108,7 +108,7 @@
 // positions are missing for that reason:
 //
 //	message 4          bank.account.42           version 4 of account/42: StreamErased; messages 1 and 3 are deleted after
-//	message 5          bank.runnel.erased        PositionsErased: 1 and 3, with their commit ids
+//	message 5          bank.runnel.erased        positionsErased: 1 and 3, with their commit ids
 //
 // Events whose names begin with "runnel." are the toolkit's own. Every store decodes them, and folds that do not ask for
 // them pass them over.

@@ -124,10 +124,10 @@ func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
 		if err != nil {
 			return err
 		}
-		var missing []ErasedCommit
+		var missing []erasedCommit
 		for _, c := range commits {
 			if s.erasures.at(c.Position) == nil {
-				missing = append(missing, ErasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction}) // the nil UUID of a foreign one
+				missing = append(missing, erasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction}) // the nil UUID of a foreign one
 			}
 		}
 		if len(missing) == 0 {
@@ -135,7 +135,7 @@ func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
 		}
 		for chunk := range slices.Chunk(missing, erasedPerRecord) {
 			var done []*Commit
-			done, err = s.AppendAll(ctx, Write{Stream: erasedStream, Expected: head, Events: []Event{PositionsErased{chunk}}, system: true})
+			done, err = s.AppendAll(ctx, Write{Stream: erasedStream, Expected: head, Events: []Event{positionsErased{chunk}}, system: true})
 			if err != nil {
 				break
 			}
@@ -199,7 +199,7 @@ func (e *erasures) refresh(ctx context.Context, s *Store) (Head, error) {
 			if err != nil {
 				return Head{}, err
 			}
-			if record, ok := decoded[0].(PositionsErased); ok {
+			if record, ok := decoded[0].(positionsErased); ok {
 				if err := e.addLocked(c, record); err != nil {
 					return Head{}, err
 				}
@@ -222,7 +222,7 @@ func (e *erasures) count(ctx context.Context, s *Store) (uint64, error) {
 	return uint64(len(e.byPosition)), nil
 }
 
-func (e *erasures) addLocked(c *Commit, record PositionsErased) error {
+func (e *erasures) addLocked(c *Commit, record positionsErased) error {
 	if e.byPosition == nil {
 		e.byPosition = make(map[Position]*Commit)
 	}

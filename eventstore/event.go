@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/runnel-go/runnel/internal/plain"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // Event is something that happened, as a plain value: a struct whose exported fields are all its data.
@@ -100,8 +101,8 @@ func checkTypeName(name string) error {
 	if name == "" || len(name) > maxTypeName || !utf8.ValidString(name) {
 		return fmt.Errorf("event type %q: must be 1 to %d bytes of UTF-8", name, maxTypeName)
 	}
-	if strings.HasPrefix(name, systemPrefix) {
-		return fmt.Errorf("event type %q: names that begin with %q are the toolkit's own", name, systemPrefix)
+	if strings.HasPrefix(name, system.Prefix) {
+		return fmt.Errorf("event type %q: names that begin with %q are the toolkit's own", name, system.Prefix)
 	}
 	for _, c := range name {
 		if unicode.IsControl(c) || unicode.IsSpace(c) {

@@ -53,7 +53,7 @@ func isForeign(header nats.Header, data []byte) bool {
 type foreign struct {
 	mu        sync.Mutex
 	head      Head // up to where the records of acceptedStream are known
-	accepted  map[Position]ForeignAccepted
+	accepted  map[Position]foreignAccepted
 	bySubject map[string][]Position // in their order
 	newest    map[string]shadow     // what a foreign message that is the last of a subject stands on
 	known     int
@@ -205,9 +205,9 @@ func (s *Store) refreshAccepted(ctx context.Context) (Head, error) {
 			if err != nil {
 				return Head{}, err
 			}
-			if record, ok := decoded[0].(ForeignAccepted); ok {
+			if record, ok := decoded[0].(foreignAccepted); ok {
 				if f.accepted == nil {
-					f.accepted = make(map[Position]ForeignAccepted)
+					f.accepted = make(map[Position]foreignAccepted)
 				}
 				f.accepted[record.Position] = record
 			}
@@ -251,7 +251,7 @@ func (s *Store) AcceptForeign(ctx context.Context, position Position, reason str
 }
 
 // acceptance gives the record for a position, nil where the message there is passed over already.
-func (s *Store) acceptance(ctx context.Context, position Position, reason string) (record *ForeignAccepted, err error) {
+func (s *Store) acceptance(ctx context.Context, position Position, reason string) (record *foreignAccepted, err error) {
 	what := fmt.Sprintf("accept the message at position %d of %s", position, s.name)
 	refused := func(text string) error { return fmt.Errorf("eventstore: %s: %w: %s", what, ErrRefused, text) }
 	err = s.patiently(ctx, what, func() error {
@@ -263,7 +263,7 @@ func (s *Store) acceptance(ctx context.Context, position Position, reason string
 		case errors.Is(judged, jsapi.ErrNotFound):
 			return refused("nothing stands there: restore it from a replica or a backup")
 		case errors.Is(judged, ErrCorrupt):
-			record = &ForeignAccepted{Position: position, Subject: msg.Subject, Sum: sumOf(msg), Reason: reason}
+			record = &foreignAccepted{Position: position, Subject: msg.Subject, Sum: sumOf(msg), Reason: reason}
 			return nil
 		case judged == nil:
 			return refused("it is a commit")

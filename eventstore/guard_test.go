@@ -12,6 +12,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // opening begins a stream, and gives its head.
@@ -78,7 +79,7 @@ func TestGuardsAreReadByNobodyButAt(t *testing.T) {
 	for recorded := range c.Events() {
 		decoded, err := recorded.Decode()
 		require.NoError(t, err)
-		require.Equal(t, []eventstore.Event{eventstore.StreamGuarded{Stream: account("a"), Version: 1}}, decoded)
+		require.Equal(t, []eventstore.Event{system.StreamGuarded{Stream: system.Stream(account("a")), Version: 1}}, decoded)
 	}
 	require.Equal(t, x.Transaction.ID, c.Transaction.ID)
 
@@ -283,7 +284,7 @@ func TestVerifyFindsAGuardThatDoesNotHold(t *testing.T) {
 	report, err := store.Verify(t.Context(), nil)
 	require.NoError(t, err)
 	require.Len(t, report.Faults, 1)
-	require.Equal(t, eventstore.FaultGuard, report.Faults[0].Kind)
+	require.Equal(t, "guard", report.Faults[0].Kind)
 	require.Equal(t, account("a"), report.Faults[0].Stream)
 	require.Equal(t, eventstore.Position(3), report.Faults[0].Position)
 }

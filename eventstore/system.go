@@ -1,15 +1,15 @@
 package eventstore
 
-// systemPrefix begins the names of the toolkit's own event types, which no other type's name may.
-const systemPrefix = "runnel."
+import "github.com/runnel-go/runnel/internal/system"
 
 // SystemCategory is the category of the streams in which the toolkit keeps its own records.
-const SystemCategory = "runnel"
+const SystemCategory = system.Category
 
 // systemEvents are the prototypes of the toolkit's own events. Every store knows them.
 func systemEvents() []Event {
 	return []Event{
-		StreamClosed{}, StreamErased{}, PositionsErased{}, ForeignAccepted{}, StreamGuarded{}, ValueClaimed{}, ValueReleased{}, KeyClosed{},
+		StreamClosed{}, StreamErased{}, KeyClosed{}, positionsErased{}, foreignAccepted{},
+		system.StreamGuarded{}, system.ValueClaimed{}, system.ValueReleased{},
 	}
 }
 
@@ -18,48 +18,44 @@ func systemEvents() []Event {
 //
 //	store.Append(ctx, account, head, BooksClosed{2026}, eventstore.StreamClosed{Reason: "goes on as account/42-2027"})
 //
-// There is no way to open the stream again. What follows begins a new one.
+// A closed stream cannot be opened again. Begin a new one.
 type StreamClosed struct{ Reason string }
 
 // EventType is "runnel.stream.closed".
 func (StreamClosed) EventType() string { return "runnel.stream.closed" }
 
-// StreamErased stands in the place of a stream's events once [Store.Erase] has deleted them. Its version is the one after
-// the last of theirs.
+// StreamErased stands in the place of a stream's events after [Store.Erase] has deleted them. Its version follows the last
+// of theirs.
 type StreamErased struct{ Reason string }
 
 // EventType is "runnel.stream.erased".
 func (StreamErased) EventType() string { return "runnel.stream.erased" }
 
-// PositionsErased records, in the stream runnel/erased, which positions of the log [Store.Erase] deletes, so that readers
-// can tell them from damage.
-type PositionsErased struct{ Commits []ErasedCommit }
+// KeyClosed says that no command may be done in the stream any more under an idempotency key, or under one below it: "a/1"
+// is below "a". It undoes nothing that was done under the key before. See aggregate.CloseKey.
+type KeyClosed struct{ Key string }
 
-// ErasedCommit is what is kept of a commit that was erased: enough for a checkpoint that stands there to be recognised,
-// and for the rest of its transaction to be known as whole.
-type ErasedCommit struct {
+// EventType is "runnel.key.closed".
+func (KeyClosed) EventType() string { return "runnel.key.closed" }
+
+// positionsErased records, in the stream runnel/erased, which positions of the log [Store.Erase] deletes. By it readers
+// tell those positions from damage.
+type positionsErased struct{ Commits []erasedCommit }
+
+// erasedCommit is what is kept of an erased commit. It is enough to recognise a checkpoint that stands there, and to know
+// that the rest of its transaction is whole.
+type erasedCommit struct {
 	Position    Position
 	ID          string // the commit's UUID
 	Transaction *Transaction
 }
 
 // EventType is "runnel.positions.erased".
-func (PositionsErased) EventType() string { return "runnel.positions.erased" }
+func (positionsErased) EventType() string { return "runnel.positions.erased" }
 
-// StreamGuarded records that a transaction was stored while a stream that it did not write stood at a version: what the
-// transaction wrote was decided on that. See [Write.Guard]. It is a commit of the transaction at a position of its own. It belongs
-// to no stream, so no reader of streams or of the log is given it; [Store.At] gives it.
-type StreamGuarded struct {
-	Stream  StreamID
-	Version Version
-}
-
-// EventType is "runnel.stream.guarded".
-func (StreamGuarded) EventType() string { return "runnel.stream.guarded" }
-
-// ForeignAccepted records, in the stream runnel/foreign, that a message in the store's JetStream stream is no damaged commit: another
-// program published it. See [Store.AcceptForeign].
-type ForeignAccepted struct {
+// foreignAccepted records, in the stream runnel/foreign, that another program published a message which looks like a
+// damaged commit of the store. See [Store.AcceptForeign].
+type foreignAccepted struct {
 	Position Position
 	Subject  string
 	Sum      []byte // the SHA-256 of the subject, a line feed and the payload
@@ -67,29 +63,4 @@ type ForeignAccepted struct {
 }
 
 // EventType is "runnel.foreign.accepted".
-func (ForeignAccepted) EventType() string { return "runnel.foreign.accepted" }
-
-// ValueClaimed says whose a unique value is from now on. The stream stands for the value; see aggregate.Unique.
-type ValueClaimed struct{ Owner string }
-
-// EventType is "runnel.value.claimed".
-func (ValueClaimed) EventType() string { return "runnel.value.claimed" }
-
-// OwnedBy gives the owner of the value after the event.
-func (e ValueClaimed) OwnedBy() string { return e.Owner }
-
-// ValueReleased says that a unique value, which was the owner's, is free.
-type ValueReleased struct{ Owner string }
-
-// EventType is "runnel.value.released".
-func (ValueReleased) EventType() string { return "runnel.value.released" }
-
-// OwnedBy gives "", since nobody owns the value after the event.
-func (ValueReleased) OwnedBy() string { return "" }
-
-// KeyClosed says that no command may be done in the stream any more under an idempotency key, or one below it: "a/1" is
-// below "a". It undoes nothing that was done under the key before. See aggregate.CloseKey.
-type KeyClosed struct{ Key string }
-
-// EventType is "runnel.key.closed".
-func (KeyClosed) EventType() string { return "runnel.key.closed" }
+func (foreignAccepted) EventType() string { return "runnel.foreign.accepted" }
