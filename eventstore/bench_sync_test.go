@@ -20,7 +20,7 @@ import (
 func BenchmarkDurable(b *testing.B) {
 	for _, goroutines := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
-			modes := []natsrun.Sync{natsrun.SyncGroup, natsrun.SyncAlways, natsrun.SyncNone}
+			modes := []natsrun.SyncMode{natsrun.SyncGroup, natsrun.SyncAlways, natsrun.SyncNone}
 			var appends []func() float64
 			var grouped *natsrun.Runtime
 			for _, mode := range modes {
@@ -51,7 +51,7 @@ func BenchmarkDurable(b *testing.B) {
 }
 
 // durable opens a store on an embedded server, and gives what appends to it for half a second and tells the rate.
-func durable(b *testing.B, sync natsrun.Sync, goroutines int) (*natsrun.Runtime, func() float64) {
+func durable(b *testing.B, sync natsrun.SyncMode, goroutines int) (*natsrun.Runtime, func() float64) {
 	rt, err := natsrun.Open(b.Context(), &natsrun.Config{DataDir: b.TempDir(), Sync: sync, Logger: slog.New(slog.DiscardHandler)})
 	if errors.Is(err, natsrun.ErrConfig) {
 		b.Skip(err) // no group sync here

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/serverversion"
 )
 
 // A server whose disk is damaged does not say so. It says that there is no such message, or returns the one before:
@@ -220,5 +221,5 @@ func (s *Store) inBurst(connection uint64) bool {
 // as the connection is the same. With several replicas, an older server may lead from one moment to the next. A single
 // replica on the server of this connection stays there, unless an operator moves it.
 func (s *Store) staysStrict(info jsapi.Info) bool {
-	return info.Replicas == 1 && info.Leader == s.js.Conn().ConnectedServerName() && expectsByIndex(info.Version)
+	return info.Replicas == 1 && info.Leader == s.js.Conn().ConnectedServerName() && serverversion.ExpectsByIndex(info.Version)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/serverversion"
 )
 
 // Keys in the metadata of the store's JetStream stream.
@@ -152,27 +153,10 @@ func (s *Store) compare(have jetstream.StreamConfig) []string {
 	return differences
 }
 
-// checkServer refuses servers in which what the store relies on is missing or broken: atomic batches with several
-// expectations are right from 2.12.15 and 2.14.4 on (nats-server issue 8376).
+// checkServer returns an error that matches ErrServerVersion if a store cannot rely on a server of that version.
 func checkServer(version string) error {
-	major, minor, patch, ok := parseVersion(version)
-	right := major > 2 || major == 2 && (minor > 14 || minor == 14 && patch >= 4 || minor == 12 && patch >= 15)
-	if !ok || !right {
-		return fmt.Errorf("eventstore: %w: server %q: needs 2.12.15 or later in 2.12, or 2.14.4 or later: upgrade the server", ErrServerVersion, version)
+	if !serverversion.Supported(version) {
+		return fmt.Errorf("eventstore: %w: server %q: needs %s: upgrade the server", ErrServerVersion, version, serverversion.Required)
 	}
 	return nil
-}
-
-// expectsByIndex reports whether a server of that version compares an expected sequence with its index, and not with the
-// message, which it may be unable to read. What came before a release may not do so yet.
-func expectsByIndex(version string) bool {
-	major, minor, patch, ok := parseVersion(version)
-	return ok && !strings.Contains(version, "-") && (major > 2 || major == 2 && (minor > 15 || minor == 15 && patch >= 3))
-}
-
-// parseVersion reads a server's version, of which it drops what follows a hyphen.
-func parseVersion(version string) (major, minor, patch int, ok bool) {
-	core, _, _ := strings.Cut(version, "-")
-	n, err := fmt.Sscanf(core, "%d.%d.%d", &major, &minor, &patch)
-	return major, minor, patch, n == 3 && err == nil
 }

@@ -3,24 +3,25 @@ package natsrun
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/backoff"
 )
 
-// A conn is one of a runtime's two connections.
+// A conn is one of the two connections of a Runtime.
 type conn struct {
 	name   string
 	nc     *nats.Conn
 	js     jetstream.JetStream
-	closed chan struct{} // closed when the client is closed, by whomever
+	closed chan struct{} // closed when the client has closed the connection for good
 }
 
-// dial makes one connection to the servers of url, or to the server that a
-// nats.InProcessServer among opts names.
+// dial connects to the servers of url, or to the server of a nats.InProcessServer among opts.
 func dial(cfg *Config, url, name string, opts ...nats.Option) (*conn, error) {
 	c := &conn{name: name, closed: make(chan struct{})}
 	log := cfg.Logger.With("connection", name)
@@ -38,21 +39,20 @@ func dial(cfg *Config, url, name string, opts ...nats.Option) (*conn, error) {
 	return c, nil
 }
 
-// defaults are what [Config.Options] may change.
+// defaults returns the options that Config.Options may change.
 func (c *conn) defaults(cfg *Config) []nats.Option {
 	return []nats.Option{
 		nats.Name(c.name),
 		nats.MaxReconnects(cfg.MaxReconnects),
-		nats.CustomReconnectDelay(backoff),
-		// A peer that vanished without a word is noticed after a minute, not
-		// after the client's default of six.
+		nats.CustomReconnectDelay(pauses().Delay),
+		// With these pings a server that has vanished is noticed after one minute. The client's default takes six.
 		nats.PingInterval(20 * time.Second),
 		nats.DrainTimeout(cfg.ShutdownTimeout),
 	}
 }
 
-// fixed is what they may not: the promises of the package documentation hang
-// on it. Handlers that are already set are called first.
+// fixed returns the options that Config.Options may not change, because the guarantees of this package need them. They
+// call handlers that are already set first.
 func (c *conn) fixed(log *slog.Logger) nats.Option {
 	return func(o *nats.Options) error {
 		o.ReconnectBufSize = -1
@@ -67,7 +67,7 @@ func (c *conn) fixed(log *slog.Logger) nats.Option {
 			if disconnected != nil {
 				disconnected(nc, err)
 			}
-			if err != nil { // nil: we close it
+			if err != nil { // nil if Close disconnects
 				log.Warn("disconnected from NATS", slog.Any("error", err))
 			}
 		}
@@ -98,12 +98,11 @@ func subject(sub *nats.Subscription) string {
 	return sub.Subject
 }
 
-// close waits for the acknowledgements of asynchronous publishes, drains the
-// connection and closes it. When ctx ends, the connection is closed at once and
-// errLate is returned.
+// close waits for the acknowledgements of asynchronous publishes, drains the connection and closes it. If ctx ends first,
+// it closes the connection at once and returns errLate.
 func (c *conn) close(ctx context.Context) error {
 	if c.nc.IsConnected() {
-		// Drain does not wait for these: their futures would never be resolved.
+		// Drain does not wait for the acknowledgements, so their futures would never be resolved.
 		select {
 		case <-c.js.PublishAsyncComplete():
 		case <-c.closed:
@@ -123,9 +122,8 @@ func (c *conn) close(ctx context.Context) error {
 	return nil
 }
 
-// drain reports whether ctx, or the client's own time to drain, ended first. The
-// client then closes the connection all the same. A connection that is down has
-// nothing to drain, and Drain closes it.
+// drain drains and closes the connection. It reports true if ctx or the client's own drain timeout ended first. A
+// connection that is down has nothing to drain, and Drain closes it.
 func (c *conn) drain(ctx context.Context) (late bool) {
 	if err := c.nc.Drain(); err != nil {
 		return false
@@ -138,25 +136,18 @@ func (c *conn) drain(ctx context.Context) (late bool) {
 	}
 }
 
-// lost returns why the client is closed, nil while it is not.
+// lost returns an error that matches ErrConnectionClosed if the client has closed the connection for good, or nil.
 func (c *conn) lost() error {
 	if !c.nc.IsClosed() {
 		return nil
 	}
-	return &ConnectionClosedError{Name: c.name, Err: c.nc.LastError()}
+	if err := c.nc.LastError(); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrConnectionClosed, c.name, err)
+	}
+	return fmt.Errorf("%w: %s", ErrConnectionClosed, c.name)
 }
 
-// errLate is what the steps of a shutdown return to Close when the time is up.
-var errLate = errors.New("time is up")
-
-// backoff returns how long to wait before try n, which counts from 1: 100 ms
-// doubling up to 5 s, less a random part of up to half, so that the clients of a
-// server that restarts do not come back all at once.
-func backoff(n int) time.Duration {
-	const first, longest = 100 * time.Millisecond, 5 * time.Second
-	wait := longest
-	if doublings := n - 1; doublings < 6 {
-		wait = min(longest, first<<max(0, doublings))
-	}
-	return wait - rand.N(wait/2)
+// pauses returns the waits between two tries to connect.
+func pauses() backoff.Policy {
+	return backoff.Policy{Base: 200 * time.Millisecond, Max: 5 * time.Second}
 }

@@ -2,6 +2,7 @@ package natsrun
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -12,41 +13,51 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// A dataDir is a data directory that this process holds.
+// A dataDir is a data directory whose lock this process holds.
 type dataDir struct {
 	path string
 	lock *os.File
 }
 
-// openDataDir creates the directory if need be and takes its lock. Opening the
-// lock file for writing is also what finds a directory that cannot be written.
-func openDataDir(path string) (*dataDir, error) {
+// lockDataDir creates the directory if it does not exist, and takes its lock. It opens the lock file for writing, so it
+// also finds out if the directory cannot be written.
+func lockDataDir(path string) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, &DataDirError{Dir: path, Err: err}
+		return nil, unusable(path, err)
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, &DataDirError{Dir: path, Err: err}
+		return nil, unusable(path, err)
 	}
-	if err := tryLock(lock); err != nil {
-		refused := &DataDirError{Dir: path, Err: err}
-		if errors.Is(err, ErrDataDirInUse) {
-			refused.PID = readPID(lock)
-		}
-		return nil, errors.Join(refused, lock.Close())
+	err = tryLock(lock)
+	if err == nil {
+		err = writePID(lock)
 	}
-	if err := writePID(lock); err != nil {
-		return nil, errors.Join(&DataDirError{Dir: path, Err: err}, lock.Close())
+	if errors.Is(err, ErrDataDirInUse) {
+		return nil, errors.Join(inUse(path, readPID(lock)), lock.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(unusable(path, err), lock.Close())
 	}
 	return &dataDir{path: path, lock: lock}, nil
 }
 
-// close gives the directory up. The file stays: removing it would let two
-// processes lock two files of one name.
+func unusable(path string, err error) error {
+	return fmt.Errorf("natsrun: data directory %s: %w: create it, or make it writable for this process", path, err)
+}
+
+func inUse(path string, pid int) error {
+	holder := "another process"
+	if pid != 0 {
+		holder = fmt.Sprintf("process %d", pid)
+	}
+	return fmt.Errorf("%w: %s holds %s: stop that process, or choose another directory", ErrDataDirInUse, holder, path)
+}
+
+// close gives the lock up. It leaves the file, because two processes could otherwise lock two files of one name.
 func (d *dataDir) close() error { return d.lock.Close() }
 
-// writePID leaves the holder's id for the message to whoever is refused. It
-// decides nothing.
+// writePID writes the holder's process id for the error message of others. The lock does not depend on it.
 func writePID(lock *os.File) error {
 	if err := lock.Truncate(0); err != nil {
 		return err
@@ -55,6 +66,7 @@ func writePID(lock *os.File) error {
 	return err
 }
 
+// readPID returns the holder's process id, or 0 if the holder has not written it yet.
 func readPID(lock *os.File) int {
 	text, err := io.ReadAll(io.NewSectionReader(lock, 0, 32))
 	if err != nil {
@@ -62,16 +74,14 @@ func readPID(lock *os.File) int {
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
-		return 0 // the holder has the lock and has not yet written its id
+		return 0
 	}
 	return pid
 }
 
-// storeLimit returns the server's MaxStore: want, or what the directory holds
-// plus 90 % of what is free. The server counts what it recovers against the
-// limit, so a limit of the free space alone would refuse every message once the
-// store is larger than the rest of the disk. It returns 0, the server's own
-// default, where the free space is not known.
+// storeLimit returns the server's MaxStore: want, or what the directory holds plus 90 % of the free space. The server
+// counts what it recovers against the limit. So a limit of the free space alone would refuse every message once the
+// store is larger than the rest of the disk. If the free space is not known, storeLimit returns 0, the server's default.
 func (d *dataDir) storeLimit(want int64, freeSpace func(string) (int64, bool)) (int64, error) {
 	if want > 0 {
 		return want, nil
@@ -82,14 +92,13 @@ func (d *dataDir) storeLimit(want int64, freeSpace func(string) (int64, bool)) (
 	}
 	used, err := d.used()
 	if err != nil {
-		return 0, &DataDirError{Dir: d.path, Err: err}
+		return 0, unusable(d.path, err)
 	}
 	return max(1, used+free/10*9), nil
 }
 
-// disk opens the file system that the server stores on, which may be another
-// than that of the data directory itself.
-func (d *dataDir) disk(open func(string) (disk, error)) (disk, error) {
+// openDisk opens the file system of the server's files. It may be another file system than the data directory's own.
+func (d *dataDir) openDisk(open func(string) (fileSystem, error)) (fileSystem, error) {
 	store := filepath.Join(d.path, server.JetStreamStoreDir)
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		return nil, err
@@ -97,6 +106,7 @@ func (d *dataDir) disk(open func(string) (disk, error)) (disk, error) {
 	return open(store)
 }
 
+// used returns how many bytes the directory's files have.
 func (d *dataDir) used() (int64, error) {
 	var bytes int64
 	err := filepath.WalkDir(d.path, func(_ string, entry fs.DirEntry, err error) error {

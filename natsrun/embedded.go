@@ -3,6 +3,7 @@ package natsrun
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -13,19 +14,18 @@ import (
 type embedded struct {
 	server *server.Server
 	dir    *dataDir
-	sync   Sync         // as it was chosen, or found to be possible
+	sync   SyncMode     // configured, or chosen by what the system supports
 	group  *groupServer // nil unless sync is SyncGroup
 
 	stopping sync.Once
-	stopped  chan struct{} // closed when server and lock are gone
+	stopped  chan struct{} // closed when the server has stopped and the lock is given up
 	err      error         // of giving up the lock; read after stopped
 }
 
-// startEmbedded returns when the server has recovered what it stored and is
-// ready. A start cannot be cut short: the server is not made for a shutdown
-// during recovery.
+// startEmbedded starts the server and returns when it has recovered what it stored. A start cannot be cut short, because
+// the server does not support a shutdown during recovery.
 func startEmbedded(cfg *Config) (*embedded, error) {
-	dir, err := openDataDir(cfg.DataDir)
+	dir, err := lockDataDir(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func startEmbedded(cfg *Config) (*embedded, error) {
 	}
 	log := &serverLog{logger: cfg.Logger.With("component", "nats-server")}
 	if e.server, err = server.NewServer(e.options(cfg, limit)); err != nil {
-		return nil, errors.Join(&EmbeddedError{Dir: cfg.DataDir, Err: err}, e.giveUp())
+		return nil, errors.Join(notStarted(cfg, err), e.release())
 	}
 	if e.group != nil {
 		e.group.Server = e.server
@@ -48,24 +48,28 @@ func startEmbedded(cfg *Config) (*embedded, error) {
 	e.server.Start()
 	if err := log.failure(); err != nil {
 		e.shutdown()
-		return nil, errors.Join(&EmbeddedError{Dir: cfg.DataDir, Err: err}, e.err)
+		return nil, errors.Join(notStarted(cfg, err), e.err)
 	}
 	e.logStart(cfg, limit)
 	return e, nil
 }
 
-// chooseSync decides how the server syncs: as configured, or in groups where
-// that can be had.
+func notStarted(cfg *Config, err error) error {
+	return fmt.Errorf("natsrun: start the embedded server on %s: %w: check that the directory holds only its files, "+
+		"that they are readable, and that the disk is not full", cfg.DataDir, err)
+}
+
+// chooseSync sets the sync mode: the configured one, or SyncGroup if the system supports it.
 func (e *embedded) chooseSync(cfg *Config) error {
 	if e.sync = cfg.Sync; e.sync == SyncAlways || e.sync == SyncNone {
 		return nil
 	}
-	disk, err := e.dir.disk(cfg.openDisk)
+	disk, err := e.dir.openDisk(cfg.openDisk)
 	switch {
 	case err == nil:
 		e.sync, e.group = SyncGroup, newGroupServer(disk, cfg.DataDir, cfg.Logger)
 	case e.sync == SyncGroup:
-		return &ConfigError{Field: "Sync", Value: string(SyncGroup), Want: "SyncAlways or SyncNone here, since " + err.Error()}
+		return wrongField("Sync", SyncGroup, "SyncAlways or SyncNone here, because "+err.Error())
 	default:
 		e.sync = SyncAlways
 		cfg.Logger.Info("no group sync here, the server syncs each message", slog.Any("reason", err))
@@ -94,15 +98,15 @@ func (e *embedded) logStart(cfg *Config, limit int64) {
 	}
 }
 
-// stop shuts the server down and gives the data directory up. If ctx ends first
-// it returns errLate, the shutdown goes on, and the lock is held until its end.
+// stop shuts the server down and gives the data directory up. If ctx ends first, stop returns errLate. The shutdown then
+// goes on, and the lock is held until it has ended.
 func (e *embedded) stop(ctx context.Context) error {
 	e.stopping.Do(func() { go e.shutdown() })
 	select {
 	case <-e.stopped:
 	case <-ctx.Done():
 		select {
-		case <-e.stopped: // both are so: it ended in time
+		case <-e.stopped: // both channels were ready: it ended in time
 		default:
 			return errLate
 		}
@@ -114,11 +118,11 @@ func (e *embedded) shutdown() {
 	defer close(e.stopped)
 	e.server.Shutdown()
 	e.server.WaitForShutdown()
-	e.err = e.giveUp()
+	e.err = e.release()
 }
 
-// giveUp ends what is held beside the server.
-func (e *embedded) giveUp() error {
+// release gives up the file system and the data directory.
+func (e *embedded) release() error {
 	if e.group == nil {
 		return e.dir.close()
 	}

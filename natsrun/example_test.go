@@ -14,8 +14,7 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-// A whole program: settings from the environment, an end by signal, members
-// that run side by side.
+// A whole program takes its settings from the environment, ends by a signal, and runs members side by side.
 func Example() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -36,7 +35,7 @@ func Example() {
 	err = natsrun.Run(ctx, cfg, func(ctx context.Context, rt *natsrun.Runtime) error {
 		group := rt.NewGroup()
 		group.Add("tail", func(ctx context.Context) error {
-			<-ctx.Done() // a projection would run here
+			<-ctx.Done() // a view would run here
 			return ctx.Err()
 		})
 		group.Add("once", func(ctx context.Context) error {
@@ -93,15 +92,15 @@ func ExampleOpen() {
 	// Output:
 	// position 1
 	// connected true
-	// embedded server, 1 replica, sync always. Kill: nothing acknowledged is lost; the store is away until the server is back. Power cut: nothing acknowledged is lost. Lost disk: everything since the last backup may be lost.
+	// embedded server, 1 replica, sync always. Kill: nothing acknowledged is lost, and the store is unavailable until the server is back. Power cut: nothing acknowledged is lost. Lost disk: everything since the last backup may be lost.
 }
 
-// All that is wrong is reported at once, and no password is printed.
+// FromEnv reports all wrong variables at once, and prints no password.
 func ExampleFromEnv() {
 	env := map[string]string{
 		"NATS_URL":               "http://ada:secret@db:4222",
 		"SERVICE_NAME":           "bank",
-		"LOG_LEVEL":              "loud",
+		"JETSTREAM_SYNC":         "often",
 		"MAX_RECONNECT_ATTEMPTS": "0",
 	}
 	_, err := natsrun.FromEnv(func(name string) (string, bool) {
@@ -111,13 +110,13 @@ func ExampleFromEnv() {
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, natsrun.ErrConfig))
 	// Output:
-	// natsrun: environment variable NATS_URL is "xxxxx@db:4222": want one or more NATS servers such as nats://host:4222, separated by commas
-	// natsrun: environment variable LOG_LEVEL is "loud": want debug, info, warn or error
-	// natsrun: environment variable MAX_RECONNECT_ATTEMPTS is "0": want -1 (for ever) or at least 1
+	// natsrun: invalid configuration: environment variable NATS_URL is "xxxxx@db:4222": want one or more NATS servers such as nats://host:4222, separated by commas
+	// natsrun: invalid configuration: environment variable JETSTREAM_SYNC is "often": want group, always or none
+	// natsrun: invalid configuration: environment variable MAX_RECONNECT_ATTEMPTS is "0": want -1 (without end) or at least 1
 	// true
 }
 
-// Members are stopped in the reverse of the order in which they were added.
+// A group stops its members in reverse order.
 func ExampleGroup() {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()

@@ -6,26 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime/debug"
 	"slices"
 	"time"
+
+	"github.com/runnel-go/runnel/internal/guard"
 )
 
-// A Group runs the parts of a program side by side: projections, reactors,
-// sagas, servers. They are started in the order in which they were added and
-// stopped in reverse, so what was added last may use all that was added before
-// it until the end.
+// A Group runs the members of a program side by side: views, reactors, sagas, servers. It starts them in the order in
+// which they were added and stops them in reverse order. So a member may use the members before it until its own end.
 //
-// The zero value is an empty group. Add members, then call Run.
+// The zero value is an empty group. Add members, then call Run. One goroutine does both.
 type Group struct {
-	// StopTimeout bounds the stopping of all members together. Defaults to 8
-	// seconds, which leaves [Run] two of its own ten.
+	// StopTimeout limits how long all members together may take to stop. Run refuses a negative value. Defaults to 8
+	// seconds, so that [Run] has two of its ten seconds left.
 	StopTimeout time.Duration
 
-	// Logger receives starts, ends, the stack of a panic, and all failures but
-	// the one that Run returns.
-	// Defaults to NewLogger(nil, os.Stderr).
+	// Logger receives starts, ends, the stack of a panic, and all failures except the one that Run returns. Defaults to
+	// slog.Default().
 	Logger *slog.Logger
 
 	members []member
@@ -36,64 +33,34 @@ type member struct {
 	run  func(context.Context) error
 }
 
-// Add adds a member. run blocks until its work is done or its context ends, and
-// then returns nil or the context's error. The name is for errors and the log.
-// Add is not safe for concurrent use, and has no effect on a group that runs.
+// Add adds a member. run must block until its work is done or its context ends, and then return nil or the context's
+// error. The name stands in errors and in the log. A group that runs ignores new members.
 func (g *Group) Add(name string, run func(context.Context) error) {
 	g.members = append(g.members, member{name: name, run: run})
 }
 
-// A MemberError is the failure of a member. It unwraps to what the member
-// returned, or to a [PanicError].
-type MemberError struct {
-	Name string // as given to Add
-	Err  error
-}
-
-// Error names the member.
-func (e *MemberError) Error() string { return fmt.Sprintf("natsrun: %s: %v", e.Name, e.Err) }
-
-// Unwrap returns the cause.
-func (e *MemberError) Unwrap() error { return e.Err }
-
-// A PanicError is a panic of a group's member.
-type PanicError struct {
-	Value any    // what it panicked with
-	Stack []byte // of the member's goroutine
-}
-
-// Error gives the value, without the stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
-
-// Unwrap returns the value if it is an error.
-func (e *PanicError) Unwrap() error {
-	err, _ := e.Value.(error)
-	return err
-}
-
-// Run starts the members in the order added, each in a goroutine of its own that
-// runs before the next is started, and blocks until all have ended. A member
-// that returns nil has done its work, and the others go on.
+// Run starts the members in order and blocks until all of them have ended. Each has a goroutine of its own, which runs
+// before the next member is started. If a member returns nil, its work is done and the others go on.
 //
-// When ctx ends, or a member fails or panics, Run stops the members in reverse
-// order: it cancels a member's context, waits for it, and goes on to the one
-// before. The cause of the contexts matches [ErrShutdown]. When three quarters
-// of StopTimeout have passed, the members that are left are all cancelled and
-// waited for together. A member's context ends in no other way, but carries
-// ctx's values.
+// If ctx ends, or if a member fails, Run stops the members in reverse order. It cancels a member's context, waits until
+// the member has ended, and goes on to the member before it. After three quarters of StopTimeout it cancels all other
+// members at once. The cause of a member's context matches [ErrShutdown]. The context carries the values of ctx and ends
+// in no other way.
 //
-// Run returns the first failure as a [MemberError], joined with an
-// [UnfinishedError] that names the members which did not end in time; nil if
-// there is neither. After its context ended, a member that returns an error
-// matching context.Canceled or ErrShutdown has not failed.
+// A member fails if it returns an error, panics, or ends its goroutine. An error that matches context.Canceled or
+// ErrShutdown is no failure once the member's context has ended.
+//
+// Run returns nil if no member has failed and all have ended. Otherwise it returns the first failure, which wraps the
+// member's error, joined with an error that matches [ErrUnfinished] and names the members that still run. For a negative
+// StopTimeout it returns an error that matches [ErrConfig] and starts nothing.
 func (g *Group) Run(ctx context.Context) error {
+	if g.StopTimeout < 0 {
+		return fmt.Errorf("%w: Group.StopTimeout is %v: want a duration above zero", ErrConfig, g.StopTimeout)
+	}
 	r := &groupRun{
-		log:     g.Logger,
+		log:     cmp.Or(g.Logger, slog.Default()),
 		timeout: cmp.Or(g.StopTimeout, 8*time.Second),
 		ended:   make(chan *running, len(g.members)),
-	}
-	if r.log == nil {
-		r.log = NewLogger(nil, os.Stderr)
 	}
 	for _, m := range g.members {
 		if ctx.Err() != nil {
@@ -114,38 +81,41 @@ type groupRun struct {
 	log     *slog.Logger
 	timeout time.Duration
 	running []*running
-	ended   chan *running // has room for all, so no member waits to end
-	failure error         // the first; a MemberError or nil
+	ended   chan *running // has room for all members, so none waits to end
+	failure error         // the first
 }
 
 // A running is a member that was started.
 type running struct {
 	member
 	cancel context.CancelCauseFunc
-	done   chan struct{} // closed when run has returned
-	err    error         // what it returned; read after done
+	done   chan struct{} // closed when run has ended
+	err    error         // what run returned, or its panic; read after done
 	judged bool          // err has been looked at
 }
 
 func (r *groupRun) start(ctx context.Context, m member) {
-	// Cut off from ctx, so that the order of stopping is ours to give.
+	// The end of ctx must not reach the members, because Run stops them in its own order.
 	memberCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	run := &running{member: m, cancel: cancel, done: make(chan struct{})}
 	r.running = append(r.running, run)
 	begun := make(chan struct{})
 	go func() {
-		defer func() { r.ended <- run }()
-		defer close(run.done)
-		close(begun)
-		run.err = errGoexit // unless protect returns
-		run.err = protect(memberCtx, m.run)
+		var returned error
+		failed := guard.Call(func() {
+			close(begun)
+			returned = m.run(memberCtx)
+		})
+		run.err = cmp.Or(failed, returned)
+		close(run.done)
+		r.ended <- run
 	}()
 	<-begun
 	r.log.Debug("member started", slog.String("member", m.name))
 }
 
-// wait blocks until there is a reason to stop and returns it as the cause for
-// the members' contexts, nil if all have ended by themselves.
+// wait blocks until there is a reason to stop. It returns the cause for the members' contexts, or nil if all members
+// have ended by themselves.
 func (r *groupRun) wait(ctx context.Context) error {
 	for range r.running {
 		select {
@@ -161,8 +131,8 @@ func (r *groupRun) wait(ctx context.Context) error {
 	return nil
 }
 
-// stop cancels the members, the last first, and returns an UnfinishedError if
-// any of them goes on.
+// stop cancels the members, the last first. If some of them still run after the timeout, it returns an error that names
+// them.
 func (r *groupRun) stop(why error) error {
 	inOrder, all := time.NewTimer(r.timeout/4*3), time.NewTimer(r.timeout)
 	defer inOrder.Stop()
@@ -176,19 +146,19 @@ func (r *groupRun) stop(why error) error {
 			patient = endsBefore(run, inOrder.C)
 		}
 	}
-	var names []string
+	var late []string
 	for _, run := range r.running {
-		// Once all has fired, the members that are left are not waited for.
-		if len(names) == 0 && endsBefore(run, all.C) || len(names) > 0 && hasEnded(run) {
+		// Once the timer has fired, no other member is waited for.
+		if len(late) == 0 && endsBefore(run, all.C) || len(late) > 0 && hasEnded(run) {
 			r.judge(run, true)
 			continue
 		}
-		names = append(names, run.name)
+		late = append(late, run.name)
 	}
-	if len(names) == 0 {
+	if len(late) == 0 {
 		return nil
 	}
-	return &UnfinishedError{Names: names, After: r.timeout}
+	return unfinished(r.timeout, late...)
 }
 
 func endsBefore(run *running, timer <-chan time.Time) bool {
@@ -209,8 +179,7 @@ func hasEnded(run *running) bool {
 	}
 }
 
-// judge looks at what a member returned, once. The first failure is the
-// group's, the others go to the log.
+// judge looks at what a member returned, once. It keeps the first failure and logs the others.
 func (r *groupRun) judge(run *running, stopping bool) {
 	if run.judged {
 		return
@@ -220,23 +189,13 @@ func (r *groupRun) judge(run *running, stopping bool) {
 		r.log.Debug("member ended", slog.String("member", run.name))
 		return
 	}
-	failure := &MemberError{Name: run.name, Err: run.err}
-	if p, ok := errors.AsType[*PanicError](run.err); ok {
-		r.log.Error("member panicked", slog.Any("error", failure), slog.String("stack", string(p.Stack)))
+	failure := fmt.Errorf("natsrun: member %s: %w", run.name, run.err)
+	if failed, ok := errors.AsType[*guard.Error](run.err); ok && failed.Stack != nil {
+		r.log.Error("member panicked", slog.Any("error", failure), slog.String("stack", string(failed.Stack)))
 	}
 	if r.failure != nil {
 		r.log.Error("another member failed", slog.Any("error", failure))
 		return
 	}
 	r.failure = failure
-}
-
-// protect turns a panic of run into an error.
-func protect(ctx context.Context, run func(context.Context) error) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = &PanicError{Value: value, Stack: debug.Stack()}
-		}
-	}()
-	return run(ctx)
 }

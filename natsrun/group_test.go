@@ -1,6 +1,7 @@
 package natsrun_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -75,11 +76,8 @@ func TestGroupStopsTheOthersWhenAMemberFails(t *testing.T) {
 		})
 		group.Add("last", d.member("last", 0))
 		err := group.Run(t.Context())
-		require.EqualError(t, err, "natsrun: failing: broken")
+		require.EqualError(t, err, "natsrun: member failing: broken")
 		require.ErrorIs(t, err, broken)
-		member, ok := errors.AsType[*natsrun.MemberError](err)
-		require.True(t, ok)
-		require.Equal(t, "failing", member.Name)
 		require.ErrorIs(t, cause, natsrun.ErrShutdown)
 		require.ErrorIs(t, cause, broken)
 		require.Equal(t, []string{"start last", "stop last", "end last"}, d.lines)
@@ -89,15 +87,13 @@ func TestGroupStopsTheOthersWhenAMemberFails(t *testing.T) {
 func TestGroupTakesAPanicAsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
-		group := natsrun.Group{Logger: quiet()}
+		var out bytes.Buffer
+		group := natsrun.Group{Logger: slog.New(slog.NewTextHandler(&out, nil))}
 		group.Add("other", d.member("other", 0))
 		group.Add("panicking", func(context.Context) error { panic("at the disco") })
 		err := group.Run(t.Context())
-		panicked, ok := errors.AsType[*natsrun.PanicError](err)
-		require.True(t, ok)
-		require.Equal(t, "at the disco", panicked.Value)
-		require.Contains(t, string(panicked.Stack), "group_test.go")
-		require.EqualError(t, err, "natsrun: panicking: panic: at the disco")
+		require.EqualError(t, err, "natsrun: member panicking: panicked: at the disco")
+		require.Contains(t, out.String(), "group_test.go", "the log has the stack")
 		require.Contains(t, d.lines, "end other")
 	})
 }
@@ -112,7 +108,7 @@ func TestGroupPanicWithAnErrorCanBeMatched(t *testing.T) {
 func TestGroupTakesGoexitAsAFailure(t *testing.T) {
 	group := natsrun.Group{Logger: quiet()}
 	group.Add("exiting", func(context.Context) error { runtime.Goexit(); return nil })
-	require.EqualError(t, group.Run(t.Context()), "natsrun: exiting: ended by runtime.Goexit")
+	require.EqualError(t, group.Run(t.Context()), "natsrun: member exiting: ended its goroutine with runtime.Goexit")
 }
 
 func TestGroupNamesTheMembersThatDoNotEnd(t *testing.T) {
@@ -130,9 +126,7 @@ func TestGroupNamesTheMembersThatDoNotEnd(t *testing.T) {
 		began := time.Now()
 		err := group.Run(ctx)
 		require.ErrorIs(t, err, natsrun.ErrUnfinished)
-		late, ok := errors.AsType[*natsrun.UnfinishedError](err)
-		require.True(t, ok)
-		require.Equal(t, []string{"stuck too", "stuck"}, late.Names)
+		require.ErrorContains(t, err, "after 20s: stuck too, stuck")
 		require.Equal(t, time.Minute+20*time.Second, time.Since(began))
 		require.Contains(t, d.lines, "end good")
 		require.Contains(t, d.lines, "end also good")
@@ -174,7 +168,7 @@ func TestGroupReturnsAFailureToStop(t *testing.T) {
 			return errors.New("disk full")
 		})
 		time.AfterFunc(time.Second, cancel)
-		require.EqualError(t, group.Run(ctx), "natsrun: flushing: disk full")
+		require.EqualError(t, group.Run(ctx), "natsrun: member flushing: disk full")
 	})
 }
 
@@ -209,4 +203,11 @@ func TestGroupWithNothingToDoReturns(t *testing.T) {
 	group := natsrun.Group{Logger: quiet()}
 	group.Add("never", func(context.Context) error { return errors.New("was started") })
 	require.NoError(t, group.Run(ended))
+}
+
+func TestGroupRefusesANegativeStopTimeout(t *testing.T) {
+	group := natsrun.Group{Logger: quiet(), StopTimeout: -time.Second}
+	group.Add("never", func(context.Context) error { return errors.New("was started") })
+	require.EqualError(t, group.Run(t.Context()),
+		"natsrun: invalid configuration: Group.StopTimeout is -1s: want a duration above zero")
 }

@@ -2,50 +2,46 @@ package natsrun
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
-// State is what a connection is doing.
-type State string
+// ConnState is the state of a connection.
+type ConnState string
 
-// The states, from best to worst.
+// The states of a connection, from best to worst.
 const (
-	Connected    State = "connected"
-	Reconnecting State = "reconnecting" // nothing is sent; the client tries by itself
-	Closed       State = "closed"       // for good, by Close or by the client
+	Connected    ConnState = "connected"
+	Reconnecting ConnState = "reconnecting" // the client sends nothing and reconnects by itself
+	Closed       ConnState = "closed"       // for good, by Close or by the client
 )
 
 // Health is the condition of a [Runtime] at one moment.
 type Health struct {
-	State      State      `json:"state"`      // the worse of the two below
-	Commands   State      `json:"commands"`   // the connection behind Commands
-	Reads      State      `json:"reads"`      // the connection behind Reads
-	Server     string     `json:"server"`     // "embedded", or the URL that Commands is or was connected to, without secrets
-	JetStream  bool       `json:"jetstream"`  // false: nothing can be stored, see Runtime.Health
-	Durability Durability `json:"durability"` // with Replicas 0 where they are a stream's own business
+	State      ConnState  `json:"state"`      // the worse of Commands and Reads
+	Commands   ConnState  `json:"commands"`   // of the connection behind Runtime.Commands
+	Reads      ConnState  `json:"reads"`      // of the connection behind Runtime.Reads
+	Server     string     `json:"server"`     // "embedded", or the URL of the last connected server, without secrets
+	JetStream  bool       `json:"jetstream"`  // false if nothing can be stored, see Runtime.Health
+	Durability Durability `json:"durability"` // with Replicas 0 on a remote server
 }
 
-// Ready reports whether commands can be served: both connections are up, and
-// what they send can be stored.
+// Ready reports whether the program can serve commands: both connections are up, and messages can be stored.
 func (h Health) Ready() bool { return h.State == Connected && h.JetStream }
 
-// Health looks at both connections and at whether the server stores.
+// Health returns the condition of both connections and reports whether messages can be stored. It is safe for concurrent
+// use.
 //
-// An embedded server does not where it has stopped, has switched JetStream off
-// after a disk error, where a sync failed, or where it could not write a file of
-// any of its streams, which then takes no more until the program is started
-// again. It is looked at in memory.
+// An embedded server stores nothing if it has stopped, if it has switched JetStream off after a disk error, or if a sync
+// has failed. Health also counts a server as unable to store if one of its streams could not write a file, because that
+// stream takes no more messages until the program is started again. This check needs only memory.
 //
-// Remote servers are asked, for a second at most, where they answered such a
-// question when the Runtime was opened: they do not store where JetStream has no
-// leader, or answers no more. What is wrong with one stream alone they do not
-// tell.
+// Health asks a remote server, and waits up to one second. It asks only if the server answered the same question when
+// the Runtime was opened. The server cannot store if JetStream has no leader or does not answer. It does not report
+// what is wrong with a single stream.
 func (rt *Runtime) Health() Health {
 	h := Health{
 		Commands:   rt.commands.state(),
@@ -64,10 +60,10 @@ func (rt *Runtime) Health() Health {
 	return h
 }
 
-// answerTime is how long remote servers have to say that JetStream works.
+// answerTime is how long a remote server may take to answer Health.
 const answerTime = time.Second
 
-// answers reports whether JetStream of remote servers works.
+// answers reports whether JetStream of a remote server works.
 func (rt *Runtime) answers() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
@@ -75,14 +71,13 @@ func (rt *Runtime) answers() bool {
 	return err == nil
 }
 
-// stores reports whether what is stored from now on can be acknowledged.
+// stores reports whether messages that are stored from now on can be acknowledged.
 func (e *embedded) stores() bool {
 	return e.server.JetStreamEnabled() && (e.group == nil || e.group.disk.Failed() == nil) && e.writes()
 }
 
-// writes reports whether the server can write each of its streams. What it says
-// of a stream that is made or deleted at this moment is not believed: one that
-// cannot be written is there, and is named again.
+// writes reports whether the server can write all of its streams. The server may report an error for a stream that is
+// created or deleted at this moment. So an error counts only if its stream still exists.
 func (e *embedded) writes() bool {
 	for range 3 {
 		health := e.server.Healthz(&server.HealthzOptions{Details: true})
@@ -103,7 +98,7 @@ func (e *embedded) writes() bool {
 	return false
 }
 
-func (c *conn) state() State {
+func (c *conn) state() ConnState {
 	switch c.nc.Status() {
 	case nats.CLOSED:
 		return Closed
@@ -114,7 +109,7 @@ func (c *conn) state() State {
 	}
 }
 
-func worse(a, b State) State {
+func worse(a, b ConnState) ConnState {
 	switch {
 	case a == Closed || b == Closed:
 		return Closed
@@ -123,88 +118,4 @@ func worse(a, b State) State {
 	default:
 		return Connected
 	}
-}
-
-// Durability is what has to fail before an acknowledged message is lost: how
-// many servers hold it, and whether it is on their disks.
-type Durability struct {
-	Embedded bool `json:"embedded"`
-	Replicas int  `json:"replicas"` // of the stream; 1 if embedded; 0 if not known
-	Sync     Sync `json:"sync"`     // SyncUnknown unless embedded
-}
-
-// Durability returns the grade of a file-based stream with that many replicas,
-// 0 if the caller does not know. An embedded server holds one of everything.
-func (rt *Runtime) Durability(replicas int) Durability {
-	if rt.embedded != nil {
-		return Durability{Embedded: true, Replicas: 1, Sync: rt.embedded.sync}
-	}
-	return Durability{Replicas: max(0, replicas), Sync: SyncUnknown}
-}
-
-// String says in plain words what a kill, a power cut and a lost disk do.
-func (d Durability) String() string {
-	where := "cluster"
-	if d.Embedded {
-		where = "embedded server"
-	}
-	return fmt.Sprintf("%s, %s, sync %s. Kill: %s. Power cut: %s. Lost disk: %s.",
-		where, d.copies(), d.Sync, d.kill(), d.powerCut(), d.lostDisk())
-}
-
-func (d Durability) copies() string {
-	switch d.Replicas {
-	case 0:
-		return "replicas unknown"
-	case 1:
-		return "1 replica"
-	default:
-		return fmt.Sprintf("%d replicas", d.Replicas)
-	}
-}
-
-// spare is how many servers a stream can do without.
-func (d Durability) spare() int { return max(0, (d.Replicas-1)/2) }
-
-func (d Durability) kill() string {
-	if n := d.spare(); n > 0 {
-		return fmt.Sprintf("nothing acknowledged is lost, and %s may be down while the rest work on", servers(n))
-	}
-	return "nothing acknowledged is lost; the store is away until the server is back"
-}
-
-func (d Durability) powerCut() string {
-	var parts []string
-	if n := d.spare(); n > 0 {
-		parts = append(parts, fmt.Sprintf("of %s at a time nothing acknowledged is lost; of more", servers(n)))
-	}
-	switch d.Sync {
-	case SyncGroup:
-		parts = append(parts, "nothing that a store or a bucket acknowledged is lost; of what is published past them, up to two minutes")
-	case SyncAlways:
-		parts = append(parts, "nothing acknowledged is lost")
-	case SyncNone:
-		parts = append(parts, "up to two minutes of acknowledged messages are lost, and a transaction may be torn")
-	default:
-		parts = append(parts, "unknown, ask your operator whether sync_interval is always")
-	}
-	return strings.Join(parts, " ")
-}
-
-func (d Durability) lostDisk() string {
-	switch {
-	case d.spare() > 0:
-		return fmt.Sprintf("nothing is lost with the disks of %s", servers(d.spare()))
-	case d.Replicas == 0:
-		return "unknown, it depends on the replicas"
-	default:
-		return "everything since the last backup may be lost"
-	}
-}
-
-func servers(n int) string {
-	if n == 1 {
-		return "1 server"
-	}
-	return fmt.Sprintf("%d servers", n)
 }

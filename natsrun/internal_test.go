@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/internal/ondisk"
 )
 
 func TestStoreLimit(t *testing.T) {
@@ -61,7 +63,7 @@ func TestEmbeddedServerListensNowhere(t *testing.T) {
 }
 
 func TestEmbeddedServerSyncsAsItIsTold(t *testing.T) {
-	for sync, always := range map[Sync]bool{SyncAlways: true, SyncNone: false} {
+	for sync, always := range map[SyncMode]bool{SyncAlways: true, SyncNone: false} {
 		rt, err := Open(t.Context(), &Config{Logger: slog.New(slog.DiscardHandler), DataDir: t.TempDir(), Sync: sync})
 		require.NoError(t, err)
 		require.Equal(t, always, rt.embedded.server.JetStreamConfig().SyncAlways)
@@ -76,16 +78,6 @@ func TestFreeSpaceOfARealDirectory(t *testing.T) {
 	}
 	_, known = freeSpace(filepath.Join(t.TempDir(), "missing"))
 	require.False(t, known)
-}
-
-func TestSupportedVersions(t *testing.T) {
-	for version, want := range map[string]bool{
-		"2.11.99": false, "2.12.14": false, "2.12.15": true, "2.13.0": false, "2.13.9": false, "2.14.3": false,
-		"2.14.4": true, "2.15.0": true, "2.15.2-dev": true, "2.100.0": true, "3.0.0": true, "1.99.0": false,
-		"": false, "2.15": false, "2.x.0": false, "two": false,
-	} {
-		require.Equal(t, want, supported(version), version)
-	}
 }
 
 func TestRedactURL(t *testing.T) {
@@ -121,25 +113,9 @@ func FuzzRedactURL(f *testing.F) {
 	})
 }
 
-func TestBackoffGrowsToItsLimitAndIsNeverTheSameForAll(t *testing.T) {
-	for n, longest := range map[int]time.Duration{
-		0: 100 * time.Millisecond, 1: 100 * time.Millisecond, 2: 200 * time.Millisecond, 6: 3200 * time.Millisecond,
-		7: 5 * time.Second, 100: 5 * time.Second, 1 << 40: 5 * time.Second,
-	} {
-		seen := map[time.Duration]bool{}
-		for range 100 {
-			wait := backoff(n)
-			require.LessOrEqual(t, wait, longest)
-			require.Greater(t, wait, longest/2-1)
-			seen[wait] = true
-		}
-		require.Greater(t, len(seen), 1)
-	}
-}
-
 func TestServerLogKeepsWhyTheServerGaveUp(t *testing.T) {
 	var out strings.Builder
-	log := &serverLog{logger: NewLogger(nil, &out)}
+	log := &serverLog{logger: slog.New(slog.NewJSONHandler(&out, nil))}
 	require.NoError(t, log.failure())
 	log.Noticef("notice %d", 1)
 	log.Warnf("warning %d", 2)
@@ -150,7 +126,7 @@ func TestServerLogKeepsWhyTheServerGaveUp(t *testing.T) {
 }
 
 func TestWorseState(t *testing.T) {
-	states := []State{Connected, Reconnecting, Closed}
+	states := []ConnState{Connected, Reconnecting, Closed}
 	for i, a := range states {
 		for j, b := range states {
 			require.Equal(t, states[max(i, j)], worse(a, b))
@@ -158,26 +134,25 @@ func TestWorseState(t *testing.T) {
 	}
 }
 
-func TestErrorsMatchTheirSentinelsAndCauses(t *testing.T) {
+func TestErrorsMatchTheirSentinelsAndCausesAndSayWhatToDo(t *testing.T) {
 	cause := errors.New("cause")
-	for _, tt := range []struct {
-		err      error
-		sentinel error
-		wraps    bool
-	}{
-		{&EnvError{}, ErrConfig, false},
-		{&ConfigError{}, ErrConfig, false},
-		{&DataDirError{Err: cause}, ErrDataDir, true},
-		{&EmbeddedError{Err: cause}, ErrEmbedded, true},
-		{&ConnectError{Err: cause}, ErrConnect, true},
-		{&VersionError{}, ErrServerVersion, false},
-		{&ConnectionClosedError{Err: cause}, ErrConnectionClosed, true},
-		{&ConnectionClosedError{}, ErrConnectionClosed, false},
-		{&UnfinishedError{}, ErrUnfinished, false},
-		{shutdownCause(cause), ErrShutdown, true},
+	for text, err := range map[string]error{
+		"natsrun: data directory is in use: process 7 holds /data: stop that process, or choose another directory": inUse("/data", 7),
+		"natsrun: data directory is in use: another process holds /data: stop that process, or choose another directory": inUse(
+			"/data", 0),
+		"natsrun: did not end in time: still running after 1.5s: reads, commands": unfinished(1500*time.Millisecond, "reads", "commands"),
+		`natsrun: invalid configuration: Config.MaxStore is "-1": want more`:      wrongField("MaxStore", -1, "more"),
 	} {
-		require.ErrorIs(t, tt.err, tt.sentinel)
-		require.Equal(t, tt.wraps, errors.Is(tt.err, cause))
-		require.NotEmpty(t, tt.err.Error())
+		require.EqualError(t, err, text)
+	}
+	require.ErrorIs(t, inUse("/data", 7), ErrDataDirInUse)
+	require.ErrorIs(t, unfinished(time.Second, "reads"), ErrUnfinished)
+	require.ErrorIs(t, wrongField("MaxStore", -1, "more"), ErrConfig)
+	require.ErrorIs(t, shutdownCause(cause), ErrShutdown)
+	for _, target := range []error{ErrSync, ondisk.ErrFailed, cause} {
+		require.ErrorIs(t, syncFailed("/data", cause), target)
+	}
+	for _, err := range []error{shutdownCause(cause), unusable("/data", cause), notStarted(&Config{DataDir: "/data"}, cause)} {
+		require.ErrorIs(t, err, cause)
 	}
 }

@@ -4,6 +4,5 @@ package natsrun
 
 import "os"
 
-// tryLock does nothing: the standard library has no lock here that ends with
-// the process.
+// tryLock does nothing, because the standard library has no lock on this system that ends with the process.
 func tryLock(*os.File) error { return nil }

@@ -3,38 +3,31 @@ package natsrun
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 )
 
-// steady is how long a connection must have lasted for the next dial to count
-// as the first again. It is far above the longest wait between two, so that a
-// program that kills its connection at every start is still held back.
+// steady is how long a runtime must have lasted until the tries to open another count from 1 again. It is far above the
+// longest wait between two tries. So a program that breaks its connection at every start still waits longer each time.
 const steady = time.Minute
 
-// Run opens a [Runtime], runs program with it, and closes it. A nil cfg means
-// the defaults. It blocks until one of these:
+// Run opens a [Runtime], runs program with it, and closes it. A nil cfg means the defaults. Run blocks until one of these
+// happens:
 //
-//   - ctx ends: program's context is cancelled with a cause that matches
-//     [ErrShutdown]. Run waits for program, closes the Runtime, and returns nil
-//     for a clean end: program returned nil or an error that matches
-//     context.Canceled or ErrShutdown.
-//   - program returns while ctx lives and the connections are open: Run closes
-//     the Runtime and returns program's error.
-//   - the client has closed a connection for good while ctx lives: program's
-//     context is cancelled with a [ConnectionClosedError] as cause. Run waits
-//     for program, logs its error, closes the Runtime, opens another, with a
-//     jittered backoff of up to 5 seconds for as long as that fails, and runs
-//     program again. With a MaxReconnects above zero it returns the last error
-//     after so many tries in a row.
+//   - ctx ends. Run cancels program's context with a cause that matches [ErrShutdown], waits for program, and closes the
+//     Runtime. It returns nil if program returned nil or an error that matches context.Canceled or ErrShutdown.
+//   - program returns, while ctx has not ended and the connections are open. Run closes the Runtime and returns program's
+//     error.
+//   - The client has closed a connection for good. Run cancels program's context with a cause that matches
+//     [ErrConnectionClosed], waits for program, logs its error, and closes the Runtime. Then it opens another Runtime and
+//     runs program again. If that fails, it tries again after a random wait that grows up to 5 seconds. If MaxReconnects
+//     is above zero, it returns the last error after so many failures in a row.
 //
-// The first Open is not repeated: what is wrong at the start is returned. If
-// program has not ended ShutdownTimeout after its context was cancelled, Run
-// closes the Runtime and returns an [UnfinishedError] that names "program";
-// it never runs a second program beside a first.
+// Run does not repeat the first Open. It returns that error, as [Open] documents it. If program still runs
+// ShutdownTimeout after its context was cancelled, Run closes the Runtime and returns an error that matches
+// [ErrUnfinished] and names "program". It never runs a second program beside the first.
 //
-// program must not close the Runtime. Its panics are not recovered.
+// program must not close the Runtime. Run does not recover its panics.
 func Run(ctx context.Context, cfg *Config, program func(context.Context, *Runtime) error) error {
 	resolved, err := cfg.resolve()
 	if err != nil {
@@ -47,7 +40,7 @@ func Run(ctx context.Context, cfg *Config, program func(context.Context, *Runtim
 		if resolved.MaxReconnects > 0 && r.tries > resolved.MaxReconnects {
 			return err
 		}
-		if !sleep(ctx, backoff(r.tries)) {
+		if pauses().Wait(ctx, r.tries) != nil {
 			return nil
 		}
 		again, err = r.once(ctx)
@@ -55,7 +48,7 @@ func Run(ctx context.Context, cfg *Config, program func(context.Context, *Runtim
 	return err
 }
 
-// unlessEnded drops the error of an Open that failed because ctx ended.
+// unlessEnded returns nil in place of the error of an Open that failed because ctx ended.
 func unlessEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return nil
@@ -63,26 +56,15 @@ func unlessEnded(ctx context.Context, err error) error {
 	return err
 }
 
-func sleep(ctx context.Context, d time.Duration) (slept bool) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 type runner struct {
 	cfg     *Config
 	program func(context.Context, *Runtime) error
 	opened  bool // an Open has succeeded
-	tries   int  // to dial anew, since a connection was last steady
+	tries   int  // to open another runtime, since one was steady
 }
 
-// once opens a runtime, runs the program and closes the runtime. It says again
-// if the runtime could not be opened or was lost while ctx lives.
+// once opens a runtime, runs the program and closes the runtime. It returns again if ctx has not ended and the runtime
+// could not be opened or was lost.
 func (r *runner) once(ctx context.Context) (again bool, err error) {
 	rt, err := open(ctx, r.cfg)
 	if err != nil {
@@ -106,15 +88,15 @@ func (r *runner) once(ctx context.Context) (again bool, err error) {
 		}
 		return false, errors.Join(programErr, closeErr)
 	case lost != nil:
-		r.cfg.Logger.Error("connection closed for good, dialling anew", slog.Any("error", lost), slog.Any("program", programErr))
+		r.cfg.Logger.Error("connection closed for good, connecting again", slog.Any("error", lost), slog.Any("program", programErr))
 		return true, errors.Join(lost, programErr)
 	default:
 		return false, errors.Join(programErr, closeErr)
 	}
 }
 
-// runProgram returns the program's error, or an UnfinishedError if it goes on
-// after it was told to end.
+// runProgram runs the program and returns its error. If the program still runs after it was told to end, it returns an
+// error that matches ErrUnfinished.
 func (r *runner) runProgram(ctx context.Context, rt *Runtime) error {
 	programCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
@@ -141,19 +123,6 @@ func (r *runner) runProgram(ctx context.Context, rt *Runtime) error {
 	case <-ended:
 		return err
 	case <-timer.C:
-		return &UnfinishedError{Names: []string{"program"}, After: r.cfg.ShutdownTimeout}
+		return unfinished(r.cfg.ShutdownTimeout, "program")
 	}
-}
-
-// errGoexit is what a function that called runtime.Goexit is said to have
-// returned.
-var errGoexit = errors.New("ended by runtime.Goexit")
-
-// shutdownCause is the cause of a context that is cancelled in good order.
-func shutdownCause(why error) error { return fmt.Errorf("%w: %w", ErrShutdown, why) }
-
-// stoppedCleanly tells what a function returns because it was told to end from
-// a failure.
-func stoppedCleanly(err error) bool {
-	return err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrShutdown)
 }

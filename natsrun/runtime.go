@@ -12,32 +12,31 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A Runtime is a program's NATS: two connections and, unless a URL was
-// configured, the server behind them. It is safe for use by several goroutines.
+// A Runtime is two connections to NATS and, if no URL is configured, the server behind them. It is safe for concurrent
+// use.
 type Runtime struct {
 	cfg      *Config
-	embedded *embedded // nil: remote
+	embedded *embedded // nil if the server is remote
 	commands *conn
 	reads    *conn
-	tells    bool // a remote server says whether JetStream works
+	tells    bool // the remote server answers whether JetStream works
 
 	closing sync.Mutex // held by Close
 }
 
-// Open starts the embedded server and connects to it, or connects to the
-// servers that cfg.URL names. A nil cfg means the defaults. The caller must
-// call [Runtime.Close].
+// Open starts the embedded server and connects to it, or connects to the servers of cfg.URL. A nil cfg means the
+// defaults. The caller must call [Runtime.Close]. The end of ctx after Open has returned does not end the Runtime.
 //
-// An embedded server is ready when it has recovered what it stored, which takes
-// seconds for millions of streams. ctx is looked at before and after, as a
-// recovery cannot be cut short. A remote server is tried once, for two seconds
-// or until ctx's deadline; a cancelled ctx is noticed between two servers'
-// attempts. A remote server that does not say within two more seconds whether it
-// has JetStream, as to a user without permission for $JS.API.INFO, is taken with
-// a warning in the log. ctx does not bound the Runtime's life.
+// With an embedded server, Open blocks until the server has recovered what it stored. That takes seconds for millions of
+// streams and cannot be cut short, so Open looks at ctx only before and after it.
 //
-// The error matches [ErrConfig], [ErrDataDir], [ErrEmbedded] or [ErrConnect], or
-// is the cause of ctx. Nothing is left running.
+// With remote servers, Open tries each server once, for up to 2 seconds or until the deadline of ctx. It notices a
+// cancelled ctx between two servers. Then it asks whether JetStream is enabled, for up to 2 seconds. If there is no
+// answer, as to a user without permission for $JS.API.INFO, it logs a warning and goes on.
+//
+// Open returns an error that matches [ErrConfig], [ErrDataDirInUse], [ErrConnect] or [ErrUnsupportedServer], or the cause
+// of ctx. It returns an error without a sentinel if the data directory cannot be written or the embedded server does not
+// start. Then nothing is left running.
 func Open(ctx context.Context, cfg *Config) (*Runtime, error) {
 	resolved, err := cfg.resolve()
 	if err != nil {
@@ -64,7 +63,7 @@ func openEmbedded(ctx context.Context, cfg *Config) (*Runtime, error) {
 	rt, err := connect(ctx, cfg, "", nats.InProcessServer(e.provider()))
 	if err != nil {
 		e.shutdown()
-		return nil, errors.Join(&EmbeddedError{Dir: cfg.DataDir, Err: err}, e.err)
+		return nil, errors.Join(fmt.Errorf("natsrun: connect to the embedded server: %w", err), e.err)
 	}
 	rt.embedded = e
 	return rt, nil
@@ -87,7 +86,7 @@ func connect(ctx context.Context, cfg *Config, url string, opts ...nats.Option) 
 	return rt, nil
 }
 
-// abandon closes the connections that have nothing to drain.
+// abandon closes the connections without draining them.
 func (rt *Runtime) abandon() {
 	for _, c := range rt.conns() {
 		c.nc.Close()
@@ -103,53 +102,48 @@ func (rt *Runtime) conns() []*conn {
 	return []*conn{rt.reads, rt.commands}
 }
 
-// Commands returns JetStream on the connection for what somebody waits for:
-// appends, requests and small reads.
+// Commands returns JetStream on the connection for appends, requests and small reads.
 func (rt *Runtime) Commands() jetstream.JetStream { return rt.commands.js }
 
 // Reads returns JetStream on the connection for replays and listings.
 func (rt *Runtime) Reads() jetstream.JetStream { return rt.reads.js }
 
-// Conn returns the connection behind [Runtime.Commands], for core NATS: services,
-// requests, subscriptions.
+// Conn returns the connection behind [Runtime.Commands], for core NATS: services, requests and subscriptions.
 func (rt *Runtime) Conn() *nats.Conn { return rt.commands.nc }
 
-// Sync returns when all that the embedded server had acknowledged before the call
-// is on disk, or ctx ends. It is for what is published with [SyncGroup] past the
-// stores and buckets of this toolkit, which wait by themselves. With [SyncAlways]
-// it returns at once.
+// Sync blocks until everything that the embedded server acknowledged before the call is on disk, or ctx ends. A program
+// needs it with [SyncGroup] for messages that it publishes itself. Stores and buckets of this toolkit wait without it.
+// With [SyncAlways], Sync returns at once.
 //
-// It returns the cause of ctx, a [SyncError], or an error that matches
-// errors.ErrUnsupported: nothing can be said of a remote server, nor with
-// [SyncNone].
+// Sync returns the cause of ctx, or an error that matches [ErrSync]. With [SyncNone] and on a remote server, where nothing
+// is known of the disk, it returns an error that matches errors.ErrUnsupported.
 func (rt *Runtime) Sync(ctx context.Context) error {
-	switch sync := rt.Durability(0).Sync; sync {
+	switch mode := rt.Durability(0).Sync; mode {
 	case SyncGroup:
 		return rt.embedded.group.disk.Sync(ctx)
 	case SyncAlways:
 		return nil
 	default:
-		return fmt.Errorf("natsrun: sync of a server with sync %s: %w", sync, errors.ErrUnsupported)
+		return fmt.Errorf("natsrun: sync of a server with sync %s: %w", mode, errors.ErrUnsupported)
 	}
 }
 
-// NewGroup returns an empty group that logs to the configured logger and has
-// four fifths of ShutdownTimeout to stop its members: so it reports who did not
-// end before [Run], which waits the whole of it, reports the program.
+// NewGroup returns an empty group with the Runtime's logger. Its StopTimeout is four fifths of ShutdownTimeout. So the
+// group reports the members that still run before [Run], which waits for the whole ShutdownTimeout, reports the program.
 func (rt *Runtime) NewGroup() *Group {
 	return &Group{StopTimeout: rt.cfg.ShutdownTimeout / 5 * 4, Logger: rt.cfg.Logger}
 }
 
-// Close waits for outstanding acknowledgements, drains Reads, then Commands, and
-// shuts the embedded server down, each until ctx or ShutdownTimeout ends; give it
-// a context that is not the one whose end stopped the program
-// (context.WithoutCancel). When the time is up the connections are closed as
-// they are, and the error is an [UnfinishedError] that names "reads", "commands"
-// or "embedded server". The server's shutdown then goes on and keeps the data
-// directory locked; another Close waits for it.
+// Close waits for outstanding acknowledgements, drains Reads, then Commands, and shuts the embedded server down. It blocks
+// until all of that is done, ctx ends, or ShutdownTimeout is over. Give it a context that still lives, such as
+// context.WithoutCancel(ctx).
 //
-// Close may be called again, and returns nil once everything has ended.
-// Concurrent calls run one after another.
+// If the time is up, Close closes the connections without draining them. It returns an error that matches [ErrUnfinished]
+// and names "reads", "commands" or "embedded server". The server's shutdown goes on and keeps the data directory locked.
+// Another Close waits for it.
+//
+// Close may be called again, and returns nil once everything has ended. Concurrent calls run one after another. After a
+// failed sync it returns an error that matches [ErrSync].
 func (rt *Runtime) Close(ctx context.Context) error {
 	rt.closing.Lock()
 	defer rt.closing.Unlock()
@@ -168,7 +162,7 @@ func (rt *Runtime) Close(ctx context.Context) error {
 		}
 	}
 	if len(late) > 0 {
-		failed = errors.Join(failed, &UnfinishedError{Names: late, After: time.Since(began)})
+		failed = errors.Join(failed, unfinished(time.Since(began), late...))
 	}
 	if failed != nil {
 		rt.cfg.Logger.Error("NATS is not closed in good order", slog.Any("error", failed))
@@ -192,8 +186,5 @@ func (rt *Runtime) closers() []closer {
 	return steps
 }
 
-// lost returns a ConnectionClosedError for each connection that the client has
-// closed for good, nil if there is none.
-func (rt *Runtime) lost() error {
-	return errors.Join(rt.commands.lost(), rt.reads.lost())
-}
+// lost returns an error for each connection that the client has closed for good, or nil if there is none.
+func (rt *Runtime) lost() error { return errors.Join(rt.commands.lost(), rt.reads.lost()) }

@@ -10,9 +10,8 @@ const wantURL = "one or more NATS servers such as nats://host:4222, separated by
 
 var schemes = [...]string{"nats", "tls", "ws", "wss"}
 
-// parseURL reads servers the way the NATS client does: separated by commas,
-// the scheme optional. Its error is a bool, because url.Parse repeats what it
-// could not read, and that may hold a password.
+// parseURL reads servers as the NATS client does: separated by commas, with an optional scheme. It returns false in place
+// of an error, because the error of url.Parse repeats the text, which may hold a password.
 func parseURL(s string) (servers []*url.URL, ok bool) {
 	for part := range strings.SplitSeq(s, ",") {
 		part = strings.TrimSpace(part)
@@ -26,7 +25,7 @@ func parseURL(s string) (servers []*url.URL, ok bool) {
 		if err != nil || u.Hostname() == "" || !slices.Contains(schemes[:], u.Scheme) {
 			return nil, false
 		}
-		// A password with an unescaped / ? or # reads as a host with a path.
+		// A user part that has an unescaped / ? or # looks like a host with a path.
 		if !strings.HasPrefix(u.Scheme, "ws") && strings.TrimPrefix(u.Path, "/")+u.RawQuery+u.Fragment != "" {
 			return nil, false
 		}
@@ -40,10 +39,8 @@ func validURL(s string) bool {
 	return ok
 }
 
-// redactURL replaces the user, password or token of each server. Where it
-// cannot be sure which part of the text is a secret, because a server cannot be
-// read, or because a password may hold a comma or an @, everything before the
-// last @ goes.
+// redactURL replaces the user, password or token of each server. It replaces everything before the last @ if it is not
+// certain which part is a secret: if a server cannot be parsed, or if a password may hold a comma or an @.
 func redactURL(s string) string {
 	servers, ok := parseURL(s)
 	withUser := 0
@@ -67,6 +64,7 @@ func redactURL(s string) string {
 	return strings.Join(texts, ",")
 }
 
+// redactText replaces everything between the scheme and the last @.
 func redactText(s string) string {
 	at := strings.LastIndex(s, "@")
 	if at < 0 {

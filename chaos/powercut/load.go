@@ -42,7 +42,7 @@ type load struct {
 
 // begin starts a server, a store, a view and the load in a data directory. The load ends with ctx, which stop ends; so does
 // what goes wrong in the load.
-func begin(ctx context.Context, stop context.CancelCauseFunc, dir string, sync natsrun.Sync) (_ *load, err error) {
+func begin(ctx context.Context, stop context.CancelCauseFunc, dir string, sync natsrun.SyncMode) (_ *load, err error) {
 	l := &load{stop: stop}
 	if l.runtime, err = natsrun.Open(ctx, config(dir, sync)); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (l *load) work(ctx context.Context, what string, part func(context.Context)
 	})
 }
 
-func config(dir string, sync natsrun.Sync) *natsrun.Config {
+func config(dir string, sync natsrun.SyncMode) *natsrun.Config {
 	return &natsrun.Config{DataDir: dir, Sync: sync, Logger: slog.New(slog.DiscardHandler)}
 }
 

@@ -35,7 +35,7 @@ const (
 // mode is how the server and the kernel write.
 type mode struct {
 	name      string
-	sync      natsrun.Sync
+	sync      natsrun.SyncMode
 	writeBack time.Duration // how often the kernel is made to, or 0 for when it likes
 	spareLog  bool          // it writes the log back but once
 	durable   bool          // nothing acknowledged may be lost

@@ -46,7 +46,8 @@ Environment:
   BANK_TOKEN                 bearer token that requests must carry; needed to serve on another address than loopback
   BANK_FRAUD_WEBHOOK         URL that is told of odd withdrawals; empty: only the log is
   BANK_OTHER_BANKS           URL to which payments to other banks are sent; empty: a stub inside this process
-  SERVICE_NAME, LOG_LEVEL, GRACEFUL_SHUTDOWN_TIMEOUT, MAX_RECONNECT_ATTEMPTS, JETSTREAM_ENABLED as in package natsrun
+  LOG_LEVEL                  debug, info, warn or error; empty: info
+  SERVICE_NAME, GRACEFUL_SHUTDOWN_TIMEOUT, MAX_RECONNECT_ATTEMPTS, JETSTREAM_SYNC: see package natsrun
 `
 
 // parseArgs gives the command that the arguments ask for, nil where they ask for help, which it prints. Its errors say how

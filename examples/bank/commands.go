@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,11 +175,10 @@ func (env environment) withRuntime(ctx context.Context, data string, program fun
 		return env.fail(err)
 	}
 	cfg.DataDir = data
-	cfg.LogText = isTerminal(env.stderr)
-	if name, _ := env.lookup("SERVICE_NAME"); name == "" {
-		cfg.ServiceName = "bank"
+	cfg.ServiceName = cmp.Or(cfg.ServiceName, "bank")
+	if cfg.Logger, err = env.newLogger(cfg.ServiceName); err != nil {
+		return env.fail(err)
 	}
-	cfg.Logger = natsrun.NewLogger(cfg, env.stderr)
 	err = natsrun.Run(ctx, cfg, func(ctx context.Context, rt *natsrun.Runtime) error { return program(ctx, rt, cfg.Logger) })
 	if err != nil {
 		return env.fail(err)

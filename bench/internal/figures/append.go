@@ -208,7 +208,7 @@ func (s Sizes) commitSize(ctx context.Context, run *measure.Run) error {
 func (s Sizes) durable(ctx context.Context, run *measure.Run) error {
 	for _, goroutines := range []int{1, 16, 64} {
 		var ways []measure.Way
-		for _, mode := range []natsrun.Sync{natsrun.SyncGroup, natsrun.SyncAlways, natsrun.SyncNone} {
+		for _, mode := range []natsrun.SyncMode{natsrun.SyncGroup, natsrun.SyncAlways, natsrun.SyncNone} {
 			on, err := keep(run, func(dir string) (*servers.Servers, error) { return servers.Embedded(ctx, dir, mode) })
 			if err != nil {
 				return err
@@ -235,8 +235,8 @@ func (s Sizes) durable(ctx context.Context, run *measure.Run) error {
 	return nil
 }
 
-func syncName(mode natsrun.Sync) string {
-	return map[natsrun.Sync]string{natsrun.SyncGroup: "group sync", natsrun.SyncAlways: "SyncAlways", natsrun.SyncNone: "no sync"}[mode]
+func syncName(mode natsrun.SyncMode) string {
+	return map[natsrun.SyncMode]string{natsrun.SyncGroup: "group sync", natsrun.SyncAlways: "SyncAlways", natsrun.SyncNone: "no sync"}[mode]
 }
 
 func (s Sizes) streams(ctx context.Context, run *measure.Run) error {

@@ -33,7 +33,7 @@ type Servers struct {
 func (s *Servers) Close() error { return s.close() }
 
 // Embedded starts a server as natsrun does, and connects to it without a port.
-func Embedded(ctx context.Context, dir string, sync natsrun.Sync) (*Servers, error) {
+func Embedded(ctx context.Context, dir string, sync natsrun.SyncMode) (*Servers, error) {
 	rt, err := natsrun.Open(ctx, &natsrun.Config{DataDir: dir, Sync: sync, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err

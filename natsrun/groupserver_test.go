@@ -34,9 +34,9 @@ func (d *testDisk) close() error {
 	return nil
 }
 
-func (d *testDisk) open(string) (disk, error) { return d, nil }
+func (d *testDisk) open(string) (fileSystem, error) { return d, nil }
 
-func noDisk(string) (disk, error) { return nil, errors.New("the folder is in a cloud") }
+func noDisk(string) (fileSystem, error) { return nil, errors.New("the folder is in a cloud") }
 
 type deposited struct{ Amount int64 }
 
@@ -81,7 +81,7 @@ func TestGroupSyncIsTheDefaultWhereItCanBeHad(t *testing.T) {
 
 func TestWhereGroupSyncCannotBeHadTheServerSyncsAlways(t *testing.T) {
 	var out bytes.Buffer
-	rt, err := Open(t.Context(), &Config{DataDir: t.TempDir(), Logger: NewLogger(nil, &out), openDisk: noDisk})
+	rt, err := Open(t.Context(), &Config{DataDir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&out, nil)), openDisk: noDisk})
 	require.NoError(t, err)
 	require.Equal(t, SyncAlways, rt.Durability(0).Sync)
 	require.True(t, rt.embedded.server.JetStreamConfig().SyncAlways)
@@ -94,7 +94,7 @@ func TestGroupSyncIsRefusedWhereItCannotBeHad(t *testing.T) {
 	dir := t.TempDir()
 	_, err := Open(t.Context(), &Config{DataDir: dir, Sync: SyncGroup, Logger: slog.New(slog.DiscardHandler), openDisk: noDisk})
 	require.ErrorIs(t, err, ErrConfig)
-	require.ErrorContains(t, err, `Config.Sync is "group": want SyncAlways or SyncNone here, since the folder is in a cloud`)
+	require.ErrorContains(t, err, `Config.Sync is "group": want SyncAlways or SyncNone here, because the folder is in a cloud`)
 	rt, err := Open(t.Context(), &Config{DataDir: dir, Sync: SyncNone, Logger: slog.New(slog.DiscardHandler), openDisk: noDisk})
 	require.NoError(t, err, "the data directory was given up")
 	require.ErrorIs(t, rt.Sync(t.Context()), errors.ErrUnsupported)

@@ -7,7 +7,7 @@ import (
 	"runtime"
 )
 
-// openDisk knows no way to sync a file system here.
-func openDisk(string) (disk, error) {
+// openDisk returns an error, because this system has no way to sync a file system that reports failures.
+func openDisk(string) (fileSystem, error) {
 	return nil, fmt.Errorf("there is no group sync on %s/%s", runtime.GOOS, runtime.GOARCH)
 }

@@ -11,13 +11,12 @@ import (
 	"syscall"
 )
 
-// fileSystem is a file system, held by an open folder of it. What the kernel
-// fails to write while the folder is open, its next syncfs says.
-type fileSystem struct{ folder *os.File }
+// An openFolder stands for its file system. If the kernel fails to write while the folder is open, the next syncfs
+// reports it.
+type openFolder struct{ file *os.File }
 
-// openDisk opens the file system of a folder, or says why group sync cannot be
-// had there.
-func openDisk(dir string) (disk, error) {
+// openDisk opens the file system of a folder. If group sync is not possible there, it returns an error that says why.
+func openDisk(dir string) (fileSystem, error) {
 	if err := checkKernel(); err != nil {
 		return nil, err
 	}
@@ -25,26 +24,24 @@ func openDisk(dir string) (disk, error) {
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		return nil, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	if !honest(fs) {
+	if !reachesDisk(fs) {
 		return nil, fmt.Errorf("the file system of %s (type %#x) is not ext4, XFS or Btrfs", dir, fs.Type)
 	}
 	folder, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &fileSystem{folder}, nil
+	return &openFolder{folder}, nil
 }
 
-// honest reports whether syncfs(2) on a file system is known to reach the disk
-// and to tell what failed. Others leave it to a server elsewhere, have no disk,
-// or, like overlayfs, do not pass on what failed below them.
-func honest(fs syscall.Statfs_t) bool {
+// reachesDisk reports whether syncfs(2) on a file system is known to reach the disk and to report failures. Other file
+// systems are on another machine, have no disk, or do not report failures below them, as overlayfs.
+func reachesDisk(fs syscall.Statfs_t) bool {
 	const ext, xfs, btrfs = 0xEF53, 0x58465342, 0x9123683E
 	return fs.Type == ext || fs.Type == xfs || fs.Type == btrfs
 }
 
-// checkKernel refuses kernels before 5.8, whose syncfs does not tell that
-// writing back has failed.
+// checkKernel refuses kernels before 5.8, because their syncfs does not report failed writes.
 func checkKernel() error {
 	var name syscall.Utsname
 	if err := syscall.Uname(&name); err != nil {
@@ -58,11 +55,12 @@ func checkKernel() error {
 		release.WriteByte(byte(c))
 	}
 	if !reportsFailures(release.String()) {
-		return fmt.Errorf("kernel %s does not tell of failed writes in syncfs, 5.8 does", release.String())
+		return fmt.Errorf("syncfs of kernel %s does not report failed writes, kernels from 5.8 on do", release.String())
 	}
 	return nil
 }
 
+// reportsFailures reports whether syncfs of a kernel release reports failed writes.
 func reportsFailures(release string) bool {
 	majorText, rest, _ := strings.Cut(release, ".")
 	minorText, _, _ := strings.Cut(rest, ".")
@@ -75,9 +73,9 @@ func reportsFailures(release string) bool {
 	return err == nil && (major > 5 || major == 5 && minor >= 8)
 }
 
-func (fs *fileSystem) sync() error {
+func (f *openFolder) sync() error {
 	for {
-		_, _, errno := syscall.Syscall(sysSyncfs, fs.folder.Fd(), 0, 0)
+		_, _, errno := syscall.Syscall(sysSyncfs, f.file.Fd(), 0, 0)
 		switch {
 		case errors.Is(errno, syscall.EINTR):
 			continue
@@ -89,4 +87,4 @@ func (fs *fileSystem) sync() error {
 	}
 }
 
-func (fs *fileSystem) close() error { return fs.folder.Close() }
+func (f *openFolder) close() error { return f.file.Close() }

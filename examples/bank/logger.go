@@ -1,0 +1,24 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// newLogger returns a logger that writes to stderr what is at least as severe as LOG_LEVEL says, each line with the name
+// of the service. It writes text to a terminal and JSON elsewhere. It returns an error if LOG_LEVEL is no level.
+func (env environment) newLogger(service string) (*slog.Logger, error) {
+	opts := &slog.HandlerOptions{}
+	if text, _ := env.lookup("LOG_LEVEL"); text != "" {
+		var level slog.Level
+		if err := level.UnmarshalText([]byte(text)); err != nil {
+			return nil, fmt.Errorf("bank: environment variable LOG_LEVEL is %q: want debug, info, warn or error", text)
+		}
+		opts.Level = level
+	}
+	var handler slog.Handler = slog.NewJSONHandler(env.stderr, opts)
+	if isTerminal(env.stderr) {
+		handler = slog.NewTextHandler(env.stderr, opts)
+	}
+	return slog.New(handler).With("service", service), nil
+}
