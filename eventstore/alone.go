@@ -12,17 +12,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What is published for a store must come to its own stream and to no other, and what is read must come from there. The
-// server keeps the subjects of two streams apart in one account and domain only, so the store looks for itself:
+// What is published for a store must reach its own stream and no other, and reads must be answered by that stream. The
+// server keeps the subjects of two streams apart only within one account and one domain. So the store checks for
+// itself:
 //
-//	Open          replies come to a subject of the store         refused: the name is that of an inbox
-//	              another stream has taken the subjects          refused: the server says so, the store names the stream
+//	Open          replies come to a subject of the store         refused: the name is the prefix of an inbox
+//	              another stream has taken the subjects          refused by the server, and the store names the stream
 //	              Config.Reads leads to another stream           refused, and again whenever a reader begins
 //	              two streams answer one question                refused: domains, imported services
-//	append        another stream acknowledges                    the verdict, also where our own was faster
+//	append        another stream acknowledges                    the verdict, even if our own stream was faster
 //	check         the connection leads to another domain         the verdict
 
-// codeSubjectsOverlap is the server's, for which jetstream has no name.
+// codeSubjectsOverlap is a code of the server for which jetstream has no name.
 const codeSubjectsOverlap jetstream.ErrorCode = 10065
 
 // probeWait is how long Open waits for the answer of another domain, which may be far away.
@@ -31,8 +32,8 @@ const probeWait = 100 * time.Millisecond
 // reserved are first levels of subjects on which NATS itself sends replies.
 var reserved = []string{"_INBOX", "_R_", "_GR_"}
 
-// checkInbox refuses a name under which replies would be stored. They come to <prefix>.<id> and <prefix>.<id>.<number>,
-// and a store takes all subjects of three levels that begin with its name.
+// checkInbox refuses a name under which replies would be stored. Replies come to <prefix>.<id> and
+// <prefix>.<id>.<number>, and a store takes all subjects of three levels that begin with its name.
 func checkInbox(name string, conns ...*nats.Conn) error {
 	if slices.Contains(reserved, name) {
 		return fmt.Errorf("%w: store name: NATS sends replies on subjects that begin with %s: choose another", ErrInvalidID, name)
@@ -47,7 +48,7 @@ func checkInbox(name string, conns ...*nats.Conn) error {
 	return nil
 }
 
-// checkReads makes sure that Config.Reads leads to the store's own stream: not to another of its name, or to a copy.
+// checkReads makes sure that Config.Reads leads to the store's own stream, and not to a copy or to another of its name.
 func (s *Store) checkReads(ctx context.Context) error {
 	if s.reads == s.api {
 		return nil
@@ -79,8 +80,8 @@ func (s *Store) otherReads(what string) error {
 	return otherStream(s.name, fmt.Errorf("%w: Config.Reads is not on the connection's own stream: %s", ErrOtherStream, what))
 }
 
-// overlapping says which stream has taken the store's subjects, where the server refused to make the store's stream for
-// that.
+// overlapping names the stream that has taken the store's subjects, if the server refused to make the store's stream
+// because of it.
 func (s *Store) overlapping(ctx context.Context, err error) error {
 	var refused *jetstream.APIError
 	if !errors.As(err, &refused) || refused.ErrorCode != codeSubjectsOverlap {
@@ -93,9 +94,9 @@ func (s *Store) overlapping(ctx context.Context, err error) error {
 	return otherStream(s.name, fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", ErrOtherStream, other, s.name, err))
 }
 
-// compareAlone is compareOpened, which meanwhile asks who takes what is published for the store. No stream stores the
-// question. Where there are domains, the answer of one that is further away is waited for; what comes later is found by
-// the next check.
+// compareAlone is compareOpened that also asks which streams take what is published for the store. No stream stores the
+// question. If there are domains, it waits for the answer of one that is further away. A later answer is found by the
+// next check.
 func (s *Store) compareAlone(ctx context.Context) error {
 	if err := s.api.Probe(s.name + "." + SystemCategory + ".probe"); err != nil {
 		return err

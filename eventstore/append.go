@@ -21,16 +21,16 @@ type Write struct {
 	Stream   StreamID
 	Expected Head
 	Events   []Event
-	// Key is an idempotency key, which readers find in the commit, and KeyHash a hash of the command. Both are optional.
+	// Key is an idempotency key, which readers find in the commit. KeyHash is a hash of the command. Both are optional.
 	Key     string
 	KeyHash []byte
 
-	// Guard makes the write one without events. It stores nothing in its stream, and demands that the stream still stands at
-	// Expected when the other writes of its transaction are stored. So they hold what was decided on the state of a stream that
+	// Guard makes this a write without events. It stores nothing in its stream. It demands that the stream still stands
+	// at Expected when the other writes of its transaction are stored, so they can rely on the state of a stream that
 	// they do not change. Transactions that guard one stream do not conflict with each other.
 	Guard bool
 
-	system bool // written by the toolkit itself, which may write what others may not
+	system bool // written by the toolkit, which may write what users may not
 }
 
 // errAppendTimeout ends the context of an append.
@@ -42,14 +42,15 @@ var retries = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}
 // Append writes the events as one commit on top of expected, with the metadata of ctx. It blocks until the outcome is
 // known, ctx ends or Config.AppendTimeout passes, and sends again as long as that is harmless.
 //
-// It returns an error that matches ErrConflict, ErrUnknownOutcome, or one of ErrTooLarge, ErrFull, ErrNoPermission,
-// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrDisk, ErrCorrupt, ErrLogRewound,
-// ErrOtherStream. Where it does not match ErrUnknownOutcome, nothing was stored; where it does, it may match another of
-// them, which kept the outcome from being found out. When ctx had ended before the first try, it returns the cause.
+// It returns an error that matches ErrConflict, ErrUnknownOutcome, ErrTooLarge, ErrFull, ErrNoPermission,
+// ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrDisk, ErrCorrupt, ErrLogRewound or
+// ErrOtherStream. Nothing was stored, unless it matches ErrUnknownOutcome. An error that matches ErrUnknownOutcome may
+// match another of them, which is why the outcome could not be found out. If ctx has ended before the first try, Append
+// returns its cause.
 //
-// On the zero Head it asks first whether the stream has a message, in one more round trip. It does not ask if the head
-// comes from a load of the last seconds that found the stream empty. In a burst of new streams it asks a few times a second
-// only, if the store has one replica, on the server of this connection, of version 2.15.3 or later.
+// On the zero Head it first asks whether the stream has a message, which is one more round trip. It does not ask if the
+// head comes from a load of the last seconds that found the stream empty. In a burst of new streams it asks only a few
+// times a second, if the store has one replica, on the server of this connection, of version 2.15.3 or later.
 func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, events ...Event) (*Commit, error) {
 	commits, err := s.AppendAll(ctx, Write{Stream: stream, Expected: expected, Events: events})
 	if err != nil {
@@ -58,13 +59,13 @@ func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, even
 	return commits[0], nil
 }
 
-// AppendAll writes one commit to each of up to 999 streams, all of them or none, and gives them in the order of the
-// writes, which is their order in the log. It blocks and fails like [Store.Append]; a conflict names the first stream
-// that had moved. One write is a plain append.
+// AppendAll writes one commit to each of up to 999 streams, all of them or none. It returns the commits in the order of
+// the writes, which is their order in the log. It blocks and fails like [Store.Append]. A conflict names the first
+// stream that had moved. One write is a plain append.
 //
-// A write with Guard set stores nothing in its stream, and stands for nil in what is given. It counts as one of the
-// writes, of which at least one must be no guard. A guard costs its transaction a small message and a position of the log, which
-// stands before the commits, with a system.StreamGuarded in it.
+// A write with Guard set stores nothing in its stream, and its result is nil. It counts as one of the writes. At least
+// one write must not be a guard. A guard costs its transaction a small message, which stands before the commits and
+// takes a position of the log.
 func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -80,7 +81,7 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	}
 	a.seen = s.marker.seen.Load()
 	if len(writes) == 1 {
-		// The first try nearly always is the only one, and is spared a context of its own.
+		// The first try is nearly always the only one, and does without a context of its own.
 		answer := session.Publish(ctx, a.writes[0], min(s.cfg.ackTimeout(), s.cfg.appendTimeout()))
 		if answer.Class == jsapi.Stored && s.disk == nil {
 			return a.stored(ctx, Position(answer.Sequence))
@@ -103,16 +104,16 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 // attempt is one append: its commits, ready to be sent any number of times. The lists are in the order of its writes.
 type attempt struct {
 	store    *Store
-	commits  []*Commit // that of a guard says what it records, and which stream it guards
+	commits  []*Commit // the commit of a guard says which stream it guards, and at which version
 	expected []Head
 	writes   []jsapi.Write
-	seen     *Commit // the highest before the first try, behind which an acknowledgement must be; nil for none
+	seen     *Commit // the highest before the first try, behind which an acknowledgement must be, or nil
 
 	// batch holds the writes as they are sent, the guards before all others, so that a commit of a stream ends the transaction.
 	batch []jsapi.Write
-	named int // the first write that is no guard: it names the append in errors
+	named int // the first write that is not a guard: it names the append in errors
 
-	// doubt is set while a try may be in the stream, now or later, without our knowing. Until an acknowledgement or the
+	// doubt is set while a try may be stored, now or later, and we do not know. Until an acknowledgement or the
 	// leader's tail settles that, no error says that nothing was stored.
 	doubt bool
 
@@ -127,13 +128,13 @@ type attempt struct {
 	}
 }
 
-// appended is memory for a commit that is to be stored, with one event, as most have.
+// appended is memory for a commit that is to be stored. It has room for one event, because most commits have one.
 type appended struct {
 	commit Commit
 	event  [1]event
 }
 
-// newAttempt gives an attempt with room for n writes.
+// newAttempt returns an attempt with room for n writes.
 func newAttempt(s *Store, n int) *attempt {
 	a := &attempt{store: s}
 	a.commits, a.expected, a.writes, a.rooms = a.one.commits[:], a.one.expected[:], a.one.writes[:], a.one.rooms[:]
@@ -183,7 +184,7 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 	return a, a.arrange()
 }
 
-// completeAll takes over the heads of all writes, and looks those up that this store did not give, side by side.
+// completeAll takes over the heads of all writes. It looks up, side by side, the heads that this store did not return.
 func (a *attempt) completeAll(ctx context.Context, writes []Write) error {
 	if len(writes) == 1 {
 		var err error
@@ -201,7 +202,8 @@ func (a *attempt) completeAll(ctx context.Context, writes []Write) error {
 	return err
 }
 
-// firstConflict prefers a conflict on one of the first n streams, which may have moved after it was looked at.
+// firstConflict prefers a conflict on one of the first n streams, because such a stream may have moved after it was
+// looked at.
 func (a *attempt) firstConflict(ctx context.Context, n int, conflict error) error {
 	_, err := abreast.Do(n, func(i int) error {
 		c := a.commits[i]
@@ -217,8 +219,8 @@ func (a *attempt) firstConflict(ctx context.Context, n int, conflict error) erro
 	return cmp.Or(err, conflict)
 }
 
-// complete gives the head of a write as this store gave it. One that came from elsewhere has no links, or those of another
-// stream, and does not know whether the stream has ended: it is looked up.
+// complete returns the head of a write as this store returned it before. A head from elsewhere is looked up, because it
+// has no links, or those of another stream, and does not know whether the stream has ended.
 func (s *Store) complete(ctx context.Context, w *Write) (Head, error) {
 	switch {
 	case w.Expected.Version == 0 && w.Expected.Position == 0:
@@ -236,7 +238,7 @@ func (s *Store) complete(ctx context.Context, w *Write) (Head, error) {
 	return head, nil
 }
 
-// headFor gives where the stream of a write stands.
+// headFor returns the head of a write's stream.
 func (s *Store) headFor(ctx context.Context, w Write) (Head, error) {
 	head, err := s.Head(ctx, w.Stream)
 	if errors.Is(err, ErrErased) {
@@ -245,7 +247,7 @@ func (s *Store) headFor(ctx context.Context, w Write) (Head, error) {
 	return head, err
 }
 
-// check refuses what may not stand on top of a head.
+// check refuses events that may not stand on top of a head.
 func (w *Write) check(head *Head) error {
 	refused := func(reason error, advice string) error {
 		return &AppendError{Stream: w.Stream, Version: head.Version + 1, Reason: reason, Advice: advice}
@@ -275,7 +277,7 @@ func (w *Write) check(head *Head) error {
 	return nil
 }
 
-// encodeWrite fills in what is left of a commit and gives its message.
+// encodeWrite fills in the rest of a commit and returns its message.
 func (s *Store) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, error) {
 	c, events := &m.commit, w.Events
 	refused := func(reason error, advice string, err error) (jsapi.Write, error) {
@@ -307,7 +309,7 @@ func (s *Store) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, err
 		if err := s.codec.appendTo(&in.data, in.events, kind, e); err != nil {
 			return refused(ErrRefused, "the event does not encode", err)
 		}
-		if in.data.Len() > maxBody { // more than any server stores, and perhaps than an event can say where it stands
+		if in.data.Len() > maxBody { // more than any server stores, and more than an event's offsets can say
 			return refused(ErrTooLarge, s.adviseSmaller(in.data.Len()), nil)
 		}
 		c.events[i] = event{kind: kind, from: uint32(from), to: uint32(in.data.Len())}
@@ -326,8 +328,8 @@ func (s *Store) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, err
 	return jsapi.Write{Subject: subject, Expected: uint64(head.Position), Data: payload}, nil
 }
 
-// arrange puts the writes into the order in which they are sent, and refuses a transaction that has a stream twice, or nothing
-// but guards.
+// arrange puts the writes into the order in which they are sent. It refuses a transaction that has a stream twice, or
+// nothing but guards.
 func (a *attempt) arrange() error {
 	a.batch = a.writes
 	first := slices.IndexFunc(a.writes, func(w jsapi.Write) bool { return w.Guards == "" })

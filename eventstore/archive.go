@@ -17,7 +17,7 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// An archive, format 1 (docs/archive-format.md has it for readers in other languages):
+// An archive, format 1 (docs/archive-format.md describes it for readers in other languages):
 //
 //	magic, then frames: [length, CRC-32C of the body] as two big-endian uint32, and the body, a msgpack array
 //
@@ -27,12 +27,13 @@ import (
 //	commit, erased or foreign    for each position from 1 to the end
 //	trailer             counts, and the SHA-256 of all bytes before this frame
 //
-// The first element of a body is its kind. A reader refuses a kind or a format it does not know. A change of a kind raises the
-// format, which is the magic's digit; a further kind does not.
+// The first element of a body is its kind. A reader refuses a kind or a format that it does not know. A change to a
+// kind raises the format, which is the digit of the magic. A new kind does not.
 const (
 	archiveMagic = "runnel archive 1\n"
 
-	// maxFrame is more than any message the server takes (max_payload is at most 64 MiB) with its subject and headers.
+	// maxFrame is larger than any message that a server stores (max_payload is at most 64 MiB) with its subject and
+	// headers.
 	maxFrame = 65 << 20
 )
 
@@ -68,7 +69,7 @@ type headerFrame struct {
 	Buckets  []string
 }
 
-// bucketFrame begins a bucket and has those of its settings that its documents depend on.
+// bucketFrame begins a bucket. It has the settings on which the bucket's documents depend.
 type bucketFrame struct {
 	Name        string
 	Description string
@@ -81,12 +82,12 @@ type bucketFrame struct {
 
 // messageFrame is a document, or the marker of a deletion.
 type messageFrame struct {
-	Key    string   // as it stands in the subject, behind $KV.<bucket>.
+	Key    string   // as in the subject, behind $KV.<bucket>.
 	Header []string // names and values in turn, by the names
 	Data   []byte
 }
 
-// header gives the message's header, which must be one that a document has.
+// header returns the message's header. It refuses a header that no document has.
 func (f messageFrame) header() ([]string, error) {
 	if len(f.Header)%2 != 0 {
 		return nil, errors.New("a header name without a value")
@@ -183,7 +184,7 @@ func encodeList(enc *msgpack.Encoder, list []string) error {
 	return err
 }
 
-// encodeTexts writes the same map always as the same bytes.
+// encodeTexts writes equal maps as equal bytes.
 func encodeTexts(enc *msgpack.Encoder, texts map[string]string) error {
 	if len(texts) == 0 {
 		return enc.EncodeNil()
@@ -192,8 +193,8 @@ func encodeTexts(enc *msgpack.Encoder, texts map[string]string) error {
 	return enc.Encode(texts)
 }
 
-// decodeFrame gives the frame in a body. It never panics and allocates in proportion to the body, which the frame's data
-// points into.
+// decodeFrame returns the frame in a body. It never panics, and allocates in proportion to the body. The frame's data
+// points into the body.
 func decodeFrame(body []byte) (frame, error) {
 	if err := wellformed.Msgpack(body); err != nil {
 		return nil, err
@@ -213,7 +214,7 @@ func decodeFrame(body []byte) (frame, error) {
 	return f, in.err
 }
 
-// frame decodes the fields of a frame. What its error field holds, the caller looks at.
+// frame decodes the fields of a frame. The caller looks at the reader's error.
 func (r *reader) frame(kind frameKind) (frame, error) {
 	switch kind {
 	case kindHeader:
@@ -294,7 +295,7 @@ func (a *archiveWriter) write(f frame) error {
 	return err
 }
 
-// finish writes the trailer, whose checksum is filled in.
+// finish writes the trailer and fills in its checksum.
 func (a *archiveWriter) finish(f trailerFrame) error {
 	if err := a.out.Flush(); err != nil {
 		return err
@@ -328,7 +329,7 @@ func (a *archiveReader) add(b []byte) {
 	a.bytes += int64(len(b))
 }
 
-// read gives the next frame. A trailer was compared with all that came before it.
+// read returns the next frame. It compares a trailer with all that came before.
 func (a *archiveReader) read() (frame, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(a.in, head[:]); err != nil {
@@ -357,7 +358,7 @@ func (a *archiveReader) read() (frame, error) {
 	return f, nil
 }
 
-// body reads that many bytes. A large length is believed only as far as bytes are there.
+// body reads a body of a length. It allocates for a large length only as far as bytes are there.
 func (a *archiveReader) body(length int64) ([]byte, error) {
 	if length <= 64<<10 {
 		body := make([]byte, length)
@@ -371,8 +372,8 @@ func (a *archiveReader) body(length int64) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// fault says that the archive is not one, or is damaged. Where reading failed for another reason than the archive's end,
-// that is the error.
+// fault returns the error of an archive that is damaged or not an archive. If reading failed before the archive's end,
+// it returns that error.
 func (a *archiveReader) fault(what, err error) error {
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("eventstore: read archive at byte %d: %w", a.bytes, err)

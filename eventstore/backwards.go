@@ -6,7 +6,7 @@ import (
 	"iter"
 )
 
-// eventsDown yields the stream's events from version from down to 1.
+// eventsDown yields the stream's events from a version down to 1.
 func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, yield func(Recorded, error) bool) {
 	subject, err := s.subjectToRead(stream)
 	if err != nil {
@@ -35,11 +35,11 @@ func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, 
 	}
 }
 
-// down yields all commits of the stream, newest first, each verified to end with the version before the one above it. It
-// reads when the next is pulled:
+// down yields all commits of the stream, newest first. It verifies that each ends with the version before the one above
+// it. It reads more only when the next commit is pulled:
 //
 //	newest whole commit -> the commits at its links, all at once -> those at the links of the oldest of them -> ... version 1
-//	    -> a link that is missing or leads elsewhere: what is left is read filtered, from version 1 up, and held
+//	    -> a link that is missing or leads elsewhere: the rest is read filtered, from version 1 up, and held
 func (l *load) down(ctx context.Context, leader bool) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {
 		var oldest *Commit
@@ -73,7 +73,7 @@ func (l *load) down(ctx context.Context, leader bool) iter.Seq2[*Commit, error] 
 	}
 }
 
-// newest gives the stream's newest commit, nil where it has none.
+// newest returns the stream's newest commit, or nil if the stream has none.
 func (l *load) newest(ctx context.Context, leader bool) (*Commit, error) {
 	l.gets = l.store.api.Gets(l.store.name)
 	defer l.gets.Release()
@@ -100,8 +100,8 @@ func (l *load) newest(ctx context.Context, leader bool) (*Commit, error) {
 	return newest, nil
 }
 
-// below gives commits that stand before one that is not the stream's first, newest first and at least one: those that its
-// links lead to, or else all.
+// below returns commits that stand before a commit which is not the stream's first, newest first and at least one: the
+// commits at its links, or else all.
 func (l *load) below(ctx context.Context, oldest *Commit) (commits []*Commit, err error) {
 	err = l.patiently(ctx, func() (err error) {
 		commits, err = l.hop(ctx, oldest, oldest.links)

@@ -7,8 +7,8 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// reached reports whether nothing that stands before c is wanted: c holds version from, or the commit before it stands at
-// position after or before. That one is looked at, since its link is only a hint.
+// reached reports whether no commit before c is wanted: c holds the first version that is asked for, or the commit
+// before c stands at position after or before it. That commit is looked at, because c's link to it is only a hint.
 func (l *load) reached(ctx context.Context, c *Commit) (bool, error) {
 	if c.First <= l.from {
 		return true, nil
@@ -17,7 +17,7 @@ func (l *load) reached(ctx context.Context, c *Commit) (bool, error) {
 	return before != nil, err
 }
 
-// behind gives those of the links, newest first, that lead behind position after.
+// behind returns the links, newest first, that lead behind position after.
 func (l *load) behind(links []Position) []Position {
 	for i, link := range links {
 		if link <= l.after {
@@ -27,8 +27,8 @@ func (l *load) behind(links []Position) []Position {
 	return links
 }
 
-// vouching gives the commit right before c if it stands at position after or before, and nil where it does not or cannot
-// be found by c's link.
+// vouching returns the commit right before c if it stands at position after or before it. It returns nil if the commit
+// stands elsewhere, or if c's link does not lead to it.
 func (l *load) vouching(ctx context.Context, c *Commit) (*Commit, error) {
 	if len(c.links) == 0 || c.links[0] > l.after {
 		return nil, nil
@@ -41,8 +41,9 @@ func (l *load) vouching(ctx context.Context, c *Commit) (*Commit, error) {
 	return before, nil
 }
 
-// begin gives the position behind which a filtered read begins, and the version that the commits up to there end with: position
-// after where the stream's commits on both sides of it fit together, else the log's begin, which needs nobody to vouch.
+// begin returns the position behind which a filtered read begins, and the version with which the commits up to there
+// end. That is position after, if the stream's commits on both sides of it fit together. Otherwise it is the log's
+// start, which needs no such proof.
 func (l *load) begin(ctx context.Context) (Position, Version, error) {
 	if l.after == 0 {
 		return 0, 0, nil

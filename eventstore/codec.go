@@ -12,7 +12,8 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// Codec is how a store encodes the data of its events. It is chosen when the store is created and recorded with it.
+// Codec is how a store encodes the data of its events. It is chosen when the store is created, and recorded in the
+// store.
 type Codec string
 
 // The codecs.
@@ -32,8 +33,8 @@ func (c Codec) check() error {
 
 func (c Codec) format() plain.Format { return plain.Format(c) }
 
-// appendTo encodes an event of a type onto buf, with enc if the codec is msgpack. The same event always gives the same
-// bytes. It refuses a value that the codec cannot hold.
+// appendTo encodes an event of a type onto buf, with enc if the codec is msgpack. Equal events become equal bytes. It
+// refuses a value that the codec cannot hold.
 func (c Codec) appendTo(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e Event) (err error) {
 	if t.shape.Picky {
 		if err := t.shape.Refuse(reflect.ValueOf(e)); err != nil {
@@ -47,7 +48,7 @@ func (c Codec) appendTo(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e
 	return t.shape.Kept(reflect.ValueOf(e), buf.Bytes()[from:])
 }
 
-// encode encodes an event. A panic of a type that encodes itself is an error.
+// encode encodes an event. A panic of a type that encodes itself becomes an error.
 func (c Codec) encode(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e Event) (err error) {
 	defer plain.Recover(&err)
 	value := any(e)
@@ -67,7 +68,7 @@ func (c Codec) encode(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e E
 	return enc.Encode(value)
 }
 
-// decode gives the event as a value of its registered type.
+// decode returns the event as a value of its registered type.
 func (c Codec) decode(data []byte, t *eventType) (Event, error) {
 	u, ok := t.unpackers.Get().(*unpacker)
 	if !ok {
@@ -75,7 +76,7 @@ func (c Codec) decode(data []byte, t *eventType) (Event, error) {
 		u = &unpacker{dec: msgpack.NewDecoder(nil), pointer: pointer.Interface(), value: pointer.Elem()}
 	}
 	if err := c.unpack(data, t, u); err != nil {
-		return nil, err // what is half decoded is not used again
+		return nil, err // a value that is half decoded is not used again
 	}
 	event := u.value.Interface().(Event) // a copy; the registry holds Events only
 	u.value.SetZero()                    // so that nothing the copy refers to is decoded into
@@ -88,10 +89,10 @@ type unpacker struct {
 	src     bytes.Reader
 	dec     *msgpack.Decoder
 	pointer any           // to value
-	value   reflect.Value // zero, but while it is decoded into
+	value   reflect.Value // zero, except while an event is decoded into it
 }
 
-// unpack decodes into the unpacker's value. A panic of a type that decodes itself is an error.
+// unpack decodes into the unpacker's value. A panic of a type that decodes itself becomes an error.
 func (c Codec) unpack(data []byte, t *eventType, u *unpacker) (err error) {
 	defer plain.Recover(&err)
 	if c == JSON {

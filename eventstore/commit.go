@@ -11,8 +11,8 @@ import (
 	"github.com/runnel-go/runnel/internal/system"
 )
 
-// Commit is what one append wrote to one stream: one message, one position, one event or more. It is read-only and safe
-// to share.
+// Commit is what one append wrote to one stream: one message at one position, with one event or more. It is read-only
+// and safe to share.
 type Commit struct {
 	Stream   StreamID
 	Position Position
@@ -21,26 +21,26 @@ type Commit struct {
 	Time     time.Time // the writer's clock, in UTC; orders nothing
 	Metadata
 
-	// Key is the idempotency key the commit was written under, or "", and KeyHash the hash of the command.
+	// Key is the idempotency key under which the commit was written, or "". KeyHash is the hash of the command.
 	Key     string
 	KeyHash []byte
 
-	// Transaction says to which transaction the commit belongs. Nil where it stands alone.
+	// Transaction says to which transaction the commit belongs. It is nil if the commit stands alone.
 	Transaction *Transaction
 
 	links   []Position // of the stream's commits before this one, newest first
 	events  []event
-	body    []byte        // in which the data of the events stands
+	body    []byte        // holds the data of the events
 	payload []byte        // as it is stored; nil for a commit that was not read from the log
-	erased  bool          // a placeholder: all that is known is in erasedCommit
-	foreign *foreignError // a placeholder for a message that is no commit
+	erased  bool          // a placeholder: erasedCommit has all that is known
+	foreign *foreignError // a placeholder for a message that is not a commit
 	store   *Store
 
 	unproven bool // it was read alone, and its transaction may be torn
 }
 
-// Transaction is one commit's place in the transaction it was written in. The commits of a transaction stand next to
-// each other in the log, behind its guards: see [Write].Guard.
+// Transaction is the place of one commit in its transaction. The commits of a transaction stand next to each other in
+// the log, behind its guards: see [Write].Guard.
 type Transaction struct {
 	ID    uuid.UUID
 	Index int // of this commit, counted from 0 with the first guard
@@ -49,14 +49,14 @@ type Transaction struct {
 
 // event is one event as it is stored. It is small, because a read makes one for each event.
 type event struct {
-	kind     *eventType // with its name alone where it is not registered
+	kind     *eventType // has only the name if the type is not registered
 	from, to uint32     // where the data stands in the commit's body
 }
 
-// data gives what is stored of one of the commit's events.
+// data returns the stored data of one of the commit's events.
 func (c *Commit) data(e event) []byte { return c.body[e.from:e.to:e.to] }
 
-// isForeign reports whether it stands for a message of another program.
+// isForeign reports whether the commit stands for a message of another program.
 func (c *Commit) isForeign() bool { return c.foreign != nil }
 
 // Len is the number of the commit's events.
@@ -78,10 +78,10 @@ func (c *Commit) Head() Head {
 	return c.store.origin.give(c.Stream, head)
 }
 
-// absent reports whether this is a placeholder, for what is no part of the log.
+// absent reports whether the commit is a placeholder for something that is not part of the log.
 func (c *Commit) absent() bool { return c.erased || c.foreign != nil }
 
-// Whole reports whether the log up to and with this commit holds every transaction whole, so that a checkpoint may stand
+// Whole reports whether the log up to and with this commit holds every transaction whole. Then a checkpoint may stand
 // here.
 func (c *Commit) Whole() bool {
 	return c.Transaction == nil || c.Transaction.Index == c.Transaction.Count-1
@@ -132,14 +132,14 @@ func (r Recorded) Data() []byte { return r.data(r.events[r.Index]) }
 // EventID names the event uniquely: the commit's id and the event's index in it.
 func (r Recorded) EventID() string { return fmt.Sprintf("%s/%d", r.ID, r.Index) }
 
-// Decode gives what the event stands for: one value of its registered type or, where an upcaster says so, one or more of
-// newer types. It returns an [EventError] that matches ErrUnknownType or ErrUndecodable.
+// Decode returns one value of the event's registered type or, if an upcaster says so, one or more of newer types. It
+// returns an [EventError] that matches ErrUnknownType or ErrUndecodable.
 func (r Recorded) Decode() ([]Event, error) {
-	// This much is inlined, so that the list costs nothing where the caller only looks through it.
+	// This function is inlined, so the list costs nothing if the caller only reads it.
 	return r.decode(make([]Event, 0, 1))
 }
 
-// decode is Decode with room for the one event that most events stand for.
+// decode is Decode with room for one event, which is all that most events need.
 func (r Recorded) decode(room []Event) ([]Event, error) {
 	e := r.events[r.Index]
 	if e.kind.goType == nil {

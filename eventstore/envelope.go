@@ -13,13 +13,13 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// The payload of a message (docs/wire-format.md has it for readers in other languages):
+// The payload of a message (docs/wire-format.md describes it for readers in other languages):
 //
 //	[1, crc, body]           crc is the CRC-32C of body, which is a byte string and itself msgpack, below
 //	[2, crc, size, stored]   crc is the CRC-32C of stored, which is a zstd frame of body, which has size bytes
 //	[id, time, first, links, correlation, causation, actor, key, key hash, trace, user, transaction, events]
 //
-// Absent fields are nil. A reader refuses a format it does not know: a change of any kind is another format.
+// Absent fields are nil. A reader refuses a format that it does not know. Any change makes another format.
 const (
 	formatPlain      = 1
 	formatCompressed = 2
@@ -42,8 +42,9 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return &scratch{events: msgpack.NewEncoder(nil)} }}
 
-// encode gives the payload of c, whose Position is not known yet. A body of more than compressAbove bytes is compressed
-// where that makes it smaller; 0 is never. The data of the events stands in what was encoded from then on.
+// encode returns the payload of c, whose Position is not known yet. A body of more than compressAbove bytes is
+// compressed, if that makes it smaller. If compressAbove is 0, no body is compressed. From then on, c's events point
+// into the encoded body.
 func (c *Commit) encode(compressAbove int) ([]byte, error) {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
@@ -67,7 +68,7 @@ func (s *scratch) encode(c *Commit, compressAbove int) ([]byte, error) {
 	return payload, nil
 }
 
-// elements is how many elements the envelope of a format has, 0 where the format is not known.
+// elements is how many elements the envelope of a format has, or 0 if the format is not known.
 func elements(format uint64) int {
 	switch format {
 	case formatPlain:
@@ -78,10 +79,10 @@ func elements(format uint64) int {
 	return 0
 }
 
-// headBytes is what an envelope adds to what it stores at most.
+// headBytes is the most that an envelope adds to what it stores.
 const headBytes = 1 + 1 + 5 + sizeBytes + 5
 
-// seal gives the envelope of what is stored of a body of size bytes.
+// seal returns the envelope of a body of size bytes that is stored as stored.
 func seal(format uint64, stored []byte, size int) []byte {
 	b := make([]byte, 0, headBytes+len(stored))
 	b = packUint(packArray(b, elements(format)), format)
@@ -92,7 +93,8 @@ func seal(format uint64, stored []byte, size int) []byte {
 	return packBytes(b, stored)
 }
 
-// packBody writes the body of c, and notes where in it the data of its events stands: it is c.body from then on, or a copy is.
+// packBody writes the body of c, and notes where in it the data of its events stands. From then on c.body is that body,
+// or a copy of it.
 func (s *scratch) packBody(c *Commit) {
 	b := packArray(s.body[:0], bodyFields)
 	b = packBytes(b, c.ID[:])
@@ -126,7 +128,7 @@ func (s *scratch) packBody(c *Commit) {
 	s.body = b
 }
 
-// packLinks writes the newest link as it is and each further one as its distance from the one before.
+// packLinks writes the newest link as it is, and each further link as its distance from the one before.
 func packLinks(b []byte, links []Position) []byte {
 	b = packArray(b, len(links))
 	for i, link := range links {
@@ -138,15 +140,15 @@ func packLinks(b []byte, links []Position) []byte {
 	return b
 }
 
-// room is memory for one commit with what most commits have, one event and up to all links, so that decoding allocates it
-// at once, or as a part of the rooms for several.
+// room is memory for one commit as most commits are: with one event and up to all links. So decoding allocates it at
+// once, or as a part of the rooms for several commits.
 type room struct {
 	commit Commit
 	event  [1]event
 	links  [maxLinks]Position
 }
 
-// roomFor gives room for n events.
+// roomFor returns room for n events.
 func (m *room) roomFor(n int) []event {
 	if n == len(m.event) {
 		return m.event[:]
@@ -154,14 +156,14 @@ func (m *room) roomFor(n int) []event {
 	return make([]event, n)
 }
 
-// decodeEnvelope gives the commit in a payload, without Stream, Position and store. It never panics and allocates in
-// proportion to the payload or, where that is compressed, to the size it claims, which is bounded. The commit's data
-// points into the payload, or into what it was decompressed to.
+// decodeEnvelope returns the commit in a payload, without Stream, Position and store. It never panics. It allocates in
+// proportion to the payload or, if the payload is compressed, to the size that it claims, which is bounded. The
+// commit's data points into the payload, or into the decompressed body.
 func decodeEnvelope(payload []byte, known *registry) (*Commit, error) {
 	return new(room).decode(payload, known)
 }
 
-// decode is decodeEnvelope into this room, which is used once.
+// decode is decodeEnvelope into this room, which must not be used again.
 func (m *room) decode(payload []byte, known *registry) (*Commit, error) {
 	if err := wellformed.Msgpack(payload); err != nil {
 		return nil, err
@@ -177,7 +179,7 @@ func (m *room) decode(payload []byte, known *registry) (*Commit, error) {
 	return m.decodeBody(body, known)
 }
 
-// body reads an envelope and gives the body in it, whose checksum holds.
+// body reads an envelope and returns the body in it, if its checksum holds.
 func (r *reader) body() ([]byte, error) {
 	n, format := r.arrayLen(), r.uint()
 	switch want := elements(format); {
@@ -237,7 +239,7 @@ func (m *room) decodeBody(body []byte, known *registry) (*Commit, error) {
 	return c, c.check()
 }
 
-// check refuses what no writer writes, however well its checksum fits.
+// check refuses a commit that no writer writes, however well its checksum fits.
 func (c *Commit) check() error {
 	switch tx := c.Transaction; {
 	case c.First == 0:

@@ -12,25 +12,26 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// erasedPerRecord is how many commits one record of an erasure lists. An entry has about 130 bytes with its transaction,
-// so that a record stays well under the server's default limit of 1 MiB.
+// erasedPerRecord is how many commits one record of an erasure lists. An entry has about 130 bytes with its
+// transaction, so a record stays well under the server's default limit of 1 MiB.
 const erasedPerRecord = 2000
 
 // erasedStream is the stream of the records that say which positions were erased.
 var erasedStream = StreamID{Category: SystemCategory, ID: "erased"}
 
-// Erase deletes all events of a stream from the disks of the servers, and leaves a record: loads and appends then end
+// Erase deletes all events of a stream from the disks of the servers, and leaves a record. Then loads and appends end
 // with ErrErased, and the whole log is read without the erased commits. The store must have been made with
 // [Config.Erasure].
 //
-// It blocks until all is deleted: 5 ms for each commit of a small store, more where the blocks that have to be rewritten
-// are full. When it was cut short, the stream is erased for all readers, but not all may be deleted yet: call it again
-// until it returns nil, which is harmless at any time. It returns an error that matches ErrSettings where the store does not allow it, or what appending, reading
-// and the server return. A stream without events is not erased, and is no error.
+// It blocks until all is deleted: 5 ms for each commit of a small store, and more if the blocks that must be rewritten
+// are full. If Erase was interrupted, the stream is erased for all readers, but some commits may still be on disk. Call
+// it again until it returns nil, which is harmless at any time. It returns an error that matches ErrSettings if the
+// store does not allow erasure, or the errors of appending and reading. A stream without events is left as it is,
+// without an error.
 //
-// What was copied out of the log is the caller's to erase: documents of views, snapshots, backups. The stream's id stays in
-// the record, in the guards of transactions that relied on the stream, and in the metadata of other commits; so an id that is
-// personal should be the HMAC of it.
+// The caller must erase what was copied out of the log: documents of views, snapshots, backups. The stream's id stays
+// in the record, in the guards of transactions that relied on the stream, and in the metadata of other commits. So use
+// the HMAC of an id that is personal.
 func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error {
 	if !s.cfg.erasure() {
 		return fmt.Errorf("eventstore: erase %s: %w: the store must be made, and opened, with Config.Erasure", stream, ErrSettings)
@@ -57,7 +58,7 @@ func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error
 	return s.synced(s.disk.Sync(ctx))
 }
 
-// deletePosition overwrites a message on disk. That it is not there any more is no error.
+// deletePosition overwrites a message on disk. If the message is gone already, that is not an error.
 func (s *Store) deletePosition(ctx context.Context, position Position) error {
 	return s.patiently(ctx, fmt.Sprintf("delete position %d of %s", position, s.name), func() error {
 		err := s.api.EraseMessage(ctx, s.name, uint64(position))
@@ -71,7 +72,7 @@ func (s *Store) deletePosition(ctx context.Context, position Position) error {
 	})
 }
 
-// endErased puts the record that ends the stream on top of it, so that nothing comes after, and gives it; nil where the
+// endErased appends the record that ends the stream, so that nothing can follow, and returns it. It returns nil if the
 // stream has no events.
 func (s *Store) endErased(ctx context.Context, stream StreamID, reason string) (*Commit, error) {
 	for try := 1; ; try++ {
@@ -97,8 +98,8 @@ func (s *Store) endErased(ctx context.Context, stream StreamID, reason string) (
 	}
 }
 
-// leftBefore gives the commits on the record's subject before it that are not deleted yet, remainders of torn
-// transactions among them, and placeholders for foreign messages, which may be copies.
+// leftBefore returns the commits on the record's subject before it that are not deleted yet. Among them are remainders
+// of torn transactions, and placeholders for foreign messages, which may be copies.
 func (s *Store) leftBefore(ctx context.Context, record *Commit) ([]*Commit, error) {
 	subject, err := record.Stream.subject(s.name)
 	if err != nil {
@@ -116,8 +117,8 @@ func (s *Store) leftBefore(ctx context.Context, record *Commit) ([]*Commit, erro
 	return left, nil
 }
 
-// recordErased makes sure that every one of the commits is recorded as erased. It comes before the first is deleted, so
-// that there is never a hole without a record.
+// recordErased makes sure that each of the commits is recorded as erased. It runs before the first is deleted, so that
+// there is never a hole without a record.
 func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
 	for try := 1; ; try++ {
 		head, err := s.erasures.refresh(ctx, s)
@@ -127,7 +128,7 @@ func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
 		var missing []erasedCommit
 		for _, c := range commits {
 			if s.erasures.at(c.Position) == nil {
-				missing = append(missing, erasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction}) // the nil UUID of a foreign one
+				missing = append(missing, erasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction}) // the nil UUID if it is foreign
 			}
 		}
 		if len(missing) == 0 {
@@ -150,15 +151,15 @@ func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
 	}
 }
 
-// erasures is what is known of the records in erasedStream. It is filled when a reader meets a hole, so that a store in
-// which nothing was erased never asks for it.
+// erasures holds what is known of the records in erasedStream. It is filled when a reader meets a hole. So a store in
+// which nothing was erased never asks for the records.
 type erasures struct {
 	mu         sync.Mutex // guards the fields below
 	head       Head       // up to where the records are known
 	byPosition map[Position]*Commit
 }
 
-// placeholder gives the placeholder for an erased position, or nil where no erasure is recorded for it.
+// placeholder returns the placeholder for an erased position, or nil if no erasure is recorded for it.
 func (e *erasures) placeholder(ctx context.Context, s *Store, position Position) (*Commit, error) {
 	if c := e.at(position); c != nil {
 		return c, nil
@@ -182,7 +183,7 @@ func (e *erasures) at(position Position) *Commit {
 	return e.byPosition[position]
 }
 
-// refresh reads the records that came since the last time, and gives where their stream stands.
+// refresh reads the records that came since the last time, and returns the head of their stream.
 func (e *erasures) refresh(ctx context.Context, s *Store) (Head, error) {
 	e.mu.Lock()
 	known := e.head.Version

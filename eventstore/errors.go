@@ -10,7 +10,7 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// Errors of [Open]. Appends and reads of an open store end with ErrLogRewound and ErrOtherStream, too.
+// Errors of [Open]. Appends and reads of an open store also end with ErrLogRewound and ErrOtherStream.
 var (
 	// ErrInvalidEvents means that a prototype cannot be used, or that the codec would lose a part of an event. The text
 	// names the field.
@@ -51,7 +51,7 @@ var (
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrClosed means that the stream was closed. Begin a new stream.
 	ErrClosed = errors.New("stream closed")
-	// ErrRefused means that the server refused for another reason. The error's cause names it. Reads end with it, too.
+	// ErrRefused means that the server refused for another reason. The error's cause names it. Reads also end with it.
 	ErrRefused = errors.New("refused")
 	// ErrInvalidID means that the category or the id cannot name a stream.
 	ErrInvalidID = errors.New("invalid stream id")
@@ -61,7 +61,7 @@ var (
 var (
 	// ErrUnknownType means that the store was not opened with the type of an event. See [EventError].
 	ErrUnknownType = errors.New("unknown event type")
-	// ErrErased means that the stream, or the commit at the position, was erased. Appends end with it, too. See
+	// ErrErased means that the stream, or the commit at the position, was erased. Appends also end with it. See
 	// [ErasedError].
 	ErrErased = errors.New("erased")
 	// ErrUndecodable means that an event's data does not decode into its type, or that its upcaster fails. See [EventError].
@@ -75,9 +75,9 @@ var (
 	ErrForeign = errors.New("not of this store")
 )
 
-// Errors of [Store.Export] and [Import]. Open returns ErrUnfinished, too.
+// Errors of [Store.Export] and [Import]. Open also returns ErrUnfinished.
 var (
-	// ErrArchive means that a file is no archive, is damaged, or was cut off. The text names the byte.
+	// ErrArchive means that a file is not an archive, is damaged, or was cut off. The text names the byte.
 	ErrArchive = errors.New("archive damaged")
 	// ErrTarget means that an import needs a name under which something else is. The text names the JetStream stream.
 	ErrTarget = errors.New("something else is there")
@@ -185,7 +185,7 @@ type CorruptError struct {
 	Position Position // 0 if the damage is not at one position
 	Err      error    // what does not hold
 
-	there bool // the message at the position is no commit
+	there bool // the message at the position is not a commit
 }
 
 func (e *CorruptError) Error() string {

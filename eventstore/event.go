@@ -26,8 +26,8 @@ type eventType struct {
 	name     string
 	goType   reflect.Type
 	shape    *plain.Shape
-	upcaster *upcaster // of an old type
-	// unpackers holds zero values, of which one is decoded into at a time, and copied.
+	upcaster *upcaster // of an old type, otherwise nil
+	// unpackers holds zero values. One event at a time is decoded into each, and copied.
 	unpackers sync.Pool
 }
 
@@ -61,7 +61,7 @@ func newRegistry(codec Codec, prototypes []Event, upcasters []Upcaster) (*regist
 	return r, r.addUpcasters(upcasters)
 }
 
-// add registers one type of the user's, whose shape is to be found out.
+// add registers one type of the user, and finds out its shape.
 func (r *registry) add(p Event, shapeOf func(reflect.Type) (*plain.Shape, error)) error {
 	t, name := reflect.TypeOf(p), p.EventType()
 	if err := checkTypeName(name); err != nil {
@@ -89,7 +89,7 @@ func (r *registry) put(t reflect.Type, name string, shape *plain.Shape) {
 	r.byName[name], r.byType[t] = kind, kind
 }
 
-// named gives the type of events with a name, or one that has the name alone where none is registered.
+// named returns the type of events with a name. If none is registered, the type has only the name.
 func (r *registry) named(name []byte) *eventType {
 	if t, ok := r.byName[string(name)]; ok {
 		return t
@@ -112,7 +112,7 @@ func checkTypeName(name string) error {
 	return nil
 }
 
-// typeOf gives the registered type of an event about to be written.
+// typeOf returns the registered type of an event that is to be written.
 func (r *registry) typeOf(e Event) (*eventType, error) {
 	if e == nil {
 		return nil, fmt.Errorf("%w: the event is nil", ErrUnknownType)

@@ -12,10 +12,10 @@ import (
 // ExportConfig holds what Export needs beyond its arguments. A nil *ExportConfig and the zero ExportConfig give the
 // defaults.
 type ExportConfig struct {
-	// Buckets are the names of NATS KV buckets that go into the archive, such as those of the views, in this order. One that is
-	// named several times is written once, at its last place. Defaults to none.
+	// Buckets are the names of NATS KV buckets that go into the archive, such as the buckets of views, in this order. A
+	// bucket that is named several times is written once, at its last place. Defaults to none.
 	Buckets []string
-	// Progress is told from time to time how far the log is read, and at its end. Defaults to nobody.
+	// Progress is called from time to time, and at the log's end, with how far the log is read. Defaults to none.
 	Progress func(Progress)
 }
 
@@ -41,33 +41,33 @@ func (c *ExportConfig) progress() func(Progress) {
 
 // Summary says what an archive holds.
 type Summary struct {
-	Store    string    // the store's name; after an import, that under which it was imported
+	Store    string    // the store's name; after an import, the name under which it was imported
 	Identity string    // of the store; an import keeps it
 	Time     time.Time // when the export began
 	End      Position  // of the log
 	Commits  int64
 	Events   int64 // in the commits
 	Erased   int64 // positions whose commits were erased
-	Foreign  int64 // messages of other programs; with the commits and what was erased they make up the log
+	Foreign  int64 // messages of other programs; with the commits and the erased positions they make up the log
 	Messages int64 // of the buckets: documents and markers of deletions
 	Bytes    int64 // the archive's size
 	Elapsed  time.Duration
 }
 
-// Export writes the log as it is to w, and with it the buckets that cfg names, as one archive for [Import]. The store goes
-// on as usual meanwhile:
+// Export writes the log to w, and with it the buckets that cfg names, as one archive for [Import]. The store goes on as
+// usual meanwhile:
 //
 //	each bucket, as it was at one moment -> the log, up to its end after that -> a trailer with counts and a checksum
 //
-// So a view's documents and its checkpoint agree in the archive though the view runs, and no checkpoint in it is ahead of the
-// log in it. A bucket is read until a moment at which nothing was written to it since the last message read. A view under load
-// leaves such moments, as its batches are some milliseconds apart. A bucket that is written without a pause is read until
-// ctx ends, and the archive grows by what is written.
+// So a view's documents and its checkpoint agree in the archive though the view runs, and no checkpoint in it is ahead
+// of the log in it. A bucket is read until a moment at which nothing was written to it since the last message that was
+// read. A view under load leaves such moments, because its batches are some milliseconds apart. A bucket that is
+// written without a pause is read until ctx ends, and the archive grows by what is written.
 //
-// It blocks until all is written, and returns an error that matches ErrCorrupt with the position where the log is damaged,
-// ErrBucket where a bucket is missing or is not one that can be exported, the error of w, the cause of ctx, or what the
-// server said. What it wrote until then is of no use: it has no trailer, which Import demands. Interruptions of the
-// connection are waited out.
+// Export blocks until everything is written. It returns an error that matches ErrCorrupt with the position if the log
+// is damaged, and ErrBucket if a bucket is missing or cannot be exported. Otherwise it returns the error of w, the
+// cause of ctx, or the server's error. The output of an Export that failed is useless, because Import demands the
+// trailer. Interruptions of the connection are waited out.
 func (s *Store) Export(ctx context.Context, w io.Writer, cfg *ExportConfig) (Summary, error) {
 	begun := time.Now()
 	e := &exporter{store: s}
@@ -117,8 +117,8 @@ func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) erro
 	})
 }
 
-// log writes the log, the remainders of torn transactions included: positions are in links and checkpoints, so all of
-// them are kept. What is recorded as erased is left out, though it may not be deleted yet.
+// log writes the log with the remainders of torn transactions, because links and checkpoints hold positions, so all of
+// them are kept. It leaves out what is recorded as erased, even if that is not deleted yet.
 func (e *exporter) log(ctx context.Context) error {
 	if e.store.cfg.erasure() {
 		if _, err := e.store.erasures.refresh(ctx, e.store); err != nil {
@@ -138,7 +138,8 @@ func (e *exporter) log(ctx context.Context) error {
 			return err
 		}
 		e.summary.End = end
-		// What was erased while we read is recorded behind the end. The record comes along, or the hole would be damage.
+		// If a commit is erased while we read, its record stands behind the end. The record is exported as well,
+		// because otherwise the hole would be damage.
 		if e.summary.Erased > 0 && e.store.erasures.recorded() > end {
 			if end, err = e.store.End(ctx); err != nil {
 				return err

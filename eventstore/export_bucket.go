@@ -22,10 +22,11 @@ import (
 const (
 	headerMarkerReason = "Nats-Marker-Reason" // of a deletion that the server made
 
-	// tornAfter is how long a bucket may rest inside an atomic batch. The server stores a batch at once, so one that stays
-	// there was torn by a power cut.
+	// tornAfter is how long a bucket may rest inside an atomic batch. The server stores a batch at once, so a longer
+	// rest means that a power cut tore it.
 	tornAfter = time.Second
-	// bucketWait is how long a fetch waits for what is pending. A message that is damaged on disk is pending and never comes.
+	// bucketWait is how long a fetch waits for a pending message. A message that is damaged on disk is pending and
+	// never comes.
 	bucketWait = 500 * time.Millisecond
 )
 
@@ -37,14 +38,14 @@ type bucketReader struct {
 
 	last    uint64    // sequence up to which the bucket is read
 	inside  bool      // the message there is part of a batch and not its end
-	moved   time.Time // when last changed last
+	moved   time.Time // when last rose last
 	read    int       // messages
-	written int       // messages, without those that are of this server only
+	written int       // messages, without those that are true of this server only
 }
 
-// run reads the messages in their order, those that come meanwhile too, until the leader says that the last one read is
-// the last there is. What is read is then what the bucket held at that moment: a message that was overwritten before it was
-// read was so by one that was read too. An archive may hold both, of which the later counts.
+// run reads the messages in their order, those that come meanwhile included, until the leader says that the last one
+// read is the bucket's last. Then the archive has what the bucket held at that moment. If a message was overwritten
+// before it was read, the newer message was read. The archive may hold both, and the later counts.
 func (b *bucketReader) run(ctx context.Context) error {
 	if err := token.CheckName(b.bucket); err != nil {
 		return fmt.Errorf("%w: name: %w", ErrBucket, err)
@@ -88,8 +89,9 @@ func (b *bucketReader) run(ctx context.Context) error {
 	}
 }
 
-// complete compares the count of what was read with what the leader counts: a damaged message is left out by a server
-// without a word. Messages that were overwritten once read make for more, and hide such a damage.
+// complete compares the count of what was read with what the leader counts, because a server passes over a damaged
+// message silently. If messages were overwritten after they were read, more were read than the leader counts, which
+// hides such damage.
 func (b *bucketReader) complete(messages uint64) error {
 	if uint64(b.read) < messages {
 		return &CorruptError{Store: b.store.name,
@@ -115,7 +117,7 @@ func (b *bucketReader) transient(err error) bool {
 	return errors.Is(err, errAgain) && !b.store.reads.Session().Closed() && !jsapi.IsRefusal(err)
 }
 
-// errAgain marks what a pass may end with without being over.
+// errAgain is returned by a pass that is not over.
 var errAgain = errors.New("read on")
 
 // pass reads up to a sequence with a consumer of its own.
@@ -158,7 +160,7 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 		case err != nil:
 			return err
 		case meta.Sequence.Consumer != delivered:
-			return errAgain // one was lost on the way
+			return errAgain // a message was lost on the way
 		}
 		if err := b.message(msg, meta.Sequence.Stream); err != nil {
 			return err
@@ -170,7 +172,7 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 	return nil
 }
 
-// rest decides what it means that the consumer has no more though the bucket goes on: that nothing of it is left, as the
+// rest decides what it means that the consumer has nothing left though the bucket goes on: no message is left, as the
 // leader must confirm.
 func (b *bucketReader) rest(ctx context.Context, upTo uint64) error {
 	_, err := b.store.api.LeaderNext(ctx, kvstream.Name(b.bucket), kvstream.Subject(b.bucket, ">"), b.last+1)
@@ -197,12 +199,12 @@ func (b *bucketReader) message(msg *nats.Msg, sequence uint64) error {
 	return b.write(messageFrame{Key: key, Header: keptHeader(header), Data: msg.Data})
 }
 
-// ofTheServer reports whether a document says something about this server's log, which is not true of a copy of the log.
+// ofTheServer reports whether a document says something about this server's log that is not true of a copy of the log.
 func (b *bucketReader) ofTheServer(key string) bool {
 	return b.bucket == control.Bucket(b.store.name) && (key == markKey || key == acceptedKey)
 }
 
-// keptHeader gives what of a header is the document's and not that of its publish.
+// keptHeader returns the part of a header that belongs to the document and not to its publish.
 func keptHeader(header nats.Header) []string {
 	var kept []string
 	for _, name := range slices.Sorted(maps.Keys(header)) {
@@ -216,8 +218,8 @@ func keptHeader(header nats.Header) []string {
 	return kept
 }
 
-// ownHeader reports whether a header belongs to the document. NATS has its own under one prefix, of which only the mark of
-// a deletion stays.
+// ownHeader reports whether a header belongs to the document. The headers of NATS have one prefix, and only the mark of
+// a deletion is kept of them.
 func ownHeader(name string) bool {
 	const natsOwn = "Nats-"
 	return name == headerMarkerReason || len(name) < len(natsOwn) || !strings.EqualFold(name[:len(natsOwn)], natsOwn)
@@ -234,7 +236,7 @@ func validKey(key string) bool {
 	}) < 0
 }
 
-// unfitBucket says why a bucket cannot be restored as it is, or nothing.
+// unfitBucket says why a bucket cannot be restored as it is, or returns "".
 func unfitBucket(have jetstream.StreamConfig, bucket string) string {
 	switch {
 	case !slices.Contains(have.Subjects, kvstream.Subject(bucket, ">")):

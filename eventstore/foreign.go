@@ -18,22 +18,25 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// Any program in the account may publish to a subject of the store, and JetStream stores it. Such a message is no commit, and no
-// damage. It is told from damage by its header:
+// Any program in the account may publish to a subject of the store, and JetStream stores the message. It is neither a
+// commit nor damage. Its header tells it from damage:
 //
 //	header of every commit      the expectation under which it was published, and in a batch the batch's id; the server keeps both
 //	header of another's message neither
 //
-// A flipped bit cannot take the header off a commit: the server's checksum covers it, so the message would not be given at all.
-// Only the header's length is not covered. Where a bit of that flipped, the header is none, or stands in the payload.
+// A flipped bit cannot take the header off a commit: the server's checksum covers the header, so the server would not
+// return the message at all. Only the header's length is not covered. If a bit of the length flips, the header is
+// missing or stands in the payload.
 //
-// What has such a header and is no commit may be a damaged one. Readers end there, unless an operator has accepted it.
+// A message with such a header that is not a commit may be a damaged one. Readers end there, unless an operator has
+// accepted it.
 
-// headerForeign marks a message that an import stored in the place of a foreign one. An import publishes in batches, like a commit.
+// headerForeign marks a message that an import stored in the place of a foreign one, because an import publishes in
+// batches, as for commits.
 const headerForeign = "Runnel-Foreign"
 
-// ownHeaders are those of which every commit has one: that of an append, that of a transaction or an import, and that of an
-// import of one message.
+// ownHeaders are the headers of an append, of a transaction or an import, and of an import of one message. Every commit
+// has one of them.
 var ownHeaders = [...]string{jetstream.ExpectedLastSubjSeqHeader, jsapi.HeaderBatchID, jetstream.ExpectedLastSeqHeader}
 
 // isForeign reports whether a message cannot have been published by a store.
@@ -49,23 +52,24 @@ func isForeign(header nats.Header, data []byte) bool {
 	return !slices.ContainsFunc(ownHeaders[:], func(name string) bool { return bytes.Contains(data, []byte(name)) })
 }
 
-// foreign is what a store knows of messages that are none of its own.
+// foreign holds what a store knows of messages that other programs published.
 type foreign struct {
 	mu        sync.Mutex
 	head      Head // up to where the records of acceptedStream are known
 	accepted  map[Position]foreignAccepted
 	bySubject map[string][]Position // in their order
-	newest    map[string]shadow     // what a foreign message that is the last of a subject stands on
+	newest    map[string]shadow     // the foreign messages that are the last of their subjects, and the commits before them
 	known     int
 }
 
-// shadow says where the newest message of a subject stands before which all up to a commit are foreign.
+// shadow says that all messages of a subject from its newest, tail, down to a commit are foreign.
 type shadow struct{ tail, commit Position }
 
-// maxKnown bounds how many foreign messages are remembered. Where there are more, loads of their streams read and count again.
+// maxKnown bounds how many foreign messages are remembered. If there are more, loads of their streams read and count
+// again.
 const maxKnown = 10_000
 
-// note remembers a foreign message, and reports whether it was not known.
+// note remembers a foreign message, and reports whether it is new.
 func (f *foreign) note(subject string, position Position) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,7 +85,7 @@ func (f *foreign) note(subject string, position Position) bool {
 	return true
 }
 
-// on is how many foreign messages are known on a subject, up to a position.
+// on returns how many foreign messages are known on a subject, up to a position.
 func (f *foreign) on(subject string, upTo Position) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,7 +93,8 @@ func (f *foreign) on(subject string, upTo Position) int {
 	return n
 }
 
-// below gives the commit that the foreign message at the end of a subject stands on, where that is known; 0 for none.
+// below returns the commit before the foreign message at the end of a subject, if that is known, and 0 if there is no
+// commit.
 func (f *foreign) below(subject string, tail Position) (commit Position, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,13 +111,13 @@ func (f *foreign) standsOn(subject string, tail, commit Position) {
 	f.newest[strings.Clone(subject)] = shadow{tail: tail, commit: commit}
 }
 
-// foreignError says that a message in the store's JetStream stream is no commit, because another program published it to one of
-// the store's subjects. It matches ErrForeign. Readers pass over such a message, count it in Counters.Foreign and log it.
+// foreignError says that another program published a message to one of the store's subjects. It matches ErrForeign.
+// Readers pass over such a message, count it in Counters.Foreign and log it.
 type foreignError struct {
 	Store    string
-	Position Position // 0 where only the subject is known
+	Position Position // 0 if only the subject is known
 	Subject  string
-	Accepted bool // it looks like a damaged commit; an operator said that it is none
+	Accepted bool // it looks like a damaged commit, and an operator said that it is not
 
 	data []byte
 }
@@ -131,7 +136,7 @@ func (e *foreignError) Is(target error) bool { return target == ErrForeign }
 
 // placeholder stands for the message among commits.
 func (e *foreignError) placeholder(s *Store) *Commit {
-	stream, _ := parseSubject(s.name, e.Subject) // the zero stream where it is none's
+	stream, _ := parseSubject(s.name, e.Subject) // the zero stream if the subject names none
 	return &Commit{Stream: stream, Position: e.Position, store: s, foreign: e}
 }
 
@@ -144,7 +149,8 @@ func (s *Store) passForeign(ctx context.Context, e *foreignError) {
 	}
 }
 
-// judge gives what a leader's message is, as parse does, or a foreignError where an operator accepted what looks like damage.
+// judge returns the commit in a leader's message, as parse does. It returns a foreignError if an operator accepted what
+// looks like damage.
 func (s *Store) judge(ctx context.Context, msg jsapi.Message, err error) (*Commit, error) {
 	c, err := s.parse(msg, err)
 	damaged, ok := errors.AsType[*CorruptError](err)
@@ -178,7 +184,7 @@ func (s *Store) isAccepted(msg jsapi.Message) bool {
 	return ok && bytes.Equal(record.Sum, sumOf(msg))
 }
 
-// sumOf binds an acceptance to what is accepted: what stands at the position after a restore may be something else.
+// sumOf binds an acceptance to one message, because after a restore something else may stand at the position.
 func sumOf(msg jsapi.Message) []byte {
 	sum := sha256.Sum256(append([]byte(msg.Subject+"\n"), msg.Data...))
 	return sum[:]
@@ -187,7 +193,7 @@ func sumOf(msg jsapi.Message) []byte {
 // acceptedStream is the stream of the records that say which messages were accepted.
 var acceptedStream = StreamID{Category: SystemCategory, ID: "foreign"}
 
-// refreshAccepted reads the records that came since the last time, and gives where their stream stands.
+// refreshAccepted reads the records that came since the last time, and returns the head of their stream.
 func (s *Store) refreshAccepted(ctx context.Context) (Head, error) {
 	f := &s.foreign
 	f.mu.Lock()
@@ -219,14 +225,15 @@ func (s *Store) refreshAccepted(ctx context.Context) (Head, error) {
 	return history.Head, nil
 }
 
-// AcceptForeign records that the message at a position, at which a read ended with ErrCorrupt, is no damaged commit of the
-// store: another program published it with headers that only commits have. From then on readers pass over it, as they pass
-// over all messages of other programs. Look at the message first (nats stream get). If it is a commit, restore the position
-// from a replica or a backup instead. A load of a stream that lacks the commit still ends with an error.
+// AcceptForeign records that the message at a position, at which a read ended with ErrCorrupt, is not a damaged commit
+// of the store: another program published it with headers that only commits have. From then on readers pass over it, as
+// they pass over all messages of other programs. Look at the message first (nats stream get). If it is a commit,
+// restore the position from a replica or a backup instead. A load of a stream that lacks the commit still ends with an
+// error.
 //
-// The record stands in the stream runnel/foreign, with the reason and a checksum of the message, and counts for that message
-// only. AcceptForeign returns an error that matches ErrRefused if a commit stands at the position, or nothing stands there.
-// Its other errors are those of [Store.Append] and [Store.At].
+// The record stands in the stream runnel/foreign, with the reason and a checksum of the message, and counts for that
+// message only. AcceptForeign returns an error that matches ErrRefused if a commit stands at the position, or nothing
+// stands there. Its other errors are those of [Store.Append] and [Store.At].
 func (s *Store) AcceptForeign(ctx context.Context, position Position, reason string) error {
 	fail := func(err error) error {
 		return fmt.Errorf("eventstore: accept the message at position %d of %s: %w", position, s.name, err)
@@ -250,7 +257,7 @@ func (s *Store) AcceptForeign(ctx context.Context, position Position, reason str
 	}
 }
 
-// acceptance gives the record for a position, nil where the message there is passed over already.
+// acceptance returns the record for a position, or nil if readers pass over the message already.
 func (s *Store) acceptance(ctx context.Context, position Position, reason string) (record *foreignAccepted, err error) {
 	what := fmt.Sprintf("accept the message at position %d of %s", position, s.name)
 	refused := func(text string) error { return fmt.Errorf("eventstore: %s: %w: %s", what, ErrRefused, text) }

@@ -8,25 +8,26 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// A guard is a message of an atomic batch whose expectation is about the subject of a stream that the batch does not write:
+// A guard is a message of an atomic batch whose expectation is about the subject of a stream that the batch does not
+// write:
 //
 //	guard 1, guard 2, ... -> <store>.runnel.guards, each expects the last sequence of the stream that it guards
 //	commit 1, commit 2, ... -> the subjects of their streams, each expects its last sequence
 //
-// The server compares all of them at one moment, with what is stored and with what is under way. That of two batches which each
-// write what the other guards, one is refused. Nothing is expected of the guards' own subject, so batches that guard one stream
-// are all stored. Subjects of expectations are literal: see Append.
+// The server compares all of them at one moment, with what is stored and with what is under way. Of two batches that
+// each write what the other guards, it refuses one. No batch expects anything of the guards' own subject, so batches
+// that guard one stream are all stored. Subjects of expectations are literal: see Append.
 
-// guardStream stands for the guards in the log. It is no stream: they have no versions.
+// guardStream stands for the guards in the log. It is not a stream, because guards have no versions.
 var guardStream = StreamID{Category: SystemCategory, ID: "guards"}
 
-// guardSubject is the end of the subject on which all guards of a store are.
+// guardSubject is the end of the subject of all guards of a store.
 const guardSubject = "." + SystemCategory + ".guards"
 
 // isGuard reports whether a commit that was read is a guard.
 func (c *Commit) isGuard() bool { return c.Stream == guardStream }
 
-// subjectToRead gives the subject of a stream that can be read.
+// subjectToRead returns the subject of a stream that can be read.
 func (s *Store) subjectToRead(stream StreamID) (string, error) {
 	if stream == guardStream {
 		return "", fmt.Errorf("%w: %s is no stream: Store.At gives the guards of a transaction, which stand before its commits", ErrInvalidID, stream)
@@ -34,7 +35,7 @@ func (s *Store) subjectToRead(stream StreamID) (string, error) {
 	return stream.subject(s.name)
 }
 
-// indexOf gives the index in the transaction of one of its writes: guards come first.
+// indexOf returns the index in the transaction of one of its writes. Guards come first.
 func indexOf(writes []Write, at int) (index int) {
 	for i, w := range writes {
 		if w.Guard && !writes[at].Guard || w.Guard == writes[at].Guard && i < at {
@@ -47,8 +48,8 @@ func indexOf(writes []Write, at int) (index int) {
 // isGuard reports whether a write of the attempt is a guard.
 func (a *attempt) isGuard(i int) bool { return a.writes[i].Guards != "" }
 
-// moved says why an attempt is not stored of which nothing is there: a stream that it guards has moved. Where a try is in
-// doubt, that has to be proved, since it may have been stored before the stream moved, and after we had looked for it.
+// moved returns why nothing of an attempt is stored: a stream that it guards has moved. If a try is in doubt, that must
+// be proved, because the try may have been stored before the stream moved, after we had looked for it.
 func (a *attempt) moved(ctx context.Context, answer jsapi.Answer) error {
 	for i, c := range a.commits {
 		if !a.isGuard(i) {
@@ -78,8 +79,8 @@ func (a *attempt) moved(ctx context.Context, answer jsapi.Answer) error {
 	return nil
 }
 
-// provenMoved ends the doubt where one replica, at one moment, has the guarded stream's commit at a position and nothing of the
-// attempt: what is stored later is refused for the guard, and what was stored before would be there.
+// provenMoved ends the doubt if one replica, at one moment, has the guarded stream's commit at a position and nothing
+// of the attempt. Any later try is refused because of the guard, and an earlier one would be there.
 func (a *attempt) provenMoved(ctx context.Context, guard int, position Position) error {
 	if !a.doubt {
 		return nil

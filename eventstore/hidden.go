@@ -12,18 +12,18 @@ import (
 	"github.com/runnel-go/runnel/internal/serverversion"
 )
 
-// A server whose disk is damaged does not say so. It says that there is no such message, or returns the one before:
+// A server does not say that its disk is damaged. It says that there is no such message, or returns the one before:
 //
 //	damage in the newest commit's     the server answers a request for the subject's last message with
 //	data                              not found
 //	subject                           the commit before, and takes another on top of it
 //
 // It still knows how many messages each subject has, because it keeps these counts in its index and not beside the
-// messages. If it made the index anew from what it could read, positions are missing inside the log or at its end; Open
-// and the first use of a new connection look for those.
+// messages. If it rebuilt the index from the messages that it could read, positions are missing inside the log or at
+// its end. Open and the first use of a new connection look for those.
 //
 // An append to a stream that is taken for empty expects that the subject has no message. Servers before 2.15.3 load the
-// message to compare, and take the append where that is damaged. Since 2.15.3 they compare with the index:
+// message to compare, and accept the append if that message is damaged. Since 2.15.3 they compare with the index:
 //
 //	damage in the only commit's       count    expectation, before 2.15.3    since
 //	data, header, time, checksum      1        taken                         refused
@@ -31,20 +31,23 @@ import (
 //	length, sequence                  1        taken, at a position that     taken, likewise
 //	                                           was given out before
 //
-// So the count is asked for before such an append, unless the leader is known to compare with its index and has counted
-// none on another new stream just before. A program that begins a stream now and then asks for each, and one that begins
-// thousands a second does not pay a round trip for each. In such a burst, a commit on top of one whose subject is damaged
-// is told of by the next load of the stream, which finds less than the server counts.
+// So the store asks for the count before such an append. It does not ask if the leader compares with its index and has
+// just counted no message on another new stream. So a program that begins a stream now and then asks for each, and one
+// that begins thousands a second does not pay a round trip for each. In such a burst, an append may stand on top of a
+// commit whose subject is damaged. Then the next load of the stream reports it, because it finds fewer messages than
+// the server counts.
 
-// burst is how long a new stream that was confirmed spares those after it the question.
+// burst is for how long the count of one new stream spares other new streams the question.
 const burst = 250 * time.Millisecond
 
-// emptyFor is how long the answer that a stream is empty is good for. A commit that was stored since is in the server's
-// memory: it drops what was written 10 seconds ago at the earliest. So damage on disk cannot have hidden it.
+// emptyFor is how long the answer that a stream is empty may be used. A commit that was stored since is still in the
+// server's memory, because the server keeps what was written for at least 10 seconds. So damage on disk cannot have
+// hidden it.
 const emptyFor = 5 * time.Second
 
-// confirmEmpty asks the leader whether it counts messages on a subject whose last was not found. It reports true where the
-// leader has a last one: a replica lagged behind or is damaged, or the first commit was stored between the questions.
+// confirmEmpty asks the leader whether it counts messages on a subject whose last message was not found. It reports
+// true if the leader has a last message: a replica lagged behind or is damaged, or the first commit was stored between
+// the questions.
 func (l *load) confirmEmpty(ctx context.Context) (moved bool, err error) {
 	counted, err := l.store.countOf(ctx, l.subject)
 	if err != nil || counted == 0 {
@@ -58,13 +61,13 @@ func (l *load) confirmEmpty(ctx context.Context) (moved bool, err error) {
 	return true, err
 }
 
-// countOf gives how many messages the leader counts on a literal subject.
+// countOf returns how many messages the leader counts on a literal subject.
 func (s *Store) countOf(ctx context.Context, subject string) (uint64, error) {
 	info, err := s.api.LeaderInfo(ctx, s.name, subject, 0)
 	return info.Subjects[subject], err
 }
 
-// waitForFirst takes the subject's first message and count, once, where the one who was asked has them.
+// waitForFirst takes the subject's first message and count, once, if the server that was asked has them.
 func (l *load) waitForFirst(ctx context.Context) error {
 	if l.told {
 		return nil
@@ -77,12 +80,12 @@ func (l *load) waitForFirst(ctx context.Context) error {
 	return err
 }
 
-// confirmCount compares how many messages of the subject were found, up to its last one, with how many the server counts.
-// It reports true where the load must be done again with the leader.
+// confirmCount compares how many messages of the subject were found, up to its last one, with how many the server
+// counts. It reports true if the load must be repeated with the leader.
 //
-// The count of any replica settles it nearly always. Where it is higher, that replica may be ahead of the one that gave
-// the last message, or remainders of torn transactions lie between the commits; then the leader is asked, and all
-// messages are counted. Each that was not found must be such a remainder.
+// The count of any replica settles it nearly always. If it is higher, that replica may be ahead of the one that
+// returned the last message, or remainders of torn transactions lie between the commits. Then the leader is asked, and
+// all messages are counted. Each message that was not found must be such a remainder.
 func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit, leader bool) (again bool, err error) {
 	if l.asked {
 		if err := l.waitForFirst(ctx); err != nil {
@@ -126,8 +129,8 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit
 	return false, l.hidden(tail, counted, read)
 }
 
-// confirmTorn makes sure that a commit on the subject is among those that were found, newest first, or a remainder of a torn
-// transaction. Any other is history that the links of the commits behind it leave out.
+// confirmTorn makes sure that a commit on the subject is among the commits that were found, newest first, or is a
+// remainder of a torn transaction. Otherwise the links of the commits behind it leave out a part of the history.
 func (l *load) confirmTorn(ctx context.Context, c *Commit, commits []*Commit) error {
 	_, found := slices.BinarySearchFunc(commits, c.Position, func(c *Commit, p Position) int { return cmp.Compare(p, c.Position) })
 	if found {
@@ -146,7 +149,7 @@ func (l *load) hidden(tail *Commit, counted uint64, found int) error {
 		Err: fmt.Errorf("the server counts %d messages of the stream, %d of them can be read", counted, found)}
 }
 
-// beforeAppend asks what has to be known before an append, with the patience of an append.
+// beforeAppend asks what must be known before an append, with the patience of an append.
 func (s *Store) beforeAppend(ctx context.Context, w Write, ask func(context.Context) error) error {
 	patience := s.cfg.appendTimeout()
 	timed, cancel := context.WithTimeoutCause(ctx, patience, errAppendTimeout)
@@ -154,15 +157,15 @@ func (s *Store) beforeAppend(ctx context.Context, w Write, ask func(context.Cont
 	return s.insist(timed, patience, "append "+w.Stream.String(), func() error { return ask(timed) })
 }
 
-// confirmation is that the leader counted no message of a new stream, and that its expectations are compared with its
+// confirmation says that the leader counted no message of a new stream, and that it compares expectations with its
 // index.
 type confirmation struct {
 	connection uint64
 	at         time.Time
 }
 
-// confirmFirst makes sure that a stream which an append takes for empty is so, unless a load has just found that, or the
-// append's own expectation is enough.
+// confirmFirst makes sure that a stream which an append takes for empty is empty. It does not ask if a load has just
+// found that, or if the append's own expectation is enough.
 func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
 	connection := s.api.Session().Number()
 	switch {
@@ -202,11 +205,11 @@ func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
 	if head.Version > 0 {
 		return Head{}, &ConflictError{Stream: w.Stream, Actual: head.Version}
 	}
-	return head, nil // there are remainders of torn transactions only
+	return head, nil // there are only remainders of torn transactions
 }
 
-// inBurst reports whether a new stream was confirmed just before, on this connection. An append that is not simply stored ends
-// the burst. When it is time to ask again, one append asks, and the others go on meanwhile.
+// inBurst reports whether a new stream was confirmed just before, on this connection. An append that is not simply
+// stored ends the burst. When it is time to ask again, one append asks, and the others go on meanwhile.
 func (s *Store) inBurst(connection uint64) bool {
 	last := s.confirmed.Load()
 	if last == nil || last.connection != connection {
@@ -217,8 +220,8 @@ func (s *Store) inBurst(connection uint64) bool {
 	return age < burst || age < 2*burst && !s.confirmed.CompareAndSwap(last, &longer)
 }
 
-// staysStrict reports whether the leader that sent info compares expectations with its index, and is the leader for as long
-// as the connection is the same. With several replicas, an older server may lead from one moment to the next. A single
+// staysStrict reports whether the leader that sent info compares expectations with its index, and leads for as long as
+// the connection is the same. With several replicas, an older server may lead from one moment to the next. A single
 // replica on the server of this connection stays there, unless an operator moves it.
 func (s *Store) staysStrict(info jsapi.Info) bool {
 	return info.Replicas == 1 && info.Leader == s.js.Conn().ConnectedServerName() && serverversion.ExpectsByIndex(info.Version)

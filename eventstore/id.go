@@ -8,8 +8,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// newID gives a UUID of version 7 (RFC 9562): 48 bits of milliseconds since 1970, and 74 of randomness. uuid.NewV7 does the
-// same, with an allocation and a lock that keeps ids in order; what orders commits are positions.
+// newID returns a UUID of version 7 (RFC 9562): 48 bits of milliseconds since 1970, and 74 random bits. uuid.NewV7 does
+// the same with an allocation, and with a lock that keeps ids in order. Commits do not need that, because positions
+// order them.
 func newID(now time.Time) (id uuid.UUID) {
 	_, _ = rand.Read(id[6:]) // it never fails
 	var stamp [8]byte

@@ -20,13 +20,14 @@ import (
 // ImportConfig holds what Import needs beyond its arguments. A nil *ImportConfig and the zero ImportConfig give the
 // defaults.
 type ImportConfig struct {
-	// Name is what the store is called from now on. Under another name than the archive's the buckets are left out: they
-	// carry the old name, as do the records of views in what they say; so views are built anew. Defaults to the archive's.
+	// Name is the store's name from now on. If it differs from the archive's, the buckets are left out, because they
+	// and the records of views carry the old name. Then views are built anew. Defaults to the archive's name.
 	Name string
-	// Store is what the store will be opened with. Of it, Replicas, MaxBytes and Storage are used, the first and the last for
-	// the buckets too, and the timeouts. Codec and Erasure are those of the archive. Defaults to nil.
+	// Store is the configuration with which the store will be opened. Import uses its Replicas, MaxBytes, Storage and
+	// timeouts. Replicas and Storage are also those of the buckets. Codec and Erasure are taken from the archive.
+	// Defaults to nil.
 	Store *Config
-	// Progress is told from time to time how far the log is stored, and at its end. Defaults to nobody.
+	// Progress is called from time to time, and at the log's end, with how far the log is stored. Defaults to none.
 	Progress func(Progress)
 }
 
@@ -53,21 +54,21 @@ func (c *ImportConfig) progress() func(Progress) {
 	return c.Progress
 }
 
-// Import makes a store on js of an archive that [Store.Export] wrote. The store keeps its identity and every commit its
-// position, so links, transactions, checkpoints and idempotency keys hold, and views whose buckets are in the archive go on
-// from their checkpoints. Every other view is folded anew. Of what the server keeps, only the times at which it stored the
-// messages are new; those in the commits stay.
+// Import makes a store on js from an archive that [Store.Export] wrote. The store keeps its identity, and every commit
+// its position. So links, transactions, checkpoints and idempotency keys hold, and views whose buckets are in the
+// archive go on from their checkpoints. Every other view is folded anew. Only the times at which the server stored the
+// messages are new. The times in the commits stay.
 //
 //	targets are looked at -> streams are made, marked as unfinished -> buckets -> log -> counts and checksums -> marks removed
 //
-// The archive is read once from begin to end. Until the whole of it is in and verified, [Open] refuses the store with
-// ErrUnfinished. An import that was cut short, whatever the cause, is called again with the same archive and goes on where
-// it ended; once it is finished, calling it again changes nothing.
+// The archive is read once from start to end. Until all of it is stored and verified, [Open] refuses the store with
+// ErrUnfinished. After an interruption, whatever its cause, call Import again with the same archive: it goes on where
+// it ended. After it has finished, another call changes nothing.
 //
-// It blocks until all is stored, and waits out interruptions of the connection. It returns an error that matches
-// ErrTarget where something else is under the names that the archive needs, which is left as it is; ErrArchive where the
-// archive is damaged or cut off; ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID, ErrFull, ErrTooLarge or
-// ErrRefused; the error of r, the cause of ctx, or what the server said.
+// Import blocks until everything is stored, and waits out interruptions of the connection. It returns an error that
+// matches ErrTarget if something else is under a name that the archive needs, which is left as it is. ErrArchive means
+// that the archive is damaged or cut off. Other errors match ErrSettings, ErrServerVersion, ErrUnsafeConnection,
+// ErrInvalidID, ErrFull, ErrTooLarge or ErrRefused, or are the error of r, the cause of ctx, or the server's.
 func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *ImportConfig) (summary Summary, err error) {
 	begun := time.Now()
 	archive, err := newArchiveReader(r)
@@ -88,11 +89,11 @@ func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *Impor
 	return i.summary, nil
 }
 
-// importer carries one archive over. Frames come in a fixed order, which its fields follow.
+// importer carries one archive over. The frames come in a fixed order, and the fields of the importer follow it.
 type importer struct {
 	archive *archiveReader
 	store   *Store         // the target
-	report  func(Progress) // nil for none
+	report  func(Progress) // nil for no reports
 	tracker *tracker       // of the log
 	summary Summary
 
@@ -101,14 +102,14 @@ type importer struct {
 	finished bool   // the target was imported before: it is compared, and nothing is written
 
 	begun    int     // how many of the header's buckets were begun
-	bucket   string  // that is being imported; "" for none
+	bucket   string  // the bucket that is being imported, or ""
 	messages uint64  // in buckets
 	target   *target // of the bucket or the log
 	logging  bool    // the log was begun
 	erased   []Position
 }
 
-// readHeader reads the header and makes the store that the archive goes to, without asking JetStream for anything.
+// readHeader reads the header and makes the Store value of the target, without asking JetStream for anything.
 func (i *importer) readHeader(ctx context.Context, js jetstream.JetStream, cfg *ImportConfig) error {
 	f, err := i.archive.read()
 	if err != nil {
@@ -170,7 +171,7 @@ func (i *importer) run(ctx context.Context) error {
 	}
 }
 
-// misplaced is the error for a frame that cannot stand where it does.
+// misplaced returns the error of a frame that cannot stand where it does.
 func (i *importer) misplaced(f frame) error {
 	return i.archive.fault(fmt.Errorf("a frame of kind %d stands where none can", f.kind()), nil)
 }
@@ -236,7 +237,7 @@ func (i *importer) commit(ctx context.Context, f commitFrame) error {
 		return i.misplaced(f)
 	}
 	subject := i.store.name + "." + f.Stream
-	// What no reader of the store would take is damage that the checksums do not show.
+	// A commit that no reader of the store would accept is damage that the checksums do not show.
 	c, err := i.store.commitOf(subject, f.Position, f.Payload)
 	if err != nil {
 		return i.archive.fault(err, nil)
@@ -255,7 +256,8 @@ func (i *importer) hole(ctx context.Context, f erasedFrame) error {
 	return i.target.add(ctx, restored{subject: i.store.name + fillerSubject, filler: true})
 }
 
-// foreign stores a message of another program again, since positions are kept. Its header says that it is none of the store's.
+// foreign stores a message of another program again, because positions are kept. Its header says that it does not
+// belong to the store.
 func (i *importer) foreign(ctx context.Context, f foreignFrame) error {
 	category, id, ok := strings.Cut(f.Subject, ".")
 	if !i.logging || f.Position != i.summary.End+1 || !ok || !literal(category) || !literal(id) {
@@ -272,7 +274,7 @@ func literal(token string) bool {
 	return token != "" && len(token) < 512 && !strings.ContainsAny(token, ".*> \t\r\n")
 }
 
-// fillerSubject is where the messages stand that take an erased commit's place until they are deleted.
+// fillerSubject is the subject of the messages that take the place of erased commits until they are deleted.
 const fillerSubject = ".runnel.filler"
 
 // finish compares what is stored with the trailer, and takes the mark away.

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// importMessages and importBytes bound one batch, which is as much as is under way at a time. A larger one gains nothing:
+	// importMessages and importBytes bound one batch, and one batch at a time is under way. Larger ones gain nothing:
 	// on one replica a batch costs 4 ms, whatever it holds.
 	importMessages = jsapi.MaxBatch
 	importBytes    = 4 << 20
-	// importPatience is how many times Config.AckTimeout, which is meant for one message, a batch is waited for.
+	// importPatience is the factor by which a batch is waited for longer than one message. That is Config.AckTimeout.
 	importPatience = 5
 )
 
@@ -30,7 +30,7 @@ func targetTaken(stream, reason string) error {
 		stream, ErrTarget, reason, stream)
 }
 
-// checkTargets looks at all that the archive wants to write to, before anything is written.
+// checkTargets looks at everything that the archive will be written to, before anything is written.
 func (i *importer) checkTargets(ctx context.Context) error {
 	log, err := i.store.leaderInfo(ctx, i.store.name)
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -45,16 +45,16 @@ func (i *importer) checkTargets(ctx context.Context) error {
 	if err := i.checkBuckets(ctx); err != nil || !missing {
 		return err
 	}
-	// The log is made first, though it is filled last: from now on nobody opens the store.
+	// The log is made first, though it is filled last: from now on no program can open the store.
 	_, err = i.create(ctx, i.logConfig())
 	return err
 }
 
-// create makes a JetStream stream. That it was made meanwhile, by a try whose answer was lost or by another import of the same
-// archive, is no error.
+// create makes a JetStream stream. If it was made meanwhile, by a try whose answer was lost or by another import of the
+// same archive, that is not an error.
 func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info jetstream.StreamInfo, err error) {
 	err = i.store.answered(ctx, func() (err error) {
-		if cfg.Name == i.store.name { // whose bound is for the caller to say
+		if cfg.Name == i.store.name { // the caller sets the log's bound
 			info, err = i.store.api.CreateStream(ctx, cfg)
 		} else {
 			info, err = i.store.api.CreateBounded(ctx, cfg, 0)
@@ -71,7 +71,7 @@ func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info
 	return info, err
 }
 
-// checkBuckets makes sure that what is under the names of the buckets came from this archive.
+// checkBuckets makes sure that any bucket under a name of the archive's buckets came from this archive.
 func (i *importer) checkBuckets(ctx context.Context) error {
 	if i.renamed() {
 		return nil
@@ -92,7 +92,7 @@ func (i *importer) checkBuckets(ctx context.Context) error {
 	return nil
 }
 
-// checkLog says whether an import may go on in a stream that is there.
+// checkLog returns an error if an import must not go on in a stream that is there.
 func (i *importer) checkLog(have jetstream.StreamConfig) error {
 	mark := have.Metadata[metaImport]
 	switch {
@@ -129,7 +129,7 @@ func (i *importer) bucketConfig(f bucketFrame) jetstream.StreamConfig {
 	return cfg
 }
 
-// openTarget gives the JetStream stream of that configuration, as a target, and makes it where it is missing.
+// openTarget returns the JetStream stream of that configuration as a target, and makes it if it is missing.
 func (i *importer) openTarget(ctx context.Context, cfg jetstream.StreamConfig) (*target, error) {
 	info, err := i.store.leaderInfo(ctx, cfg.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -141,7 +141,7 @@ func (i *importer) openTarget(ctx context.Context, cfg jetstream.StreamConfig) (
 	return &target{store: i.store, stream: cfg.Name, closed: i.finished, found: info.State.LastSeq}, nil
 }
 
-// endTarget stores what is left for the present target and checks that it ends where the archive does.
+// endTarget stores the rest for the present target and checks that it ends where the archive does.
 func (i *importer) endTarget(ctx context.Context) error {
 	if i.target == nil {
 		return nil
@@ -149,7 +149,7 @@ func (i *importer) endTarget(ctx context.Context) error {
 	return i.target.finish(ctx)
 }
 
-// release leaves nothing at the erased positions, checks the count and takes the mark away, so that the store can be
+// release deletes the messages at erased positions, checks the count and takes the mark away, so that the store can be
 // opened.
 func (i *importer) release(ctx context.Context, messages uint64) error {
 	if err := i.deleteFillers(ctx); err != nil {
@@ -166,7 +166,7 @@ func (i *importer) release(ctx context.Context, messages uint64) error {
 	if err := i.forgetOtherMark(ctx); err != nil {
 		return err
 	}
-	// The mark of what is unfinished must not be gone from a disk that does not have all of it.
+	// The mark of an unfinished import must not be gone from a disk that does not have all of the import.
 	if err := i.store.synced(i.store.disk.Sync(ctx)); err != nil {
 		return err
 	}
@@ -182,8 +182,8 @@ func (i *importer) release(ctx context.Context, messages uint64) error {
 	return i.store.synced(i.store.disk.Sync(ctx))
 }
 
-// forgetOtherMark forgets the high-water mark of another log that had this name, which is gone: its stream would have been in
-// the way. A mark of the same log stays, and where it is beyond the archive's end, Open says what was lost.
+// forgetOtherMark deletes the high-water mark of another log that had this name. That log is gone, because its stream
+// would have been in the way. A mark of the same log stays. If it is beyond the archive's end, Open says what was lost.
 func (i *importer) forgetOtherMark(ctx context.Context) error {
 	s := i.store
 	return s.answered(ctx, func() error {
@@ -195,7 +195,7 @@ func (i *importer) forgetOtherMark(ctx context.Context) error {
 	})
 }
 
-// deleteFillers deletes what stands for erased commits.
+// deleteFillers deletes the messages that stand for erased commits.
 func (i *importer) deleteFillers(ctx context.Context) error {
 	if len(i.erased) == 0 {
 		return nil
@@ -210,7 +210,7 @@ func (i *importer) deleteFillers(ctx context.Context) error {
 
 // restored is one message of an archive on its way into a target.
 type restored struct {
-	sequence uint64 // that it must get
+	sequence uint64 // that the message must get
 	subject  string
 	header   []string // names and values in turn
 	data     []byte
@@ -218,26 +218,26 @@ type restored struct {
 	commit   *Commit // nil in a bucket and for a filler
 }
 
-// equals reports whether it is what a target holds.
+// equals reports whether a target holds the same message.
 func (m restored) equals(have jsapi.Message) bool {
 	return m.subject == have.Subject && bytes.Equal(m.data, have.Data) && slices.Equal(m.header, keptHeader(have.Header))
 }
 
-// target is a JetStream stream that is filled from its first message on. Every batch expects that the stream's last message
-// is the one before it, so each message gets its sequence or is not stored, however often it is sent.
+// target is a JetStream stream that is filled from its first message on. Every batch expects that the stream's last
+// message is the one before it. So each message gets its sequence or is not stored, however often it is sent.
 type target struct {
 	store  *Store
 	stream string
-	closed bool          // it is compared only
-	stored func(*Commit) // is told of every commit that is in; nil for nobody
+	closed bool          // it is only compared
+	stored func(*Commit) // is called with every commit that is stored; may be nil
 
-	found    uint64 // up to here the stream was filled when it was looked at
+	found    uint64 // the stream was filled up to here when it was looked at
 	compared bool   // with what the archive has there
 	last     restored
 	added    uint64 // sequence of the last message of the archive
 	pending  []restored
 	size     int // of what is pending
-	batch    int // how many messages the server takes at once, once it refused more; else 0
+	batch    int // how many messages the server takes at once, if it refused more; else 0
 }
 
 // add takes the next message of the archive.
@@ -284,7 +284,7 @@ func (t *target) tell(m restored) {
 	}
 }
 
-// compare makes sure that what the target had when it was looked at is what the archive has: the same last message at the same
+// compare makes sure that the target, as it was looked at, has what the archive has: the same last message at the same
 // sequence, in a stream that only imports of this archive wrote to.
 func (t *target) compare(ctx context.Context) error {
 	if t.compared {
@@ -322,7 +322,7 @@ func (t *target) expect(ctx context.Context, m restored) error {
 //	             before the batch -----------------------------------------> back off and send it again
 //	             in the batch, with the archive's message there -------------> send the rest
 //	             behind it, likewise: another import is faster --------------> go on behind its end
-//	             another message there --------------------------------------> somebody else writes: error
+//	             another message there --------------------------------------> another program writes: error
 func (t *target) flush(ctx context.Context) error {
 	for try := 1; len(t.pending) > 0; try++ {
 		n := len(t.pending)
@@ -364,7 +364,7 @@ func (t *target) flush(ctx context.Context) error {
 	return nil
 }
 
-// settle finds out how much of what is pending is stored, and reports whether it was any.
+// settle finds out how many of the pending messages are stored, and reports whether any is.
 func (t *target) settle(ctx context.Context) (moved bool, err error) {
 	info, err := t.store.leaderInfo(ctx, t.stream)
 	if err != nil {
@@ -387,7 +387,7 @@ func (t *target) settle(ctx context.Context) (moved bool, err error) {
 	return true, nil
 }
 
-// done takes the first n messages off what is pending.
+// done takes the first n messages off those that are pending.
 func (t *target) done(n int) {
 	for _, m := range t.pending[:n] {
 		t.size -= len(m.data)
@@ -396,7 +396,7 @@ func (t *target) done(n int) {
 	t.pending = slices.Delete(t.pending, 0, n)
 }
 
-// writes gives the messages of the next n that are pending.
+// writes returns the next n messages that are pending.
 func (t *target) writes(n int) []jsapi.Write {
 	writes := make([]jsapi.Write, n)
 	for i, m := range t.pending[:n] {
@@ -410,7 +410,7 @@ func (t *target) writes(n int) []jsapi.Write {
 	return writes
 }
 
-// refusedImport is the error for an answer that stays as it is, or nil.
+// refusedImport returns the error of an answer that will not change, or nil.
 func refusedImport(answer jsapi.Answer) error {
 	switch answer.Class {
 	case jsapi.Full:

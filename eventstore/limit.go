@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// maxTransaction is how many streams a transaction may have: as many as a view by stream can write together with its
-	// checkpoint, so that its readers see the transaction whole too.
+	// maxTransaction is how many streams a transaction may have: as many as a view by stream can write together with
+	// its checkpoint, so that readers of the view see the transaction whole.
 	maxTransaction = jsapi.MaxBatch - 1
 
-	// headerRoom is what is kept free for the header, which the server's limit counts too: the expectation takes up to 71
-	// bytes and, in a transaction, the batch's id 53, sequence 27 and end 22.
+	// headerRoom is kept free for the header, which the server's limit counts as well. The expectation takes up to 71
+	// bytes. In a transaction the batch's id takes 53, the sequence 27 and the end 22.
 	headerRoom = 256
 
-	// maxRecord is what the server's file store takes, whatever max_payload allows: a record of 32 MiB, with the subject of
-	// up to 512 bytes and 34 of its own. Above it the server says that it is full.
+	// maxRecord is the largest payload that the server's file store takes, whatever max_payload allows: a record of 32
+	// MiB, with the subject of up to 512 bytes and 34 of its own. Above it the server says that it is full.
 	maxRecord = 32<<20 - 1024
 )
 
-// limit is how many bytes a commit may have as it is stored. It follows the server's max_payload as of the last connect.
+// limit is how many bytes a stored commit may have. It follows the server's max_payload at the last connect.
 func (s *Store) limit() int64 { return commitLimit(s.api.Session().MaxPayload()) }
 
 func commitLimit(maxPayload int64) int64 { return min(maxPayload, maxRecord) - headerRoom }

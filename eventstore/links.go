@@ -7,13 +7,13 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// maxHops is how often a load follows the links of the oldest commit it has before it reads the subject filtered. 64 hops of
-// 16 links reach 1,024 commits back. Up to there links win: of a stream of 100 commits among a million, whose commits lie far apart,
-// they take 1.7 ms and a filtered read, for which the server searches all that lies between, 27 ms.
+// maxHops is how often a load follows the links of its oldest commit before it reads the subject filtered. 64 hops of
+// 16 links reach 1,024 commits back. Up to there links win: for a stream of 100 commits that lie far apart among a
+// million, they take 1.7 ms. A filtered read, for which the server searches everything in between, takes 27 ms.
 const maxHops = 64
 
-// byLinks gives the commits from newest back to the one that holds version from, or to the first behind position after,
-// or false where the links do not lead there, or not soon enough.
+// byLinks returns the commits from newest back to the one that holds version from, or to the first behind position
+// after. It reports false if the links do not lead there, or not soon enough.
 func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, ok bool, err error) {
 	if newest.Position <= l.after {
 		return nil, true, nil
@@ -29,7 +29,7 @@ func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, 
 		if ok, err := l.reached(ctx, oldest); ok || err != nil {
 			return l.trim(commits), ok, err
 		}
-		// A commit holds one version at least, so more links than versions wanted cannot be needed.
+		// A commit holds at least one version, so at most as many links as wanted versions are needed.
 		links := l.behind(oldest.links)
 		if want := uint64(oldest.First - l.from); uint64(len(links)) > want {
 			links = links[:want]
@@ -44,11 +44,11 @@ func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, 
 	return l.trim(commits), ok, err
 }
 
-// hop gives the commits at links, newest first, as far as each ends with the version before the one that follows it.
+// hop returns the commits at links, newest first, as long as each ends with the version before the one that follows it.
 //
-// Of all but the oldest it gets the data alone, without the subject. That they are commits of the stream is known all the same:
-// the oldest is, by its subject, and a commit links to commits of its own stream only, so one whose newest link leads to the
-// oldest is of the stream as well, and so on.
+// It gets only the data of all but the oldest, without the subject. They are commits of the stream all the same. The
+// oldest is, by its subject. A commit links only to commits of its own stream. So a commit whose newest link leads to
+// the oldest is of the stream as well, and so on.
 func (l *load) hop(ctx context.Context, oldest *Commit, links []Position) ([]*Commit, error) {
 	first := l.firstAmong(links)
 	gets := l.store.api.Gets(l.store.name)
@@ -81,8 +81,8 @@ func (l *load) hop(ctx context.Context, oldest *Commit, links []Position) ([]*Co
 	return commits, nil
 }
 
-// firstAmong gives the link that leads to the stream's first message, which was asked for, or 0. A commit that lists fewer than
-// maxLinks lists all that were before it.
+// firstAmong returns the link that leads to the stream's first message, which was asked for, or 0. A commit with fewer
+// than maxLinks links lists all commits before it.
 func (l *load) firstAmong(links []Position) Position {
 	switch {
 	case l.told && l.first != nil:
@@ -93,7 +93,7 @@ func (l *load) firstAmong(links []Position) Position {
 	return links[len(links)-1]
 }
 
-// firstAt waits for the first message. Where it stands elsewhere, the link is followed.
+// firstAt waits for the first message. If that stands elsewhere, the link is followed.
 func (l *load) firstAt(ctx context.Context, link Position) (*Commit, error) {
 	if err := l.waitForFirst(ctx); err != nil {
 		return nil, err
@@ -104,14 +104,15 @@ func (l *load) firstAt(ctx context.Context, link Position) (*Commit, error) {
 	return l.follow(ctx, link)
 }
 
-// follow gives the commit at a link, as linked does.
+// follow returns the commit at a link, as linked does.
 func (l *load) follow(ctx context.Context, link Position) (*Commit, error) {
 	msg, err := l.store.api.DirectSequence(ctx, l.store.name, uint64(link))
 	return l.linked(ctx, link, nil, msg, err)
 }
 
-// linked gives the commit in the message at a link, or asks the leader where a replica did not have it. It gives nil where the
-// link leads to no commit of the stream. A message without a subject has to link to the next of the links.
+// linked returns the commit in the message at a link. If a replica did not have the message, it asks the leader. It
+// returns nil if the link leads to no commit of the stream. A message without a subject must link to the next of the
+// links.
 func (l *load) linked(ctx context.Context, link Position, next []Position, msg jsapi.Message, failed error) (*Commit, error) {
 	var c *Commit
 	var err error
@@ -138,12 +139,13 @@ func (l *load) linked(ctx context.Context, link Position, next []Position, msg j
 	return c, nil
 }
 
-// leadsTo reports whether the newest of a commit's links is the next of those that led to the commit.
+// leadsTo reports whether the newest link of a commit is the next of the links that led to the commit.
 func leadsTo(links, next []Position) bool {
 	return len(links) > 0 && len(next) > 0 && links[0] == next[0]
 }
 
-// trim drops what was read beyond the commit that holds version from and beyond position after. Commits are newest first.
+// trim drops the commits that were read beyond the one that holds version from, and those up to position after. Commits
+// are newest first.
 func (l *load) trim(commits []*Commit) []*Commit {
 	for n := len(commits); n > 0 && (commits[n-1].Last() < l.from || commits[n-1].Position <= l.after); n-- {
 		commits = commits[:n-1]

@@ -16,16 +16,16 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// History is a stream's commits and where the stream stands.
+// History is the commits of a stream, and its head.
 type History struct {
 	Head    Head
 	Commits []*Commit // oldest first
 }
 
-// Stream yields a stream's events in the order of their versions, or [Backwards]. A stream without events yields none. On
-// failure it yields one error and ends: one that matches ErrCorrupt, ErrInvalidID, ErrNoPermission, ErrRefused or ErrUnavailable,
-// or the cause of ctx. Interruptions are waited out for Config.ReadTimeout. Forwards, it holds the stream's encoded commits in
-// memory while it runs.
+// Stream yields a stream's events in the order of their versions, or [Backwards]. It yields nothing for a stream
+// without events. On failure it yields one error and ends: an error that matches ErrCorrupt, ErrErased, ErrInvalidID,
+// ErrNoPermission, ErrRefused or ErrUnavailable, or the cause of ctx. Interruptions are waited out for
+// Config.ReadTimeout. Forwards, it holds the stream's encoded commits in memory while it runs.
 func (s *Store) Stream(ctx context.Context, stream StreamID, options ...StreamOption) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		o := readOptionsOf(options)
@@ -48,15 +48,15 @@ func (s *Store) Stream(ctx context.Context, stream StreamID, options ...StreamOp
 	}
 }
 
-// Head gives where a stream stands, from the stream's leader: Head.Version is the version of its last event, or 0. It
+// Head returns the head of a stream, from the stream's leader. Head.Version is the version of its last event, or 0. It
 // fails like [Store.Stream].
 func (s *Store) Head(ctx context.Context, stream StreamID) (Head, error) {
 	history, err := s.Load(ctx, stream, From(^Version(0)), Leader())
 	return history.Head, err
 }
 
-// Exists reports whether a stream was begun, as its leader knows it. A closed stream exists, and so does an erased one: no
-// other can be begun in its place. It fails like [Store.Stream].
+// Exists reports whether a stream was begun, as its leader knows it. A closed stream exists, and so does an erased one,
+// because no other stream can be begun in its place. It fails like [Store.Stream].
 func (s *Store) Exists(ctx context.Context, stream StreamID) (bool, error) {
 	head, err := s.Head(ctx, stream)
 	if errors.Is(err, ErrErased) {
@@ -65,14 +65,14 @@ func (s *Store) Exists(ctx context.Context, stream StreamID) (bool, error) {
 	return head.Version > 0, err
 }
 
-// Load gives a stream's commits, and its head for an append on top of them. Versions and checksums are verified, and where
-// the whole stream is read, also that the server counts no more messages than it gave. A stream without events has no
-// commits and version 0. Load fails like [Store.Stream].
+// Load returns a stream's commits, and its head for an append on top of them. It verifies versions and checksums. If it
+// reads the whole stream, it also verifies that the server counts no more messages than it returned. A stream without
+// events has no commits and version 0. Load fails like [Store.Stream].
 func (s *Store) Load(ctx context.Context, stream StreamID, options ...LoadOption) (History, error) {
 	return s.loadTrusted(ctx, stream, readOptionsOf(options))
 }
 
-// loadTrusted is Load, which compares the log with what is known of it before the read and after.
+// loadTrusted is Load. It compares the log with what is known of it, before the read and after it.
 func (s *Store) loadTrusted(ctx context.Context, stream StreamID, o readOptions) (History, error) {
 	trusted := func() error {
 		return s.patiently(ctx, "load "+stream.String(), func() error { return s.trusted(ctx) })
@@ -87,14 +87,14 @@ func (s *Store) loadTrusted(ctx context.Context, stream StreamID, o readOptions)
 	if err != nil {
 		return history, err
 	}
-	// The connection may have gone and come back meanwhile, to a server that lost what it had.
+	// The connection may have broken meanwhile, and lead to a server that lost a part of the log.
 	if err := trusted(); err != nil {
 		return History{}, err
 	}
 	return history, s.reachesSoon(ctx, stream, o.after)
 }
 
-// reachesSoon is reaches that waits interruptions out for Config.ReadTimeout.
+// reachesSoon is reaches, but waits interruptions out for Config.ReadTimeout only.
 func (s *Store) reachesSoon(ctx context.Context, stream StreamID, after Position) error {
 	if after == 0 {
 		return nil
@@ -119,7 +119,7 @@ func (s *Store) load(ctx context.Context, stream StreamID, o readOptions) (histo
 	return history, err
 }
 
-// patiently reads until it works, it is clear that it will not, or Config.ReadTimeout has passed.
+// patiently calls read until it succeeds, cannot succeed any more, or Config.ReadTimeout has passed.
 func (s *Store) patiently(ctx context.Context, what string, read func() error) error {
 	return s.insist(ctx, s.cfg.readTimeout(), what, read)
 }
@@ -145,7 +145,8 @@ func (s *Store) insist(ctx context.Context, patience time.Duration, what string,
 	}
 }
 
-// because says which of this package's errors a failure to ask the server is, unless it is one.
+// because returns the error of this package for a failure to ask the server. An error of this package is returned as it
+// is.
 func because(what string, err error) error {
 	reason := ErrUnavailable
 	switch {
@@ -169,9 +170,9 @@ type load struct {
 
 	gets *jsapi.Gets // of the last message, and perhaps of the first
 
-	asked bool    // for the first message, and how many there are, since all of the stream is read
+	asked bool    // for the first message, and for how many there are, because the whole stream is read
 	told  bool    // the answer was waited for
-	first *Commit // nil where it was not found
+	first *Commit // nil if it was not found
 	count uint64  // as that server counts
 
 	torn int // messages skipped because their transaction is not whole
@@ -184,7 +185,7 @@ type load struct {
 //	    -> a link that is missing, leads elsewhere or does not reach: read the subject filtered
 //	    -> the first message, asked for at the same time as the last, says how many there are: all found
 //
-// The first is not waited for before the links are followed, unless there are more than one commit lists.
+// It follows the links before it has the first message, unless there are more commits than one commit links.
 func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	l.torn, l.told = 0, false
 	l.gets = l.store.api.Gets(l.store.name)
@@ -217,7 +218,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	if err != nil {
 		return History{}, err
 	}
-	// That no commit of a stream counts is a claim about all of its messages, too.
+	// If no commit of a stream counts, that is a claim about all of its messages as well.
 	if l.asked || newest == nil {
 		again, err := l.confirmCount(ctx, tail, commits, leader)
 		if err != nil {
@@ -231,7 +232,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	return History{Head: l.store.origin.give(l.stream, head), Commits: commits}, nil
 }
 
-// upTo gives the commits that are wanted, up to and with newest, newest first; none where it is nil.
+// upTo returns the wanted commits up to and with newest, newest first. It returns none if newest is nil.
 func (l *load) upTo(ctx context.Context, newest *Commit) ([]*Commit, error) {
 	if newest == nil {
 		return nil, nil
@@ -244,12 +245,13 @@ func (l *load) upTo(ctx context.Context, newest *Commit) ([]*Commit, error) {
 	return l.filtered(ctx, newest)
 }
 
-// last gives the last message of the subject, once it is on disk, nil where the stream is empty. It reports moved where the leader must be asked.
+// last returns the last message of the subject once it is on disk, or nil if the stream is empty. It reports moved if
+// the leader must be asked.
 func (l *load) last(ctx context.Context, leader bool) (tail *Commit, moved bool, err error) {
 	tail, err = l.tail(ctx, leader)
 	switch {
 	case (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrForeign)) && !leader:
-		return nil, true, nil // it may be one replica's
+		return nil, true, nil // this may be true of one replica only
 	case errors.Is(err, jsapi.ErrNotFound):
 		moved, err = l.confirmEmpty(ctx)
 		return nil, moved, err
@@ -259,14 +261,14 @@ func (l *load) last(ctx context.Context, leader bool) (tail *Commit, moved bool,
 	return tail, false, l.store.onDisk(ctx, tail.Position)
 }
 
-// missed notes that links do not lead to what stands before a commit.
+// missed notes that links do not lead to the commits before a commit.
 func (l *load) missed(ctx context.Context, c *Commit) {
 	l.store.counters.linkMisses.Add(1)
 	l.store.logger.LogAttrs(ctx, slog.LevelDebug, "links do not reach, reading the subject filtered",
 		slog.String("stream", l.stream.String()), slog.Uint64("position", uint64(c.Position)))
 }
 
-// erased gives the error for a stream whose newest commit records that it was erased.
+// erased returns the error for a stream whose newest commit records that it was erased.
 func (l *load) erased(newest *Commit) error {
 	e := &ErasedError{Stream: l.stream, Position: newest.Position}
 	for recorded := range newest.Events() {
@@ -294,7 +296,7 @@ func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
 	return l.store.parse(l.gets.Last(ctx))
 }
 
-// newestWhole gives the newest commit that is not a remainder of a torn transaction, or nil when there is none.
+// newestWhole returns the newest commit that is not a remainder of a torn transaction, or nil if there is none.
 func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 	if c.foreign != nil {
 		var err error
@@ -322,8 +324,8 @@ func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 	}
 }
 
-// belowForeign gives the commit on the subject that stands before its last message, which is foreign, and nil where there is none. A
-// foreign message has no links, so the subject is read from its begin, unless that was done before.
+// belowForeign returns the commit on the subject before its last message, which is foreign, or nil if there is none. A
+// foreign message has no links. So the subject is read from its start, unless that was done before.
 func (l *load) belowForeign(ctx context.Context, tail *Commit) (newest *Commit, err error) {
 	l.store.passForeign(ctx, tail.foreign)
 	if commit, known := l.store.foreign.below(l.subject, tail.Position); known {
@@ -348,8 +350,8 @@ func (l *load) belowForeign(ctx context.Context, tail *Commit) (newest *Commit, 
 	return newest, nil
 }
 
-// filtered reads the subject from its begin, or from behind position after, up to and with newest, and verifies that
-// versions run without gaps. It gives the commits newest first.
+// filtered reads the subject from its start, or from behind position after, up to and with newest, and verifies that
+// versions have no gaps. It returns the commits newest first.
 func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) {
 	after, before, err := l.begin(ctx)
 	if err != nil {
@@ -364,7 +366,7 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 			continue
 		}
 		if len(all) > 0 && c.First == all[len(all)-1].First {
-			// The same version again: what stood there must be the remainder of a torn transaction.
+			// The same version stands here again, so the commit before must be the remainder of a torn transaction.
 			whole, err := l.store.whole(ctx, all[len(all)-1])
 			if err != nil {
 				return nil, err

@@ -9,10 +9,10 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// All yields the events of the whole store in the order of their positions, up to the log's end at the time of the call,
-// or with [Live] until ctx ends. A transaction is yielded whole or, where a power cut tore it, not at all. On failure it
-// yields one error and ends: one that matches ErrCorrupt, ErrLogRewound, ErrNoPermission or ErrRefused, or the cause of ctx.
-// Interruptions of the connection are waited out.
+// All yields the events of the whole store in the order of their positions, up to the log's end at the time of the
+// call, or with [Live] until ctx ends. A transaction is yielded whole, or not at all if a power cut tore it. On failure
+// All yields one error and ends: an error that matches ErrCorrupt, ErrLogRewound, ErrOtherStream, ErrPositionAhead,
+// ErrNoPermission or ErrRefused, or the cause of ctx. Interruptions of the connection are waited out.
 func (s *Store) All(ctx context.Context, options ...AllOption) iter.Seq2[Recorded, error] {
 	o := readOptionsOf(options)
 	p := s.pickerOf(o)
@@ -31,7 +31,7 @@ func (s *Store) All(ctx context.Context, options ...AllOption) iter.Seq2[Recorde
 	}
 }
 
-// storedAs gives the names under which events of the types may stand in the log.
+// storedAs returns the names under which events of the types may stand in the log.
 func (s *Store) storedAs(types []string) []string {
 	stored := slices.Clone(types)
 	for _, name := range types {
@@ -73,8 +73,9 @@ func (p picker) picks(event Recorded) bool {
 	return event.Version() >= p.from && (len(p.types) == 0 || slices.Contains(p.types, event.Type()))
 }
 
-// Log is All by commits, and of all categories and types: for those who keep a checkpoint, which may stand behind a
-// commit that is [Commit.Whole]. Commits that were erased are not yielded, and neither are the guards of transactions.
+// Log yields commits as [Store.All] yields events, but of all categories and types. It is for readers that keep a
+// checkpoint: a checkpoint may stand behind a commit that is [Commit.Whole]. Log yields neither erased commits nor the
+// guards of transactions.
 func (s *Store) Log(ctx context.Context, options ...LogOption) iter.Seq2[*Commit, error] {
 	return s.commits(ctx, readOptionsOf(options))
 }
@@ -119,7 +120,7 @@ func (s *Store) within(ctx context.Context, p span) iter.Seq2[*Commit, error] {
 	}
 }
 
-// awaitEnd is End for readers of the log, who wait interruptions out from their first question on. A question that was
+// awaitEnd is End for readers of the log. They wait out interruptions from their first question on. A question that was
 // under way when the connection broke is asked again after Config.AckTimeout.
 func (s *Store) awaitEnd(ctx context.Context) (Position, error) {
 	deadline := time.Now().Add(s.cfg.readTimeout())
@@ -150,7 +151,7 @@ func (s *Store) awaitEnd(ctx context.Context) (Position, error) {
 type grouper struct {
 	store *Store
 	yield func(*Commit, error) bool
-	after Position // where the reading begins, perhaps inside a transaction, of which the rest is wanted then
+	after Position // where the read begins, perhaps inside a transaction, whose rest is wanted then
 	end   Position // where to stop, or 0
 	held  []*Commit
 }
@@ -166,7 +167,7 @@ func (g *grouper) add(ctx context.Context, c *Commit) bool {
 			return false
 		}
 	case c.Transaction.Index > 0 && len(g.held) == 0 && c.Position-Position(c.Transaction.Index) > g.after:
-		g.store.skipTorn(ctx, c) // its transaction's begin is not before it
+		g.store.skipTorn(ctx, c) // the start of its transaction does not stand before it
 	default:
 		g.held = append(g.held, c)
 		if c.Whole() && !g.release() {
@@ -179,7 +180,7 @@ func (g *grouper) add(ctx context.Context, c *Commit) bool {
 	if len(g.held) == 0 {
 		return false
 	}
-	// The log ended inside a transaction when we asked: either more of it came since, or it is torn.
+	// The log ended inside a transaction when we asked. Either more of it came since, or it is torn.
 	whole, err := g.store.wholeForSure(ctx, c)
 	switch {
 	case err != nil:

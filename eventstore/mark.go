@@ -19,8 +19,8 @@ import (
 	"github.com/runnel-go/runnel/internal/kvstream"
 )
 
-// A log whose end is lost does not show it: positions are assigned again, and what was acknowledged is gone without a
-// trace. So the highest position that was seen is kept beside the log, in the store's control bucket:
+// A log that lost its end does not show it: the server uses the positions again, and acknowledged commits are gone
+// without a trace. So the highest position that was seen is kept beside the log, in the store's control bucket:
 //
 //	bucket bank_control
 //	key mark        {"store":"0198...","position":1200,"commit":"0198..."}    only ever raised, by compare-and-set
@@ -28,12 +28,12 @@ import (
 const (
 	markKey     = "mark"
 	acceptedKey = "accepted"
-	// markInterval is how long after a use of the store the log is looked at, and the mark raised. Two of them are less
-	// than the second in which a log that was replaced is to be noticed.
+	// markInterval is how long after a use of the store the log is looked at, and the mark raised. Twice this interval
+	// is less than the second within which a replaced log must be noticed.
 	markInterval = 500 * time.Millisecond
 	// markClose is how long Close waits for the last raise of the mark.
 	markClose = time.Second
-	// markTries is how often one raise is tried when others raise the mark at the same time.
+	// markTries is how often one raise is tried if others raise the mark at the same time.
 	markTries = 5
 )
 
@@ -44,7 +44,7 @@ type mark struct {
 	Commit   string   `json:"commit"`   // the id of the commit there
 }
 
-// marked is a mark and the revision it has in the bucket; the zero marked is none.
+// marked is a mark and its revision in the bucket. The zero value means that there is no mark.
 type marked struct {
 	mark
 	revision uint64
@@ -65,7 +65,7 @@ func readMark(ctx context.Context, api *jsapi.Client, store string) (marked, err
 	}
 	m := marked{revision: msg.Sequence}
 	if len(msg.Data) == 0 {
-		return m, nil // it was forgotten
+		return m, nil // the mark was forgotten
 	}
 	if err := json.Unmarshal(msg.Data, &m.mark); err != nil {
 		return marked{}, fmt.Errorf("mark in bucket %s: %w", control.Bucket(store), err)
@@ -73,7 +73,7 @@ func readMark(ctx context.Context, api *jsapi.Client, store string) (marked, err
 	return m, nil
 }
 
-// newest gives the mark with the highest position.
+// newest returns the mark with the highest position.
 func newest(marks []mark) mark {
 	var highest mark
 	for _, m := range marks {
@@ -87,16 +87,16 @@ func newest(marks []mark) mark {
 // marker looks at the log while the store is used, and raises the mark.
 type marker struct {
 	store *Store
-	found atomic.Pointer[mark]   // the mark, once it was found in the log; nil for none
-	seen  atomic.Pointer[Commit] // the highest that was acknowledged or read; nil for none
-	use   chan struct{}          // holds one where the store was used since the goroutine looked
-	quit  context.CancelFunc     // ends the one goroutine; nil while it does not run
+	found atomic.Pointer[mark]   // the mark, once it was found in the log, or nil
+	seen  atomic.Pointer[Commit] // the highest commit that was acknowledged or read, or nil
+	use   chan struct{}          // holds one if the store was used since the goroutine looked
+	quit  context.CancelFunc     // ends the goroutine; nil while it does not run
 	owned sync.WaitGroup
 
-	// stored and bucket belong to the goroutine, and to Close once that has ended.
+	// stored and bucket belong to the goroutine, and to Close after the goroutine has ended.
 	stored marked
 	bucket jetstream.KeyValue // nil until it is needed
-	off    bool               // no permission, or the mark is not this store's any more
+	off    bool               // no permission, or the mark belongs to another store by now
 }
 
 func newMarker(s *Store, stored marked, off bool) *marker {
@@ -125,8 +125,8 @@ func (m *marker) see(c *Commit) {
 	}
 }
 
-// used has the log looked at soon. It neither blocks nor allocates. It is not called by what a look reads, or one would
-// follow the other.
+// used makes the goroutine look at the log soon. It neither blocks nor allocates. Reads of a look do not call it,
+// because each look would lead to another.
 func (m *marker) used() {
 	select {
 	case m.use <- struct{}{}:
@@ -134,7 +134,7 @@ func (m *marker) used() {
 	}
 }
 
-// known is what to compare the log with.
+// known returns the marks to compare the log with.
 func (m *marker) known() []mark {
 	known := []mark{*m.found.Load()}
 	if c := m.seen.Load(); c != nil && c.Position > known[0].Position {
@@ -185,7 +185,7 @@ func (m *marker) close() {
 	m.look(ctx)
 }
 
-// highest is the highest position seen, or that of the mark.
+// highest is the highest position that was seen, or the mark's.
 func (m *marker) highest() Position {
 	found := m.found.Load().Position
 	if c := m.seen.Load(); c != nil {
@@ -194,12 +194,12 @@ func (m *marker) highest() Position {
 	return found
 }
 
-// look looks whether the log is what it was and, where it is, raises the mark to what was seen.
+// look checks that the log has all that was seen, and then raises the mark.
 func (m *marker) look(ctx context.Context) {
 	if m.store.api.Session().Connected() != nil {
 		return // the log is looked at on the next connection
 	}
-	// What is seen meanwhile is not looked at, and so is left to the next time.
+	// What is seen from now on is left to the next look.
 	known := m.known()
 	next := newest(known)
 	if err := m.store.checkLog(ctx, known); err != nil {
@@ -210,7 +210,8 @@ func (m *marker) look(ctx context.Context) {
 		m.found.Store(&next)
 		return
 	}
-	// What was read may not be on disk yet, and a mark that comes there first would tell of a loss that is none.
+	// A commit that was read may not be on disk yet. If the mark came to disk first, it would report a loss that is
+	// none of the server's. So wait for the disk.
 	err := m.store.onDisk(ctx, next.Position)
 	if err == nil {
 		err = m.write(ctx, next)
@@ -235,7 +236,7 @@ func (m *marker) tell(ctx context.Context, next mark, err error) {
 }
 
 // write raises the mark by compare-and-set to a commit that was just found in the log, unless another store has raised
-// it higher. A mark that was forgotten, or is of another store by now, is left alone.
+// it higher. It leaves a mark alone that was forgotten, or that belongs to another store by now.
 func (m *marker) write(ctx context.Context, next mark) error {
 	data, err := json.Marshal(next)
 	if err != nil {
@@ -270,7 +271,7 @@ func (m *marker) write(ctx context.Context, next mark) error {
 	return errors.New("others raise it all the time")
 }
 
-// heed looks at the mark that another store has written. It reports done where that is higher than the one to write.
+// heed looks at the mark that another store has written. It reports done if that mark is higher than the one to write.
 func (m *marker) heed(ctx context.Context, next mark) (done bool, err error) {
 	have := m.stored.mark
 	switch {
@@ -281,12 +282,12 @@ func (m *marker) heed(ctx context.Context, next mark) (done bool, err error) {
 		m.off = true
 		return false, errors.New("it is another store's of the same name now: open it again")
 	}
-	// Before it is written over, it must have been found in the log.
+	// It must have been found in the log before it is overwritten.
 	m.found.Store(&have)
 	return have.Position >= next.Position, m.store.checkLog(ctx, m.known())
 }
 
-// denied reports whether the bucket is not for this connection, so that trying again is of no use.
+// denied reports whether this connection may not use the bucket, so that another try is useless.
 func (m *marker) denied() bool {
 	bucket := control.Bucket(m.store.name)
 	for _, subject := range []string{"$JS.API.STREAM.INFO." + kvstream.Name(bucket), "$JS.API.STREAM.CREATE." + kvstream.Name(bucket), kvstream.Subject(bucket, markKey)} {
@@ -297,7 +298,7 @@ func (m *marker) denied() bool {
 	return false
 }
 
-// open binds the control bucket, and makes it if there is none.
+// open binds the control bucket, and makes it if it does not exist.
 func (m *marker) open(ctx context.Context) (err error) {
 	if m.bucket != nil {
 		return nil
@@ -314,8 +315,8 @@ func (m *marker) open(ctx context.Context) (err error) {
 	return err
 }
 
-// keep makes the bucket of a store that has none yet, so that Open tells where no mark can be kept. It is not worth a store
-// that does not open.
+// keep makes the bucket of a store that has none yet, so that Open reports if no mark can be kept. A store opens
+// without it.
 func (m *marker) keep(ctx context.Context) {
 	if m.off || m.stored.revision != 0 {
 		return
@@ -335,11 +336,11 @@ func (m *marker) keep(ctx context.Context) {
 		slog.String("store", s.name), slog.String("bucket", bucket), slog.Bool("off", m.off), slog.Any("error", err))
 }
 
-// AcceptRewind forgets the mark that made [Open] return the error, so that the store can be opened as it is now: what it
-// had up to the mark is given up for lost. Restore the log from a replica or a backup if you can. The mark is kept under
-// another key of its bucket, so that it can be found out later what was lost.
+// AcceptRewind forgets the mark that made [Open] return the error, so that the store can be opened as it is now. Then
+// the commits up to the mark that the log lacks are lost for good. Restore the log from a replica or a backup if you
+// can. The mark is kept under another key of its bucket, so that you can find out later what was lost.
 //
-// It returns an error that matches ErrConflict when the mark has risen since: open the store again and look.
+// It returns an error that matches ErrConflict if the mark has risen since: open the store again and look.
 func AcceptRewind(ctx context.Context, js jetstream.JetStream, lost *LogRewoundError) error {
 	fail := func(err error) error {
 		return fmt.Errorf("eventstore: accept the loss of %s up to position %d: %w", lost.Store, lost.Position, err)

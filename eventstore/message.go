@@ -12,8 +12,8 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// parse gives the commit in a message, or passes on why there is no message. What does not parse is damage, unless only another
-// program can have published it.
+// parse returns the commit in a message. If there is no message, it returns the reason as it is. A message that does
+// not parse is damage, unless only another program can have published it.
 func (s *Store) parse(msg jsapi.Message, err error) (*Commit, error) {
 	if errors.Is(err, jsapi.ErrMalformed) {
 		stream, _ := parseSubject(s.name, msg.Subject)
@@ -47,13 +47,13 @@ func (s *Store) commitIn(m *room, subject string, position Position, data []byte
 	return c, nil
 }
 
-// at gives the commit at a position, from the leader.
+// at returns the commit at a position, from the leader.
 func (s *Store) at(ctx context.Context, position Position) (*Commit, error) {
 	msg, err := s.api.LeaderSequence(ctx, s.name, uint64(position))
 	return s.judge(ctx, msg, err)
 }
 
-// leaderNext gives the first commit on a subject at or after a position, from the leader.
+// leaderNext returns the first commit on a subject at or after a position, from the leader.
 func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (*Commit, error) {
 	for {
 		msg, err := s.api.LeaderNext(ctx, s.name, subject, uint64(from))
@@ -65,12 +65,11 @@ func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (
 	}
 }
 
-// At gives the commit at a position, from the leader. It returns an error that matches ErrErased where the commit was
-// erased, one that matches ErrForeign if another program's message stands there, and one that matches ErrCorrupt if the
-// position is missing or damaged though the log goes on behind it. It returns nil, nil if the log ends before the position.
+// At returns the commit at a position, from the leader. It returns an error that matches ErrErased if the commit was
+// erased, ErrForeign if another program's message stands there, and ErrCorrupt if the position is missing or damaged
+// though the log goes on behind it. It returns nil, nil if the log ends before the position.
 //
-// Interruptions are waited out for Config.ReadTimeout. After that, and for anything else that the server says, it fails like
-// [Store.End].
+// Interruptions are waited out for Config.ReadTimeout. Its other errors are those of [Store.End].
 func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error) {
 	err = s.patiently(ctx, fmt.Sprintf("commit at position %d of %s", position, s.name), func() (err error) {
 		if c, err = s.placeAsSeen(ctx, position); err == nil && c != nil && !c.absent() {
@@ -92,7 +91,7 @@ func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error
 	return c, nil
 }
 
-// placeAsSeen is place that looks at the log where it lacks what was seen.
+// placeAsSeen is place that looks at the log if it lacks a commit that was seen.
 func (s *Store) placeAsSeen(ctx context.Context, position Position) (*Commit, error) {
 	if err := s.log.verdict.get(); err != nil {
 		return nil, err
@@ -108,7 +107,7 @@ func (s *Store) placeAsSeen(ctx context.Context, position Position) (*Commit, er
 	return s.place(ctx, position) // the leader only lagged
 }
 
-// place is At that gives a placeholder for a commit that was erased, and for a message that is none.
+// place is At, but returns a placeholder for a commit that was erased, and for a message of another program.
 func (s *Store) place(ctx context.Context, position Position) (*Commit, error) {
 	c, err := s.at(ctx, position)
 	if foreign, ok := errors.AsType[*foreignError](err); ok {
@@ -128,21 +127,21 @@ func (s *Store) place(ctx context.Context, position Position) (*Commit, error) {
 	return nil, s.missing(position)
 }
 
-// errMissing says that nothing stands at a position.
+// errMissing means that nothing stands at a position.
 var errMissing = errors.New("the position is missing, and no erasure is recorded for it")
 
 func (s *Store) missing(position Position) error {
 	return &CorruptError{Store: s.name, Position: position, Err: errMissing}
 }
 
-// ofReplica reports whether an answer may be one replica's own: it lags behind, or is damaged, perhaps so that a commit seems to be
-// none. The leader knows.
+// ofReplica reports whether an answer may be true of one replica only. The replica may lag behind or be damaged, so
+// that a commit looks like another program's message. The leader knows.
 func ofReplica(err error) bool {
 	return errors.Is(err, jsapi.ErrNotFound) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrForeign)
 }
 
-// whole reports whether the transaction of c is in the log to its end, once that is on disk. On one replica that does not
-// sync, a power cut can leave the begin of an atomic batch without its end, and the server serves it.
+// whole reports whether the transaction of c is in the log to its end, once that is on disk. On one replica that does
+// not sync, a power cut can leave the start of an atomic batch without its end, and the server serves it.
 func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
 	if c.Whole() {
 		return true, nil
@@ -157,7 +156,7 @@ func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
 	return true, s.onDisk(ctx, end.Position)
 }
 
-// wholeForSure is whole that waits interruptions out.
+// wholeForSure is whole, but waits interruptions out.
 func (s *Store) wholeForSure(ctx context.Context, c *Commit) (whole bool, err error) {
 	err = s.patiently(ctx, fmt.Sprintf("transaction at position %d of %s", c.Position, s.name), func() (err error) {
 		whole, err = s.whole(ctx, c)
@@ -174,7 +173,7 @@ func (s *Store) skipTorn(ctx context.Context, c *Commit) {
 		slog.Uint64("position", uint64(c.Position)), slog.String("transaction", c.Transaction.ID.String()))
 }
 
-// leaderInfo asks the leader of a JetStream stream how it stands, and waits for a leader and for the connection.
+// leaderInfo returns the state of a JetStream stream from its leader. It waits for a leader and for the connection.
 func (s *Store) leaderInfo(ctx context.Context, name string) (info jetstream.StreamInfo, err error) {
 	err = s.answered(ctx, func() (err error) {
 		info, err = s.api.StreamInfo(ctx, name)
@@ -183,7 +182,7 @@ func (s *Store) leaderInfo(ctx context.Context, name string) (info jetstream.Str
 	return info, err
 }
 
-// message gives a message of a JetStream stream from its leader, and waits like leaderInfo.
+// message returns a message of a JetStream stream from its leader. It waits like leaderInfo.
 func (s *Store) message(ctx context.Context, stream string, sequence uint64) (jsapi.Message, error) {
 	var msg jsapi.Message
 	err := s.answered(ctx, func() error {
@@ -194,7 +193,8 @@ func (s *Store) message(ctx context.Context, stream string, sequence uint64) (js
 	return msg, err
 }
 
-// answered asks JetStream for something that may be asked any number of times, until there is an answer or ctx ends.
+// answered asks JetStream until there is an answer or ctx ends. The question must be one that may be asked any number
+// of times.
 func (s *Store) answered(ctx context.Context, ask func() error) error {
 	for try := 1; ; try++ {
 		err := ask()

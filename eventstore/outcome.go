@@ -7,10 +7,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Outcome finds out what became of an append that ended in an [UnknownOutcomeError], from the leader. It gives the commit
-// when it was stored. It returns an error that matches ErrConflict when another commit took the version, so that this
-// one never will be stored, and an error that matches ErrUnknownOutcome while no other commit begins there: a message
-// still under way may yet be stored, or an append with the same head may take its place.
+// Outcome finds out, from the leader, what became of an append that ended in an [UnknownOutcomeError]. It returns the
+// commit if it was stored. It returns an error that matches ErrConflict if another commit took the version, so that
+// this one never will be stored. It returns an error that matches ErrUnknownOutcome as long as no other commit begins
+// there, because a message that is still under way may yet be stored. An append with the same head may take its place.
 func (s *Store) Outcome(ctx context.Context, stream StreamID, version Version, commit uuid.UUID) (*Commit, error) {
 	history, err := s.Load(ctx, stream, From(version), Leader())
 	if err != nil {
@@ -21,7 +21,7 @@ func (s *Store) Outcome(ctx context.Context, stream StreamID, version Version, c
 	}
 	taken := len(history.Commits) > 0 && history.Commits[0].First == version
 	if version > 1 && history.Head.Version > 0 {
-		// Who has the version from elsewhere than the error may have the wrong one.
+		// A version that does not come from the error may be wrong.
 		before, err := s.Load(ctx, stream, Leader())
 		if err != nil {
 			return nil, err
@@ -39,7 +39,7 @@ func (s *Store) Outcome(ctx context.Context, stream StreamID, version Version, c
 	}
 }
 
-// find gives the commit with an id, or nil.
+// find returns the commit with an id, or nil.
 func (h History) find(id uuid.UUID) *Commit {
 	for _, c := range h.Commits {
 		if c.ID == id {

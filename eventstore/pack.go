@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// What is written of msgpack for envelopes: each function appends one value, or the begin of one, in the shortest form.
+// The part of msgpack that envelopes need: each function appends one value, or the start of one, in the shortest form.
 
 const packedNil = 0xc0
 
@@ -108,7 +108,7 @@ func packBytes(b, data []byte) []byte {
 	return append(b, data...)
 }
 
-// packTexts writes the same map always as the same bytes, and nil for one without texts.
+// packTexts writes equal maps as equal bytes, and nil for a map without texts.
 func packTexts(b []byte, texts map[string]string) []byte {
 	if len(texts) == 0 {
 		return append(b, packedNil)

@@ -2,11 +2,11 @@ package eventstore
 
 import "time"
 
-// Progress says how far long work on the log has come. It is a value, good to keep.
+// Progress says how far long work on the log has come.
 type Progress struct {
-	Begin    Position // behind which it began
+	Begin    Position // behind which the work began
 	Position Position // up to where the work is done
-	End      Position // where it ends, as far as is known now
+	End      Position // where the work ends, as far as is known now
 	Commits  int64    // done so far
 	Events   int64    // in them
 	Elapsed  time.Duration
@@ -31,7 +31,7 @@ func (p Progress) Rate() float64 {
 	return float64(p.Events) / p.Elapsed.Seconds()
 }
 
-// Left is how long the rest takes if it goes on like this, or 0 where that cannot be said yet.
+// Left is how long the rest takes at the same rate, or 0 if that cannot be said yet.
 func (p Progress) Left() time.Duration {
 	done := p.Fraction()
 	if done <= 0 {
@@ -40,7 +40,7 @@ func (p Progress) Left() time.Duration {
 	return time.Duration(float64(p.Elapsed) * (1 - done) / done)
 }
 
-// progressInterval is how far reports of progress are apart. People read them, so they need not come more often.
+// progressInterval is the time between reports of progress. People read them, so they need not come more often.
 const progressInterval = 250 * time.Millisecond
 
 // tracker counts what long work has done and reports it from time to time.
@@ -48,7 +48,7 @@ type tracker struct {
 	progress Progress
 	begin    time.Time
 	reported time.Time
-	report   func(Progress) // nil for none
+	report   func(Progress) // nil for no reports
 }
 
 func newTracker(end Position, report func(Progress)) *tracker {
@@ -76,7 +76,7 @@ func (t *tracker) passed(position Position, events int) {
 	}
 }
 
-// done reports the end, and gives it.
+// done reports the end, and returns it.
 func (t *tracker) done() Progress {
 	t.progress.Elapsed = time.Since(t.begin)
 	if t.report != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// reader reads one msgpack value after the other, of bytes that were found well formed, and keeps the first error, after which
-// all values are nil. It copies nothing: what it gives as bytes stands in what it reads.
+// reader reads one msgpack value after the other, from bytes that were found well formed. It keeps the first error,
+// after which all values are nil. It copies nothing: the bytes that it returns stand in the bytes that it reads.
 type reader struct {
 	rest []byte
 	err  error
@@ -23,7 +23,7 @@ func (r *reader) fail(err error) {
 	r.rest = nil
 }
 
-// take gives the next n bytes, nil where they are not there.
+// take returns the next n bytes, or nil if there are fewer.
 func (r *reader) take(n int) []byte {
 	if n < 0 || n > len(r.rest) {
 		r.fail(fmt.Errorf("%w: ends early", wellformed.ErrMalformed))
@@ -34,7 +34,7 @@ func (r *reader) take(n int) []byte {
 	return taken
 }
 
-// code gives the byte that a value begins with.
+// code returns the byte that a value begins with.
 func (r *reader) code() byte {
 	if b := r.take(1); b != nil {
 		return b[0]
@@ -42,7 +42,7 @@ func (r *reader) code() byte {
 	return packedNil
 }
 
-// number gives a number of 1, 2, 4 or 8 bytes.
+// number returns a number of 1, 2, 4 or 8 bytes.
 func (r *reader) number(width int) (n uint64) {
 	for _, b := range r.take(width) {
 		n = n<<8 | uint64(b)
@@ -50,7 +50,7 @@ func (r *reader) number(width int) (n uint64) {
 	return n
 }
 
-// other is the error for a value that is not what it should be.
+// other sets the error for a value of another kind than the one that was wanted.
 func (r *reader) other(code byte, want string) {
 	r.fail(fmt.Errorf("%s should stand where a value begins with %#x", want, code))
 }
@@ -64,7 +64,7 @@ func (r *reader) present() bool {
 	return false
 }
 
-// arrayLen gives the length of an array whose elements follow, 0 for nil.
+// arrayLen returns the length of an array whose elements follow, or 0 for nil.
 func (r *reader) arrayLen() int {
 	switch c := r.code(); {
 	case c&0xf0 == 0x90:
@@ -77,7 +77,7 @@ func (r *reader) arrayLen() int {
 	return 0
 }
 
-// mapLen gives the number of pairs of a map that follow, 0 for nil.
+// mapLen returns the number of pairs of a map that follow, or 0 for nil.
 func (r *reader) mapLen() int {
 	switch c := r.code(); {
 	case c&0xf0 == 0x80:
@@ -90,7 +90,7 @@ func (r *reader) mapLen() int {
 	return 0
 }
 
-// uint gives a number that other writers may have written as a signed one.
+// uint returns a number that other writers may have written as a signed one.
 func (r *reader) uint() uint64 { return uint64(r.int()) }
 
 func (r *reader) int() int64 {
@@ -117,7 +117,7 @@ func (r *reader) bool() bool {
 	return c == 0xc3
 }
 
-// bytes gives a string's or byte string's bytes where they stand, and nil for nil.
+// bytes returns the bytes of a string or byte string where they stand, and nil for nil.
 func (r *reader) bytes() []byte {
 	switch c := r.code(); {
 	case c&0xe0 == 0xa0:
@@ -159,7 +159,7 @@ func (r *reader) uuid() uuid.UUID {
 	return uuid.UUID(b)
 }
 
-// links reads links, for which the room of a commit has room.
+// links reads links into the room of a commit.
 func (r *reader) links(m *room) []Position {
 	n := r.arrayLen()
 	if n > maxLinks {
