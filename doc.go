@@ -17,6 +17,6 @@
 //	projectiontest   views by example, and in every way that they can be folded
 //	sagatest         a saga that is struck at every point of its process
 //
-// The command examples/bank is a service that uses all of them. DESIGN.md explains the decisions, and docs/guides how to
-// use each package.
+// The command examples/bank is a service that uses all of them. DESIGN.md explains the decisions, and the guides in
+// docs/guides say how to use each package.
 package runnel

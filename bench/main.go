@@ -100,7 +100,7 @@ func run() error {
 	return s.judge(results)
 }
 
-// result takes a figure, unless it was taken before on this machine by this very program, or is not asked for.
+// result takes a figure, unless it is not asked for, or this program has taken it before on this machine.
 func (s settings) result(ctx context.Context, folder measure.Folder, machine measure.Machine, f measure.Figure, scale measure.Scale) (measure.Result, bool, error) {
 	before, found, err := folder.Read(f.Name)
 	if err != nil || s.postgres != strings.HasPrefix(f.Name, figures.PostgresPrefix) || !s.only.MatchString(f.Name) {
@@ -119,7 +119,7 @@ func (s settings) result(ctx context.Context, folder measure.Folder, machine mea
 	return result, true, folder.Write(result)
 }
 
-// judge fails where a bar is missed by more than a third, if it was asked to.
+// judge fails if a bar is missed by more than a third and the caller asked for the check.
 func (s settings) judge(results []measure.Result) error {
 	var failed []error
 	for _, r := range results {

@@ -1,7 +1,7 @@
 package main
 
-// canonical makes one state of those that differ in nothing but which of two twins does what, so that only one of
-// them is explored. It returns true if it has exchanged the runners.
+// canonical turns states that differ only by an exchange of two twins into one state, so that only one of them
+// is explored. It returns true if it has exchanged the runners.
 func (sc *scope) canonical(s *state) (exchanged bool) {
 	for _, t := range sc.twins {
 		a, b := t[0], t[1]

@@ -36,17 +36,17 @@ const (
 	replacedUnseen
 )
 
-// seed is a bug with what it breaks, and with a scope that is just large enough to show it.
+// seed is a bug with the property that it breaks, and with a scope that is just large enough to show it.
 type seed struct {
 	bug    bug
 	name   string
 	wrong  string // what a process does
 	breaks property
-	scope  scope // or that of a hand-over, if it has no name
+	scope  scope // the world is a hand-over if it has no name
 }
 
-// explore explores the scope, with a seeded bug or without. Since it takes longer, it asks what a live runner reaches only
-// if that is what the seed breaks.
+// explore explores the scope, with a seeded bug or without. It asks what a live runner reaches only if the seed
+// breaks that property, because the question takes longer.
 func (s *seed) explore(seeded bug) result {
 	if s.scope.name == "" {
 		return explore(smallHandover(seeded), s.breaks == unfinished)

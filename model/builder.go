@@ -33,7 +33,8 @@ func (m *moves) builder(p int) {
 // slotOf returns the slot in which a process works.
 func (m *moves) slotOf(s *state, p int) *slot { return &s.record.slots[m.parts[p].fold] }
 
-// builderTakes adds the step in which a builder takes the place, also from another one, whose bucket it then deletes.
+// builderTakes adds the step in which a builder takes the place. It may take it from another builder, whose
+// bucket it then deletes.
 func (m *moves) builderTakes(p int, what string) {
 	to := makesBucket
 	switch {
@@ -96,7 +97,7 @@ func (m *moves) builderCatchesUp(p int, me process, own generation) {
 	m.step(p, "is as far as the generation that it retired", looks, nil)
 }
 
-// builderLooks adds what a builder does once it has read what has become of its place in the record.
+// builderLooks adds the steps of a builder that has read in the record what has become of its place.
 func (m *moves) builderLooks(p int, own generation) {
 	slot := m.slotOf(&m.now, p)
 	exists := m.now.buckets[own].exists
@@ -114,7 +115,8 @@ func (m *moves) builderLooks(p int, own generation) {
 	}
 }
 
-// builderFlips adds what can become of the flip of a builder that has the place, and that it may give the place back.
+// builderFlips adds the outcomes of a flip of a builder that has the place, and the step in which the builder
+// leaves the place.
 func (m *moves) builderFlips(p int) {
 	to := looks
 	if m.bug == unansweredFailed {

@@ -7,18 +7,18 @@ import (
 	"sync"
 )
 
-// world is what is explored: the states of some processes, and the steps from one to the next.
+// world is the object of an exploration: the states of some processes, and the steps from one to the next.
 type world[S comparable] interface {
 	about() about
 	first() S
 	all(now S) []move[S]      // the steps that can be taken in a state; they are valid until the next call
-	canonical(s *S) bool      // makes one state of those that are the same but for names; true if it exchanged the runners
-	good(s *S) bool           // whether the reader is where a live runner shall get it
-	live() [][]int            // the processes of which each group shall get there alone
+	canonical(s *S) bool      // turns states that differ only in names into one; true if it exchanged the runners
+	good(s *S) bool           // whether the reader is where a live runner must get it
+	live() [][]int            // groups of processes, each of which must get there alone
 	line(step move[S]) string // says what a step does
 }
 
-// about says what a world holds.
+// about describes a world.
 type about struct {
 	name      string
 	processes []string
@@ -34,7 +34,7 @@ type move[S comparable] struct {
 	breaks property
 }
 
-// result is what the exploration of a world has found.
+// result is the result of the exploration of a world.
 type result struct {
 	about
 
@@ -45,7 +45,7 @@ type result struct {
 	trace  []string // a shortest way to break the property
 }
 
-// explorer visits all states of a world, those that are reached in fewer steps first.
+// explorer visits all states of a world, in the order of the steps to reach them.
 type explorer[S comparable] struct {
 	world world[S]
 	all   []S
@@ -135,8 +135,8 @@ func (e *explorer[S]) lineTo(i int) string {
 	panic("a state is reached by no step")
 }
 
-// exploreAll takes explorations, as many at the same time as there are processors, and yields the results in their
-// order.
+// exploreAll runs explorations, as many at the same time as there are processors, and yields the results in
+// their order.
 func exploreAll(explorations []func() result) iter.Seq[result] {
 	return func(yield func(result) bool) {
 		var working sync.WaitGroup

@@ -5,8 +5,8 @@ import "fmt"
 // maxEvents is the longest log of a hand-over.
 const maxEvents = 4
 
-// handover is the world of a reactor that two releases of a program run. Both handle events of type a, and the newer
-// one those of type b as well. They share one checkpoint.
+// handover is the world of a reactor that two releases of a program run. Both handle events of type a, and the
+// newer one also handles events of type b. They share one checkpoint.
 type handover struct {
 	name    string
 	commits int8
@@ -26,8 +26,8 @@ type releases struct {
 	instances [3]instance
 }
 
-// turn is the checkpoint of a reactor. It says up to where events of the last runner's types are done, and apart
-// from that up to where events of type b are done, if that is another position.
+// turn is the checkpoint of a reactor. It says up to where events of the last runner's types are done. If
+// events of type b are done up to another position, it says that as well.
 type turn struct {
 	position int8
 	since    int8 // for events of type b, or -1
@@ -40,7 +40,7 @@ type instance struct {
 	place    place
 	end      int8    // of the log, when it was opened
 	done     [2]int8 // up to where events of type a and of type b were done when it took over, beyond the frontier
-	seen     turn    // as it was last, for a seeded bug
+	seen     turn    // the checkpoint as it was last, for a seeded bug
 	frontier int8    // it has read the log up to here
 	knows    bool    // nobody else has written the checkpoint since it has read it
 }
@@ -67,7 +67,7 @@ func (h *handover) first() releases {
 
 func (h *handover) canonical(*releases) bool { return false }
 
-// live names the instance of the newer release that is enough.
+// live names the instance of the newer release that must be enough.
 func (h *handover) live() [][]int { return [][]int{{len(h.newer) - 1}} }
 
 func (h *handover) good(s *releases) bool {
@@ -109,7 +109,7 @@ func typeName(b bool) string {
 	return "a"
 }
 
-// add adds a step, and sees whether the checkpoint says of an event that it is done though it is not.
+// add adds a step, and checks whether the checkpoint calls an event done that is not.
 func (h *handover) add(by int, what string, n releases) {
 	breaks := holds
 	for e := int8(1); e <= n.log; e++ {

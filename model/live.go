@@ -11,7 +11,7 @@ type live struct {
 
 type edge struct{ to, from int32 }
 
-// add notes a step. If it has exchanged the two runners, the group of one is afterwards that of the other.
+// add notes a step. If the step has exchanged the two runners, it also exchanges their groups.
 func (l *live) add(from, to, by int, exchanged bool) {
 	for k, group := range l.groups {
 		if by != reads && !slices.Contains(group, by) {
@@ -59,7 +59,8 @@ func stuck[S comparable](l *live, all []S, good func(*S) bool) int {
 	return -1
 }
 
-// sorted returns where the edges come from, in the order of where they lead to, and where those of each node begin.
+// sorted returns the origins of the edges, in the order of their targets, and the index at which the edges to
+// each node begin.
 func (l *live) sorted(nodes int) (into, first []int32) {
 	first = make([]int32, nodes+1)
 	for _, e := range l.edges {

@@ -1,6 +1,6 @@
-// Command model tries every order in which the processes of a view can take their steps, and checks that no order
-// breaks what a view promises. It calls the same functions of internal/protocol as the code that runs. README.md
-// explains it.
+// Command model tries every order in which the processes of a view can take their steps, and checks that no
+// order breaks a promise of views. It calls the same functions of internal/protocol as the code that runs a
+// view. README.md explains it.
 //
 //	go run ./model                 explores all scopes, finds all seeded bugs, and compares both with README.md
 //	go run ./model -write          the same, but writes them into README.md
@@ -8,7 +8,7 @@
 //	go run ./model -commits 3      explores on a longer log
 //	go run ./model -deep           explores what takes some minutes and several gigabytes
 //
-// It exits with 1 if a property is broken, a seeded bug is not found, or README.md says otherwise.
+// It exits with 1 if a property is broken, a seeded bug is not found, or README.md has other results.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	scope   string
 	commits int
@@ -38,7 +38,7 @@ func main() {
 	flag.BoolVar(&o.write, "write", false, "write the results into the page instead of comparing them")
 	flag.StringVar(&o.page, "page", filepath.Join("model", "README.md"), "the `file` that shows the results")
 	flag.Parse()
-	debug.SetGCPercent(20) // states hold no pointers, so that it costs little to collect what is not used any more
+	debug.SetGCPercent(20) // states hold no pointers, so a collection is cheap
 	if err := o.check(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "model:", err)
 		os.Exit(1)
@@ -58,7 +58,8 @@ func (o options) check(w io.Writer) error {
 	return show(o.page, o.write, map[string]string{"scopes": scopesTable(results), "bugs": seedsTable(found)})
 }
 
-// printer writes lines. What cannot be written is lost, and the exit code says how the exploration went.
+// printer writes lines. It ignores errors of writing, because the exit code reports the result of the
+// exploration.
 type printer struct{ io.Writer }
 
 func (p printer) line(format string, args ...any) { _, _ = fmt.Fprintf(p, format+"\n", args...) }
@@ -70,7 +71,7 @@ func (p printer) trace(lines []string) {
 	}
 }
 
-// chosen returns the explorations that are wanted.
+// chosen returns the explorations that the options ask for.
 func (o options) chosen() (chosen []func() result) {
 	all := scopes()
 	if o.deep {

@@ -55,8 +55,8 @@ func TestThousands(t *testing.T) {
 	require.Equal(t, "12,345,678", thousands(12345678))
 }
 
-// plainly explores a world with nothing but sets, one step further each time. It returns how many states there are,
-// or after how many steps a property is first broken.
+// plainly explores a world with sets alone, one step further each time. It returns the number of states, or the
+// number of steps after which a property is first broken.
 func plainly[S comparable](w world[S]) (states, broken int) {
 	seen := map[S]bool{w.first(): true}
 	for level, depth := seen, 1; len(level) > 0; depth++ {
@@ -100,14 +100,14 @@ func TestNoTraceIsShorter(t *testing.T) {
 
 func TestAllStatesAreExplored(t *testing.T) {
 	for _, s := range seeds() {
-		if s.name != "abort-named" { // its scope takes the longest, and is that of others
+		if s.name != "abort-named" { // its scope takes the longest, and other bugs have it as well
 			states, _ := s.plainly(none)
 			require.Equal(t, states, s.explore(none).states, s.name)
 		}
 	}
 }
 
-// Of states that differ in nothing but which twin is which, one is explored, and it shows the same.
+// Only one of the states that differ by an exchange of twins is explored, and it shows the same.
 func TestTwinsAreExploredOnce(t *testing.T) {
 	sc := scopes()[0]
 	sc.commits, sc.parts, sc.twins, sc.alone = 1, sc.parts[:3], nil, [][]int{{0}, {1}} // two runners and a builder
@@ -127,7 +127,7 @@ func TestTwinsAreExploredOnce(t *testing.T) {
 	}
 }
 
-// Builders are twins as well, and so are the names of what they build.
+// Builders are twins as well, and so are the names of their generations.
 func TestTwinBuildersAreExploredOnce(t *testing.T) {
 	sc := scopes()[1]
 	sc.commits, sc.parts, sc.twins, sc.lost = 1, sc.parts[:3], nil, false // a runner and two builders
@@ -145,8 +145,7 @@ func TestTwinBuildersAreExploredOnce(t *testing.T) {
 	}
 }
 
-// What Claimed asks for is a precaution: a runner that has asked Open after it has read the checkpoint may fold at
-// once.
+// Claimed is a precaution: a runner that has asked Open after it has read the checkpoint may fold at once.
 func TestARunnerNeedNotAskClaimed(t *testing.T) {
 	for _, sc := range scopes()[1:3] {
 		sc.commits, sc.lost = 1, false

@@ -22,7 +22,7 @@ type moves struct {
 	scope
 	bug    bug
 	now    state
-	breaks property // what the step that is being made breaks
+	breaks property // the property that the present step breaks
 	found  []move[state]
 }
 
@@ -85,7 +85,7 @@ func (m *moves) add(by int, what string, n state) {
 	m.breaks = holds
 }
 
-// fail says that the step that is being made breaks a property.
+// fail notes that the present step breaks a property.
 func (m *moves) fail(p property) { m.breaks = p }
 
 // step adds a step of a process, after which it stands at a place.
@@ -98,8 +98,8 @@ func (m *moves) step(p int, what string, to place, change func(n *state)) {
 	m.add(p, what, n)
 }
 
-// writeRecord adds a step that reads the record, changes it, and writes it under the revision that it has read. If
-// somebody else is faster that is done again, so it is one step. Its answer may be lost.
+// writeRecord adds a step that reads the record, changes it, and writes it under the revision that it has read.
+// If another process is faster, that is done again, so it is one step. Its answer may be lost.
 func (m *moves) writeRecord(p int, what string, stored, lost place, change func(n *state)) {
 	write := func(n *state) {
 		change(n)
@@ -116,8 +116,8 @@ const unanswered = ", and the answer is lost"
 // outcome says where a process goes on when its write was stored, was refused, or was stored and the answer got lost.
 type outcome struct{ stored, refused, lost place }
 
-// writeCheckpoint adds what can become of a compare-and-set of the checkpoint that the process has read. A seeded bug
-// leaves out the comparison.
+// writeCheckpoint adds the outcomes of a compare-and-set of the checkpoint that the process has read. A seeded
+// bug leaves out the comparison.
 func (m *moves) writeCheckpoint(p int, what string, to outcome, blind bool, change func(n *state)) {
 	me := m.now.processes[p]
 	if !m.now.buckets[me.on].exists || !me.knows && !blind {

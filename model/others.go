@@ -19,8 +19,9 @@ func (m *moves) reader() {
 	m.add(reads, "reads position "+digit(n.reader.position), n)
 }
 
-// leads returns the generation to which the record leads a reader: that of the newest fold version which its release
-// knows. A reader that has read an older fold version changes once the newer one is as far as what it has read.
+// leads returns the generation to which the record leads a reader: the generation of the newest fold version
+// that its release knows. A reader that has read an older fold version changes when the newer one is as far as
+// the reader has read.
 func (m *moves) leads(r reader) generation {
 	for fold := m.newest; fold >= 0; fold-- {
 		g := m.now.record.slots[fold].Serving
@@ -37,9 +38,10 @@ func (m *moves) leads(r reader) generation {
 
 func digit(n int8) string { return string(rune('0' + n)) }
 
-// pruner adds the steps of a pruner. It lists the buckets before it reads the record: a bucket is made after the
-// record has named it, so one that is there and that the record does not name any more is never named again. What
-// becomes of one bucket does not depend on the others, so it looks at one after the other.
+// pruner adds the steps of a pruner. It lists the buckets before it reads the record. A bucket is made after
+// the record has named it. So if a bucket exists and the record does not name it any more, the record never
+// names it again. Each bucket is decided independently of the others, so the pruner looks at one after the
+// other.
 func (m *moves) pruner(p int) {
 	me := m.now.processes[p]
 	switch me.place {

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// A part of the page that the program writes stands between two such lines.
+// Each part of the page that the program writes stands between two such lines.
 const (
 	beginning = "<!-- begin %s -->\n"
 	ending    = "<!-- end %s -->\n"
 )
 
-// show compares the tables with those of the page, or writes them there.
+// show compares the tables with the tables of the page, or writes them there.
 func show(page string, write bool, tables map[string]string) error {
 	text, err := os.ReadFile(page)
 	if err != nil {
@@ -63,7 +63,7 @@ func scopesTable(results []result) string {
 
 func seedsTable(results []result) string {
 	var b strings.Builder
-	b.WriteString("| Bug | What is wrong | What happens | Steps |\n|---|---|---|--:|\n")
+	b.WriteString("| Bug | Mistake | Effect | Steps |\n|---|---|---|--:|\n")
 	all := seeds()
 	for i, s := range all {
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %d |\n", s.name, s.name, s.wrong, s.breaks, len(results[i].trace))
@@ -77,7 +77,7 @@ func seedsTable(results []result) string {
 	return b.String()
 }
 
-// thousands writes a number with a comma between each three digits.
+// thousands writes a number with a comma after each three digits.
 func thousands(n int) string {
 	if n < 1000 {
 		return fmt.Sprint(n)

@@ -2,7 +2,7 @@ package main
 
 import "github.com/runnel-go/runnel/internal/protocol"
 
-// afterAction says where a runner stands after Open has decided.
+// afterAction returns the place of a runner after Open has decided.
 var afterAction = [...]place{
 	protocol.Claim:  claims,
 	protocol.Move:   idle,
@@ -12,10 +12,10 @@ var afterAction = [...]place{
 	protocol.Fold:   folds,
 }
 
-// kill is what a step says in which a process loses all that it knows.
+// kill describes a step in which a process loses all its knowledge.
 const kill = "is killed and starts again"
 
-// again is where a runner goes on after a write: if it fails or its answer is lost, the runner begins again.
+// again is the place of a runner after a write that failed or whose answer was lost: the runner begins again.
 func again(stored place) outcome { return outcome{stored: stored, refused: idle, lost: idle} }
 
 func (m *moves) runner(p int) {
@@ -124,7 +124,7 @@ func (m *moves) claimed(on generation, record slot) protocol.Action {
 // it.
 func (m *moves) runnerAborts(p int, me process, slot slot) {
 	switch {
-	case m.bug == blindAbort: // what it writes is what it has read
+	case m.bug == blindAbort: // it writes the record that it has read
 		m.writeRecord(p, "aborts the build", lifts, lifts, func(n *state) {
 			slot.Serving = me.on
 			*m.slotOf(n, p) = slot.Abort()

@@ -1,6 +1,6 @@
 package main
 
-// role is what a process does.
+// role is the role of a process.
 type role int
 
 const (
@@ -26,7 +26,7 @@ type scope struct {
 	parts   []part   // in the order of state.processes
 	newest  int      // the fold version of the reader's release; it reads older ones until there is a newer
 	lost    bool     // answers of writes are lost, and flips arrive late
-	alone   [][]int  // each of these groups is enough to get the reader to the log's end
+	alone   [][]int  // each of these groups must be enough to get the reader to the log's end
 	twins   [][2]int // pairs of parts that differ in nothing, builders first
 }
 
@@ -59,7 +59,7 @@ func (sc *scope) first() state {
 	return s
 }
 
-// nameOf returns the name of who takes a step.
+// nameOf returns the name of the process that takes a step.
 func (sc *scope) nameOf(by int) string {
 	switch by {
 	case reads:
@@ -75,7 +75,7 @@ var (
 	operates = part{name: "operator", role: operator}
 )
 
-// scopes returns what make model explores.
+// scopes returns the scopes that make model explores.
 func scopes() []scope {
 	either, together := [][]int{{0}, {1}}, [][]int{{0, 1}}
 	return []scope{
@@ -106,7 +106,7 @@ func scopes() []scope {
 	}
 }
 
-// deepScopes returns what takes longer: longer logs, on which answers are not lost.
+// deepScopes returns the scopes that take longer: longer logs, on which answers are not lost.
 func deepScopes() []scope {
 	core, folds := scopes()[0], scopes()[3]
 	core.name, core.lost, core.commits = "core, a longer log", false, 2

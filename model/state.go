@@ -8,7 +8,8 @@ const (
 	foldVersions = 2
 )
 
-// generation names a bucket of documents, and the build that fills it. 0 is none; 1 serves at the begin.
+// generation names a bucket of documents, and the build that fills it. 0 means no generation; 1 serves at the
+// start.
 type generation = int8
 
 type (
@@ -16,7 +17,8 @@ type (
 	fence = protocol.Fence[generation]
 )
 
-// state is all that is stored, and all that the processes know. It has no pointers, so that states can be compared.
+// state holds all stored documents and the knowledge of all processes. It has no pointers, so that states can
+// be compared.
 type state struct {
 	log       int8 // how many commits it has
 	record    record
@@ -25,7 +27,7 @@ type state struct {
 	reader    reader
 }
 
-// record is the document that all share.
+// record is the document that all processes share.
 type record struct {
 	slots [foldVersions]slot
 }
@@ -40,15 +42,15 @@ func (r *record) uses(g generation) bool {
 	return false
 }
 
-// bucket is a generation with its checkpoint. The documents are those that the position says.
+// bucket is a generation with its checkpoint. The position determines the documents.
 type bucket struct {
 	exists   bool
 	position int8
 	fence    fence
 }
 
-// process is a runner, a builder, a pruner or an operator. It knows a checkpoint as long as nobody else has written
-// it since the process has read or written it; that is what a compare-and-set asks for.
+// process is a runner, a builder, a pruner or an operator. It knows a checkpoint as long as no other process
+// has written it since this one has read or written it, because a compare-and-set passes as long.
 type process struct {
 	place place
 	on    generation // whose checkpoint or bucket it reads or writes
@@ -64,7 +66,7 @@ type reader struct {
 	position int8 // of the documents that it has read last
 }
 
-// place is where in its work a process stands: what it does next.
+// place is the place of a process in its work: its next step.
 type place int8
 
 const (
@@ -104,8 +106,8 @@ const (
 // knowledge says which fields of a process matter at a place.
 type knowledge struct{ on, saw, goal, checkpoint bool }
 
-// needs says what a process still needs at each place. It forgets the rest, so that states which differ in nothing
-// else are one. Where nothing stands, nothing is needed.
+// needs says what a process still needs at each place. It forgets the rest, so that states which differ in
+// nothing else are one. At a place without an entry, it needs nothing.
 var needs = [...]knowledge{
 	readsCheckpoint:  {on: true, saw: true},
 	readsRecordAgain: {on: true, saw: true, checkpoint: true},
@@ -130,7 +132,7 @@ var needs = [...]knowledge{
 	returned:   {},
 }
 
-// forgetting returns the process without what it does not need any more.
+// forgetting returns the process without the knowledge that it does not need any more.
 func (p process) forgetting() process {
 	keep := needs[p.place]
 	p.knows = p.knows && keep.checkpoint
@@ -157,7 +159,7 @@ func (s *state) forget() {
 	}
 }
 
-// wroteRecord refuses the flips that are on their way, since they expect the record as it was.
+// wroteRecord refuses the flips that are on their way, because they expect the record as it was.
 func (s *state) wroteRecord() {
 	for i := range s.processes {
 		s.processes[i].late = false

@@ -1,5 +1,5 @@
-// Command mutants proves that the tests find bugs. The folder bugs holds a patch for each of some bugs that would break a
-// promise, with a header that names the test which must fail for it:
+// Command mutants proves that the tests find bugs. The folder bugs holds patches. Each has a bug that would
+// break a promise, and a header that names the test that must fail for it:
 //
 //	Mutant: An append expects nothing of its stream.
 //	Package: ./eventstore
@@ -17,8 +17,8 @@
 //	                   |   +-> NO LONGER APPLIES
 //	                   +------ take the patch back, next
 //
-// What was caught is noted in a file, under a hash of tree and patch, so that an interrupted run goes on where it ended.
-// It exits with 1 unless all are caught.
+// Caught mutants are noted in a file, under a hash of tree and patch, so that an interrupted run goes on where
+// it ended. The command exits with 1 unless all are caught.
 package main
 
 import (
@@ -56,7 +56,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(tree.dir) }() // it is in the folder for what is temporary
+	defer func() { _ = os.RemoveAll(tree.dir) }() // it is a temporary folder
 	notes, err := openNotes(*done)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func run() error {
 	return nil
 }
 
-// pick gives n mutants, which are others each day until all had their turn.
+// pick returns n mutants. Each day it picks others, until all had their turn.
 func pick(mutants []mutant, n int, day time.Time) []mutant {
 	if n <= 0 || n >= len(mutants) {
 		return mutants
@@ -111,7 +111,7 @@ func tryOnce(t *tree, known *notes, m mutant) (result, error) {
 	return r, err
 }
 
-// report gives a table, and what was said about those that were not caught.
+// report returns a table, and the output for mutants that were not caught.
 func report(results []result) (text string, missed int) {
 	var table, rest strings.Builder
 	row := func(columns ...any) { fmt.Fprintf(&table, "%-38s %-18s %-62s %-12s %s\n", columns...) }

@@ -14,13 +14,13 @@ import (
 // mutant is one bug.
 type mutant struct {
 	name  string // of the patch, without its ending
-	wrong string // what it does
+	wrong string // the bug
 	pkg   string // as the go command takes it
-	test  string // which must fail
-	patch []byte // the file, header included, which git apply passes over
+	test  string // the test that must fail
+	patch []byte // the file with its header, which git apply passes over
 }
 
-// verdict says what became of a mutant.
+// verdict is the outcome of a mutant.
 type verdict string
 
 const (
@@ -32,7 +32,7 @@ const (
 	noTestFailed   verdict = "ENDED WITHOUT A FAILURE OF THE TEST"
 )
 
-// result is a verdict with what was said.
+// result is a verdict with the output of the test.
 type result struct {
 	mutant
 	verdict verdict
@@ -41,7 +41,7 @@ type result struct {
 	before  bool // in an earlier run
 }
 
-// read gives the mutants in a folder whose names match, in the order of their names.
+// read returns the mutants in a folder whose names match, in the order of their names.
 func read(dir string, matching *regexp.Regexp) ([]mutant, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.patch"))
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// notes are the mutants that were caught, a line for each: its key, and how long it took. A line is written as soon as its
-// mutant is caught.
+// notes are the mutants that were caught, a line for each: its key, and how long it took. A line is written as soon
+// as its mutant is caught.
 type notes struct {
 	name   string
 	caught map[string]time.Duration

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// testTimeout bounds one test. A bug may make it wait for ever, which is a failure too.
+	// testTimeout bounds one test. A bug may make it wait for ever, which counts as a failure.
 	testTimeout = 2 * time.Minute
 	// buildTimeout bounds a build and a test together.
 	buildTimeout = 10 * time.Minute
@@ -28,7 +28,7 @@ type tree struct {
 	hash [sha256.Size]byte // of all files but the patches
 }
 
-// copyTree copies what git knows of a tree, as it is in the folder, and what is new in it.
+// copyTree copies the files that git knows, as they are in the folder, and new files.
 func copyTree(root string) (*tree, error) {
 	// The folder may belong to another user, which git refuses unless it is told.
 	list, err := exec.CommandContext(context.Background(), "git", "-c", "safe.directory=*", "-C", root,
@@ -48,7 +48,7 @@ func copyTree(root string) (*tree, error) {
 		}
 		data, err := os.ReadFile(filepath.Join(root, name))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed, and git was not told yet
+			continue // removed, and not committed yet
 		}
 		if err == nil {
 			sum.Write(fmt.Appendf(nil, "%s %d\n%s", name, len(data), data))
@@ -92,13 +92,14 @@ func (t *tree) try(m mutant) (verdict, string, error) {
 func (t *tree) apply(ctx context.Context, m mutant, options ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", append([]string{"apply"}, options...)...)
 	cmd.Dir, cmd.Stdin = t.dir, bytes.NewReader(m.patch)
-	// The copy lies in no repository, whatever the folder for what is temporary lies in.
+	// The copy is not in a repository, even if the temporary folder is.
 	cmd.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(t.dir))
 	output, err := cmd.CombinedOutput()
 	return string(output), err
 }
 
-// test runs the mutant's test. The build is apart: what does not compile is caught by no test.
+// test runs the mutant's test. It builds separately, because a patch that does not compile was not caught by a
+// test.
 func (t *tree) test(ctx context.Context, m mutant) (verdict, string) {
 	binary := filepath.Join(t.dir, "mutant.test")
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, m.pkg)

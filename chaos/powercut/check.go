@@ -13,16 +13,16 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
-// checkTimeout bounds the look at one copy: whatever hangs is found.
+// checkTimeout bounds the check of one copy, so that a hang is found.
 const checkTimeout = 3 * time.Minute
 
-// finding is what one copy of the disk showed.
+// finding is the result for one copy of the disk.
 type finding struct {
-	looked, lost int // of what was acknowledged
+	looked, lost int // acknowledged commits
 	torn         int // commits of torn transactions that the store passed over
 	tornView     int // batches of the view that were torn
 	reported     []error
-	wrong        []string // what must never be
+	wrong        []string // violations
 }
 
 func (f *finding) wrongf(format string, args ...any) {
@@ -32,7 +32,7 @@ func (f *finding) wrongf(format string, args ...any) {
 // check looks at a copy of the disk.
 //
 //	start a server -> open the store -> refused: it is reported; open it read-only
-//	    -> read the log, load its streams: what is lost, what is half
+//	    -> read the log, load its streams: lost commits, halves of transactions
 //	    -> marks and checkpoints that know more: were they heard?
 //	    -> accept the loss, run the view until it has caught up: refused: it is reported
 //	    -> compare the view with the log -> one more transaction
@@ -44,7 +44,7 @@ type check struct {
 	said    bool // the store or the view refused the log
 }
 
-// inspect gives the finding of a data directory, in which everything of acked should be.
+// inspect returns the finding for a data directory, which should hold all acked commits.
 func inspect(ctx context.Context, dir string, acked []ack) (f finding, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkTimeout, errors.New("the check has not ended in time"))
 	defer cancel()
@@ -78,7 +78,7 @@ func inspect(ctx context.Context, dir string, acked []ack) (f finding, err error
 	return c.finding, nil
 }
 
-// open opens the store, or opens it to be read only where it is refused.
+// open opens the store. If the store is refused, it opens it for reading only.
 func (c *check) open(ctx context.Context) (lost *eventstore.LogRewoundError, err error) {
 	c.store, err = openStore(ctx, c.runtime, false)
 	if err == nil {
@@ -92,7 +92,7 @@ func (c *check) open(ctx context.Context) (lost *eventstore.LogRewoundError, err
 	return lost, err
 }
 
-// report notes that the log is refused, if that is what the error says.
+// report notes whether the error says that the log is refused.
 func (c *check) report(err error) bool {
 	for _, loud := range []error{eventstore.ErrLogRewound, eventstore.ErrCorrupt, projection.ErrOtherStore} {
 		if errors.Is(err, loud) {
@@ -104,21 +104,21 @@ func (c *check) report(err error) bool {
 	return false
 }
 
-// seen is what a read of the whole log gave.
+// seen is the result of a read of the whole log.
 type seen struct {
 	identity  string
 	at        map[eventstore.Position]uuid.UUID
 	streams   map[eventstore.StreamID][]uuid.UUID
 	documents map[string]balance
-	end       eventstore.Position // of the last commit that was given
+	end       eventstore.Position // of the last commit that was read
 }
 
-// lacks reports whether a mark or checkpoint is of something that the log does not have.
+// lacks reports whether a mark or checkpoint names a commit that the log does not have.
 func (s *seen) lacks(m mark) bool {
 	return m.Store != s.identity || s.at[m.Position].String() != m.Commit
 }
 
-// read reads the log and its streams, and looks for what was acknowledged.
+// read reads the log and its streams, and looks for the acknowledged commits.
 func (c *check) read(ctx context.Context, acked []ack) error {
 	c.log = seen{
 		identity: c.store.Identity(), at: make(map[eventstore.Position]uuid.UUID),
@@ -195,7 +195,7 @@ func (c *check) loadOne(ctx context.Context, id eventstore.StreamID, half *halve
 	return nil
 }
 
-// halves looks for transactions of which a part is missing.
+// halves looks for transactions with a missing part.
 type halves struct {
 	where string
 	found map[uuid.UUID]*half

@@ -17,7 +17,8 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
-// mark is what something on the disk knows of the log: the store's high-water mark, or the checkpoint of a view.
+// mark is a position of the log that stands elsewhere on the disk: the store's high-water mark, or the
+// checkpoint of a view.
 type mark struct {
 	where    string
 	Store    string              `json:"store"`
@@ -25,8 +26,8 @@ type mark struct {
 	Commit   string              `json:"commit"`
 }
 
-// marks reads them from their buckets, past the packages that write them. Of the view's buckets the one counts that the
-// view's record names as serving: a build that was not done has been shown to nobody.
+// marks reads the marks from their buckets, without the packages that write them. Of the view's buckets only
+// the one counts that the view's record names as serving, because nobody has read an unfinished build.
 func marks(ctx context.Context, js jetstream.JetStream) ([]mark, error) {
 	var served struct {
 		Bucket string `json:"bucket"`
@@ -42,7 +43,7 @@ func marks(ctx context.Context, js jetstream.JetStream) ([]mark, error) {
 	return slices.DeleteFunc([]mark{highest, checkpoint}, func(m mark) bool { return m.Position == 0 }), err
 }
 
-// read reads a document from a bucket, and leaves it alone where there is none.
+// read reads a document from a bucket. If there is none, it leaves the target unchanged.
 func read(ctx context.Context, js jetstream.JetStream, bucket, key string, document any) error {
 	s, err := js.Stream(ctx, "KV_"+bucket)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -74,7 +75,7 @@ func (c *check) goOn(ctx context.Context, lost *eventstore.LogRewoundError) erro
 		}
 		c.store = store
 	case c.said:
-		return nil // it is damaged, and was said to be
+		return nil // the log is damaged, and that was reported
 	}
 	view, err := openView(ctx, c.store, &projection.Config{Heartbeat: 100 * time.Millisecond, StandBy: 500 * time.Millisecond})
 	if err != nil {
@@ -92,7 +93,8 @@ func (c *check) goOn(ctx context.Context, lost *eventstore.LogRewoundError) erro
 		c.tornView = int(view.Counters().Torn)
 		return nil
 	}
-	// A view whose checkpoint is ahead of the log has documents of what was lost, until its runner refuses the log.
+	// A view whose checkpoint is ahead of the log has documents of lost commits, until its runner refuses the
+	// log.
 	select {
 	case <-running.Done():
 	case <-time.After(refusal):
@@ -104,7 +106,7 @@ func (c *check) goOn(ctx context.Context, lost *eventstore.LogRewoundError) erro
 	return err
 }
 
-// refusal is how long a view may take to refuse a log.
+// refusal bounds the time that a view takes to refuse a log.
 const refusal = 20 * time.Second
 
 var errStopped = errors.New("the view has stopped")

@@ -21,7 +21,8 @@ const (
 	ownAccounts = 4 // of each appender
 	movers      = 3
 	ownParties  = 20 // of each mover; a transaction writes to all of them
-	// pace is how far the appends of one appender are apart at least: without syncs there would be too much to look for.
+	// pace is the least time between the appends of one appender. Without syncs there would be too many commits
+	// to look for.
 	pace = 2 * time.Millisecond
 )
 
@@ -33,15 +34,15 @@ type load struct {
 	stop    context.CancelCauseFunc // ends the context that it runs in
 	workers sync.WaitGroup
 
-	// pause is held while the load has to rest, and shared by each append.
+	// pause is locked while the load has to rest, and read-locked by each append.
 	pause sync.RWMutex
 
 	mu    sync.Mutex // guards acked
 	acked []ack
 }
 
-// begin starts a server, a store, a view and the load in a data directory. The load ends with ctx, which stop ends; so does
-// what goes wrong in the load.
+// begin starts a server, a store, a view and the load in a data directory. The load ends with ctx, which ends
+// with stop or with a failure in the load.
 func begin(ctx context.Context, stop context.CancelCauseFunc, dir string, sync natsrun.SyncMode) (_ *load, err error) {
 	l := &load{stop: stop}
 	if l.runtime, err = natsrun.Open(ctx, config(dir, sync)); err != nil {
@@ -81,7 +82,7 @@ func openStore(ctx context.Context, runtime *natsrun.Runtime, salvage bool) (*ev
 		&eventstore.Config{Reads: runtime.Reads(), Salvage: salvage})
 }
 
-// end stops the load, whose context is ctx, once its appends have ended, and gives what went wrong in it.
+// end stops the load, whose context is ctx, after its appends have ended. It returns the failures of the load.
 func (l *load) end(ctx context.Context) error {
 	l.pause.Lock()
 	l.stop(nil)
@@ -102,14 +103,14 @@ func (l *load) note(commits []*eventstore.Commit) {
 	}
 }
 
-// acknowledged gives what was acknowledged until now.
+// acknowledged returns the commits that were acknowledged until now.
 func (l *load) acknowledged() []ack {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clip(l.acked)
 }
 
-// write is one append of the load, and what it needs to know for the next.
+// write is one append of the load, with the knowledge that the next one needs.
 func (l *load) write(ctx context.Context, heads []eventstore.Head, writes []eventstore.Write) error {
 	l.pause.RLock()
 	defer l.pause.RUnlock()
@@ -156,7 +157,7 @@ func (l *load) move(ctx context.Context, n int) error {
 	return nil
 }
 
-// transaction moves amounts between the parties of a mover. They are nothing in sum.
+// transaction moves amounts between the parties of a mover. They add up to zero.
 func transaction(n int, heads []eventstore.Head) []eventstore.Write {
 	writes := make([]eventstore.Write, len(heads))
 	left := int64(0)

@@ -25,19 +25,19 @@ const (
 )
 
 const (
-	// perStore is how many cuts one store sees, so that it stays small enough to be read each time.
+	// perStore is the number of cuts of one store. It is small enough for the store to be read each time.
 	perStore = 5
-	// A cut comes at a random moment that long after the one before.
+	// A cut comes at a random moment within these times after the one before.
 	earliest = 200 * time.Millisecond
 	latest   = 1200 * time.Millisecond
 )
 
-// mode is how the server and the kernel write.
+// mode says how the server and the kernel write.
 type mode struct {
 	name      string
 	sync      natsrun.SyncMode
-	writeBack time.Duration // how often the kernel is made to, or 0 for when it likes
-	spareLog  bool          // it writes the log back but once
+	writeBack time.Duration // the interval at which the kernel is made to write, or 0 for its own time
+	spareLog  bool          // the kernel writes the log back only once
 	durable   bool          // nothing acknowledged may be lost
 }
 
@@ -67,7 +67,8 @@ func main() {
 	}
 }
 
-// powercut cuts the power in each mode, or in one, and prints a table. It returns an error where a bar was not met.
+// powercut cuts the power in each mode, or in one, and prints a table. It returns an error if a bar was not
+// met.
 func powercut(ctx context.Context, out io.Writer, dir string, cuts int, only string) (err error) {
 	modes := slices.DeleteFunc(slices.Clone(modes), func(m mode) bool { return only != "" && m.name != only })
 	if len(modes) == 0 {
@@ -143,7 +144,7 @@ func (m mode) store(ctx context.Context, rig *rig, dir string, cuts int, t *tota
 	return nil
 }
 
-// cut cuts the power once, and looks at what is left while the load rests.
+// cut cuts the power once, and checks the disk while the load rests.
 func cut(ctx context.Context, rig *rig, l *load) (f finding, err error) {
 	acked := l.acknowledged()
 	dir, release, err := rig.cut(ctx)

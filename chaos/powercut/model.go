@@ -19,7 +19,7 @@ const (
 // moved is the only event.
 type moved struct {
 	Amount int64
-	Text   string // makes commits as large as those of a program
+	Text   string // makes commits as large as the commits of a real program
 }
 
 // EventType is the event's name in the log.

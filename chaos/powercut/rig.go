@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// errUnfit says that the machine cannot do it.
+// errUnfit means that the machine cannot do it.
 var errUnfit = errors.New("not on this machine")
 
-// The sizes of the images. Both files have holes, so they take what is written to them.
+// The sizes of the images. Both files have holes, so they take only the space of the written data.
 const (
 	outerSize = "8G"
 	innerSize = "2G"
@@ -33,8 +33,8 @@ func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
 // live is where the server under load has its data.
 func (r *rig) live() string { return r.path("inner") }
 
-// newRig makes the file systems in a new folder below dir. It returns an error that matches errUnfit where that is not
-// possible here. Close removes everything.
+// newRig makes the file systems in a new folder below dir. It returns an error that matches errUnfit if that is
+// not possible here. Close removes everything.
 func newRig(ctx context.Context, dir string) (_ *rig, err error) {
 	if err := fit(); err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func newRig(ctx context.Context, dir string) (_ *rig, err error) {
 	return r, nil
 }
 
-// fit says what is missing.
+// fit returns an error that names the missing programs or rights.
 func fit() error {
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("%w: it needs Linux, this is %s", errUnfit, runtime.GOOS)
@@ -109,11 +109,11 @@ func (r *rig) mount(ctx context.Context, image, name string) error {
 	return nil
 }
 
-// patience is how long a file system that is in use is waited for.
+// patience bounds the wait for a file system that is in use.
 const patience = 5 * time.Second
 
-// unmount takes a mount point away. A file system that stays in use, since a server has not closed a file that it removed,
-// is detached: it ends with this process.
+// unmount removes a mount point. If a file system stays in use, because a server has not closed a file that it
+// removed, it is detached. Then it ends with this process.
 func (r *rig) unmount(ctx context.Context, point string) error {
 	ctx = context.WithoutCancel(ctx)
 	overdue := time.After(patience)
@@ -136,7 +136,7 @@ func (r *rig) unmount(ctx context.Context, point string) error {
 	return os.Remove(point)
 }
 
-// cut copies what the disk holds at this instant, and mounts the copy. Release unmounts and removes it.
+// cut copies the content of the disk at this instant, and mounts the copy. Release unmounts and removes it.
 func (r *rig) cut(ctx context.Context) (dir string, release func() error, err error) {
 	image := r.path("outer/cut.img")
 	if err := run(ctx, "cp", "--reflink=always", r.path("outer/inner.img"), image); err != nil {
@@ -158,7 +158,8 @@ func (r *rig) try(ctx context.Context) error {
 	return release()
 }
 
-// close unmounts everything, the last first, and removes the folder. Where something cannot be unmounted, the folder stays.
+// close unmounts everything, the last mount first, and removes the folder. If it cannot unmount everything, the
+// folder stays.
 func (r *rig) close(ctx context.Context) error {
 	for _, point := range slices.Backward(slices.Clone(r.mounted)) {
 		if err := r.unmount(ctx, point); err != nil {
@@ -168,8 +169,9 @@ func (r *rig) close(ctx context.Context) error {
 	return os.RemoveAll(r.dir)
 }
 
-// writeBack makes the kernel write the live file system back every so often until ctx ends, and nobody waits for it. Where
-// it is to spare the log, everything is written back once, and then the buckets alone: kernels write files in any order.
+// writeBack makes the kernel write the live file system back at an interval until ctx ends, and nobody waits
+// for it. If it has to spare the log, it writes everything back once, and then the buckets alone, because
+// kernels write files in any order.
 func (r *rig) writeBack(ctx context.Context, every time.Duration, spareLog bool) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

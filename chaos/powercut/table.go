@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// total is what the cuts of one mode showed together.
+// total sums up the cuts of one mode.
 type total struct {
 	cuts     int
 	looked   int
@@ -14,7 +14,7 @@ type total struct {
 	torn     int // cuts with a torn transaction in the log
 	tornView int // cuts with a torn batch in the view
 	reported int // cuts after which the log was refused
-	silent   int // cuts that lost, and nobody on the disk knew
+	silent   int // cuts that lost commits, and nothing on the disk knew
 	reports  []error
 	wrong    []string
 }
@@ -41,7 +41,7 @@ func one(yes bool) int {
 	return 0
 }
 
-// head gives what stands above the rows of the table.
+// head returns the lines above the rows of the table.
 func head(cuts int) string {
 	return fmt.Sprintf("%d cuts in each mode; %d goroutines append, %d write transactions over %d streams each, and a view runs\n\n",
 		cuts, appenders, movers, ownParties) +
@@ -54,7 +54,7 @@ func (m mode) row(t total) string {
 		m.name, t.cuts, t.looked, t.lost, t.losing, t.torn, t.tornView, t.reported, t.silent, len(t.wrong))
 }
 
-// bars gives an error with all that must not have been.
+// bars returns an error with all violations.
 func (m mode) bars(t total) error {
 	var missed []error
 	for _, w := range t.wrong {

@@ -1,4 +1,4 @@
-// Package abreast does several things that wait for a server at the same time.
+// Package abreast runs several calls at the same time, each of which waits for a server.
 package abreast
 
 import (
@@ -7,12 +7,12 @@ import (
 	"sync"
 )
 
-// most is how many things are done at the same time.
+// most is the number of calls that run at the same time.
 const most = 16
 
-// Do calls do(i) for each i below n, some of them at the same time, and waits for all. It gives the first i, in the order of
-// the numbers, whose call failed, with its error. A call that panics makes Do panic, once all have ended, with a text that
-// holds the call's stack. A single call is made on the caller's goroutine.
+// Do calls do(i) for each i below n, some of them at the same time, and waits for all. It returns the smallest
+// i whose call failed, with the error. If a call panics, Do panics after all calls have ended, with a text that
+// holds the stack of the call. A single call runs on the caller's goroutine.
 func Do(n int, do func(i int) error) (first int, err error) {
 	if n == 1 {
 		return 0, do(0)

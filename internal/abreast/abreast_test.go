@@ -46,7 +46,7 @@ func TestCallsAreMadeAtTheSameTimeAndNotTooMany(t *testing.T) {
 			}
 		}
 		mu.Unlock()
-		<-together // none goes on before as many as may run do
+		<-together // each waits until as many run as may
 		mu.Lock()
 		defer mu.Unlock()
 		now--

@@ -1,8 +1,8 @@
-// Package allocs counts what operations allocate, for tests that hold it to a bound.
+// Package allocs counts the allocations of operations, for tests that hold them to a bound.
 //
-// All goroutines of the process count, so a server that the operations talk to belongs in a process of its own
-// (eventstoretest.NewProcess). The race detector allocates too: [Countable] skips the test there, and `make allocs` runs what
-// `make test` skips.
+// All goroutines of the process count, so a server that the operations use belongs in a process of its own
+// (eventstoretest.NewProcess). The race detector allocates as well. So [Countable] skips the test there, and
+// `make allocs` runs the tests that `make test` skips.
 package allocs
 
 import (
@@ -12,18 +12,20 @@ import (
 	"testing"
 )
 
-// rounds is how often is counted. The least counts, since timers, reconnections and pools that fill up only ever add.
+// rounds is the number of counts. The least one is taken, because timers, reconnections and pools that fill up
+// only add to it.
 const rounds = 5
 
-// Figures is what one operation allocates.
+// Figures are the allocations of one operation.
 type Figures struct{ Objects, Bytes float64 }
 
-// String gives both, rounded.
+// String returns both, rounded.
 func (f Figures) String() string {
 	return fmt.Sprintf("%.2f allocations, %.0f bytes", f.Objects, f.Bytes)
 }
 
-// Within fails the test where f is more than bound allocations, and logs what the same takes by other means.
+// Within fails the test if f has more allocations than bound, and logs the allocations of the other way beside
+// it.
 func (f Figures) Within(t testing.TB, bound float64, raw Figures) {
 	t.Helper()
 	t.Logf("%v; nats.go: %v", f, raw)
@@ -32,7 +34,7 @@ func (f Figures) Within(t testing.TB, bound float64, raw Figures) {
 	}
 }
 
-// Countable skips a test where the race detector runs.
+// Countable skips a test if the race detector runs.
 func Countable(t testing.TB) {
 	t.Helper()
 	if raceDetector {
@@ -40,7 +42,7 @@ func Countable(t testing.TB) {
 	}
 }
 
-// Of gives what one operation allocates where operations does n of them.
+// Of returns the allocations of one operation, if operations does n of them.
 func Of(t testing.TB, n int, operations func()) Figures {
 	t.Helper()
 	// A collection empties pools, which are then filled again.

@@ -1,5 +1,6 @@
-// Package backoff waits between tries: exponential with full jitter, so that many who failed together do not come back
-// together. (The scheme is "full jitter" of Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+// Package backoff waits between tries: exponentially with full jitter, so that many callers that failed
+// together do not return together. (The scheme is "full jitter" of Marc Brooker, "Exponential Backoff And
+// Jitter", AWS Architecture Blog, 2015.)
 package backoff
 
 import (
@@ -28,7 +29,7 @@ func (p Policy) Delay(n int) time.Duration {
 	return rand.N(limit)
 }
 
-// Wait blocks for Delay(n) or until ctx ends, and then gives the cause.
+// Wait blocks for Delay(n). If ctx ends before, it returns the cause of ctx.
 func (p Policy) Wait(ctx context.Context, n int) error {
 	timer := time.NewTimer(p.Delay(n))
 	defer timer.Stop()

@@ -1,5 +1,5 @@
-// Package blockfile reads the files in which nats-server keeps the messages of a JetStream stream, and cuts them as a power
-// cut does. It is for tests: the server must be stopped, and neither encrypt nor compress.
+// Package blockfile reads the files in which nats-server keeps the messages of a JetStream stream, and cuts
+// them as a power cut does. It is for tests. The server must be stopped, and must neither encrypt nor compress.
 //
 // A block file is a run of records, in the order of their sequences; numbers are little endian:
 //
@@ -35,7 +35,7 @@ const (
 // Record is one record of a block file.
 type Record struct {
 	Sequence uint64
-	Mark     bool // it says that the message of the sequence was removed
+	Mark     bool // the message of the sequence was removed
 	Subject  string
 	File     string
 	Offset   int64 // in the file
@@ -47,7 +47,7 @@ func dir(store, stream string) string {
 	return filepath.Join(store, "jetstream", "$G", "streams", stream)
 }
 
-// Records gives the records of a stream's block files in their order. Store is the store directory of the server.
+// Records returns the records of a stream's block files in their order. Store is the store directory of the server.
 func Records(store, stream string) ([]Record, error) {
 	names, err := filepath.Glob(filepath.Join(dir(store, stream), "msgs", "*.blk"))
 	if err != nil {
@@ -106,8 +106,8 @@ func parse(data []byte) ([]Record, error) {
 	return records, nil
 }
 
-// CutBehind leaves the disk as a power cut does that comes when the message of a sequence has reached it and nothing
-// later: the block file ends there, later ones are gone, and so are the server's index and the batches it had staged.
+// CutBehind leaves the disk as a power cut would that comes after the message of a sequence has reached it. The
+// block file ends there. Later files, the server's index and its staged batches are gone.
 func CutBehind(store, stream string, sequence uint64) error {
 	records, err := Records(store, stream)
 	if err != nil {

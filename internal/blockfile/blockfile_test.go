@@ -46,7 +46,7 @@ func TestWhatWasCutOffIsGoneWhenTheServerStarts(t *testing.T) {
 	require.Error(t, err)
 }
 
-// record is a record as the server writes one, of which nobody looks at the checksum.
+// record returns a record as the server writes it. Its checksum is never compared.
 func record(sequence uint64, subject string) []byte {
 	data := make([]byte, fixed+len(subject)+checksum)
 	binary.LittleEndian.PutUint32(data, uint32(len(data)))

@@ -101,11 +101,17 @@ func goComments(t *testing.T, name, text string) []commentLine {
 	var all []commentLine
 	for group, comments := range file.Comments {
 		for _, c := range comments.List {
+			if exampleOutput.MatchString(c.Text) {
+				break // the rest is the output of an example, to the byte
+			}
 			all = append(all, linesOf(c, fset.Position(c.Pos()).Line, group)...)
 		}
 	}
 	return all
 }
+
+// exampleOutput matches the line from which on a comment is the output of an example.
+var exampleOutput = regexp.MustCompile(`(?i)^//\s*(unordered )?output:`)
 
 func linesOf(c *ast.Comment, line, group int) []commentLine {
 	if text, ok := strings.CutPrefix(c.Text, "//"); ok {

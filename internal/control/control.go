@@ -1,4 +1,4 @@
-// Package control makes the bucket in which a store, and what runs on it, keep their small documents:
+// Package control makes the bucket for the small documents of a store and of everything that runs on it:
 //
 //	bucket bank_control
 //	key mark                                 the highest position of the log that was seen
@@ -7,8 +7,8 @@
 //	key reactor.mails.checkpoint             the checkpoint of a reactor
 //	key reactor.mails.parked.account.42      a stream that the reactor has parked
 //
-// All documents are JSON. Each names the identity of its
-// store, because a store may be made anew under its name while the bucket stays.
+// All documents are JSON. Each names the identity of its store, because a store may be made anew under its name
+// while the bucket stays.
 package control
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/runnel-go/runnel/internal/kvstream"
 )
 
-// maxBytes is the most that the bucket takes in an account that demands a bound. A parked stream takes 3 KiB at most.
+// maxBytes bounds the bucket in an account that demands a bound. A parked stream takes 3 KiB at most.
 const maxBytes = 4 << 20
 
 // Bucket returns the name of a store's control bucket.
@@ -36,7 +36,7 @@ func Ensure(ctx context.Context, client *jsapi.Client, store string, storage jet
 	return err
 }
 
-// settings are for a bucket of JSON documents, as package kv opens it.
+// settings returns the settings that package kv has for a bucket of JSON documents.
 func settings(store string, storage jetstream.StorageType, replicas int) jetstream.StreamConfig {
 	cfg := kvstream.Settings(Bucket(store), storage, replicas)
 	cfg.Description = "control bucket of the runnel event store " + store

@@ -16,8 +16,8 @@ func SagaName(ctx context.Context, definition string) (named context.Context, na
 	return context.WithValue(ctx, ofSaga{}, true), definition + sagaSuffix
 }
 
-// CheckOwner returns an error if the name of a view or a reactor is for sagas, and it is not a saga that opens it.
-// Otherwise a view or a reactor of the program could share documents with a saga.
+// CheckOwner returns an error if the name of a view or a reactor is reserved for sagas and no saga opens it.
+// Otherwise a view or a reactor of the user could share documents with a saga.
 func CheckOwner(ctx context.Context, name string) error {
 	if strings.HasSuffix(name, sagaSuffix) && ctx.Value(ofSaga{}) == nil {
 		return fmt.Errorf("names that end in %q are for sagas: choose another name", sagaSuffix)

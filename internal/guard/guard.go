@@ -6,8 +6,8 @@
 //	caller     Run ----------- watches how long the call under way lasts --------- returns
 //	goroutine      \- work: Call(f1), Call(f2), ... ------------------------------/
 //
-// A call that panics costs nothing but itself: Calls.Call returns the error and the work goes on. A call that ends its
-// goroutine, or lasts too long, takes the work with it: Run returns the error, and its caller begins another Run behind
+// After a call that panics, the work goes on: Calls.Call returns the error. A call that ends its goroutine, or
+// lasts too long, ends the work as well. Then Run returns the error, and its caller begins another Run behind
 // that call.
 package guard
 
@@ -40,7 +40,7 @@ func (e *Error) Error() string {
 	return "panicked: " + e.text
 }
 
-// Unwrap returns what the call panicked with if that is an error, or nil.
+// Unwrap returns the error that the call panicked with, or nil if it panicked with another value.
 func (e *Error) Unwrap() error {
 	err, _ := e.Panic.(error)
 	return err
@@ -50,29 +50,30 @@ func (e *Error) Unwrap() error {
 // an [*Error].
 func Call(f func()) error { return CallWithin(0, f) }
 
-// CallWithin is [Call] with a limit: it returns an [*Error] with Lasted if f has not returned for that time, or up to a
-// quarter longer. The goroutine of f is left behind then, and whatever f still does must harm nobody. A limit of 0 is
-// none.
+// CallWithin is [Call] with a limit. It returns an [*Error] with Lasted if f has not returned for that time, or
+// up to a quarter longer. Then it leaves the goroutine of f behind, and whatever f still does must harm nobody.
+// 0 means no limit.
 func CallWithin(limit time.Duration, f func()) error {
 	var failed error
 	if err := Run(limit, func(c *Calls) { failed = c.Call(f) }); err != nil {
-		return err // f may yet return, so failed is not looked at
+		return err // f may still return, so do not read failed
 	}
 	return failed
 }
 
-// Calls makes the calls of one [Run]. It is used by the goroutine of the work alone.
+// Calls makes the calls of one [Run]. Only the goroutine of the work may use it.
 type Calls struct {
 	turn atomic.Uint64 // odd while a call is under way, and givenUp once Run has left
 }
 
-// givenUp is the turn of work that Run has left.
+// givenUp is the turn of a work that Run has given up.
 const givenUp = 1 << 63
 
-// Run runs work on a goroutine of its own, and blocks until it returns. It returns an [*Error] if a call of the work
-// has ended the goroutine, or has lasted for limit or up to a quarter longer. The work has stopped within that call
-// then, and never goes on behind it, so that the caller may go on with all that the work has changed before. A limit of
-// 0 is none. A panic of the work outside its calls is a mistake of this module, and ends the process.
+// Run runs work on a goroutine of its own, and blocks until it returns. It returns an [*Error] if a call of the
+// work has ended the goroutine, or has lasted for limit or up to a quarter longer. Then the work has stopped
+// within that call and never goes on behind it. So the caller may use everything that the work has changed
+// before. 0 means no limit. A panic of the work outside its calls is a mistake of this module, and ends the
+// process.
 func Run(limit time.Duration, work func(*Calls)) error {
 	c, done, finished := &Calls{}, make(chan struct{}), false
 	go func() {
@@ -90,11 +91,11 @@ func Run(limit time.Duration, work func(*Calls)) error {
 	return nil
 }
 
-// looks is how often a call is looked at within its limit. A process that was frozen looks once when it wakes, so that
-// the time for which it stood still does not count as the call's.
+// looks is the number of times that Run looks at a call within its limit. A process that was frozen looks once
+// when it wakes, so that the time for which it stood still does not count for the call.
 const looks = 4
 
-// watch blocks until the work is done. It reports false once it has given up a call that lasts too long.
+// watch blocks until the work is done. It returns false if it has given up a call that lasts too long.
 func (c *Calls) watch(limit time.Duration, done <-chan struct{}) bool {
 	look := time.NewTicker(max(limit/looks, 1))
 	defer look.Stop()
@@ -116,8 +117,9 @@ func (c *Calls) watch(limit time.Duration, done <-chan struct{}) bool {
 	}
 }
 
-// Call runs f. It returns an [*Error] if f panics. It does not return if f ends the goroutine, or if Run has given up
-// f: then the deferred functions of the work run, and must touch nothing that the caller of Run goes on with.
+// Call runs f. It returns an [*Error] if f panics. It does not return if f ends the goroutine, or if Run has
+// given up f. Then the deferred functions of the work run, and must touch nothing that the caller of Run still
+// uses.
 func (c *Calls) Call(f func()) (err error) {
 	turn := c.turn.Add(1)
 	defer func() {

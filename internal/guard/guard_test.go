@@ -12,7 +12,7 @@ import (
 	"github.com/runnel-go/runnel/internal/guard"
 )
 
-// hung blocks until the test ends, and returns what waits for the goroutine that it blocked.
+// hung blocks until the test ends, and returns a function that waits for the goroutine that it blocked.
 func hung(t *testing.T) (block func()) {
 	release, released := make(chan struct{}), make(chan struct{})
 	t.Cleanup(func() {
@@ -111,7 +111,7 @@ func TestAPanicDoesNotStopTheWork(t *testing.T) {
 	require.Equal(t, []bool{false, true, false, true}, []bool{errs[0] != nil, errs[1] != nil, errs[2] != nil, errs[3] != nil})
 }
 
-// What is between calls, such as reading from a server, may last as long as it takes.
+// The work between calls, such as a read from a server, may last as long as it needs.
 func TestOnlyCallsAreWatched(t *testing.T) {
 	waited := make(chan struct{})
 	timer := time.AfterFunc(100*time.Millisecond, func() { close(waited) })
@@ -123,7 +123,7 @@ func TestOnlyCallsAreWatched(t *testing.T) {
 	}))
 }
 
-// Calls that are short, and so many that they last long together, are no call that lasts long.
+// Many short calls may last long together, because the limit is for each call.
 func TestManyShortCallsAreNotOneLong(t *testing.T) {
 	const limit = 20 * time.Millisecond
 	begun := time.Now()

@@ -8,18 +8,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Bounds of streams in an account that demands one of each.
+// Bounds of streams in an account that demands a bound for each stream.
 const (
 	smallestBound = 64 << 10
-	// usualBound is for an account that does not say what it has.
+	// usualBound is for an account that does not report its resources.
 	usualBound = 64 << 20
-	// share is the part of what an account has left that a stream gets for which nobody named a bound: small enough for a
-	// view's buckets, and their rebuild, beside each other.
+	// share is the part of the account's free storage that a stream without a configured bound gets. It is
+	// small enough for the buckets of a view and of its rebuild beside each other.
 	share = 8
 )
 
-// CreateBounded is CreateStream for a stream of the toolkit's own. Where the account demands that each stream has a bound, and
-// the settings have none, it gets one: a share of what the account has left, or most where that is less and not 0.
+// CreateBounded is CreateStream for a stream of the toolkit's own. If the account demands a bound for each
+// stream and the settings have none, the stream gets a share of the account's free storage, or most if that is
+// less and not 0.
 func (c *Client) CreateBounded(ctx context.Context, cfg jetstream.StreamConfig, most int64) (jetstream.StreamInfo, error) {
 	info, err := c.CreateStream(ctx, cfg)
 	if !DemandsBound(err) {
@@ -32,18 +33,18 @@ func (c *Client) CreateBounded(ctx context.Context, cfg jetstream.StreamConfig, 
 	for {
 		cfg.MaxBytes = max(bound, smallestBound)
 		info, err = c.CreateStream(ctx, cfg)
-		// The server may have less left than the account.
+		// The server may have less free storage than the account.
 		if bound /= 2; !exceeds(err) || bound < smallestBound {
 			return info, err
 		}
 	}
 }
 
-// bound gives the share of a stream in what the account has left.
+// bound returns a stream's share of the account's free storage.
 func (c *Client) bound(ctx context.Context, cfg jetstream.StreamConfig) int64 {
 	var account jetstream.AccountInfo
 	if err := c.api(ctx, "INFO", getTimeout, nil, &account); err != nil {
-		return usualBound // it may not be for this connection
+		return usualBound // this connection may not be permitted to ask
 	}
 	replicas := int64(max(cfg.Replicas, 1))
 	tier, tiered := account.Tiers[fmt.Sprint("R", replicas)]
@@ -66,10 +67,10 @@ func (c *Client) bound(ctx context.Context, cfg jetstream.StreamConfig) int64 {
 	return bound
 }
 
-// DemandsBound reports whether a refusal says that the account wants each stream to have a bound.
+// DemandsBound reports whether a refusal says that the account demands a bound for each stream.
 func DemandsBound(err error) bool { return hasCode(err, codeMaxBytesRequired) }
 
-// exceeds reports whether a stream was refused for its bound.
+// exceeds reports whether a stream was refused because of its bound.
 func exceeds(err error) bool {
 	return hasCode(err, codeMaxStreamBytes) || hasCode(err, codeStorageResources) || hasCode(err, codeMemoryResources)
 }

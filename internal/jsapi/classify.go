@@ -11,12 +11,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Class is what an answer to a publish says about that one try.
+// Class is the meaning of an answer to a publish, for that one try.
 type Class int
 
-// The classes of answers. Only Stored and Unknown leave room for the message being in the stream.
+// The classes of answers. Only after Stored and Unknown the message can be in the stream.
 const (
-	// Unknown: no answer, or one that settles nothing. The message may be stored, now or later.
+	// Unknown: no answer, or an answer that settles nothing. The message may be stored, now or later.
 	Unknown Class = iota
 	// Stored: a plain acknowledgement with the message's sequence.
 	Stored
@@ -32,7 +32,7 @@ const (
 	TooMany
 	// NoBatches: this try was not stored because the stream does not allow atomic batches.
 	NoBatches
-	// Refused: this try was not stored, for a reason that stays.
+	// Refused: this try was not stored, for a reason that does not pass.
 	Refused
 )
 
@@ -73,7 +73,7 @@ const (
 	codeClusterNotLeader      jetstream.ErrorCode = 10009
 	codeStreamOffline         jetstream.ErrorCode = 10118
 	codeStreamOfflineReason   jetstream.ErrorCode = 10194
-	codeStreamNotValid        jetstream.ErrorCode = 10096 // it is being deleted
+	codeStreamNotValid        jetstream.ErrorCode = 10096 // the stream is being deleted
 	codeAccountResources      jetstream.ErrorCode = 10002
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeMemoryResources       jetstream.ErrorCode = 10028
@@ -85,14 +85,16 @@ const (
 	codeMaxStreamBytes        jetstream.ErrorCode = 10122
 )
 
-// Classify decides what the reply to one publish says. It is the only place that reads error codes, and what it says
-// holds for that one try: after a try without an answer, the caller reads the stream whatever a later try was told.
+// Classify decides the meaning of the reply to one publish. It is the only function that reads error codes. Its
+// result holds for that one try: after a try without an answer, the caller must read the stream, whatever the
+// answer to a later try is.
 func Classify(msg *nats.Msg) Answer { return Source{}.classify(msg) }
 
-// classify is Classify for publishes that this stream should answer. What another answers says nothing about this one.
+// classify is Classify for publishes that this stream should answer. The answer of another stream says nothing
+// about this one.
 func (s Source) classify(msg *nats.Msg) Answer {
 	if len(msg.Data) == 0 && msg.Header.Get("Status") == "503" {
-		// No stream listens to the subject: it is gone, or its leader is.
+		// No stream listens to the subject: the stream or its leader is gone.
 		return Answer{Class: Unavailable, Err: nats.ErrNoResponders}
 	}
 	if sequence, ok := s.plainAck(msg.Data); ok {
@@ -125,8 +127,9 @@ func unsent(err error) Answer {
 	return Answer{Class: Unknown, Err: err}
 }
 
-// plainAck reads the one acknowledgement that is frequent, {"stream":"bank","seq":42}, or in a domain
-// {"stream":"bank","seq":42,"domain":"hub"}, and nothing else. It saves a tenth of what an append costs here.
+// plainAck reads the usual acknowledgement, {"stream":"bank","seq":42}, or in a domain
+// {"stream":"bank","seq":42,"domain":"hub"}, and nothing else. That saves a tenth of the cost of an append
+// here.
 func (s Source) plainAck(data []byte) (sequence uint64, ok bool) {
 	rest, ok := bytes.CutPrefix(data, []byte(`{"stream":"`))
 	if !ok {
@@ -149,7 +152,7 @@ func (s Source) plainAck(data []byte) (sequence uint64, ok bool) {
 	return sequence, err == nil && sequence > 0
 }
 
-// cutSuffix is bytes.CutSuffix of text, where ok says that there was a text before.
+// cutSuffix is bytes.CutSuffix of text. It also returns false if ok is false.
 func cutSuffix(data []byte, suffix string, ok bool) ([]byte, bool) {
 	if n := len(data) - len(suffix); ok && n >= 0 && string(data[n:]) == suffix {
 		return data[:n], true
@@ -157,15 +160,16 @@ func cutSuffix(data []byte, suffix string, ok bool) ([]byte, bool) {
 	return data, false
 }
 
-// isPlain reports whether a name stands in JSON as it is.
+// isPlain reports whether a name needs no escape in JSON.
 func isPlain(name []byte) bool {
 	return len(name) > 0 && !bytes.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' })
 }
 
-// storeClosed is how a server that ends describes that it could not store a message.
+// storeClosed is the description with which a server that is ending says that it could not store a message.
 const storeClosed = "store is closed"
 
-// classOfRefusal is classOf for a refusal with its text. A leader that ends cannot store what its peers may have agreed to store.
+// classOfRefusal is classOf for a refusal with its text. A leader that is ending cannot store a message that
+// its peers may have agreed to store.
 func classOfRefusal(refusal *jetstream.APIError) Class {
 	if refusal.ErrorCode == codeStoreFailed && refusal.Description == storeClosed {
 		return Unknown

@@ -14,13 +14,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrNoReply says that a request went out and nothing came back in time: whether the server did it is not known.
+// ErrNoReply means that a request went out and no reply came in time. The server may have done it or not.
 var ErrNoReply = errors.New("no reply in time")
 
-// ErrNoConnection says that there is no connection to a server at the moment.
+// ErrNoConnection means that there is no connection to a server at the moment.
 var ErrNoConnection = errors.New("there is no connection to a server")
 
-// ErrClosed says that the Client was closed.
+// ErrClosed means that the Client was closed.
 var ErrClosed = errors.New("client closed")
 
 // Client sends requests and collects their replies. It is safe for concurrent use.
@@ -30,17 +30,17 @@ type Client struct {
 	inbox  string // the replies' subject up to their number, with its dot
 	sub    *nats.Subscription
 
-	others others // who answers beside the stream that should
+	others others // streams that answer beside the right one
 
-	calls sync.Pool // of *Call, whose replies were taken; of this Client, since channels and timers may not leave a synctest bubble
+	calls sync.Pool // of *Call; not global, because timers may not leave a synctest bubble
 
-	session atomic.Pointer[Session] // as the connection was when it was asked last
-	changes chan nats.Status        // of the connection since; taken off by whoever meets them
+	session atomic.Pointer[Session] // the connection's last answer
+	changes chan nats.Status        // of the connection since; any goroutine may take them off
 	taking  atomic.Bool             // they are being taken off
 	asking  sync.Mutex              // held while the connection is asked
-	noting  sync.Mutex              // guards the fields below, and what is stored in session; held for moments only
-	noted   uint64                  // how often changes were taken off
-	back    chan struct{}           // closed when the connection is there again
+	noting  sync.Mutex              // guards the fields below, and stores to session; held for moments only
+	noted   uint64                  // counts how often changes were taken off
+	back    chan struct{}           // closed when the connection is back
 
 	pulse  *pulse
 	keeper keeper
@@ -53,8 +53,8 @@ type Client struct {
 	closed  bool
 }
 
-// New subscribes to an inbox of its own on the connection of js. Close gives it back; so does closing the connection.
-// It returns the server's complaint where the connection may not subscribe to it.
+// New subscribes to an inbox of its own on the connection of js. Close ends the subscription, and so does
+// closing the connection. New returns the server's complaint if the connection may not subscribe to the inbox.
 func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
 	c := &Client{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{}), pulse: newPulse()}
 	c.waiting, c.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
@@ -65,7 +65,7 @@ func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to the reply inbox: %w", err)
 	}
-	// A reply may be as large as a message may be, and the callers bound how many are under way.
+	// A reply may be as large as any message, and callers bound the number of replies under way.
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, errors.Join(err, sub.Unsubscribe())
 	}
@@ -81,9 +81,9 @@ func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
 	return c, nil
 }
 
-// mayReply returns the server's complaint if replies to this client are not let through, or if the connection has as many
-// subscriptions as it may. Without the complaint, each request would seem to be lost. A connection that breaks meanwhile
-// says nothing.
+// mayReply returns the server's complaint if replies cannot reach this client, or if the connection has too
+// many subscriptions. Otherwise each request would seem to be lost. It returns nil if the connection breaks
+// meanwhile.
 func (c *Client) mayReply(ctx context.Context) error {
 	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
 	defer cancel()
@@ -96,7 +96,7 @@ func (c *Client) mayReply(ctx context.Context) error {
 	return c.mayHear()
 }
 
-// prefixOf gives what the subjects of the JetStream API begin with.
+// prefixOf returns the prefix of the subjects of the JetStream API.
 func prefixOf(js jetstream.JetStream) string {
 	opts := js.Options()
 	switch {
@@ -108,10 +108,11 @@ func prefixOf(js jetstream.JetStream) string {
 	return jetstream.DefaultAPIPrefix
 }
 
-// Conn is the connection the requests go over.
+// Conn returns the connection of the requests.
 func (c *Client) Conn() *nats.Conn { return c.nc }
 
-// Close ends the subscription. Calls under way end with ErrNoReply: they were sent, so what became of them is not known.
+// Close ends the subscription. Calls under way end with ErrNoReply, because they were sent and their outcome is
+// not known.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	waiting, several, idle := c.waiting, c.several, c.idle
@@ -133,7 +134,7 @@ func (c *Client) Close() error {
 	return c.sub.Unsubscribe()
 }
 
-// Interrupt ends the calls under way with ErrNoReply, since nobody waits for what they bring any more.
+// Interrupt ends the calls under way with ErrNoReply, because nobody needs their replies any more.
 func (c *Client) Interrupt() {
 	c.mu.Lock()
 	waiting, several := c.waiting, c.several
@@ -154,16 +155,16 @@ type Call struct {
 	sent    *Session
 	subject string
 	reply   chan *nats.Msg // holds one: the reply, or nil when the Client closes
-	timer   *time.Timer    // stopped, but for a wait
+	timer   *time.Timer    // stopped, except during a wait
 
-	// What is sent is built here. Once it was sent, nobody needs it.
+	// The request is built here. After it was sent, nobody needs it.
 	msg      nats.Msg
 	text     []byte
 	expected [1]string
 	header   nats.Header // the expectation that is in expected
 }
 
-// call gives a Call to be sent, perhaps one that was used before.
+// call returns a Call to send, perhaps one that was used before.
 func (s *Session) call() *Call {
 	if call, ok := s.client.calls.Get().(*Call); ok {
 		call.sent = s
@@ -175,7 +176,7 @@ func (s *Session) call() *Call {
 	return call
 }
 
-// free lets a Call be used again whose reply was taken. One without a reply is not: it may come yet.
+// free makes a Call reusable if its reply was taken. Otherwise the reply may still come.
 func (call *Call) free() { call.client.calls.Put(call) }
 
 // Send publishes a request and returns without waiting for its reply. An error means that the publish failed; [NotSent]
@@ -214,14 +215,14 @@ func (call *Call) send(subject string, header nats.Header, data []byte) error {
 	return err
 }
 
-// Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). Where the server says that the
-// connection may not send the request, it returns that complaint. It may be called once.
+// Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). If the server
+// says that the connection may not send the request, it returns that complaint. It may be called once.
 func (call *Call) Wait(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
 	return call.wait(ctx, timeout, false)
 }
 
-// WaitToRepeat is Wait for a request that is harmless to repeat. It gives up, with ErrNoReply, soon after the connection was
-// lost: the reply went with it.
+// WaitToRepeat is Wait for a request that is harmless to repeat. It gives up, with ErrNoReply, soon after the
+// connection was lost: the reply went with it.
 func (call *Call) WaitToRepeat(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
 	return call.wait(ctx, timeout, true)
 }
@@ -234,24 +235,25 @@ func (call *Call) wait(ctx context.Context, timeout time.Duration, repeat bool) 
 	return msg, err
 }
 
-// interrupted is how often a wait looks whether the connection was lost, or the server has complained, since the request was
-// sent. It looks first when a beat has passed, since most replies come before, and then each time after twice as long, up to this.
+// interrupted is the longest interval at which a wait checks whether the connection was lost, or whether the
+// server has complained, since the request was sent. It checks first after one beat, because most replies come
+// before that, and then each time after twice as long.
 const interrupted = 200 * time.Millisecond
 
-// wait is what is waited for.
+// wait is one wait for a reply.
 type wait struct {
 	replies <-chan *nats.Msg
 	timer   *time.Timer // stopped
 	timeout time.Duration
-	repeat  bool   // the request may be sent again, so there is no use in waiting once the connection is lost
+	repeat  bool   // the request may be sent again, so a wait ends when the connection is lost
 	own     bool   // the replies come to a subscription that may be new
 	subject string // of the request
 }
 
-// wait waits for a reply to what was sent. It may wait one beat longer than the timeout.
+// wait waits for the reply to a request. It may wait one beat longer than the timeout.
 func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 	select {
-	case msg := <-w.replies: // of several that were asked for at once, most are there
+	case msg := <-w.replies: // of several requests, most replies are there
 		return replied(msg)
 	default:
 	}
@@ -265,7 +267,7 @@ func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 	}
 }
 
-// waitOn goes on with a wait for which a beat has passed.
+// waitOn continues a wait after its first beat.
 func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
 	defer w.timer.Stop()
 	for look := beat; ; {
@@ -291,7 +293,7 @@ func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
 	}
 }
 
-// complaintAbout returns the complaint that the server made about what is waited for.
+// complaintAbout returns the complaint that the server made about the request.
 func (s *Session) complaintAbout(w wait) error {
 	if w.own {
 		return s.unheard(w.subject)
@@ -299,8 +301,8 @@ func (s *Session) complaintAbout(w wait) error {
 	return s.denied(w.subject)
 }
 
-// errInterrupted ends the calls of a client that was closed, or whose calls were interrupted. No reply is waited for
-// any more.
+// errInterrupted ends the calls of a client that was closed, or whose calls were interrupted. Nobody waits for
+// replies any more.
 var errInterrupted = fmt.Errorf("%w: the client was closed, or its calls interrupted", ErrNoReply)
 
 func replied(msg *nats.Msg) (*nats.Msg, error) {
@@ -310,13 +312,14 @@ func replied(msg *nats.Msg) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// askEvery is how often a request that is harmless to repeat is sent again while nobody answers. On a cluster that elects a leader
-// requests are lost.
+// askEvery is the interval at which a harmless request is sent again while nobody answers. A cluster that
+// elects a leader loses requests.
 const askEvery = 500 * time.Millisecond
 
-// Request sends a request that is harmless to repeat, and sends it again while there is no reply, where the timeout is not that of
-// one that takes the server long. It gives up, with ErrNoReply, when the timeout has passed or soon after the connection was lost.
-// Where the server said that the connection may not send it, it returns that complaint. Nothing is sent once ctx has ended.
+// Request sends a request that is harmless to repeat. It sends it again while there is no reply, unless the
+// timeout says that the server needs long for it. It gives up, with ErrNoReply, when the timeout has passed or
+// soon after the connection was lost. If the server said that the connection may not send the request, Request
+// returns that complaint. It sends nothing after ctx has ended.
 func (c *Client) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -361,7 +364,7 @@ func (c *Client) receive(msg *nats.Msg) {
 	}
 	number, err := strconv.ParseUint(token, 36, 64)
 	if err != nil {
-		return // not a reply to a request of ours
+		return // not a reply to a request of this client
 	}
 	if call := c.take(number); call != nil {
 		call.reply <- msg
@@ -372,7 +375,8 @@ func (c *Client) receive(msg *nats.Msg) {
 	}
 }
 
-// take removes a call from those waiting and gives it, or nil when its reply came, or its waiter left, before.
+// take removes a waiting call and returns it. It returns nil if the reply came before, or if the waiter has
+// left.
 func (c *Client) take(number uint64) *Call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -394,8 +398,9 @@ func NotSent(err error) bool {
 	return false
 }
 
-// Permitted sends a request of the JetStream API that changes nothing, and returns the server's complaint where this
-// connection may not send it. It takes a round trip; to wait for a reply that never comes would take longer.
+// Permitted sends a request of the JetStream API that changes nothing, and returns the server's complaint if
+// this connection may not send it. It takes a round trip, which is shorter than the wait for a reply that never
+// comes.
 func (c *Client) Permitted(ctx context.Context, request string) error {
 	subject := c.prefix + request
 	call, err := c.Send(subject, nil, nil)
@@ -424,8 +429,8 @@ func (c *Client) Denied(subject string) error {
 	return nil
 }
 
-// isDenial reports whether a complaint is about subject. The server tells so only by an asynchronous error that
-// names the subject in its text, which is all there is to go by.
+// isDenial reports whether a complaint is about subject. The server only sends an asynchronous error, and only
+// its text names the subject.
 func isDenial(err error, subject string) bool {
 	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+subject+`"`)
 }

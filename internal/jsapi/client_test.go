@@ -15,7 +15,7 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// timeout is longer than any of the tests lasts.
+// timeout is longer than any of the tests.
 const timeout = time.Minute
 
 func newClient(t *testing.T, js jetstream.JetStream) *jsapi.Client {
@@ -83,7 +83,7 @@ func TestAReadWhoseConnectionIsLostEndsSoon(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- read(t.Context(), client) }()
 			<-asked
-			srv.Stop() // and the connection does not come back
+			srv.Stop() // the connection does not come back
 			err = <-ended
 			require.ErrorIs(t, err, jsapi.ErrNoReply)
 			require.ErrorContains(t, err, "the connection was lost", "it did not wait for longer")
@@ -105,7 +105,7 @@ func TestAWaitThatEndsSaysNothingAboutThePublish(t *testing.T) {
 	require.ErrorIs(t, answer.Err, jsapi.ErrNoReply)
 
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(nats.ErrConnectionClosed) // of a send it would say that nothing left
+	cancel(nats.ErrConnectionClosed) // an error of a send would say that nothing was sent
 	for _, writes := range [][]jsapi.Write{{write}, {write, write}} {
 		answer = client.PublishBatch(ctx, writes, timeout)
 		require.Equal(t, jsapi.Unknown, answer.Class)

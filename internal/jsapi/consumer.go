@@ -11,15 +11,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// createTimeout bounds one request for a consumer. It is harmless to repeat under the same name, and on a cluster without a leader
-// the request is lost.
+// createTimeout bounds one request for a consumer. The request is harmless to repeat under the same name, and a
+// cluster without a leader loses it.
 const createTimeout = time.Second
 
 // codeInactiveTooLong is the server's refusal of a consumer that may be idle for longer than its stream allows.
 const codeInactiveTooLong jetstream.ErrorCode = 10153
 
-// CreateConsumer makes a consumer of a stream, under the name in its configuration, and gives it as the server made it. Where
-// the stream bounds how long a consumer may be idle below what is asked for, the consumer gets what the stream allows.
+// CreateConsumer makes a consumer of a stream, under the name in its configuration, and returns it as the
+// server made it. If the stream allows a shorter idle time than the configuration asks for, the consumer gets
+// the time that the stream allows.
 func (c *Client) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.ConsumerInfo, error) {
 	info, err := c.createConsumer(ctx, stream, cfg)
 	if code, ok := errorCode(err); ok && code == codeInactiveTooLong {
@@ -38,16 +39,18 @@ func (c *Client) createConsumer(ctx context.Context, stream string, cfg jetstrea
 	return info, err
 }
 
-// DropConsumer asks the server to forget a consumer, and does not wait until it has. The server would do so later by itself.
+// DropConsumer asks the server to delete a consumer, and does not wait for it. The server would do so later by
+// itself.
 func (c *Client) DropConsumer(stream, consumer string) {
 	c.keeper.later(func() {
 		if c.Session().Connected() == nil {
-			_ = c.nc.PublishRequest(c.prefix+"CONSUMER.DELETE."+stream+"."+consumer, c.inbox+"0", nil) // nobody waits for number 0
+			// No call has number 0, so nobody takes the reply.
+			_ = c.nc.PublishRequest(c.prefix+"CONSUMER.DELETE."+stream+"."+consumer, c.inbox+"0", nil)
 		}
 	})
 }
 
-// errorCode gives the server's code for an error of the JetStream API.
+// errorCode returns the server's code for an error of the JetStream API.
 func errorCode(err error) (jetstream.ErrorCode, bool) {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
@@ -56,7 +59,8 @@ func errorCode(err error) (jetstream.ErrorCode, bool) {
 	return api.ErrorCode, true
 }
 
-// IsRefusal reports whether the server said no to a request, for a reason that stays: a limit, a missing permission, a setting.
+// IsRefusal reports whether the server refused a request for a reason that does not pass: a limit, a missing
+// permission, a setting.
 func IsRefusal(err error) bool {
 	_, said := errorCode(err)
 	return errors.Is(err, nats.ErrPermissionViolation) || isFull(err) || said && !Transient(err)

@@ -12,11 +12,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrNotFound says that the stream, as the one who answered knows it, holds no such message.
+// ErrNotFound means that the replica which answered has no such message.
 var ErrNotFound = errors.New("no such message")
 
-// ErrMalformed says that what the server gave as a message has a header that is none, which its own checksum does not
-// cover.
+// ErrMalformed means that the server returned a message with a malformed header. Its checksum does not cover
+// the length of the header.
 var ErrMalformed = errors.New("malformed message")
 
 // Headers in the replies of batches of direct gets.
@@ -25,30 +25,32 @@ const (
 	headerUpTo    = "Nats-UpTo-Sequence"
 )
 
-// getTimeout bounds one get. A get is idempotent, so who cannot wait that long repeats it.
+// getTimeout bounds one get. A get is idempotent, so a caller that cannot wait so long repeats it.
 const getTimeout = 5 * time.Second
 
-// Message is a stored message. Data must not be changed: it is shared with what was received.
+// Message is a stored message. Data must not be changed, because it shares memory with the reply.
 type Message struct {
 	Subject  string
 	Sequence uint64
-	Time     time.Time   // when the stream's leader took it
-	Header   nats.Header // what it was stored with; a direct get adds headers of its own
+	Time     time.Time   // when the stream's leader stored it
+	Header   nats.Header // its stored header; a direct get adds headers of its own
 	Data     []byte
 
-	// Pending is how many messages the subject has behind this one, where [Gets.AskFirst] asked.
+	// Pending is the number of messages on the subject behind this one, if [Gets.AskFirst] asked for it.
 	Pending uint64
 	counted bool // Pending was asked for
 }
 
-// DirectLast asks any replica for the last message of a literal subject. It returns ErrNotFound where that replica has none.
+// DirectLast asks any replica for the last message of a literal subject. It returns ErrNotFound if that replica
+// has none.
 func (c *Client) DirectLast(ctx context.Context, stream, subject string) (Message, error) {
 	call := c.Session().call()
 	call.text = lastRequest(call.text[:0], subject)
 	return call.direct(ctx, stream)
 }
 
-// DirectSequence asks any replica for the message at a sequence, as DirectLast does. [Client.Gets] asks for several at once.
+// DirectSequence asks any replica for the message at a sequence, as DirectLast does. [Client.Gets] asks for several
+// at once.
 func (c *Client) DirectSequence(ctx context.Context, stream string, sequence uint64) (Message, error) {
 	call := c.Session().call()
 	call.text = sequenceRequest(call.text[:0], sequence)
@@ -74,7 +76,7 @@ func (call *Call) direct(ctx context.Context, stream string) (Message, error) {
 	return directMessage(msg)
 }
 
-// directMessage reads what a direct get says in the headers of its reply.
+// directMessage reads a message from the headers and the data of a reply to a direct get.
 func directMessage(msg *nats.Msg) (Message, error) {
 	sequence, err := strconv.ParseUint(msg.Header.Get(jetstream.SequenceHeader), 10, 64)
 	if err != nil {
@@ -112,13 +114,15 @@ func (c *Client) LeaderSequence(ctx context.Context, stream string, sequence uin
 	return c.leader(ctx, stream, sequenceRequest(nil, sequence))
 }
 
-// LeaderNext asks the stream's leader for the first message at or after a sequence on a subject, which may have wildcards.
+// LeaderNext asks the stream's leader for the first message at or after a sequence on a subject, which may have
+// wildcards.
 func (c *Client) LeaderNext(ctx context.Context, stream, subject string, from uint64) (Message, error) {
 	return c.leader(ctx, stream, nextRequest(nil, subject, from))
 }
 
-// LeaderSince asks the stream's leader for the first message that was stored at or after a time, by the clock of whoever
-// was leader then. The server searches by halves, so where such a clock was put back, it is one of the first.
+// LeaderSince asks the stream's leader for the first message that was stored at or after a time, by the clock
+// of the server that was leader then. The server searches by halves. So if such a clock was put back, the
+// result is one of several first messages.
 func (c *Client) LeaderSince(ctx context.Context, stream string, t time.Time) (Message, error) {
 	request := t.UTC().AppendFormat([]byte(`{"start_time":"`), time.RFC3339Nano)
 	return c.leader(ctx, stream, append(request, `"}`...))

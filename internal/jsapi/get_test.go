@@ -212,7 +212,7 @@ func TestInfoCountsMessagesAndSubjects(t *testing.T) {
 		Leader: js.Conn().ConnectedServerName(), Version: js.Conn().ConnectedServerVersion()}, info)
 }
 
-// A replica that is left alone describes the stream, too, after ten seconds.
+// After ten seconds, a replica that is left alone also describes the stream.
 func TestADescriptionByAnotherThanTheLeaderIsNotBelieved(t *testing.T) {
 	nc := eventstoretest.NewServer(t).Connect(t)
 	for stream, cluster := range map[string]string{

@@ -12,39 +12,41 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// MaxGets is how many messages of one [Gets] may be asked for and not waited for yet.
+// MaxGets is the number of messages that one [Gets] may have asked for and not waited for.
 const MaxGets = 32
 
-// maxIdle is how many Gets a Client keeps for later.
+// maxIdle is the number of Gets that a Client keeps for later.
 const maxIdle = 64
 
-// Gets asks any replica for several messages of a stream at once. It is for one goroutine, which releases it.
+// Gets asks any replica for several messages of a stream at once. One goroutine may use it, and must release
+// it.
 //
-// Its replies come to a subscription of its own, which is used again: that takes less time than the shared inbox with its goroutine.
-// A reply that has headers says itself which message it is. One that is data alone comes to a subject of its own.
+// Its replies come to a subscription of its own, which is used again. That takes less time than the shared
+// inbox with its goroutine. A reply with headers names its message. A reply of data alone comes to a subject of
+// its own.
 type Gets struct {
 	client  *Client
 	stream  string
 	subject string   // of the requests
 	inbox   string   // the replies' subject up to its last token, with its dot
-	replies []string // their subjects; the first is that of all replies with headers
-	bare    []uint64 // the sequences whose data alone was asked for: replies come to the second subject, the third, ...
+	replies []string // their subjects; the first is for all replies with headers
+	bare    []uint64 // sequences of AskData: replies come to the second subject, the third, ...
 	sub     *nats.Subscription
 	arrived chan *nats.Msg
-	timer   *time.Timer // stopped, but for a wait
+	timer   *time.Timer // stopped, except during a wait
 
 	sent   *Session
-	last   string    // the subject whose last message was asked for,
-	first  string    // and the one whose first was
-	open   int       // replies that are to come
-	stored []Message // that came before they were waited for
+	last   string    // the subject of AskLast
+	first  string    // the subject of AskFirst
+	open   int       // replies that are still expected
+	stored []Message // came before they were waited for
 	failed error     // why a message did not come, or could not be asked for
 
-	msg  nats.Msg // what is sent is built here
+	msg  nats.Msg // requests are built here
 	text []byte
 }
 
-// Gets gives a Gets for one stream.
+// Gets returns a Gets for one stream.
 func (c *Client) Gets(stream string) *Gets {
 	g, closed := c.idleGets()
 	switch {
@@ -67,7 +69,7 @@ func (c *Client) Gets(stream string) *Gets {
 	return g
 }
 
-// idleGets gives a Gets that was used before, nil where there is none, and whether the client was closed.
+// idleGets returns a Gets that was used before, or nil if there is none, and whether the client was closed.
 func (c *Client) idleGets() (g *Gets, closed bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,12 +80,12 @@ func (c *Client) idleGets() (g *Gets, closed bool) {
 	return g, c.closed
 }
 
-// Release gives the Gets back. One to which replies may yet come is not used again.
+// Release returns the Gets to the client. A Gets that may still receive replies is not used again.
 func (g *Gets) Release() {
 	for len(g.arrived) > 0 {
 		g.take(<-g.arrived)
 	}
-	// A request that seems not to have been sent may be answered all the same.
+	// A request that seems not to have been sent may still be answered.
 	whole := g.open == 0 && g.sub != nil && (g.failed == nil || errors.Is(g.failed, ErrNotFound))
 	clear(g.stored)
 	g.stored, g.bare, g.failed = g.stored[:0], g.bare[:0], nil
@@ -92,14 +94,14 @@ func (g *Gets) Release() {
 	}
 }
 
-// close ends the subscription. A connection that was closed has taken it along.
+// close ends the subscription. A closed connection has ended it already.
 func (g *Gets) close() {
 	if g.sub != nil {
 		g.client.keeper.later(func() { _ = g.sub.Unsubscribe() })
 	}
 }
 
-// keep keeps a Gets for later, where there is room.
+// keep keeps a Gets for later, if there is room.
 func (c *Client) keep(g *Gets) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,8 +118,8 @@ func (g *Gets) AskLast(subject string) {
 	g.ask(0)
 }
 
-// AskFirst asks for the first message of a literal subject, and how many follow it. The count comes from the replica's index and
-// includes messages that are damaged on its disk.
+// AskFirst asks for the first message of a literal subject, and for the number of messages behind it. The
+// number comes from the replica's index and includes messages that are damaged on its disk.
 func (g *Gets) AskFirst(subject string) {
 	g.first, g.text = subject, firstRequest(g.text[:0], subject)
 	g.ask(0)
@@ -129,15 +131,15 @@ func (g *Gets) AskSequence(sequence uint64) {
 	g.ask(0)
 }
 
-// AskData asks for the data of the message at a sequence and nothing else: the message then has no subject, time and header.
-// That takes the server and the client less time. A server that does not know of such requests sends them all the same.
+// AskData asks for the data of the message at a sequence. The message then has no subject, time or header,
+// which takes the server and the client less time. A server that does not know such requests sends them anyway.
 func (g *Gets) AskData(sequence uint64) {
 	g.text = dataRequest(g.text[:0], sequence)
 	g.bare = append(g.bare, sequence)
 	g.ask(len(g.bare))
 }
 
-// ask sends the request that is in text, for a reply to the subject of that number.
+// ask sends the request in text, for a reply to the subject of that number.
 func (g *Gets) ask(reply int) {
 	if g.sub == nil || g.sent.Connected() != nil {
 		return
@@ -159,13 +161,13 @@ func (g *Gets) ask(reply int) {
 	g.open++
 }
 
-// Last waits for what AskLast asked for, and returns ErrNotFound where that replica has none. It is to be called before a
-// sequence is asked for.
+// Last waits for the message of AskLast, and returns ErrNotFound if that replica has none. Call it before you
+// ask for a sequence.
 func (g *Gets) Last(ctx context.Context) (Message, error) {
 	return g.wait(ctx, func(m *Message) bool { return m.Subject == g.last && !m.counted })
 }
 
-// First waits for what AskFirst asked for, like Last.
+// First waits for the message of AskFirst, like Last.
 func (g *Gets) First(ctx context.Context) (Message, error) {
 	return g.wait(ctx, func(m *Message) bool { return m.Subject == g.first && m.counted })
 }
@@ -175,7 +177,7 @@ func (g *Gets) Sequence(ctx context.Context, sequence uint64) (Message, error) {
 	return g.wait(ctx, func(m *Message) bool { return m.Sequence == sequence && !m.counted })
 }
 
-// wait takes replies until one is wanted.
+// wait takes replies until it has the wanted one.
 func (g *Gets) wait(ctx context.Context, wanted func(*Message) bool) (Message, error) {
 	for i := 0; ; {
 		for ; i < len(g.stored); i++ {
@@ -198,7 +200,7 @@ func (g *Gets) wait(ctx context.Context, wanted func(*Message) bool) (Message, e
 // reason says why a message did not come.
 func (g *Gets) reason() error {
 	if g.failed == nil {
-		return ErrNotFound // unreachable: each request gets a message, or a reply that says why not
+		return ErrNotFound // unreachable: each request gets a message, or a reply with a reason
 	}
 	return g.failed
 }
@@ -215,12 +217,12 @@ func (g *Gets) take(msg *nats.Msg) {
 		if m, err = g.message(msg); err == nil {
 			g.stored = append(g.stored, m)
 			if m.counted {
-				g.open++ // the end of the batch is to come
+				g.open++ // the end of the batch will come
 			}
 			return
 		}
 	}
-	// That a message is not there is the least that can be said, so anything else counts for more.
+	// ErrNotFound says least, so any other error counts for more.
 	if g.failed == nil || errors.Is(g.failed, ErrNotFound) {
 		g.failed = err
 	}
@@ -238,10 +240,11 @@ func (g *Gets) message(msg *nats.Msg) (Message, error) {
 	return Message{Sequence: g.bare[i-1], Data: msg.Data}, nil
 }
 
-// errEnd says that a batch of messages is at its end.
+// errEnd means that a batch of messages is at its end.
 var errEnd = errors.New("end of batch")
 
-// statusOf gives what a reply to a direct get says instead of giving a message. A message may have a header of that name itself.
+// statusOf returns the status of a reply to a direct get that is not a message. A message may have a header of
+// that name itself.
 func statusOf(msg *nats.Msg) error {
 	status := msg.Header.Get("Status")
 	if status == "" || msg.Header.Get(jetstream.SequenceHeader) != "" {

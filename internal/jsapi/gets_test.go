@@ -14,7 +14,7 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// holding gives a client of a stream with a message for each text on subject docs.a.
+// holding returns a client of a stream with a message for each text on subject docs.a.
 func holding(t *testing.T, texts ...string) *jsapi.Client {
 	t.Helper()
 	js := eventstoretest.NewServer(t).JetStream(t)
@@ -27,7 +27,7 @@ func holding(t *testing.T, texts ...string) *jsapi.Client {
 func TestMessagesAreAskedForAtOnceAndTakenInAnyOrder(t *testing.T) {
 	client := holding(t, "1", "2", "3", "4")
 	publish(t, client, "docs.b", "5")
-	for range 3 { // what was released is used again
+	for range 3 { // released ones are used again
 		gets := client.Gets("docs")
 		gets.AskFirst("docs.a")
 		gets.AskLast("docs.a")
@@ -53,7 +53,7 @@ func TestMessagesAreAskedForAtOnceAndTakenInAnyOrder(t *testing.T) {
 
 func TestDataAloneIsAskedForAmongWholeMessages(t *testing.T) {
 	client := holding(t, "1", "2", "3", "4")
-	for range 3 { // what was released is used again
+	for range 3 { // released ones are used again
 		gets := client.Gets("docs")
 		gets.AskData(4)
 		gets.AskSequence(1)
@@ -126,7 +126,7 @@ func TestWhatIsNotThereIsMissingAmongWhatIs(t *testing.T) {
 	require.ErrorContains(t, err, "408")
 }
 
-// A reply that nobody has waited for must not be taken for one to a later request.
+// A reply that nobody has waited for must not be taken for the reply to a later request.
 func TestRepliesOfWhatWasGivenUpAnswerNothingElse(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	newStream(t, server.JetStream(t))
@@ -139,7 +139,7 @@ func TestRepliesOfWhatWasGivenUpAnswerNothingElse(t *testing.T) {
 	for round := range 20 {
 		gets := client.Gets("docs")
 		gets.AskLast("docs.a")
-		if _, err := gets.Last(gone); err != nil { // the reply may be there already
+		if _, err := gets.Last(gone); err != nil { // the reply may have come already
 			require.ErrorIs(t, err, left)
 		}
 		gets.Release()

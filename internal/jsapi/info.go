@@ -17,28 +17,28 @@ const infoTimeout = 30 * time.Second
 // metaVersion is the key under which a server puts its version into the metadata of each stream that it describes.
 const metaVersion = "_nats.ver"
 
-// Info is what a stream's leader says about the stream. Messages are counted, not read: those that are damaged on disk
-// count too, as long as the server has its index.
+// Info is the description of a stream by its leader. Messages are counted, not read. So messages that are
+// damaged on disk count as well, as long as the server has its index.
 type Info struct {
-	First, Last uint64 // sequences; 0 and 0 where nothing was ever stored
+	First, Last uint64 // sequences; 0 and 0 if nothing was ever stored
 	Messages    uint64
 	Lost        int // sequences that the server itself knows to have lost
 	Replicas    int
 	Leader      string            // the name of the server that answered
-	Version     string            // of that server; "" where it does not say
+	Version     string            // of that server; "" if it does not say
 	Domain      string            // of JetStream; "" for none
-	Created     time.Time         // when the stream was made; one made anew has another time
+	Created     time.Time         // when the stream was made; a stream made anew has another time
 	Metadata    map[string]string // of the stream
 
-	// Subjects has the number of messages on each subject that was asked for, of one page.
+	// Subjects has the number of messages on each requested subject of one page.
 	Subjects map[string]uint64
-	// Total is the number of such subjects on all pages, Limit how many a page has.
+	// Total is the number of such subjects on all pages, and Limit the number of subjects on a page.
 	Total, Limit int
 }
 
-// LeaderInfo asks a stream's leader for its state and, where filter is not "", for the number of messages on each subject
-// that matches it, from the offset on in the order of the subjects. It returns jetstream.ErrStreamNotFound where there is
-// no such stream.
+// LeaderInfo asks a stream's leader for its state. If filter is not "", it also asks for the number of messages
+// on each subject that matches it, from the offset on in the order of the subjects. It returns
+// jetstream.ErrStreamNotFound if the stream does not exist.
 func (c *Client) LeaderInfo(ctx context.Context, stream, filter string, offset int) (Info, error) {
 	request, err := json.Marshal(struct {
 		Filter string `json:"subjects_filter,omitempty"`
@@ -109,11 +109,12 @@ func readInfo(data []byte) (Info, error) {
 	return info, nil
 }
 
-// errNoLeader is what a server itself answers where a stream has no leader.
+// errNoLeader is the answer of a server for a stream without a leader.
 var errNoLeader = &jetstream.APIError{Code: 503, ErrorCode: codeClusterNotAvailable, Description: "the stream has no leader at the moment"}
 
-// leaderOf gives the name of the leader that described a stream. When most replicas have been gone for ten seconds, one
-// that is left describes the stream as it has it. It may lack what was acknowledged, and it names no leader.
+// leaderOf returns the name of the leader that described a stream. When most replicas have been gone for ten
+// seconds, a replica that is left describes its own copy. The copy may lack acknowledged messages, and the
+// description names no leader.
 func leaderOf(cluster *jetstream.ClusterInfo) (string, error) {
 	switch {
 	case cluster == nil:

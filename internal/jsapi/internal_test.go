@@ -11,7 +11,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// It is in the package because nothing else keeps a client from taking note.
+// It is in the package because only that can keep a client from noting changes.
 func TestChangesThatNobodyHasTakenNoteOfAreNotLost(t *testing.T) {
 	nc := eventstoretest.NewServer(t).Connect(t, nats.ReconnectWait(time.Millisecond))
 	js, err := jetstream.New(nc)

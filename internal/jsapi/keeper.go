@@ -6,11 +6,12 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// keeper is the goroutine of a Client. It does what may wait for the connection's lock, and for which no caller should: it asks the
-// connection after each change of its status, and gives back what is not needed any more. It ends with the Client or with the connection.
+// keeper is the goroutine of a Client. It makes the calls that may wait for the connection's lock, so that no
+// caller waits: it asks the connection after each change of its status, and ends subscriptions. It ends with
+// the Client or with the connection.
 type keeper struct {
 	alarm chan nats.Status // changes of the status
-	wake  chan struct{}    // holds one where there are chores
+	wake  chan struct{}    // holds one if there are chores
 	quit  chan struct{}
 	owned sync.WaitGroup
 	once  sync.Once
@@ -34,7 +35,7 @@ func (c *Client) startKeeper() {
 	})
 }
 
-// keepOn waits for something to do, and reports false where nothing comes any more.
+// keepOn waits for work, and returns false if no more comes.
 func (c *Client) keepOn() bool {
 	select {
 	case <-c.keeper.quit:
@@ -48,7 +49,7 @@ func (c *Client) keepOn() bool {
 	}
 }
 
-// later leaves something to the keeper. Once the Client or its connection is closed, it is done at once.
+// later leaves a call to the keeper. After the Client or its connection was closed, it makes the call at once.
 func (k *keeper) later(chore func()) {
 	k.mu.Lock()
 	ended := k.ended
@@ -66,7 +67,7 @@ func (k *keeper) later(chore func()) {
 	}
 }
 
-// work does what was left to the keeper, the last time where it ends.
+// work makes the calls that were left to the keeper. At the end it runs for the last time.
 func (k *keeper) work(end bool) {
 	k.mu.Lock()
 	chores := k.chores

@@ -11,11 +11,12 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// BatchLimit asks the leader of a subject's stream how many messages it takes in one atomic batch, MaxBatch at most. Operators
-// may set less (max_batch_size), and no setting that a client may read says so. So the leader is shown one message that says
-// to be the n-th of a batch that was never begun: it refuses it for its number, or for what came before. Nothing is stored.
+// BatchLimit asks the leader of a subject's stream for the number of messages that it takes in one atomic
+// batch, MaxBatch at most. Operators may set less (max_batch_size), and no setting that a client may read says
+// so. So the leader gets one message that claims to be the n-th of a batch that was never begun. It refuses the
+// message because of its number, or because the batch has no start. Nothing is stored.
 //
-// It takes one round trip where the limit is the server's default, and ten where it is lower. The timeout is of one.
+// It takes one round trip if the limit is the server's default, and ten if it is lower. The timeout is for one.
 func (c *Client) BatchLimit(ctx context.Context, subject string, timeout time.Duration) (int, error) {
 	var failed error
 	takes := func(n int) bool {
@@ -35,7 +36,7 @@ func (c *Client) BatchLimit(ctx context.Context, subject string, timeout time.Du
 // takesBatch reports whether the server takes batches of n messages.
 func (c *Client) takesBatch(ctx context.Context, subject string, n int, timeout time.Duration) (bool, error) {
 	if n == 1 {
-		return true, nil // it is sent as it is, and its number would begin a batch
+		return true, nil // a batch of one is sent as a plain message, and number 1 would begin a batch
 	}
 	call, err := c.Send(subject, nats.Header{
 		HeaderBatchID: []string{uuid.NewString()}, HeaderBatchSequence: []string{strconv.Itoa(n)},

@@ -13,29 +13,29 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// MaxLastMany is how many subjects the server answers in one read of [Client.DirectLastMany].
+// MaxLastMany is the number of subjects that the server answers in one read of [Client.DirectLastMany].
 const MaxLastMany = 1024
 
 var (
-	// ErrTooMany says that more than MaxLastMany subjects have a message.
+	// ErrTooMany means that more than MaxLastMany subjects have a message.
 	ErrTooMany = errors.New("direct get of many: status 413: more subjects than one read may have")
-	// ErrUnreadable says that a replica cannot read a message that its index lists.
+	// ErrUnreadable means that a replica cannot read a message that its index lists.
 	ErrUnreadable = errors.New("direct get of many: status 404: a message cannot be read")
 )
 
-// Part is what one replica has answered to one request for several messages.
+// Part is the answer of one replica to one request for several messages.
 type Part struct {
-	// Found are the messages, in the order of their sequences. Those of one Part are as they were at one point in time.
+	// Found are the messages, in the order of their sequences. The messages of one Part are as of one moment.
 	Found []Message
-	// Pending is how many messages would have been next.
+	// Pending is the number of messages that would have followed.
 	Pending uint64
-	// UpTo is the last sequence that the replica had, where [Client.DirectLastMany] asked.
+	// UpTo is the last sequence that the replica had, if [Client.DirectLastMany] asked.
 	UpTo uint64
 }
 
-// DirectLastMany asks one replica for the last messages of up to MaxLastMany subjects, which may have wildcards, and returns
-// ErrTooMany if more subjects match them. Subjects without a message are absent. The answer ends with the message that reaches
-// maxBytes.
+// DirectLastMany asks one replica for the last messages of up to MaxLastMany subjects, which may have wildcards,
+// and returns ErrTooMany if more subjects match them. Subjects without a message are absent. The answer ends with
+// the message that reaches maxBytes.
 //
 // maxBytes should be well below the server's max_pending (64 MiB): the server sends all of it at once, and drops a
 // connection on which more is pending.
@@ -50,9 +50,9 @@ func (c *Client) DirectLastMany(ctx context.Context, stream string, subjects []s
 	return c.directMany(ctx, stream, request, MaxLastMany)
 }
 
-// DirectNextMany asks one replica for the messages at or after a sequence on subjects that match a filter, or on all where it is
-// empty, which takes the server less time. It asks for so many of them at most. The answer ends with the message that
-// reaches maxBytes, for which the same holds as for DirectLastMany. Writes to that replica wait while it reads.
+// DirectNextMany asks one replica for at most so many messages at or after a sequence. They are on subjects
+// that match a filter, or on all subjects if it is empty, which takes the server less time. The answer ends
+// with the message that reaches maxBytes, as for DirectLastMany. Writes to that replica wait while it reads.
 func (c *Client) DirectNextMany(ctx context.Context, stream, filter string, from uint64, most, maxBytes int) (Part, error) {
 	request, err := json.Marshal(struct {
 		Sequence uint64 `json:"seq"`
@@ -70,7 +70,7 @@ func (c *Client) DirectNextMany(ctx context.Context, stream, filter string, from
 	return part, err
 }
 
-// directMany sends a request to which as many replies come as there are messages, and one that ends them.
+// directMany sends a request whose replies are the messages, and one more that ends them.
 func (c *Client) directMany(ctx context.Context, stream string, request []byte, most int) (Part, error) {
 	if ctx.Err() != nil {
 		return Part{}, context.Cause(ctx)
@@ -79,7 +79,7 @@ func (c *Client) directMany(ctx context.Context, stream string, request []byte, 
 	if err := sent.Connected(); err != nil {
 		return Part{}, err
 	}
-	replies := make(chan *nats.Msg, most+2) // one more than the server sends, and nil where the Client is closed
+	replies := make(chan *nats.Msg, most+2) // one more than the server sends, and nil if the Client is closed
 	number, err := c.expectMany(replies)
 	if err != nil {
 		return Part{}, err
@@ -92,7 +92,7 @@ func (c *Client) directMany(ctx context.Context, stream string, request []byte, 
 	return collect(ctx, sent, subject, replies)
 }
 
-// expectMany has replies to a number given to a channel, which has room for all of them.
+// expectMany makes replies to a number go to a channel, which has room for all of them.
 func (c *Client) expectMany(replies chan *nats.Msg) (number uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,7 +110,7 @@ func (c *Client) forgetMany(number uint64) {
 	delete(c.several, number)
 }
 
-// receiveMany takes a reply of which others come to the same number, and reports whether it is one.
+// receiveMany takes a reply to a request with several replies, and reports whether it was one.
 func (c *Client) receiveMany(number uint64, msg *nats.Msg) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,24 +118,24 @@ func (c *Client) receiveMany(number uint64, msg *nats.Msg) bool {
 	if ok {
 		select {
 		case replies <- msg:
-		default: // somebody else answers as well
+		default: // a stranger answers as well
 		}
 	}
 	return ok
 }
 
-// interruptMany ends the requests to which several replies come.
+// interruptMany ends the requests with several replies.
 func interruptMany(several map[uint64]chan *nats.Msg) {
 	for _, replies := range several {
 		select {
 		case replies <- nil:
-		default: // it is full, so it is at its end
+		default: // it is full, so all replies have come
 		}
 	}
 }
 
-// collect gathers the replies to one request until the one that says it was the last. It waits for the first reply as long as a
-// request is waited for before it is sent again, and for each later one as long as a get may take.
+// collect gathers the replies to one request until the last one. It waits for the first reply for manyTimeout,
+// and for each later one as long as a get may take.
 func collect(ctx context.Context, sent *Session, subject string, replies <-chan *nats.Msg) (p Part, err error) {
 	look := time.NewTicker(interrupted)
 	defer look.Stop()
@@ -175,10 +175,10 @@ func collect(ctx context.Context, sent *Session, subject string, replies <-chan 
 	}
 }
 
-// manyTimeout is how long the first of several replies is waited for. The replica that was asked may be gone.
+// manyTimeout bounds the wait for the first of several replies. The replica that was asked may be gone.
 const manyTimeout = time.Second
 
-// oneOfMany returns the message in one of several replies, or what the reply says that ends them.
+// oneOfMany returns the message in one of several replies, or the error in the reply that ends them.
 func oneOfMany(msg *nats.Msg) (one Message, end *Part, err error) {
 	switch status, description := msg.Header.Get("Status"), msg.Header.Get("Description"); {
 	case status == "", msg.Header.Get(jetstream.SequenceHeader) != "":
@@ -189,7 +189,7 @@ func oneOfMany(msg *nats.Msg) (one Message, end *Part, err error) {
 		if end.Pending, err = strconv.ParseUint(msg.Header.Get(headerPending), 10, 64); err != nil {
 			return Message{}, nil, fmt.Errorf("direct get of many: %w: end without a count: %w", ErrMalformed, err)
 		}
-		end.UpTo, _ = strconv.ParseUint(msg.Header.Get(headerUpTo), 10, 64) // it is not in the end of each
+		end.UpTo, _ = strconv.ParseUint(msg.Header.Get(headerUpTo), 10, 64) // not every end has it
 		return Message{}, end, nil
 	case status == "404" && strings.EqualFold(description, "No Results"):
 		return Message{}, &Part{}, nil

@@ -31,12 +31,13 @@ type Write struct {
 	Subject string
 	// Expected is the sequence that the subject's last message must have, 0 for none.
 	Expected uint64
-	// Guards is the other subject whose last message Expected is about, or "". It is literal, and no message of the same
-	// batch may be on it.
+	// Guards is the other subject whose last message Expected is about, or "". It is literal, and no message of the
+	// same batch may be on it.
 	Guards string
-	// Unconditional leaves the expectation out: for the documents of a view, which the checkpoint in their batch guards.
+	// Unconditional leaves the expectation out, for documents of a view that the checkpoint in their batch
+	// guards.
 	Unconditional bool
-	// Header holds further headers and may be nil. It is taken over.
+	// Header holds further headers and may be nil. The caller must not use it afterwards.
 	Header nats.Header
 	Data   []byte
 }
@@ -60,7 +61,7 @@ func (c *Client) Publish(ctx context.Context, w Write, timeout time.Duration) An
 	return c.Session().Publish(ctx, w, timeout)
 }
 
-// Publish is [Client.Publish] for who has asked for the session.
+// Publish is [Client.Publish] for a caller that has already asked for the session.
 func (s *Session) Publish(ctx context.Context, w Write, timeout time.Duration) Answer {
 	call := s.call()
 	if err := call.send(w.Subject, call.headerOf(w), w.Data); err != nil {
@@ -73,7 +74,7 @@ func (s *Session) Publish(ctx context.Context, w Write, timeout time.Duration) A
 	return answer
 }
 
-// headerOf gives the header of a write, which is the same map each time where it is nothing but the expectation.
+// headerOf returns the header of a write. If it holds only the expectation, it is the same map each time.
 func (call *Call) headerOf(w Write) nats.Header {
 	if w.Header != nil || w.Unconditional || w.Guards != "" {
 		return w.header()
@@ -82,8 +83,8 @@ func (call *Call) headerOf(w Write) nats.Header {
 	return call.header
 }
 
-// Answer waits like Wait and classifies the reply to a publish. That the wait ended says nothing about the message, unless the
-// server complained.
+// Answer waits like Wait and classifies the reply to a publish. The end of the wait says nothing about the
+// message, unless the server complained.
 func (call *Call) Answer(ctx context.Context, timeout time.Duration) Answer {
 	answer, _ := call.answer(ctx, timeout)
 	return answer
@@ -101,11 +102,11 @@ func (call *Call) answer(ctx context.Context, timeout time.Duration) (answer Ans
 	return call.client.classify(msg), true
 }
 
-// PublishBatch sends the writes as one atomic batch: all are stored, next to each other and in this order, or none is.
-// The sequence of the answer is that of the last. The batch has an id of its own, so a batch that is sent again under the
-// same expectations is a new one, of which at most one is stored.
+// PublishBatch sends the writes as one atomic batch: all are stored, next to each other and in this order, or
+// none. The answer has the sequence of the last write. Each batch has an id of its own. If a caller sends the
+// writes again under the same expectations, at most one of the batches is stored.
 //
-// All messages are sent at once. The server answers the first, where it can refuse the batch, and the last.
+// All messages are sent at once. The server answers the first, at which it can refuse the batch, and the last.
 func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.Duration) Answer {
 	if len(writes) == 1 {
 		return c.Publish(ctx, writes[0], timeout)
@@ -129,7 +130,8 @@ func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.
 			}
 		}
 		if err != nil {
-			// Without its last message the server stores nothing of a batch; only a failed send of that one is in doubt.
+			// Without its last message the server stores nothing of a batch, so only a failed send of the last
+			// one leaves a doubt.
 			if first != nil {
 				c.take(first.number)
 			}
@@ -148,8 +150,9 @@ func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.
 	return first.sent.permission(c.firstReason(first, answer), writes)
 }
 
-// firstReason prefers the reason why the batch was refused at its first message: the last is then only told that the
-// batch is incomplete. The first message's answer, sent before, is there when the last one's is.
+// firstReason prefers the reason with which the server refused the first message, because the answer to the
+// last one then says only that the batch is incomplete. The answer to the first message was sent before, so it
+// has come by now.
 func (c *Client) firstReason(first *Call, answer Answer) Answer {
 	select {
 	case msg := <-first.reply:
@@ -165,8 +168,9 @@ func (c *Client) firstReason(first *Call, answer Answer) Answer {
 	return answer
 }
 
-// permission turns the answer to a batch into a refusal where the server said that the connection may not publish one of its messages.
-// Of such a batch nothing is stored, and the server is silent, or says that the batch is incomplete, as if it had lost a part.
+// permission turns the answer to a batch into a refusal if the server said that the connection may not publish
+// one of its messages. Nothing of such a batch is stored. The server is silent, or says that the batch is
+// incomplete, as if it had lost a part.
 func (s *Session) permission(answer Answer, writes []Write) Answer {
 	if answer.Class != Unavailable && (answer.Class != Unknown || !errors.Is(answer.Err, ErrNoReply)) {
 		return answer

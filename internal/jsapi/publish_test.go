@@ -108,7 +108,7 @@ func TestAnswersOfOtherStreamsAreNotBelieved(t *testing.T) {
 	}
 }
 
-// The answer of another stream comes second. It has stored the message all the same.
+// The answer of another stream comes second. That stream has stored the message as well.
 func TestASecondAnswerOfAnotherStreamIsKept(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	client := newClient(t, js)

@@ -12,64 +12,66 @@ import (
 )
 
 const (
-	// heartbeat is how often a server without messages says that the consumer lives.
+	// heartbeat is the interval at which a server without messages says that the consumer lives.
 	heartbeat = 300 * time.Millisecond
-	// silence is how long a consumer that lives is not heard at most. After that it is gone, with the node that kept it, or it
-	// never got the request.
+	// silence is the longest time without a word from a living consumer. After that, the consumer is gone with
+	// its node, or it never got the request.
 	silence = 3 * heartbeat
-	// answerIn is how long the answer to the first requests takes, after which they are sent again, each time after twice as long:
-	// on a cluster a node may not know yet whom to pass them to. idleIn is the same where the consumer has no message to answer with.
+	// answerIn is the time for an answer to the first requests. After it they are sent again, each time after
+	// twice as long, because a node of a cluster may not know yet where the consumer runs. idleIn is the same
+	// if the consumer has no message to answer with.
 	answerIn = 150 * time.Millisecond
 	idleIn   = heartbeat + 100*time.Millisecond
 )
 
-// ErrSilent says that nothing is heard of a consumer any more.
+// ErrSilent means that a consumer has fallen silent.
 var ErrSilent = errors.New("no heartbeat of the consumer")
 
-// Pull takes the messages of a pull consumer that wants no acknowledgements. It has two requests under way, so that the server
-// sends while its caller works. nats.go's Fetch makes a subscription and a goroutine for each batch, and a timer for each
-// message. A Pull ends with the connection to a server that it was made on. It is for one goroutine.
+// Pull takes the messages of a pull consumer without acknowledgements. It has two requests under way, so that
+// the server sends while its caller works. nats.go's Fetch makes a subscription and a goroutine for each batch,
+// and a timer for each message. A Pull ends with the connection to the server on which it was made. One
+// goroutine may use it.
 type Pull struct {
 	client   *Client
 	sent     *Session
-	back     <-chan struct{} // closed when another connection is there
+	back     <-chan struct{} // closed when the next connection is there
 	subject  string          // of requests
 	inbox    string
-	reply    string // of the requests under way; those that were given up had others
+	reply    string // of the requests under way; requests that were given up had others
 	given    int    // how often requests were given up
 	request  []byte
 	sub      *nats.Subscription
 	messages chan *nats.Msg
 
-	// overdue tells of timer, which is not a timer with a channel: that is begun and ended by each wait for a message, which
-	// costs more than the message.
+	// overdue receives from timer. A timer with a channel would have to start and stop with each wait for a
+	// message, which costs more than the message.
 	overdue chan struct{}
 	timer   *time.Timer
-	due     time.Time // when the timer goes off; zero where it does not run
+	due     time.Time // when the timer goes off; zero if it does not run
 
-	// each is what one request may bring, and left what may come yet of those under way, in bytes: whatever ends a request, the
-	// server says how many bytes it leaves, or it leaves none.
+	// each is the number of bytes that one request may bring, and left the number that requests under way may
+	// still bring. Whatever ends a request, the server says how many bytes it leaves, or it leaves none.
 	each, left int
 	expires    time.Duration
 	asked      time.Time // when the last request was sent
 
-	alive bool      // something came since heard was noted
-	heard time.Time // the consumer lived then
+	alive bool      // a reply came since heard was set
+	heard time.Time // the last time that the consumer was alive
 
-	answered bool          // it ever did
-	repeat   time.Time     // when the first requests are sent again, unless it did
+	answered bool          // the consumer has answered
+	repeat   time.Time     // when the first requests are sent again, if it has not
 	patience time.Duration // the wait before that
 }
 
-// Ahead bounds what the server sends of a [Pull] before it is taken.
+// Ahead bounds the messages that the server sends for a [Pull] before its caller takes them.
 type Ahead struct {
 	Messages int
-	Bytes    int           // as the server counts them: subjects, header and data; twice what one message may have at least
+	Bytes    int           // as the server counts them: subjects, header and data; at least twice the largest message
 	Expires  time.Duration // after which the server forgets a request
 }
 
-// NewPull subscribes to what a consumer of a stream will be asked for. A request asks for no more messages than the consumer
-// allows. Close gives it back.
+// NewPull makes a Pull for a consumer of a stream, and subscribes to its replies. A request asks for no more
+// messages than the consumer allows. The caller must call Close.
 func (c *Client) NewPull(stream string, consumer jetstream.ConsumerInfo, ahead Ahead) (*Pull, error) {
 	messages := (ahead.Messages + 1) / 2
 	if limit := consumer.Config.MaxRequestBatch; limit > 0 {
@@ -86,7 +88,8 @@ func (c *Client) NewPull(stream string, consumer jetstream.ConsumerInfo, ahead A
 		expires: ahead.Expires,
 		overdue: make(chan struct{}, 1),
 		inbox:   c.nc.NewInbox() + ".",
-		// Requests that seemed to be lost may be answered yet, beside the two after them, and each has replies of its own.
+		// Requests that seemed to be lost may still be answered, beside the two after them, and each has
+		// replies of its own.
 		messages: make(chan *nats.Msg, 8*(messages+1)+64),
 		heard:    time.Now(),
 		patience: answerIn,
@@ -108,15 +111,15 @@ func (c *Client) NewPull(stream string, consumer jetstream.ConsumerInfo, ahead A
 	return p, nil
 }
 
-// Close ends the subscription. A connection that was closed has taken it along.
+// Close ends the subscription. A closed connection has ended it already.
 func (p *Pull) Close() {
 	p.timer.Stop()
 	p.client.keeper.later(func() { _ = p.sub.Unsubscribe() })
 }
 
-// Next gives the next message. It gives nil when none came for as long as wait. Any
-// error but the cause of ctx, which it returns when ctx ends, says that the consumer or the connection does not serve. It returns
-// the server's complaint where the connection may not ask the consumer.
+// Next returns the next message, or nil if none came within wait. When ctx ends, it returns the cause. Any
+// other error means that the consumer or the connection does not work. If the connection may not ask the
+// consumer, the error is the server's complaint.
 func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) {
 	var until time.Time
 	for {
@@ -135,10 +138,10 @@ func (p *Pull) Next(ctx context.Context, wait time.Duration) (*nats.Msg, error) 
 			}
 		}
 		if !p.answered && isNobody(msg) {
-			continue // it will be there
+			continue // it will come
 		}
 		p.alive, p.answered = true, true
-		if msg.Reply != "" { // what the server says of itself has none
+		if msg.Reply != "" { // a message of the server itself has none
 			p.left -= msg.Size()
 			return msg, nil
 		}
@@ -163,21 +166,22 @@ func (p *Pull) ask() error {
 	return nil
 }
 
-// forget gives up requests whose ends were lost. Others end by themselves: to ask again beside them would make more of them each
-// time.
+// forget drops requests whose ends were lost. Other requests end by themselves, and to ask again beside them
+// would make more of them each time.
 func (p *Pull) forget() {
 	if time.Since(p.asked) > p.expires+p.expires/2 {
 		p.giveUp()
 	}
 }
 
-// giveUp has the next requests sent as if none were under way.
+// giveUp makes the next requests go out as if none were under way.
 func (p *Pull) giveUp() {
 	p.given++
 	p.left, p.reply = 0, p.inbox+strconv.Itoa(p.given)
 }
 
-// repeatFirst sends the first requests again if they were not answered in time. It reports when it is to look again.
+// repeatFirst sends the first requests again if they were not answered in time. It returns the time of its next
+// check.
 func (p *Pull) repeatFirst(now time.Time) (time.Time, error) {
 	if p.answered {
 		return now.Add(silence), nil
@@ -194,7 +198,7 @@ func (p *Pull) repeatFirst(now time.Time) (time.Time, error) {
 // isNobody reports whether a message says that nobody takes requests.
 func isNobody(msg *nats.Msg) bool { return msg.Reply == "" && msg.Header.Get("Status") == "503" }
 
-// received gives what the server has sent, or nil where there is nothing yet.
+// received returns a message that the server has sent, or nil if there is none yet.
 func (p *Pull) received() *nats.Msg {
 	select {
 	case msg := <-p.messages:
@@ -204,7 +208,7 @@ func (p *Pull) received() *nats.Msg {
 	}
 }
 
-// receive gives what the server sends next, or nil when it is time to give up.
+// receive returns the next message of the server, or nil when it is time to give up.
 func (p *Pull) receive(ctx context.Context, until time.Time) (*nats.Msg, error) {
 	look := beat
 	for {
@@ -240,7 +244,7 @@ func (p *Pull) receive(ctx context.Context, until time.Time) (*nats.Msg, error) 
 	}
 }
 
-// wake sets the timer, unless it goes off by then as it is.
+// wake sets the timer, unless it already goes off by then.
 func (p *Pull) wake(now, when time.Time) {
 	if p.due.IsZero() || p.due.After(when) && p.timer.Stop() {
 		p.due = when
@@ -257,7 +261,7 @@ func earliest(first time.Time, others ...time.Time) time.Time {
 	return first
 }
 
-// status looks at what the server says instead of giving a message. That a request is over is no error.
+// status reads a reply of the server that is not a message. The end of a request is not an error.
 func (p *Pull) status(msg *nats.Msg) error {
 	status, description := msg.Header.Get("Status"), msg.Header.Get("Description")
 	switch {

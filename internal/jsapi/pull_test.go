@@ -30,8 +30,8 @@ func newPull(t *testing.T, client *jsapi.Client, ahead jsapi.Ahead) (p *jsapi.Pu
 	return p, consumer
 }
 
-// TestAPullGivesAllMessagesInOrderOverManyRequests reads with requests that end by their number of messages, and with ones that
-// end by bytes.
+// TestAPullGivesAllMessagesInOrderOverManyRequests reads with requests that end by their number of messages,
+// and with requests that end by bytes.
 func TestAPullGivesAllMessagesInOrderOverManyRequests(t *testing.T) {
 	js := eventstoretest.NewServer(t).JetStream(t)
 	newStream(t, js)
@@ -60,7 +60,7 @@ func TestAPullWaitsForWhatComesLater(t *testing.T) {
 	js := eventstoretest.NewServer(t).JetStream(t)
 	newStream(t, js)
 	client := newClient(t, js)
-	// Requests expire while it waits, and are sent anew.
+	// Requests expire while the pull waits, and are sent anew.
 	p, consumer := newPull(t, client, jsapi.Ahead{Messages: 10, Bytes: 1 << 20, Expires: 100 * time.Millisecond})
 	for _, wait := range []time.Duration{500 * time.Millisecond, 50 * time.Millisecond} {
 		begin := time.Now()
@@ -112,7 +112,7 @@ func TestAPullThatWaitsForLongHasTwoRequestsUnderWay(t *testing.T) {
 	require.LessOrEqual(t, sent, 2+2*int(time.Since(begin)/expires))
 }
 
-// On a cluster a node may not know yet whom to pass the first requests to.
+// A node of a cluster may not know yet where to pass the first requests.
 func TestAPullRepeatsRequestsThatAreNotAnswered(t *testing.T) {
 	srv := eventstoretest.NewServer(t)
 	proxy := srv.Proxy(t)

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// pulse tells all who wait that a while has passed. A timer for each wait would cost more: the runtime wakes a thread for each
-// timer that is the next to go off, and nearly all replies come long before.
+// pulse tells all waiting callers that a while has passed. A timer for each wait would cost more, because the
+// runtime wakes a thread for each timer that is the next to go off, and nearly all replies come long before.
 //
-// It beats only while somebody waits. It is safe for concurrent use.
+// It beats only while a caller waits. It is safe for concurrent use.
 type pulse struct {
 	second atomic.Pointer[chan struct{}] // closed at the second beat from now on
-	wanted atomic.Bool                   // somebody began to wait since the last beat, and the next is to come
+	wanted atomic.Bool                   // a caller began to wait since the last beat, so another one must come
 
-	mu      sync.Mutex    // guards the fields below, and what is stored in those above
+	mu      sync.Mutex    // guards the fields below, and stores to the fields above
 	first   chan struct{} // closed at the next beat
-	beating bool          // the next beat is to come
+	beating bool          // the next beat is scheduled
 }
 
 // beat is the time from one beat to the next.
@@ -38,7 +38,8 @@ func (p *pulse) while() <-chan struct{} {
 	return passed
 }
 
-// want has it beat once more after the next beat: that is enough for whatever channel was taken before.
+// want makes the pulse beat once more after the next beat, which is enough for any channel that was taken
+// before.
 func (p *pulse) want() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,7 +61,7 @@ func (p *pulse) strike() {
 	}
 }
 
-// goOn has the next beat come, with the lock held.
+// goOn schedules the next beat. The caller holds the lock.
 func (p *pulse) goOn() {
 	if !p.beating {
 		p.beating = true

@@ -11,28 +11,29 @@ import (
 	"github.com/runnel-go/runnel/internal/backoff"
 )
 
-// Session is the connection as it is when a request goes out.
+// Session is the status of the connection when a request goes out.
 //
-// nats.go holds the connection's lock while it writes to the server, and for seconds while it dials. Whatever asks the connection
-// waits for that lock: it would cost a seventh of what many at once can append, and nobody could leave with their context. So the
-// answer is kept. The connection says that its status changes before the change takes effect. Until it is connected again,
-// nobody asks it but the goroutine of the Client, so no caller waits for a dial. While it is connected, the answer is kept for a
-// millisecond, for what changes without a change of status: the last complaint, and how large a payload may be.
+// nats.go holds the connection's lock while it writes to the server, and for seconds while it dials. A call
+// that asks the connection waits for that lock. That would cost a seventh of the appends of many goroutines,
+// and no caller could leave when its context ends. So the Client keeps the answer. The connection reports a
+// change of its status before the change takes effect. Until it is connected again, only the goroutine of the
+// Client asks it, so no caller waits for a dial. While it is connected, the answer is kept for a millisecond,
+// because the last complaint and the largest payload can change without a change of status.
 type Session struct {
 	client     *Client
 	asked      time.Time
 	connected  bool
 	closed     bool // for good
 	number     uint64
-	complaint  error // the last that the server made
+	complaint  error // the server's last one
 	maxPayload int64 // bytes
 }
 
-// sessionAge bounds how old a Session may be. A request whose reply is waited for in vain takes far longer, so the next one on the
-// subject does not find the complaint about it new.
+// sessionAge bounds the age of a Session. A vain wait for a reply takes far longer, so the next request on the
+// subject does not take the complaint about it for a new one.
 const sessionAge = time.Millisecond
 
-// Session gives the connection as it is. It does not wait for a connection that dials.
+// Session returns the connection as it is. It does not wait for a connection that dials.
 func (c *Client) Session() *Session {
 	if len(c.changes) > 0 || c.taking.Load() {
 		c.takeChanges()
@@ -45,12 +46,12 @@ func (c *Client) Session() *Session {
 	return s
 }
 
-// missed is more connections than can have come and gone while nobody has taken note. The number is right again once the connection
-// was asked.
+// missed is more than the number of connections that can have come and gone unnoticed. The number is right
+// again after the connection was asked.
 const missed = 1 << 32
 
-// takeChanges takes note of changes of the status. After any of them the connection counts as lost, until it was asked: so whoever
-// finds no change finds a Session that knows of it.
+// takeChanges notes changes of the status. After any change the connection counts as lost until it was asked.
+// So a caller that finds no change finds a Session that includes all changes.
 func (c *Client) takeChanges() {
 	c.noting.Lock()
 	defer c.noting.Unlock()
@@ -62,7 +63,7 @@ func (c *Client) takeChanges() {
 	s := *c.session.Load()
 	s.asked, s.connected = time.Now(), false
 	if len(c.changes) == cap(c.changes) {
-		s.number += missed // nats.go drops what does not fit
+		s.number += missed // nats.go drops changes that do not fit
 	}
 	for len(c.changes) > 0 {
 		switch <-c.changes {
@@ -77,7 +78,8 @@ func (c *Client) takeChanges() {
 	c.session.Store(&s)
 }
 
-// ask asks the connection, with c.asking held, and may wait for its lock. What it says counts if the status did not change meanwhile.
+// ask asks the connection, and may wait for its lock. The caller holds c.asking. The answer counts if the
+// status did not change meanwhile.
 func (c *Client) ask() *Session {
 	for {
 		if len(c.changes) > 0 {
@@ -99,7 +101,7 @@ func (c *Client) ask() *Session {
 	}
 }
 
-// askAgain makes the next Session one that was asked just now, where there is a connection.
+// askAgain makes the next Session a fresh one, if there is a connection.
 func (c *Client) askAgain() {
 	if c.Session().connected {
 		c.asking.Lock()
@@ -108,7 +110,7 @@ func (c *Client) askAgain() {
 	}
 }
 
-// note keeps what the connection said, unless its status has changed since.
+// note keeps the answer of the connection, unless its status has changed since.
 func (c *Client) note(s *Session, noted uint64) bool {
 	c.noting.Lock()
 	defer c.noting.Unlock()
@@ -123,14 +125,14 @@ func (c *Client) note(s *Session, noted uint64) bool {
 	return true
 }
 
-// Back gives a channel that is closed when the connection comes back the next time.
+// Back returns a channel that is closed when the connection comes back the next time.
 func (c *Client) Back() <-chan struct{} {
 	c.noting.Lock()
 	defer c.noting.Unlock()
 	return c.back
 }
 
-// Pause waits before try n of something that failed, as long as the policy says, or until the connection comes back.
+// Pause waits before try n of a failed call, as long as the policy says, or until the connection comes back.
 func (c *Client) Pause(ctx context.Context, policy backoff.Policy, n int) error {
 	back := c.Back()
 	timer := time.NewTimer(policy.Delay(n))
@@ -148,10 +150,11 @@ func (c *Client) Pause(ctx context.Context, policy backoff.Policy, n int) error 
 // Number numbers the connections to servers, from 1. While there is none, it is the number of the next one.
 func (s *Session) Number() uint64 { return s.number }
 
-// MaxPayload is how many bytes the server takes in a message.
+// MaxPayload returns the number of bytes that the server takes in a message.
 func (s *Session) MaxPayload() int64 { return s.maxPayload }
 
-// Connected returns nil where there is a connection to a server, ErrNoConnection while there is none, or nats.ErrConnectionClosed.
+// Connected returns nil if there is a connection to a server, ErrNoConnection while there is none, or
+// nats.ErrConnectionClosed.
 func (s *Session) Connected() error {
 	switch {
 	case s.closed:
@@ -165,15 +168,16 @@ func (s *Session) Connected() error {
 // Closed reports whether the connection was closed for good.
 func (s *Session) Closed() bool { return s.closed }
 
-// broken reports whether the connection was lost since. What was under way went with it.
+// broken reports whether the connection was lost since. Requests under way were lost with it.
 func (s *Session) broken() bool {
 	now := s.client.Session()
 	return now.number != s.number || !now.connected
 }
 
-// denied gives the complaint that the server made since about one of the subjects, or nil. The server takes what
-// comes on one connection in order, so what went out before an older complaint, or on another connection, may be stored. One that
-// was made since the connection was asked and before the request went out, to somebody else on the same subject, counts as well.
+// denied returns the complaint that the server has made since about one of the subjects, or nil. The server
+// handles the messages of one connection in order. So a message that went out before an older complaint, or on
+// another connection, may be stored. A complaint counts as well if it came after the connection was asked and
+// before the request went out, and was about another request on the same subject.
 func (s *Session) denied(subjects ...string) error {
 	now := s.client.Session()
 	if now.number != s.number || !now.connected || errors.Is(now.complaint, s.complaint) {
@@ -187,5 +191,5 @@ func (s *Session) denied(subjects ...string) error {
 	return nil
 }
 
-// lost says that a reply is not waited for any longer, because the connection it would come on is gone.
+// lost returns the error of a wait that ends because the connection of the reply is gone.
 func lost() error { return fmt.Errorf("%w: the connection was lost", ErrNoReply) }

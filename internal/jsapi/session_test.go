@@ -15,7 +15,8 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// newReader gives a client that may ask for the stream of the tests and nothing else, and the proxy that it goes through.
+// newReader returns a client that may ask for the stream of the tests and nothing else, and the proxy that it goes
+// through.
 func newReader(t *testing.T) (*eventstoretest.Proxy, *jsapi.Client) {
 	t.Helper()
 	srv := eventstoretest.NewServer(t, eventstoretest.Options(func(o *server.Options) {
@@ -86,7 +87,7 @@ func TestOnlyAComplaintThatCameSinceIsARefusal(t *testing.T) {
 	require.NoError(t, client.Permitted(t.Context(), "STREAM.INFO.docs"))
 	require.ErrorIs(t, client.Permitted(t.Context(), "STREAM.MSG.GET.docs"), nats.ErrPermissionViolation)
 
-	// The same silence, but of a publish that got lost.
+	// The server is silent as well if a publish got lost.
 	require.Eventually(t, refused(write), timeout, time.Millisecond)
 	proxy.Silence("docs.>")
 	require.ErrorIs(t, client.Denied("docs.a"), nats.ErrPermissionViolation)

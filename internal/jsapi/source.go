@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrOtherStream says that another stream answered than the one that was asked, or beside it.
+// ErrOtherStream means that another stream answered instead of the right one, or beside it.
 var ErrOtherStream = errors.New("another stream answers")
 
 // Source names the stream that answers a Client's publishes. The zero Source stands for any.
@@ -31,10 +31,10 @@ func (s Source) String() string {
 	return "stream " + s.Stream + " of domain " + s.Domain
 }
 
-// OtherStreamError says who answered what was published for a stream. It matches ErrOtherStream.
+// OtherStreamError names the stream that answered a publish for another stream. It matches ErrOtherStream.
 type OtherStreamError struct {
 	Asked Source
-	Other string // who answered
+	Other string // the stream that answered
 }
 
 func (e *OtherStreamError) Error() string {
@@ -56,26 +56,27 @@ func (s Source) compare(ack pubAck) error {
 	return &OtherStreamError{Asked: s, Other: answered.String()}
 }
 
-// others is what is known of others than the source.
+// others holds what is known about streams other than the source.
 type others struct {
-	source atomic.Pointer[Source]           // whose acknowledgements are believed; nil before that is known
-	first  atomic.Pointer[OtherStreamError] // the first that was not
-	found  chan struct{}                    // closed once there is one
-	probes atomic.Uint64                    // how many were sent; only answers to the last count
-	probed atomic.Uint64                    // the last that the source has answered
+	source atomic.Pointer[Source]           // its acknowledgements are believed; nil before it is known
+	first  atomic.Pointer[OtherStreamError] // the first other stream
+	found  chan struct{}                    // closed when there is one
+	probes atomic.Uint64                    // number sent; only answers to the last count
+	probed atomic.Uint64                    // the last one that the source has answered
 }
 
-// note keeps the first error that says that another answers.
+// note keeps the first error that names another stream.
 func (o *others) note(err error) {
 	if other, ok := errors.AsType[*OtherStreamError](err); ok && o.first.CompareAndSwap(nil, other) {
 		close(o.found)
 	}
 }
 
-// Expect says which stream answers the publishes from now on. It is called before the first of them.
+// Expect says which stream answers the publishes from now on. Call it before the first publish.
 func (c *Client) Expect(s Source) { c.others.source.Store(&s) }
 
-// source is the one that is expected, the zero Source before that is known. Replies come from the time before, too.
+// source returns the expected source, or the zero Source before it is known. Replies to earlier requests may
+// still come.
 func (c *Client) source() Source {
 	if s := c.others.source.Load(); s != nil {
 		return *s
@@ -83,8 +84,8 @@ func (c *Client) source() Source {
 	return Source{}
 }
 
-// Other returns an error that matches ErrOtherStream once another stream than the expected one has answered a publish,
-// even if that one answered first. Both may have stored what was published.
+// Other returns an error that matches ErrOtherStream if a stream other than the expected one has answered a
+// publish, even if the expected one answered first. Both may have stored the message.
 func (c *Client) Other() error {
 	if err := c.others.first.Load(); err != nil {
 		return err
@@ -92,7 +93,7 @@ func (c *Client) Other() error {
 	return nil
 }
 
-// classify is Classify for this client's stream. That another stream answered is kept for Other.
+// classify is Classify for this client's stream. If another stream answered, it keeps that for Other.
 func (c *Client) classify(msg *nats.Msg) Answer {
 	answer := c.source().classify(msg)
 	if answer.Class == Unknown {
@@ -104,7 +105,7 @@ func (c *Client) classify(msg *nats.Msg) Answer {
 // late looks at a reply to a request that was answered before, or whose waiter has left.
 func (c *Client) late(msg *nats.Msg) {
 	if c.source().Stream == "" || len(msg.Header) > 0 || !strings.HasPrefix(string(msg.Data), `{"stream"`) {
-		return // it is no acknowledgement; a message that was asked for has headers
+		return // not an acknowledgement: a requested message has headers
 	}
 	c.classify(msg)
 }
@@ -112,9 +113,9 @@ func (c *Client) late(msg *nats.Msg) {
 // probeToken begins the last token of the subject of replies to probes, before the number of the probe.
 const probeToken = "-"
 
-// Probe asks all who take what is published to a subject, and returns without an answer. No stream stores the question,
-// since it expects a stream of a name that none has. That another than the expected stream answers is kept for Other,
-// whenever it does.
+// Probe asks all streams that take messages of a subject, and returns without an answer. No stream stores the
+// question, because it expects a stream name that no stream has. If another stream than the expected one
+// answers, at any time, Other returns it.
 func (c *Client) Probe(subject string) error {
 	question := nats.NewMsg(subject)
 	question.Reply = c.inbox + probeToken + strconv.FormatUint(c.others.probes.Add(1), 10)
@@ -145,7 +146,7 @@ func (c *Client) answered(msg *nats.Msg, probe string) {
 	c.others.note(&OtherStreamError{Asked: c.source(), Other: other})
 }
 
-// AwaitOther is Other that waits for a while.
+// AwaitOther waits for a while, then returns the result of Other.
 func (c *Client) AwaitOther(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -10,8 +10,8 @@ import (
 // makeTimeout bounds one request for a stream to be made or changed, which on a cluster takes an election.
 const makeTimeout = 5 * time.Second
 
-// StreamInfo asks a stream's leader for its settings and its state. It returns an error that matches jetstream.ErrStreamNotFound
-// where there is no such stream.
+// StreamInfo asks a stream's leader for its settings and its state. It returns an error that matches
+// jetstream.ErrStreamNotFound if the stream does not exist.
 func (c *Client) StreamInfo(ctx context.Context, stream string) (info jetstream.StreamInfo, err error) {
 	if err = c.api(ctx, "STREAM.INFO."+stream, getTimeout, nil, &info); err == nil {
 		_, err = leaderOf(info.Cluster)
@@ -19,14 +19,14 @@ func (c *Client) StreamInfo(ctx context.Context, stream string) (info jetstream.
 	return info, err
 }
 
-// CreateStream makes a stream. That one of the name is there matches jetstream.ErrStreamNameAlreadyInUse, unless its settings are
-// the same.
+// CreateStream makes a stream. If a stream of the name exists with other settings, the error matches
+// jetstream.ErrStreamNameAlreadyInUse.
 func (c *Client) CreateStream(ctx context.Context, cfg jetstream.StreamConfig) (info jetstream.StreamInfo, err error) {
 	err = c.api(ctx, "STREAM.CREATE."+cfg.Name, makeTimeout, cfg, &info)
 	return info, err
 }
 
-// UpdateStream gives a stream other settings.
+// UpdateStream changes the settings of a stream.
 func (c *Client) UpdateStream(ctx context.Context, cfg jetstream.StreamConfig) (info jetstream.StreamInfo, err error) {
 	err = c.api(ctx, "STREAM.UPDATE."+cfg.Name, makeTimeout, cfg, &info)
 	return info, err
@@ -38,7 +38,7 @@ func (c *Client) EraseMessage(ctx context.Context, stream string, sequence uint6
 	return c.api(ctx, "STREAM.MSG.DELETE."+stream, makeTimeout, map[string]uint64{"seq": sequence}, &done)
 }
 
-// StreamNames gives the names of the streams that take subjects which match one, in pages.
+// StreamNames returns the names of the streams with subjects that match one, which it asks for in pages.
 func (c *Client) StreamNames(ctx context.Context, subject string) ([]string, error) {
 	var names []string
 	for {
@@ -60,8 +60,8 @@ func (c *Client) StreamNames(ctx context.Context, subject string) ([]string, err
 	}
 }
 
-// DeleteStream deletes a stream with all that is in it. It returns an error that matches jetstream.ErrStreamNotFound where there is
-// none.
+// DeleteStream deletes a stream with all its messages. It returns an error that matches
+// jetstream.ErrStreamNotFound if the stream does not exist.
 func (c *Client) DeleteStream(ctx context.Context, stream string) error {
 	var done struct{}
 	return c.api(ctx, "STREAM.DELETE."+stream, makeTimeout, nil, &done)

@@ -8,12 +8,13 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A server or an account may limit the subscriptions of a connection. The server does not answer a subscription that is one
-// too many, it only complains, and always in the same words. So a wait for replies to a new subscription looks for a
-// complaint that was made since. After the first complaint, a new subscription is sent a message, to see whether it is there.
+// A server or an account may limit the subscriptions of a connection. The server does not answer a subscription
+// above the limit. It only complains, and always in the same words. So a wait for replies to a new subscription
+// looks for a complaint that was made since. After the first complaint, the Client sends a message to each new
+// subscription, to see whether it exists.
 
-// subscribe subscribes a channel, which has room, to an inbox. It returns an error that matches
-// nats.ErrMaxSubscriptionsExceeded if the connection has as many subscriptions as it may.
+// subscribe subscribes a channel, which must have room, to an inbox. It returns an error that matches
+// nats.ErrMaxSubscriptionsExceeded if the connection has too many subscriptions.
 func (c *Client) subscribe(inbox string, replies chan *nats.Msg) (*nats.Subscription, error) {
 	sub, err := c.nc.ChanSubscribe(inbox, replies)
 	if err != nil || !isFull(c.Session().complaint) {
@@ -38,13 +39,13 @@ func (c *Client) sendToItself(inbox string) error {
 	return c.nc.FlushTimeout(getTimeout)
 }
 
-// isFull reports whether a complaint is that the connection has as many subscriptions as it may.
+// isFull reports whether a complaint says that the connection has too many subscriptions.
 func isFull(complaint error) bool { return errors.Is(complaint, nats.ErrMaxSubscriptionsExceeded) }
 
 var errFull = fmt.Errorf("%w: raise the limit of the server or the account, or use a connection of its own", nats.ErrMaxSubscriptionsExceeded)
 
-// unheard returns the complaint that the server made since about one of the subjects, or about the number of subscriptions.
-// It is for those who wait for replies to a subscription of their own.
+// unheard returns the complaint that the server has made since about one of the subjects, or about the number
+// of subscriptions. It is for callers that wait for replies on a subscription of their own.
 func (s *Session) unheard(subject string) error {
 	if err := s.denied(subject); err != nil {
 		return err
@@ -55,7 +56,8 @@ func (s *Session) unheard(subject string) error {
 	return nil
 }
 
-// mayHear returns an error that matches nats.ErrMaxSubscriptionsExceeded if the Client's own subscription was one too many.
+// mayHear returns an error that matches nats.ErrMaxSubscriptionsExceeded if the Client's own subscription was one
+// too many.
 func (c *Client) mayHear() error {
 	if !isFull(c.nc.LastError()) {
 		return nil

@@ -15,16 +15,18 @@ const (
 	codeConsumerStoreFailed   jetstream.ErrorCode = 10104
 	codeConsumerOffline       jetstream.ErrorCode = 10119
 	codeConsumerOfflineReason jetstream.ErrorCode = 10195
-	codeNotEnabled            jetstream.ErrorCode = 10076 // the server switches JetStream off: it ends, or its disk was full
+	codeNotEnabled            jetstream.ErrorCode = 10076 // the server ends, or its disk is full
 	codePeerRemap             jetstream.ErrorCode = 10075
 	codeRaft                  jetstream.ErrorCode = 10041 // the leader changes
 )
 
-// Transient reports whether an error of this package, of nats.go or of the server passes, so that what failed may succeed later:
-// the connection is interrupted, no answer came in time, there is no leader or no quorum, or a server cannot store at the moment.
-// It does not pass that the connection or the Client is closed, or that the server refuses for a reason that stays.
+// Transient reports whether an error of this package, of nats.go or of the server passes, so that the same call
+// may succeed later. It passes if the connection is interrupted, no answer came in time, there is no leader or
+// no quorum, or a server cannot store at the moment. It does not pass if the connection or the Client is
+// closed, or if the server refuses for a reason that does not pass.
 //
-// A caller whose own context may have ended looks at that first: the deadline of another context passes.
+// A caller whose own context may have ended must check that first, because the deadline of another context
+// passes.
 func Transient(err error) bool {
 	for _, final := range []error{
 		nats.ErrConnectionClosed, nats.ErrConnectionDraining, jetstream.ErrConnectionClosed, ErrClosed, nats.ErrPermissionViolation,
@@ -59,7 +61,7 @@ func passes(code jetstream.ErrorCode) bool {
 	return classOf(code) == Unavailable
 }
 
-// isMalformedRequest reports whether a request was not sent for what it is, so that it never will be.
+// isMalformedRequest reports whether a request was not sent because of its form, so that no repetition helps.
 func isMalformedRequest(err error) bool {
 	for _, malformed := range []error{nats.ErrMaxPayload, nats.ErrBadSubject, nats.ErrHeadersNotSupported, nats.ErrInvalidConnection} {
 		if errors.Is(err, malformed) {

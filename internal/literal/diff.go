@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Diff shows two texts as one, line by line: what only the first has behind "-", what only the second has behind "+". It
-// is "" where they are the same. It takes time and memory of the product of their lengths: it is for what people read.
+// Diff shows two texts as one, line by line. Lines of the first alone follow "-", and lines of the second alone
+// follow "+". It returns "" if the texts are the same. Time and memory grow with the product of their lengths,
+// so it is for texts that people read.
 func Diff(first, second string) string {
 	if first == second {
 		return ""
@@ -31,8 +32,8 @@ func Diff(first, second string) string {
 	return strings.Join(lines, "\n")
 }
 
-// commonLines gives for each i and j the length of the longest common subsequence of a[i:] and b[j:] (Wagner and Fischer,
-// 1974).
+// commonLines returns for each i and j the length of the longest common subsequence of a[i:] and b[j:] (Wagner and
+// Fischer, 1974).
 func commonLines(a, b []string) [][]int {
 	common := make([][]int, len(a)+1)
 	for i := range common {

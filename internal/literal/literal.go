@@ -1,4 +1,5 @@
-// Package literal writes values as Go code, for people and for tests that are pasted, and shows how two differ.
+// Package literal writes values as Go code, for people and for tests that are pasted, and shows how two values
+// differ.
 package literal
 
 import (
@@ -12,23 +13,23 @@ import (
 	"time"
 )
 
-// deepest is how far down values are written: what is nested deeper may hold itself.
+// deepest is the depth down to which values are written. A value that is nested deeper may hold itself.
 const deepest = 24
 
-// narrow is how many characters a composite value may have on one line.
+// narrow is the number of characters that a composite value may have on one line.
 const narrow = 100
 
-// Writer writes values as a package sees them. The zero Writer qualifies all types.
+// Writer writes values as they are written in a package. The zero Writer qualifies all types.
 type Writer struct {
 	Local string // the import path of the package, whose types are not qualified
 }
 
-// Line writes a value as one Go expression on one line. Fields that are zero are left out, and so are empty slices, which say
-// the same; times are in UTC. Two values of one type whose lines are the same are the same to a program. What has no literal
-// in Go, as a func that is not nil, is written as nil with a remark.
+// Line writes a value as one Go expression on one line. It leaves out zero fields, and empty slices, which mean
+// the same. Times are in UTC. Two values of one type with the same line are the same to a program. A value
+// without a literal in Go, such as a func that is not nil, is written as nil with a remark.
 func (w Writer) Line(v any) string { return w.value(reflect.ValueOf(v), bare, deepest) }
 
-// Lines is Line with what is long divided into lines, one for each field, element or entry.
+// Lines is Line that divides long values into lines, one for each field, element or entry.
 func (w Writer) Lines(v any) string {
 	line := w.Line(v)
 	if len(line) <= narrow {
@@ -58,12 +59,12 @@ func (w Writer) Type(t reflect.Type) string {
 	return w.shorten(name)
 }
 
-// folders are the import paths that type arguments are qualified with, less their last element.
+// folders matches the import paths of type arguments, without their last element.
 var folders = regexp.MustCompile(`([\w.~-]+/)+`)
 
 func (w Writer) shorten(name string) string {
 	if !strings.Contains(name, "/") {
-		return name // has no type arguments from elsewhere, as most
+		return name // like most types, it has no type arguments of other packages
 	}
 	if w.Local != "" {
 		name = strings.ReplaceAll(name, w.Local+".", "")
@@ -71,7 +72,7 @@ func (w Writer) shorten(name string) string {
 	return folders.ReplaceAllString(name, "")
 }
 
-// place says what Go knows of a value's type where the value is written.
+// place says what Go knows about the type of a value at the place where the value is written.
 type place int
 
 const (
@@ -106,7 +107,7 @@ func (w Writer) value(v reflect.Value, at place, depth int) string {
 	}
 }
 
-// spread writes a value over several lines where it is long.
+// spread writes a value over several lines if it is long.
 func (w Writer) spread(v reflect.Value, at place, depth int, indent string) string {
 	for v.IsValid() && v.Kind() == reflect.Interface {
 		v, at = v.Elem(), bare
@@ -206,7 +207,7 @@ func (w Writer) entries(v reflect.Value, depth int, part func(reflect.Value, pla
 	return parts
 }
 
-// moment writes a time. One in a field that is not exported can be read by its parts only.
+// moment writes a time. A time in a field that is not exported can be read by its parts only.
 func moment(v reflect.Value) string {
 	if !v.CanInterface() {
 		return fmt.Sprintf("time.Time{wall: %#x, ext: %d}", v.Field(0).Uint(), v.Field(1).Int())
@@ -219,7 +220,7 @@ func moment(v reflect.Value) string {
 		at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond())
 }
 
-// defaults are the types that constants have by themselves.
+// defaults are the types that constants have by default.
 var defaults = []reflect.Type{
 	reflect.TypeFor[bool](), reflect.TypeFor[int](), reflect.TypeFor[string](), reflect.TypeFor[float64](), reflect.TypeFor[complex128](),
 }
@@ -232,7 +233,7 @@ func (w Writer) constant(v reflect.Value, at place) string {
 	return w.Type(v.Type()) + "(" + text + ")"
 }
 
-// constant writes a value of a basic kind, and reports whether that is an untyped constant.
+// constant writes a value of a basic kind, and reports whether it wrote an untyped constant.
 func constant(v reflect.Value) (text string, untyped bool) {
 	switch v.Kind() {
 	case reflect.Bool:

@@ -96,7 +96,7 @@ func TestWhatIsLongIsDividedIntoLines(t *testing.T) {
 	require.Equal(t, `"`+long+long+`"`, w.Lines(long+long))
 }
 
-// Two values with one line are the same.
+// Two values with the same line are the same.
 func TestLinesTellValuesApart(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func(label string) outer {

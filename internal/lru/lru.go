@@ -1,4 +1,4 @@
-// Package lru keeps the values used last.
+// Package lru keeps the values that were used last.
 package lru
 
 import (
@@ -6,8 +6,8 @@ import (
 	"iter"
 )
 
-// Cache keeps up to a number of values by key and drops the one that was not used for longest. It is not safe for
-// concurrent use.
+// Cache keeps up to a number of values by key, and drops the value that was not used for the longest time. It
+// is not safe for concurrent use.
 type Cache[K comparable, V any] struct {
 	size   int
 	byKey  map[K]*list.Element
@@ -19,12 +19,12 @@ type item[K comparable, V any] struct {
 	value V
 }
 
-// New gives a Cache of that size. One of size 0 keeps nothing.
+// New returns a Cache for size values. A Cache of size 0 keeps nothing.
 func New[K comparable, V any](size int) *Cache[K, V] {
 	return &Cache[K, V]{size: size, byKey: make(map[K]*list.Element), recent: list.New()}
 }
 
-// Get gives the value of a key, which then is the most recently used one.
+// Get returns the value of a key, and makes it the most recently used value.
 func (c *Cache[K, V]) Get(key K) (V, bool) {
 	element, ok := c.byKey[key]
 	if !ok {
@@ -38,7 +38,7 @@ func (c *Cache[K, V]) Get(key K) (V, bool) {
 // Put keeps a value under a key.
 func (c *Cache[K, V]) Put(key K, value V) { c.Push(key, value) }
 
-// Push is Put that gives what had to be dropped for it, if anything.
+// Push is Put that also returns the value that it had to drop, if any.
 func (c *Cache[K, V]) Push(key K, value V) (droppedKey K, dropped V, ok bool) {
 	if c.size <= 0 {
 		return key, value, true
@@ -57,7 +57,7 @@ func (c *Cache[K, V]) Push(key K, value V) (droppedKey K, dropped V, ok bool) {
 	return oldest.key, oldest.value, true
 }
 
-// All yields what is kept, the most recently used first.
+// All yields the values that are kept, the most recently used first.
 func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		for e := c.recent.Front(); e != nil; e = e.Next() {
@@ -68,5 +68,5 @@ func (c *Cache[K, V]) All() iter.Seq2[K, V] {
 	}
 }
 
-// Len is how many values are kept.
+// Len returns the number of values that are kept.
 func (c *Cache[K, V]) Len() int { return c.recent.Len() }

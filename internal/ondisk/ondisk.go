@@ -8,52 +8,53 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// ErrFailed is matched by what a Disk says once a sync has failed. From then on it is not known what is on disk: the kernel
-// drops what it could not write, and tells of it once.
+// ErrFailed is matched by the errors of a Disk after a sync has failed. From then on nobody knows what is on
+// disk, because the kernel drops data that it could not write and reports that once.
 var ErrFailed = errors.New("the disk did not take what was written")
 
-// Server is what a connection to a server that leaves the syncing to its host is made of, by nats.InProcessServer.
+// Server makes connections, by nats.InProcessServer, to a server that leaves the syncing to its host.
 type Server interface {
 	nats.InProcessConnProvider
 	Disk() *Disk
 }
 
-// errClosed ends what would wait for a disk that was given up.
+// errClosed ends calls that would wait for a closed disk.
 var errClosed = errors.New("the server has ended")
 
-// Disk syncs for all who wait at the same time:
+// Disk syncs once for all callers that wait at the same time:
 //
 //	A, B, C  wait -> a sync begins
 //	   D, E  come meanwhile: what they wait for may be written behind its back
 //	                 it ends   -> A, B and C go on, the next begins
 //	                              it ends -> D and E go on
 //
-// It is safe for concurrent use. It has a goroutine while somebody waits; Close waits for it.
+// It is safe for concurrent use. It has a goroutine while a caller waits; Close waits for it.
 type Disk struct {
 	flush func() error
 	owned sync.WaitGroup // the goroutine that syncs
 
 	mu      sync.Mutex // guards the fields below
 	syncing bool       // the goroutine runs
-	next    *round     // that has not begun; nil where nobody waits for it
-	failed  error      // of the first sync that failed, after which none is tried
+	next    *round     // has not begun; nil if nobody waits for it
+	failed  error      // of the first sync that failed; no sync is tried after it
 	streams map[string]*Stream
 }
 
-// round is one sync and those who wait for it.
+// round is one sync, for all callers that wait for it.
 type round struct {
 	done chan struct{} // closed at its end
 	err  error         // read after done
 }
 
-// New gives a disk that flush syncs: when it returns, all that was written before it was called is on disk. It is called
-// by one goroutine at a time, and not any more once it has failed. Its error should match ErrFailed.
+// New returns a disk that flush syncs. When flush returns, everything that was written before its call must be
+// on disk. One goroutine at a time calls it, and never again after it has failed. Its error should match
+// ErrFailed.
 func New(flush func() error) *Disk {
 	return &Disk{flush: flush, streams: make(map[string]*Stream)}
 }
 
-// Sync blocks until all that was written before the call is on disk, or ctx ends. It returns the error of flush, also of an
-// earlier one, or the cause of ctx.
+// Sync blocks until everything that was written before the call is on disk, or ctx ends. It returns the error
+// of flush, or of an earlier flush, or the cause of ctx.
 func (d *Disk) Sync(ctx context.Context) error {
 	r, err := d.join()
 	if err != nil {
@@ -67,7 +68,7 @@ func (d *Disk) Sync(ctx context.Context) error {
 	}
 }
 
-// join gives the next round. One that is under way may have begun before what the caller waits for was written.
+// join returns the next round. A round that is under way may have begun before the caller's data was written.
 func (d *Disk) join() (*round, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -84,7 +85,7 @@ func (d *Disk) join() (*round, error) {
 	return d.next, nil
 }
 
-// run does one round after the other, as long as somebody waits.
+// run does one round after the other, as long as a caller waits.
 func (d *Disk) run() {
 	for r := d.begin(); r != nil; r = d.begin() {
 		if r.err = d.Failed(); r.err == nil {
@@ -95,7 +96,7 @@ func (d *Disk) run() {
 	}
 }
 
-// begin gives the round that is due, nil where nobody waits.
+// begin returns the round that is due, or nil if nobody waits.
 func (d *Disk) begin() *round {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -113,7 +114,7 @@ func (d *Disk) fail(err error) {
 	}
 }
 
-// Close syncs for the last time. Who waits after that gets an error.
+// Close syncs for the last time. A caller that waits after that gets an error.
 func (d *Disk) Close() error {
 	err := d.Sync(context.Background())
 	d.fail(errClosed)
@@ -121,7 +122,7 @@ func (d *Disk) Close() error {
 	return err
 }
 
-// Failed gives the error of the sync that failed, nil while none has.
+// Failed returns the error of the sync that failed, or nil if none has.
 func (d *Disk) Failed() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

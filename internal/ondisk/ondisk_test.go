@@ -68,7 +68,7 @@ func TestNothingIsSyncedAfterASyncHasFailed(t *testing.T) {
 	broken := fmt.Errorf("%w: input/output error", ondisk.ErrFailed)
 	server.Break(broken)
 	require.ErrorIs(t, disk.Sync(t.Context()), broken)
-	server.Break(nil) // the kernel tells of it once
+	server.Break(nil) // the kernel reports it once
 	require.ErrorIs(t, disk.Sync(t.Context()), broken)
 	require.ErrorIs(t, disk.Failed(), broken)
 	require.ErrorIs(t, disk.Close(), broken)
@@ -82,7 +82,7 @@ func TestAClosedDiskIsNotSynced(t *testing.T) {
 	require.Equal(t, 1, server.Flushes())
 }
 
-// What a goroutine wrote before it waits is on disk after, whatever the others do meanwhile.
+// Data that a goroutine wrote before it waits is on disk afterwards, whatever the others do meanwhile.
 func TestEverythingWrittenBeforeAWaitIsOnDiskAfterIt(t *testing.T) {
 	var written, synced atomic.Int64
 	disk := ondisk.New(func() error {

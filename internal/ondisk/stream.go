@@ -7,15 +7,16 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Stream is how far one JetStream stream is on disk, as all in this process know it who use it; so reads of what is old
-// wait for nothing. A nil Stream is one on a server that is not asked to sync: nothing waits. It is safe for concurrent use.
+// Stream says up to which sequence a JetStream stream is on disk. All users of the stream in this process share
+// it, so reads of old messages wait for nothing. A nil Stream belongs to a server that is not asked to sync:
+// nothing waits. It is safe for concurrent use.
 type Stream struct {
 	disk   *Disk
 	stored atomic.Uint64 // up to here it was acknowledged
 	known  atomic.Uint64 // up to here it is on disk
 }
 
-// Of gives the stream of that name for a connection, nil where its server is not asked to sync.
+// Of returns the stream of that name for a connection, or nil if its server is not asked to sync.
 func Of(nc *nats.Conn, name string) *Stream {
 	server, ok := nc.Opts.InProcessServer.(Server)
 	if !ok {
@@ -30,8 +31,8 @@ func Of(nc *nats.Conn, name string) *Stream {
 	return d.streams[name]
 }
 
-// Opened waits until all that a stream holds is on disk, which ends at a sequence: a process before this one may have left it
-// unsynced. A stream that ends before what was known of it was made anew.
+// Opened waits until a stream is on disk up to its last sequence, because an earlier process may have left it
+// unsynced. If the stream ends before the known sequence, it was made anew.
 func (s *Stream) Opened(ctx context.Context, end uint64) error {
 	if s == nil {
 		return nil
@@ -43,7 +44,8 @@ func (s *Stream) Opened(ctx context.Context, end uint64) error {
 	return s.Wait(ctx, end)
 }
 
-// Stored waits until a message that was just acknowledged is on disk, with all before it. It fails like [Disk.Sync].
+// Stored waits until a message that was just acknowledged is on disk, with all messages before it. It fails
+// like [Disk.Sync].
 func (s *Stream) Stored(ctx context.Context, sequence uint64) error {
 	if s == nil {
 		return nil
@@ -52,7 +54,7 @@ func (s *Stream) Stored(ctx context.Context, sequence uint64) error {
 	return s.sync(ctx, sequence)
 }
 
-// Wait waits until a message that was read is on disk, with all before it. It fails like [Disk.Sync].
+// Wait waits until a message that was read is on disk, with all messages before it. It fails like [Disk.Sync].
 func (s *Stream) Wait(ctx context.Context, sequence uint64) error {
 	if s == nil || sequence <= s.known.Load() {
 		return nil
@@ -60,7 +62,7 @@ func (s *Stream) Wait(ctx context.Context, sequence uint64) error {
 	return s.sync(ctx, sequence)
 }
 
-// sync syncs, after which what was acknowledged before is on disk as well.
+// sync syncs the disk. Afterwards all messages that were acknowledged before are on disk.
 func (s *Stream) sync(ctx context.Context, sequence uint64) error {
 	sequence = max(sequence, s.stored.Load())
 	if err := s.disk.Sync(ctx); err != nil {
@@ -70,7 +72,7 @@ func (s *Stream) sync(ctx context.Context, sequence uint64) error {
 	return nil
 }
 
-// Sync waits until all that the server has done is on disk, deletions and settings among it.
+// Sync waits until everything that the server has done is on disk, including deletions and settings.
 func (s *Stream) Sync(ctx context.Context) error {
 	if s == nil {
 		return nil
@@ -78,7 +80,7 @@ func (s *Stream) Sync(ctx context.Context) error {
 	return s.disk.Sync(ctx)
 }
 
-// Failed gives the error of the sync that failed, nil while none has.
+// Failed returns the error of the sync that failed, or nil if none has.
 func (s *Stream) Failed() error {
 	if s == nil {
 		return nil

@@ -7,12 +7,12 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// Calls reports whether encoding or decoding calls methods of the user's, which may do anything.
+// Calls reports whether encoding or decoding calls methods of the user, which may do anything.
 func (s *Shape) Calls() bool { return s.own }
 
-// Agrees reports whether two encodings of values in msgpack say the same, as far as both say something: a field that only
-// one of them has does not count, unless the type leaves it out for being zero. So a value that was stored by one release
-// agrees with the same value of a release with a field more. Both must be well-formed.
+// Agrees reports whether two encodings of values in msgpack agree in the fields that both have. A field that
+// only one of them has does not count, unless the type leaves it out if it is zero. So a value that was stored
+// by one release agrees with the same value of a release with a further field. Both must be well-formed.
 func (s *Shape) Agrees(stored, given []byte) bool {
 	if wellformed.Msgpack(stored) != nil || wellformed.Msgpack(given) != nil {
 		return false
@@ -20,7 +20,8 @@ func (s *Shape) Agrees(stored, given []byte) bool {
 	return agree(stored, given, s.root)
 }
 
-// agree compares two encodings of the type of a node. It compares what the node says nothing of byte by byte.
+// agree compares two encodings of the type of a node. It compares parts that the node does not describe byte by
+// byte.
 func agree(stored, given []byte, n *node) bool {
 	for n != nil && n.t.Kind() == reflect.Pointer && !n.decodesItself() {
 		n = n.elem
@@ -62,8 +63,8 @@ func next(c *wellformed.Cursor) []byte {
 	return before[:len(before)-len(*c)]
 }
 
-// fieldsAgree compares the fields that two encodings of a struct have. A field of the type that only stored has was left
-// out of given for being zero.
+// fieldsAgree compares the fields of two encodings of a struct. If only stored has a field of the type, given
+// left it out because it is zero.
 func fieldsAgree(stored, given map[string][]byte, n *node) bool {
 	for key, before := range stored {
 		name := wellformed.Cursor(key)

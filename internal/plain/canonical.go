@@ -14,41 +14,44 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// errNested also ends the way through a value that holds itself.
+// errNested also ends the walk through a value that holds itself.
 var errNested = errors.New("is nested too deep to be stored")
 
-// Canonical gives bytes that two values of one type share if and only if they say the same:
+// Canonical returns bytes that two values of one type share if and only if they mean the same:
 //
 //   - times are instants
-//   - nil and empty slices and maps are alike; a pointer to a zero value says more than nil
-//   - neither the order of a map's entries nor that of a struct's fields matters
-//   - a field with its zero value says nothing, so a value of a type that gains a field says what it said before
-//   - what the tag `msgpack:"-"` keeps from being stored says nothing
-//   - a struct that hides fields may say all of itself by methods of its pointer; one that is embedded need not be exported
+//   - nil and empty slices and maps are alike; a pointer to a zero value differs from nil
+//   - neither the order of a map's entries nor the order of a struct's fields matters
+//   - a field with its zero value does not count, so a value of a type that gains a field keeps its bytes
+//   - a field with the tag `msgpack:"-"` does not count
+//   - a struct that hides fields may encode itself whole by methods of its pointer; an embedded one need not be
+//     exported
 //
-// The bytes are the same in every process and release, so that they can be hashed and stored. It refuses values that are not
-// plain or nested deeper than what can be read back, so also those that hold themselves.
+// The bytes are the same in every process and release, so that they can be hashed and stored. Canonical refuses
+// values that are not plain, or that are nested deeper than a decoder goes. So it refuses values that hold
+// themselves.
 func Canonical(v any) ([]byte, error) {
 	return form{}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
 }
 
-// Whole is another such form, for which all fields count, and a nil map is no empty one: two values that share it are the
-// same to a program. It refuses a value that has something in a field which is neither stored nor plain.
+// Whole is another such form. In it all fields count, and a nil map differs from an empty one: two values that
+// share it are the same to a program. It refuses a value that has something in a field which is neither stored
+// nor plain.
 func Whole(v any) ([]byte, error) {
 	return form{whole: true}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
 }
 
-// Equal reports whether two values of one type are the same, as [Whole] has it.
+// Equal reports whether two values of one type have the same form [Whole].
 func Equal(a, b any) bool {
 	one, errOne := Whole(a)
 	other, errOther := Whole(b)
 	return errOne == nil && errOther == nil && bytes.Equal(one, other)
 }
 
-// form says which fields are written: all, or those that are stored and say something.
+// form says which fields are written: all, or the stored ones that are not zero.
 type form struct{ whole bool }
 
-// value appends a value: its kind, and its content behind the length where that varies.
+// value appends a value: its kind, then its length if that varies, then its content.
 func (f form) value(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	if !v.IsValid() {
 		return nil, errors.New("is nil")
@@ -94,7 +97,7 @@ func text(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// itself appends a value in the encoding of its own. That of a time has the location too, which is left out.
+// itself appends a value in its own encoding. For a time it leaves out the location.
 func itself(b []byte, v reflect.Value) (_ []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -108,7 +111,7 @@ func itself(b []byte, v reflect.Value) (_ []byte, err error) {
 	switch m := v.Interface().(type) {
 	case time.Time:
 		data, err = m.UTC().MarshalBinary()
-	case encoding.BinaryMarshaler: // what msgpack prefers
+	case encoding.BinaryMarshaler: // msgpack prefers this one
 		data, err = m.MarshalBinary()
 	case encoding.TextMarshaler:
 		data, err = m.MarshalText()
@@ -158,7 +161,7 @@ func (f form) fields(b []byte, v reflect.Value, depth int) ([]byte, error) {
 	return append(binary.AppendUvarint(b, uint64(len(all))), bytes.Join(all, nil)...), nil
 }
 
-// blank reports whether a value says no more than the zero value of its type.
+// blank reports whether a value means no more than the zero value of its type.
 func blank(v reflect.Value) bool {
 	switch {
 	case v.Type() == timeType:
@@ -186,7 +189,7 @@ func blank(v reflect.Value) bool {
 	}
 }
 
-// leftOut reports whether the tag keeps a field from being stored.
+// leftOut reports whether the tag prevents a field from being stored.
 func leftOut(f reflect.StructField) bool { return f.Tag.Get("msgpack") == "-" }
 
 // readable reports whether the fields of an embedded struct can be read although its type is not exported.
@@ -198,8 +201,8 @@ func readable(f reflect.StructField) bool {
 	return f.Anonymous && t.Kind() == reflect.Struct && !Opaque(t) && !EncodesItself(t)
 }
 
-// saysItself reports whether a struct with fields that are not exported says all of itself by methods of its pointer, as the
-// numbers of math/big do, and URLs, which hide the user.
+// saysItself reports whether a struct with unexported fields encodes itself whole by methods of its pointer.
+// The numbers of math/big do so, and URLs, which hide the user.
 func saysItself(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct || !hides(t) && t != urlType || EncodesItself(t) || promoted(t, textMarshaler, textUnmarshaler, binaryMarshaler, binaryUnmarshaler) {
 		return false

@@ -19,8 +19,9 @@ import (
 	"github.com/runnel-go/runnel/internal/proptest"
 )
 
-// written are types written by hand, with methods that reflection cannot make: how to draw a value, and whether two are
-// equal. Where there is no value to draw, the format refuses the type, or the type is filled like any other.
+// written are types written by hand, with methods that reflection cannot make. They say how to draw a value,
+// and whether two values are equal. If there is no value to draw, the format refuses the type, or the type is
+// filled like any other.
 var written = []proptest.Written{
 	{Type: reflect.TypeFor[stampedText]()},
 	{Type: reflect.TypeFor[byPointer]()},
@@ -68,10 +69,11 @@ var embedded = []reflect.Type{
 	reflect.TypeFor[*Named](), reflect.TypeFor[*Percent](), reflect.TypeFor[*Optional](),
 }
 
-// types are what is drawn.
+// types are the types to draw.
 var types = proptest.Types{Written: written, Embedded: embedded}
 
-// What is accepted comes back equal, what is kept beside it may be kept, and what is refused is named.
+// An accepted value comes back equal, its kept copy is right, and the error of a refused type names a part of
+// it.
 func TestDrawnTypesAreKeptOrRefused(t *testing.T) {
 	proptest.Runs(t, 200)
 	accepted, refused, values, unfit := 0, 0, 0, 0
@@ -98,7 +100,7 @@ func TestDrawnTypesAreKeptOrRefused(t *testing.T) {
 	t.Logf("%d types accepted, %d refused; of %d values %d refused", accepted, refused, values, unfit)
 }
 
-// tryValue draws a value of an accepted type, and reports whether it was accepted too.
+// tryValue draws a value of an accepted type, and reports whether the value was accepted as well.
 func tryValue(rt *rapid.T, shape *plain.Shape, format plain.Format, drawn reflect.Type) bool {
 	given := reflect.New(drawn)
 	types.Fill(rt, given.Elem(), 4)

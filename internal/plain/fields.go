@@ -12,11 +12,12 @@ type field struct {
 	stored string // its name in the stored data
 	alias  string // another name under which msgpack reads it
 	inline bool   // its own fields stand beside it
-	asks   bool   // a pointer, which is left out as well if what it points to says that it is zero
+	asks   bool   // a pointer, which is also left out if its value says that it is zero
 	node   *node
 }
 
-// listed is a field as the decoder sees it: those of structs that are stored inline are among the others.
+// listed is a field as the decoder sees it: the fields of structs that are stored inline stand among the
+// others.
 type listed struct {
 	*field
 	path string
@@ -75,7 +76,8 @@ func (b *builder) fields(n *node, path string, at place) {
 	n.list = b.format.list(n.fields)
 }
 
-// stores reports whether a field of a struct is stored. It refuses a field that would be lost although nobody said so.
+// stores reports whether a field of a struct is stored. It refuses a field that would be lost without a tag
+// that says so.
 func (b *builder) stores(n *node, f reflect.StructField, path string, at place) bool {
 	name, _ := b.format.tagOf(f)
 	embedsPointer := f.Anonymous && f.Type.Kind() == reflect.Pointer
@@ -101,13 +103,13 @@ func (b *builder) stores(n *node, f reflect.StructField, path string, at place) 
 	}
 }
 
-// silent reports whether a field that is not exported has nothing to say: nobody can set a blank field, and a type
+// silent reports whether an unexported field cannot hold anything: nobody can set a blank field, and a type
 // without a size has one value.
 func silent(f reflect.StructField) bool {
 	return !f.IsExported() && (f.Name == "_" || f.Type.Size() == 0)
 }
 
-// aliasOf returns the other name under which msgpack reads a field, "" if there is none.
+// aliasOf returns the other name under which msgpack reads a field, or "" if there is none.
 func aliasOf(options []string) string {
 	for _, option := range options {
 		if alias, found := strings.CutPrefix(option, "alias:"); found {
@@ -122,12 +124,12 @@ func (f Format) tagOf(of reflect.StructField) (name string, options []string) {
 	tag := of.Tag.Get(string(f))
 	name, rest, _ := strings.Cut(tag, ",")
 	if f == JSON && tag == "-," {
-		return "", nil // which encoding/json takes for a name
+		return "", nil // encoding/json takes it for a name
 	}
 	return name, strings.Split(rest, ",")
 }
 
-// isZeroer are the types that say themselves whether a value is zero.
+// isZeroer are the types with a method that says whether a value is zero.
 var isZeroer = reflect.TypeFor[interface{ IsZero() bool }]()
 
 // tagged refuses options of a tag with which a field would be lost.
@@ -136,7 +138,7 @@ func (b *builder) tagged(n *node, f *field, path string, options []string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	asked := "omitempty" // with which the format asks a type whether a value is zero
+	asked := "omitempty" // the option with which the format asks a type whether a value is zero
 	if b.format == JSON {
 		asked = "omitzero"
 	}
@@ -162,7 +164,7 @@ func (b *builder) tagged(n *node, f *field, path string, options []string) {
 	b.asks = b.asks || f.asks
 }
 
-// mayBeMinusZero reports whether a value that is left out as empty may be another than the one which comes back.
+// mayBeMinusZero reports whether a value that is left out as empty may come back as another value.
 func mayBeMinusZero(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Float32, reflect.Float64, reflect.Array, reflect.Struct:

@@ -25,7 +25,7 @@ func (n *node) numbers(seen map[*node]bool) wellformed.Numbers {
 	case reflect.Float64:
 		fits = wellformed.SignedOf(32) | wellformed.UnsignedOf(32)
 	case reflect.Struct:
-		fits &^= wellformed.EmptyLists // the library takes one for the zero value
+		fits &^= wellformed.EmptyLists // the library takes an empty list for the zero value
 	case reflect.Slice, reflect.Array:
 		if n.elem.t.Kind() == reflect.Uint8 {
 			return fits // stored as bytes
@@ -37,7 +37,7 @@ func (n *node) numbers(seen map[*node]bool) wellformed.Numbers {
 	return fits
 }
 
-// decodesItself reports whether it is not for us to say what the data of a type means.
+// decodesItself reports whether only the type itself knows the meaning of its data.
 func (n *node) decodesItself() bool { return n.opaque || n.half || n.transparent || n.time }
 
 // narrows reports whether data may not fit into a type although all its numbers do.
@@ -51,9 +51,9 @@ func (f Format) narrows(n *node) bool {
 	return false
 }
 
-// Fits refuses an integer that does not fit into the number which it is decoded into, and a list of another length than
-// the array or struct: the msgpack library takes what is left of it, and leaves what is missing. The data is
-// well-formed, and has integers of the given classes. [Shape.FitsJSON] does so for JSON.
+// Fits refuses an integer that does not fit into its number type, and a list of another length than its array
+// or struct. The msgpack library would cut the one, and cut or fill up the other. The data must be well-formed,
+// and have integers of the given classes. [Shape.FitsJSON] does so for JSON.
 func (s *Shape) Fits(data []byte, numbers wellformed.Numbers) error {
 	if numbers&^s.fits == 0 && !s.narrow {
 		return nil
@@ -139,8 +139,8 @@ func (n *node) elements() (count int, counted bool) {
 	return 0, false
 }
 
-// stored returns the field that is stored under a name, and the path to it, or nil if there is none. In JSON, a name may
-// be that of a field but for the case of its letters.
+// stored returns the field that is stored under a name, and the path to it, or nil if there is none. In JSON, a
+// name may differ from the name of the field in the case of its letters.
 func (n *node) stored(name []byte, anyCase bool) (*node, string) {
 	for _, f := range n.list {
 		if f.stored == string(name) || f.alias != "" && f.alias == string(name) {
@@ -164,8 +164,8 @@ func (f *field) inlined() *node {
 	return n
 }
 
-// holds reports whether a number type can hold an integer. Other types do not take integers, which is for the decoder
-// to say.
+// holds reports whether a number type can hold an integer. Other types do not take integers, and the decoder
+// reports that.
 func holds(t reflect.Type, i wellformed.Integer) bool {
 	v := reflect.Zero(t)
 	switch t.Kind() {

@@ -10,9 +10,9 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// FitsJSON refuses a number that does not fit into the float which it was decoded into, and a list of another length than
-// the array: encoding/json rounds the one, and cuts or fills up the other. Other numbers that do not fit it refuses
-// itself. The data has been decoded into a value of the type.
+// FitsJSON refuses a number that does not fit into its float, and a list of another length than its array.
+// encoding/json rounds the one, and cuts or fills up the other. It refuses other numbers that do not fit by
+// itself. The data must have been decoded into a value of the type.
 func (s *Shape) FitsJSON(data []byte) error {
 	if !s.narrow {
 		return nil
@@ -58,7 +58,7 @@ func fitsJSON(rest *wellformed.JSON, n *node) (where string, err error) {
 
 // fitsLiteral refuses a number that is rounded.
 func (n *node) fitsLiteral(literal []byte) error {
-	number := bytes.Trim(literal, `"`) // which the tag's option string puts around it
+	number := bytes.Trim(literal, `"`) // the tag's option string puts quotes around it
 	switch kind := n.t.Kind(); {
 	case kind != reflect.Float32 && kind != reflect.Float64, string(number) == "null":
 		return nil
@@ -68,8 +68,8 @@ func (n *node) fitsLiteral(literal []byte) error {
 	return nil
 }
 
-// written reports whether a float of some bits may have been written as a text, so that nothing was rounded when the text
-// was read. A text with a fraction always stands for the nearest float of 64 bits.
+// written reports whether a float of some bits may have been written as a text, so that nothing was rounded when
+// the text was read. A text with a fraction always stands for the nearest float of 64 bits.
 func written(text string, bits int) bool {
 	exponent := strings.ContainsAny(text, "eE")
 	if digits := bits/4 - 1; !exponent && len(text) < digits {
@@ -89,7 +89,8 @@ func written(text string, bits int) bool {
 	return err == nil && (wide == f || wide == decimal(f, -1) || wide == decimal(f, 9))
 }
 
-// decimal returns what a float of 32 bits means if it is written with so many digits, or with as few as it needs for -1.
+// decimal returns the value of a float of 32 bits that is written with so many digits. For -1, these are as few
+// digits as it needs.
 func decimal(f float64, digits int) float64 {
 	wide, err := strconv.ParseFloat(strconv.FormatFloat(f, 'g', digits, 32), 64)
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 	Msgpack Format = "msgpack"
 )
 
-// marshal encodes what pointer points to. Through a pointer, a method of the pointer type is used as well.
+// marshal encodes the value behind pointer. Through a pointer, methods of the pointer type are used as well.
 func (f Format) marshal(pointer any) (data []byte, err error) {
 	err = Guard(func() error {
 		if f == JSON {
@@ -39,12 +39,12 @@ func (f Format) marshal(pointer any) (data []byte, err error) {
 	return data, err
 }
 
-// unmarshal decodes into what pointer points to, which is a zero value.
+// unmarshal decodes into the value behind pointer, which must be zero.
 func (f Format) unmarshal(data []byte, pointer any) error {
 	if f == JSON {
 		return Guard(func() error { return json.Unmarshal(data, pointer) })
 	}
-	// The decoder allocates what a payload claims to hold, so the claims are checked first.
+	// The decoder allocates as much as a payload claims to hold, so the claims are checked first.
 	if err := wellformed.Msgpack(data); err != nil {
 		return err
 	}
@@ -57,18 +57,18 @@ func Guard(f func() error) (err error) {
 	return f()
 }
 
-// Recover is deferred by a function that calls methods of types which encode or decode themselves. It turns a panic of
-// theirs into the function's error.
+// Recover turns a panic into the error of the function that defers it. It is for functions that call methods of
+// types which encode or decode themselves.
 func Recover(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v", p)
 	}
 }
 
-// replaced is what encoding/json writes for a byte that is not part of any UTF-8 text.
+// replaced is the text that encoding/json writes for a byte that is not part of any UTF-8 text.
 var replaced = []byte(`\ufffd`)
 
-// Suspect reports whether data may lack text of the value that it was encoded from: JSON cannot hold text that is not
-// UTF-8, and encoding/json puts an escape into its place. It writes a replacement character of the text itself as it
-// is; what else looks like that escape is told apart by decoding.
+// Suspect reports whether data may lack text of the value that it was encoded from. JSON cannot hold text that
+// is not UTF-8, and encoding/json puts an escape into its place. It writes a replacement character of the text
+// itself unescaped. Decoding separates the escape from other text that looks like it.
 func (f Format) Suspect(data []byte) bool { return f == JSON && bytes.Contains(data, replaced) }

@@ -11,7 +11,7 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// Whatever the bytes are, decoding never panics, and what it gives has the numbers that the bytes have.
+// Decoding never panics, whatever the bytes are, and the decoded value has the same numbers as the bytes.
 func FuzzNumbersFit(f *testing.F) {
 	type Base struct{ E uint16 }
 	type narrow struct {

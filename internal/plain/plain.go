@@ -1,17 +1,18 @@
-// Package plain tells plain data from what a codec would lose, and compares plain data by what it says.
+// Package plain separates plain data from data that a codec would lose, and compares plain data by its meaning.
 //
-// Plain are types made of exported fields, numbers, strings, bytes, slices, arrays, maps, pointers and times, and types
-// that encode themselves as text or as bytes.
+// Plain types consist of exported fields, numbers, strings, bytes, slices, arrays, maps, pointers and times,
+// and of types that encode themselves as text or as bytes.
 //
-// [Check] is for data that is compared, such as commands and states. For data that is stored, [Format.Of] looks at a type as a
-// codec does, refuses what would be lost, and returns a [Shape], which encodes and decodes values of the type:
+// [Check] is for data that is compared, such as commands and states. For data that is stored, [Format.Of] looks
+// at a type as a codec does, and refuses a type that would lose something. It returns a [Shape], which encodes
+// and decodes values of the type:
 //
 //	type      rules, for what is known of the codecs       ways.go, fields.go, shape.go
 //	          samples that must come back, for the rest    probe.go
 //	value     Refuse what the codec cannot hold; encode; Kept: see that nothing was replaced
 //	bytes     Fits: see that each number fits; decode; Settle: times in UTC
 //
-// [KeepingOf] says how a value may be kept in memory beside what was stored of it.
+// [KeepingOf] says how a value may be kept in memory beside its stored form.
 package plain
 
 import (
@@ -36,9 +37,10 @@ var (
 	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
 )
 
-// Check refuses what can be neither stored nor compared: unexported fields, functions, channels, interfaces. The error
-// names the field. It leaves out what the tag `msgpack:"-"` does, looks into structs that are embedded whether they are
-// exported or not, and takes types that say all of themselves by methods of their pointer.
+// Check refuses types that can be neither stored nor compared: unexported fields, functions, channels,
+// interfaces. The error names the field. It leaves out fields with the tag `msgpack:"-"`, looks into embedded
+// structs whether they are exported or not, and accepts types that encode themselves whole by methods of their
+// pointer.
 func Check(t reflect.Type) error { return check(t, t.String(), nil) }
 
 func check(t reflect.Type, path string, above []reflect.Type) error {
@@ -75,9 +77,9 @@ func check(t reflect.Type, path string, above []reflect.Type) error {
 	return nil
 }
 
-// EncodesItself reports whether a type says all of itself as text or as bytes: JSON takes its text, msgpack its bytes
-// if it has those, and each must lead back. A struct that has these methods from a field which it embeds says nothing
-// of its other fields.
+// EncodesItself reports whether a type encodes itself whole as text or as bytes. JSON takes its text, and
+// msgpack its bytes if it has them, and both must decode again. If a struct has these methods from an embedded
+// field, they do not cover its other fields.
 func EncodesItself(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return t == timeType || t.Implements(textMarshaler) && p.Implements(textUnmarshaler) &&

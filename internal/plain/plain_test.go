@@ -114,7 +114,7 @@ func TestWhatCannotBeSaidIsAnError(t *testing.T) {
 
 type hiddenBase struct{ By string }
 
-// priced has what is compared by methods of pointers, by fields of embedded structs, and not at all.
+// priced has parts that are compared by methods of pointers, by fields of embedded structs, and not at all.
 type priced struct {
 	hiddenBase
 	Price *big.Int
@@ -228,7 +228,7 @@ func TestCanonicalBytesAgreeWithDeepEqual(t *testing.T) {
 	})
 }
 
-// What was hashed is compared by later releases.
+// Later releases compare hashes with stored ones, so the bytes must stay.
 func TestCanonicalBytesStayTheSame(t *testing.T) {
 	data, err := plain.Canonical(everything{
 		Yes: true, Int: -1, Uint: 2, Float: 0.5, Text: "é", Bytes: []byte{1}, Time: time.Unix(1, 2), Ptr: &money{300, "CZK"},
@@ -240,7 +240,7 @@ func TestCanonicalBytesStayTheSame(t *testing.T) {
 		"\x04Tree\x19\x01\bChildren\x17\x01\x19\x01\x04Name\x18\x01x\x04Uint\b\x02\x05Bytes\x17\x01\x01\x05Float\x0e?\xe0\x00\x00\x00\x00\x00\x00", string(data))
 }
 
-// due embeds what encodes itself, so that a codec sees nothing but that.
+// due embeds a type that encodes itself, so that a codec sees nothing else.
 type due struct {
 	time.Time
 	Cents int64

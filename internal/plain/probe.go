@@ -10,7 +10,7 @@ import (
 // style says how a sample is filled.
 type style struct {
 	numbers  numbers
-	lists    int  // how many elements slices and maps have; -1 for nil
+	lists    int  // number of elements of slices and maps; -1 for nil
 	pointers bool // whether they point to something
 }
 
@@ -23,8 +23,8 @@ const (
 	large         // all different, and need the whole of theirs
 )
 
-// probe tries samples of a type, and of each struct in it, since samples end at some depth: each must come back as it
-// was.
+// probe tries samples of a type, and of each struct in it, because samples end at some depth. Each must come
+// back as it was.
 func (s *Shape) probe() (err error) {
 	s.root.any(func(n *node) bool {
 		if n == s.root || len(n.fields) > 0 && !n.opaque {
@@ -68,7 +68,7 @@ func (s *Shape) try(n *node, path string, as style) error {
 	return nil
 }
 
-// sample returns a sample, and what comes back of it.
+// sample returns a sample, and its decoded form.
 func (s *Shape) sample(n *node, as style) (sample, back reflect.Value, err error) {
 	sample, back = reflect.New(n.t), reflect.New(n.t)
 	(&filler{style: as, budget: 300}).fill(sample.Elem(), n, 5)
@@ -79,8 +79,8 @@ func (s *Shape) sample(n *node, as style) (sample, back reflect.Value, err error
 	return sample.Elem(), back.Elem(), err
 }
 
-// failed returns the error of a sample that failed, and names the part of the type that is to blame. It returns nil if
-// a type that decodes itself fails on its own: which values are valid for that type is not known.
+// failed returns the error of a sample that failed, and names the part of the type that is to blame. It returns
+// nil if a type that decodes itself fails alone, because the valid values of that type are not known.
 func (s *Shape) failed(n *node, path string, as style, err error, seen map[*node]bool) error {
 	fails := func(n *node) error {
 		_, _, err := s.sample(n, as)
@@ -126,7 +126,7 @@ func (f *field) alone() *node {
 type filler struct {
 	style
 	n      int
-	budget int // how many values are filled; the rest of a large type stays zero
+	budget int // number of values to fill; the rest of a large type stays zero
 }
 
 func (f *filler) fill(v reflect.Value, n *node, depth int) {
@@ -180,7 +180,7 @@ func (f *filler) fillMap(v reflect.Value, n *node, depth int) {
 		key, value := reflect.New(n.key.t).Elem(), reflect.New(n.elem.t).Elem()
 		f.fill(key, n.key, depth-1)
 		if v.MapIndex(key).IsValid() {
-			return // of such a key, no second is known
+			return // no second key of this type is known
 		}
 		if i == 0 {
 			f.fill(value, n.elem, depth-1)

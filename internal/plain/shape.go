@@ -7,28 +7,28 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// Shape is what a format has to know of a type, found out once.
+// Shape is what a format has to know about a type, found out once.
 type Shape struct {
 	format Format
 	root   *node
 
-	// ByPointer says that values are encoded through a pointer, because a type in it has methods of its pointer for
-	// that.
+	// ByPointer says that values are encoded through a pointer, because a type in it encodes itself by methods
+	// of its pointer.
 	ByPointer bool
-	// Picky says that there are values of the type which the format cannot hold, and for which [Shape.Refuse] looks.
+	// Picky says that the format cannot hold some values of the type, which [Shape.Refuse] looks for.
 	Picky bool
 	// Zoned says that the type holds times.
 	Zoned bool
 	// fits are the classes of numbers that fit into all numbers of the type.
 	fits wellformed.Numbers
-	// narrow says that data may not fit although all its numbers do: the type holds arrays, or floats that are read from
-	// JSON.
+	// narrow says that data may not fit although all its numbers do: the type holds arrays, or floats that are read
+	// from JSON.
 	narrow bool
 	own    bool // some type in it encodes or decodes itself
 	raw    bool // some type in it writes msgpack itself, which nothing else checks
 }
 
-// Of returns the shape of a type. It refuses a type of which the format would lose something without a word: it tries
+// Of returns the shape of a type. It refuses a type of which the format would lose something silently: it tries
 // samples, and each must come back as it was. The error names the field.
 func (f Format) Of(t reflect.Type) (*Shape, error) {
 	s, err := f.shape(t)
@@ -38,8 +38,8 @@ func (f Format) Of(t reflect.Type) (*Shape, error) {
 	return s, s.probe()
 }
 
-// Written returns the shape of a type whose values are only read, because none is written any more. What was lost of
-// them is lost, so Written refuses only what could not be stored at all.
+// Written returns the shape of a type whose values are only read and not written any more. Losses of the past
+// cannot be undone, so Written refuses only types that could not be stored at all.
 func (f Format) Written(t reflect.Type) (*Shape, error) {
 	s, err := f.shape(t)
 	if err != nil {
@@ -48,7 +48,7 @@ func (f Format) Written(t reflect.Type) (*Shape, error) {
 	return s, err
 }
 
-// Keeping says how values of a type may be kept beside what was stored of them.
+// Keeping says how values of a type may be kept in memory beside their stored form.
 type Keeping int
 
 // The ways of keeping a value.
@@ -85,10 +85,11 @@ func (f Format) shape(t reflect.Type) (*Shape, error) {
 // node is a type within a shape.
 type node struct {
 	t    reflect.Type
-	path string // from the root, by which it was met first
-	// opaque types encode and decode themselves. What values they have is not known.
+	path string // the first path to it from the root
+	// opaque types encode and decode themselves. Their valid values are not known.
 	opaque bool
-	// half are those that do one of both by themselves; lenient ones that only decode, which may refuse a sample.
+	// half are types that do only one of both by themselves. lenient are types that only decode, and may refuse
+	// a sample.
 	half, lenient bool
 	// transparent is a struct that is encoded by the one field which it embeds.
 	transparent bool
@@ -155,7 +156,8 @@ func (b *builder) node(t reflect.Type, path string, at place) *node {
 	return n
 }
 
-// itself reports whether a type is encoded and decoded by its own methods, and refuses those that do not fit together.
+// itself reports whether a type is encoded and decoded by its own methods, and refuses methods that do not fit
+// together.
 func (b *builder) itself(n *node, path string, at place) bool {
 	t := n.t
 	encodes, decodes := b.format.encodes(t, at), b.format.decodes(t, at)

@@ -45,7 +45,7 @@ type (
 
 func (h half) MarshalJSON() ([]byte, error) { return json.Marshal(h.Note) }
 
-// whole declares all that the formats ask for, so that the time which it embeds is not asked.
+// whole declares all methods that the formats ask for, so that the embedded time is not asked.
 type whole struct {
 	time.Time
 	Note string
@@ -78,12 +78,12 @@ func (m *mixed) UnmarshalText(text []byte) error   { m.Text = string(text); retu
 func (m *mixed) MarshalBinary() ([]byte, error)    { return []byte("b" + m.Text), nil }
 func (m *mixed) UnmarshalBinary(data []byte) error { m.Text = string(data[1:]); return nil }
 
-// secret is written as three stars, and read as what is there.
+// secret is written as three stars, and reads any text.
 type secret string
 
 func (secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
 
-// level reads only what it knows, and is written as a number.
+// level reads only the names that it knows, and is written as a number.
 type level int
 
 func (l *level) UnmarshalText(text []byte) error {
@@ -91,7 +91,7 @@ func (l *level) UnmarshalText(text []byte) error {
 }
 
 func (l *level) UnmarshalJSON(data []byte) error {
-	if n, err := strconv.Atoi(strings.Trim(string(data), `"`)); err == nil && n < 3 { // as the key of a map it has quotes
+	if n, err := strconv.Atoi(strings.Trim(string(data), `"`)); err == nil && n < 3 { // a key has quotes
 		*l = level(n)
 		return nil
 	}
@@ -135,7 +135,7 @@ type (
 	}
 )
 
-// based has fields of embedded structs that are not exported, and fields that say nothing.
+// based has fields of unexported embedded structs, and fields that cannot hold anything.
 type based struct {
 	lower
 	lowerTimes
@@ -154,7 +154,7 @@ type arrayed struct {
 	F float32
 }
 
-// sparse leaves out what is empty.
+// sparse leaves out empty fields.
 type sparse struct {
 	_msgpack struct{} `msgpack:",omitempty"`
 	lower    `json:"base"`
@@ -171,7 +171,7 @@ func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
 	})).Interface()
 	for _, c := range []struct {
 		value   any
-		msgpack string // what the error says
+		msgpack string // the text of the error
 		json    string
 	}{
 		{stampedText{}, "stampedText.Note would be lost: plain_test.stampedText is encoded or decoded by a method of the embedded Time", "stampedText.Note"},
@@ -269,7 +269,7 @@ func TestWhatAFormatKeepsIsAccepted(t *testing.T) {
 	}
 }
 
-// What an old release wrote is read, whatever was lost of it then.
+// Values of an old release are read, whatever it lost when it wrote them.
 func TestWhatIsOnlyReadMayHaveLostSomething(t *testing.T) {
 	_, err := plain.Msgpack.Written(reflect.TypeFor[struct{ *Percent }]())
 	require.NoError(t, err)
@@ -330,7 +330,8 @@ func TestAValueThatAFormatCannotHoldIsRefused(t *testing.T) {
 				require.NoError(t, err, format)
 				back := reflect.New(reflect.TypeOf(c.value))
 				require.NoError(t, shape.Unmarshal(data, back.Interface()))
-				if name != "NaN" && name != "base" && name != "seconds" && name != "far off" { // one is not equal to itself, the other is in UTC now
+				// NaN is not equal to itself, and the times are in UTC now.
+				if name != "NaN" && name != "base" && name != "seconds" && name != "far off" {
 					require.Equal(t, pointer.Elem().Interface(), back.Elem().Interface())
 				}
 			}
@@ -436,7 +437,7 @@ func TestANumberThatDoesNotFitIsAnError(t *testing.T) {
 	}
 }
 
-// What needs no array and has no small number is looked at for lists that are empty.
+// A type without arrays and small numbers is checked for empty lists only.
 func TestAnEmptyListIsNoStruct(t *testing.T) {
 	type wide struct{ N int64 }
 	for data, value := range map[string]any{

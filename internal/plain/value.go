@@ -13,7 +13,8 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// Marshal encodes what a pointer points to. It refuses a value that the format cannot hold, and names the field.
+// Marshal encodes the value behind a pointer. It refuses a value that the format cannot hold, and names the
+// field.
 func (s *Shape) Marshal(pointer any) ([]byte, error) {
 	v := reflect.ValueOf(pointer).Elem()
 	if err := s.Refuse(v); err != nil {
@@ -26,8 +27,8 @@ func (s *Shape) Marshal(pointer any) ([]byte, error) {
 	return data, s.Kept(v, data)
 }
 
-// Unmarshal decodes into what a pointer points to, which is a zero value. A number or a list that does not fit is an
-// error, and so is a panic of a type that decodes itself. Times are in UTC.
+// Unmarshal decodes into the value behind a pointer, which must be zero. A number or a list that does not fit
+// is an error, and so is a panic of a type that decodes itself. Times are in UTC.
 func (s *Shape) Unmarshal(data []byte, pointer any) error {
 	if err := s.decode(data, pointer); err != nil {
 		return err
@@ -65,13 +66,13 @@ func (s *Shape) Refuse(v reflect.Value) error {
 }
 
 var (
-	// errSeconds is of a time that JSON changes.
+	// errSeconds is for a time that JSON changes.
 	errSeconds = errors.New("is a time in a zone that is some seconds off a full minute, which JSON cannot hold: use UTC")
-	// errYear is of a time that JSON has no text for.
+	// errYear is for a time that JSON has no text for.
 	errYear = errors.New("is a time outside of the years 0 to 9999 in UTC, which JSON cannot hold: use a number, or msgpack")
-	// errUser is of a URL of which JSON would lose a part.
+	// errUser is for a URL of which JSON would lose a part.
 	errUser = errors.New("is the user of a URL, which JSON loses: store the URL as text, or without the user")
-	// errZero is of a pointer that its tag leaves out.
+	// errZero is for a pointer that its tag leaves out.
 	errZero = errors.New("points to a zero value, which its tag leaves out, so it would come back as nil: use nil, or another tag")
 )
 
@@ -133,7 +134,8 @@ func (s *Shape) refuseField(v reflect.Value, n *node, depth int) (where string, 
 	return "", nil
 }
 
-// jsonHolds refuses a time that does not come back from JSON, or could not be stored again as it does.
+// jsonHolds refuses a time that does not come back from JSON, or that comes back as a time that JSON cannot
+// hold.
 func jsonHolds(t time.Time) error {
 	if _, offset := t.Zone(); offset%60 != 0 {
 		return errSeconds
@@ -144,10 +146,10 @@ func jsonHolds(t time.Time) error {
 	return nil
 }
 
-// basic reports whether there is nothing in a type to be looked at.
+// basic reports whether a type has no parts to look at.
 func basic(n *node) bool { return !n.time && !n.userless && len(n.fields) == 0 && n.elem == nil }
 
-// Kept refuses a value of which data, its encoding, has lost text, or which is no encoding that could be read.
+// Kept refuses a value if its encoding, data, has lost text or cannot be read.
 func (s *Shape) Kept(v reflect.Value, data []byte) error {
 	if s.raw {
 		if err := wellformed.Msgpack(data); err != nil {
@@ -217,7 +219,8 @@ func (s *Shape) blame(v reflect.Value, n *node, depth int) string {
 	return ""
 }
 
-// Settle puts the times of a decoded value into UTC. The zone that a decoder leaves them in depends on the machine.
+// Settle puts the times of a decoded value into UTC, because a decoder leaves them in a zone that depends on
+// the machine.
 func (s *Shape) Settle(v reflect.Value) {
 	if s.Zoned {
 		settle(v, s.root)
@@ -288,8 +291,9 @@ func elsewhere(v reflect.Value, n *node) (where string, found bool) {
 // difference says how two values differ, and at which path.
 type difference struct{ where, how string }
 
-// different finds a difference of two values, but for what is deliberately not stored. Times are the same if they are
-// the same instant. An empty slice or map is the same as nil, which a tag makes of it.
+// different finds a difference of two values, except in fields that are deliberately not stored. Times are the
+// same if they are the same instant. An empty slice or map is the same as nil, because a tag can turn it into
+// nil.
 func (s *Shape) different(a, b reflect.Value, n *node) *difference {
 	switch {
 	case n.time:
@@ -362,7 +366,7 @@ func (d *difference) below(where string) *difference {
 	return &difference{where: where + d.where, how: d.how}
 }
 
-// sameOpaque compares two values of a type that encodes itself by what they say of themselves.
+// sameOpaque compares two values of a type that encodes itself by their own encodings.
 func (s *Shape) sameOpaque(a, b reflect.Value) bool {
 	if reflect.DeepEqual(a.Interface(), b.Interface()) {
 		return true

@@ -9,13 +9,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Types draws types as far as reflection can make them, values of them, and where two values differ.
+// Types draws the types that reflection can make, and values of them, and finds differences of two values.
 type Types struct {
 	Written  []Written      // types with methods, which reflection cannot make; at least one
 	Embedded []reflect.Type // types without methods that a struct may embed; at least one
 }
 
-// Written is a type that was written by hand.
+// Written is a type that is written by hand.
 type Written struct {
 	Type  reflect.Type
 	Draw  func(t *rapid.T) any // draws a value; nil if the type is filled like any other, or refused
@@ -59,7 +59,7 @@ func (d Types) drawType(t *rapid.T, depth int) reflect.Type {
 	return rapid.SampledFrom(basics).Draw(t, "basic")
 }
 
-// Struct draws a struct, whose parts nest at most so deep.
+// Struct draws a struct whose parts nest at most so deep.
 func (d Types) Struct(t *rapid.T, depth int) reflect.Type {
 	var fields []reflect.StructField
 	names := make(map[string]bool)
@@ -80,7 +80,7 @@ func (d Types) Struct(t *rapid.T, depth int) reflect.Type {
 	return reflect.StructOf(fields)
 }
 
-// Text draws a text, which may be none in UTF-8.
+// Text draws a text, which may be invalid UTF-8.
 func Text(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"", "a", "é", "\ufffd", `\ufffd`, "<&>\u2028\x00", "caf\xe9", "\xff", "text"}).Draw(t, "text")
 }
@@ -155,8 +155,8 @@ func (d Types) Fill(t *rapid.T, v reflect.Value, depth int) {
 	}
 }
 
-// Lost returns where two values differ, "" if they are equal but for what a tag leaves out. It is written without what
-// it tests.
+// Lost returns the path at which two values differ. It returns "" if they are equal except for fields that a
+// tag leaves out. It shares no code with the package that it tests.
 func (d Types) Lost(a, b reflect.Value, format, where string) string {
 	for _, w := range d.Written {
 		if w.Type == a.Type() && w.Equal != nil {
@@ -217,7 +217,7 @@ func (d Types) lostFields(a, b reflect.Value, format, where string) string {
 		case !f.IsExported() && f.Anonymous:
 		case !f.IsExported():
 			if !reflect.DeepEqual(reflect.Zero(f.Type), value) {
-				continue // of a type that is opaque to us
+				continue // the type is opaque
 			}
 		case name == "-":
 			if !other.IsZero() {

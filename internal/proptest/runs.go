@@ -1,7 +1,7 @@
-// Package proptest says how many random runs a property test makes.
+// Package proptest sets the number of random runs of a property test.
 //
-// Rapid makes 100 unless the command line or the environment asks for another number. That suits functions. A state
-// machine over a real server does with fewer in each run of the tests, and with many more in `make test-long`.
+// Rapid makes 100 unless the command line or the environment asks for another number. That suits functions. A
+// state machine over a real server makes fewer in each run of the tests, and many more in `make test-long`.
 package proptest
 
 import (
@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// checks is the flag of rapid's that says how many runs a property has.
+// checks is rapid's flag for the number of runs of a property.
 const checks = "rapid.checks"
 
-// Runs makes rapid.Check do n runs in the rest of this test, unless -rapid.checks or RAPID_CHECKS says how many. The test
-// must not run in parallel with others that use rapid, since the flag is one for all.
+// Runs makes rapid.Check do n runs in the rest of this test, unless -rapid.checks or RAPID_CHECKS sets the
+// number. The test must not run in parallel with others that use rapid, because all share the flag.
 func Runs(t testing.TB, n int) {
 	t.Helper()
 	f := flag.Lookup(checks)
@@ -26,7 +26,7 @@ func Runs(t testing.TB, n int) {
 		return
 	}
 	before := f.Value.String()
-	// Past flag.Set, so that the flag does not count as chosen.
+	// This bypasses flag.Set, so that the flag does not count as chosen.
 	if err := f.Value.Set(strconv.Itoa(n)); err != nil {
 		t.Fatalf("proptest: set %s: %v", checks, err)
 	}
@@ -37,21 +37,21 @@ func Runs(t testing.TB, n int) {
 	})
 }
 
-// chosen reports whether whoever runs the tests has said how many runs there are to be.
+// chosen reports whether the command line or the environment sets the number of runs.
 func chosen() bool {
 	_, given := os.LookupEnv("RAPID_CHECKS")
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == checks })
 	return given
 }
 
-// long is the variable of the environment that gives tests the time.
+// long is the environment variable that allows tests to take minutes.
 const long = "RUNNEL_TEST_LONG"
 
-// Long reports whether there is time for what takes minutes, as in `make test-long`.
+// Long reports whether tests may take minutes, as in `make test-long`.
 func Long() bool { return os.Getenv(long) != "" }
 
-// Volume gives how often a test repeats what it does: usual times, or many times where there is time. It is for what only gets
-// more certain with more of it.
+// Volume returns the number of repetitions of a test: usual, or many if there is time. It is for tests that
+// only become more certain with repetition.
 func Volume(usual, many int) int {
 	if Long() {
 		return many

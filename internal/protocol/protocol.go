@@ -14,8 +14,8 @@
 //
 //  1. It writes the record with [Slot.Take].
 //  2. It folds the log into a bucket of its own.
-//  3. It writes the checkpoint of the serving generation with [Fence.Retire]. The next write of its runner fails, because
-//     the runner expects the checkpoint as it was. So the position in that checkpoint is final.
+//  3. It writes the checkpoint of the serving generation with [Fence.Retire]. The next write of its runner fails,
+//     because the runner expects the checkpoint as it was. So the position in that checkpoint is final.
 //  4. It folds up to that position, or further.
 //  5. It writes the record with [Slot.Flip].
 //
@@ -38,8 +38,8 @@ type Slot[G comparable] struct {
 	Paused   bool // runners do not fold
 }
 
-// Take gives the place of the build to a build. The build that had the place before cannot flip any more. A build
-// takes the place once in its life: one that has lost it must not take it again.
+// Take assigns the place of the build to a build. The build that had the place before cannot flip any more. A
+// build takes the place once in its life: a build that has lost it must not take it again.
 func (s Slot[G]) Take(build G) Slot[G] {
 	s.Building = build
 	return s
@@ -94,9 +94,9 @@ const (
 	Fold                 // fold the log into the generation
 )
 
-// Open decides what a runner does that works on a generation. It has read the checkpoint of the generation, and
-// after that the record: a record that was read before the checkpoint may be older than the fence in it. Patient
-// means that the runner leaves the build some more time.
+// Open decides the next action of a runner that works on a generation. The runner has read the checkpoint of
+// the generation, and after that the record, because a record that was read before may be older than the fence
+// in the checkpoint. Patient means that the runner leaves the build some more time.
 func Open[G comparable](generation G, fence Fence[G], record Slot[G], patient bool) Action {
 	var none G
 	switch {
@@ -111,11 +111,11 @@ func Open[G comparable](generation G, fence Fence[G], record Slot[G], patient bo
 	case patient:
 		return Wait // the build may flip soon
 	}
-	return Abort // also if it is another build than the one in the fence, since that one may rely on the fence as well
+	return Abort // also if the fence names another build, because the build in the record may rely on the fence as well
 }
 
-// Claimed decides what a runner does that has written the checkpoint, and has then read the record once more. It is a
-// precaution: in the model nothing goes wrong if a runner folds at once.
+// Claimed decides the next action of a runner that has written the checkpoint, and has then read the record
+// once more. It is a precaution: in the model nothing goes wrong if a runner folds at once.
 func Claimed[G comparable](generation G, record Slot[G]) Action {
 	switch {
 	case record.Serving != generation:

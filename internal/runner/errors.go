@@ -14,8 +14,8 @@ var (
 	ErrOtherStore = errors.New("checkpoint of another store")
 	// ErrRunning means that the value's Run has not returned yet.
 	ErrRunning = errors.New("already running")
-	// ErrTooManyDocuments means that the server's atomic batches do not even take one document, what parks it and the
-	// checkpoint.
+	// ErrTooManyDocuments means that an atomic batch of the server is too small for one document, its parking
+	// record and the checkpoint.
 	ErrTooManyDocuments = errors.New("too many documents for an atomic batch")
 )
 
@@ -29,7 +29,8 @@ func Passing(err error) bool {
 		jsapi.Transient(err)
 }
 
-// OfTheLog reports whether an error says what the log is like. It stays, however often the log is read.
+// OfTheLog reports whether an error is about the state of the log. Such an error stays, however often the log
+// is read.
 func OfTheLog(err error) bool {
 	return errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream)
 }

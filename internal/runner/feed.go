@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Feed carries the items of an iterator over a channel, so that its reader can wait for other things as well.
+// Feed sends the items of an iterator over a channel, so that its reader can wait for other events as well.
 type Feed[T any] struct {
 	Items <-chan T // closed at the end, after which Err says why
 	err   error

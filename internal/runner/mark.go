@@ -15,10 +15,10 @@ type Mark struct {
 	Commit   string // the id of the commit at Position
 }
 
-// Verify compares a checkpoint with the log. It returns an error that matches ErrOtherStore if the checkpoint is of
-// another store, and one that matches eventstore.ErrLogRewound if the log holds another commit there, or none. Anew
-// says what to do to begin without the checkpoint. A commit that was erased keeps its id, so it is compared like any
-// other.
+// Verify compares a checkpoint with the log. It returns an error that matches ErrOtherStore if the checkpoint
+// is of another store. The error matches eventstore.ErrLogRewound if the log holds another commit there, or
+// none. Anew is advice for the error text: how to begin without the checkpoint. An erased commit keeps its id,
+// so it is compared like any other.
 func Verify(ctx context.Context, store *eventstore.Store, at Mark, anew string) error {
 	if at.Store != store.Identity() {
 		return fmt.Errorf("%w: it is of %s, the store %s is %s: connect to the other store, or %s",

@@ -7,11 +7,12 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// smallestRoom is for one document and what parks its key.
+// smallestRoom is the room for one document and the record that parks its key.
 const smallestRoom = 2
 
-// RoomIn returns how many documents the server takes in one batch of a bucket, beside the checkpoint. It returns an
-// error that matches ErrTooManyDocuments if there is no room for one document and what parks it.
+// RoomIn returns the number of documents that the server takes in one batch of a bucket, beside the checkpoint.
+// It returns an error that matches ErrTooManyDocuments if there is no room for one document and its parking
+// record.
 func RoomIn[V any](ctx context.Context, documents *kv.Bucket[V]) (int, error) {
 	limit, err := documents.MaxBatch(ctx)
 	if err != nil {

@@ -2,10 +2,10 @@ package runner
 
 import "strings"
 
-// maxText bounds what a document keeps of an error, because bodies of answers end up in errors.
+// maxText bounds the error text in a document, because bodies of answers end up in errors.
 const maxText = 2048
 
-// Shortened returns an error's text as a document can keep it: valid UTF-8 of about 2 KiB at most.
+// Shortened returns an error's text for a document: valid UTF-8 of about 2 KiB at most.
 func Shortened(text string) string {
 	if len(text) > maxText {
 		text = text[:maxText] + " ..."

@@ -9,8 +9,8 @@ import (
 // Required says in words which versions [Supported] accepts.
 const Required = "2.12.15 or later in 2.12, or 2.14.4 or later"
 
-// Supported reports whether a store can rely on a server of that version. Older servers have no atomic batches, or refuse
-// a batch with expectations on several subjects without reason (nats-server issue 8376).
+// Supported reports whether a store can rely on a server of that version. Older servers have no atomic batches, or
+// refuse a batch with expectations on several subjects without reason (nats-server issue 8376).
 func Supported(version string) bool {
 	n, ok := parse(version)
 	return ok && (n.atLeast(2, 14, 4) || n.major == 2 && n.minor == 12 && n.patch >= 15)
@@ -37,7 +37,7 @@ func (n number) atLeast(major, minor, patch int) bool {
 	return n.patch >= patch
 }
 
-// parse reads a version such as 2.14.4 or 2.15.0-RC.1. It returns false if the text is no version.
+// parse reads a version such as 2.14.4 or 2.15.0-RC.1. It returns false if the text is not a version.
 func parse(version string) (number, bool) {
 	var n number
 	core, _, _ := strings.Cut(version, "-")

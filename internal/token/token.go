@@ -8,8 +8,9 @@
 //	anna@example.com        anna=40example=2Ecom   every other byte is = and two upper-case hex digits
 //	256 bytes of Chinese    ==5Lit5paH...       where that is longer, == and the unpadded URL base64 of the whole
 //
-// The encoding is injective: two ids never share a token, and Decode accepts only what Encode gives, so it is also
-// canonical. Ids are bytes: the same letters composed and decomposed are two ids. Every token is legal in a KV key.
+// The encoding is injective: two ids never share a token. It is also canonical, because Decode accepts only
+// tokens that Encode returns. Ids are bytes: the same letters composed and decomposed are two ids. Every token
+// is legal in a KV key.
 package token
 
 import (
@@ -35,13 +36,13 @@ const (
 // ErrInvalid is matched by every error of this package.
 var ErrInvalid = errors.New("not a valid id")
 
-// Error says which id was refused and why. It matches ErrInvalid.
+// Error names the id that was refused, and says why. It matches ErrInvalid.
 type Error struct {
-	ID     string // what was refused
+	ID     string // the refused id
 	Reason string // why, and what is allowed
 }
 
-// Error quotes at most the first 64 bytes of the id, since the id may be hostile.
+// Error quotes at most the first 64 bytes of the id, because the id may be hostile.
 func (e *Error) Error() string {
 	shown := e.ID
 	if len(shown) > 64 {
@@ -53,7 +54,7 @@ func (e *Error) Error() string {
 // Is reports whether target is ErrInvalid.
 func (e *Error) Is(target error) bool { return target == ErrInvalid }
 
-// Encode gives the token of an id of 1 to MaxID bytes of UTF-8.
+// Encode returns the token of an id of 1 to MaxID bytes of UTF-8.
 func Encode(id string) (string, error) {
 	switch {
 	case id == "":
@@ -104,7 +105,7 @@ func encode(id string) string {
 	return b.String()
 }
 
-// Decode gives the id of a token, and an error for a token that Encode does not give.
+// Decode returns the id of a token, and an error for a token that Encode never returns.
 func Decode(token string) (string, error) {
 	if token != "" && len(token) <= MaxID && allPlain(token) {
 		return token, nil
@@ -150,7 +151,7 @@ func decode(token string) (string, error) {
 	return b.String(), nil
 }
 
-// EncodeKey gives the KV key of a key: its levels, which dots separate, are encoded one by one, so that a watch for
+// EncodeKey returns the KV key of a key: its levels, which dots separate, are encoded one by one, so that a watch for
 // "42.*" sees all keys below 42. An empty level becomes a single =. Keys have 1 to MaxID bytes of UTF-8.
 func EncodeKey(key string) (string, error) {
 	if _, err := Encode(key); err != nil {
@@ -188,8 +189,8 @@ func DecodeKey(encoded string) (string, error) {
 	return key, nil
 }
 
-// CheckName says whether name can be a store, category, view or bucket name: 1 to 64 of the plain characters, which
-// stand in subjects, stream and bucket names as they are.
+// CheckName returns an error unless name can be the name of a store, category, view or bucket: 1 to 64 of the
+// plain characters, which need no escape in subjects, stream and bucket names.
 func CheckName(name string) error {
 	switch {
 	case name == "":

@@ -98,7 +98,7 @@ func (j *JSON) skipLiteral() {
 	*j = (*j)[end:]
 }
 
-// first passes over space, and returns the byte that comes next, 0 at the end.
+// first passes over space, and returns the next byte, or 0 at the end.
 func (j *JSON) first() byte {
 	for i, c := range *j {
 		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {

@@ -1,9 +1,9 @@
 // Package wellformed checks encoded bytes before a decoder sees them.
 //
-// The msgpack library allocates what a payload claims to hold before it looks whether the bytes are there (its issue
-// 401): five bytes can claim an array of four thousand million elements. [Msgpack] walks the bytes once, without
-// allocating, and compares every claim with what is left. After it, a decoder allocates at most in proportion to the
-// payload.
+// The msgpack library allocates as much as a payload claims to hold, before it checks whether the bytes are
+// there (its issue 401). Five bytes can claim an array of four thousand million elements. [Msgpack] walks the
+// bytes once, without allocating, and compares every claim with the remaining bytes. After it, a decoder
+// allocates at most in proportion to the payload.
 package wellformed
 
 import (
@@ -12,7 +12,7 @@ import (
 	"fmt"
 )
 
-// MaxDepth is how deep arrays and maps may nest. It bounds the decoder's recursion.
+// MaxDepth is the depth to which arrays and maps may nest. It bounds the decoder's recursion.
 const MaxDepth = 64
 
 // ErrMalformed is matched by every error of this package.
@@ -33,8 +33,8 @@ func Scan(data []byte) (Numbers, error) {
 	return numbers, err
 }
 
-// walk returns where n values end that begin at a byte of data, as elements of what is open at a depth, and which
-// classes of integers are among them.
+// walk walks over n values from a byte of data on, at a depth. It returns their end, and the classes of
+// integers among them.
 func walk(data []byte, at int, n uint64, depth int) (int, Numbers, error) {
 	var seen Numbers
 	for ; n > 0; n-- {
@@ -72,14 +72,14 @@ func walk(data []byte, at int, n uint64, depth int) (int, Numbers, error) {
 	return at, seen, nil
 }
 
-// first is what the first byte of a value says.
+// first is the meaning of the first byte of a value.
 type first struct {
-	size    uint8 // how many bytes the value takes up, where that byte alone says so
+	size    uint8 // number of bytes of the value, if the first byte alone determines it
 	numbers Numbers
 }
 
-// firsts has what each first byte says. Most values are such that it tells their size: a table is three times as fast
-// for them as to compare the byte with the ranges.
+// firsts has the meaning of each first byte. For most values the first byte determines the size, and a table is
+// three times as fast as comparisons of the byte with ranges.
 var firsts = firstBytes()
 
 func firstBytes() (firsts [256]first) {
@@ -104,7 +104,8 @@ func firstBytes() (firsts [256]first) {
 	return firsts
 }
 
-// header reads one value's first bytes: how many bytes it takes up without its children, and how many children follow.
+// header reads a value's first bytes. It returns the number of bytes without the children, and the number of
+// children.
 func header(b []byte) (skip int, children uint64, err error) {
 	if len(b) == 0 {
 		return 0, 0, fmt.Errorf("%w: ends early", ErrMalformed)
@@ -133,7 +134,8 @@ func header(b []byte) (skip int, children uint64, err error) {
 	}
 }
 
-// sized is a value of fixed bytes and as many more as stand, in width bytes, behind its first; none where width is 0.
+// sized is a value of fixed bytes and a number of further bytes. The number stands in width bytes behind the
+// first byte; it is 0 if width is 0.
 func sized(b []byte, width, fixed int) (skip int, children uint64, err error) {
 	body := uint64(0)
 	if width > 0 {

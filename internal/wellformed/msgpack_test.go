@@ -34,7 +34,7 @@ func TestHostilePayloadsAreRefused(t *testing.T) {
 	require.NoError(t, wellformed.Msgpack(append(bytes.Repeat([]byte{0x91}, wellformed.MaxDepth), 0xc0)))
 }
 
-// TestEachValueIsAsLongAsItsFirstByteSays holds the sizes against the specification of msgpack.
+// TestEachValueIsAsLongAsItsFirstByteSays compares the sizes with the specification of msgpack.
 func TestEachValueIsAsLongAsItsFirstByteSays(t *testing.T) {
 	sizes := map[byte]int{
 		0xc0: 1, 0xc2: 1, 0xc3: 1, 0xca: 5, 0xcb: 9, 0xcc: 2, 0xcd: 3, 0xce: 5, 0xcf: 9, 0xd0: 2, 0xd1: 3, 0xd2: 5, 0xd3: 9,
@@ -107,7 +107,7 @@ func TestTheCheckDoesNotAllocate(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(100, func() { _ = wellformed.Msgpack(data) }))
 }
 
-// FuzzMsgpack decodes whatever passes the check into the types that hostile lengths hit hardest.
+// FuzzMsgpack decodes all data that passes the check into the types that hostile lengths hit hardest.
 func FuzzMsgpack(f *testing.F) {
 	f.Add([]byte{0xdd, 0xff, 0xff, 0xff, 0xff})
 	f.Add([]byte{0xdf, 0x00, 0xff, 0xff, 0xff, 0x01})

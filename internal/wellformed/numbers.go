@@ -1,6 +1,7 @@
 package wellformed
 
-// Numbers is a set of classes of integers, by how they are written, and of empty lists. What is below 128 is in none.
+// Numbers is a set of classes of integers, by the form in which they are written, and of empty lists. Numbers
+// from 0 to 127 are in no class.
 type Numbers uint16
 
 const (

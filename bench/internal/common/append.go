@@ -18,9 +18,10 @@ const (
 	headerBatchCommit   = "Nats-Batch-Commit"
 )
 
-// Append stores events on top of the stream's last one, whose sequence it expects: 0 for a new stream, and what the load or
-// the append before gave. It gives the sequence of the last event. All are stored or none is. Where the stream had moved, it
-// returns a [ConflictError]. After any other error the events may be stored.
+// Append stores events on top of the stream's last event, whose sequence it expects. That is 0 for a new
+// stream, and otherwise the result of the load or the append before. Append returns the sequence of the last
+// event. All events are stored or none. If the stream has moved, Append returns a [ConflictError]. After any
+// other error the events may be stored.
 //
 //	one event    publish, which expects the sequence ----------------------------------> acknowledgement
 //	several      publish 1, which expects the sequence; publish 2; publish 3, the last -> one acknowledgement
@@ -45,8 +46,8 @@ func (s *Store) Append(ctx context.Context, stream string, expected uint64, even
 	return ack.Sequence, nil
 }
 
-// publish stores the messages as one. Those before the last are sent without waiting: the answer to the last speaks for
-// all of them.
+// publish stores the messages as one batch. All but the last are sent without waiting, because the answer to
+// the last one holds for all.
 func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (*jetstream.PubAck, error) {
 	last := messages[len(messages)-1]
 	if len(messages) == 1 {
@@ -72,8 +73,8 @@ func (s *Store) publish(ctx context.Context, messages []*nats.Msg) (*jetstream.P
 	return s.acknowledged(ctx, last)
 }
 
-// acknowledged publishes a message and waits for its acknowledgement. One goroutine gets it no sooner than with PublishMsg,
-// 64 store more in the same time.
+// acknowledged publishes a message and waits for its acknowledgement. One goroutine gains nothing over
+// PublishMsg, but 64 goroutines store more in the same time.
 func (s *Store) acknowledged(ctx context.Context, msg *nats.Msg) (*jetstream.PubAck, error) {
 	future, err := s.js.PublishMsgAsync(msg)
 	if err != nil {
@@ -92,8 +93,8 @@ func (s *Store) acknowledged(ctx context.Context, msg *nats.Msg) (*jetstream.Pub
 // ErrConflict means that a stream had moved, and that nothing was stored. See [ConflictError].
 var ErrConflict = errors.New("conflict")
 
-// ConflictError says that a stream was not where an append expected it. It matches [ErrConflict]. Load the stream again,
-// decide again, append again.
+// ConflictError says that a stream was not where an append expected it. It matches [ErrConflict]. Load the stream
+// again, decide again, append again.
 type ConflictError struct {
 	Stream   string
 	Expected uint64 // sequence
@@ -107,11 +108,11 @@ func (e *ConflictError) Error() string {
 // Is reports whether target is ErrConflict.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
-// Unwrap gives the cause.
+// Unwrap returns the error of the server.
 func (e *ConflictError) Unwrap() error { return e.Err }
 
-// failure tells an expectation that did not hold from other errors. The second code is that of a stream with replicas, where another
-// write on the same filter is in flight.
+// failure separates an expectation that did not hold from other errors. A stream with replicas returns the
+// second code if another write on the same filter is in flight.
 func failure(stream string, expected uint64, err error) error {
 	var api *jetstream.APIError
 	if errors.As(err, &api) &&

@@ -37,7 +37,7 @@ func file(t *testing.T) *common.Store {
 	return open(t, eventstoretest.JetStream(t), 1, jetstream.FileStorage)
 }
 
-// events gives what was recorded, without its metadata.
+// events returns the recorded events without their metadata.
 func events(recorded []common.Recorded) []common.Event {
 	var all []common.Event
 	for _, r := range recorded {

@@ -1,16 +1,16 @@
-// Package common is the common way to keep events on NATS JetStream, as it is built from the documentation of NATS by
-// who does not think of what it costs the server. The figures of bench stand Runnel beside it. It is written for them,
-// and it is what is used: whoever has such a store should find their own here.
+// Package common is the common way to keep events on NATS JetStream: the code that people write from the
+// documentation of NATS, without a thought for the cost on the server. The bench measures Runnel beside it. A
+// reader who has such a store should recognize it here.
 //
 // # What is stored
 //
 //	JetStream stream   bank                          allows atomic batches
 //	subjects           bank.>                        <store>.<category>.<id>.<event type>
 //	message 1          bank.account.42.opened        one event
-//	message 2          bank.account.42.booked        the next, which expects 1 to be the last message of bank.account.42.>
+//	message 2          bank.account.42.booked        the next; expects 1 to be the last message of bank.account.42.>
 //	message 3          bank.account.7.opened
 //
-// A message's payload is the event in JSON. Its headers say the rest:
+// A message's payload is the event in JSON. Its headers hold the rest:
 //
 //	Event-Id            6b0c2a54-8a45-4c8c-a8b3-9f2ad4a5e7f0
 //	Event-Type          booked
@@ -27,21 +27,23 @@
 //
 // # Fairness
 //
-// Libraries and guides differ in details. Where they do, this package does what is cheaper:
+// Libraries and guides differ in details. This package always takes the cheaper way:
 //
-//   - An event's id is in a header of its own. As Nats-Msg-Id, which is usual, the server would also remember each for two
-//     minutes; the expectation alone makes a repeat harmless.
-//   - An append is a PublishMsgAsync whose acknowledgement is waited for. PublishMsg, which is usual, takes longer where many
-//     goroutines publish.
-//   - The messages of a batch are sent at once. The batch publisher that NATS offers (orbit.go) waits for the answer to the first.
-//   - No more batches are under way than the server takes at a time. Others fail, and have to be tried again.
-//   - The server tells the reader how much is there when it makes the consumer, so a load of nothing ends there, and no load
-//     waits to find out that nothing follows.
-//   - A consumer is asked for as much as is there, up to a few thousand messages ahead.
+//   - An event's id is in a header of its own. Usually it is the Nats-Msg-Id, which the server would remember
+//     for two minutes. The expectation alone makes a repeat harmless.
+//   - An append is a PublishMsgAsync and a wait for its acknowledgement. Usually it is a PublishMsg, which
+//     takes longer if many goroutines publish.
+//   - The messages of a batch are sent at once. The batch publisher that NATS offers (orbit.go) waits for the
+//     answer to the first.
+//   - No more batches are under way than the server takes at a time. Further ones would fail, and have to be
+//     tried again.
+//   - When the server makes the consumer, it reports the number of messages. So a load of nothing ends there,
+//     and no load waits to find out that nothing follows.
+//   - A consumer is asked for all messages that exist, up to a few thousand ahead.
 //
 // # Caveats
 //
-// What is missing is missing in what it stands for: an append whose acknowledgement was lost is not looked for, gaps are
-// not seen, a read model has no checkpoint. Where there are replicas, a load may not see what was appended just before,
-// and the expectation of a wildcard is safe only as long as every writer writes the same one.
+// The common way lacks what people leave out: an append whose acknowledgement was lost is not looked for, gaps
+// are not seen, and a read model has no checkpoint. With replicas, a load may miss the newest appends. The
+// expectation on a wildcard is safe only as long as every writer uses the same wildcard.
 package common

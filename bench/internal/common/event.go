@@ -20,7 +20,7 @@ type Recorded struct {
 	Correlation string // shared by the events of one append
 	Time        time.Time
 	Stream      string // "account.42"
-	Sequence    uint64 // of its message; appends to the stream expect that of its last one
+	Sequence    uint64 // of its message; an append expects the sequence of the stream's last event
 }
 
 // Type is a type of events that a store decodes.
@@ -29,7 +29,7 @@ type Type struct {
 	decode func(data []byte) (Event, error)
 }
 
-// TypeOf gives the type E, which is a struct and not a pointer to one.
+// TypeOf returns the type E, which must be a struct and not a pointer to a struct.
 func TypeOf[E Event]() Type {
 	var zero E
 	return Type{name: zero.EventType(), decode: func(data []byte) (Event, error) {
@@ -39,7 +39,8 @@ func TypeOf[E Event]() Type {
 	}}
 }
 
-// decode makes an event of what is stored. An event of another type is an error: the reader would go on without it.
+// decode decodes a stored event. An event of an unknown type is an error, because the reader would go on
+// without it.
 func (s *Store) decode(name string, data []byte) (Event, error) {
 	decode, known := s.types[name]
 	if !known {

@@ -7,12 +7,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ahead is how many messages a consumer may send before they are read. With the client's default of 500 a read of the whole
-// log waits for requests.
+// ahead is the number of messages that a consumer may send before they are read. With the client's default of
+// 500 a read of the whole log waits for requests.
 const ahead = 5000
 
-// Load gives the events of a stream, and the sequence of its last one, which an append expects. A stream that has none is
-// no error.
+// Load returns the events of a stream, and the sequence of the last one, which an append expects. A stream
+// without events is not an error.
 func (s *Store) Load(ctx context.Context, stream string) (events []Recorded, last uint64, err error) {
 	filter, err := s.history(stream)
 	if err != nil {
@@ -28,8 +28,8 @@ func (s *Store) Load(ctx context.Context, stream string) (events []Recorded, las
 	return events, last, nil
 }
 
-// All calls f for each event of the store, in the order of their sequences, until f fails, which All returns, or those that
-// were there when it began have been read.
+// All calls f for each event of the store, in the order of their sequences. It ends with the error of f, or
+// when it has read the events that existed when it began.
 func (s *Store) All(ctx context.Context, f func(Recorded) error) error {
 	if err := s.read(ctx, s.name+".>", f); err != nil {
 		return fmt.Errorf("common: read %s: %w", s.name, err)
@@ -37,14 +37,14 @@ func (s *Store) All(ctx context.Context, f func(Recorded) error) error {
 	return nil
 }
 
-// read reads what a filter matches, up to what is there when the consumer is made, and deletes the consumer: left alone, the
-// server would keep it for five minutes.
+// read reads the messages that match a filter and exist when the consumer is made. Then it deletes the
+// consumer, because the server would keep it for five minutes.
 func (s *Store) read(ctx context.Context, filter string, f func(Recorded) error) error {
 	consumer, err := s.js.OrderedConsumer(ctx, s.name, jetstream.OrderedConsumerConfig{FilterSubjects: []string{filter}})
 	if err != nil {
 		return err
 	}
-	// That it is gone already is none of the reader's business.
+	// The consumer may be gone already, which does not matter to the reader.
 	defer func() { _ = s.js.DeleteConsumer(context.WithoutCancel(ctx), s.name, consumer.CachedInfo().Name) }()
 	left := consumer.CachedInfo().NumPending
 	if left == 0 {

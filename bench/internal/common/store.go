@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Store keeps the events of one bounded context in one JetStream stream. Its methods may be called from several goroutines
-// at once.
+// Store keeps the events of one bounded context in one JetStream stream. Its methods may be called from several
+// goroutines at once.
 type Store struct {
 	js    jetstream.JetStream
 	name  string
@@ -18,10 +18,12 @@ type Store struct {
 	batches chan struct{} // one for each atomic batch under way
 }
 
-// maxBatches is how many atomic batches are under way at a time. The server takes 50 for each stream, and fails those beyond.
+// maxBatches is the number of atomic batches under way at a time. The server takes 50 for each stream, and
+// fails further ones.
 const maxBatches = 32
 
-// Open makes the store, or binds the one that is there under its name, which becomes the first token of all subjects.
+// Open makes the store, or binds the existing one of that name. The name becomes the first token of all
+// subjects.
 func Open(
 	ctx context.Context, js jetstream.JetStream, name string, replicas int, storage jetstream.StorageType, types ...Type,
 ) (*Store, error) {
@@ -42,8 +44,8 @@ func Open(
 	return s, nil
 }
 
-// history is the filter that matches all events of a stream, "account.42". Every reader and writer uses this one, to the byte:
-// the server tells expectations that are in flight apart by their text.
+// history is the filter that matches all events of a stream, "account.42". Every reader and writer must use the
+// same bytes, because the server distinguishes expectations in flight by their text.
 func (s *Store) history(stream string) (filter string, err error) {
 	category, id, found := strings.Cut(stream, ".")
 	if !found || category == "" || id == "" || strings.ContainsAny(stream, "*> \t\r\n") || strings.Contains(id, ".") {
@@ -52,7 +54,7 @@ func (s *Store) history(stream string) (filter string, err error) {
 	return s.name + "." + stream + ".>", nil
 }
 
-// streamOf gives the stream that a message's subject belongs to.
+// streamOf returns the stream of a message's subject.
 func (s *Store) streamOf(subject string) (string, error) {
 	rest, ok := strings.CutPrefix(subject, s.name+".")
 	category, rest, more := strings.Cut(rest, ".")

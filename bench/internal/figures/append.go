@@ -149,9 +149,9 @@ func publishes(_ context.Context, run *measure.Run, on *servers.Servers, gorouti
 	}
 }
 
-// again repeats a write, a thousand times at most, where the server says that another on the same subject is in flight. On three
-// replicas it does so now and then of one that it has acknowledged; the next try succeeded whenever that was seen. Runnel looks into
-// the stream and tries again by itself.
+// again repeats a write, a thousand times at most, if the server says that another write on the same subject is
+// in flight. On three replicas it sometimes says so of a write that it has acknowledged. The next try succeeded
+// whenever that was seen. Runnel looks into the stream and tries again by itself.
 func again(write func() (uint64, error)) (uint64, error) {
 	const most = 1000
 	for try := 1; ; try++ {
@@ -356,7 +356,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// blocksKept is longer than the server keeps a block in memory that is not used. Appends do not load it again.
+// blocksKept is longer than the server keeps an unused block in memory. Appends do not load it again.
 const blocksKept = 15 * time.Second
 
 // thousands writes a number as people read it.

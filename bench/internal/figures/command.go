@@ -149,7 +149,7 @@ func (s Sizes) coldCommand(ctx context.Context, run *measure.Run, on *servers.Se
 	})
 }
 
-// positions are those of the commits of streams that have the same number of them.
+// positions are the positions of the commits of streams that all have the same number of commits.
 type positions struct {
 	commits int
 	all     []uint64
@@ -260,7 +260,7 @@ func (s Sizes) contended(ctx context.Context, run *measure.Run) error {
 	})
 }
 
-// win publishes until it is the next on the subject.
+// win publishes until it is the next writer on the subject.
 func win(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, subject string, last uint64, data []byte) (uint64, error) {
 	for {
 		sequence, err := raw.PublishAsync(ctx, js, subject, last, data)
@@ -278,7 +278,7 @@ func win(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, s
 	}
 }
 
-// winCommon appends until it is the next, and loads the stream in between as a program would that has to decide anew.
+// winCommon appends until it wins. In between it loads the stream, as a program would that has to decide anew.
 func winCommon(ctx context.Context, store *common.Store, stream string, last uint64) (uint64, error) {
 	for {
 		sequence, err := store.Append(ctx, stream, last, booked)

@@ -1,9 +1,9 @@
-// Package figures holds what is measured. Each figure is set up once and has cases; in each case Runnel takes turns with what
-// it is compared with:
+// Package figures holds the figures. Each figure is set up once and has cases. In each case Runnel takes turns
+// with the ways that it is compared with:
 //
-//	Runnel      what a user of the toolkit writes
-//	nats.go     the same messages, subjects and expectations with the client alone, and nothing checked: what can be had
-//	common way  what is written first: a subject for each event type, atomic batches, an ordered consumer for each load
+//	Runnel      the code of a user of the toolkit
+//	nats.go     the same messages, subjects and expectations with the client alone: the limit
+//	common way  the first idea: a subject for each event type, atomic batches, an ordered consumer
 package figures
 
 import (
@@ -41,45 +41,48 @@ type Sizes struct {
 	Deep     bool  // every combination; else the one with most to say
 }
 
-// All gives the figures in the order of the page.
+// All returns the figures in the order of the page.
 func All(sizes Sizes) []measure.Figure {
 	return []measure.Figure{
 		{
 			Name: "append", Title: "Append", Take: sizes.append,
-			About: "One append is one commit of 1, 3 or 10 events, onto streams that are in use. nats.go publishes one message of the same " +
-				"bytes with the same expectation: with PublishMsg from one goroutine, with PublishMsgAsync and a wait from several. " +
-				"The server syncs every two minutes where nothing else is said.",
+			About: "One append is one commit of 1, 3 or 10 events, onto streams that are in use. nats.go publishes one " +
+				"message of the same bytes with the same expectation. It uses PublishMsg from one goroutine, and " +
+				"PublishMsgAsync and a wait from several. The server syncs every two minutes unless the case says " +
+				"otherwise.",
 		},
 		{
-			Name: "commit-size", Title: "What three events cost", Take: sizes.commitSize,
+			Name: "commit-size", Title: "The cost of three events", Take: sizes.commitSize,
 			About: "A commit of three events is one message. The common way needs an atomic batch of three.",
 		},
 		{
 			Name: "streams", Title: "New streams and old ones", Take: sizes.streams,
-			About: "The first commit of a new stream, and one more on top of any of many streams. In a burst of new streams, Runnel asks four times " +
-				"a second whether the leader knows of one, which nats.go here does not.",
+			About: "The first commit of a new stream, and one more on top of any of many streams. In a burst of new streams, " +
+				"Runnel asks the leader four times a second whether it knows the stream. nats.go does not ask.",
 		},
 		{
 			Name: "durable", Title: "Durable appends", Take: sizes.durable,
-			About: "Appends that are on disk before they are acknowledged, on an embedded server: with group sync, with the server's own " +
-				"SyncAlways, and, for comparison, without.",
+			About: "Appends that are on disk before they are acknowledged, on an embedded server: with group sync, with the " +
+				"server's own SyncAlways, and, for comparison, without a sync.",
 		},
 		{
 			Name: "command", Title: "Commands", Take: sizes.command,
-			About: "A command on an aggregate whose state is in memory, and on one that has to be loaded, of ten commits. nats.go publishes " +
-				"what the command appends, and gets the ten messages before where there is something to load.",
+			About: "A command on an aggregate whose state is in memory, and a command on an aggregate of ten commits that has " +
+				"to be loaded. nats.go publishes what the command appends. If there is something to load, it gets the ten " +
+				"messages first.",
 		},
 		{
 			Name: "contended", Title: "Contended appends", Take: sizes.contended,
-			About: "Sixteen writers append to one stream as fast as they can, each with its own knowledge of it, as in sixteen processes. " +
-				"Counted are the appends that won.",
+			About: "Sixteen writers append to one stream as fast as they can, each with its own knowledge of it, as in " +
+				"sixteen processes. Only appends that won are counted.",
 		},
 		{
 			Name: "load", Title: "Loads", Take: sizes.load,
-			About: "Commits of one event were written round-robin, so those of one stream are spread over the whole log. nats.go gets the same " +
-				"messages with their headers: the last of the subject, and then the others at once. The filtered read is a " +
-				"consumer with the stream's one subject as its filter, the common way's one with a wildcard, for the event types. The working " +
-				"set are 10,000 streams, picked at random, which were loaded once before.",
+			About: "Commits of one event were written round-robin, so the commits of one stream are spread over the whole " +
+				"log. nats.go gets the same messages with their headers: the last of the subject, and then the others at " +
+				"once. The filtered read is a consumer whose filter is the stream's one subject. In the common way the " +
+				"filter is a wildcard, for the event types. The working set are 10,000 streams, picked at random, which " +
+				"were loaded once before.",
 		},
 		{
 			Name: "replay", Title: "Replay", Take: sizes.replay,
@@ -92,8 +95,9 @@ func All(sizes Sizes) []measure.Figure {
 		},
 		{
 			Name: "visible", Title: "From append to visible", Take: sizes.visible,
-			About: "From the begin of an append until the view's document, with that event in it, is read. Beside it an atomic batch of two " +
-				"messages, which is what document and checkpoint cost the server, and an append and a put.",
+			About: "The time from the start of an append until the view's document is read with that event in it. Beside it " +
+				"stand an atomic batch of two messages, which is the server's cost for document and checkpoint, and an " +
+				"append and a put.",
 		},
 		{
 			Name: "saga", Title: "Sagas", Take: sizes.saga,
@@ -101,7 +105,8 @@ func All(sizes Sizes) []measure.Figure {
 		},
 		{
 			Name: "memory", Title: "Memory", Take: sizes.memory,
-			About: "How much the server's heap grows with streams of one commit, and the program's with aggregates that it has in its cache.",
+			About: "The growth of the server's heap with streams of one commit, and of the program's heap with aggregates in " +
+				"its cache.",
 		},
 		{
 			Name: "allocations", Title: "Allocations", Take: sizes.allocations,
@@ -158,13 +163,13 @@ func commonEvents(n int) []common.Event {
 // commonAccount is the common way's name of account(i).
 func commonAccount(i int) string { return "account." + strconv.Itoa(i) }
 
-// What a commit links to makes it longer: nothing on a new stream, and never more than 16 commits on one that is in use.
+// Links make a commit longer. The first commit of a stream has none, and no commit has more than 16.
 const (
 	newStream   = 0
 	streamInUse = 16
 )
 
-// payload gives the bytes that a commit of so many events is stored as, on a stream that has so many commits.
+// payload returns the stored bytes of a commit with so many events, on a stream with so many commits.
 func payload(ctx context.Context, on *servers.Servers, store *eventstore.Store, n, commits int) ([]byte, error) {
 	id := eventstore.StreamID{Category: "payload", ID: strconv.Itoa(n)}
 	commit, err := store.Append(ctx, id, eventstore.Head{}, events(n)...)
@@ -226,7 +231,7 @@ func timing(round time.Duration, one func() error) (measure.Sample, error) {
 	return sample, nil
 }
 
-// parallel runs f in goroutines, and gives the first error once all have ended.
+// parallel runs f in goroutines, waits for all of them, and returns the first error.
 func parallel(goroutines int, f func(g int) error) error {
 	if goroutines == 1 {
 		return f(0)

@@ -17,8 +17,8 @@ import (
 // workingSet is how many streams are in use at a time.
 const workingSet = 10_000
 
-// filled is a store with the log that loads are measured in. Eight tenths of its messages are those of streams of 10
-// commits, and a tenth each of streams of 100 and 1,000, all of them written round-robin, at the same time.
+// filled is a store with the log that loads are measured in. Eight tenths of its messages belong to streams of
+// 10 commits, and a tenth each to streams of 100 and of 1,000. All are written round-robin, at the same time.
 type filled struct {
 	messages int
 	store    *eventstore.Store
@@ -73,8 +73,8 @@ func fillStore(ctx context.Context, run *measure.Run, on *servers.Servers, messa
 	return f, f.fill(ctx)
 }
 
-// fill writes a thousand rounds: each stream of 1,000 commits gets one in every round, each of 100 in every tenth, and each of 10 in
-// every hundredth.
+// fill writes a thousand rounds: each stream of 1,000 commits gets one in every round, each of 100 in every tenth,
+// and each of 10 in every hundredth.
 func (f *filled) fill(ctx context.Context) error {
 	heads := make(map[int][]eventstore.Head)
 	first := 0
@@ -152,7 +152,8 @@ func (f *filled) tenCommits(ctx context.Context, run *measure.Run, on *servers.S
 	return run.Case(ctx, c)
 }
 
-// warm loads the working set once, so that the server has its blocks in memory, as those of streams that are in use.
+// warm loads the working set once, so that the server has its blocks in memory, like the blocks of streams in
+// use.
 func (f *filled) warm(ctx context.Context, g group) error {
 	return each(len(g.picked), func(i int) error {
 		_, err := f.store.Load(ctx, account(g.first+g.picked[i]))

@@ -86,7 +86,7 @@ func heap() float64 {
 // counted is how often an operation is done to count its allocations.
 const counted = 2000
 
-// allocated gives a round that counts the allocations of one operation.
+// allocated returns a round that counts the allocations of one operation.
 func allocated(per int, f func(ctx context.Context) error) round {
 	return func(ctx context.Context) (measure.Sample, error) {
 		var before, after runtime.MemStats

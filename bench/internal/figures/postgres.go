@@ -21,16 +21,17 @@ const (
 	postgresAbout = "Postgres is a table with a unique (stream, version), through pgx: "
 )
 
-// PostgresPrefix is what the names of figures begin with that need a Postgres.
+// PostgresPrefix begins the names of figures that need a Postgres.
 const PostgresPrefix = "postgres-"
 
-// WithPostgres gives the figures that have a table of Postgres beside Runnel, in the order of the page. Their names begin with [PostgresPrefix].
+// WithPostgres returns the figures that have a table of Postgres beside Runnel, in the order of the page. Their
+// names begin with [PostgresPrefix].
 func WithPostgres(sizes Sizes) []measure.Figure {
 	return []measure.Figure{
 		{
 			Name: PostgresPrefix + "append", Title: "Durable appends, beside Postgres", Take: sizes.postgresAppend,
-			About: "Appends that are on disk before they are acknowledged: an embedded server with group sync, and a server of Postgres behind a " +
-				"unix socket. Beside each stands what it does without waiting for the disk. " + postgresAbout + "one append is one insert.",
+			About: "Appends that are on disk before they are acknowledged: an embedded server with group sync, and a server " +
+				"of Postgres behind a unix socket. Beside each stands the same without waiting for the disk. " + postgresAbout + "one append is one insert.",
 		},
 		{
 			Name: PostgresPrefix + "load", Title: "Loads, beside Postgres", Take: sizes.postgresLoad,
@@ -39,7 +40,7 @@ func WithPostgres(sizes Sizes) []measure.Figure {
 		},
 		{
 			Name: PostgresPrefix + "replay", Title: "Replay, beside Postgres", Take: sizes.postgresReplay,
-			About: "All events in order, decoded; they are those of the loads. " + postgresAbout + "all are one select, whose rows are decoded as they come in.",
+			About: "All events of the loads in order, decoded. " + postgresAbout + "all are one select, whose rows are decoded as they come in.",
 		},
 	}
 }
@@ -110,8 +111,8 @@ func (s Sizes) postgresAppend(ctx context.Context, run *measure.Run) error {
 	return nil
 }
 
-// besideTables measures a case of appends with tables beside it, whose connections it gives back. A server takes a hundred
-// by default, which is too few for two tables with 64.
+// besideTables measures a case of appends with tables beside it, and closes their connections. A server takes a
+// hundred by default, which is too few for two tables with 64.
 func besideTables(ctx context.Context, run *measure.Run, server *table.Server, c measure.Case, goroutines, size int) (err error) {
 	for _, way := range []struct {
 		name  string

@@ -1,11 +1,12 @@
-// Package measure takes figures: it lets several ways of doing the same thing take turns, and keeps what came out.
+// Package measure takes figures: it lets several ways of doing the same thing take turns, and keeps the
+// results.
 //
 //	Figure ─ Case ─ round 1: way A, way B, way C      so that what the machine does meanwhile
 //	              ─ round 2: way A, way B, way C      meets all ways alike
 //	              ─ ...
 //	              median, least and most of each way, and the ratios that have a bar
 //
-// A figure's result is a file of its own, so that an interrupted run goes on with the figure that it was at.
+// Each result is a file of its own, so that an interrupted run goes on with the figure that it was at.
 package measure
 
 import (
@@ -23,7 +24,7 @@ import (
 type Figure struct {
 	Name  string // of its file, and what -only matches
 	Title string
-	About string // what is done and what it is compared with, for the page
+	About string // explains the figure on the page
 	Take  func(ctx context.Context, run *Run) error
 }
 
@@ -38,11 +39,12 @@ type Case struct {
 // Way is one way to do it.
 type Way struct {
 	Name string
-	// Round does it for a while, and says how often it did or how long each took.
+	// Round does it for a while, and returns how often it did so or how long each time took.
 	Round func(ctx context.Context) (Sample, error)
 }
 
-// Sample is what one round gave: Count things in Time, the Times of single ones, or a Value that is not about time.
+// Sample is the result of one round: Count things in Time, the Times of single things, or a Value that is not a
+// time.
 type Sample struct {
 	Count int
 	Time  time.Duration
@@ -50,15 +52,15 @@ type Sample struct {
 	Value float64
 }
 
-// Bar is what the ratio of two ways has to reach. A ratio says how many times as good the first way is: as fast, as
-// frequent, as small.
+// Bar is the least ratio of two ways that is accepted. A ratio says how many times as good the first way is: as
+// fast, as frequent, as small.
 type Bar struct {
 	Way, Against string
 	Of           Quantity
 	AtLeast      float64
 }
 
-// Quantity says which figure of a way is meant.
+// Quantity names a figure of a way.
 type Quantity string
 
 // The quantities that a bar may be about.
@@ -67,11 +69,11 @@ const (
 	P99    Quantity = "p99"
 )
 
-// Scale is how much is measured.
+// Scale is the size of a measurement.
 type Scale struct {
 	Name   string
 	Rounds int
-	Round  time.Duration // how long a round of one way goes on, where it is not bounded by a number
+	Round  time.Duration // how long a round of one way goes on, if no number bounds it
 	Tries  int           // how often a case is measured until no bar is missed by more than a third
 }
 
@@ -87,7 +89,7 @@ type Run struct {
 // Cleanup calls f when the figure is taken, the last one first.
 func (r *Run) Cleanup(f func() error) { r.cleanups = append(r.cleanups, f) }
 
-// TempDir gives a folder that is removed when the figure is taken.
+// TempDir returns a folder that is removed when the figure is taken.
 func (r *Run) TempDir() (string, error) {
 	dir, err := os.MkdirTemp("", "runnel-bench-")
 	if err == nil {
@@ -96,10 +98,10 @@ func (r *Run) TempDir() (string, error) {
 	return dir, err
 }
 
-// Step says what is being prepared.
+// Step reports what is being prepared.
 func (r *Run) Step(format string, args ...any) { r.say("  "+format, args...) }
 
-// Take runs a figure's set-up and cases, on a heap that the figure before has left nothing on.
+// Take runs a figure's set-up and cases, on a heap without garbage of the figure before.
 func Take(ctx context.Context, f Figure, scale Scale, say func(format string, args ...any)) (result Result, err error) {
 	run := &Run{Scale: scale, say: say, Result: Result{Figure: f.Name, Title: f.Title, About: f.About, Scale: scale.Name, Begun: time.Now().UTC()}}
 	defer func() {
@@ -115,8 +117,8 @@ func Take(ctx context.Context, f Figure, scale Scale, say func(format string, ar
 	return run.Result, nil
 }
 
-// Case measures a case and adds it to the result. With several tries, a case whose bar is missed by more than a third is
-// measured again, and of the tries the one counts whose worst bar is best.
+// Case measures a case and adds it to the result. With several tries, a case whose bar is missed by more than a
+// third is measured again. Then the try whose worst bar is best counts.
 func (r *Run) Case(ctx context.Context, c Case) error {
 	best := CaseResult{}
 	worst := math.Inf(-1)

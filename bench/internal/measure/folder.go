@@ -12,7 +12,7 @@ type Folder string
 
 func (f Folder) path(figure string) string { return filepath.Join(string(f), figure+".json") }
 
-// Read gives the result of a figure, if there is one.
+// Read returns the result of a figure, if there is one.
 func (f Folder) Read(figure string) (result Result, found bool, err error) {
 	data, err := os.ReadFile(f.path(figure))
 	if os.IsNotExist(err) {
@@ -40,5 +40,5 @@ func (f Folder) Write(result Result) error {
 	if err := os.WriteFile(temporary, append(data, '\n'), 0o600); err != nil {
 		return err
 	}
-	return os.Rename(temporary, f.path(result.Figure)) // so that a result is whole or not there
+	return os.Rename(temporary, f.path(result.Figure)) // so that a result is whole or missing
 }

@@ -11,18 +11,18 @@ import (
 	"strings"
 )
 
-// Machine is where, and with what, a figure was taken.
+// Machine is the machine and the versions of a figure.
 type Machine struct {
 	Processor string            `json:"processor"`
 	Cores     int               `json:"cores"`
 	System    string            `json:"system"`
 	Go        string            `json:"go"`
-	Revision  string            `json:"revision"` // of the tree, as the caller says
-	Program   string            `json:"program"`  // hash of this program, which is another one whenever what it measures is
-	Modules   map[string]string `json:"modules"`  // versions of what is measured beside us
+	Revision  string            `json:"revision"` // of the tree, from the caller
+	Program   string            `json:"program"`  // hash of this program, which changes with the code that it measures
+	Modules   map[string]string `json:"modules"`  // versions of the modules that are measured
 }
 
-// ThisMachine looks around.
+// ThisMachine describes the machine that runs the program.
 func ThisMachine(revision string) (Machine, error) {
 	m := Machine{
 		Processor: processor(), Cores: runtime.GOMAXPROCS(0), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
@@ -45,7 +45,7 @@ func ThisMachine(revision string) (Machine, error) {
 	return m, nil
 }
 
-// program is the beginning of the hash of what runs.
+// program is the beginning of the hash of the running program.
 func program() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -63,12 +63,12 @@ func program() (string, error) {
 	return hex.EncodeToString(hash.Sum(nil))[:12], nil
 }
 
-// Same reports whether figures of both may stand side by side.
+// Same reports whether figures of both machines may stand side by side.
 func (m Machine) Same(other Machine) bool {
 	return m.Processor == other.Processor && m.Cores == other.Cores && m.Program == other.Program
 }
 
-// processor is the name that Linux gives, or the architecture.
+// processor returns the name that Linux has for it, or the architecture.
 func processor() string {
 	file, err := os.Open("/proc/cpuinfo")
 	if err != nil {

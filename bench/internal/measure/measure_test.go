@@ -16,7 +16,7 @@ import (
 
 func quiet(string, ...any) {}
 
-// scripted gives one sample after the other, and notes in which order ways were asked.
+// scripted returns one sample after the other, and notes the order in which ways were asked.
 func scripted(order *[]string, name string, samples ...measure.Sample) measure.Way {
 	return measure.Way{Name: name, Round: func(context.Context) (measure.Sample, error) {
 		*order = append(*order, name)
@@ -57,7 +57,7 @@ func TestAMachineThatGetsFasterHelpsNoWay(t *testing.T) {
 	var order []string
 	got := take(t, measure.Scale{Rounds: 3}, measure.Case{Unit: "things/s", Ways: []measure.Way{
 		scripted(&order, "a", rate(1), rate(9), rate(10), rate(90)),
-		scripted(&order, "b", rate(1), rate(10), rate(100), rate(100)), // it was before the second round of b that it did
+		scripted(&order, "b", rate(1), rate(10), rate(100), rate(100)), // before the second round of b
 	}, Bars: []measure.Bar{{Way: "a", Against: "b", AtLeast: 0.9}}})
 	require.InDelta(t, 0.9, got.Bars[0].Ratio, 1e-9, "and not 10 of 100")
 }

@@ -22,7 +22,7 @@ type Result struct {
 	Cases   []CaseResult  `json:"cases"`
 }
 
-// CaseResult is what the ways of a case came to.
+// CaseResult holds the results of the ways of a case.
 type CaseResult struct {
 	Name string      `json:"name"`
 	Unit string      `json:"unit"`
@@ -30,8 +30,8 @@ type CaseResult struct {
 	Bars []BarResult `json:"bars,omitempty"`
 }
 
-// WayResult sums up the rounds of one way, in the unit of the case. Where single times were taken, the median and P99 are
-// theirs, over all rounds.
+// WayResult sums up the rounds of one way, in the unit of the case. If single times were taken, the median and
+// P99 are taken over the times of all rounds.
 type WayResult struct {
 	Name   string    `json:"name"`
 	Median float64   `json:"median"`
@@ -41,7 +41,7 @@ type WayResult struct {
 	Rounds []float64 `json:"rounds"`
 }
 
-// BarResult is a bar and what was reached.
+// BarResult is a bar and the ratio that was reached.
 type BarResult struct {
 	Way     string   `json:"way"`
 	Against string   `json:"against"`
@@ -64,7 +64,7 @@ func (c CaseResult) worstShare() float64 {
 	return worst
 }
 
-// Way gives a way's figures.
+// Way returns the figures of a way.
 func (c CaseResult) Way(name string) (WayResult, bool) {
 	i := slices.IndexFunc(c.Ways, func(w WayResult) bool { return w.Name == name })
 	if i < 0 {
@@ -76,8 +76,8 @@ func (c CaseResult) Way(name string) (WayResult, bool) {
 // HigherIsBetter reports whether the unit is a rate.
 func (c CaseResult) HigherIsBetter() bool { return strings.HasSuffix(c.Unit, "/s") }
 
-// Ratio is how many times as good a is as b: the median of what the rounds say. Only in one round did both meet the same machine,
-// which may be faster in the next.
+// Ratio is how many times as good a is as b: the median of the ratios of the rounds. Both ways meet the same
+// machine only within one round, because it may be faster in the next.
 func (c CaseResult) Ratio(a, b WayResult) float64 {
 	var rounds []float64
 	for i := range a.Rounds {
@@ -93,7 +93,7 @@ func (c CaseResult) ratio(a, b float64) float64 {
 	return b / a
 }
 
-// String is one line for who watches.
+// String is one line for a person who watches.
 func (c CaseResult) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s:", c.Name)
@@ -161,7 +161,7 @@ func (s Sample) figure() float64 {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// percentile gives the smallest value that at least that share of all does not exceed.
+// percentile returns the smallest value that at least this share of all values does not exceed.
 func percentile[T float64 | time.Duration](values []T, share float64) T {
 	sorted := slices.Clone(values)
 	slices.Sort(sorted)

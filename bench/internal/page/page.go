@@ -45,7 +45,7 @@ func render(templates *template.Template, name string, data any, path string) er
 	return os.WriteFile(path, b.Bytes(), 0o600)
 }
 
-// page is what page.md.tmpl shows.
+// page is the data of page.md.tmpl.
 type page struct {
 	Quick    bool
 	Machines []measure.Machine // usually one
@@ -55,7 +55,7 @@ type page struct {
 	Results  []measure.Result
 }
 
-// bar is a line of the table of what is promised.
+// bar is a line of the table of bars.
 type bar struct {
 	Figure, Case string
 	measure.BarResult
@@ -118,7 +118,7 @@ func spread(w measure.WayResult) string {
 	return number(w.Least) + " to " + number(w.Most)
 }
 
-// relative says how a way compares with the first one.
+// relative compares a way with the first one.
 func relative(c measure.CaseResult, w measure.WayResult) string {
 	if w.Name == c.Ways[0].Name || w.Median == 0 {
 		return ""

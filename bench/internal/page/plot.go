@@ -4,8 +4,8 @@ import (
 	"github.com/runnel-go/runnel/bench/internal/measure"
 )
 
-// plot is what plot.svg.tmpl draws: for each case a group of bars, whose longest has the full length, since the cases of a figure
-// are often orders of magnitude apart.
+// plot is the data of plot.svg.tmpl, which draws a group of bars for each case. The longest bar of a group has
+// the full length, because the cases of a figure are often orders of magnitude apart.
 type plot struct {
 	Title, Unit   string
 	Better        string

@@ -1,5 +1,5 @@
-// Package raw does with nats.go alone what Runnel does with more: the same messages, subjects and expectations, and nothing
-// checked. It is the measure of what the server and the client can do.
+// Package raw does the same as Runnel with nats.go alone: the same messages, subjects and expectations, and
+// nothing checked. It measures the limit of server and client.
 package raw
 
 import (
@@ -20,7 +20,7 @@ func Stream(ctx context.Context, js jetstream.JetStream, name string, replicas i
 	return err
 }
 
-// Publish publishes on a subject whose last message it expects, and waits for the acknowledgement.
+// Publish publishes on a subject, expects its last message, and waits for the acknowledgement.
 func Publish(ctx context.Context, js jetstream.JetStream, subject string, expected uint64, data []byte) (uint64, error) {
 	ack, err := js.PublishMsg(ctx, message(subject, expected, data))
 	if err != nil {
@@ -29,7 +29,7 @@ func Publish(ctx context.Context, js jetstream.JetStream, subject string, expect
 	return ack.Sequence, nil
 }
 
-// PublishAsync is Publish through PublishMsgAsync, which is faster where many goroutines do so.
+// PublishAsync is Publish through PublishMsgAsync, which is faster if many goroutines publish.
 func PublishAsync(ctx context.Context, js jetstream.JetStream, subject string, expected uint64, data []byte) (uint64, error) {
 	future, err := js.PublishMsgAsync(message(subject, expected, data))
 	if err != nil {
@@ -52,7 +52,7 @@ func message(subject string, expected uint64, data []byte) *nats.Msg {
 	return msg
 }
 
-// Gets gets messages directly, many at once.
+// Gets reads messages by direct gets, many at once.
 type Gets struct {
 	nc      *nats.Conn
 	replies *nats.Subscription
@@ -60,7 +60,7 @@ type Gets struct {
 	inbox   string
 }
 
-// NewGets begins gets from a stream. They are for one goroutine.
+// NewGets begins gets from a stream. One goroutine may use them.
 func NewGets(nc *nats.Conn, stream string) (*Gets, error) {
 	inbox := nc.NewInbox()
 	replies, err := nc.SubscribeSync(inbox)
@@ -70,10 +70,10 @@ func NewGets(nc *nats.Conn, stream string) (*Gets, error) {
 	return &Gets{nc: nc, replies: replies, stream: stream, inbox: inbox}, nil
 }
 
-// Close ends them.
+// Close ends the gets.
 func (g *Gets) Close() error { return g.replies.Unsubscribe() }
 
-// Last gets the last message of a subject.
+// Last reads the last message of a subject.
 func (g *Gets) Last(subject string) (*nats.Msg, error) {
 	if err := g.nc.PublishRequest("$JS.API.DIRECT.GET."+g.stream+"."+subject, g.inbox, nil); err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (g *Gets) Last(subject string) (*nats.Msg, error) {
 	return g.next()
 }
 
-// Sequences gets messages by their sequences: all requests are sent before the first reply is waited for.
+// Sequences reads messages by their sequences. It sends all requests before it waits for the first reply.
 func (g *Gets) Sequences(sequences []uint64) error {
 	for _, sequence := range sequences {
 		request := append(strconv.AppendUint([]byte(`{"seq":`), sequence, 10), '}')
@@ -108,7 +108,7 @@ func (g *Gets) next() (*nats.Msg, error) {
 	return msg, nil
 }
 
-// Fetch reads n messages of a stream, from its begin, and does nothing with them.
+// Fetch reads n messages of a stream, from its start, and does nothing with them.
 func Fetch(ctx context.Context, js jetstream.JetStream, stream string, n int) error {
 	consumer, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true})
 	if err != nil {

@@ -63,10 +63,11 @@ func NewProcess(ctx context.Context, dir string) (*Process, error) {
 	return p, nil
 }
 
-// end closes the server's input, on which it ends.
+// end closes the server's input, which ends the server.
 func (p *Process) end() error { return errors.Join(p.stdin.Close(), p.command.Wait()) }
 
-// Heap is how many bytes of its heap the server has in use, once it has let go of what it keeps for ten seconds only.
+// Heap returns the number of bytes in use on the server's heap, after the server has dropped what it keeps for
+// ten seconds only.
 func (p *Process) Heap() (float64, error) {
 	if _, err := fmt.Fprintln(p.stdin, "heap"); err != nil {
 		return 0, err
@@ -78,7 +79,8 @@ func (p *Process) Heap() (float64, error) {
 	return strconv.ParseFloat(strings.TrimSpace(line), 64)
 }
 
-// ServeIfAsked is a server until the input ends, if the arguments say so. It answers each line with the size of its heap.
+// ServeIfAsked is a server until the input ends, if the arguments say so. It answers each line with the size of its
+// heap.
 func ServeIfAsked(args []string, in io.Reader, out io.Writer) (asked bool, err error) {
 	if len(args) != 3 || args[1] != serveCommand {
 		return false, nil
@@ -100,7 +102,7 @@ func ServeIfAsked(args []string, in io.Reader, out io.Writer) (asked bool, err e
 	return true, lines.Err()
 }
 
-// settledHeap waits until the heap has not shrunk for longer than the server's cache of blocks keeps what nobody reads.
+// settledHeap waits until the heap has not shrunk for longer than the server's cache keeps unread blocks.
 func settledHeap() uint64 {
 	const unused = 12
 	least := ^uint64(0)

@@ -1,5 +1,5 @@
-// Package servers starts what the figures are measured on: a server embedded in this process, one behind TCP, three replicas,
-// and one in a process of its own whose memory and allocations are not ours.
+// Package servers starts the servers of the figures: a server embedded in this process, a server behind TCP,
+// three replicas, and a server in a process of its own, with its own memory and allocations.
 package servers
 
 import (
@@ -54,7 +54,7 @@ func TCP(dir string, syncAlways bool) (*Servers, error) {
 
 const loopback = "127.0.0.1"
 
-// ready is how long servers may take to answer, and to elect a leader.
+// ready bounds the time in which servers must answer and elect a leader.
 const ready = 30 * time.Second
 
 // Cluster starts three servers in this process and connects to all of them.
@@ -133,7 +133,7 @@ func dial(name string, replicas int, all ...*server.Server) (*Servers, error) {
 	}}, nil
 }
 
-// connect makes a connection that an event store accepts: one that keeps nothing to send later.
+// connect makes a connection that an event store accepts, because it keeps nothing to send later.
 func connect(url string) (*nats.Conn, jetstream.JetStream, error) {
 	nc, err := nats.Connect(url, nats.ReconnectBufSize(-1), nats.MaxReconnects(-1))
 	if err != nil {

@@ -11,9 +11,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Append stores events on top of the version that the stream is expected to be at: 0 for a new stream, and what the load or
-// the append before gave. It gives the version of the last event. All are stored or none is. Where the stream had moved, it
-// returns a [ConflictError]. After any other error the events may be stored.
+// Append stores events on top of the version that it expects. That is 0 for a new stream, and otherwise the
+// result of the load or the append before. Append returns the version of the last event. All events are stored
+// or none. If the stream has moved, Append returns a [ConflictError]. After any other error the events may be
+// stored.
 func (s *Store) Append(ctx context.Context, stream string, expected int64, events ...Event) (last int64, err error) {
 	if len(events) == 0 {
 		return expected, nil
@@ -28,11 +29,11 @@ func (s *Store) Append(ctx context.Context, stream string, expected int64, event
 	return expected + int64(len(events)), nil
 }
 
-// columns is how many columns an append gives values for.
+// columns is the number of columns that an append writes.
 const columns = 5
 
-// insert is the statement that stores so many rows: one round trip, and a transaction of its own. A connection prepares it once
-// for each number of rows.
+// insert is the statement that stores so many rows in one round trip and one transaction. A connection prepares
+// it once for each number of rows.
 func insert(rows int) string {
 	var b strings.Builder
 	b.WriteString("insert into events (stream, version, type, data, metadata) values ")
@@ -46,7 +47,7 @@ func insert(rows int) string {
 	return b.String()
 }
 
-// rows gives the values that insert asks for.
+// rows returns the values for insert.
 func rows(stream string, expected int64, events []Event) ([]any, error) {
 	values := make([]any, 0, columns*len(events))
 	meta := metadata{}
@@ -71,8 +72,8 @@ func rows(stream string, expected int64, events []Event) ([]any, error) {
 // ErrConflict means that a stream had moved, and that nothing was stored. See [ConflictError].
 var ErrConflict = errors.New("conflict")
 
-// ConflictError says that a stream was not where an append expected it. It matches [ErrConflict]. Load the stream again,
-// decide again, append again.
+// ConflictError says that a stream was not where an append expected it. It matches [ErrConflict]. Load the stream
+// again, decide again, append again.
 type ConflictError struct {
 	Stream   string
 	Expected int64
@@ -86,10 +87,10 @@ func (e *ConflictError) Error() string {
 // Is reports whether target is ErrConflict.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
-// Unwrap gives the cause.
+// Unwrap returns the error of the server.
 func (e *ConflictError) Unwrap() error { return e.Err }
 
-// uniqueViolation is the code of Postgres for a row that is there already. Only (stream, version) can be.
+// uniqueViolation is the code of Postgres for a row that already exists. Only (stream, version) can cause it.
 const uniqueViolation = "23505"
 
 func failure(stream string, expected int64, err error) error {

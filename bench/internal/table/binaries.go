@@ -24,7 +24,8 @@ var folders = []string{
 	"/usr/local/opt/postgresql@*/bin",
 }
 
-// binaries gives the folder that holds initdb and postgres: the PATH's, else that of the newest version.
+// binaries returns the folder that holds initdb and postgres: the one in PATH, or else the folder of the newest
+// version.
 func binaries() (string, error) {
 	if found, err := exec.LookPath("postgres"); err == nil {
 		if found, err = filepath.EvalSymlinks(found); err == nil && complete(filepath.Dir(found)) {
@@ -34,7 +35,7 @@ func binaries() (string, error) {
 	return newest(folders)
 }
 
-// newest gives the folder of the newest version among those that match a pattern.
+// newest returns the folder of the newest version among the folders that match a pattern.
 func newest(patterns []string) (string, error) {
 	var found []string
 	for _, pattern := range patterns {
@@ -62,7 +63,7 @@ func complete(dir string) bool {
 
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// version is the last number in a folder's path, 0 where there is none.
+// version returns the last number in a folder's path, or 0 if it has none.
 func version(dir string) int {
 	found := digits.FindAllString(dir, -1)
 	if len(found) == 0 {

@@ -1,5 +1,5 @@
-// Package table is what most people keep events in: a table of Postgres, by pgx. The figures of bench stand Runnel beside it. It
-// is written for them, and it is what is used: whoever has such a table should find their own here.
+// Package table keeps events in the way that most people do: in a table of Postgres, through pgx. The bench
+// measures Runnel beside it. A reader who has such a table should recognize it here.
 //
 // # What is stored
 //
@@ -12,8 +12,8 @@
 //	  metadata  jsonb                                {"id": "...", "correlation": "..."}
 //	  time      timestamptz  default now()
 //
-// Data and metadata are jsonb, because that is what guides and libraries have: they can be asked for in SQL. With bytea
-// instead, 16 goroutines that append durably did so at the same rate.
+// Data and metadata are jsonb, as in guides and libraries, so that SQL can query them. With bytea instead, 16
+// goroutines appended durably at the same rate.
 //
 // # How it is used
 //
@@ -23,20 +23,21 @@
 //
 // # Fairness
 //
-// Libraries and guides differ in details. Where they do, this package does what is faster:
+// Libraries and guides differ in details. This package always takes the faster way:
 //
 //   - The head of the stream is not read before an append: the unique constraint alone finds the conflict.
-//   - Statements are prepared once for each connection, of which there are enough for the server to commit many at a time.
+//   - Statements are prepared once for each connection. There are enough connections for the server to commit
+//     many transactions at a time.
 //   - Several events are one insert. A pgx.Batch of inserts, and unnest of arrays, are no faster.
 //   - The server is reached over a unix socket, and sorts text by its bytes (locale C).
 //
-// [Start] starts a server with the settings that it comes with, fsync among them. [Config.AsyncCommit] shows what is left of an
-// append without waiting for the disk. Who has a server of their own names it with RUNNEL_BENCH_POSTGRES.
+// [Start] starts a server with its default settings, fsync among them. [Config.AsyncCommit] shows the cost of
+// an append without the wait for the disk. RUNNEL_BENCH_POSTGRES names another server to use.
 //
 // # Caveats
 //
-// What is missing is missing in what it stands for. Positions are given out when rows are inserted, not when they are
-// committed, so a reader that follows the table by position may pass over rows that are committed late. A library that
-// keeps it from doing so serialises the appends, or reads behind them. An append that expects a version that the stream has
-// not yet reached leaves a gap.
+// The table lacks what such tables usually lack. Positions are assigned when rows are inserted, not when they
+// are committed. So a reader that follows the table by position may pass over rows that are committed late. A
+// library that prevents this serialises the appends, or reads behind them. An append that expects a version
+// that the stream has not yet reached leaves a gap.
 package table

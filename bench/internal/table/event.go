@@ -23,7 +23,7 @@ type Recorded struct {
 	Position    int64 // in the table, with gaps
 }
 
-// metadata is what the column of that name holds.
+// metadata is the content of the column of that name.
 type metadata struct {
 	ID          string `json:"id"`
 	Correlation string `json:"correlation"`
@@ -35,7 +35,7 @@ type Type struct {
 	decode func(data []byte) (Event, error)
 }
 
-// TypeOf gives the type E, which is a struct and not a pointer to one.
+// TypeOf returns the type E, which must be a struct and not a pointer to a struct.
 func TypeOf[E Event]() Type {
 	var zero E
 	return Type{name: zero.EventType(), decode: func(data []byte) (Event, error) {
@@ -45,7 +45,8 @@ func TypeOf[E Event]() Type {
 	}}
 }
 
-// decode makes an event of what is stored. An event of another type is an error: the reader would go on without it.
+// decode decodes a stored event. An event of an unknown type is an error, because the reader would go on
+// without it.
 func (s *Store) decode(name string, data []byte) (Event, error) {
 	decode, known := s.types[name]
 	if !known {

@@ -10,8 +10,8 @@ import (
 
 const selected = `select position, stream, version, type, data, metadata, time from events `
 
-// Load gives the events of a stream, and the version of its last one, which an append expects. A stream that has none is no
-// error.
+// Load returns the events of a stream, and the version of the last one, which an append expects. A stream
+// without events is not an error.
 func (s *Store) Load(ctx context.Context, stream string) (events []Recorded, last int64, err error) {
 	err = s.read(ctx, func(r Recorded) error {
 		events, last = append(events, r), r.Version
@@ -23,7 +23,7 @@ func (s *Store) Load(ctx context.Context, stream string) (events []Recorded, las
 	return events, last, nil
 }
 
-// All calls f for each event of the table, in the order of their positions, until f fails, which All returns.
+// All calls f for each event of the table, in the order of their positions. It ends with the error of f.
 func (s *Store) All(ctx context.Context, f func(Recorded) error) error {
 	if err := s.read(ctx, f, selected+`order by position`); err != nil {
 		return fmt.Errorf("table: read: %w", err)

@@ -13,15 +13,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// EnvURL is the environment variable that names a server of the reader's, whose settings are then what is measured.
+// EnvURL is the environment variable that names a server to measure with its own settings.
 const EnvURL = "RUNNEL_BENCH_POSTGRES"
 
 // Server is the Postgres that is measured.
 type Server struct {
 	URL string // of a database, for Open
 
-	folders []string      // what to remove in the end
-	command *exec.Cmd     // nil where the server is the reader's
+	folders []string      // to remove at the end
+	command *exec.Cmd     // nil if EnvURL names the server
 	ended   chan struct{} // closed when the command has ended
 	err     error         // with which it ended; read after ended
 }
@@ -32,10 +32,10 @@ const (
 	stopTimeout  = 30 * time.Second
 )
 
-// Start gives the server that RUNNEL_BENCH_POSTGRES names, or starts one, which ends with ctx or Close. Its data is in a folder
-// for temporary files, where that of all that is measured is. It has the settings that Postgres comes with: fsync and
-// synchronous_commit are on. It is reached over a unix socket alone. Where there is no Postgres to start, the error matches
-// [ErrNoPostgres].
+// Start returns the server that RUNNEL_BENCH_POSTGRES names, or starts a server, which ends with ctx or Close.
+// Its data is in a folder for temporary files, like the data of everything that is measured. It has the default
+// settings of Postgres: fsync and synchronous_commit are on. It listens on a unix socket alone. If no Postgres
+// is found, the error matches [ErrNoPostgres].
 //
 // Postgres refuses to run as root. Started by root it runs as the user postgres, or as nobody.
 func Start(ctx context.Context) (*Server, error) {
@@ -77,7 +77,7 @@ func (s *Server) start(ctx context.Context, bin string) error {
 	return s.await(ctx)
 }
 
-// folder makes a folder, gives it to whom the server runs as, and notes that it has to be removed.
+// folder makes a folder that belongs to the user of the server, and notes that it has to be removed.
 func (s *Server) folder(own func(dir string) error) (string, error) {
 	dir, err := os.MkdirTemp("", "postgres-")
 	if err != nil {
@@ -87,7 +87,7 @@ func (s *Server) folder(own func(dir string) error) (string, error) {
 	return dir, own(dir)
 }
 
-// initialize makes the empty database. It is the only thing that is not synced.
+// initialize makes the empty database. Only this step is not synced.
 func initialize(ctx context.Context, bin, data string, attributes *syscall.SysProcAttr) error {
 	initdb := exec.CommandContext(ctx, filepath.Join(bin, "initdb"),
 		"--pgdata", data, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
@@ -137,7 +137,7 @@ func (s *Server) await(ctx context.Context) error {
 		select {
 		case <-again.C:
 		case <-s.ended:
-			said, _ := os.ReadFile(s.log()) // what it said adds to the error, if it can be had
+			said, _ := os.ReadFile(s.log()) // its log adds to the error, if it can be read
 			return fmt.Errorf("it has ended: %w: %s", s.err, said)
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), err)
@@ -157,7 +157,7 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// end tells the server to end, and kills it where it does not.
+// end tells the server to end, and kills it if it does not.
 func (s *Server) end() error {
 	select {
 	case <-s.ended:

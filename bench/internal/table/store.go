@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// create is the table as it is found in guides and libraries.
+// create makes the table of guides and libraries.
 const create = `
 create table events (
 	position bigserial   primary key,
@@ -22,12 +22,12 @@ create table events (
 	unique (stream, version)
 )`
 
-// Config says how a store works. It may be nil.
+// Config holds the settings of a store. It may be nil.
 type Config struct {
-	// Conns is how many connections the store keeps, all of which it opens at once. Defaults to 16.
+	// Conns is the number of connections that the store opens and keeps. Defaults to 16.
 	Conns int
-	// AsyncCommit acknowledges appends before they are on disk: synchronous_commit is off. A crash of the server then loses
-	// the last of them, about half a second's. Defaults to false.
+	// AsyncCommit acknowledges appends before they are on disk: synchronous_commit is off. A crash of the server
+	// then loses the last of them, about half a second's. Defaults to false.
 	AsyncCommit bool
 }
 
@@ -86,7 +86,7 @@ func (s *Store) Close(ctx context.Context) error {
 	return nil
 }
 
-// Vacuum does now what the server would do in a while, in the midst of a figure.
+// Vacuum does the work now that the server would otherwise do in the midst of a figure.
 func (s *Store) Vacuum(ctx context.Context) error {
 	if _, err := s.pool.Exec(ctx, "vacuum analyze events"); err != nil {
 		return fmt.Errorf("table: %w", err)

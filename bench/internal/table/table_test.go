@@ -67,7 +67,7 @@ func TestTable(t *testing.T) {
 	t.Run("an acknowledgement waits for the disk unless it is told not to", func(t *testing.T) { settings(t, server) })
 }
 
-// events gives what was recorded, without its metadata.
+// events returns the recorded events without their metadata.
 func events(recorded []table.Recorded) []table.Event {
 	var all []table.Event
 	for _, r := range recorded {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// unprivileged says as whom the server runs, and how a folder becomes that user's. The server has a process group of its own,
-// so that an interrupt from the terminal is left to us.
+// unprivileged says which user runs the server, and makes a folder belong to that user. The server has a
+// process group of its own, so that an interrupt from the terminal reaches only this program.
 func unprivileged() (attributes *syscall.SysProcAttr, own func(dir string) error, err error) {
 	if os.Geteuid() != 0 {
 		return &syscall.SysProcAttr{Setpgid: true}, func(string) error { return nil }, nil

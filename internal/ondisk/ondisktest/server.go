@@ -9,7 +9,7 @@ import (
 	"github.com/runnel-go/runnel/internal/ondisk"
 )
 
-// Server is a server that leaves the syncing to its host, and whose disk does what a test asks for. It is given to
+// Server is a server that leaves the syncing to its host, and whose disk does what a test asks for. Pass it to
 // nats.InProcessServer. It is safe for concurrent use.
 type Server struct {
 	nats.InProcessConnProvider
@@ -22,14 +22,14 @@ type Server struct {
 	flushes int
 }
 
-// New makes such a server of one.
+// New makes such a server of a nats-server.
 func New(server nats.InProcessConnProvider) *Server {
 	s := &Server{InProcessConnProvider: server}
 	s.disk = ondisk.New(s.flush)
 	return s
 }
 
-// Disk is what connections to the server wait for.
+// Disk returns the disk that connections to the server wait for.
 func (s *Server) Disk() *ondisk.Disk { return s.disk }
 
 func (s *Server) flush() error {
@@ -49,7 +49,8 @@ func (s *Server) flush() error {
 	return s.broken
 }
 
-// Hold makes syncs wait that begin from now on. The channel is closed when the first of them does; release lets them go on.
+// Hold makes syncs wait that begin from now on. The channel is closed when the first of them waits. The
+// function release lets them go on.
 func (s *Server) Hold() (reached <-chan struct{}, release func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +73,7 @@ func (s *Server) Break(err error) {
 	s.broken = err
 }
 
-// Flushes is how many syncs have begun.
+// Flushes returns the number of syncs that have begun.
 func (s *Server) Flushes() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
