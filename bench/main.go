@@ -41,12 +41,12 @@ type settings struct {
 
 func flags() (settings, error) {
 	var s settings
-	only := flag.String("only", "", "regular expression of the figures to take; all where it is empty")
+	only := flag.String("only", "", "regular expression of the figures to take; empty for all")
 	flag.BoolVar(&s.quick, "quick", false, "small stores and short rounds")
-	flag.BoolVar(&s.check, "check", false, "fail where a ratio is below its bar by more than a third in the best of three tries")
+	flag.BoolVar(&s.check, "check", false, "fail if a ratio is below its bar by more than a third in the best of three tries")
 	flag.BoolVar(&s.fresh, "fresh", false, "take figures again that were taken before")
 	flag.StringVar(&s.out, "out", "results", "folder of the results, which go into a folder there by scale")
-	flag.BoolVar(&s.postgres, "postgres", false, "take the figures with a table in Postgres, that of RUNNEL_BENCH_POSTGRES or one of its own, and no others")
+	flag.BoolVar(&s.postgres, "postgres", false, "take only the figures with a table in Postgres, on the server of RUNNEL_BENCH_POSTGRES or on one of its own")
 	flag.StringVar(&s.revision, "revision", "unknown", "of the tree, for the page")
 	flag.Parse()
 	var err error

@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Limited gives JetStream in an account of a server of its own, with the limits that edit sets. An account has no limits but
-// those.
+// Limited starts a server and returns JetStream in an account with the limits that edit sets, and no other
+// limits.
 func Limited(t testing.TB, edit func(*server.JetStreamAccountLimits), opts ...Option) jetstream.JetStream {
 	t.Helper()
 	srv := NewServer(t, append(opts, Options(func(o *server.Options) {

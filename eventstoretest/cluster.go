@@ -22,8 +22,8 @@ const electionTimeout = time.Minute
 // A Cluster is several nats-servers with JetStream in the test's process,
 // connected by routes on 127.0.0.1.
 //
-// Its methods may be called from several goroutines at once; those that take a
-// [testing.TB] must run on the goroutine of that test.
+// Its methods may be called from several goroutines at once. Methods that take a [testing.TB] must run on the
+// goroutine of that test.
 type Cluster struct {
 	nodes []*Server
 }
@@ -62,8 +62,8 @@ func joinCluster(o *server.Options, i int, ports []int) {
 	}
 }
 
-// freePorts finds ports for the routes. Each node must know those of all the
-// others before any of them starts, so they cannot be left to the servers.
+// freePorts finds ports for the routes. Each node must know the ports of all the others before any of them
+// starts, so the servers cannot choose them.
 func freePorts(t testing.TB, n int) []int {
 	t.Helper()
 	ports := make([]int, n)
@@ -72,7 +72,7 @@ func freePorts(t testing.TB, n int) []int {
 		if err != nil {
 			t.Fatalf("eventstoretest: find a free port: %v", err)
 		}
-		// Each is held until all are found, so that they differ.
+		// Each port is held until all are found, so that they differ.
 		defer func() { _ = l.Close() }()
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
@@ -112,9 +112,9 @@ func (c *Cluster) StreamLeader(t testing.TB, stream string) *Server {
 	return leader
 }
 
-// WaitForLeader waits until the JetStream stream has a leader and each of its
-// replicas on a running node has caught up with it: after a Restart, say, so that
-// another node may be stopped. It fails the test when that does not come to be.
+// WaitForLeader waits until the JetStream stream has a leader and each of its replicas on a running node has
+// caught up with it: after a Restart, say, so that another node may be stopped. It fails the test if that does
+// not happen in time.
 func (c *Cluster) WaitForLeader(t testing.TB, stream string) {
 	t.Helper()
 	waitFor(t, "leader of JetStream stream "+stream+" with its replicas current", func() bool {
@@ -132,7 +132,7 @@ func (c *Cluster) leaderNow(stream string) *Server {
 	return nil
 }
 
-// replicasCurrent asks the leader, who alone knows how far the others are.
+// replicasCurrent asks the leader, because only the leader knows how far the others are.
 func (c *Cluster) replicasCurrent(leader *Server, stream string) bool {
 	info, err := leader.NATS().Jsz(&server.JSzOptions{Account: server.DEFAULT_GLOBAL_ACCOUNT, Streams: true})
 	if err != nil || len(info.AccountDetails) == 0 {
@@ -173,9 +173,8 @@ func (c *Cluster) waitForMeta(t testing.TB) {
 	})
 }
 
-// waitFor waits until the condition holds. The condition is polled: nats-server
-// tells of its elections in advisories only, and not before there is a leader
-// to send them.
+// waitFor waits until the condition holds. It polls the condition, because nats-server reports its elections in
+// advisories only, and not before there is a leader to send them.
 func waitFor(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	poll := time.NewTicker(5 * time.Millisecond)

@@ -1,18 +1,15 @@
-// Package eventstoretest gives a test a real NATS server with JetStream, and
-// ways to break it.
+// Package eventstoretest starts a real NATS server with JetStream for a test, and breaks it in many ways.
 //
-// There is no fake of the store in Runnel: a server starts inside the test's
-// process in about ten milliseconds, and what passes against it passes against NATS. Most
-// tests need one line:
+// There is no fake of the store in Runnel. A server starts inside the test's process in about ten milliseconds,
+// and a test that passes against it passes against NATS. Most tests need one line:
 //
 //	func TestDeposit(t *testing.T) {
 //		js := eventstoretest.JetStream(t)
 //		...
 //	}
 //
-// The server, its connection and its files are gone when the test ends. The
-// package depends on nats-server and its client only, so that code which uses
-// NATS without Runnel can be tested with it too.
+// The server, its connection and its files are gone when the test ends. The package depends on nats-server and
+// its client only, so it can also test code that uses NATS without Runnel.
 //
 // # Servers
 //
@@ -24,9 +21,9 @@
 //	NewProcess         one server in its own process      1 s      kill -9, a server that freezes, or retires
 //	NewProcessCluster  three of them, or more             3 s      what one node learns late of another
 //
-// [Options] edits the server's own options, [SyncAlways] makes it sync each
-// write, [Memory] takes the disk out, [Quota] makes it full. Stop and Restart keep port and files, and
-// the clients find their way back.
+// [Options] edits the server's own options, [SyncAlways] makes it sync each write, [Memory] replaces the disk
+// by memory, and [Quota] makes the disk full. Stop and Restart keep port and files, and the clients find their
+// way back.
 //
 // # Faults
 //
@@ -42,8 +39,8 @@
 //	  |                          |                          |
 //	  | <----------------------> | Delay, Cut and Heal <--> |   slow, or away
 //
-// The message that was stored without its publisher hearing of it, which every
-// append must be able to tell from one that was not stored:
+// This test stores a message whose publisher never hears of it. Every append must be able to distinguish it
+// from a message that was not stored:
 //
 //	func TestStoredWithoutAnAnswer(t *testing.T) {
 //		srv := eventstoretest.NewServer(t)
@@ -70,12 +67,11 @@
 //
 // # Guarantees
 //
-//   - What a constructor returns is ready: clients can connect, and a cluster
-//     has elected its leader.
+//   - A constructor returns a ready server: clients can connect, and a cluster has elected its leader.
 //   - Everything ends with the test that made it, in the right order, goroutines
 //     included; goleak finds nothing.
-//   - A connection from this package never sends later what it could not send at
-//     once, so that a publish which failed while disconnected is not stored afterwards.
+//   - A connection from this package never sends a message later that it could not send at once. So a publish
+//     that failed while disconnected is not stored afterwards.
 //   - A fault takes effect with the next frame that the proxy reads. Frames
 //     that pass keep their order.
 //   - Acknowledgements are known by their content, so the client's inbox prefix
@@ -83,16 +79,14 @@
 //
 // # Errors
 //
-// Where the kit itself fails, it fails the test, with a message that begins
-// with "eventstoretest:". A proxy that reads what is not the NATS protocol
-// fails the test too.
+// If the kit itself fails, it fails the test, with a message that begins with "eventstoretest:". A proxy that
+// reads something else than the NATS protocol also fails the test.
 //
 // # Concurrency
 //
-// The methods of [Server], [Cluster] and [Proxy] may be called from several
-// goroutines at once, those of [Process] may not. What can fail a test belongs
-// on that test's goroutine. A proxy calls one predicate at a time; a predicate
-// may switch faults.
+// The methods of [Server], [Cluster] and [Proxy] may be called from several goroutines at once. The methods of
+// [Process] may not. Call methods that can fail a test on that test's goroutine. A proxy calls one predicate at
+// a time; a predicate may switch faults.
 //
 // # Caveats
 //

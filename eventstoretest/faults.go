@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// faults is what a proxy does wrong at the moment.
+// faults are the present faults of a proxy.
 type faults struct {
 	// deciding makes one predicate run at a time, so that a test may use a plain
 	// counter or its own random source in one. It is not mu: a predicate may
@@ -72,7 +72,7 @@ func (p *Proxy) Silence(subjects ...string) {
 	p.set(func(f *faults) { f.silenced = subjects })
 }
 
-// Resume ends Silence. What was dropped stays lost.
+// Resume ends Silence. Dropped messages stay lost.
 func (p *Proxy) Resume() {
 	p.set(func(f *faults) { f.silenced = nil })
 }

@@ -65,7 +65,7 @@ func (f *frame) readBody(r *bufio.Reader) error {
 	if f.headers > size || len(f.args) < f.minArgs() {
 		return fmt.Errorf("eventstoretest: malformed frame %q", f.raw)
 	}
-	// Growing with what arrives, and not with what the line claims.
+	// The buffer grows with the data that arrives, and not with the claim in the line.
 	body := bytes.NewBuffer(f.raw)
 	if _, err := io.CopyN(body, r, int64(size)+2); err != nil {
 		if errors.Is(err, io.EOF) {
@@ -128,8 +128,8 @@ func (f *frame) isAck() bool {
 	return err == nil && ack.Stream != "" && ack.Seq > 0 && ack.Type == "" && ack.Error == nil
 }
 
-// rewriteInfo takes the addresses of other servers out of an INFO line, since a
-// client that learns them goes round the proxy, and applies edit to the rest.
+// rewriteInfo takes the addresses of other servers out of an INFO line, because a client that learns them goes
+// round the proxy. It applies edit to the rest.
 func (f *frame) rewriteInfo(edit func([]byte) []byte) error {
 	_, body, _ := bytes.Cut(bytes.TrimSpace(f.raw), []byte(" "))
 	var info map[string]json.RawMessage

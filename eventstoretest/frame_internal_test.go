@@ -96,8 +96,7 @@ func TestMatchesFollowsTheWildcardsOfNATS(t *testing.T) {
 	}
 }
 
-// What the reader takes in comes out byte for byte, whatever it is, and parsing
-// never panics.
+// Parsing never panics, and a frame comes out byte for byte as the reader took it in.
 func FuzzReadFrame(f *testing.F) {
 	f.Add([]byte("INFO {\"version\":\"2.15.2\"}\r\nPING\r\n"))
 	f.Add([]byte("PUB a 2\r\nhi\r\nHPUB a r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"))

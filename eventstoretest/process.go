@@ -19,9 +19,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A Process is a nats-server in a process of its own, which can therefore die
-// as a process dies: without a last word, and with nothing flushed. What the
-// kernel has taken in survives that; only a power cut loses it.
+// A Process is a nats-server in a process of its own. It can die as a process dies: without a last word, and
+// with nothing flushed. Data that the kernel has taken in survives that; only a power cut loses it.
 //
 // Its methods must be called from the goroutine of the test. It exists on Unix only.
 type Process struct {
@@ -97,7 +96,7 @@ func (p *Process) awaitURL(stdout io.Reader) {
 	defer overdue.Stop()
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		p.Kill() // so that all it said is there
+		p.Kill() // so that all its output is there
 		p.t.Fatalf("eventstoretest: the server process did not start: %v\n%s", err, p.stderr)
 	}
 	p.url = strings.TrimSpace(line)
@@ -120,9 +119,8 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
-// Pause stops the process with SIGSTOP: its connections stay open and nobody
-// answers on them, as in a long pause of the machine. It returns when all threads of the process stand still. Kill works
-// on a paused process.
+// Pause stops the process with SIGSTOP: its connections stay open and nobody answers on them, as in a long pause of
+// the machine. It returns when all threads of the process stand still. Kill works on a paused process.
 func (p *Process) Pause() {
 	p.t.Helper()
 	p.signal(syscall.SIGSTOP)
@@ -137,8 +135,9 @@ func (p *Process) Continue() {
 	p.signal(syscall.SIGCONT)
 }
 
-// Retire ends the process as nats-server ends for an upgrade, in lame duck mode: it gives its leaderships away, sends its clients
-// to other servers and exits, within about two seconds. It returns when the process is gone.
+// Retire ends the process as nats-server ends for an upgrade, in lame duck mode. The server hands its
+// leaderships over, sends its clients to other servers and exits, within about two seconds. Retire returns when
+// the process is gone.
 func (p *Process) Retire() {
 	p.t.Helper()
 	p.signal(syscall.SIGUSR2)

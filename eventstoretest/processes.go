@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A ProcessCluster is a [Cluster] whose nodes are processes. What one node knows of another comes late there, as it does in a
+// A ProcessCluster is a [Cluster] whose nodes are processes. News of one node reach another late there, as in a
 // cluster of machines: a node may not know yet that a consumer has just been made on another one.
 //
 // Its methods must be called from the goroutine of the test. It exists on Unix only.
@@ -24,8 +24,8 @@ type ProcessCluster struct {
 	admin jetstream.JetStream
 }
 
-// NewProcessCluster starts a cluster of server processes, and returns when it takes streams with three replicas. It fails the test
-// if the cluster does not form.
+// NewProcessCluster starts a cluster of server processes, and returns when it takes streams with three replicas. It
+// fails the test if the cluster does not form.
 func NewProcessCluster(t testing.TB, nodes int) *ProcessCluster {
 	t.Helper()
 	ports := freePorts(t, nodes)
@@ -77,8 +77,8 @@ func (c *ProcessCluster) JetStream(t testing.TB, opts ...nats.Option) jetstream.
 	return newJetStream(t, c.Connect(t, opts...))
 }
 
-// StreamLeader returns the node that leads the JetStream stream, and waits for an election while there is none. It fails the test
-// if none is elected.
+// StreamLeader returns the node that leads the JetStream stream, and waits for an election while there is none. It
+// fails the test if none is elected.
 func (c *ProcessCluster) StreamLeader(t testing.TB, stream string) *Process {
 	t.Helper()
 	var leader *Process
@@ -93,8 +93,8 @@ func (c *ProcessCluster) StreamLeader(t testing.TB, stream string) *Process {
 	return leader
 }
 
-// WaitForLeader waits until the JetStream stream has a leader and all its replicas have caught up with it: after a Restart, say,
-// so that another node may be stopped. It fails the test if that does not come to be.
+// WaitForLeader waits until the JetStream stream has a leader and all its replicas have caught up with it:
+// after a Restart, say, so that another node may be stopped. It fails the test if that does not happen in time.
 func (c *ProcessCluster) WaitForLeader(t testing.TB, stream string) {
 	t.Helper()
 	c.awaitStream(t, stream, func(info *jetstream.ClusterInfo) bool {

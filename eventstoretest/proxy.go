@@ -18,14 +18,12 @@ import (
 // reading, as a full TCP window would.
 const queueLength = 4096
 
-// A Proxy stands between clients and one server, understands the frames that
-// pass, and does wrong what the test asks for. Without a fault it passes
-// everything on, except that it takes the addresses of other servers out of
-// what the server announces, so that its clients stay behind it.
+// A Proxy stands between clients and one server, understands the frames that pass, and makes the faults that
+// the test asks for. Without a fault it passes everything on. Only the addresses of other servers it takes out
+// of the server's announcements, so that its clients stay behind it.
 //
-// Its methods may be called from several goroutines at once, and from the
-// predicates too. A fault holds for connections that are open and for those to come. The
-// proxy speaks the text protocol: not TLS, not WebSocket.
+// Its methods may be called from several goroutines at once, and from the predicates. A fault holds for open
+// and for future connections. The proxy speaks the text protocol: not TLS, not WebSocket.
 type Proxy struct {
 	t        testing.TB
 	target   string
@@ -160,8 +158,8 @@ func (p *Proxy) forget(l *link) {
 	delete(p.links, l)
 }
 
-// pump carries the frames of one direction. Reading and writing are apart, so
-// that a delayed frame does not hold up the reading of the next.
+// pump carries the frames of one direction. Reading and writing are separate, so that a delayed frame does not
+// hold up the reading of the next.
 func (p *Proxy) pump(
 	running *sync.WaitGroup, l *link, from io.Reader, to io.Writer, decide func(*frame) (bool, error),
 ) {
@@ -173,15 +171,15 @@ func (p *Proxy) pump(
 		}
 	})
 	running.Go(func() {
-		// The end of one direction ends both, after what was read is written:
-		// the last words of a server say why it closes.
+		// The end of one direction ends both, after all read frames are written, because the last words of a
+		// server say why it closes.
 		defer l.close()
 		l.write(to, queue)
 	})
 }
 
-// read queues what may pass until the connection ends, and returns an error for
-// what is not the NATS protocol.
+// read queues the frames that may pass until the connection ends. It returns an error for bytes that are not
+// the NATS protocol.
 func (p *Proxy) read(l *link, from io.Reader, queue chan<- delayed, decide func(*frame) (bool, error)) error {
 	r := bufio.NewReader(from)
 	for {
@@ -223,7 +221,7 @@ type delayed struct {
 	due time.Time
 }
 
-// A link is one client's connection and the one to the server that belongs to it.
+// A link is one client's connection and its connection to the server.
 type link struct {
 	client, server net.Conn
 	once           sync.Once

@@ -228,5 +228,5 @@ func TestDuplicateDeliversTheMessagesOfConsumersTwice(t *testing.T) {
 		got = append(got, string(msg.Data()))
 	}
 	require.Equal(t, []string{"1", "1", "2", "2"}, got)
-	store(t, p.js, "events.a", "3") // answers come once: a second would find nobody, or somebody else
+	store(t, p.js, "events.a", "3") // answers come once: a second one would reach nobody, or another request
 }

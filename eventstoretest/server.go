@@ -25,17 +25,16 @@ const loopback = "127.0.0.1"
 // An Option changes a server before it starts.
 type Option func(*config)
 
-// config collects what the options of one server say.
+// config collects the options of one server.
 type config struct {
 	edits    []func(*server.Options)
 	inMemory bool
 }
 
-// Options edits the options of the server itself: users, permissions,
-// MaxPayload, JetStreamMaxStore and so on. The function runs at every start, so
-// on a Restart once more, with fresh options; for a cluster it runs for each
-// node. Host, port, store directory and cluster routes belong to the kit: what
-// the function sets there is overwritten, except that it may set DontListen.
+// Options edits the options of the server itself: users, permissions, MaxPayload, JetStreamMaxStore and so on.
+// The function runs at every start, so on a Restart once more, with fresh options; for a cluster it runs for
+// each node. Host, port, store directory and cluster routes belong to the kit: the kit overwrites them, but the
+// function may set DontListen.
 func Options(edit func(*server.Options)) Option {
 	return func(c *config) { c.edits = append(c.edits, edit) }
 }
@@ -46,26 +45,25 @@ func SyncAlways() Option {
 	return Options(func(o *server.Options) { o.SyncAlways = true })
 }
 
-// Quota bounds how many bytes all streams in files take, as a disk that fills up
-// does: what is more is refused, and what is stored can still be read. Defaults
-// to what the server takes, three quarters of the free disk.
+// Quota bounds the bytes of all streams in files, like a disk that fills up: the server refuses further
+// messages, and stored ones can still be read. Defaults to the server's own bound, three quarters of the free
+// disk.
 func Quota(bytes int64) Option {
 	return Options(func(o *server.Options) { o.JetStreamMaxStore = bytes })
 }
 
-// Memory puts the store directory on the memory file system /dev/shm where the
-// machine has one, so that nothing waits for a disk, not even a server with
-// SyncAlways. Streams keep the storage type they ask for, and a Restart finds
-// them again. Defaults to a directory from [testing.TB.TempDir].
+// Memory puts the store directory on the memory file system /dev/shm if the machine has one, so that nothing
+// waits for a disk, not even a server with SyncAlways. Streams keep the storage type they ask for, and a
+// Restart finds them again. Defaults to a directory from [testing.TB.TempDir].
 func Memory() Option {
 	return func(c *config) { c.inMemory = true }
 }
 
 // A Server is one nats-server with JetStream inside the test's process.
 //
-// Its methods may be called from several goroutines at once; those that can
-// fail the test must run, as [testing.TB.FailNow] demands, on the goroutine of
-// the test. The server is shut down when the test that made it ends.
+// Its methods may be called from several goroutines at once. Methods that can fail the test must run on the
+// goroutine of the test, as [testing.TB.FailNow] demands. The server is shut down when the test that made it
+// ends.
 type Server struct {
 	t     testing.TB
 	dir   string
@@ -155,13 +153,12 @@ func (s *Server) Restart() {
 	s.startLocked()
 }
 
-// keepFolder makes a folder beside those of the streams. When an account's last
-// stream is deleted, nats-server removes the folder of all streams a moment later,
-// if it is empty, and a stream that is made at that moment finds no place: "error
-// creating store for stream" (the end of stream.stop in server/stream.go).
+// keepFolder makes a folder beside the folders of the streams. A moment after an account's last stream is
+// deleted, nats-server removes the folder of all streams, if it is empty. A stream that is made at that moment
+// fails: "error creating store for stream" (the end of stream.stop in server/stream.go).
 func (s *Server) keepFolder() {
 	s.t.Helper()
-	const name = "of eventstoretest" // which no stream can have
+	const name = "of eventstoretest" // no stream can have this name
 	if err := os.MkdirAll(filepath.Join(s.dir, "jetstream", "$G", "streams", name), 0o700); err != nil {
 		s.t.Fatalf("eventstoretest: start a server: %v", err)
 	}
@@ -184,8 +181,8 @@ func (s *Server) startLocked() {
 	}
 }
 
-// optionsLocked builds the options anew for each start: the server keeps what
-// it is given, accounts for example, and would meet its own leftovers.
+// optionsLocked builds the options anew for each start, because the server changes them, accounts for example,
+// and would meet its own leftovers.
 func (s *Server) optionsLocked() *server.Options {
 	o := &server.Options{
 		ServerName: "eventstoretest",
@@ -211,8 +208,7 @@ func (s *Server) URL() string {
 // StoreDir returns the directory with the server's JetStream files.
 func (s *Server) StoreDir() string { return s.dir }
 
-// NATS returns the running nats-server, or the one that was stopped last. After
-// a Restart it is another one.
+// NATS returns the running nats-server, or the last one that was stopped. After a Restart it is another one.
 func (s *Server) NATS() *server.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -30,7 +30,7 @@ func TestJetStreamRunsInABubbleWithFakeTime(t *testing.T) {
 		started := time.Now()
 		_, err := js.Publish(t.Context(), "events.a", []byte("1"))
 		require.NoError(t, err)
-		<-time.After(time.Hour) // an hour of the bubble's clock, not of ours
+		<-time.After(time.Hour) // an hour of the bubble's clock
 		require.GreaterOrEqual(t, time.Since(started), time.Hour)
 		requireStored(t, js, 1)
 	})

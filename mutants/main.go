@@ -40,9 +40,9 @@ func main() {
 
 func run() error {
 	root := flag.String("root", "..", "folder of the tree")
-	done := flag.String("done", "../bin/mutants.done", "file with what was caught before")
-	only := flag.String("only", "", "regular expression of the names of patches; all where it is empty")
-	some := flag.Int("some", 0, "how many to run, other ones each day; all where it is 0")
+	done := flag.String("done", "../bin/mutants.done", "file with the mutants that were caught before")
+	only := flag.String("only", "", "regular expression of the names of patches; empty for all")
+	some := flag.Int("some", 0, "number of mutants to run, other ones each day; 0 for all")
 	flag.Parse()
 	matching, err := regexp.Compile(*only)
 	if err != nil {

@@ -84,7 +84,7 @@ func parse(name string, patch []byte) (mutant, error) {
 		case "Test":
 			m.test = value
 		default:
-			return mutant{}, fmt.Errorf("line %q of the header is none of Mutant, Package and Test", line)
+			return mutant{}, fmt.Errorf("line %q of the header is not Mutant, Package or Test", line)
 		}
 	}
 	if m.wrong == "" || !strings.HasPrefix(m.pkg, "./") || !strings.HasPrefix(m.test, "Test") {

@@ -19,13 +19,14 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
-// Config holds what Check needs beyond its arguments. A nil *Config and the zero Config give the defaults.
+// Config holds the settings of Check. A nil *Config and the zero Config mean the defaults.
 type Config struct {
 	// Store is the configuration of the store, with its upcasters and codec. Defaults to none.
 	Store *eventstore.Config
-	// View is the configuration of the view. Defaults to none, but for a Heartbeat of 100 milliseconds and a StandBy of 500.
+	// View is the configuration of the view. Defaults to a Heartbeat of 100 milliseconds and a StandBy of 500
+	// milliseconds.
 	View *projection.Config
-	// Timeout is how long the view may take for one history. Defaults to 30 seconds.
+	// Timeout bounds the time of the view for one history. Defaults to 30 seconds.
 	Timeout time.Duration
 }
 
@@ -36,7 +37,7 @@ func (c *Config) store() *eventstore.Config {
 	return c.Store
 }
 
-// view gives the configuration of the view, with which a runner that ends amid a build is soon followed by another.
+// view returns the configuration of the view. With it, another runner soon follows one that ends amid a build.
 func (c *Config) view() *projection.Config {
 	var view projection.Config
 	if c != nil && c.View != nil {
@@ -56,15 +57,15 @@ func (c *Config) timeout() time.Duration {
 }
 
 const (
-	// fewer is how many times fewer histories are tried than rapid has runs: each makes and breaks several views.
+	// fewer divides rapid's number of runs, because each history makes and breaks several views.
 	fewer = 10
 	// shrinkTime bounds shrinking.
 	shrinkTime = 10 * time.Second
 )
 
-// Check tries random histories, and fails the test with a short one for which the view depends on how it was folded: see the
-// package documentation. The prototypes are what the store is opened with. It makes a tenth of the runs that -rapid.checks and
-// RAPID_CHECKS ask for, so 10, in a second or two.
+// Check tries random histories. It fails the test with a short history for which the view depends on the way in
+// which it was folded: see the package documentation. The prototypes are for opening the store. Check makes a
+// tenth of the runs that -rapid.checks and RAPID_CHECKS ask for, so 10, in a second or two.
 func Check[V any](
 	t testing.TB, events []eventstore.Event, histories *rapid.Generator[[]Commit], cfg *Config, rules ...projection.Rule[V],
 ) {
@@ -74,19 +75,19 @@ func Check[V any](
 	}
 }
 
-// Counterexample is a short history for which the view depends on how it was folded.
+// Counterexample is a short history for which the view depends on the way in which it was folded.
 type Counterexample struct {
-	Why   string   // what was seen
-	Steps []string // what led to it
+	Why   string   // the difference
+	Steps []string // the steps that led to it
 }
 
-// String tells it to people.
+// String describes the counterexample.
 func (c *Counterexample) String() string {
 	return "a view depends on how it was folded: " + c.Why + "\nafter\n\t" + strings.Join(c.Steps, "\n\t")
 }
 
-// Search is Check that gives what it finds, or nil, and does not fail the test for it: to show that a mistake that is planted
-// is found.
+// Search is Check that returns the counterexample, or nil, instead of failing the test. Use it to show that a
+// planted mistake is found.
 func Search[V any](
 	t testing.TB, events []eventstore.Event, histories *rapid.Generator[[]Commit], cfg *Config, rules ...projection.Rule[V],
 ) *Counterexample {
@@ -112,7 +113,7 @@ func Search[V any](
 	return &Counterexample{Why: found, Steps: worst.steps()}
 }
 
-// runs is how many runs rapid makes.
+// runs returns the number of runs that rapid makes.
 func runs(t testing.TB) int {
 	t.Helper()
 	all, err := strconv.Atoi(flag.Lookup("rapid.checks").Value.String())
@@ -122,7 +123,7 @@ func runs(t testing.TB) int {
 	return all
 }
 
-// disturbance is what happens to a view's runner after a commit.
+// disturbance is an event for a view's runner after a commit.
 type disturbance int
 
 const (
@@ -138,7 +139,7 @@ func (d disturbance) String() string {
 	}[d]
 }
 
-// trial is one random history, with what happens after each of its commits.
+// trial is one random history, with a disturbance after each of its commits.
 type trial struct {
 	history []Commit
 	then    []disturbance
@@ -162,12 +163,12 @@ func (c trial) steps() (steps []string) {
 	return steps
 }
 
-// without gives the trial less a commit.
+// without returns the trial without a commit.
 func (c trial) without(i int) trial {
 	return trial{history: slices.Delete(slices.Clone(c.history), i, i+1), then: slices.Delete(slices.Clone(c.then), i, i+1)}
 }
 
-// calmer gives the trial less what happened after a commit.
+// calmer returns the trial without the disturbance after a commit.
 func (c trial) calmer(i int) trial {
 	c.then = slices.Clone(c.then)
 	c.then[i] = none
@@ -204,7 +205,7 @@ func shrink(worst trial, found string, try func(trial) string) (trial, string) {
 	return worst, found
 }
 
-// try folds a history in all ways, and says how they differ, or "".
+// try folds a history in all ways, and returns their difference, or "".
 func (l *lab[V]) try(ctx context.Context, c trial) (why string) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.timeout(), errors.New("the view did not get there in time"))
 	defer cancel()
@@ -238,7 +239,7 @@ func differ[V any](straight, got map[string]V, what string) string {
 	return ""
 }
 
-// disturbed runs a view while a history is stored, and gives its documents, before and after it was rebuilt.
+// disturbed runs a view while a history is stored, and returns its documents, before and after it was rebuilt.
 func (l *lab[V]) disturbed(
 	ctx context.Context, failed context.CancelCauseFunc, store *eventstore.Store, c trial,
 ) (before, after map[string]V, err error) {

@@ -1,5 +1,5 @@
-// Package projectiontest tests the rules of a view: what documents given events lead to, and that it does not matter how the
-// view came to fold them.
+// Package projectiontest tests the rules of a view. It shows the documents that given events lead to, and that
+// the way in which the view folds them does not matter.
 //
 //	projectiontest.For(t, Events, projection.On(opened), projection.On(deposited)).
 //		Given("account/42", Opened{Owner: "anna"}, Deposited{Amount: 100}).
@@ -9,27 +9,29 @@
 //
 // # The property
 //
-// A rule must be pure: whatever it remembers elsewhere, whatever clock it reads, is different when the view is built again.
-// [Check] finds that out. It stores random histories, folds each of them once from begin to end, and holds against that
+// A rule must be pure. If it keeps a memory elsewhere, or reads a clock, the view differs when it is built
+// again. [Check] finds that out. It stores random histories, folds each of them once from start to end, and
+// compares the result with
 //
 //   - a view that ran while the events came, in batches of any size, with each message of the log delivered twice,
-//   - whose runner was stopped and replaced by another at any point, and that was rebuilt meanwhile,
-//   - and what came of it when it was rebuilt at the end.
+//   - a view whose runner was stopped and replaced by another at any point, and that was rebuilt meanwhile,
+//   - and the same view after it was rebuilt at the end.
 //
-// All must have the same documents. A history that fails is shrunk and told step by step.
+// All must have the same documents. A history that fails is shrunk and printed step by step.
 //
 // # Errors
 //
-// What does not hold fails the test, with a message that begins with "projectiontest:". [Search] gives it instead.
+// A rule that does not hold fails the test, with a message that begins with "projectiontest:". [Search] returns
+// the message instead.
 //
 // # Concurrency
 //
-// All functions are for the goroutine of the test. Rules are called on others. Tests that run in parallel do not disturb each
-// other.
+// Call all functions on the goroutine of the test. Rules are called on other goroutines. Tests that run in
+// parallel do not disturb each other.
 //
 // # Caveats
 //
-// Documents are compared as readers see them, so after they were encoded and decoded: a field that is not exported is missing
-// in all of them alike, unless a rule reads it after a crash. When a runner is stopped, and how far it has come then, is left
-// to the moment; a rule that is only wrong now and then may need more runs, -rapid.checks, to be found.
+// Documents are compared as readers see them, after encoding and decoding. So a field that is not exported is
+// missing in all of them alike, unless a rule reads it after a crash. The moment at which a runner is stopped
+// varies. A rule that is only wrong now and then may need more runs (-rapid.checks) to be found.
 package projectiontest

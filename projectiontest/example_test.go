@@ -6,7 +6,7 @@ import (
 	"github.com/runnel-go/runnel/projectiontest"
 )
 
-// A commit is shown as the test that is told of would give it.
+// A commit is printed as a test would write it.
 func ExampleCommit() {
 	commit := projectiontest.Commit{Stream: "order/1", Events: shopEvents[:1]}
 	fmt.Println(commit)

@@ -18,14 +18,14 @@ import (
 // lab is a server on which each trial has a store of its own.
 type lab[V any] struct {
 	js      jetstream.JetStream
-	doubled jetstream.JetStream // gives each message of the log twice; nil where no view runs
+	doubled jetstream.JetStream // delivers each message of the log twice; nil if no view runs
 	events  []eventstore.Event
 	rules   []projection.Rule[V]
 	cfg     *Config
 	trials  int
 }
 
-// open lets a function have a store that is new.
+// open calls a function with a new store.
 func (l *lab[V]) open(ctx context.Context, f func(ctx context.Context, store *eventstore.Store) error) error {
 	l.trials++
 	store, err := eventstore.Open(ctx, l.js, l.name(), l.events, l.cfg.store())
@@ -35,7 +35,7 @@ func (l *lab[V]) open(ctx context.Context, f func(ctx context.Context, store *ev
 	return errors.Join(f(ctx, store), store.Close())
 }
 
-// name is that of the present trial's store.
+// name is the name of the present trial's store.
 func (l *lab[V]) name() string { return fmt.Sprintf("check%d", l.trials) }
 
 func appendTo(ctx context.Context, store *eventstore.Store, commit Commit) (eventstore.Position, error) {
@@ -55,7 +55,7 @@ func appendTo(ctx context.Context, store *eventstore.Store, commit Commit) (even
 	return stored.Position, nil
 }
 
-// straight folds the log of a store from begin to end, once, and gives the documents.
+// straight folds the log of a store once, from start to end, and returns the documents.
 func (l *lab[V]) straight(ctx context.Context, store *eventstore.Store) (map[string]V, error) {
 	view, err := projection.NewView(ctx, store, "straight", 1, nil, l.rules...)
 	if err != nil {
@@ -68,7 +68,7 @@ func (l *lab[V]) straight(ctx context.Context, store *eventstore.Store) (map[str
 	return documents, errors.Join(err, view.Close())
 }
 
-// read gives the documents of a view once it has folded the whole log.
+// read waits until a view has folded the whole log, and returns its documents.
 func (l *lab[V]) read(ctx context.Context, store *eventstore.Store, view *projection.View[V]) (map[string]V, error) {
 	end, err := store.End(ctx)
 	if err == nil {
@@ -89,7 +89,7 @@ func (l *lab[V]) read(ctx context.Context, store *eventstore.Store, view *projec
 
 func sorted[V any](documents map[string]V) []string { return slices.Sorted(maps.Keys(documents)) }
 
-// runner is the instance of a view that runs, if one does.
+// runner is the running instance of a view, if there is one.
 type runner[V any] struct {
 	view    *projection.View[V]
 	stop    context.CancelFunc

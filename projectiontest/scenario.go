@@ -12,13 +12,13 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
-// Commit is what one append writes to one stream.
+// Commit holds the events that one append writes to one stream.
 type Commit struct {
 	Stream string // category/id
 	Events []eventstore.Event
 }
 
-// Scenario is a log to be folded. [For] begins one; its methods are for the goroutine of the test.
+// Scenario is a log to fold. [For] begins one. Call its methods on the goroutine of the test.
 type Scenario[V any] struct {
 	t       testing.TB
 	events  []eventstore.Event
@@ -35,13 +35,13 @@ func For[V any](t testing.TB, events []eventstore.Event, rules ...projection.Rul
 	return &Scenario[V]{t: t, events: events, rules: rules}
 }
 
-// Given stores a commit on a stream, "category/id", behind those given before.
+// Given stores a commit on a stream, "category/id", behind the commits of earlier calls.
 func (s *Scenario[V]) Given(stream string, events ...eventstore.Event) *Scenario[V] {
 	s.history, s.folded = append(s.history, Commit{Stream: stream, Events: events}), nil
 	return s
 }
 
-// Then wants the view to have these documents, by their keys, and no others.
+// Then fails the test unless the view has these documents, by their keys, and no others.
 func (s *Scenario[V]) Then(want map[string]V) *Scenario[V] {
 	s.t.Helper()
 	if diff := literal.Diff(lines(want), lines(s.documents())); diff != "" {
@@ -50,7 +50,7 @@ func (s *Scenario[V]) Then(want map[string]V) *Scenario[V] {
 	return s
 }
 
-// ThenDocument wants the view to have a document.
+// ThenDocument fails the test unless the view has a document.
 func (s *Scenario[V]) ThenDocument(key string, want V) *Scenario[V] {
 	s.t.Helper()
 	got, ok := s.documents()[key]
@@ -64,7 +64,7 @@ func (s *Scenario[V]) ThenDocument(key string, want V) *Scenario[V] {
 	return s
 }
 
-// ThenNone wants the view to have no documents under these keys.
+// ThenNone fails the test if the view has a document under one of these keys.
 func (s *Scenario[V]) ThenNone(keys ...string) *Scenario[V] {
 	s.t.Helper()
 	for _, key := range keys {
@@ -75,7 +75,7 @@ func (s *Scenario[V]) ThenNone(keys ...string) *Scenario[V] {
 	return s
 }
 
-// documents gives what the view has, once it has folded the history.
+// documents waits until the view has folded the history, and returns its documents.
 func (s *Scenario[V]) documents() map[string]V {
 	s.t.Helper()
 	if s.folded != nil {
@@ -111,7 +111,7 @@ func lines[V any](documents map[string]V) string {
 	return strings.TrimSuffix(text.String(), "\n")
 }
 
-// told shows commits.
+// told prints commits.
 func told(history []Commit) string {
 	if len(history) == 0 {
 		return "\tno events"

@@ -111,7 +111,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	panic(r)
 }
 
-// failing runs what must fail a test, and gives what it says.
+// failing runs a function that must fail a test, and returns the message.
 func failing(t *testing.T, f func(t testing.TB)) string {
 	t.Helper()
 	r := &recorder{TB: t}

@@ -14,7 +14,7 @@ import (
 )
 
 // errUnfit means that the machine cannot do it.
-var errUnfit = errors.New("not on this machine")
+var errUnfit = errors.New("this machine cannot run it")
 
 // The sizes of the images. Both files have holes, so they take only the space of the written data.
 const (

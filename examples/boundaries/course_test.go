@@ -12,7 +12,7 @@ import (
 type (
 	CourseOffered struct{ Seats int }
 	SeatTaken     struct{ Student string } // in the course's stream
-	CourseJoined  struct{ Course string }  // in the student's
+	CourseJoined  struct{ Course string }  // in the student's stream
 )
 
 func (CourseOffered) EventType() string { return "course.offered" }

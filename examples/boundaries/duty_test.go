@@ -31,7 +31,7 @@ func (MustBeOn) Decide(d Doctor) ([]eventstore.Event, error) {
 	return nil, nil
 }
 
-// One of two doctors is on duty. Each leaves only while the other stays, whoever asks first.
+// One of two doctors is always on duty. Each may leave only while the other stays.
 func Example_someoneOnDuty() {
 	ctx := context.Background()
 	store, stop := openStore(ctx, DutyEnded{})

@@ -28,8 +28,8 @@ func (c Issue) Decide(i Invoices) ([]eventstore.Event, error) {
 	return one(InvoiceIssued{Number: i.Last + 1, Order: c.Order})
 }
 
-// Numbers without a gap are what a stream is: the series is one aggregate, so a number is taken with the invoice or not at all.
-// All who issue write one stream, one after the other.
+// A stream numbers its events without a gap. The series is one aggregate, so a number is taken with the invoice
+// or not at all. All issuers write one stream, one after the other.
 func Example_invoiceNumber() {
 	ctx := context.Background()
 	store, stop := openStore(ctx, InvoiceIssued{})

@@ -34,7 +34,7 @@ func must(err error) {
 	}
 }
 
-// repository gives the repository of a category, whose aggregates begin with the zero state.
+// repository returns the repository of a category, whose aggregates begin with the zero state.
 func repository[S aggregate.State[S, eventstore.Event]](store *eventstore.Store, category string) *aggregate.Repository[S, eventstore.Event] {
 	var initial S
 	r, err := aggregate.New(store, category, initial, nil)

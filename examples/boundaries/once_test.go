@@ -8,8 +8,8 @@ import (
 	"github.com/runnel-go/runnel/aggregate"
 )
 
-// A client that hears no answer sends its order again, and the server gives it another id. A key counts in one stream only; so
-// what the client sends with the order is a unique value, whose owner is the order that came first.
+// A client that hears no answer sends its order again, and the server assigns it another id. A key counts in
+// one stream only. So the client sends a unique value with the order, and the order that comes first owns it.
 func Example_onceOverAllIDs() {
 	ctx := context.Background()
 	store, stop := openStore(ctx, OrderPlaced{})

@@ -38,8 +38,8 @@ type PlaceOrder struct {
 
 func (c PlaceOrder) Decide(Order) ([]eventstore.Event, error) { return one(OrderPlaced(c)) }
 
-// The customer orders at the price that was shown. The product does not change for it, so many may order at once; the order is
-// stored only while the price that it names is the one that counts.
+// The customer orders at the price that was shown. The order does not change the product, so many customers may
+// order at once. The order is stored only if its price is still the current one.
 func Example_priceAtOrder() {
 	ctx := context.Background()
 	store, stop := openStore(ctx, PriceSet{}, OrderPlaced{})

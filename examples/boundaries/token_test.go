@@ -58,7 +58,7 @@ func (c ConfirmOptIn) Decide(o OptIn) ([]eventstore.Event, error) {
 	return one(OptInConfirmed{})
 }
 
-// The token is the id of a stream, which is all that the rule needs: the boundary is one aggregate, and costs one append.
+// The token is the id of a stream. The rule needs no more: the boundary is one aggregate, and costs one append.
 func Example_optInToken() {
 	ctx := context.Background()
 	store, stop := openStore(ctx, OptInRequested{}, OptInConfirmed{})

@@ -30,7 +30,7 @@ func (f Figures) Within(t testing.TB, bound float64, raw Figures) {
 	t.Helper()
 	t.Logf("%v; nats.go: %v", f, raw)
 	if f.Objects > bound {
-		t.Errorf("%v; the bound is %v allocations: go test -memprofile tells where they are made", f, bound)
+		t.Errorf("%v; the bound is %v allocations: go test -memprofile shows where they are made", f, bound)
 	}
 }
 

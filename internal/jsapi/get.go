@@ -90,7 +90,7 @@ func directMessage(msg *nats.Msg) (Message, error) {
 	count := msg.Header.Get(headerPending)
 	if count != "" {
 		if pending, err = strconv.ParseUint(count, 10, 64); err != nil {
-			return Message{}, fmt.Errorf("direct get: %w: reply with a count that is none: %w", ErrMalformed, err)
+			return Message{}, fmt.Errorf("direct get: %w: reply with an unreadable count: %w", ErrMalformed, err)
 		}
 	}
 	return Message{

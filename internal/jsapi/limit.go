@@ -55,7 +55,7 @@ func (c *Client) takesBatch(ctx context.Context, subject string, n int, timeout 
 	case hasCode(answer.Err, codeBatchIncomplete):
 		return true, nil
 	case answer.Err == nil:
-		return false, errors.New("a message of a batch without a begin was acknowledged")
+		return false, errors.New("the server acknowledged a message of a batch that was never begun")
 	}
 	return false, answer.Err
 }

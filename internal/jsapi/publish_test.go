@@ -121,7 +121,7 @@ func TestASecondAnswerOfAnotherStreamIsKept(t *testing.T) {
 	defer func() { require.NoError(t, sub.Unsubscribe()) }()
 	require.Equal(t, jsapi.Stored, client.Publish(t.Context(), jsapi.Write{Subject: "answered"}, 20*time.Second).Class)
 	require.ErrorIs(t, client.AwaitOther(t.Context(), 20*time.Second), jsapi.ErrOtherStream)
-	require.EqualError(t, client.Other(), "another stream answers: what is published for stream docs is answered by stream docs of domain hub")
+	require.EqualError(t, client.Other(), "another stream answers: messages for stream docs are answered by stream docs of domain hub")
 }
 
 func TestCallsThatAreInterruptedEnd(t *testing.T) {

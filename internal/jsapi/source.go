@@ -38,7 +38,7 @@ type OtherStreamError struct {
 }
 
 func (e *OtherStreamError) Error() string {
-	return fmt.Sprintf("%v: what is published for %s is answered by %s", ErrOtherStream, e.Asked, e.Other)
+	return fmt.Sprintf("%v: messages for %s are answered by %s", ErrOtherStream, e.Asked, e.Other)
 }
 
 // Is reports whether target is ErrOtherStream.

@@ -10,7 +10,7 @@ import (
 
 // ErrFailed is matched by the errors of a Disk after a sync has failed. From then on nobody knows what is on
 // disk, because the kernel drops data that it could not write and reports that once.
-var ErrFailed = errors.New("the disk did not take what was written")
+var ErrFailed = errors.New("the disk failed to store written data")
 
 // Server makes connections, by nats.InProcessServer, to a server that leaves the syncing to its host.
 type Server interface {

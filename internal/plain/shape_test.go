@@ -310,7 +310,7 @@ func TestAValueThatAFormatCannotHoldIsRefused(t *testing.T) {
 		"inner":    {struct{ lowerTimes }{lowerTimes{time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)}}, "-", ".lowerTimes.At is a time outside"},
 		"base":     {struct{ lowerRate }{lowerRate{"", nan()}}, "-", ".lowerRate.Rate: json: unsupported value: NaN"},
 		"panics":   {struct{ S bold }{}, ".S: panic: no", ".S: panic: no"},
-		"two":      {struct{ C chatty }{chatty{1}}, "what encodes itself in it must write one value: malformed msgpack: 1 bytes after the value", "-"},
+		"two":      {struct{ C chatty }{chatty{1}}, "a type in it that encodes itself must write one value: malformed msgpack: 1 bytes after the value", "-"},
 		"none":     {struct{ C []chatty }{[]chatty{{-1}}}, "must write one value: malformed msgpack", "-"},
 
 		"a replacement character of the text itself": {"caf\ufffd", "-", "-"},

@@ -153,7 +153,7 @@ func basic(n *node) bool { return !n.time && !n.userless && len(n.fields) == 0 &
 func (s *Shape) Kept(v reflect.Value, data []byte) error {
 	if s.raw {
 		if err := wellformed.Msgpack(data); err != nil {
-			return fmt.Errorf("%s: what encodes itself in it must write one value: %w", s.root.t, err)
+			return fmt.Errorf("%s: a type in it that encodes itself must write one value: %w", s.root.t, err)
 		}
 	}
 	if !s.format.Suspect(data) && (s.format != JSON || !s.own || utf8.Valid(data)) {

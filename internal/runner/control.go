@@ -17,7 +17,7 @@ import (
 func OpenControl[T any](ctx context.Context, store *eventstore.Store, timeout time.Duration, logger *slog.Logger) (*kv.Bucket[T], error) {
 	stream, err := store.JetStream().Stream(ctx, store.Name())
 	if err != nil {
-		return nil, fmt.Errorf("look how the store %s is kept: %w", store.Name(), err)
+		return nil, fmt.Errorf("read the settings of store %s: %w", store.Name(), err)
 	}
 	log := stream.CachedInfo().Config
 	return kv.Open[T](ctx, store.JetStream(), control.Bucket(store.Name()), &kv.Config{

@@ -19,8 +19,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// How long a server in lame duck mode waits before it sends its clients away, and for how long it does so. nats-server takes ten
-// seconds and two minutes.
+// How long a server in lame duck mode waits before it sends its clients away, and for how long it does so.
+// nats-server takes ten seconds and two minutes.
 const (
 	lameDuckGrace = 200 * time.Millisecond
 	lameDuckTime  = time.Second
