@@ -2,7 +2,7 @@ package eventstore
 
 import "time"
 
-// readOptions are the options of all reads. Each read takes those that mean something to it.
+// readOptions are the options of all reads. Each read uses some of them.
 type readOptions struct {
 	from       Version
 	backwards  bool
@@ -82,8 +82,8 @@ func Leader() interface {
 	return option(func(o *readOptions) { o.leader = true })
 }
 
-// After makes [Store.All], [Store.Log] and [Store.Replay] begin behind a position, which may be inside a transaction. The
-// default is the begin of the log. [Store.Stream] and [Store.Load] pass over the stream's commits up to the position
+// After makes [Store.All], [Store.Log] and [Store.Replay] begin behind a position, which may be inside a transaction.
+// By default they begin with the log. [Store.Stream] and [Store.Load] pass over the stream's commits up to the position
 // without reading them. So the cost depends on what came since, and not on the length of the stream.
 func After(position Position) interface {
 	LoadOption
@@ -148,9 +148,9 @@ func Types(types ...string) interface {
 }
 
 // Backwards makes [Store.Stream] yield the newest event first, and go down to version 1. With [From] it begins at that
-// version, and with [After] it ends above that position. It reads no further than events are pulled: the last 17 commits
-// of a stream cost two round trips, however long the stream is, and each further 16 cost one more. The commits above the
-// version of From are read too, and passed over.
+// version, and with [After] it ends above that position. It reads no further than events are pulled: the last 17
+// commits of a stream cost two round trips, however long the stream is, and each further 16 cost one more. The commits
+// above the version of From are also read, and passed over.
 func Backwards() StreamOption {
 	return option(func(o *readOptions) { o.backwards = true })
 }

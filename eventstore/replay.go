@@ -41,7 +41,7 @@ func (s *Store) Replay(ctx context.Context, f func(Recorded) error, options ...R
 	return t.done(), nil
 }
 
-// replayed yields the commits of a part of the log, or of those the ones of a single stream.
+// replayed yields the commits of a part of the log, or of one stream within it.
 func (s *Store) replayed(ctx context.Context, p span, o readOptions) iter.Seq2[*Commit, error] {
 	if o.stream == nil {
 		return s.within(ctx, p)
@@ -50,7 +50,7 @@ func (s *Store) replayed(ctx context.Context, p span, o readOptions) iter.Seq2[*
 		if p.empty {
 			return
 		}
-		// The end of the log is the leader's too.
+		// The end of the log is also the leader's.
 		history, err := s.Load(ctx, *o.stream, From(o.from), After(p.after), Leader())
 		if err != nil {
 			yield(nil, err)

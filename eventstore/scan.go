@@ -18,26 +18,30 @@ import (
 )
 
 const (
-	// fetchMessages bounds what the server sends ahead, and with it what a reader holds that has not been yielded.
+	// fetchMessages bounds what the server sends ahead, and so the messages that a reader holds and has not yielded.
 	fetchMessages = 2000
-	// fetchBytes bounds the same by size, where the server's messages are not larger than that.
+	// fetchBytes bounds the same by size, if no message is larger than that.
 	fetchBytes = 8 << 20
-	// fetchWait is how long the next message is waited for. When none came, the leader is asked whether that is right.
+	// fetchWait is how long the next message is waited for. If none comes, the leader is asked whether the log has
+	// more.
 	fetchWait = 5 * time.Second
-	// boundedWait is the same where the reader knows that the log goes on. Neither bounds more than one message: what is still
-	// on its way when a reader gives up is lost, and each message of it has to be fetched again.
+	// boundedWait is the same for a reader that knows that the log goes on. Both bound the wait for one message only:
+	// messages still on their way are lost if a reader gives up, and each must be fetched again.
 	boundedWait = 100 * time.Millisecond
 	// roomsAtOnce is how many commits memory is allocated for at once.
 	roomsAtOnce = 32
 	// refetchAtOnce is how many positions are fetched from the leader before a new consumer is tried.
 	refetchAtOnce = 100
-	// quietFilters is how many waits of a filtered reader may bring nothing though the log has reached its end.
+	// quietFilters is how many waits in a row may bring a filtered reader nothing before its scan ends, if the log goes
+	// as far as the scan.
 	quietFilters = 3
-	// consumerInactive is after how long without a fetch the server may drop the consumer; it is then made anew.
+	// consumerInactive is after how long without a fetch the server may drop the consumer. Then the consumer is made
+	// anew.
 	consumerInactive = time.Minute
 )
 
-// rescans spaces the attempts of a reader whose consumer is gone. After an interruption of the connection the first one comes at once.
+// rescans spaces the attempts of a reader that has lost its consumer. After an interruption of the connection, the
+// first attempt follows at once.
 var rescans = backoff.Policy{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 
 // scanOptions say what a scan reads.
@@ -45,26 +49,27 @@ type scanOptions struct {
 	subject string   // one literal subject, or "" for all
 	after   Position // where to begin
 	upTo    Position // where to end, or 0 for never
-	sure    Position // the log is known to reach this far, so a server that gives nothing before is not waited for; 0 if not known
+	sure    Position // the log is known to reach this far, so a server that sends nothing before is not waited for; 0 if not known
 	// patience is how long an interruption is waited out; 0 for as long as it takes.
 	patience time.Duration
-	// damage is told of each position that is missing or does not hold, and the scan goes on. Nil makes the scan end there.
+	// damage is called with each position that is missing or damaged, and the scan goes on. If it is nil, the scan ends
+	// there.
 	damage func(Position, error)
 }
 
-// scan yields commits as the server delivers them, in the order of their positions, each once. An unfiltered scan has no
-// gaps: what the server skips is fetched from the leader, what was erased is yielded as a placeholder, like a message that is
-// no commit, and where the leader has nothing, the scan ends with ErrCorrupt.
-// A scan outlives its consumer and its connection's interruptions, where their patience is not bounded. It ends with the cause
-// when ctx ends, and where the server refuses what it needs.
+// scan yields commits as the server delivers them, in the order of their positions, each once. An unfiltered scan has
+// no gaps: commits that the server skips are fetched from the leader. An erased commit is yielded as a placeholder, and
+// so is a message of another program. If the leader does not have a position, the scan ends with ErrCorrupt. A scan
+// survives the loss of its consumer. It waits out interruptions of the connection, for as long as its patience allows.
+// It ends with the cause when ctx ends, or when the server refuses what it needs.
 //
-// It pulls from an ephemeral consumer without acknowledgements. A server that goes quiet though the log goes on, because
-// its copy is damaged or its consumer stuck, is found out after fetchWait and read around.
+// It pulls from an ephemeral consumer without acknowledgements. If a server goes quiet though the log goes on, because
+// its copy is damaged or its consumer hangs, the scan notices after fetchWait and reads around it.
 func (s *Store) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {
 		r := &scanner{store: s, scanOptions: o, position: o.after, yield: yield}
 		defer r.drop()
-		if o.damage != nil { // who verifies reads also a log that has lost its end
+		if o.damage != nil { // Verify also reads a log that has lost its end
 			r.run(ctx)
 			return
 		}
@@ -78,12 +83,12 @@ type scanner struct {
 	scanOptions
 	store    *Store
 	position Position // of the last commit yielded
-	served   bool     // there was a consumer once
-	consumer string   // its name; "" where there is none
+	served   bool     // there has been a consumer
+	consumer string   // its name, or "" if there is none
 	pull     *jsapi.Pull
-	failing  time.Time // when the first of the failures came since the last commit
-	quiets   int       // waits in a row that brought nothing
-	rooms    []room    // for the commits that come next
+	failing  time.Time // when the first failure since the last commit happened
+	quiets   int       // consecutive waits that brought nothing
+	rooms    []room    // for the next commits
 	yield    func(*Commit, error) bool
 }
 
@@ -117,8 +122,8 @@ func (r *scanner) run(ctx context.Context) {
 	}
 }
 
-// final gives the error that a scan ends with after a failure, or nil where it is tried again. A refusal is final, but for one: a
-// server may have as many consumers as it allows because it still keeps those of a connection that was lost.
+// final returns the error with which a scan ends after a failure, or nil if it tries again. A refusal is final, with
+// one exception: a server may have as many consumers as it allows because it still keeps those of a lost connection.
 func (r *scanner) final(err error) error {
 	s, what := r.store, fmt.Sprintf("read %s behind position %d", r.store.name, r.position)
 	failing := time.Since(r.failing)
@@ -135,7 +140,7 @@ func (r *scanner) final(err error) error {
 	return nil
 }
 
-// drop gives the consumer back.
+// drop deletes the consumer.
 func (r *scanner) drop() {
 	if r.pull != nil {
 		r.pull.Close()
@@ -146,8 +151,8 @@ func (r *scanner) drop() {
 	r.pull, r.consumer = nil, ""
 }
 
-// room gives memory for a commit. It is allocated for several at once, so who keeps one commit of a read may keep those beside
-// it.
+// room returns memory for a commit. It is allocated for several commits at once, so a caller that keeps one commit of a
+// read may keep its neighbours as well.
 func (r *scanner) room() *room {
 	if len(r.rooms) == 0 {
 		r.rooms = make([]room, roomsAtOnce)
@@ -157,7 +162,7 @@ func (r *scanner) room() *room {
 	return m
 }
 
-// fetch yields the next commits. It reports false when the scan is over, and an error when it must be tried again.
+// fetch yields the next commits. It reports false if the scan is over, and an error if it must be tried again.
 func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 	if ctx.Err() != nil {
 		return r.fail(context.Cause(ctx))
@@ -207,7 +212,7 @@ func (r *scanner) open(ctx context.Context) error {
 	if r.pull != nil {
 		return nil
 	}
-	// Who verifies reads a damaged log, too, and who reads filtered is asked by those who find out.
+	// Verify reads past damage. A filtered read cannot see gaps, so its caller checks for them.
 	if r.damage == nil && r.subject == "" {
 		look := r.store.trusted
 		if r.served {
@@ -242,13 +247,13 @@ func (r *scanner) open(ctx context.Context) error {
 	return err
 }
 
-// aheadOf bounds what the server sends of a pull before it is taken.
+// aheadOf bounds how much of a pull the server sends before it is taken.
 func aheadOf(c *jsapi.Client) jsapi.Ahead {
 	return jsapi.Ahead{Messages: fetchMessages, Bytes: max(fetchBytes, 4*int(c.Session().MaxPayload())), Expires: fetchWait}
 }
 
-// message yields the commit in a message, after those that the server skipped before it. Like fetch, it reports whether the
-// scan goes on, and an error when it must be tried again.
+// message yields the commit in a message, after the commits that the server skipped before it. Like fetch, it reports
+// whether the scan goes on, and an error if it must be tried again.
 func (r *scanner) message(ctx context.Context, msg *nats.Msg) (more bool, err error) {
 	position, err := positionOf(msg.Reply)
 	if err != nil {
@@ -281,7 +286,7 @@ func (r *scanner) commit(ctx context.Context, c *Commit) (more bool, _ error) {
 	return r.yield(c, nil) && (r.upTo == 0 || r.position < r.upTo), nil
 }
 
-// damaged ends the scan with what is wrong at a position, or tells of it and goes on.
+// damaged ends the scan with what is wrong at a position, or reports it and goes on.
 func (r *scanner) damaged(position Position, err error) (more bool, _ error) {
 	if r.damage == nil {
 		return r.fail(err)
@@ -333,7 +338,7 @@ func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 		return true, err
 	}
 	if end < r.position {
-		// The log went backwards, or its new leader is not as far yet.
+		// The log went backwards, or its new leader has not caught up yet.
 		err := r.store.suspect(ctx)
 		if isDamage(err) {
 			return r.fail(err)
@@ -341,8 +346,8 @@ func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 		return true, err
 	}
 	if r.subject != "" {
-		// What a filtered reader was not given may be there for others, so its consumer is made anew, perhaps on another
-		// replica. In the end, who reads filtered checks the versions.
+		// A filtered reader may have missed commits that others get, so its consumer is made anew, perhaps on another
+		// replica. In the end, the caller of a filtered read checks the versions.
 		r.drop()
 		return r.upTo == 0 || end < r.upTo || r.quiets < quietFilters, nil
 	}
@@ -356,8 +361,8 @@ func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 	return r.refetch(ctx, min(end, r.position+refetchAtOnce))
 }
 
-// positionOf reads the stream sequence from the subject for acknowledgements, which messages of a consumer that wants
-// none carry too. It is the sixth token, or the eighth where domain and account stand in front:
+// positionOf reads the stream sequence from the subject for acknowledgements. Messages of a consumer without
+// acknowledgements have it as well. It is the sixth token, or the eighth if domain and account stand in front:
 //
 //	$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>
 //	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>[.<random>]

@@ -17,20 +17,20 @@ import (
 
 // Keys in the metadata of the store's JetStream stream.
 const (
-	metaFormat   = "runnel.format"   // of the layout: subjects, headers, settings; each envelope names its own
+	metaFormat   = "runnel.format"   // of the layout: subjects, headers, settings; each envelope names its own format
 	metaCodec    = "runnel.codec"    // of the events
-	metaIdentity = "runnel.identity" // a UUID that no other store has, though it be made under the same name
-	metaImport   = "runnel.import"   // of which archive a stream was made; on the store's it goes when all is in
+	metaIdentity = "runnel.identity" // a UUID that no other store has, even a later one of the same name
+	metaImport   = "runnel.import"   // the archive from which a stream was imported; the store's stream loses it when the import has finished
 )
 
-// layoutFormat is the format of all of a store but its envelopes.
+// layoutFormat is the format of everything in a store but its envelopes.
 const layoutFormat = 1
 
-// maxMsgsPerSubject is never reached. That it is set at all makes the server use blocks of 4 MiB instead of 8, which
-// halves what a read of a cold block costs.
+// maxMsgsPerSubject is never reached. Because it is set, the server uses blocks of 4 MiB instead of 8, which halves the
+// cost of reading a cold block.
 const maxMsgsPerSubject = math.MaxInt32 * 1024
 
-// streamConfig is what the store's JetStream stream is made with.
+// streamConfig returns the settings with which the store's JetStream stream is made.
 func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:               s.name,
@@ -57,8 +57,8 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 	}
 }
 
-// bind creates the store's JetStream stream, or compares the one that is there. Where there is none but a mark, the stream
-// was lost, and an empty one must not take its place.
+// bind creates the store's JetStream stream, or compares the one that exists. If there is a mark and no stream, the
+// stream was lost, and an empty one must not take its place.
 func (s *Store) bind(ctx context.Context, seen mark) error {
 	info, err := s.ensure(ctx, seen)
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *Store) bind(ctx context.Context, seen mark) error {
 	return nil
 }
 
-// ensure gives how the store's JetStream stream stands, and makes it where there is none.
+// ensure returns the state of the store's JetStream stream, and makes the stream if it does not exist.
 func (s *Store) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, error) {
 	var have jetstream.StreamInfo
 	ask := func(ask func() (jetstream.StreamInfo, error)) error {
@@ -108,7 +108,7 @@ func (s *Store) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, er
 	return have, err
 }
 
-// compare lists what about the stream differs from what the guarantees need.
+// compare lists the settings that differ from those on which the guarantees depend.
 func (s *Store) compare(have jetstream.StreamConfig) []string {
 	want := s.streamConfig("")
 	var differences []string

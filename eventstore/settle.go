@@ -14,16 +14,16 @@ import (
 
 // settle goes on from the answer to the first try until the outcome is known:
 //
-//	publish -> acknowledged ----------------------------------------> stored, once it is on disk; but the log went backwards
-//	                                                                  where the position was seen before
+//	publish -> acknowledged ----------------------------------------> stored, once it is on disk; if the position was seen
+//	                                                                  before, the log went backwards
 //	        -> anything else: look at the leader's tail
 //	               our commit at our version -----------------------> stored, likewise
 //	               another commit there ----------------------------> conflict
 //	               a guarded stream moved, and we were not before it -> conflict
-//	               no such version: a clear no, and no try in doubt -> refused
+//	               no such version: a clear refusal, no try in doubt -> refused
 //	                                otherwise back off and publish again, of all tries at most one can win
-//	               damage, a lost log, an erasure ------------------> that, or unknown where a try is in doubt
-//	        -> time is up: unavailable, or unknown where a try is in doubt
+//	               damage, a lost log, an erasure ------------------> that error, or unknown if a try is in doubt
+//	        -> time is up: unavailable, or unknown if a try is in doubt
 func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, error) {
 	s := a.store
 	for try := 1; ; try++ {
@@ -45,7 +45,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 			return nil, a.hindered(err, answer.Err)
 		}
 		no := a.refusal(ctx, answer)
-		// That a permission is missing is inferred from silence and an older complaint, so it is looked into as well.
+		// A missing permission is inferred from silence and an older complaint, so it is looked into as well.
 		denied := errors.Is(no, ErrNoPermission)
 		if no != nil && !denied && !a.doubt {
 			return nil, no
@@ -69,8 +69,8 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 	}
 }
 
-// publish is one try after a wait, in which the connection may have gone and come back: the log is looked at again before.
-// A server that comes up from a power cut may have half of a transaction that was acknowledged, and a commit on top of it
+// publish is one try after a wait. The connection may have broken meanwhile, so the log is looked at again before. A
+// server that comes up from a power cut may have half of a transaction that was acknowledged, and a commit on top of it
 // would vouch for it.
 func (a *attempt) publish(ctx context.Context) jsapi.Answer {
 	if err := a.store.ready(ctx); err != nil {
@@ -79,8 +79,9 @@ func (a *attempt) publish(ctx context.Context) jsapi.Answer {
 	return a.store.api.PublishBatch(ctx, a.batch, a.store.cfg.ackTimeout())
 }
 
-// stored waits until the commits are on disk, and fills in the positions, of which the last is known: the commits of a batch
-// stand next to each other. A commit that is in the log and may not be on disk is in doubt: a power cut may take it away.
+// stored waits until the commits are on disk, and fills in the positions. It is called with the last position, because
+// the commits of a batch stand next to each other. A commit that is in the log and may not be on disk is in doubt: a
+// power cut may take it away.
 func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) {
 	if err := a.again(last); err != nil {
 		a.doubt = true
@@ -105,8 +106,8 @@ func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) 
 	return a.commits, nil
 }
 
-// again refuses a position that was seen before the first try was sent: it was given out a second time, by a log that
-// has lost the first commit there. The last position of the attempt's commits is given.
+// again refuses a position that was seen before the first try was sent. The server used it a second time, because the
+// log has lost the first commit there. It is called with the last position of the attempt's commits.
 func (a *attempt) again(last Position) error {
 	if a.seen == nil || last >= a.seen.Position+Position(len(a.commits)) {
 		return nil
@@ -116,7 +117,7 @@ func (a *attempt) again(last Position) error {
 		fmt.Sprintf("a commit was stored at position %d after that", last-min(last, Position(len(a.commits)-1)))))
 }
 
-// refusal is the error for an answer that is a clear no, or nil.
+// refusal returns the error for an answer that is a clear refusal, or nil.
 func (a *attempt) refusal(ctx context.Context, answer jsapi.Answer) error {
 	switch answer.Class {
 	case jsapi.TooMany:
@@ -126,7 +127,7 @@ func (a *attempt) refusal(ctx context.Context, answer jsapi.Answer) error {
 	case jsapi.Full:
 		return a.refused(ErrFull, "free or add storage, or raise the store's MaxBytes", answer.Err)
 	case jsapi.TooLarge:
-		// The server's limit was lowered on the way.
+		// The server's limit was lowered meanwhile.
 		largest := slices.MaxFunc(a.writes, func(x, y jsapi.Write) int { return cmp.Compare(len(x.Data), len(y.Data)) })
 		return a.refused(ErrTooLarge, a.store.adviseSmaller(len(largest.Data)), answer.Err)
 	case jsapi.Refused:
@@ -143,7 +144,7 @@ func (a *attempt) refused(reason error, advice string, err error) error {
 	return &AppendError{Stream: a.commits[a.named].Stream, Version: a.commits[a.named].First, Reason: reason, Advice: advice, Err: err}
 }
 
-// undecided is the error for an append whose time is up.
+// undecided returns the error for an append whose time is up.
 func (a *attempt) undecided(cause, last error) error {
 	err := cause
 	if last != nil && !errors.Is(last, cause) {
@@ -156,8 +157,8 @@ func (a *attempt) undecided(cause, last error) error {
 	return &UnknownOutcomeError{Stream: c.Stream, Version: c.First, CommitID: c.ID, Err: err}
 }
 
-// hindered is the error for an append that cannot go on because of what the log is like. While a try is in doubt, our commit
-// may be what is damaged, lost or erased.
+// hindered returns the error for an append that cannot go on because of the state of the log. If a try is in doubt, our
+// commit may be what is damaged, lost or erased.
 func (a *attempt) hindered(err, last error) error {
 	switch {
 	case a.doubt:
@@ -168,9 +169,10 @@ func (a *attempt) hindered(err, last error) error {
 	return err
 }
 
-// look reads, from the stream's leader, what stands on each subject behind the expected position. It reports whether our
-// commits do and where the last of them is, returns a ConflictError where they do not and never will, and neither when
-// nothing is there. Any other error means that the leader did not answer, or that the log does not say.
+// look reads, from the stream's leader, what stands on each subject behind the expected position. It reports whether
+// our commits stand there, and where the last of them is. It returns a ConflictError if they do not and never will. If
+// nothing is there, it reports false without an error. Any other error means that the leader did not answer, or that
+// the log does not say.
 func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, last Position, err error) {
 	for i, c := range a.commits {
 		if a.isGuard(i) {
@@ -198,9 +200,9 @@ func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, la
 	return false, 0, a.moved(ctx, answer)
 }
 
-// taken says why our commits are not stored where next, which is not ours, is the first behind the expected position on one
-// of the subjects, or nil where they may be stored after all. That it begins at our version is the proof that none of our
-// tries is stored, or will be. Where it begins later, what stood at our version is gone, and may have been ours.
+// taken returns why our commits are not stored, if next is the first commit behind the expected position on one of the
+// subjects and is not ours. It returns nil if they may still be stored. If next begins at our version, none of our
+// tries is stored, or ever will be. If it begins later, the commit at our version is gone, and may have been ours.
 func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 	c := a.commits[i]
 	if next.First == c.First {
@@ -211,7 +213,7 @@ func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 		return err
 	}
 	if a.expected[i].Position == 0 && head.Version == 0 && !a.doubt {
-		// There are remainders of torn transactions only, which nobody counted in a burst of new streams.
+		// There are only remainders of torn transactions, which no count noticed in a burst of new streams.
 		a.expected[i], a.writes[i].Expected = head, uint64(head.Position)
 		if c.Transaction != nil {
 			a.batch[c.Transaction.Index] = a.writes[i]
@@ -228,9 +230,10 @@ func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 	return a.firstConflict(ctx, i, &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version})
 }
 
-// checkExpectation tells, after a conflict with nothing behind the expected position, a write in flight from an expectation
-// that does not hold: the subject's last message stands elsewhere. While a try is in doubt, that one may be ours and have come
-// between the two questions, or the leader may be another that is not as far; then what stands there is looked at again.
+// checkExpectation is called after a conflict with nothing behind the expected position. It tells a write in flight
+// from an expectation that does not hold, because the subject's last message stands elsewhere. If a try is in doubt,
+// that message may be ours and have come between the two questions, or the leader may be another that has not caught
+// up. Then what stands there is looked at again.
 func (a *attempt) checkExpectation(ctx context.Context, i int) error {
 	head, err := a.store.Head(ctx, a.commits[i].Stream)
 	if err != nil || head.Position == a.expected[i].Position {
@@ -240,15 +243,16 @@ func (a *attempt) checkExpectation(ctx context.Context, i int) error {
 		return err
 	}
 	if head.Version == a.expected[i].Version && !head.Closed() {
-		// What came on top is no commit: the stream is where its writer saw it. No try is stored, so the next may expect this.
+		// The message on top is not a commit: the stream is where its writer saw it. No try is stored, so the next try
+		// may expect that message.
 		a.expected[i], a.writes[i].Expected = head, uint64(head.Position)
 		return nil
 	}
 	return &ConflictError{Stream: a.commits[i].Stream, Expected: a.expected[i].Version, Actual: head.Version}
 }
 
-// refute ends the doubt where an expectation never was true: with another stream's commit at its position, none of our tries
-// is stored, or will be.
+// refute ends the doubt if an expectation never was true: another stream's commit stands at its position, so none of
+// our tries is stored, or ever will be.
 func (a *attempt) refute(ctx context.Context, i int) error {
 	if !a.doubt || a.expected[i].Position == 0 {
 		return nil

@@ -52,8 +52,8 @@ func (s *Store) spanOf(ctx context.Context, o readOptions) (span, error) {
 	return p, nil
 }
 
-// behindTime gives the position behind which a read begins of what was stored at or after a time. It reports pending where
-// nothing was yet; end is where the log ended before this was asked.
+// behindTime returns the position behind which a read of commits stored at or after a time begins. It reports pending
+// if no such commit was stored yet. end is where the log ended before the time was asked for.
 func (s *Store) behindTime(ctx context.Context, t time.Time, end Position) (after Position, pending bool, err error) {
 	// The server counts nanoseconds since 1970 in 64 bits.
 	if t.Before(time.Unix(0, 0)) {
@@ -85,8 +85,8 @@ func (s *Store) searchTime(ctx context.Context, t time.Time, end Position) (afte
 	if after == 0 {
 		return 0, pending, nil
 	}
-	// The search passes over what the server does not find. A hole before the begin may hold what was asked for, so it is
-	// left to the reader to say what it is.
+	// The search passes over commits that the server does not find. A hole before the start may hold a commit that was
+	// asked for, so the reader must say what the hole is.
 	if _, err = s.at(ctx, after); errors.Is(err, jsapi.ErrNotFound) {
 		return after - 1, pending, nil
 	}

@@ -21,45 +21,46 @@ import (
 type Config struct {
 	// Codec encodes the events. It is fixed when the store is created. Defaults to Msgpack.
 	Codec Codec
-	// Upcasters turn events of types that are not written any more into newer ones when they are decoded. Defaults to none.
+	// Upcasters turn events of old types into newer ones when they are decoded. Defaults to none.
 	Upcasters []Upcaster
 	// Erasure allows [Store.Erase], for which the server must be able to delete messages. It is fixed when the store is
 	// created. Defaults to false: nothing can be deleted.
 	Erasure bool
-	// Replicas is how many servers keep the store. Defaults to 1 when the store is created, and to what it has after.
+	// Replicas is how many servers keep the store. Defaults to 1 when the store is created, and later to the number
+	// that it has.
 	Replicas int
-	// MaxBytes bounds the store; appends beyond it are refused with ErrFull. Defaults to no bound when the store is
-	// created, and to what it has after.
+	// MaxBytes bounds the store in bytes. Appends beyond it are refused with ErrFull. Defaults to no bound when the
+	// store is created, and later to the bound that it has.
 	MaxBytes int64
 	// Storage is file storage or, for tests, memory. Defaults to file storage.
 	Storage jetstream.StorageType
-	// Compression is how the server keeps the store's files: jetstream.S2Compression compresses each block of 4 MiB once it
-	// is full, and makes one flipped bit cost the block instead of a commit. Defaults to none when the store is created, and
-	// to what it has after. See docs/guides/payloads.md.
+	// Compression is how the server keeps the store's files. jetstream.S2Compression compresses each block of 4 MiB
+	// once it is full. Then one flipped bit costs the block instead of a commit. Defaults to none when the store is
+	// created, and later to what it has. See docs/guides/payloads.md.
 	Compression jetstream.StoreCompression
 	// CompressAbove is the size in bytes of an encoded commit above which it is compressed with zstd before it is sent,
-	// and kept so if that is smaller. It saves network, memory and disk, and lets a commit through that is larger than the
-	// server takes; it costs each writer and each reader time, and other languages need zstd to read it. It concerns
-	// writing only: every store reads both. Defaults to 0, never. See docs/guides/payloads.md for when it pays.
+	// and stored so if that is smaller. It saves network, memory and disk, and allows a commit that is larger than the
+	// server takes. It costs each writer and each reader time, and other languages need zstd to read it. It concerns
+	// writing only: every store reads both. Defaults to 0, never. docs/guides/payloads.md says when it pays.
 	CompressAbove int
 	// AppendTimeout bounds one append with all its tries. Defaults to 30 seconds.
 	AppendTimeout time.Duration
-	// AckTimeout is how long one try of an append waits for its acknowledgement before the stream is looked at. Defaults
+	// AckTimeout is how long one try of an append waits for its acknowledgement before it looks at the stream. Defaults
 	// to 2 seconds.
 	AckTimeout time.Duration
 	// ReadTimeout is how long a read of one stream waits for a connection or a leader. Defaults to 10 seconds.
 	ReadTimeout time.Duration
 	// Reads is a JetStream context on a connection of its own, for reads of the whole log, so that they do not delay
-	// acknowledgements. It must lead to the same stream, which Open and each read look at. Defaults to the one of the
-	// appends.
+	// acknowledgements. It must lead to the same stream, which Open and each read check. Defaults to the connection of
+	// the appends.
 	Reads jetstream.JetStream
-	// Salvage opens a store that Open refuses because it is damaged or lost its end, to read what is left of it and to
-	// verify it. Appends are refused, and no mark is kept. Defaults to false.
+	// Salvage opens a store that Open refuses because it is damaged or lost its end, to read and to verify the rest.
+	// Appends are refused, and no mark is kept. Defaults to false.
 	Salvage bool
-	// Now is the clock that commits are stamped with. Defaults to time.Now.
+	// Now is the clock of Commit.Time. Defaults to time.Now.
 	Now func() time.Time
-	// Logger tells of repairs and of damage: links missed, positions refetched, torn transactions, a mark that cannot be
-	// kept. Defaults to none.
+	// Logger reports repairs and damage: links missed, positions refetched, torn transactions, a mark that cannot be
+	// kept. Defaults to no logging.
 	Logger *slog.Logger
 }
 
@@ -168,23 +169,24 @@ type Store struct {
 	registry *registry
 	js       jetstream.JetStream
 	api      *jsapi.Client
-	reads    *jsapi.Client // for reads of the whole log; perhaps the same
+	reads    *jsapi.Client // for reads of the whole log; may be the same as api
 	logger   *slog.Logger
 
-	// batches bounds the transactions under way, below the 50 atomic batches that the server has open for one stream.
+	// batches bounds the transactions under way. It stays below the 50 atomic batches that the server allows for one
+	// stream.
 	batches chan struct{}
 
-	// erasures remembers what was erased, once a reader met a hole.
+	// erasures remembers what was erased. It is filled when a reader meets a hole.
 	erasures erasures
 
 	// foreign remembers the messages of other programs.
 	foreign foreign
 
-	disk   *ondisk.Stream // how far the log is on disk, where the server has to be asked; else nil
-	log    trust          // whether the log is what it was
+	disk   *ondisk.Stream // how far the log is on disk, or nil if the server need not be asked
+	log    trust          // whether the log still has what was seen of it
 	marker *marker        // raises the high-water mark; its goroutine ends with Close
 
-	// confirmed is the last new stream that a leader confirmed whose expectations are strict; nil where there is none.
+	// confirmed is the last new stream that a leader confirmed whose expectations are strict, or nil.
 	confirmed atomic.Pointer[confirmation]
 
 	closed sync.Once
@@ -194,25 +196,26 @@ type Store struct {
 	}
 }
 
-// Counters says how often a store had to do more than the usual, since it was opened.
+// Counters says how often a store had to do more than usual since it was opened.
 type Counters struct {
-	Resolved   int64 // appends whose outcome was read back because an acknowledgement was missing or a no was in doubt
+	Resolved   int64 // appends whose outcome was read back, because an acknowledgement was missing or a refusal was in doubt
 	LinkMisses int64 // loads that had to search the log because links were missing, wrong or too few
-	Refetched  int64 // positions that a reader of the whole log was not given and fetched from the leader
+	Refetched  int64 // positions that a reader of the whole log missed and fetched from the leader
 	Torn       int64 // commits of transactions that a power cut left incomplete, each time one was skipped
 	Foreign    int64 // messages that another program published to the store's subjects, each time one was passed over
 }
 
-// Open gives the store of that name on js, and creates its JetStream stream where there is none. The name has 1 to 64
-// letters, digits, - or _. Events are the prototypes of all types that this program writes or decodes, as zero values.
+// Open returns the store of that name on js. It creates the store's JetStream stream if there is none. The name has 1
+// to 64 letters, digits, - or _. Events are the prototypes of all types that this program writes or decodes, as zero
+// values.
 //
-// The log is compared with the store's high-water mark, and must have no positions missing that the server knows of. Where
-// the connection may not read or write the bucket of the mark, or the account has no room for it, a warning is logged, and
-// the store works without.
+// Open compares the log with the store's high-water mark, and looks for missing positions that the server knows of. If
+// the connection may not read or write the bucket of the mark, or the account has no room for it, Open logs a warning,
+// and the store works without a mark.
 //
 // It returns an error that matches ErrInvalidEvents, ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID,
-// ErrNoPermission, ErrLogRewound, ErrOtherStream, ErrCorrupt or ErrUnfinished, ErrUnavailable where there is no connection
-// at the moment, or what the server said. Close ends what the store runs.
+// ErrNoPermission, ErrLogRewound, ErrOtherStream, ErrCorrupt or ErrUnfinished. It returns ErrUnavailable if there is no
+// connection at the moment, and otherwise the server's error. The caller must call Close.
 func Open(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
 	s, err := newStore(ctx, js, name, events, cfg)
 	if err != nil {
@@ -300,7 +303,7 @@ func (s *Store) start(ctx context.Context) error {
 	}
 	compare := s.compareAlone
 	if s.marker.off {
-		compare = s.compareOpened // a reader, who may not publish the question
+		compare = s.compareOpened // a reader may not publish the question
 	}
 	if err := s.patiently(ctx, "open "+s.name, func() error { return compare(ctx) }); err != nil {
 		return err
@@ -316,7 +319,7 @@ func (s *Store) compareOpened(ctx context.Context) error {
 	if err := s.checkLog(ctx, s.marker.known()); err != nil || s.disk == nil {
 		return err
 	}
-	// What a process before this one left unsynced is synced at once, and not by each read that meets it.
+	// Commits that an earlier process left unsynced are synced at once, and not by each read that meets one.
 	info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
 	if err != nil {
 		return err
@@ -347,13 +350,13 @@ func (s *Store) Name() string { return s.name }
 // Identity is a UUID the store was given when it was created. A store that is made anew under the same name has another.
 func (s *Store) Identity() string { return s.identity }
 
-// JetStream is what the store was opened on, for those who keep something beside it.
+// JetStream is the context on which the store was opened, for programs that keep something beside it.
 func (s *Store) JetStream() jetstream.JetStream { return s.js }
 
-// Logger is where the store tells of repairs. It is never nil.
+// Logger is where the store reports repairs. It is never nil.
 func (s *Store) Logger() *slog.Logger { return s.logger }
 
-// Counters gives the store's counters.
+// Counters returns the store's counters.
 func (s *Store) Counters() Counters {
 	return Counters{
 		Resolved:   s.counters.resolved.Load(),
@@ -364,16 +367,16 @@ func (s *Store) Counters() Counters {
 	}
 }
 
-// Close raises the high-water mark for the last time, for which it waits a second at most, and ends the store's goroutine
-// and the subscription for replies; appends and reads under way fail. The connection stays open.
+// Close raises the high-water mark for the last time, for which it waits a second at most. It ends the store's
+// goroutines and the subscription for replies. Appends and reads under way fail. The connection stays open.
 func (s *Store) Close() error {
 	s.closed.Do(s.marker.close)
 	return s.closeClients()
 }
 
-// End gives the position of the log's newest commit, as the stream's leader knows it; 0 for an empty log. Interruptions
-// are waited out for Config.ReadTimeout. It returns an error that matches ErrNoPermission, ErrUnavailable, ErrRefused,
-// ErrLogRewound or ErrOtherStream, or the cause of ctx.
+// End returns the position of the log's newest commit, as the stream's leader knows it, or 0 for an empty log.
+// Interruptions are waited out for Config.ReadTimeout. It returns an error that matches ErrNoPermission,
+// ErrUnavailable, ErrRefused, ErrLogRewound or ErrOtherStream, or the cause of ctx.
 func (s *Store) End(ctx context.Context) (end Position, err error) {
 	err = s.patiently(ctx, "end of "+s.name, func() (err error) {
 		end, err = s.endAsSeen(ctx)
@@ -382,7 +385,7 @@ func (s *Store) End(ctx context.Context) (end Position, err error) {
 	return end, err
 }
 
-// endAsSeen is end that looks at the log where it ends before what was seen, or is another.
+// endAsSeen is end that looks at the log if it ends before a commit that was seen, or is another log.
 func (s *Store) endAsSeen(ctx context.Context) (Position, error) {
 	if err := s.log.verdict.get(); err != nil {
 		return 0, err
@@ -411,8 +414,8 @@ func (s *Store) end(ctx context.Context) (Position, error) {
 	return Position(info.Last), s.onDisk(ctx, Position(info.Last))
 }
 
-// onDisk waits until the log is on disk up to a position that it has, where the server has to be asked: whatever leaves the
-// store, an acknowledgement or what was read, comes through here.
+// onDisk waits until the log is on disk up to a position, if the server must be asked. Every acknowledgement, and
+// everything that is read, passes through here before it leaves the store.
 func (s *Store) onDisk(ctx context.Context, position Position) error {
 	return s.synced(s.disk.Wait(ctx, uint64(position)))
 }
@@ -425,7 +428,7 @@ func (s *Store) synced(err error) error {
 	return err
 }
 
-// Reaches reports whether the log goes up to a position. It asks for the log's end only where this Store has not met a
+// Reaches reports whether the log goes up to a position. It asks for the log's end only if this Store has not met a
 // commit as high. It fails like [Store.End].
 func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
 	if position <= s.marker.highest() {
@@ -435,8 +438,8 @@ func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
 	return position <= end, err
 }
 
-// TypeOf gives the name of an event's type, or an error that matches ErrUnknownType when the store was not opened with it,
-// or when events of the type are upcast and so never come out of [Recorded.Decode].
+// TypeOf returns the name of an event's type. It returns an error that matches ErrUnknownType if the store was not
+// opened with the type, or if events of the type are upcast and so never come out of [Recorded.Decode].
 func (s *Store) TypeOf(event Event) (string, error) {
 	t, err := s.registry.typeOf(event)
 	if err != nil {
@@ -445,6 +448,6 @@ func (s *Store) TypeOf(event Event) (string, error) {
 	return t.name, nil
 }
 
-// StoredAs gives the names under which events that decode to a type may stand in the log: its own, and those of the types
-// that are upcast to it. It must not be changed.
+// StoredAs returns the names under which events that decode to a type may stand in the log: its own, and the names of
+// the types that are upcast to it. The list must not be changed.
 func (s *Store) StoredAs(typeName string) []string { return s.registry.sources[typeName] }

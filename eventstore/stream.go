@@ -11,17 +11,18 @@ import (
 // Version numbers the events of one stream from 1, without gaps. 0 is the version of a stream without events.
 type Version uint64
 
-// Position is where a commit stands in its store: the sequence of its message. Positions rise, but not all are of
-// interest to every reader, so nothing may be concluded from their differences. 0 is before the first commit.
+// Position is where a commit stands in its store: the sequence of its message. Positions rise, but not all concern
+// every reader, so their differences mean nothing. 0 is before the first commit.
 type Position uint64
 
-// StreamID names a stream: the category says what kind of thing it is the history of, the id which one.
+// StreamID names a stream. The category says what kind of thing the stream is the history of, and the id says which
+// one.
 type StreamID struct {
 	Category string // 1 to 64 letters, digits, - or _
 	ID       string // any UTF-8 of 1 to 256 bytes
 }
 
-// String gives category/id, for people. The id is not escaped.
+// String returns category/id, for people. The id is not escaped.
 func (s StreamID) String() string { return s.Category + "/" + s.ID }
 
 // subject is the stream's literal subject.
@@ -52,12 +53,13 @@ func parseSubject(store, subject string) (StreamID, error) {
 	return StreamID{Category: category, ID: id}, nil
 }
 
-// Head is where a stream stands, as an append expects it. The zero Head is that of a stream without events. Heads come
-// from [Store.Load], [Store.Head] and [Commit.Head].
+// Head is where a stream stands, as an append expects it. The zero Head means a stream without events. Heads come from
+// [Store.Load], [Store.Head] and [Commit.Head].
 //
-// A head that another made is allowed: the zero Head, one made or changed by hand, one of another stream, and one that another
-// Store gave. The append then asks the stream's leader first, which costs one more round trip. It takes the head that the
-// leader knows where that has the same version and, unless it is 0, the same position. Else it ends with a [ConflictError].
+// Any other head is allowed as well: one that was made or changed by hand, one of another stream, and one that another
+// Store returned. For such a head, and for the zero Head, the append first asks the stream's leader, which is one more
+// round trip. It takes the leader's head if that has the same version and, unless it is 0, the same position. Otherwise
+// it ends with a [ConflictError].
 type Head struct {
 	Version  Version  // of the stream's last event
 	Position Position // of the last message on the stream's subject
@@ -66,13 +68,13 @@ type Head struct {
 	links []Position
 	end   streamEnd
 
-	// checked is when the leader said that the stream is empty; the zero time where it was not asked.
+	// checked is when the leader said that the stream is empty, or the zero time if it was not asked.
 	checked time.Time
 
 	given given
 }
 
-// given says which store gave a head, of which stream, and what its exported fields were then.
+// given says which store returned a head, for which stream, and what its exported fields were then.
 type given struct {
 	origin   *origin // nil for a head made by hand
 	stream   StreamID
@@ -80,7 +82,7 @@ type given struct {
 	position Position
 }
 
-// origin stands for one Store in the heads that it gave. It holds no more than a name, so that heads can be compared and
+// origin stands for one Store in the heads that it returned. It holds only a name, so that heads can be compared and
 // printed.
 type origin struct{ store string }
 
@@ -90,7 +92,8 @@ func (o *origin) give(stream StreamID, h Head) Head {
 	return h
 }
 
-// gave reports whether the head is as it was given for the stream. The unexported fields of any other are not to be used.
+// gave reports whether the head is as it was sealed for the stream. The unexported fields of any other head must not be
+// used.
 func (o *origin) gave(stream StreamID, h *Head) bool {
 	return h.given == given{origin: o, stream: stream, version: h.Version, position: h.Position}
 }
@@ -104,7 +107,7 @@ const (
 	streamErased
 )
 
-// endOf gives what the last event of a commit makes of its stream.
+// endOf returns what the last event of a commit makes of its stream.
 func endOf(last event) streamEnd {
 	switch last.kind.name {
 	case StreamClosed{}.EventType():
@@ -119,20 +122,20 @@ func endOf(last event) streamEnd {
 // Closed reports whether the stream was closed, so that nothing can be appended to it.
 func (h Head) Closed() bool { return h.end != streamOpen }
 
-// standsAt reports whether a position that somebody has is where the stream stands: 0 where it is not known, that of its last commit,
-// or that of the last message on its subject, which may be no commit.
+// standsAt reports whether a position is where the stream stands. It may be 0 if it is not known, the position of the
+// last commit, or the position of the last message on its subject, which may be another program's.
 func (h Head) standsAt(position Position) bool {
 	return position == 0 || position == h.Position || len(h.links) > 0 && position == h.links[0]
 }
 
-// linksAfter gives the links of what comes behind a commit at a position, which has links itself.
+// linksAfter returns the links of a commit that follows one at a position. before are the links of that one.
 func linksAfter(position Position, before []Position) []Position {
 	links := make([]Position, 1, maxLinks)
 	links[0] = position
 	return append(links, before[:min(len(before), maxLinks-1)]...)
 }
 
-// CheckCategory says whether category can be one: 1 to 64 letters, digits, - or _. The error matches ErrInvalidID.
+// CheckCategory returns an error that matches ErrInvalidID unless category has 1 to 64 letters, digits, - or _.
 func CheckCategory(category string) error {
 	if err := token.CheckName(category); err != nil {
 		return fmt.Errorf("%w: category: %w", ErrInvalidID, err)

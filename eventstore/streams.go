@@ -13,18 +13,18 @@ import (
 // StreamInfo is one entry of a list of streams.
 type StreamInfo struct {
 	Stream  StreamID
-	Commits int64 // in the log, the remainders of torn transactions and the messages of other programs among them
+	Commits int64 // in the log, with the remainders of torn transactions and the messages of other programs
 }
 
-// Streams yields the streams of a category, or with "" those of all categories but the toolkit's own (SystemCategory). They
-// come in the order of their subjects' bytes, which is the same at every call, and that of the ids as long as these consist
-// of letters, digits, - and _. A stream that exists during all of the call is yielded, and none is yielded twice; one that is
-// begun meanwhile may be missed. Closed and erased streams are listed too.
+// Streams yields the streams of a category. With "" it yields those of all categories except the toolkit's own
+// (SystemCategory). They come in the order of their subjects' bytes, which is the same at every call. For ids of
+// letters, digits, - and _ that is the order of the ids. A stream that exists during all of the call is yielded, and
+// none is yielded twice. A stream that is begun meanwhile may be missed. Closed and erased streams are also yielded.
 //
-// The list comes from the stream's leader in pages of 100,000, and for each page the server gathers and sorts all streams of
-// the category, also when it begins [Behind] one. With a million streams that is over a second of processor time for each page,
-// and appends wait for most of it: see docs/measurements.md. On failure it yields one error and ends:
-// one that matches ErrInvalidID, ErrNoPermission, ErrUnavailable or ErrCorrupt, or the cause of ctx.
+// The list comes from the stream's leader in pages of 100,000. For each page the server gathers and sorts all streams
+// of the category, even if the read begins [Behind] one. With a million streams each page takes over a second of
+// processor time, and appends wait for most of it: see docs/measurements.md. On failure Streams yields one error and
+// ends: an error that matches ErrInvalidID, ErrNoPermission, ErrUnavailable or ErrCorrupt, or the cause of ctx.
 func (s *Store) Streams(ctx context.Context, category string, options ...StreamsOption) iter.Seq2[StreamInfo, error] {
 	o := readOptionsOf(options)
 	return func(yield func(StreamInfo, error) bool) {
@@ -54,8 +54,8 @@ func (s *Store) Streams(ctx context.Context, category string, options ...Streams
 	}
 }
 
-// Categories yields the categories that have streams, but not the toolkit's own, in the order of their bytes. It lists all
-// streams to find them, and costs and fails like [Store.Streams].
+// Categories yields the categories that have streams, except the toolkit's own, in the order of their bytes. It lists
+// all streams to find them, and costs and fails like [Store.Streams].
 func (s *Store) Categories(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		last := ""
@@ -118,9 +118,9 @@ type subjectTotal struct {
 	messages uint64
 }
 
-// subjects yields the subjects behind l.last in the order of their bytes. Pages are cut by number, so what comes or goes
-// between two of them moves the rest: a page begins with what the one before ended with, and when it does not reach back that
-// far, because subjects before it have gone, it is asked for again from further before.
+// subjects yields the subjects behind l.last in the order of their bytes. Pages are cut by number, so a subject that
+// comes or goes between two pages moves the rest. Each page overlaps the one before. If it does not reach back that
+// far, because earlier subjects have gone, it is asked for again from further before.
 func (l *listing) subjects(ctx context.Context) iter.Seq2[subjectTotal, error] {
 	return func(yield func(subjectTotal, error) bool) {
 		for offset, back := 0, 1; ; {

@@ -14,30 +14,30 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// A log may be replaced, or go backwards, under a program that runs, and the connection stays up: an older backup is
-// restored, a node brings the stream up without its disk, somebody deletes the stream and makes it anew. Its positions
-// are then given out a second time. A store notices that as follows:
+// A log may be replaced, or go backwards, under a program that runs, while the connection stays up: an older backup is
+// restored, a node brings the stream up without its disk, or an operator deletes the stream and makes it anew. The
+// server then uses its positions a second time. A store notices that as follows:
 //
 //	known    the log's identity; the mark, which is a position whose commit was found there; the highest position seen since
-//	proof    an acknowledgement at or below what was seen before the publish was sent; so, too, where look finds the commit
+//	proof    an acknowledgement at or below what was seen before the publish was sent, even if look finds the commit
 //	check    the leader's stream has another identity, ends before what is known, or has another commit there. It comes
-//	         at Open, at the first use of each connection, half a second after a use, when a reader lost its consumer, and where
-//	         the leader says that the log ends before what was seen
+//	         at Open, at the first use of each connection, half a second after a use, when a reader lost its consumer, and
+//	         if the leader says that the log ends before what was seen
 //	verdict  the first proof, or the first check that fails. All that is under way ends with it, and all that comes after
-//	mark     rises only right after a check found it and the commit that it is to rise to, so it is never one of another log
+//	mark     rises only right after a check found it and the commit to which it is to rise, so it belongs to this log
 //
-// That the log ends too early is no verdict on several replicas until leaderLag has passed, unless the stream was made
+// With several replicas, a log that ends too early is no verdict until leaderLag has passed, unless the stream was made
 // anew. The verdict stays until the store is opened again.
 
-// leaderLag is how long a log that seems to end too early is given on several replicas: a new leader may not have applied
-// yet what it was elected for.
+// leaderLag is how long a log that seems to end too early is given with several replicas, because a new leader may not
+// have applied yet what it was elected for.
 const leaderLag = 5 * time.Second
 
 // recheck spaces the looks at a log that seems to end too early.
 var recheck = backoff.Policy{Base: 50 * time.Millisecond, Max: 500 * time.Millisecond}
 
-// trust says whether the log was found to be what it was. It is looked at once for each connection to a server: a server
-// that starts again may have lost what it had, and a client notices by nothing else.
+// trust says whether the log still has what was seen of it. The log is looked at once for each connection to a server,
+// because a server that starts again may have lost a part of it, and nothing else tells the client.
 type trust struct {
 	storage  jetstream.StorageType
 	replicas int
@@ -50,14 +50,14 @@ type trust struct {
 	verdict verdict
 }
 
-// Done is closed once the store has found that its log is not what it was, or not the only one. From then on all that
-// the store does ends with the error that [Store.Err] gives.
+// Done is closed when the store has found that its log was replaced, has lost its end, or is not the only one. From
+// then on everything that the store does ends with the error that [Store.Err] returns.
 func (s *Store) Done() <-chan struct{} { return s.log.verdict.done }
 
-// Err gives nil until [Store.Done] is closed, and then an error that matches ErrLogRewound or ErrOtherStream.
+// Err returns nil until [Store.Done] is closed, and then an error that matches ErrLogRewound or ErrOtherStream.
 func (s *Store) Err() error { return s.log.verdict.get() }
 
-// verdict is the error with which all ends once the log was found to be another, or to have lost its end.
+// verdict is the error with which everything ends once the log was found to be another, or to have lost its end.
 type verdict struct {
 	done chan struct{}
 
@@ -66,14 +66,14 @@ type verdict struct {
 	ended map[*context.CancelCauseFunc]struct{} // what is under way
 }
 
-// get gives the verdict, nil while there is none.
+// get returns the verdict, or nil if there is none.
 func (v *verdict) get() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.err
 }
 
-// set makes err the verdict, unless there is one. It gives the one that counts, and whether it is the first.
+// set makes err the verdict, unless there is one. It returns the verdict, and whether err is it.
 func (v *verdict) set(err error) (first bool, verdict error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -88,7 +88,8 @@ func (v *verdict) set(err error) (first bool, verdict error) {
 	return true, err
 }
 
-// bind gives a context that ends with the verdict as its cause, and a function to call when it is not needed any more.
+// bind returns a context that ends with the verdict as its cause, and a function to call when it is not needed any
+// more.
 func (v *verdict) bind(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	v.mu.Lock()
@@ -108,7 +109,7 @@ func (v *verdict) bind(ctx context.Context) (context.Context, func()) {
 	}
 }
 
-// isVerdict reports whether an error is final: the log is not what it was, or not the only one.
+// isVerdict reports whether an error is final: the log was replaced, has lost its end, or is not the only one.
 func isVerdict(err error) bool {
 	return errors.Is(err, ErrLogRewound) || errors.Is(err, ErrOtherStream)
 }
@@ -116,7 +117,7 @@ func isVerdict(err error) bool {
 // isDamage reports whether an error says something about the log itself, and not about the way to it.
 func isDamage(err error) bool { return errors.Is(err, ErrCorrupt) || isVerdict(err) }
 
-// condemn makes an error the verdict, unless there is one, and gives the one that counts.
+// condemn makes an error the verdict, unless there is one, and returns the verdict.
 func (s *Store) condemn(err error) error {
 	first, verdict := s.log.verdict.set(err)
 	s.log.distrust()
@@ -132,8 +133,9 @@ func (t *trust) distrust() { t.at.Store(0) }
 // lookedAt reports whether the log was looked at on this connection, by its number. It never is after a verdict.
 func (s *Store) lookedAt(connection uint64) bool { return s.log.at.Load() == connection }
 
-// trusted returns nil where the log was found right on the present connection. Otherwise it looks at the log, and returns
-// an error that matches ErrCorrupt, ErrLogRewound or ErrOtherStream where it is not, or what kept it from looking.
+// trusted returns nil if the log was found right on the present connection. Otherwise it looks at the log. It returns
+// an error that matches ErrCorrupt, ErrLogRewound or ErrOtherStream if the log is not right, or the error that kept it
+// from looking.
 func (s *Store) trusted(ctx context.Context) error {
 	if s.cfg.salvage() {
 		return nil
@@ -146,7 +148,7 @@ func (s *Store) trusted(ctx context.Context) error {
 	return s.lookOnce(ctx, func() bool { return s.lookedAt(connection) }, connection)
 }
 
-// suspect looks at the log whether or not that was done on this connection, since something speaks against it.
+// suspect looks at the log even if that was done on this connection, because something speaks against the log.
 func (s *Store) suspect(ctx context.Context) error {
 	if s.cfg.salvage() {
 		return nil
@@ -154,7 +156,7 @@ func (s *Store) suspect(ctx context.Context) error {
 	return s.lookOnce(ctx, func() bool { return false }, s.api.Session().Number())
 }
 
-// lookOnce looks at the log, unless another has done so while this one waited for its turn.
+// lookOnce looks at the log, unless another goroutine has done so while this one waited for its turn.
 func (s *Store) lookOnce(ctx context.Context, done func() bool, connection uint64) error {
 	if err := s.log.verdict.get(); err != nil {
 		return err
@@ -175,8 +177,8 @@ func (s *Store) lookOnce(ctx context.Context, done func() bool, connection uint6
 	return err
 }
 
-// ready is trusted of a connection that is there. What is published while there is none may go out on the next one, for which a
-// publish waits that comes at the moment it is made.
+// ready is trusted for a connection that is up. A publish made while disconnected may be sent on the next connection,
+// because nats.go holds its lock while it reconnects.
 func (s *Store) ready(ctx context.Context) error {
 	if err := s.api.Session().Connected(); err != nil {
 		return err
@@ -184,8 +186,8 @@ func (s *Store) ready(ctx context.Context) error {
 	return s.trusted(ctx)
 }
 
-// checkLog compares the log with what is known of it, and makes it the verdict where they differ. A reply that is lost
-// is not waited for longer than an acknowledgement, since all that use the store wait for this.
+// checkLog compares the log with what is known of it, and makes a difference the verdict. It waits for a lost reply no
+// longer than for an acknowledgement, because everything that uses the store waits for this.
 func (s *Store) checkLog(ctx context.Context, known []mark) error {
 	if err := s.log.verdict.get(); err != nil {
 		return err
@@ -208,7 +210,8 @@ func (s *Store) checkLog(ctx context.Context, known []mark) error {
 	}
 }
 
-// lookAtLog is one look. It reports lags where what is wrong may be that a new leader is not as far yet.
+// lookAtLog is one look. It reports lags if a new leader that has not caught up yet may be the reason for what is
+// wrong.
 func (s *Store) lookAtLog(ctx context.Context, known []mark) (lags bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.ackTimeout(), jsapi.ErrNoReply)
 	defer cancel()
@@ -226,8 +229,8 @@ func (s *Store) lookAtLog(ctx context.Context, known []mark) (lags bool, err err
 	return lags, err
 }
 
-// mayAppend is ready for appends, which wait for it as long as for everything else. It gives the connection on which the log
-// was looked at.
+// mayAppend is ready for appends. They wait for it with the same patience as for everything else. It returns the
+// connection on which the log was looked at.
 func (s *Store) mayAppend(ctx context.Context, w Write) (*jsapi.Session, error) {
 	refused := func(reason error, advice string, err error) (*jsapi.Session, error) {
 		return nil, &AppendError{Stream: w.Stream, Version: w.Expected.Version + 1, Reason: reason, Advice: advice, Err: err}
@@ -272,7 +275,7 @@ func (s *Store) compareLog(ctx context.Context, known []mark, info jsapi.Info) (
 	return false, nil
 }
 
-// compareMark looks whether a commit that was seen still stands.
+// compareMark checks whether a commit that was seen still stands in the log.
 func (s *Store) compareMark(ctx context.Context, seen mark, info jsapi.Info) (lags bool, err error) {
 	end := Position(info.Last)
 	endsBefore := func() (bool, error) {
@@ -299,7 +302,7 @@ func (s *Store) compareMark(ctx context.Context, seen mark, info jsapi.Info) (la
 	return false, nil
 }
 
-// accountFor says that positions are missing inside the log, unless that many were erased.
+// accountFor returns an error if more positions are missing inside the log than were erased.
 func (s *Store) accountFor(ctx context.Context, missing uint64) error {
 	var erased uint64
 	if s.cfg.erasure() {
@@ -318,14 +321,14 @@ func (s *Store) rewound(seen mark, end Position, what string) error {
 	return &LogRewoundError{Store: s.name, End: end, Position: seen.Position, CommitID: seen.Commit, Reason: what}
 }
 
-// otherDomain says that the connection leads to a JetStream domain of another name than the one the store was opened
-// in.
+// otherDomain returns the error of a connection that leads to another JetStream domain than the one in which the store
+// was opened.
 func (s *Store) otherDomain(domain string) error {
 	return otherStream(s.name, fmt.Errorf("%w: the connection leads to JetStream domain %q now, the store was opened in %q", ErrOtherStream, domain, s.log.domain))
 }
 
-// reaches makes sure that the log has a position behind which a read is to begin: what comes after the log's end would
-// be passed over until the log is as long.
+// reaches makes sure that the log has a position behind which a read is to begin. Otherwise the read would pass over
+// commits until the log is as long.
 func (s *Store) reaches(ctx context.Context, after Position) error {
 	if after == 0 || after <= s.marker.highest() {
 		return nil

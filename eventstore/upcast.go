@@ -7,19 +7,19 @@ import (
 	"slices"
 )
 
-// Upcaster turns events of a type that is not written any more into events of newer types, each time one is decoded. The
-// log stays as it is. [Upcast] and [UpcastMany] make upcasters, [Config.Upcasters] takes them.
+// Upcaster turns events of an old type into events of newer types, each time one is decoded. The log stays as it is.
+// [Upcast] and [UpcastMany] make upcasters, and [Config.Upcasters] takes them.
 type Upcaster struct {
 	old   Event
 	to    []Event
 	apply func(Event) []Event
 }
 
-// Upcast makes the upcaster of events that became one newer event each:
+// Upcast makes an upcaster that turns each event into one newer event:
 //
 //	eventstore.Upcast(func(e DepositedV1) Deposited { return Deposited{Amount: e.Amount, Currency: "CZK"} })
 //
-// The function must be pure. What it returns may itself be of a type that is upcast further.
+// The function must be pure. The type that it returns may itself be upcast further.
 func Upcast[Old, New Event](f func(Old) New) Upcaster {
 	return Upcaster{
 		old:   prototypeOf[Old](),
@@ -28,8 +28,9 @@ func Upcast[Old, New Event](f func(Old) New) Upcaster {
 	}
 }
 
-// UpcastMany makes the upcaster of events that became one or more newer ones each, in the order in which they are to be
-// read. The prototypes are of all types that the function returns. It must be pure, and return one event at least.
+// UpcastMany makes an upcaster that turns each event into one or more newer events, in the order in which they are to
+// be read. The prototypes are of all types that the function returns. The function must be pure, and return at least
+// one event.
 func UpcastMany[Old Event](f func(Old) []Event, prototypes ...Event) Upcaster {
 	return Upcaster{
 		old:   prototypeOf[Old](),
@@ -38,7 +39,8 @@ func UpcastMany[Old Event](f func(Old) []Event, prototypes ...Event) Upcaster {
 	}
 }
 
-// prototypeOf gives the zero event of a type, or nil for an interface or pointer type, which newRegistry refuses.
+// prototypeOf returns the zero event of a type. It returns nil for an interface or pointer type, which newRegistry
+// refuses.
 func prototypeOf[E Event]() Event {
 	if kind := reflect.TypeFor[E]().Kind(); kind == reflect.Interface || kind == reflect.Pointer {
 		return nil
@@ -53,7 +55,7 @@ type upcaster struct {
 	apply func(Event) []Event
 }
 
-// addUpcasters registers the old types, for decoding only, and then what becomes of them.
+// addUpcasters registers the old types, for decoding only, and then the types that their events become.
 func (r *registry) addUpcasters(upcasters []Upcaster) error {
 	for i, u := range upcasters {
 		if u.old == nil || len(u.to) == 0 || slices.Contains(u.to, nil) || u.apply == nil {
@@ -77,8 +79,8 @@ func (r *registry) addUpcasters(upcasters []Upcaster) error {
 	return r.indexSources()
 }
 
-// indexSources notes for each type under which names its events may stand in the log, and refuses upcasters that lead
-// round in a circle.
+// indexSources notes for each type under which names its events may stand in the log, and refuses upcasters that form a
+// circle.
 func (r *registry) indexSources() error {
 	for _, stored := range r.byName {
 		reached := []*eventType{stored}
@@ -106,7 +108,7 @@ func (r *registry) indexSources() error {
 	return nil
 }
 
-// upcast gives what an event of a type, decoded from the log, stands for today. Upcasters lead in no circle, so it ends.
+// upcast returns what an event of a type, decoded from the log, becomes today. Upcasters form no circle, so it ends.
 func (r *registry) upcast(t *eventType, e Event) ([]Event, error) {
 	u := t.upcaster
 	if u == nil {
@@ -131,7 +133,7 @@ func (r *registry) upcast(t *eventType, e Event) ([]Event, error) {
 	return all, nil
 }
 
-// run calls the function, whose panic is an error of the event it was given.
+// run calls the function. Its panic becomes an error.
 func (u *upcaster) run(e Event) (newer []Event, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -144,8 +146,8 @@ func (u *upcaster) run(e Event) (newer []Event, err error) {
 	return newer, nil
 }
 
-// Prototypes gives the zero value of each event type that the store can decode, in the order of their names: those it was
-// opened with, the old ones that are upcast, and the toolkit's own.
+// Prototypes returns the zero value of each event type that the store can decode, in the order of their names: the
+// types with which it was opened, the old ones that are upcast, and the toolkit's own.
 func (s *Store) Prototypes() []Event {
 	prototypes := make([]Event, 0, len(s.registry.byName))
 	for _, name := range slices.Sorted(maps.Keys(s.registry.byName)) {
@@ -154,8 +156,9 @@ func (s *Store) Prototypes() []Event {
 	return prototypes
 }
 
-// Upcast gives what an event of one of the [Store.Prototypes] stands for today, as [Recorded.Decode] does for one in the
-// log. It returns an error that matches ErrUnknownType for another, and ErrUndecodable where the upcaster fails.
+// Upcast returns what an event of one of the [Store.Prototypes] becomes today, as [Recorded.Decode] does for an event
+// in the log. It returns an error that matches ErrUnknownType for any other event, and ErrUndecodable if the upcaster
+// fails.
 func (s *Store) Upcast(event Event) ([]Event, error) {
 	t, ok := s.registry.byType[reflect.TypeOf(event)]
 	if !ok {

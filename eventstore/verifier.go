@@ -23,8 +23,8 @@ const (
 	faultCount      = "count"
 )
 
-// recentIDs is how many commit ids are remembered to find one that is used again. What could store a commit twice, a
-// publish that is sent again, does so within moments.
+// recentIDs is how many commit ids are remembered, to find one that is used again. A commit could be stored twice by a
+// publish that is sent again, which happens within moments.
 const recentIDs = 10_000
 
 // verifier is one verification under way.
@@ -35,22 +35,22 @@ type verifier struct {
 	seed    maphash.Seed
 	streams map[StreamID]verified
 	held    []*Commit // of a transaction whose end is not there yet
-	damaged Position  // the last that was; 0 for none
+	damaged Position  // the last damaged position; 0 for none
 	ids     map[uuid.UUID]struct{}
 	order   []uuid.UUID // of ids, oldest first, used as a ring
 	at      int         // where the next goes
 
-	// gaps are the first missing version of each stream that has one, or the first guard of it that does not hold. Where the stream was erased it is none, and the
-	// record of that comes last.
+	// gaps are, for each stream that has one, the first missing version, or the first guard of it that does not hold.
+	// An erased stream has no gap, and the record of its erasure comes last.
 	gaps map[StreamID]Fault
 }
 
-// verified is what is kept of a stream.
+// verified is what is known of a stream.
 type verified struct {
 	next     Version
 	messages uint64   // on its subject, remainders of torn transactions included
 	last     Position // of its last commit
-	links    uint64   // hash of those the next commit must have
+	links    uint64   // hash of the links that the next commit must have
 }
 
 // walk verifies the positions behind after, up to end.
@@ -124,8 +124,9 @@ func (v *verifier) add(ctx context.Context, c *Commit) error {
 	return v.endTransaction(ctx)
 }
 
-// endTransaction verifies the commits of the transaction that was held. Where its begin or its end is not there, either a
-// power cut tore it, and its commits are no part of the log, or damage hides the rest, which is a fault of its own.
+// endTransaction verifies the commits of the transaction that was held. If its start or its end is missing, there are
+// two reasons. A power cut tore it, and its commits are not part of the log. Or damage hides the rest, which is a fault
+// of its own.
 func (v *verifier) endTransaction(ctx context.Context) error {
 	if len(v.held) == 0 {
 		return nil
@@ -158,7 +159,7 @@ func (v *verifier) endTransaction(ctx context.Context) error {
 	return nil
 }
 
-// tornCommit counts a commit that is no part of the log.
+// tornCommit counts a commit that is not part of the log.
 func (v *verifier) tornCommit(c *Commit) {
 	if c.erased {
 		v.report.Erased++
@@ -208,7 +209,7 @@ func (v *verifier) commit(ctx context.Context, c *Commit) error {
 	return nil
 }
 
-// guard verifies that the stream that a transaction guarded stands at the version that it says.
+// guard verifies that the stream which a transaction guarded stands at the version in the guard.
 func (v *verifier) guard(c *Commit) {
 	state := v.streams[c.Stream]
 	state.messages, state.last = state.messages+1, c.Position
@@ -232,7 +233,7 @@ func (v *verifier) guard(c *Commit) {
 	}
 }
 
-// foreign counts a message that is no commit. The server counts it among those of its subject.
+// foreign counts a message of another program. The server counts it among the messages of its subject.
 func (v *verifier) foreign(c *Commit) {
 	v.report.Foreign++
 	if c.Stream != (StreamID{}) {
@@ -251,7 +252,7 @@ func (v *verifier) hash(links []Position) uint64 {
 	return h.Sum64()
 }
 
-// links follows the links of a commit that are not those its stream's commits before it would have.
+// links follows the links of a commit if they are not those that follow from the stream's commits before it.
 func (v *verifier) links(ctx context.Context, c *Commit) error {
 	for _, link := range c.links {
 		var before *Commit
@@ -291,8 +292,8 @@ func (v *verifier) id(c *Commit) {
 	v.at = (v.at + 1) % recentIDs
 }
 
-// compareCounts compares how many messages were found of each stream with how many the leader counts. What is appended
-// meanwhile makes the leader count more, so the log is read on to where it then ends, and lies in between.
+// compareCounts compares how many messages of each stream were found with how many the leader counts. Appends meanwhile
+// raise the leader's count. So the log is read on to its end after that, and the count must lie in between.
 func (v *verifier) compareCounts(ctx context.Context, end Position) error {
 	counts, err := v.counts(ctx)
 	if err != nil {
@@ -326,7 +327,7 @@ func (v *verifier) miscounted(stream StreamID, counted, found uint64) {
 		Err: fmt.Errorf("the server counts %d messages of the stream, %d were found, the last one here", counted, found)})
 }
 
-// later counts the messages of each stream that came behind a position.
+// later counts the messages of each stream behind a position.
 func (v *verifier) later(ctx context.Context, after, end Position) (map[StreamID]uint64, error) {
 	later := make(map[StreamID]uint64)
 	if end <= after {

@@ -35,7 +35,7 @@ func (c *VerifyConfig) progress() func(Progress) {
 // Fault is one thing about the log that does not hold. Its kind is one of
 //
 //	missing       nothing stands at the positions, and no erasure is recorded for them
-//	unreadable    the message there is no commit, because its checksum or its form does not hold
+//	unreadable    the message there is not a commit: its checksum or its form does not hold
 //	version       the commit's versions do not follow those of the stream's commit before it
 //	guard         the stream that a transaction guards is at another version there
 //	link          a link leads to no earlier commit of the stream; loads find the stream's commits without it
@@ -67,20 +67,20 @@ func (f Fault) String() string {
 type Report struct {
 	Store        string
 	End          Position // up to where the log was verified
-	Commits      int64    // those that are part of the log, guards among them; with Torn, Erased, Foreign and what is damaged, all positions
+	Commits      int64    // in the log, with guards; with Torn, Erased, Foreign and damaged ones they are all positions
 	Events       int64    // in them
 	Streams      int64
 	Transactions int64 // whole ones
-	Torn         int64 // commits of transactions that a power cut left incomplete; they are no part of the log, and no fault
+	Torn         int64 // commits of transactions that a power cut left incomplete; they are not part of the log, and not a fault
 	Erased       int64 // positions whose commits were erased
-	Foreign      int64 // messages that another program published; they are no part of the log, and no fault
+	Foreign      int64 // messages that another program published; they are not part of the log, and not a fault
 	Elapsed      time.Duration
 
 	Faults []Fault // the first ones
-	Found  int64   // how many there are in all, each position of a run counted
+	Found  int64   // how many there are in all; each position of a run counts
 }
 
-// Err returns nil for a log that holds, and otherwise a CorruptError, which matches ErrCorrupt, with the first fault.
+// Err returns nil if the log holds, and otherwise a CorruptError, which matches ErrCorrupt, with the first fault.
 func (r Report) Err() error {
 	if r.Found == 0 {
 		return nil
@@ -90,7 +90,7 @@ func (r Report) Err() error {
 		Err: fmt.Errorf("%d faults, the first: %s", r.Found, first)}
 }
 
-// String gives the report in lines, for people.
+// String returns the report in lines, for people.
 func (r Report) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "store %s, verified up to position %d in %v\n", r.Store, r.End, r.Elapsed.Round(time.Millisecond))
@@ -112,17 +112,20 @@ func (r Report) String() string {
 	return b.String()
 }
 
-// Verify reads the whole log, up to its end at the time of the call, and checks all that the guarantees rest on: that every
-// position is there or recorded as erased, that checksums hold, that each stream's versions run 1, 2, 3, that links lead
-// to earlier commits of the stream, that transactions are whole or torn, that commit ids are not used twice near each
-// other, and that the leader counts as many messages of each stream as there are. It goes on after damage, since it is
-// what tells how much there is.
+// Verify reads the whole log, up to its end at the time of the call, and checks everything on which the guarantees
+// rest:
 //
-// It returns an error only where it could not go on, with what was found so far; whether the log holds is what
-// [Report.Err] says. It blocks until the end is reached, and reads about as fast as [Store.All]. Appends meanwhile are
-// allowed. Where there are several replicas, one of them gives the log and the leader what that one lacks; what the others
-// have on their disks it does not see. It keeps about 150 bytes for each stream, twice that at the end, and makes the leader
-// list all subjects, 100,000 at a time.
+//	every position is there, or recorded as erased, and its checksum holds
+//	each stream's versions are 1, 2, 3 and so on, and links lead to earlier commits of the stream
+//	transactions are whole or torn, and guards hold
+//	commit ids are not used twice near each other
+//	the leader counts as many messages of each stream as there are
+//
+// It goes on after damage, because it is to find all of it. It returns an error only if it could not go on, with what
+// was found so far. [Report.Err] says whether the log holds. Verify blocks until the end is reached, and reads about as
+// fast as [Store.All]. Appends meanwhile are allowed. With several replicas, one of them returns the log, and the
+// leader returns what that one lacks. The disks of the others are not seen. Verify keeps about 150 bytes for each
+// stream, twice that at the end, and makes the leader list all subjects, 100,000 at a time.
 //
 //	the log, unfiltered -> each position -> its stream's versions and links -> each stream's count, asked of the leader
 func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {
