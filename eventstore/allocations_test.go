@@ -11,8 +11,8 @@ import (
 	"github.com/runnel-go/runnel/internal/allocs"
 )
 
-// Each bound is half of what the first profile showed, or what is counted now and a tenth more, where half was not reached.
-// docs/measurements.md has the figures.
+// Each bound is half of what the first profile showed, or what is counted now and a tenth more, where half was not
+// reached. docs/measurements.md has the figures.
 const (
 	appendBound    = 15   // nats.go: 26
 	loadBound      = 100  // of ten commits; nats.go: 270

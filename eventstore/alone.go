@@ -12,9 +12,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What is published for a store must reach its own stream and no other, and reads must be answered by that stream. The
-// server keeps the subjects of two streams apart only within one account and one domain. So the store checks for
-// itself:
+// A store's own stream must take what is published for the store, and no other stream may. Its reads must be answered
+// by that stream, too. The server keeps the subjects of two streams apart only within one account and one domain. So
+// the store checks for itself:
 //
 //	Open          replies come to a subject of the store         refused: the name is the prefix of an inbox
 //	              another stream has taken the subjects          refused by the server, and the store names the stream

@@ -208,7 +208,7 @@ func TestAnotherStreamInTheAccountIsRefusedByName(t *testing.T) {
 	require.ErrorContains(t, err, "stream everything takes subjects of bank.*.*")
 }
 
-// Whoever replies to what is published for the store may be taken for it.
+// A program that replies to publishes for the store may be taken for it.
 func TestAProgramThatAnswersForTheStoreIsRefused(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	sub, err := js.Conn().Subscribe("bank.>", func(msg *nats.Msg) { _ = msg.Respond([]byte("unknown request")) })

@@ -109,7 +109,8 @@ type attempt struct {
 	writes   []jsapi.Write
 	seen     *Commit // the highest before the first try, behind which an acknowledgement must be, or nil
 
-	// batch holds the writes as they are sent, the guards before all others, so that a commit of a stream ends the transaction.
+	// batch holds the writes as they are sent, the guards before all others, so that a commit of a stream ends the
+	// transaction.
 	batch []jsapi.Write
 	named int // the first write that is not a guard: it names the append in errors
 
@@ -220,7 +221,7 @@ func (a *attempt) firstConflict(ctx context.Context, n int, conflict error) erro
 }
 
 // complete returns the head of a write as this store returned it before. A head from elsewhere is looked up, because it
-// has no links, or those of another stream, and does not know whether the stream has ended.
+// has no links, or the links of another stream, and does not know whether the stream has ended.
 func (s *Store) complete(ctx context.Context, w *Write) (Head, error) {
 	switch {
 	case w.Expected.Version == 0 && w.Expected.Position == 0:

@@ -73,8 +73,8 @@ func readFrames(archive []byte) (frames []frame, err error) {
 	}
 }
 
-// TestTheArchiveFormatStays compares with a file that other releases, and readers in other languages, were tested against.
-// A change of it is a new format.
+// TestTheArchiveFormatStays compares with a file that other releases, and readers in other languages, were tested
+// against. A change of it is a new format.
 func TestTheArchiveFormatStays(t *testing.T) {
 	archive := archiveOf(t, allFrames())
 	file := filepath.Join("testdata", "archive-v1.hex")

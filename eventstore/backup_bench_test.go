@@ -12,7 +12,8 @@ import (
 )
 
 // BenchmarkBackup exports a store of ten commits a stream into a file, and imports it into a server that syncs at the
-// server's default, and into one that syncs before each acknowledgement. RUNNEL_BENCH_STREAMS=100000 makes it a million.
+// server's default, and into one that syncs before each acknowledgement. RUNNEL_BENCH_STREAMS=100000 makes it a
+// million.
 func BenchmarkBackup(b *testing.B) {
 	store, _ := openBench(b)
 	fill(b, store, streams())

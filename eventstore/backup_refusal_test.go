@@ -205,8 +205,8 @@ func TestATornBucketIsNotExported(t *testing.T) {
 	require.ErrorContains(t, err, "part of an atomic batch without its end")
 }
 
-// A server whose disk lost a bit passes over the message and says nothing. The log has a gap then; a bucket has many, so its
-// messages are counted.
+// A server whose disk lost a bit passes over the message and says nothing. The log has a gap then; a bucket has many,
+// so its messages are counted.
 func TestAFlippedBitIsNotExportedAsNothing(t *testing.T) {
 	srv := eventstoretest.NewServer(t)
 	store := stock(t, srv.JetStream(t), 4)

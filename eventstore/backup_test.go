@@ -67,7 +67,7 @@ func stock(t *testing.T, js jetstream.JetStream, n int) *eventstore.Store {
 	return store
 }
 
-// last gives the last sequence of a JetStream stream, 0 where there is none.
+// last returns the last sequence of a JetStream stream, or 0 if it is empty.
 func last(t *testing.T, js jetstream.JetStream, name string) uint64 {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), name)
@@ -134,7 +134,7 @@ func randomStore(t *rapid.T, js jetstream.JetStream, store *eventstore.Store, bu
 			appendTo(id)
 		case 2:
 			appendTo(ids[0], ids[1], ids[2])
-		case 3: // the begin of a transaction that lost its end
+		case 3: // the start of a transaction that lost its end
 			appendTo(ids[0], ids[1])
 			end, err := store.End(ctx)
 			require.NoError(t, err)
@@ -205,8 +205,8 @@ func (e *eraser) Write(p []byte) (int, error) {
 	return e.Buffer.Write(p)
 }
 
-// What is erased while the log is read leaves holes whose record stands behind the end that the log had when the export
-// began. Without the record they would be damage.
+// A commit that is erased while the log is read leaves a hole whose record stands behind the end that the log had when
+// the export began. Without the record they would be damage.
 func TestWhatIsErasedWhileItIsExportedIsRecordedInTheArchive(t *testing.T) {
 	js := eventstoretest.JetStream(t, eventstoretest.Memory())
 	store := openErasing(t, js)

@@ -38,7 +38,7 @@ func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, 
 // down yields all commits of the stream, newest first. It verifies that each ends with the version before the one above
 // it. It reads more only when the next commit is pulled:
 //
-//	newest whole commit -> the commits at its links, all at once -> those at the links of the oldest of them -> ... version 1
+//	newest whole commit -> the commits at its links, all at once -> at the links of the oldest -> ... version 1
 //	    -> a link that is missing or leads elsewhere: the rest is read filtered, from version 1 up, and held
 func (l *load) down(ctx context.Context, leader bool) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {

@@ -16,7 +16,7 @@ import (
 	"github.com/runnel-go/runnel/internal/proptest"
 )
 
-// versions gives the versions of what a reader of one stream yields.
+// versions returns the versions of what a reader of one stream yields.
 func versions(t require.TestingT, seq func(func(eventstore.Recorded, error) bool)) []eventstore.Version {
 	all := []eventstore.Version{}
 	for recorded, err := range seq {
@@ -137,7 +137,7 @@ func TestBackwardsMeetsDamage(t *testing.T) {
 	t.Fatal("the stream ended without an error")
 }
 
-// What a read has to itself must be its own to the end: the race detector looks on.
+// A read must not share its memory with another before its end. The race detector looks on.
 func TestStreamsAreReadBothWaysAtTheSameTime(t *testing.T) {
 	store := open(t, nil)
 	const streams, commits = 32, 5

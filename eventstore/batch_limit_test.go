@@ -13,7 +13,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// takingBatches gives a server that takes no larger batches.
+// takingBatches returns a server that takes no larger batches.
 func takingBatches(t *testing.T, messages int) jetstream.JetStream {
 	t.Helper()
 	return eventstoretest.JetStream(t, eventstoretest.Options(func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = messages }))

@@ -12,7 +12,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// grow appends commits of some events each to a stream, and gives its commits.
+// grow appends commits of some events each to a stream, and returns its commits.
 func grow(t testing.TB, store *eventstore.Store, id string, sizes ...int) []*eventstore.Commit {
 	t.Helper()
 	head, err := store.Head(t.Context(), account(id))
@@ -39,7 +39,7 @@ func ids(commits []*eventstore.Commit) []string {
 	return all
 }
 
-// behind gives the commits that a load from a version and behind a position must give.
+// behind returns the commits that a load from a version and behind a position must give.
 func behind(commits []*eventstore.Commit, from eventstore.Version, after eventstore.Position) []*eventstore.Commit {
 	var want []*eventstore.Commit
 	for _, c := range commits {
@@ -78,7 +78,8 @@ func TestALoadBehindAPositionGivesWhatCameSince(t *testing.T) {
 	})
 }
 
-// fewest gives how many messages came in for a read: the fewest of several times, since the store keeps its mark meanwhile.
+// fewest returns how many messages came in for a read: the fewest of several times, since the store keeps its mark
+// meanwhile.
 func fewest(js jetstream.JetStream, read func()) uint64 {
 	least := ^uint64(0)
 	for range 5 {
@@ -113,7 +114,8 @@ func TestALoadBehindAPositionCostsWhatCameSince(t *testing.T) {
 	}), uint64(11), "the newest, nine linked ones, and the one that vouches")
 }
 
-// The links of what was copied here lead to another stream, so that only the versions tell which commits belong together.
+// The links of what was copied here lead to another stream, so that only the versions tell which commits belong
+// together.
 func TestALoadBehindAPositionDoesNotTrustLinks(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)

@@ -15,8 +15,8 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-// BenchmarkDurable appends to servers that sync in groups, always and not at all, in turn within one run, and reports the
-// median rates, and that of group sync as a ratio of SyncAlways.
+// BenchmarkDurable appends to servers that sync in groups, always and not at all, in turn within one run, and reports
+// the median rates, and the rate of group sync as a ratio of SyncAlways.
 func BenchmarkDurable(b *testing.B) {
 	for _, goroutines := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("goroutines=%d", goroutines), func(b *testing.B) {
@@ -34,7 +34,7 @@ func BenchmarkDurable(b *testing.B) {
 				rates := make([][]float64, len(modes))
 				for range rounds {
 					for i, run := range appends {
-						// What was left unsynced is synced first, so that no mode pays for another.
+						// Earlier writes are synced first, so that no mode pays for another.
 						require.NoError(b, grouped.Sync(b.Context()))
 						rates[i] = append(rates[i], run())
 					}
@@ -50,7 +50,7 @@ func BenchmarkDurable(b *testing.B) {
 	}
 }
 
-// durable opens a store on an embedded server, and gives what appends to it for half a second and tells the rate.
+// durable opens a store on an embedded server, and returns what appends to it for half a second and tells the rate.
 func durable(b *testing.B, sync natsrun.SyncMode, goroutines int) (*natsrun.Runtime, func() float64) {
 	rt, err := natsrun.Open(b.Context(), &natsrun.Config{DataDir: b.TempDir(), Sync: sync, Logger: slog.New(slog.DiscardHandler)})
 	if errors.Is(err, natsrun.ErrConfig) {

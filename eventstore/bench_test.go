@@ -27,7 +27,7 @@ import (
 
 const rounds = 7
 
-// compare runs ours and raw in turn; each does some operations and gives how many. A round warms both up first.
+// compare runs ours and raw in turn; each does some operations and returns how many. A round warms both up first.
 func compare(b *testing.B, ours, raw func() int) {
 	b.Helper()
 	rate := func(f func() int) float64 {
@@ -75,7 +75,7 @@ func openBench(b *testing.B) (*eventstore.Store, jetstream.JetStream) {
 	return store, js
 }
 
-// payload gives the bytes that a commit of one event is stored as.
+// payload returns the bytes that a commit of one event is stored as.
 func payload(b testing.TB, store *eventstore.Store, js jetstream.JetStream) []byte {
 	b.Helper()
 	c, err := store.Append(b.Context(), account("payload"), eventstore.Head{}, booked{1, 2, "a booking of some length"})
@@ -129,8 +129,8 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// publish is what a program that uses nats.go does: PublishMsg, or where many goroutines do so PublishMsgAsync, which is
-// faster, and the wait for the acknowledgement.
+// publish is what a program that uses nats.go does: PublishMsg, or where many goroutines do so PublishMsgAsync, which
+// is faster, and the wait for the acknowledgement.
 func publish(ctx context.Context, js jetstream.JetStream, subject string, expected uint64, data []byte, async bool) (uint64, error) {
 	msg := nats.NewMsg(subject)
 	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(expected, 10))
@@ -162,7 +162,7 @@ func inParallel(goroutines int, f func(g int)) {
 	all.Wait()
 }
 
-// fill writes ten commits to each stream, round-robin, and gives their positions by stream.
+// fill writes ten commits to each stream, round-robin, and returns their positions by stream.
 func fill(b *testing.B, store *eventstore.Store, streams int) [][]uint64 {
 	b.Helper()
 	positions := make([][]uint64, streams)

@@ -23,7 +23,7 @@ type record struct {
 	length   int
 	sequence uint64
 	subject  string
-	data     int // where the data begins, from the record's begin
+	data     int // where the data begins, counted from the record's start
 }
 
 // recordHead is the length of what stands before the subject.

@@ -114,7 +114,8 @@ func (c *Commit) Events() iter.Seq[Recorded] {
 	}
 }
 
-// Recorded is one event in the log. It is a small value; what it shares with the other events of its commit is in Commit.
+// Recorded is one event in the log. It is a small value; what it shares with the other events of its commit is in
+// Commit.
 type Recorded struct {
 	*Commit
 	Index int // within the commit, from 0

@@ -35,8 +35,8 @@ func (p pay) Decide(balance) ([]eventstore.Event, error) {
 	return []eventstore.Event{deposited{p.amount}}, nil
 }
 
-// The accounts of the transactions that are cut, and what the transaction writes to each: nothing in sum, so that half of
-// it is seen wherever amounts are added up.
+// The accounts of the transactions that are cut, and what the transaction writes to each: nothing in sum, so that half
+// of it is seen wherever amounts are added up.
 var (
 	partners  = []string{"a", "b", "c", "d"}
 	transfers = []int64{-100, 70, 20, 10}
@@ -67,7 +67,7 @@ func openOn(t *testing.T, server *eventstoretest.Server, logger *slog.Logger) *e
 	return store
 }
 
-// cutTransaction gives a server that stopped when the first commits of a transaction had reached the disk. Before it
+// cutTransaction returns a server that stopped when the first commits of a transaction had reached the disk. Before it
 // each partner, and an account more, has one deposit.
 func cutTransaction(t *testing.T, kept int) *eventstoretest.Server {
 	t.Helper()
@@ -288,9 +288,9 @@ func requireView(t *testing.T, store *eventstore.Store, want map[string][]int64)
 	require.Equal(t, sums, got)
 }
 
-// TestAnAppendUnderWayIsNotStoredOnTopOfACutTransaction is about writers that outlive the power cut of their server. They
-// have the head of a transaction that was acknowledged, and may find its remainder: the subject's last message is the one
-// that they expect. A commit on top would vouch for the remainder.
+// TestAnAppendUnderWayIsNotStoredOnTopOfACutTransaction is about writers that outlive the power cut of their server.
+// They have the head of a transaction that was acknowledged, and may find its remainder: the subject's last message is
+// the one that they expect. A commit on top would vouch for the remainder.
 func TestAnAppendUnderWayIsNotStoredOnTopOfACutTransaction(t *testing.T) {
 	for i, id := range partners {
 		server := eventstoretest.NewServer(t)

@@ -25,8 +25,8 @@ func lead(t *testing.T, cluster *eventstoretest.Cluster, node *eventstoretest.Se
 	cluster.WaitForLeader(t, "bank")
 }
 
-// A bit flips on one of three replicas while its node is stopped. Whatever that node then is, answers are the truth, or
-// tell of the damage.
+// A bit flips on one of three replicas while its node is stopped. Whether that node then leads or follows, answers are
+// the truth, or report the damage.
 func TestOneDamagedReplicaOfThree(t *testing.T) {
 	cluster := eventstoretest.NewCluster(t, 3, eventstoretest.Memory())
 	js := cluster.JetStream(t)

@@ -56,8 +56,8 @@ type witness struct {
 	t        *testing.T
 	told     truth
 	what     string
-	salvage  bool     // Open told of it, so what is left is shorter than the truth
-	reported []string // who told of the damage
+	salvage  bool     // Open reported it, so the rest is shorter than the truth
+	reported []string // the reads that reported the damage
 }
 
 // same compares an answer with the truth.
@@ -95,7 +95,7 @@ func (w *witness) open(js jetstream.JetStream) *eventstore.Store {
 	return store
 }
 
-// read loads every stream and reads the log: each answer is the whole truth, or tells of damage.
+// read loads every stream and reads the log: each answer is the whole truth, or reports damage.
 func (w *witness) read(store *eventstore.Store) {
 	for stream, want := range w.told.streams {
 		history, err := store.Load(w.t.Context(), stream)
@@ -149,8 +149,8 @@ func values(t testing.TB, commits []*eventstore.Commit) (all []numbered) {
 	return all
 }
 
-// examine opens the store and asks everything of it. It gives who told of the damage; where nobody did, all answers were
-// the truth.
+// examine opens the store and asks everything of it. It returns the reads that reported the damage. If none did, all
+// answers were the truth.
 func examine(t *testing.T, js jetstream.JetStream, told truth, what string) []string {
 	t.Helper()
 	w := &witness{t: t, told: told, what: what}
@@ -232,8 +232,8 @@ func TestAnyFlippedBitIsToldOfOrHarmless(t *testing.T) {
 		r := all[rand.IntN(len(all))]
 		at, bit, index := rand.IntN(r.length), uint(rand.IntN(8)), i%2 == 0
 		for at >= 7 && at < 12 {
-			// A sequence of billions makes the server loop for as many when it loads the block: it does not come up, and
-			// nothing it says can be wrong.
+			// A sequence of billions makes the server loop for as many when it loads the block: it does not come up,
+			// and nothing it says can be wrong.
 			at = rand.IntN(r.length)
 		}
 		what := fmt.Sprintf("bit %d of byte %d (%s) of position %d flipped, index %t", bit, at, r.part(at), r.sequence, index)
@@ -254,8 +254,8 @@ func TestAnyFlippedBitIsToldOfOrHarmless(t *testing.T) {
 	t.Logf("told of first by: %v; flipped in: %v", first, parts)
 }
 
-// A block is 4 MiB. What the server drops behind a flipped bit ends with its block, so the log goes on behind the hole, and
-// its end tells nothing.
+// A block is 4 MiB. The server drops the messages behind a flipped bit up to the end of the block. So the log goes on
+// behind the hole, and its end looks right.
 func TestAHoleInsideTheLogIsRefused(t *testing.T) {
 	server := eventstoretest.NewServer(t, eventstoretest.Memory())
 	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)

@@ -8,11 +8,11 @@
 //
 // # What is stored
 //
-//	JetStream stream   bank                      limits retention, no age or count limits, discard new, deny delete and purge
+//	JetStream stream   bank                      no age or count limits, discard new, deny delete and purge
 //	subjects           bank.*.*                  <store>.<category>.<id>: one literal subject for each stream
 //	message 1          bank.account.42           commit: versions 1 to 2 of account/42
 //	message 2          bank.account.anna=40x.org commit: version 1 of account/anna@x.org
-//	message 3          bank.account.42           commit: version 3 of account/42; expects 1 to be the subject's last message
+//	message 3          bank.account.42           commit: version 3 of account/42; expects 1 to be the subject's last
 //
 // Ids are any UTF-8 of 1 to 256 bytes. Characters that a subject cannot hold are escaped, so that different ids have
 // different subjects. The message's payload is a msgpack envelope with a checksum. docs/wire-format.md describes it, so
@@ -113,7 +113,7 @@
 // takes their place, so that loads return ErrErased. Another record in the stream runnel/erased tells readers of the
 // whole log which positions are missing for that reason:
 //
-//	message 4          bank.account.42           version 4 of account/42: StreamErased; messages 1 and 3 are deleted after
+//	message 4          bank.account.42           version 4 of account/42: StreamErased; then 1 and 3 are deleted
 //	message 5          bank.runnel.erased        positions 1 and 3, with their commit ids
 //
 // Events whose names begin with "runnel." belong to the toolkit. Every store decodes them, and folds that do not ask
@@ -142,12 +142,12 @@
 //
 // # One log
 //
-// What is published for a store must reach its own JetStream stream and no other. Within one account and domain the
-// server ensures that. Across leaf nodes with domains, imported services and programs that answer on the store's
-// subjects, the store checks for itself. Open publishes a question to <store>.runnel.probe that no stream stores, and
-// each acknowledgement names its stream and domain. If another stream answers, Open ends with ErrOtherStream and the
-// name, and so does everything that the store does from then on. Open and each read of the log end with it, too, if
-// [Config.Reads] leads to another log or to a copy. A store cannot have the name of an inbox.
+// A store's own JetStream stream must take what is published for it, and no other stream may. Within one account and
+// domain the server ensures that. Across leaf nodes with domains, imported services and programs that answer on the
+// store's subjects, the store checks for itself. Open publishes a question to <store>.runnel.probe that no stream
+// stores, and each acknowledgement names its stream and domain. If another stream answers, Open ends with
+// ErrOtherStream and the name, and so does everything that the store does from then on. Open and each read of the log
+// also end with it if [Config.Reads] leads to another log or to a copy. A store cannot have the name of an inbox.
 //
 // # Messages of other programs
 //
@@ -187,7 +187,7 @@
 // [errors.Is]. Errors with fields that a program needs have a type: [ConflictError], [AppendError],
 // [UnknownOutcomeError], [EventError], [CorruptError], [ErasedError] and [LogRewoundError].
 //
-// What passes is waited out: an interrupted connection, the election of a leader. Appends wait for
+// The store waits out what passes: an interrupted connection, the election of a leader. Appends wait for
 // [Config.AppendTimeout]. Reads of one stream, and questions such as [Store.At] and [Store.End], wait for
 // [Config.ReadTimeout]. Readers of the whole log wait until their context ends. Every wait ends with its context. A
 // refusal by the server ends it at once: a missing permission as ErrNoPermission with the subject, a limit as

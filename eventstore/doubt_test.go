@@ -62,7 +62,7 @@ func (d doubtful) lostOnTheWay(then func()) {
 	})
 }
 
-// answer gives other answers than the leader's to gets of messages; nil for its own.
+// answer returns other answers than the leader's to gets of messages; nil for its own.
 func (d doubtful) answer(instead func(get int, answer []byte) []byte) {
 	gets, own := 0, []byte(nil)
 	nc := d.direct.JetStream().Conn()
@@ -80,8 +80,8 @@ func (d doubtful) answer(instead func(get int, answer []byte) []byte) {
 
 const nothingThere = `{"type":"io.nats.jetstream.api.v1.stream_msg_get_response","error":{"code":404,"err_code":10037,"description":"no message found"}}`
 
-// On several replicas a commit is under way for a while after it was sent: nothing is there yet, and a second try is told that
-// the stream moves. Then it arrives between two questions.
+// On several replicas a commit is under way for a while after it was sent: nothing is there yet, and a second try is
+// told that the stream moves. Then it arrives between two questions.
 func TestACommitThatArrivesWhileItIsLookedForIsNoConflict(t *testing.T) {
 	d := openDoubtful(t)
 	head, err := d.Head(t.Context(), account("1"))

@@ -82,8 +82,8 @@ type drawnEvents struct {
 	values []Event
 }
 
-// drawEvents draws a type of events and some values of it. Such a type is an Event by an interface that it embeds and that holds
-// nothing: reflection makes no methods, and a store asks for the name of a type only when it is opened.
+// drawEvents draws a type of events and some values of it. Such a type is an Event by an interface that it embeds and
+// that holds nothing: reflection makes no methods, and a store asks for the name of a type only when it is opened.
 func drawEvents(rt *rapid.T) drawnEvents {
 	fields := []reflect.StructField{{Name: "Event", Type: reflect.TypeFor[Event](), Anonymous: true, Tag: `json:"-" msgpack:"-"`}}
 	for f := range drawnTypes.Struct(rt, 3).Fields() {
@@ -143,8 +143,8 @@ func openDrawn(rt *rapid.T, js jetstream.JetStream, codec Codec, from int, known
 	return store
 }
 
-// keepDrawn appends events to a new stream, while a live reader waits for them, and compares what the two stores have of
-// them. It returns how many the codec did not refuse.
+// keepDrawn appends events to a new stream, while a live reader waits for them, and compares what the two stores have
+// of them. It returns how many the codec did not refuse.
 func keepDrawn(ctx context.Context, rt *rapid.T, stream StreamID, given []Event, writer, reader *Store) int {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -60,7 +60,7 @@ func commits() *rapid.Generator[*Commit] {
 	})
 }
 
-// with adds an event of a type that no registry knows to a commit that is not encoded yet, and gives the commit.
+// with adds an event of a type that no registry knows to a commit that is not encoded yet, and returns the commit.
 func with(c *Commit, name string, data ...byte) *Commit {
 	from := len(c.body)
 	c.body = append(c.body, data...)
@@ -98,7 +98,7 @@ func TestAnyFlippedBitOfAnEnvelopeIsFound(t *testing.T) {
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// golden gives the commits of the golden files, by their names.
+// golden returns the commits of the golden files, by their names.
 func golden() map[string]*Commit {
 	full := &Commit{
 		ID: uuid.MustParse("01938d6e-7a10-7000-8000-0000000000a1"), Time: time.Unix(1_700_000_000, 123_456_789).UTC(), First: 7,
@@ -117,7 +117,7 @@ func golden() map[string]*Commit {
 	return map[string]*Commit{"full": full, "small": small}
 }
 
-// goldenFile gives a golden file's payload, which -update makes anew.
+// goldenFile returns a golden file's payload, which -update makes anew.
 func goldenFile(t testing.TB, name string, data []byte) []byte {
 	t.Helper()
 	file := filepath.Join("testdata", "envelope-"+name+".hex")

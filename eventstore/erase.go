@@ -128,7 +128,8 @@ func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
 		var missing []erasedCommit
 		for _, c := range commits {
 			if s.erasures.at(c.Position) == nil {
-				missing = append(missing, erasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction}) // the nil UUID if it is foreign
+				// A foreign message has the nil UUID.
+				missing = append(missing, erasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction})
 			}
 		}
 		if len(missing) == 0 {

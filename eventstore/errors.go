@@ -30,9 +30,9 @@ var (
 	ErrUnsafeConnection = errors.New("connection buffers publishes while disconnected")
 )
 
-// ErrDisk means that the disk of a server in this process failed to take a write. Appends end with it, and so do reads of
-// commits that are not known to be on disk. Commits that were on disk before can still be read. The outcome of an append
-// that was under way is unknown. Package natsrun says what to do.
+// ErrDisk means that the disk of a server in this process failed to take a write. Appends end with it, and so do reads
+// of commits that are not known to be on disk. Commits that were on disk before can still be read. The outcome of an
+// append that was under way is unknown. Package natsrun says what to do.
 var ErrDisk = errors.New("disk failed")
 
 // Errors of appends. Nothing was stored, unless the error is ErrUnknownOutcome.
@@ -64,14 +64,15 @@ var (
 	// ErrErased means that the stream, or the commit at the position, was erased. Appends also end with it. See
 	// [ErasedError].
 	ErrErased = errors.New("erased")
-	// ErrUndecodable means that an event's data does not decode into its type, or that its upcaster fails. See [EventError].
+	// ErrUndecodable means that an event's data does not decode into its type, or that its upcaster fails. See
+	// [EventError].
 	ErrUndecodable = errors.New("undecodable event")
 	// ErrCorrupt means that the log is damaged: a checksum, a version or a position does not hold. See [CorruptError].
 	ErrCorrupt = errors.New("log corrupt")
 	// ErrPositionAhead means that a read was to begin behind a position which the log does not have.
 	ErrPositionAhead = errors.New("position beyond the log's end")
-	// ErrForeign means that another program published the message at a position. Only [Store.At] returns it, because all
-	// other reads pass over such a message.
+	// ErrForeign means that another program published the message at a position. Only [Store.At] returns it, because
+	// all other reads pass over such a message.
 	ErrForeign = errors.New("not of this store")
 )
 
@@ -107,9 +108,9 @@ func (e *ConflictError) Error() string {
 // Is reports whether target is ErrConflict.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
-// UnknownOutcomeError says that no acknowledgement came, and that no read of the stream could tell whether the commit was
-// stored. It matches ErrUnknownOutcome. Ask [Store.Outcome] later, or append again with the same head: at most one of the
-// two commits is ever stored.
+// UnknownOutcomeError says that no acknowledgement came, and that no read of the stream could tell whether the commit
+// was stored. It matches ErrUnknownOutcome. Ask [Store.Outcome] later, or append again with the same head: at most one
+// of the two commits is ever stored.
 type UnknownOutcomeError struct {
 	Stream   StreamID
 	Version  Version   // of the commit's first event
@@ -132,7 +133,7 @@ func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
 type AppendError struct {
 	Stream  StreamID
 	Version Version // of the commit's first event
-	Reason  error   // ErrTooLarge, ErrFull, ErrNoPermission, ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrDisk or ErrRefused
+	Reason  error   // one of the errors of appends, or ErrUnknownType, ErrErased or ErrDisk
 	Advice  string  // what to do next
 	Err     error   // what the server, the connection or the codec said; may be nil
 }
@@ -151,8 +152,8 @@ func (e *AppendError) Error() string {
 // Unwrap returns the reason and the cause.
 func (e *AppendError) Unwrap() []error { return []error{e.Reason, e.Err} }
 
-// EventError says that one event could not be decoded. It matches its Reason. No event is skipped: the reader stops there,
-// unless it asks for other types only.
+// EventError says that one event could not be decoded. It matches its Reason. No event is skipped: the reader stops
+// there, unless it asks for other types only.
 type EventError struct {
 	Stream   StreamID
 	Version  Version
@@ -176,9 +177,9 @@ func (e *EventError) Error() string {
 // Unwrap returns the reason and the cause.
 func (e *EventError) Unwrap() []error { return []error{e.Reason, e.Err} }
 
-// CorruptError says what is wrong with the log, and at which position. It matches ErrCorrupt. Readers stop there until the
-// position is restored from a replica or a backup. If another program published a message with headers that only commits
-// have, give its position to [Store.AcceptForeign].
+// CorruptError says what is wrong with the log, and at which position. It matches ErrCorrupt. Readers stop there until
+// the position is restored from a replica or a backup. If another program published a message with headers that only
+// commits have, give its position to [Store.AcceptForeign].
 type CorruptError struct {
 	Store    string
 	Stream   StreamID // zero if the damage is not in one stream
@@ -228,14 +229,14 @@ func (e *ErasedError) Error() string {
 // Is reports whether target is ErrErased.
 func (e *ErasedError) Is(target error) bool { return target == ErrErased }
 
-// LogRewoundError says that the log lacks a commit that it had: it ends before a position that was acknowledged or read, or
-// it has another commit there. It matches ErrLogRewound. The store writes nothing to such a log, because the server would
-// use positions a second time. Restore the log from a replica or a backup, and open the store again. If the loss must be
-// accepted, give the error that [Open] returns to [AcceptRewind], and open the store again. [Config].Salvage opens the store
-// to read the rest.
+// LogRewoundError says that the log lacks a commit that it had: it ends before a position that was acknowledged or
+// read, or it has another commit there. It matches ErrLogRewound. The store writes nothing to such a log, because the
+// server would use positions a second time. Restore the log from a replica or a backup, and open the store again. If
+// the loss must be accepted, give the error that [Open] returns to [AcceptRewind], and open the store again.
+// [Config].Salvage opens the store to read the rest.
 //
-// If a server acknowledges an append at a position that the store has seen before, the append ends with this error and with
-// ErrUnknownOutcome, because the commit is in the log that the server has now.
+// If a server acknowledges an append at a position that the store has seen before, the append ends with this error and
+// with ErrUnknownOutcome, because the commit is in the log that the server has now.
 type LogRewoundError struct {
 	Store    string
 	End      Position // where the log ends now

@@ -29,8 +29,8 @@ func (BooksOpened) EventType() string { return "books.opened" }
 func (BooksClosed) EventType() string { return "books.closed" }
 func (Mistaken) EventType() string    { return "account.mistaken" }
 
-// A stream that would grow for ever is closed once a period. What it comes to goes into the first event of the next one, in
-// the same transaction: so there is never none, and never two.
+// A stream that would grow for ever is closed once a period. Its balance goes into the first event of the next stream,
+// in the same transaction. So one of the two is always open, and never both.
 func ExampleStore_AppendAll_closingTheBooks() {
 	ctx := context.Background()
 	js, stop := connect(ctx)
@@ -118,7 +118,8 @@ type DepositedV2 struct{ Amount int64 }
 
 func (DepositedV2) EventType() string { return "account.deposited.v2" }
 
-// Events that cannot be folded are mapped, when they are decoded, to what they should have been. The log stays as it is.
+// Events that cannot be folded are mapped, when they are decoded, to what they should have been. The log stays as it
+// is.
 func ExampleUpcast_badEvent() {
 	ctx := context.Background()
 	js, stop := connect(ctx)
@@ -146,7 +147,8 @@ func ExampleUpcast_badEvent() {
 	}
 	defer mended.Close()
 	_, err = mended.Replay(ctx, func(recorded eventstore.Recorded) error {
-		events, err := recorded.Decode() // the error of the first event that does not decode ends the replay, with its position
+		// The first event that does not decode ends the replay with an error that has its position.
+		events, err := recorded.Decode()
 		fmt.Println(events, err)
 		return err
 	})

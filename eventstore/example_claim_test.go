@@ -22,8 +22,8 @@ type Attached struct {
 
 func (Attached) EventType() string { return "contract.document.attached" }
 
-// putDocument stores a document and gives the event that stands for it. The name is the content's own, so that putting it
-// again, after a conflict or a crash, is harmless.
+// putDocument stores a document and returns the event that stands for it. The name is the content's own, so that
+// putting it again, after a conflict or a crash, is harmless.
 func putDocument(ctx context.Context, documents jetstream.ObjectStore, mediaType string, document []byte) (Attached, error) {
 	digest := sha256.Sum256(document)
 	name := hex.EncodeToString(digest[:])
@@ -33,7 +33,7 @@ func putDocument(ctx context.Context, documents jetstream.ObjectStore, mediaType
 	return Attached{Digest: name, Size: len(document), MediaType: mediaType}, nil
 }
 
-// getDocument gives the document that an event stands for, and nothing else: what the log vouches for is its digest.
+// getDocument returns the document that an event stands for, and nothing else: what the log vouches for is its digest.
 func getDocument(ctx context.Context, documents jetstream.ObjectStore, a Attached) ([]byte, error) {
 	document, err := documents.GetBytes(ctx, a.Digest)
 	if err != nil {
@@ -48,14 +48,14 @@ func getDocument(ctx context.Context, documents jetstream.ObjectStore, a Attache
 // A document that is too large for a commit, or that must be erasable on its own, is put into an object store, and its
 // event carries a claim check: digest, size and media type.
 //
-// The order matters. The object comes before the event, so whoever reads the event finds the document. What fails in
-// between leaves an orphan, an object that no event names; they cost storage only, and a job may delete those that no
-// event in the log names and that were put longer ago than any append takes. The other order would leave an event whose
+// The order matters. The object comes before the event, so a reader of the event finds the document. A failure in
+// between leaves an orphan: an object that no event names. Orphans only cost storage. A job may delete objects that no
+// event in the log names, if they were put longer ago than any append takes. The other order would leave an event whose
 // document never comes.
 //
 // To erase a document, delete the object, unless another event has the same content and so the same name. The event
-// stays, and getDocument fails with jetstream.ErrObjectNotFound, which readers must expect. The digest stays too: where
-// content can be guessed, it tells who guessed right, so put something random into such documents.
+// stays, and getDocument fails with jetstream.ErrObjectNotFound, which readers must expect. The digest also stays. If
+// content can be guessed, the digest confirms a right guess, so put something random into such documents.
 func Example_claimCheck() {
 	ctx := context.Background()
 	js, stop := connect(ctx)
@@ -94,7 +94,7 @@ func Example_claimCheck() {
 		}
 	}
 
-	// What is not what the event says is not taken for it.
+	// A document that differs from the digest in its event is refused.
 	if _, err := documents.PutString(ctx, attached.Digest, "Whereas the parties disagree."); err != nil {
 		log.Fatal(err)
 	}

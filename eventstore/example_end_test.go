@@ -33,8 +33,8 @@ func ExampleStreamClosed() {
 	// eventstore: append account/42 at version 3: stream closed, nothing was stored: begin a new stream
 }
 
-// A store that was made for it can erase the events of one stream, on disk as well. A record stays, so that nobody takes
-// the stream for empty or the log for damaged.
+// A store that was made for it can erase the events of one stream, on disk as well. A record stays, so that nobody
+// takes the stream for empty or the log for damaged.
 func ExampleStore_Erase() {
 	ctx := context.Background()
 	js, stop := connect(ctx)

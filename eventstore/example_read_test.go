@@ -59,7 +59,7 @@ func ExampleBackwards() {
 	// version 4
 }
 
-// What came since a time is read from the log, by the clock of the server.
+// A reader begins with the first commit since a time, by the clock of the server.
 func ExampleFromTime() {
 	ctx := context.Background()
 	store, stop := openBank(ctx)
@@ -107,7 +107,8 @@ func ExampleStore_Streams() {
 	// account/carla 2
 }
 
-// A part of the log is put through a function. Where the function fails, the replay says where, and goes on from there.
+// A function is called with each event of a part of the log. If it fails, the error says where, and a second replay
+// goes on from there.
 func ExampleStore_Replay() {
 	ctx := context.Background()
 	store, stop := openBank(ctx)
@@ -133,7 +134,6 @@ func ExampleStore_Replay() {
 	fmt.Println(err)
 	progress, err = store.Replay(ctx, sum, append(options, eventstore.After(progress.Position))...)
 	fmt.Println(total, "at position", progress.Position, err)
-	// Output:
-	// eventstore: replay: account/a version 2 at position 2: "account.deposited": the ledger is busy: go on after position 1
-	// 60 at position 4 <nil>
+	// Output: eventstore: replay: account/a version 2 at position 2: "account.deposited": the ledger is busy: go on
+	// after position 1 60 at position 4 <nil>
 }

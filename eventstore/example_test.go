@@ -61,7 +61,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		events, err := recorded.Decode() // one, where no upcaster makes it several
+		events, err := recorded.Decode() // one, unless an upcaster makes it several
 		if err != nil {
 			log.Fatal(err)
 		}

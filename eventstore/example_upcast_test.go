@@ -20,7 +20,7 @@ type PaidV2 struct {
 func (Paid) EventType() string   { return "invoice.paid" }
 func (PaidV2) EventType() string { return "invoice.paid.v2" }
 
-// What an older release wrote is decoded as what it stands for today; the log stays as it is.
+// An event that an older release wrote is decoded as an event of today. The log stays as it is.
 func ExampleUpcast() {
 	ctx := context.Background()
 	js, stop := connect(ctx)

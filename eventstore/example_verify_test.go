@@ -40,7 +40,7 @@ func ExampleStore_Verify() {
 	// 2 commits of 2 streams hold
 }
 
-// A log that lost what was acknowledged is refused. Where it cannot be restored, an operator accepts the loss.
+// A log that lost acknowledged commits is refused. If it cannot be restored, an operator accepts the loss.
 func ExampleAcceptRewind() {
 	ctx := context.Background()
 	js, stop := connect(ctx)
@@ -69,7 +69,7 @@ func ExampleAcceptRewind() {
 		log.Fatal(err)
 	}
 	fmt.Println("it had position", lost.Position, "and ends at", lost.End)
-	if err := eventstore.AcceptRewind(ctx, js, lost); err != nil { // only where no replica and no backup has it
+	if err := eventstore.AcceptRewind(ctx, js, lost); err != nil { // only if no replica and no backup has it
 		log.Fatal(err)
 	}
 	if store, err = open(); err != nil {

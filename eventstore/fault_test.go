@@ -61,7 +61,7 @@ func newAttempts() *attempts {
 	return &attempts{stored: make(map[int64]*eventstore.Commit), failed: make(map[int64]error)}
 }
 
-// begin gives the number of a new attempt.
+// begin returns the number of a new attempt.
 func (a *attempts) begin() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -108,8 +108,8 @@ func (a *attempts) verify(t *testing.T, store *eventstore.Store) {
 	}
 }
 
-// contend lets one writer for each of the stores append to streams that it picks, from heads that may be old, until it is
-// enough, and records how each append ended.
+// contend lets one writer for each of the stores append to streams that it picks, from heads that may be old, until it
+// is enough, and records how each append ended.
 func contend(t *testing.T, stores []*eventstore.Store, pick func(writer int) int, enough func(attempts int64) bool) *attempts {
 	t.Helper()
 	record := newAttempts()
@@ -167,8 +167,8 @@ func TestEveryAppendWhoseAcknowledgementWasDroppedIsSettled(t *testing.T) {
 			dropped++
 			return true
 		})
-		// Fourteen writers lose acknowledgements, each with five streams of its own. Two more lose none, and write on top
-		// of what the others do not know yet.
+		// Fourteen writers lose acknowledgements, each with five streams of its own. Two more lose none, and write on
+		// top of what the others do not know yet.
 		stores := append(slices.Repeat([]*eventstore.Store{behind}, 14), other, other)
 		record := contend(t, stores, func(w int) int {
 			if w >= 14 {
@@ -296,8 +296,8 @@ func TestAppendsWaitOutACutConnection(t *testing.T) {
 		&eventstore.Config{AckTimeout: 100 * time.Millisecond})
 	require.NoError(t, err)
 	defer store.Close()
-	// One of eight writers cuts the connection before each tenth attempt, whatever the others are at. So the connection lives
-	// for as long as some attempts take, however slow the machine is.
+	// One of eight writers cuts the connection before each tenth attempt, whatever the others are at. So the connection
+	// lives for as long as some attempts take, however slow the machine is.
 	attempts := int64(proptest.Volume(500, 1500))
 	record := contend(t, slices.Repeat([]*eventstore.Store{store}, 8), func(int) int { return rand.IntN(50) },
 		func(n int64) bool {
@@ -337,9 +337,9 @@ func TestANodeThatStopsLosesNothing(t *testing.T) {
 	record.verify(t, store)
 }
 
-// On a slow line the messages of one fetch take longer than a server that says nothing is waited for. What has not come by then
-// must not be given up, since it would have to be fetched again one by one. A machine that stands still for so long looks
-// the same as a silent server, so there are several tries.
+// On a slow line the messages of one fetch take longer than a server that says nothing is waited for. Messages that
+// have not come by then must not be given up, because they would have to be fetched again one by one. A machine that
+// stands still for so long looks the same as a silent server, so there are several tries.
 func TestALogThatComesSlowlyIsReadAsItComes(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)

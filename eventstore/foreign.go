@@ -21,12 +21,12 @@ import (
 // Any program in the account may publish to a subject of the store, and JetStream stores the message. It is neither a
 // commit nor damage. Its header tells it from damage:
 //
-//	header of every commit      the expectation under which it was published, and in a batch the batch's id; the server keeps both
+//	header of every commit      the expectation under which it was published, and in a batch the batch's id
 //	header of another's message neither
 //
-// A flipped bit cannot take the header off a commit: the server's checksum covers the header, so the server would not
-// return the message at all. Only the header's length is not covered. If a bit of the length flips, the header is
-// missing or stands in the payload.
+// The server keeps both. // A flipped bit cannot take the header off a commit: the server's checksum covers the header,
+// so the server would not return the message at all. Only the header's length is not covered. If a bit of the length
+// flips, the header is missing or stands in the payload.
 //
 // A message with such a header that is not a commit may be a damaged one. Readers end there, unless an operator has
 // accepted it.
@@ -58,7 +58,7 @@ type foreign struct {
 	head      Head // up to where the records of acceptedStream are known
 	accepted  map[Position]foreignAccepted
 	bySubject map[string][]Position // in their order
-	newest    map[string]shadow     // the foreign messages that are the last of their subjects, and the commits before them
+	newest    map[string]shadow     // foreign messages that are the last of their subjects, and the commits before them
 	known     int
 }
 
@@ -233,7 +233,7 @@ func (s *Store) refreshAccepted(ctx context.Context) (Head, error) {
 //
 // The record stands in the stream runnel/foreign, with the reason and a checksum of the message, and counts for that
 // message only. AcceptForeign returns an error that matches ErrRefused if a commit stands at the position, or nothing
-// stands there. Its other errors are those of [Store.Append] and [Store.At].
+// stands there. It also fails like [Store.Append] and [Store.At].
 func (s *Store) AcceptForeign(ctx context.Context, position Position, reason string) error {
 	fail := func(err error) error {
 		return fmt.Errorf("eventstore: accept the message at position %d of %s: %w", position, s.name, err)

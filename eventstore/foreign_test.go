@@ -17,7 +17,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// strays are messages that another program may publish to a subject of a store. The payload is that of a commit of the store.
+// strays are messages that another program may publish to a subject of a store. The payload is copied from a commit of
+// the store.
 func strays(subject string, payload []byte) map[string]*nats.Msg {
 	return map[string]*nats.Msg{
 		"a document":              {Subject: subject, Data: []byte(`{"name":"x"}`)},
@@ -46,7 +47,7 @@ func stray(t *testing.T, store *eventstore.Store, msg *nats.Msg) eventstore.Posi
 	return before + 1
 }
 
-// payloadAt gives what stands at a position as it is stored.
+// payloadAt returns what stands at a position as it is stored.
 func payloadAt(t *testing.T, store *eventstore.Store, position eventstore.Position) []byte {
 	t.Helper()
 	stream, err := store.JetStream().Stream(t.Context(), store.Name())
@@ -181,7 +182,7 @@ func TestALiveReaderPassesOverMessagesOfOtherPrograms(t *testing.T) {
 	}
 }
 
-// What was published as only commits are may be a damaged one, until somebody has looked.
+// A message with the headers of a commit may be a damaged commit, until an operator has looked.
 func TestWhatLooksLikeADamagedCommitIsPassedOverOnceItIsAccepted(t *testing.T) {
 	for name, subject := range map[string]string{"a stream's subject": "bank.account.a", "no stream's subject": "bank.customers.fi=nd"} {
 		t.Run(name, func(t *testing.T) {
@@ -225,7 +226,7 @@ func TestWhatLooksLikeADamagedCommitIsPassedOverOnceItIsAccepted(t *testing.T) {
 	}
 }
 
-// firstError gives what a read of the log ends with.
+// firstError returns what a read of the log ends with.
 func firstError(t *testing.T, store *eventstore.Store) *eventstore.CorruptError {
 	t.Helper()
 	for _, err := range store.All(t.Context()) {

@@ -15,7 +15,7 @@ import (
 	"github.com/runnel-go/runnel/internal/system"
 )
 
-// opening begins a stream, and gives its head.
+// opening begins a stream, and returns its head.
 func opening(t *testing.T, store *eventstore.Store, id string) eventstore.Head {
 	t.Helper()
 	c, err := store.Append(t.Context(), account(id), eventstore.Head{}, opened{id})

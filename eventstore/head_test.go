@@ -9,8 +9,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// heads are what a program may take for the head of account/1, which is at version 2, when its last commit and one of another
-// stream are given. Each says whether an append on top of it is right.
+// heads are what a program may take for the head of account/1, which is at version 2, when its last commit and one of
+// another stream are given. Each says whether an append on top of it is right.
 func heads(last, other, loaded eventstore.Head) map[string]struct {
 	head  eventstore.Head
 	right bool
@@ -41,7 +41,7 @@ func heads(last, other, loaded eventstore.Head) map[string]struct {
 	}
 }
 
-// withFields gives a head with the exported fields of another.
+// withFields returns a head with the exported fields of another.
 func withFields(h, other eventstore.Head) eventstore.Head {
 	h.Version, h.Position = other.Version, other.Position
 	return h
@@ -190,7 +190,7 @@ func TestAnOutcomeIsFoundWhateverVersionItIsSoughtAt(t *testing.T) {
 	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome)
 }
 
-// Store.At gives the remainder of a torn transaction, too, of which no version counts.
+// Store.At also returns the remainder of a torn transaction. None of its versions count.
 func TestNothingIsAppendedOnTopOfARemainderThatWasReadAlone(t *testing.T) {
 	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), "bank", events, nil)
 	require.NoError(t, err)

@@ -19,8 +19,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// interpreter passes requests of the JetStream API on to the server, edits what the server says about a stream, and counts
-// how often it is asked for the messages of one subject.
+// interpreter passes requests of the JetStream API on to the server, edits what the server says about a stream, and
+// counts how often it is asked for the messages of one subject.
 type interpreter struct {
 	asked atomic.Int64
 }
@@ -190,7 +190,8 @@ func TestANewStreamOnTopOfADamagedSubjectIsRefusedOutsideOfABurst(t *testing.T) 
 	})
 }
 
-// inBurstOnDamage flips a bit of the only commit of a stream, and calls test with a store that has just begun a new stream.
+// inBurstOnDamage flips a bit of the only commit of a stream, and calls test with a store that has just begun a new
+// stream.
 func inBurstOnDamage(t *testing.T, at func(record) int, test func(*testing.T, *eventstore.Store, *interpreter)) {
 	t.Helper()
 	eventstoretest.Bubble(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ type hostility struct {
 	left      int  // how many that are
 	options   func(*server.Options)
 	hinder    func(t *testing.T, admin jetstream.JetStream) // once the account is filled
-	names     []string                                      // one of them is in the error, where there is one
+	names     []string                                      // one of them is in the error, if there is one
 	mustOpens bool                                          // Open works
 }
 
@@ -123,8 +123,8 @@ var hostilities = map[string]hostility{
 	},
 }
 
-// account makes the account on a server of its own, filled by a user that may do everything, and gives connections of it and of the
-// user who may not.
+// account makes the account on a server of its own, filled by a user that may do everything, and returns connections of
+// it and of the user who may not.
 func (h hostility) account(t *testing.T) (admin, user jetstream.JetStream, head eventstore.Head) {
 	t.Helper()
 	permissions := &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{">"}}, Subscribe: &server.SubjectPermission{Allow: []string{">"}}}
@@ -201,7 +201,8 @@ func fillAccount(t *testing.T, js jetstream.JetStream) eventstore.Head {
 	_, err = store.Append(ctx, account("erased"), eventstore.Head{}, opened{})
 	require.NoError(t, err)
 	err = withSagas(ctx, store, func(trips *saga.Manager[trip]) error {
-		return until(ctx, trips.Run, func(ctx context.Context) error { // a saga that goes on would be denied beside what is tried
+		// A saga that goes on would be denied beside what is tried.
+		return until(ctx, trips.Run, func(ctx context.Context) error {
 			if _, err := trips.Start(ctx, "done", trip{}); err != nil {
 				return err
 			}
@@ -451,9 +452,9 @@ const (
 // errHung says that an operation did not end.
 var errHung = errors.New("hangs")
 
-// timed runs an operation, and returns how long it took. One that took longer than it may is run again, up to twice, and
-// the shortest time counts: the machine may have been busy, and nats.go keeps only one of two complaints of the server that
-// come at the same moment, so that the operation with the other one waits.
+// timed runs an operation, and returns how long it took. One that took longer than it may is run again, up to twice,
+// and the shortest time counts. The machine may have been busy. And nats.go keeps only one of two complaints of the
+// server that come at the same moment, so the operation with the other one waits.
 func timed(t *testing.T, run cell) (took time.Duration, err error) {
 	t.Helper()
 	for try := range 3 {

@@ -24,7 +24,7 @@ type ImportConfig struct {
 	// and the records of views carry the old name. Then views are built anew. Defaults to the archive's name.
 	Name string
 	// Store is the configuration with which the store will be opened. Import uses its Replicas, MaxBytes, Storage and
-	// timeouts. Replicas and Storage are also those of the buckets. Codec and Erasure are taken from the archive.
+	// timeouts. The buckets get the same Replicas and Storage. Codec and Erasure are taken from the archive.
 	// Defaults to nil.
 	Store *Config
 	// Progress is called from time to time, and at the log's end, with how far the log is stored. Defaults to none.
@@ -59,7 +59,7 @@ func (c *ImportConfig) progress() func(Progress) {
 // archive go on from their checkpoints. Every other view is folded anew. Only the times at which the server stored the
 // messages are new. The times in the commits stay.
 //
-//	targets are looked at -> streams are made, marked as unfinished -> buckets -> log -> counts and checksums -> marks removed
+//	look at targets -> make streams, marked as unfinished -> buckets -> log -> counts, checksums -> remove marks
 //
 // The archive is read once from start to end. Until all of it is stored and verified, [Open] refuses the store with
 // ErrUnfinished. After an interruption, whatever its cause, call Import again with the same archive: it goes on where
@@ -171,7 +171,7 @@ func (i *importer) run(ctx context.Context) error {
 	}
 }
 
-// misplaced returns the error of a frame that cannot stand where it does.
+// misplaced returns the error of a frame that cannot follow the one before.
 func (i *importer) misplaced(f frame) error {
 	return i.archive.fault(fmt.Errorf("a frame of kind %d stands where none can", f.kind()), nil)
 }

@@ -28,7 +28,8 @@ func sound(t *testing.T) []frame {
 	}
 }
 
-// An archive may be made by anybody. Its checksums hold, and still nothing gets into a server that Export would not write.
+// An archive may be made by anybody. Its checksums hold, and still nothing gets into a server that Export would not
+// write.
 func TestAnArchiveThatNoExportWritesIsRefused(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	_, err := Import(t.Context(), js, bytes.NewReader(archiveOf(t, sound(t))), nil)

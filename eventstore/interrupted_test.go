@@ -102,7 +102,8 @@ func operations(store *eventstore.Store, head eventstore.Head) map[string]func(c
 	}
 }
 
-// openWithTwo opens a store on js that can erase, with one event in each of some streams, and gives where account/a stands.
+// openWithTwo opens a store on js that can erase, with one event in each of some streams, and returns where account/a
+// stands.
 func openWithTwo(t *testing.T, js jetstream.JetStream) (*eventstore.Store, eventstore.Head) {
 	t.Helper()
 	store, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{opened{}, deposited{}}, &eventstore.Config{Erasure: true})
@@ -205,10 +206,11 @@ func TestWhatIsAskedOutlivesABrokenConnection(t *testing.T) {
 	}
 }
 
-// promptly is far more than a reader needs to go on, and less than it would take to find out by its quiet that it has no consumer.
+// promptly is far more than a reader needs to go on, and less than it would take to find out by its quiet that it has
+// no consumer.
 const promptly = 4 * time.Second
 
-// follow reads the log live and gives the positions that it is given.
+// follow reads the log live and returns the positions that it is given.
 func follow(t *testing.T, store *eventstore.Store) <-chan eventstore.Position {
 	t.Helper()
 	positions := make(chan eventstore.Position, 100)

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The length of a header is the one part of a record that the server's checksum does not cover. Wherever a flipped bit puts the end
-// of the header, a commit does not pass for another program's message.
+// The length of a header is the one part of a record that the server's checksum does not cover. Wherever a flipped bit
+// puts the end of the header, a commit does not pass for another program's message.
 func TestACommitWithAnotherHeaderLengthIsNotForeign(t *testing.T) {
 	payload := "\x93\x01\xce\x12\x34\x56\x78\xc4\x03abc"
 	for _, header := range []string{

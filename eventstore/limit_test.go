@@ -15,8 +15,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// maxPayload is the limit of the servers of these tests, small so that they are quick, and the store's is what is left of
-// it for a commit.
+// maxPayload is the limit of the servers of these tests, small so that they are quick, and the store's is what is left
+// of it for a commit.
 const (
 	maxPayload = 20_000
 	storeLimit = maxPayload - 256
@@ -35,7 +35,7 @@ func openWith(t *testing.T, js jetstream.JetStream, cfg *eventstore.Config) *eve
 	return store
 }
 
-// storedSize gives the number of bytes that a commit is stored as.
+// storedSize returns the number of bytes that a commit is stored as.
 func storedSize(t *testing.T, js jetstream.JetStream, c *eventstore.Commit) int {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), "bank")

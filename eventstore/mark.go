@@ -199,7 +199,7 @@ func (m *marker) look(ctx context.Context) {
 	if m.store.api.Session().Connected() != nil {
 		return // the log is looked at on the next connection
 	}
-	// What is seen from now on is left to the next look.
+	// Commits that are seen from now on are left to the next look.
 	known := m.known()
 	next := newest(known)
 	if err := m.store.checkLog(ctx, known); err != nil {
@@ -210,8 +210,8 @@ func (m *marker) look(ctx context.Context) {
 		m.found.Store(&next)
 		return
 	}
-	// A commit that was read may not be on disk yet. If the mark came to disk first, it would report a loss that is
-	// none of the server's. So wait for the disk.
+	// A commit that was read may not be on disk yet. If the mark came to disk first, it would
+	// report a loss that did not happen. So wait for the disk.
 	err := m.store.onDisk(ctx, next.Position)
 	if err == nil {
 		err = m.write(ctx, next)

@@ -69,7 +69,7 @@ func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (
 // erased, ErrForeign if another program's message stands there, and ErrCorrupt if the position is missing or damaged
 // though the log goes on behind it. It returns nil, nil if the log ends before the position.
 //
-// Interruptions are waited out for Config.ReadTimeout. Its other errors are those of [Store.End].
+// Interruptions are waited out for Config.ReadTimeout. It also fails like [Store.End].
 func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error) {
 	err = s.patiently(ctx, fmt.Sprintf("commit at position %d of %s", position, s.name), func() (err error) {
 		if c, err = s.placeAsSeen(ctx, position); err == nil && c != nil && !c.absent() {

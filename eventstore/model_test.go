@@ -26,7 +26,8 @@ func TestAStoreBehavesAsAListOfCommits(t *testing.T) {
 	checkStores(t, server, server.Proxy(t), nil)
 }
 
-// checkStores runs the machine on one store after the other, all on one server. More gives actions beyond the usual.
+// checkStores runs the machine on one store after the other, all on one server. The machine also has the actions that
+// more returns.
 func checkStores(t *testing.T, server interface{ Restart() }, proxy *eventstoretest.Proxy, more func(m *logModel, actions map[string]func(*rapid.T))) {
 	t.Helper()
 	js, reads := proxy.JetStream(t), proxy.JetStream(t)
@@ -128,7 +129,7 @@ func (m *logModel) open(rt *rapid.T, cfg eventstore.Config) {
 	m.store = store
 }
 
-// head gives where a stream stands.
+// head returns where a stream stands.
 func (m *logModel) head(stream eventstore.StreamID) eventstore.Head {
 	if known := m.heads[stream]; len(known) > 0 {
 		return known[len(known)-1]
@@ -136,7 +137,7 @@ func (m *logModel) head(stream eventstore.StreamID) eventstore.Head {
 	return eventstore.Head{}
 }
 
-// sameHead compares where a stream stands with what was read. That of an empty stream also says when it was read.
+// sameHead compares where a stream stands with what was read. The head of an empty stream also says when it was read.
 func (m *logModel) sameHead(rt *rapid.T, stream eventstore.StreamID, read eventstore.Head) {
 	if want := m.head(stream); want.Version > 0 {
 		require.Equal(rt, want, read)
@@ -170,7 +171,7 @@ func (m *logModel) expectation(rt *rapid.T, stream eventstore.StreamID) (expecte
 	return expected, expected.Position == now.Position
 }
 
-// writes draws a transaction, and gives the conflicts of which it must end in one, if there are any.
+// writes draws a transaction, and returns the conflicts of which it must end in one, if there are any.
 func (m *logModel) writes(rt *rapid.T, streams ...eventstore.StreamID) (writes []eventstore.Write, conflicts []*eventstore.ConflictError) {
 	for _, stream := range streams {
 		expected, right := m.expectation(rt, stream)

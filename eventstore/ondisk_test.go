@@ -39,7 +39,7 @@ type watchedDisk struct {
 
 func (w *watchedDisk) Disk() *ondisk.Disk { return w.disk }
 
-// watch gives a server whose disk takes a moment, behind a proxy.
+// watch returns a server whose disk takes a moment, behind a proxy.
 func watch(t *testing.T) (*watchedDisk, *eventstoretest.Server) {
 	server := eventstoretest.NewServer(t)
 	past := server.JetStream(t)
@@ -68,7 +68,8 @@ func (w *watchedDisk) open(t *testing.T, server *eventstoretest.Server) *eventst
 	return store
 }
 
-// crowd is a number of writers and readers that run side by side. Whatever one of them is given must be on disk by then.
+// crowd is a number of writers and readers that run side by side. Whatever one of them is given must be on disk by
+// then.
 type crowd struct {
 	t       *testing.T
 	disk    *watchedDisk
@@ -77,7 +78,7 @@ type crowd struct {
 	given   atomic.Int64
 }
 
-// member is asked again and again for the position of something that a store gives, or 0.
+// member returns the position of something that a store returns, or 0. It is called again and again.
 type member func(ctx context.Context, store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error)
 
 // join makes a member ask one of the stores.
@@ -144,7 +145,7 @@ func (c *crowd) transact(ctx context.Context, store *eventstore.Store, _ eventst
 	return c.write(ctx, store, account("0"), account("1"), account("2"))
 }
 
-// load gives the end of the newest commit's transaction, since it counts only as a whole.
+// load returns the end of the newest commit's transaction, since it counts only as a whole.
 func (c *crowd) load(ctx context.Context, store *eventstore.Store, stream eventstore.StreamID) (eventstore.Position, error) {
 	history, err := store.Load(ctx, stream, eventstore.Leader())
 	if err != nil || len(history.Commits) == 0 {
@@ -171,7 +172,7 @@ func (c *crowd) end(ctx context.Context, store *eventstore.Store, _ eventstore.S
 	return store.End(ctx)
 }
 
-// newest reads the newest commit. Where the log ends is asked past the store, which would have waited.
+// newest reads the newest commit. It asks for the end of the log past the store, because the store would have waited.
 func (c *crowd) newest(ctx context.Context, store *eventstore.Store, _ eventstore.StreamID) (eventstore.Position, error) {
 	stream, err := store.JetStream().Stream(ctx, "bank")
 	if err != nil {
@@ -213,7 +214,7 @@ func TestNothingThatAStoreGivesIsAheadOfTheDisk(t *testing.T) {
 	disk.proxy.DropAcksWhere(nil)
 }
 
-// lazy gives a server whose disk a test holds up, and a JetStream context on it.
+// lazy returns a server whose disk a test holds up, and a JetStream context on it.
 func lazy(t *testing.T) (*ondisktest.Server, jetstream.JetStream) {
 	server := eventstoretest.NewServer(t)
 	disk := ondisktest.New(server)

@@ -35,7 +35,7 @@ type (
 		set(o *readOptions)
 		ofLog()
 	}
-	// AllOption is an option of [Store.All]: those of [LogOption], [Categories] and [Types].
+	// AllOption is an option of [Store.All]: each [LogOption], [Categories] and [Types].
 	AllOption interface {
 		set(o *readOptions)
 		ofAll()
@@ -95,14 +95,14 @@ func After(position Position) interface {
 	return option(func(o *readOptions) { o.after = position })
 }
 
-// FromTime makes [Store.All], [Store.Log] and [Store.Replay] begin with the first commit that the server stored at or after
-// a time. A transaction of which one commit was stored before and another after is read whole. Together with [After], the
-// later of both counts.
+// FromTime makes [Store.All], [Store.Log] and [Store.Replay] begin with the first commit that the server stored at or
+// after a time. A transaction of which one commit was stored before and another after is read whole. Together with
+// [After], the later of both counts.
 //
-// The time is the clock of the stream's leader when it took the commit. It is not Commit.Time, which is the writer's and
-// orders nothing. The time rises with the positions as far as the clocks of the servers agree. If the clocks differ, or one
-// was put back, the read may begin too early or too late by that difference. A log that was imported has the times of its
-// import.
+// The time is the clock of the stream's leader when it took the commit. It is not Commit.Time, which is the writer's
+// and orders nothing. The time rises with the positions as far as the clocks of the servers agree. If the clocks
+// differ, or one was put back, the read may begin too early or too late by that difference. A log that was imported has
+// the times of its import.
 func FromTime(t time.Time) interface {
 	LogOption
 	AllOption
@@ -111,9 +111,9 @@ func FromTime(t time.Time) interface {
 	return option(func(o *readOptions) { o.since = t })
 }
 
-// Until makes [Store.All], [Store.Log] and [Store.Replay] end with the commit at a position, [Live] or not. A transaction
-// that begins there or before and ends behind it is read whole. The default is the log's end at the time of the call. With
-// [Live] there is no default.
+// Until makes [Store.All], [Store.Log] and [Store.Replay] end with the commit at a position, [Live] or not. A
+// transaction that begins there or before and ends behind it is read whole. The default is the log's end at the time of
+// the call. With [Live] there is no default.
 func Until(position Position) interface {
 	LogOption
 	AllOption
@@ -138,8 +138,7 @@ func Categories(categories ...string) interface {
 	return option(func(o *readOptions) { o.categories = append(o.categories, categories...) })
 }
 
-// Types makes [Store.All] and [Store.Replay] read the events of these types only, and those of types that are upcast to
-// them.
+// Types makes [Store.All] and [Store.Replay] read the events of these types only, and of types that are upcast to them.
 func Types(types ...string) interface {
 	AllOption
 	ReplayOption

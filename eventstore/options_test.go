@@ -10,7 +10,7 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// What a read does not take must not compile: the type that a function returns decides.
+// An option that a read does not take must not compile. The type that the option's function returns decides that.
 func TestAnOptionFitsTheReadsThatTakeIt(t *testing.T) {
 	reads := map[string]reflect.Type{
 		"Load":    reflect.TypeFor[eventstore.LoadOption](),

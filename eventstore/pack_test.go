@@ -9,7 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestWhatIsPackedIsWhatTheLibraryWrites compares with the library that events are encoded with, and that wrote the first logs.
+// TestWhatIsPackedIsWhatTheLibraryWrites compares with the library that events are encoded with, and that wrote the
+// first logs.
 func TestWhatIsPackedIsWhatTheLibraryWrites(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var buf bytes.Buffer

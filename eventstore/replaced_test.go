@@ -83,7 +83,7 @@ type highWater struct {
 	Commit   string
 }
 
-// mark reads the mark, which is zero where there is none, or none can be read.
+// mark reads the mark. It is zero if there is none, or none can be read.
 func (p *program) mark() (m highWater) {
 	bucket, err := p.operator.KeyValue(p.t.Context(), p.name+"_control")
 	if err != nil {
@@ -141,7 +141,7 @@ func (p *program) follow(ctx context.Context) error {
 	return ended(p.store.Log(ctx, eventstore.Live()))
 }
 
-// ended gives the error that a read ends with.
+// ended returns the error that a read ends with.
 func ended[T any](read iter.Seq2[T, error]) error {
 	for _, err := range read {
 		if err != nil {
@@ -168,7 +168,7 @@ func (p *program) read(ctx context.Context) {
 	p.run("view", func() error { return errors.Join(view.Run(ctx), view.Close()) })
 }
 
-// config is that of the store's JetStream stream.
+// config returns the configuration of the store's JetStream stream.
 func (p *program) config() jetstream.StreamConfig {
 	stream, err := p.operator.Stream(p.t.Context(), p.name)
 	require.NoError(p.t, err)
@@ -191,7 +191,7 @@ func (p *program) restore(archive []byte) {
 		if err := p.operator.DeleteStream(p.t.Context(), p.name); err != nil {
 			return false
 		}
-		// What is appended meanwhile makes it fail.
+		// A commit that is appended meanwhile makes it fail.
 		_, err := eventstore.Import(p.t.Context(), p.operator, bytes.NewReader(archive), &eventstore.ImportConfig{
 			Store: &eventstore.Config{Replicas: p.replicas},
 		})
@@ -199,7 +199,7 @@ func (p *program) restore(archive []byte) {
 	}, time.Minute, 10*time.Millisecond)
 }
 
-// longer gives an archive of another store of the same name, which has more commits.
+// longer returns an archive of another store of the same name, which has more commits.
 func longer(t *testing.T, name string) []byte {
 	t.Helper()
 	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), name, events, nil)
@@ -217,8 +217,8 @@ const (
 	importedLonger = "a longer log of another store is imported"
 )
 
-// ways are those in which a log is replaced while the connection stays up. Each gives whether who opens the store next
-// is told too.
+// ways are the ways in which a log is replaced while the connection stays up. Each reports whether the next Open also
+// ends with an error.
 var ways = map[string]func(p *program) (toldAgain bool){
 	"an older backup is restored": func(p *program) bool {
 		p.restore(p.older)
@@ -259,8 +259,8 @@ var ways = map[string]func(p *program) (toldAgain bool){
 	},
 }
 
-// told is what must hold once the log was replaced, and every part of the program has ended. It returns after how long the
-// last part has.
+// told is what must hold once the log was replaced, and every part of the program has ended. It returns after how long
+// the last part has.
 func (p *program) told(replaced time.Time, before highWater, toldAgain bool) (noticed time.Duration) {
 	p.running.Wait()
 	var last time.Time
@@ -383,8 +383,8 @@ func TestALogThatIsReplacedWhileNothingHappensIsNoticedAtTheFirstUse(t *testing.
 	})
 }
 
-// waysOn gives the ways to be tried: on three replicas, where each takes some seconds, only two of them unless there is
-// time.
+// waysOn returns the ways to be tried: on three replicas, where each takes some seconds, only two of them unless there
+// is time.
 func waysOn(replicas int) map[string]func(*program) bool {
 	if replicas == 1 || proptest.Long() {
 		return ways
@@ -548,7 +548,8 @@ func TestAPositionThatTheLogDoesNotHaveIsNotReadBehind(t *testing.T) {
 	}
 }
 
-// A replica that has been alone for ten seconds describes the stream as it has it, perhaps without what was acknowledged last.
+// A replica that has been alone for ten seconds describes the stream as it has it, perhaps without what was
+// acknowledged last.
 func TestAReplicaThatIsLeftAloneIsNotBelieved(t *testing.T) {
 	if !proptest.Long() {
 		t.Skip("it takes the ten seconds")

@@ -6,13 +6,13 @@ import (
 	"iter"
 )
 
-// Replay calls f with each event of a part of the log, in the order of their positions. [After], [FromTime] and [Until] say
-// which part. [Categories], [Types], and [OfStream] with [From] say which events. Replay ends where the log ended when it
-// began. It writes nothing, and touches no view and no checkpoint. Progress counts the events that f was called with. Its
-// Position also passes over the others.
+// Replay calls f with each event of a part of the log, in the order of their positions. [After], [FromTime] and [Until]
+// say which part. [Categories], [Types], and [OfStream] with [From] say which events. Replay ends where the log ended
+// when it began. It writes nothing, and touches no view and no checkpoint. Progress counts the events that f was called
+// with. Its Position also passes over the others.
 //
-// If f fails, Replay returns an error that matches the error of f and names the event. Other errors are those of
-// [Store.All], or of [Store.Stream] with OfStream. The Progress is valid in any case: a replay with
+// If f fails, Replay returns an error that matches the error of f and names the event. Otherwise it fails like
+// [Store.All], or like [Store.Stream] with OfStream. The Progress is valid in any case: a replay with
 // After(progress.Position) goes on with the first commit that was not replayed whole.
 func (s *Store) Replay(ctx context.Context, f func(Recorded) error, options ...ReplayOption) (Progress, error) {
 	o := readOptionsOf(options)

@@ -12,7 +12,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// replayed gives the positions of the events that a replay calls its function with, and where it came to.
+// replayed returns the positions of the events that a replay calls its function with, and where it came to.
 func replayed(t *testing.T, store *eventstore.Store, options ...eventstore.ReplayOption) ([]eventstore.Position, eventstore.Progress) {
 	t.Helper()
 	all := []eventstore.Position{}

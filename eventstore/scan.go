@@ -49,7 +49,7 @@ type scanOptions struct {
 	subject string   // one literal subject, or "" for all
 	after   Position // where to begin
 	upTo    Position // where to end, or 0 for never
-	sure    Position // the log is known to reach this far, so a server that sends nothing before is not waited for; 0 if not known
+	sure    Position // the log reaches this far, so a silent server is not waited for; 0 if not known
 	// patience is how long an interruption is waited out; 0 for as long as it takes.
 	patience time.Duration
 	// damage is called with each position that is missing or damaged, and the scan goes on. If it is nil, the scan ends
@@ -123,7 +123,8 @@ func (r *scanner) run(ctx context.Context) {
 }
 
 // final returns the error with which a scan ends after a failure, or nil if it tries again. A refusal is final, with
-// one exception: a server may have as many consumers as it allows because it still keeps those of a lost connection.
+// one exception: a server may have as many consumers as it allows because it still keeps the consumers of a lost
+// connection.
 func (r *scanner) final(err error) error {
 	s, what := r.store, fmt.Sprintf("read %s behind position %d", r.store.name, r.position)
 	failing := time.Since(r.failing)
@@ -362,10 +363,11 @@ func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
 }
 
 // positionOf reads the stream sequence from the subject for acknowledgements. Messages of a consumer without
-// acknowledgements have it as well. It is the sixth token, or the eighth if domain and account stand in front:
+// acknowledgements have it as well. It is the sixth token, or the eighth if domain and account stand in front. The last
+// token may be missing:
 //
 //	$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>
-//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<time>.<pending>[.<random>]
+//	$JS.ACK.<domain>.<account>.<stream>.<consumer>.<deliveries>.<stream seq.>.<consumer seq.>.<time>.<pending>.<any>
 func positionOf(reply string) (Position, error) {
 	before := 5
 	if strings.Count(reply, ".") > 8 {

@@ -20,7 +20,7 @@ const (
 	metaFormat   = "runnel.format"   // of the layout: subjects, headers, settings; each envelope names its own format
 	metaCodec    = "runnel.codec"    // of the events
 	metaIdentity = "runnel.identity" // a UUID that no other store has, even a later one of the same name
-	metaImport   = "runnel.import"   // the archive from which a stream was imported; the store's stream loses it when the import has finished
+	metaImport   = "runnel.import"   // the archive that is imported; the store's stream loses it at the end
 )
 
 // layoutFormat is the format of everything in a store but its envelopes.

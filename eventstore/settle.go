@@ -14,7 +14,7 @@ import (
 
 // settle goes on from the answer to the first try until the outcome is known:
 //
-//	publish -> acknowledged ----------------------------------------> stored, once it is on disk; if the position was seen
+//	publish -> acknowledged ----------------------------------------> stored once on disk; if the position was seen
 //	                                                                  before, the log went backwards
 //	        -> anything else: look at the leader's tail
 //	               our commit at our version -----------------------> stored, likewise

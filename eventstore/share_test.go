@@ -12,13 +12,13 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// shipped is an event of another service, which that of accounts does not know.
+// shipped is an event of another service. The service of accounts does not know it.
 type shipped struct{ Parcel string }
 
 func (shipped) EventType() string { return "parcel.shipped" }
 
-// Two services, one of them in two releases, write and read one store at the same time. Each reads its own and passes over
-// what it does not know.
+// Two services, one of them in two releases, write and read one store at the same time. Each reads its own and passes
+// over what it does not know.
 func TestTwoServicesAndTwoReleasesShareAStore(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	older := release(t, js, []eventstore.Event{paid{}})

@@ -47,9 +47,10 @@ func newStatement(i int) eventstore.Event {
 	return s
 }
 
-// BenchmarkCompression compares ways to keep the same events: how fast they are appended by 64 goroutines and read back
-// decoded, what they take on disk, and what it costs to read one of them whose block the server has not in memory. The
-// ways take turns, so that what the machine does meanwhile meets all, and each reports its medians.
+// BenchmarkCompression compares ways to keep the same events. It measures how fast 64 goroutines append them, how fast
+// they are read back decoded, and what they take on disk. It also measures what it costs to read one whose block the
+// server does not have in memory. The ways take turns, so that the noise of the machine meets all, and each reports its
+// medians.
 func BenchmarkCompression(b *testing.B) {
 	const s2, above = jetstream.S2Compression, 1024
 	for _, kind := range []struct {
@@ -157,7 +158,7 @@ func (w *way) report(b *testing.B, commits int) {
 	b.ReportMetric(float64(size)/float64(commits), w.name+"-disk-B/commit")
 }
 
-// sizeOf gives the size of the files whose names end so, and their number.
+// sizeOf returns the size of the files whose names end so, and their number.
 func sizeOf(b *testing.B, dir, suffix string) (size int64, files int) {
 	b.Helper()
 	require.NoError(b, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

@@ -13,7 +13,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// fiveAndThree opens a store in which messages can be deleted, with five commits and a transaction of three, and gives
+// fiveAndThree opens a store in which messages can be deleted, with five commits and a transaction of three. It returns
 // when the server stored each, by position.
 func fiveAndThree(t *testing.T) (*eventstore.Store, jetstream.Stream, map[eventstore.Position]time.Time) {
 	t.Helper()
@@ -47,7 +47,7 @@ func stored(t *testing.T, stream jetstream.Stream, position eventstore.Position)
 	return msg.Time
 }
 
-// positions gives the positions of what a reader yields.
+// positions returns the positions of what a reader yields.
 func positions(t *testing.T, seq func(func(eventstore.Recorded, error) bool)) []eventstore.Position {
 	t.Helper()
 	all := []eventstore.Position{}

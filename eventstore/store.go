@@ -198,7 +198,7 @@ type Store struct {
 
 // Counters says how often a store had to do more than usual since it was opened.
 type Counters struct {
-	Resolved   int64 // appends whose outcome was read back, because an acknowledgement was missing or a refusal was in doubt
+	Resolved   int64 // appends whose outcome was read back: no acknowledgement came, or a refusal was in doubt
 	LinkMisses int64 // loads that had to search the log because links were missing, wrong or too few
 	Refetched  int64 // positions that a reader of the whole log missed and fetched from the leader
 	Torn       int64 // commits of transactions that a power cut left incomplete, each time one was skipped
@@ -344,10 +344,11 @@ func (s *Store) mark(ctx context.Context) (marked, error) {
 	return stored, err
 }
 
-// Name is the store's name, which is also that of its JetStream stream.
+// Name is the name of the store and of its JetStream stream.
 func (s *Store) Name() string { return s.name }
 
-// Identity is a UUID the store was given when it was created. A store that is made anew under the same name has another.
+// Identity is a UUID the store was given when it was created. A store that is made anew under the same name has
+// another.
 func (s *Store) Identity() string { return s.identity }
 
 // JetStream is the context on which the store was opened, for programs that keep something beside it.

@@ -16,10 +16,11 @@ type StreamInfo struct {
 	Commits int64 // in the log, with the remainders of torn transactions and the messages of other programs
 }
 
-// Streams yields the streams of a category. With "" it yields those of all categories except the toolkit's own
-// (SystemCategory). They come in the order of their subjects' bytes, which is the same at every call. For ids of
-// letters, digits, - and _ that is the order of the ids. A stream that exists during all of the call is yielded, and
-// none is yielded twice. A stream that is begun meanwhile may be missed. Closed and erased streams are also yielded.
+// Streams yields the streams of a category. With "" it yields the streams of all categories except the toolkit's own
+// (SystemCategory). They come in the order of their subjects' bytes, which is the same at every call. That is also the
+// order of the ids, if they consist of letters, digits, - and _. A stream that exists during all of the call is
+// yielded, and none is yielded twice. A stream that is begun meanwhile may be missed. Closed and erased streams are
+// also yielded.
 //
 // The list comes from the stream's leader in pages of 100,000. For each page the server gathers and sorts all streams
 // of the category, even if the read begins [Behind] one. With a million streams each page takes over a second of
@@ -40,7 +41,8 @@ func (s *Store) Streams(ctx context.Context, category string, options ...Streams
 				return
 			}
 			if info.Stream, err = parseSubject(s.name, subject.name); err != nil {
-				s.passForeign(ctx, &foreignError{Store: s.name, Subject: subject.name}) // no commit was ever stored there
+				// No commit was ever stored there.
+				s.passForeign(ctx, &foreignError{Store: s.name, Subject: subject.name})
 				continue
 			}
 			info.Commits = int64(subject.messages)

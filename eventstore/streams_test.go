@@ -13,7 +13,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// listed gives the streams that a listing yields.
+// listed returns the streams that a listing yields.
 func listed(t *testing.T, store *eventstore.Store, category string, options ...eventstore.StreamsOption) []string {
 	t.Helper()
 	all := []string{}

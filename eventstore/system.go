@@ -24,15 +24,15 @@ type StreamClosed struct{ Reason string }
 // EventType is "runnel.stream.closed".
 func (StreamClosed) EventType() string { return "runnel.stream.closed" }
 
-// StreamErased stands in the place of a stream's events after [Store.Erase] has deleted them. Its version follows the last
-// of theirs.
+// StreamErased stands in the place of a stream's events after [Store.Erase] has deleted them. Its version follows the
+// last of theirs.
 type StreamErased struct{ Reason string }
 
 // EventType is "runnel.stream.erased".
 func (StreamErased) EventType() string { return "runnel.stream.erased" }
 
-// KeyClosed says that no command may be done in the stream any more under an idempotency key, or under one below it: "a/1"
-// is below "a". It undoes nothing that was done under the key before. See aggregate.CloseKey.
+// KeyClosed says that no command may be done in the stream any more under an idempotency key, or under one below it:
+// "a/1" is below "a". It undoes nothing that was done under the key before. See aggregate.CloseKey.
 type KeyClosed struct{ Key string }
 
 // EventType is "runnel.key.closed".
@@ -42,8 +42,8 @@ func (KeyClosed) EventType() string { return "runnel.key.closed" }
 // tell those positions from damage.
 type positionsErased struct{ Commits []erasedCommit }
 
-// erasedCommit is what is kept of an erased commit. It is enough to recognise a checkpoint that stands there, and to know
-// that the rest of its transaction is whole.
+// erasedCommit is what is kept of an erased commit. It is enough to recognise a checkpoint that stands there, and to
+// know that the rest of its transaction is whole.
 type erasedCommit struct {
 	Position    Position
 	ID          string // the commit's UUID

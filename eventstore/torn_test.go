@@ -14,8 +14,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// replay publishes the payload at a position under another stream's subject, as if the server had kept only that of a
-// transaction, or as if a writer had written false links.
+// replay publishes the payload at a position under another stream's subject, as if the server had kept only that part
+// of a transaction, or as if a writer had written false links.
 func replay(t *testing.T, js jetstream.JetStream, position eventstore.Position, onto string) {
 	t.Helper()
 	stream, err := js.Stream(t.Context(), "bank")

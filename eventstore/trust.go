@@ -14,20 +14,20 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// A log may be replaced, or go backwards, under a program that runs, while the connection stays up: an older backup is
+// A log may be replaced, or go backwards, under a program that runs, while the connection stays up. An older backup is
 // restored, a node brings the stream up without its disk, or an operator deletes the stream and makes it anew. The
 // server then uses its positions a second time. A store notices that as follows:
 //
-//	known    the log's identity; the mark, which is a position whose commit was found there; the highest position seen since
+//	known    the log's identity; the mark, whose commit was found in the log; the highest position seen since
 //	proof    an acknowledgement at or below what was seen before the publish was sent, even if look finds the commit
-//	check    the leader's stream has another identity, ends before what is known, or has another commit there. It comes
-//	         at Open, at the first use of each connection, half a second after a use, when a reader lost its consumer, and
-//	         if the leader says that the log ends before what was seen
-//	verdict  the first proof, or the first check that fails. All that is under way ends with it, and all that comes after
-//	mark     rises only right after a check found it and the commit to which it is to rise, so it belongs to this log
+//	check    the leader's stream has another identity, ends before what is known, or has another commit there.
+//	         It comes at Open, at the first use of each connection, half a second after a use, when a reader lost its
+//	         consumer, and if the leader says that the log ends before what was seen
+//	verdict  the first proof, or the first check that fails. Everything ends with it from then on
+//	mark     rises only right after a check found it and the commit to which it is to rise
 //
-// With several replicas, a log that ends too early is no verdict until leaderLag has passed, unless the stream was made
-// anew. The verdict stays until the store is opened again.
+// With several replicas, a log that ends too early does not lead to a verdict until leaderLag has passed, unless the
+// stream was made anew. The verdict stays until the store is opened again.
 
 // leaderLag is how long a log that seems to end too early is given with several replicas, because a new leader may not
 // have applied yet what it was elected for.

@@ -10,7 +10,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// paid became paidV2, which became a paidV3 and, where there was one, a charged.
+// paid became paidV2, which became a paidV3 and, if there was a fee, a charged.
 type paid struct{ Cents int64 }
 
 func (paid) EventType() string { return "account.paid" }

@@ -71,9 +71,9 @@ type Report struct {
 	Events       int64    // in them
 	Streams      int64
 	Transactions int64 // whole ones
-	Torn         int64 // commits of transactions that a power cut left incomplete; they are not part of the log, and not a fault
+	Torn         int64 // commits of transactions that a power cut left incomplete; not part of the log, and not a fault
 	Erased       int64 // positions whose commits were erased
-	Foreign      int64 // messages that another program published; they are not part of the log, and not a fault
+	Foreign      int64 // messages that another program published; not part of the log, and not a fault
 	Elapsed      time.Duration
 
 	Faults []Fault // the first ones
@@ -127,7 +127,7 @@ func (r Report) String() string {
 // leader returns what that one lacks. The disks of the others are not seen. Verify keeps about 150 bytes for each
 // stream, twice that at the end, and makes the leader list all subjects, 100,000 at a time.
 //
-//	the log, unfiltered -> each position -> its stream's versions and links -> each stream's count, asked of the leader
+//	the log, unfiltered -> each position -> its stream's versions and links -> the leader's count of each stream
 func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {
 	v := verifier{
 		store: s, max: cfg.maxFaults(), report: Report{Store: s.name}, seed: maphash.MakeSeed(),

@@ -22,7 +22,7 @@ func TestVerifyCountsWhatThereIs(t *testing.T) {
 		eventstore.Write{Stream: account("b"), Events: []eventstore.Event{deposited{1}, deposited{2}}},
 		eventstore.Write{Stream: account("c"), Events: []eventstore.Event{deposited{3}}})
 	require.NoError(t, err)
-	replay(t, js, 44, "torn") // the begin of a transaction that never came to its end
+	replay(t, js, 44, "torn") // the start of a transaction that never came to its end
 	require.NoError(t, store.Erase(t.Context(), account("gone"), "asked for"))
 	lengthen(t, store, "torn", "Carl", 1)
 

@@ -15,7 +15,6 @@ import (
 var notYetPlain = []string{
 	"aggregate",
 	"aggregatetest",
-	"eventstore",
 	"examples/bank",
 	"natsrun",
 	"projection",
