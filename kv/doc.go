@@ -53,8 +53,9 @@
 // Modify and the same in a batch. Of several writes that expect the same revision at most one is stored.
 //
 // Get, GetMany and Watch may be answered by a replica that is a few milliseconds behind. GetLeader asks the leader.
-// List returns everything that was acknowledged before it began. A stale read never loses an update, because a
-// conditional write that is based on it is a conflict.
+// List returns everything that was acknowledged before it began. Get and GetMany ask the leader before they say that
+// a document does not exist. So a document that exists may be old, but is never missing. A stale read never loses an
+// update, because a conditional write that is based on it is a conflict.
 //
 // GetMany, and a List of up to 1024 documents, return what the bucket held at one point in time, so they see a batch
 // whole or not at all. A longer List may see a part of a batch, and so may a Watch, which returns at least the
@@ -94,6 +95,8 @@
 //   - On a bucket with one replica and file storage each batch costs the server about 4 ms, whatever its size, and
 //     other writes of the bucket wait for it. On three replicas and in memory a batch costs no more than its writes.
 //   - Plain subscribers of the subjects see messages of a batch before it is stored or refused. Consumers do not.
+//   - Get and GetMany do not ask the leader in a bucket that had one replica when it was opened. If it has got more,
+//     open it again.
 //   - Each deleted key leaves a marker of about 100 bytes in the bucket.
 //   - A power cut can leave half of a batch on a server that holds the only replica and does not sync each write
 //     (sync_interval: always). The server then serves that half.

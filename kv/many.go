@@ -3,6 +3,7 @@ package kv
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,7 +16,8 @@ import (
 //
 // Up to 1024 keys are read as they were at one point in time, and a batch is seen whole or not at all. As with Get,
 // that point may be a few milliseconds in the past. More keys are read in parts of 1024, each as of its own point in
-// time, and so are documents that exceed 32 MiB together. GetMany fails like Get, but never with ErrNotFound.
+// time, and so are documents that exceed 32 MiB together. If the leader has one of the documents that the replica does
+// not have, the replica is asked again. GetMany fails like Get, but never with ErrNotFound.
 func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Entry[T], error) {
 	wanted := make(map[string]string, len(keys)) // keys by subject
 	subjects := make([]string, 0, len(keys))
@@ -32,7 +34,7 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 	entries := make(map[string]Entry[T], len(subjects))
 	for len(subjects) > 0 {
 		part := subjects[:b.core.fitting(subjects)]
-		found, whole, err := b.core.many(ctx, part)
+		found, whole, err := b.core.settled(ctx, part)
 		if err != nil {
 			return nil, b.core.readError("get", "", err)
 		}
@@ -54,6 +56,23 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 // many asks any replica for the newest messages of subjects. If there is too much for one answer, the result is not
 // whole.
 func (c *core) many(ctx context.Context, subjects []string) (found []jsapi.Message, whole bool, err error) {
+	return c.manyThat(ctx, subjects, func(context.Context, jsapi.Part) error { return nil })
+}
+
+// settled is many, repeated until the leader has nothing that the replica does not have.
+func (c *core) settled(ctx context.Context, subjects []string) (found []jsapi.Message, whole bool, err error) {
+	return c.manyThat(ctx, subjects, func(ctx context.Context, part jsapi.Part) error {
+		if c.single || part.Pending > 0 {
+			return nil
+		}
+		return c.confirmAbsent(ctx, part, without(subjects, part.Found))
+	})
+}
+
+// manyThat is many, repeated until check returns no error that passes.
+func (c *core) manyThat(
+	ctx context.Context, subjects []string, check func(context.Context, jsapi.Part) error,
+) (found []jsapi.Message, whole bool, err error) {
 	var part jsapi.Part
 	err = c.insist(ctx, "get", func(ctx context.Context) (err error) {
 		part, err = c.client.DirectLastMany(ctx, c.stream, subjects, c.manyBytes)
@@ -62,7 +81,10 @@ func (c *core) many(ctx context.Context, subjects []string) (found []jsapi.Messa
 				err = gone
 			}
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return check(ctx, part)
 	})
 	switch {
 	case err != nil:
@@ -71,6 +93,29 @@ func (c *core) many(ctx context.Context, subjects []string) (found []jsapi.Messa
 		return nil, false, errors.New("the server returned none of the documents it has")
 	}
 	return part.Found, part.Pending == 0, c.disk.Wait(ctx, lastOf(part.Found))
+}
+
+// errBehind says that the leader has something that the replica does not have. That passes.
+var errBehind = fmt.Errorf("%w: a replica is behind the leader", jsapi.ErrNoReply)
+
+// confirmAbsent returns errBehind if the leader has a message of one of the subjects, of which a replica had none.
+func (c *core) confirmAbsent(ctx context.Context, part jsapi.Part, absent []string) error {
+	if len(absent) > 1 { // one request for all of them
+		leader, err := c.client.LeaderInfo(ctx, c.stream, "", 0)
+		if err != nil || part.UpTo >= leader.Last {
+			return err
+		}
+	}
+	for _, subject := range absent {
+		_, err := c.leader(ctx, subject)
+		switch {
+		case err == nil:
+			return errBehind
+		case !errors.Is(err, jsapi.ErrNotFound):
+			return err
+		}
+	}
+	return nil
 }
 
 // lastOf returns the highest revision of the messages.
@@ -99,12 +144,17 @@ func unread(asked []string, found []jsapi.Message, whole bool) []string {
 	if whole {
 		return nil
 	}
+	return without(asked, found)
+}
+
+// without returns the subjects that have no message.
+func without(subjects []string, found []jsapi.Message) []string {
 	answered := make(map[string]bool, len(found))
 	for _, m := range found {
 		answered[m.Subject] = true
 	}
 	var rest []string
-	for _, subject := range asked {
+	for _, subject := range subjects {
 		if !answered[subject] {
 			rest = append(rest, subject)
 		}

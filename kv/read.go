@@ -12,7 +12,7 @@ import (
 )
 
 // Get returns the document under key. Any replica may answer. A replica may be a few milliseconds behind, and further
-// behind while it is cut off, so use GetLeader to read your own writes.
+// behind while it is cut off, so use GetLeader to read your own writes. ErrNotFound is always the answer of the leader.
 //
 // Get blocks until a server has answered, ctx ends or Config.Timeout has passed. It returns an error that matches
 // ErrNotFound, ErrInvalidKey, ErrDecode, ErrNoBucket, ErrRefused or ErrUnavailable.
@@ -30,10 +30,12 @@ func (b *Bucket[T]) GetLeader(ctx context.Context, key string) (Entry[T], error)
 // getter reads the last message of a subject.
 type getter func(ctx context.Context, subject string) (jsapi.Message, error)
 
-// direct asks any replica. If none answers, as in a bucket that was created a moment ago, it asks the leader.
+// direct asks any replica. If none answers, as in a bucket that was created a moment ago, it asks the leader. It also
+// asks the leader if the replica has no message: a replica that catches up deletes what was replaced before it receives
+// what replaces it.
 func (c *core) direct(ctx context.Context, subject string) (jsapi.Message, error) {
 	m, err := c.client.DirectLast(ctx, c.stream, subject)
-	if errors.Is(err, nats.ErrNoResponders) {
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jsapi.ErrNotFound) && !c.single {
 		return c.leader(ctx, subject)
 	}
 	return m, err

@@ -31,7 +31,9 @@ var rules = map[string]func(*testing.T, *kv.Bucket[doc]){
 func TestRulesOnOneReplica(t *testing.T) { checkRules(t, eventstoretest.JetStream(t), 1) }
 
 func TestRulesOnThreeReplicas(t *testing.T) {
-	checkRules(t, eventstoretest.NewCluster(t, 3).JetStream(t), 3)
+	js := eventstoretest.NewCluster(t, 3).JetStream(t)
+	checkRules(t, js, 3)
+	t.Run("a document that is there is never missing", func(t *testing.T) { missesNothing(t, js) })
 }
 
 func checkRules(t *testing.T, js jetstream.JetStream, replicas int) {
