@@ -66,6 +66,13 @@ allocs: ## hold allocations for each command, append, load and replayed event to
 test-long: ## run all tests, with CHECKS=200 runs of each property and state machine, of about STEPS=60 actions each, 200 killed processes, 1,000 payments, and what needs a minute
 	RAPID_CHECKS=$(CHECKS) RAPID_STEPS=$(STEPS) RUNNEL_TEST_KILLS=200 RUNNEL_TEST_PAYMENTS=1000 RUNNEL_TEST_LONG=1 go test -timeout 2h ./...
 
+# The packages whose tests run on a cluster, too, and flags for go test.
+CLUSTER ?= -timeout 20m ./aggregate ./kv ./projection ./reactor ./saga ./snapshot
+
+.PHONY: test-cluster
+test-cluster: ## run the tests of packages on three replicas, kept by a cluster of server processes (CLUSTER='-run Saga ./saga': others)
+	RUNNEL_TEST_PACKAGES='-C .. -count=1 $(CLUSTER)' go test -count=1 -v -timeout 60m -run '^TestPackagesOnACluster$$' ./eventstoretest
+
 .PHONY: lint
 lint: $(GOLANGCI) ## check formatting, vet, go.mod, and all that .golangci.yml asks for
 	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }

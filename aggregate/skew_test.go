@@ -204,7 +204,7 @@ func TestTransactionsAreSerializable(t *testing.T) {
 			var nodes []*eventstoretest.Server
 			if replicas == 1 {
 				server := eventstoretest.NewServer(t)
-				nodes, store = []*eventstoretest.Server{server}, openDuty(t, server.JetStream(t), 1)
+				nodes, store = []*eventstoretest.Server{server}, openDuty(t, server.JetStream(t), 0)
 			} else {
 				cluster := eventstoretest.NewCluster(t, replicas)
 				nodes, store = cluster.Nodes(), openDuty(t, cluster.JetStream(t), replicas)
@@ -224,7 +224,7 @@ func TestTransactionsAreSerializable(t *testing.T) {
 
 // What finds no skew has to be able to.
 func TestWithoutGuardsThereIsSkew(t *testing.T) {
-	store := openDuty(t, eventstoretest.JetStream(t), 1)
+	store := openDuty(t, eventstoretest.JetStream(t), 0)
 	contend(t, store, unguarded, 500, func(int) {})
 	found, left := skews(t, store)
 	require.Positive(t, found)

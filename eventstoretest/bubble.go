@@ -17,6 +17,9 @@ import (
 // before.
 func Bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
+	if onCluster() {
+		t.Skip("on a cluster there are sockets, which do not work under a fake clock")
+	}
 	ats.Register()
 	defer ats.Unregister()
 	synctest.Test(t, func(t *testing.T) {

@@ -24,6 +24,9 @@ const connectTimeout = 10 * time.Second
 // printed. Options given here win.
 func (s *Server) Connect(t testing.TB, opts ...nats.Option) *nats.Conn {
 	t.Helper()
+	if s.place != nil {
+		return connect(t, s.place.next().URL(), opts)
+	}
 	return connect(t, s.URL(), opts)
 }
 

@@ -25,6 +25,21 @@
 // by memory, and [Quota] makes the disk full. Stop and Restart keep port and files, and the clients find their
 // way back.
 //
+// # Three replicas
+//
+// RUNNEL_TEST_CLUSTER in the environment holds the addresses, with commas in between, of a cluster whose servers give
+// each user name an account of its own (NewProcessCluster with "--accounts"). Then JetStream and NewServer start no
+// server. Each call has an account of its own on that cluster, in which every stream has three replicas whatever its
+// configuration says. A whole package of tests runs so on replicas, and each connection is to another node than the
+// one before it:
+//
+//	JetStream, Connect, Proxy      lead to the account
+//	Stop, Restart                  cut the account's connections, and let them come back
+//	options                        start a cluster of three servers with these options, for this test
+//	StoreDir, NATS, Bubble         skip the test
+//
+// The streams are deleted when the test ends. Package eventstoretest's own TestPackagesOnACluster is the example.
+//
 // # Faults
 //
 // A [Proxy] stands in front of any of them and understands the frames that pass:

@@ -24,6 +24,7 @@ type faults struct {
 	silenced     []string
 	twice        bool
 	rewriteInfo  func(info []byte) []byte
+	edit         func(*frame) // what the client sends; set before the first connection
 	droppedSoFar int
 }
 
@@ -144,6 +145,9 @@ func (f *faults) fromServer(fr *frame) (pass bool, err error) {
 
 // fromClient decides about one frame on its way to the server.
 func (f *faults) fromClient(fr *frame) (pass bool, err error) {
+	if f.edit != nil {
+		f.edit(fr)
+	}
 	if !fr.isPublish() {
 		return true, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -126,6 +127,15 @@ func (f *frame) isAck() bool {
 	}
 	err := json.Unmarshal(f.payload(), &ack)
 	return err == nil && ack.Stream != "" && ack.Seq > 0 && ack.Type == "" && ack.Error == nil
+}
+
+// setPayload gives a publish or a message another payload.
+func (f *frame) setPayload(payload []byte) {
+	body := slices.Concat(f.body[:f.headers], payload)
+	f.args[len(f.args)-1] = strconv.Itoa(len(body))
+	line := fmt.Appendf(nil, "%s %s\r\n", f.op, strings.Join(f.args, " "))
+	f.raw = slices.Concat(line, body, []byte("\r\n"))
+	f.body = f.raw[len(line) : len(line)+len(body)]
 }
 
 // rewriteInfo takes the addresses of other servers out of an INFO line, because a client that learns them goes

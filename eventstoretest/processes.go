@@ -24,9 +24,9 @@ type ProcessCluster struct {
 	admin jetstream.JetStream
 }
 
-// NewProcessCluster starts a cluster of server processes, and returns when it takes streams with three replicas. It
-// fails the test if the cluster does not form.
-func NewProcessCluster(t testing.TB, nodes int) *ProcessCluster {
+// NewProcessCluster starts a cluster of server processes, and returns when it takes streams with three replicas.
+// Further arguments are those of [NewProcess], for each node. It fails the test if the cluster does not form.
+func NewProcessCluster(t testing.TB, nodes int, args ...string) *ProcessCluster {
 	t.Helper()
 	ports := freePorts(t, nodes)
 	routes := make([]string, nodes)
@@ -36,8 +36,8 @@ func NewProcessCluster(t testing.TB, nodes int) *ProcessCluster {
 	c := &ProcessCluster{t: t}
 	binary := buildServer(t)
 	for i, route := range routes {
-		c.nodes = append(c.nodes, newProcess(t, binary, t.TempDir(), "-n", nodeName(i),
-			"--cluster_name", "eventstoretest", "--cluster", route, "--routes", strings.Join(routes, ",")))
+		member := []string{"-n", nodeName(i), "--cluster_name", "eventstoretest", "--cluster", route, "--routes", strings.Join(routes, ",")}
+		c.nodes = append(c.nodes, newProcess(t, binary, t.TempDir(), slices.Concat(member, args)...))
 	}
 	c.admin = c.JetStream(t)
 	c.awaitMeta()

@@ -66,6 +66,8 @@ func Memory() Option {
 // ends.
 type Server struct {
 	t     testing.TB
+	place *place // on a cluster, if the tests run on one; nil otherwise
+
 	dir   string
 	edits []func(*server.Options)
 
@@ -76,9 +78,13 @@ type Server struct {
 
 // NewServer starts one server that stores in files and listens on a free port
 // of 127.0.0.1. It returns when clients can connect, and fails the test when
-// the server does not start.
+// the server does not start. If the tests run on a cluster,
+// it starts none; see the package documentation.
 func NewServer(t testing.TB, opts ...Option) *Server {
 	t.Helper()
+	if place := findPlace(t, opts); place != nil {
+		return &Server{t: t, place: place}
+	}
 	s := prepare(t, opts)
 	s.Restart()
 	return s
@@ -91,8 +97,10 @@ func NewServer(t testing.TB, opts ...Option) *Server {
 //	js := eventstoretest.JetStream(t)
 func JetStream(t testing.TB, opts ...Option) jetstream.JetStream {
 	t.Helper()
-	unlisted := Options(func(o *server.Options) { o.DontListen = true })
-	return NewServer(t, slices.Concat(opts, []Option{unlisted})...).JetStream(t)
+	if !onCluster() {
+		opts = append(slices.Clone(opts), Options(func(o *server.Options) { o.DontListen = true }))
+	}
+	return NewServer(t, opts...).JetStream(t)
 }
 
 // prepare makes the server's directory and registers its end, without starting it.
@@ -129,6 +137,10 @@ func storeDir(t testing.TB, inMemory bool) string {
 // Stop shuts the server down and returns when it is down. Its clients lose
 // their connection and try to reconnect. On a stopped server it does nothing.
 func (s *Server) Stop() {
+	if s.place != nil {
+		s.place.cut()
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopLocked()
@@ -147,6 +159,11 @@ func (s *Server) stopLocked() {
 // clients can connect, and fails the test when the server does not start.
 func (s *Server) Restart() {
 	s.t.Helper()
+	if s.place != nil {
+		s.place.cut()
+		s.place.heal()
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopLocked()
@@ -200,16 +217,23 @@ func (s *Server) optionsLocked() *server.Options {
 // URL returns the address for TCP clients, "nats://127.0.0.1:<port>". It stays
 // the same over a Restart.
 func (s *Server) URL() string {
+	if s.place != nil {
+		return s.place.proxies[0].URL()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return "nats://" + net.JoinHostPort(loopback, strconv.Itoa(s.port))
 }
 
 // StoreDir returns the directory with the server's JetStream files.
-func (s *Server) StoreDir() string { return s.dir }
+func (s *Server) StoreDir() string {
+	s.mustBeAlone("looks into the files of its one server")
+	return s.dir
+}
 
 // NATS returns the running nats-server, or the last one that was stopped. After a Restart it is another one.
 func (s *Server) NATS() *server.Server {
+	s.mustBeAlone("looks into its one server")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.node
@@ -219,4 +243,9 @@ func (s *Server) NATS() *server.Server {
 // Server can be given to [nats.InProcessServer]. Unlike nats-server's own, it
 // leads to the new server after a Restart. A stopped server returns an error,
 // which the client takes as any failed dial.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.NATS().InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) {
+	if s.place != nil {
+		return s.place.dial()
+	}
+	return s.NATS().InProcessConn()
+}

@@ -4,6 +4,8 @@
 // own. It takes nats-server's command line, prints its client URL on standard output when
 // clients can connect, and ends when its standard input does, so that it
 // cannot outlive the test that started it. At SIGUSR2 it ends in lame duck mode.
+// With -accounts each user name has an account of its own, which is made when it
+// first connects to the server.
 package main
 
 import (
@@ -36,16 +38,22 @@ func main() {
 func run(args []string, stdin io.Reader, stdout io.Writer) error {
 	flags := flag.NewFlagSet("natsd", flag.ContinueOnError)
 	usage := func() { flags.Usage() }
+	withAccounts := flags.Bool("accounts", false, "give each user name an account of its own")
 	opts, err := server.ConfigureOptions(flags, args, usage, usage, usage)
 	if err != nil {
 		return fmt.Errorf("read the command line: %w", err)
 	}
 	opts.NoSigs = true
 	opts.LameDuckGracePeriod, opts.LameDuckDuration = lameDuckGrace, lameDuckTime
+	users := &accounts{}
+	if *withAccounts {
+		opts.CustomClientAuthentication = users
+	}
 	node, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("start a server: %w", err)
 	}
+	users.node = node
 	node.ConfigureLogger()
 	node.Start()
 	defer node.WaitForShutdown()
@@ -77,4 +85,21 @@ func await(node *server.Server, stdin io.Reader) error {
 		}
 	}
 	return nil
+}
+
+// accounts lets every client in. One with a user name gets the account of that name, without any limits.
+type accounts struct{ node *server.Server }
+
+// Check implements [server.Authentication].
+func (a *accounts) Check(client server.ClientAuthentication) bool {
+	name := client.GetOpts().Username
+	if name == "" {
+		return true
+	}
+	account, created := a.node.LookupOrRegisterAccount(name)
+	if created && account.EnableJetStream(nil, nil) != nil {
+		return false
+	}
+	client.RegisterUser(&server.User{Username: name, Account: account})
+	return true
 }
