@@ -133,6 +133,12 @@ func conditionsHold(t *testing.T, b *kv.Bucket[doc]) {
 	_, err = b.GetLeader(ctx, "42")
 	require.ErrorIs(t, err, kv.ErrNotFound)
 
+	require.ErrorContains(t, b.DeleteRevision(ctx, "42", 0), "there is nothing to delete")
+	batch := b.Batch()
+	batch.DeleteRevision("42", 0)
+	_, err = batch.Commit(ctx)
+	require.ErrorContains(t, err, "there is nothing to delete")
+
 	_, err = b.Update(ctx, "42", doc{}, second)
 	var conflict *kv.ConflictError
 	require.ErrorAs(t, err, &conflict)

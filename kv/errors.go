@@ -54,10 +54,11 @@ var (
 var (
 	errReconnectBuffer = errors.New("the connection has a reconnect buffer, so a write that failed may be sent later: " +
 		"connect with nats.ReconnectBufSize(-1)")
-	errRepeatedKey = errors.New("the batch has written the key before, so its revision is not known")
-	errEmptyBatch  = errors.New("the batch is empty, so it has no revision")
-	errOtherBucket = errors.New("the batch belongs to another bucket")
-	errTooMuch     = errors.New("the documents are larger than one answer may be")
+	errRepeatedKey  = errors.New("the batch has written the key before, so its revision is not known")
+	errZeroRevision = errors.New("revision 0 means that there is no document, so there is nothing to delete")
+	errEmptyBatch   = errors.New("the batch is empty, so it has no revision")
+	errOtherBucket  = errors.New("the batch belongs to another bucket")
+	errTooMuch      = errors.New("the documents are larger than one answer may be")
 )
 
 // Error says which operation failed on what. It matches Reason and Err.

@@ -64,8 +64,8 @@ func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[
 				yield(event{}, err)
 				return
 			}
-			c.log.InfoContext(ctx, "kv: begin again", "operation", op, "after", f.last, "error", err)
-			if err := f.client.Pause(ctx, again, try); err != nil {
+			c.log.InfoContext(ctx, "kv: the reading was interrupted; going on with another consumer", "operation", op, "after", f.last, "error", err)
+			if err := f.client.Pause(ctx, retryWait, try); err != nil {
 				yield(event{}, err)
 				return
 			}

@@ -103,7 +103,7 @@ func (l *lister) run(ctx context.Context, show func(jsapi.Message) bool) error {
 // replicas are behind.
 func (l *lister) atOnce(ctx context.Context) (found []jsapi.Message, whole bool, err error) {
 	var leader jsapi.Info
-	err = l.insist(ctx, l.op, func(ctx context.Context) (err error) {
+	err = l.retry(ctx, l.op, func(ctx context.Context) (err error) {
 		leader, err = l.client.LeaderInfo(ctx, l.stream, "", 0)
 		return err
 	})
@@ -123,7 +123,7 @@ func (l *lister) atOnce(ctx context.Context) (found []jsapi.Message, whole bool,
 		case part.UpTo >= leader.Last:
 			return part.Found, true, nil
 		}
-		if err := l.client.Pause(ctx, again, try); err != nil {
+		if err := l.client.Pause(ctx, retryWait, try); err != nil {
 			return nil, false, err
 		}
 	}
@@ -132,7 +132,7 @@ func (l *lister) atOnce(ctx context.Context) (found []jsapi.Message, whole bool,
 
 // ask asks for one part, again and again while the failure passes.
 func (l *lister) ask(ctx context.Context, get func(context.Context) (jsapi.Part, error)) (part jsapi.Part, err error) {
-	err = l.insist(ctx, l.op, func(ctx context.Context) error {
+	err = l.retry(ctx, l.op, func(ctx context.Context) error {
 		part, err = get(ctx)
 		if errors.Is(err, nats.ErrNoResponders) {
 			return errors.Join(err, l.same(ctx)) // perhaps the bucket was deleted
@@ -252,7 +252,7 @@ func (s *scan) end(ctx context.Context) error {
 		s.done = true
 		return nil
 	}
-	newest, err := s.insistOn(ctx, s.op, s.filter, s.leader)
+	newest, err := s.retryMessage(ctx, s.op, s.filter, s.leader)
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), (err == nil || errors.Is(err, jsapi.ErrMalformed)) && newest.Sequence < s.next:
 		s.done = true
@@ -269,7 +269,7 @@ func (s *scan) end(ctx context.Context) error {
 
 // fillByLeader asks the leader for the next message.
 func (s *scan) fillByLeader(ctx context.Context) error {
-	m, err := s.insistOn(ctx, s.op, s.filter, func(ctx context.Context, filter string) (jsapi.Message, error) {
+	m, err := s.retryMessage(ctx, s.op, s.filter, func(ctx context.Context, filter string) (jsapi.Message, error) {
 		return s.client.LeaderNext(ctx, s.stream, filter, s.next)
 	})
 	switch {

@@ -74,7 +74,7 @@ func (c *core) manyThat(
 	ctx context.Context, subjects []string, check func(context.Context, jsapi.Part) error,
 ) (found []jsapi.Message, whole bool, err error) {
 	var part jsapi.Part
-	err = c.insist(ctx, "get", func(ctx context.Context) (err error) {
+	err = c.retry(ctx, "get", func(ctx context.Context) (err error) {
 		part, err = c.client.DirectLastMany(ctx, c.stream, subjects, c.manyBytes)
 		if errors.Is(err, nats.ErrNoResponders) { // perhaps because the bucket was deleted
 			if gone := c.same(ctx); errors.Is(gone, jetstream.ErrStreamNotFound) {

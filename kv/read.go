@@ -51,7 +51,7 @@ func read[T any](ctx context.Context, c *core, key string, get getter) (Entry[T]
 	if err != nil {
 		return Entry[T]{}, err
 	}
-	m, err := c.insistOn(ctx, "get", subject, get)
+	m, err := c.retryMessage(ctx, "get", subject, get)
 	if err == nil {
 		err = c.disk.Wait(ctx, m.Sequence)
 	}

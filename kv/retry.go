@@ -13,29 +13,29 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// again spaces the tries of a request that failed for a reason that passes.
-var again = backoff.Policy{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
+// retryWait spaces the tries of a request that failed for a reason that passes.
+var retryWait = backoff.Policy{Base: 20 * time.Millisecond, Max: 500 * time.Millisecond}
 
-// asker sends requests that are harmless to repeat.
-type asker struct {
+// retrier sends requests that are harmless to repeat.
+type retrier struct {
 	client  *jsapi.Client
 	log     *slog.Logger
 	timeout time.Duration
 }
 
-// insist calls ask. If that fails for a reason that passes, such as that there is no leader at the moment, insist
+// retry calls ask. If that fails for a reason that passes, such as that there is no leader at the moment, retry
 // calls it again until the timeout has passed or ctx ends.
-func (a asker) insist(ctx context.Context, op string, ask func(context.Context) error) error {
+func (r retrier) retry(ctx context.Context, op string, ask func(context.Context) error) error {
 	err := ask(ctx)
 	if err == nil || ctx.Err() != nil || !jsapi.Transient(err) {
 		return err
 	}
-	timed, cancel := context.WithTimeoutCause(ctx, a.timeout, err)
+	timed, cancel := context.WithTimeoutCause(ctx, r.timeout, err)
 	defer cancel()
-	out := outage{log: a.log, op: op}
+	out := outage{log: r.log, op: op}
 	for try := 1; ; try++ {
 		out.failed(ctx, err)
-		if ended := a.client.Pause(timed, again, try); ended != nil {
+		if ended := r.client.Pause(timed, retryWait, try); ended != nil {
 			return ended
 		}
 		if err = ask(timed); err == nil || timed.Err() != nil || !jsapi.Transient(err) {
@@ -44,9 +44,9 @@ func (a asker) insist(ctx context.Context, op string, ask func(context.Context) 
 	}
 }
 
-// insist is asker.insist for a bucket that is open. If an answer says that the bucket does not exist, it is confirmed.
-func (c *core) insist(ctx context.Context, op string, ask func(context.Context) error) error {
-	return asker{client: c.client, log: c.log, timeout: c.timeout}.insist(ctx, op, func(ctx context.Context) error {
+// retry is retrier.retry for a bucket that is open. If an answer says that the bucket does not exist, it is confirmed.
+func (c *core) retry(ctx context.Context, op string, ask func(context.Context) error) error {
+	return retrier{client: c.client, log: c.log, timeout: c.timeout}.retry(ctx, op, func(ctx context.Context) error {
 		return c.confirmed(ctx, ask(ctx))
 	})
 }
@@ -55,7 +55,7 @@ func (c *core) insist(ctx context.Context, op string, ask func(context.Context) 
 // that it does. A server that starts or stops may not know the bucket.
 func (b *shared) confirmed(ctx context.Context, err error) error {
 	for try := confirmFrom; errors.Is(err, jetstream.ErrStreamNotFound) && try < confirmFrom+confirms; try++ {
-		if err := b.client.Pause(ctx, again, try); err != nil {
+		if err := b.client.Pause(ctx, retryWait, try); err != nil {
 			return err
 		}
 		if err = b.same(ctx); err == nil {
@@ -82,12 +82,12 @@ const (
 	confirmFrom = 4
 )
 
-// insistOn is insist for a request that returns one message.
-func (c *core) insistOn(ctx context.Context, op, subject string, get getter) (m jsapi.Message, err error) {
+// retryMessage is retry for a request that returns one message.
+func (c *core) retryMessage(ctx context.Context, op, subject string, get getter) (m jsapi.Message, err error) {
 	if m, err = get(ctx, subject); err == nil || !jsapi.Transient(err) {
 		return m, err
 	}
-	err = c.insist(ctx, op, func(ctx context.Context) error {
+	err = c.retry(ctx, op, func(ctx context.Context) error {
 		m, err = get(ctx, subject)
 		return err
 	})

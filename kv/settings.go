@@ -26,22 +26,22 @@ const updateTimeout = 2 * time.Second
 // ensureStream creates the bucket's JetStream stream, or checks the one that exists. It returns the stream as it is
 // then.
 func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg Config) (jetstream.StreamInfo, error) {
-	a := asker{client: client, log: cfg.Logger.With("bucket", bucket), timeout: cfg.Timeout}
+	r := retrier{client: client, log: cfg.Logger.With("bucket", bucket), timeout: cfg.Timeout}
 	var found jetstream.StreamInfo
 	look := func(ctx context.Context) (err error) {
 		found, err = client.StreamInfo(ctx, kvstream.Name(bucket))
 		return err
 	}
-	err := a.insist(ctx, "open", look)
+	err := r.retry(ctx, "open", look)
 	if errors.Is(err, jetstream.ErrStreamNotFound) && !cfg.Existing {
-		err = a.insist(ctx, "open", func(ctx context.Context) error {
+		err = r.retry(ctx, "open", func(ctx context.Context) error {
 			_, err := client.CreateBounded(ctx, settings(bucket, cfg), 0)
 			return err
 		})
 		created := err == nil
 		// The answer lacks the domain. If another client was faster, its settings may differ.
 		if created || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			err = a.insist(ctx, "open", look)
+			err = r.retry(ctx, "open", look)
 		}
 		if bound := found.Config.MaxBytes; created && bound != cfg.MaxBytes {
 			cfg.Logger.WarnContext(ctx, "kv: the account demands a limit, at which the bucket will be full; raise it with nats stream edit",
@@ -156,13 +156,13 @@ func unfit(have jetstream.StreamConfig, bucket string, cfg Config) error {
 	case have.Mirror != nil:
 		return errors.New("it is a mirror, which cannot be written; open the bucket it mirrors")
 	case !slices.Contains(have.Subjects, kvstream.Subject(bucket, ">")):
-		return errors.New("its JetStream stream does not take the subjects " + kvstream.Subject(bucket, ">"))
+		return errors.New("its JetStream stream does not take the subjects " + kvstream.Subject(bucket, ">") + "; add them")
 	case have.Retention != jetstream.LimitsPolicy:
-		return errors.New("its retention is not by limits, so documents vanish once they were consumed")
+		return errors.New("its retention is not by limits, so documents vanish once they are consumed; create another bucket")
 	case have.NoAck:
 		return errors.New("it does not acknowledge writes; switch no_ack off")
 	case have.Sealed:
-		return errors.New("it is sealed, so it cannot be written")
+		return errors.New("it is sealed, so it cannot be written; create another bucket")
 	case !have.AllowDirect:
 		return errors.New("it does not allow direct gets; switch allow_direct on")
 	case have.MaxMsgSize > 0 && int(have.MaxMsgSize) < smallestMaxSize:
@@ -179,7 +179,7 @@ func unfit(have jetstream.StreamConfig, bucket string, cfg Config) error {
 func foreign(have, want map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if value, ok := have[key]; ok && value != want[key] {
-			return fmt.Errorf("it belongs to something else: its metadata has %s %q, not %q", key, value, want[key])
+			return fmt.Errorf("it belongs to something else: its metadata has %s %q, not %q; open a bucket of another name", key, value, want[key])
 		}
 	}
 	return nil

@@ -81,6 +81,9 @@ func (c *core) newWrite(op, key string, pointer any, expected expectation) (writ
 // newDeletion returns the write that deletes the document under a key.
 func (c *core) newDeletion(op, key string, expected expectation) (write, error) {
 	subject, err := c.subject(op, key)
+	if err == nil && expected == expect(0) {
+		err = &Error{Op: op, Bucket: c.bucket, Key: c.place + key, Err: errZeroRevision}
+	}
 	return write{key: c.place + key, subject: subject, deletion: true, expected: expected, sequence: expected.revision}, err
 }
 
