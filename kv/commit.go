@@ -111,15 +111,13 @@ func (a *attempt) judge(ctx context.Context) (uint64, error) {
 		}
 		return a.lookUp(ctx)
 	}
-	switch a.answer.Class {
-	case jsapi.Conflict:
+	switch class := a.answer.Class; {
+	case class == jsapi.Conflict:
 		return 0, a.explain(ctx)
-	case jsapi.NoBatches:
+	case class == jsapi.NoBatches:
 		return 0, a.allow(ctx)
-	case jsapi.Unavailable:
-		if !gone(a.answer.Err) {
-			return 0, nil
-		}
+	case class == jsapi.Unavailable && !gone(a.answer.Err):
+		return 0, nil
 	}
 	return 0, a.failed(reasonOfClass(a.answer.Class), a.answer.Err)
 }
