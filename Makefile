@@ -1,4 +1,4 @@
-# The make targets of Runnel. Go, make and git are all that they need; what else they use, they install into ./bin.
+# The make targets of Runnel. They need Go, make and git, and install their other tools into ./bin.
 
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
@@ -10,10 +10,11 @@ CHECKS ?= 200
 STEPS ?= 60
 FLIPS ?= 200
 
-# How many packages are tested at the same time: one more than there are processors, since tests of servers mostly wait.
+# The number of packages that are tested at the same time: one more than there are processors, because tests of servers
+# mostly wait.
 ABREAST := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 
-# Modules of their own, so that what they need does not become a user's.
+# Modules of their own, so that users do not depend on what they need.
 NESTED := internal/checks/testdata/external bench chaos examples/bank/browser mutants
 
 # The folder with the ledger that a test of examples/bank reads. Tests run in the folders of their packages, so the path
@@ -23,7 +24,7 @@ override RUNNEL_LEDGER := $(abspath $(RUNNEL_LEDGER))
 export RUNNEL_LEDGER
 endif
 
-# The file into which the test of the bank's page paints it, if it is to.
+# The file for a picture of the bank's page. If it is not set, the test takes no picture.
 ifdef BANK_PICTURE
 override BANK_PICTURE := $(abspath $(BANK_PICTURE))
 export BANK_PICTURE
@@ -33,7 +34,8 @@ endif
 list_tests = go test -list $(1) ./... | awk '$$1 == "ok" { for (i = 0; i < n; i++) print $$2, name[i]; n = 0; next } \
 	/^(Fuzz|Benchmark)/ { name[n++] = $$1 } /^FAIL/ { failed = 1 } END { exit failed }'
 
-# cover_of_packages prints a line for each package of a profile, in which a block stands once for each package whose tests ran.
+# cover_of_packages prints a line for each package of a profile, which lists a block once for each package
+# whose tests ran.
 cover_of_packages = awk -F '[: ]' 'NR > 1 { block = $$1 ":" $$2; of[block] = $$1; statements[block] = $$3; if ($$4 > 0) ran[block] = 1 } \
 	END { for (b in of) { p = of[b]; sub("/[^/]*$$", "", p); all[p] += statements[b]; if (b in ran) covered[p] += statements[b] } \
 	for (p in all) printf "%5.1f %%  %s\n", 100 * covered[p] / all[p], p }'
@@ -49,7 +51,7 @@ run: ## serve the example bank, with an embedded server and its data in ./data
 	go run ./examples/bank serve
 
 .PHONY: test
-test: ## run all tests, under the race detector where a C compiler is found (RUNNEL_LEDGER=folder of a ledger: also what needs it, without)
+test: ## run all tests, under the race detector if a C compiler is found (RUNNEL_LEDGER=folder of a ledger: also its tests, without the detector)
 	@race=-race; \
 	go build -race runtime/cgo 2>/dev/null || { race=; echo "no C compiler works here: testing without the race detector"; }; \
 	echo "go test $$race -p $(ABREAST) -timeout 15m ./..."; \
@@ -59,11 +61,11 @@ ifdef RUNNEL_LEDGER
 endif
 
 .PHONY: allocs
-allocs: ## hold allocations for each command, append, load and replayed event to their bounds, which make test skips under the race detector
+allocs: ## compare the allocations of each command, append, load and replayed event with their bounds, which make test skips under the race detector
 	go test -count=1 -run '^TestAllocations$$' -v ./eventstore ./aggregate
 
 .PHONY: test-long
-test-long: ## run all tests, with CHECKS=200 runs of each property and state machine, of about STEPS=60 actions each, 200 killed processes, 1,000 payments, and what needs a minute
+test-long: ## run all tests, with CHECKS=200 runs of each property and state machine, of about STEPS=60 actions each, 200 killed processes, 1,000 payments, and tests that take a minute
 	RAPID_CHECKS=$(CHECKS) RAPID_STEPS=$(STEPS) RUNNEL_TEST_KILLS=200 RUNNEL_TEST_PAYMENTS=1000 RUNNEL_TEST_LONG=1 go test -timeout 2h ./...
 
 # The packages whose tests run on a cluster, too, and flags for go test.
@@ -74,7 +76,7 @@ test-cluster: ## run the tests of packages on three replicas, kept by a cluster 
 	RUNNEL_TEST_PACKAGES='-C .. -count=1 $(CLUSTER)' go test -count=1 -v -timeout 60m -run '^TestPackagesOnACluster$$' ./eventstoretest
 
 .PHONY: lint
-lint: $(GOLANGCI) ## check formatting, vet, go.mod, and all that .golangci.yml asks for
+lint: $(GOLANGCI) ## check formatting, vet, go.mod, and all linters of .golangci.yml
 	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	go vet ./...
 	go mod tidy -diff
@@ -89,7 +91,7 @@ $(GOLANGCI):
 	@mv bin/golangci-lint $@
 
 .PHONY: check
-check: lint test ## what CI runs: lint and test
+check: lint test ## lint and test, as in CI
 
 .PHONY: fuzz
 fuzz: ## fuzz each target for FUZZTIME=30s
@@ -104,15 +106,15 @@ model: ## try every order of the steps of a view's processes, in under 2 minutes
 	go run ./model
 
 .PHONY: flips
-flips: ## flip FLIPS=200 random bits on a server's disk, one at a time: each must be told of
+flips: ## flip FLIPS=200 random bits on a server's disk, one at a time: each must be reported
 	RUNNEL_FLIPS=$(FLIPS) go test -count=1 -run '^TestAnyFlippedBit' -v ./eventstore
 
 .PHONY: mutants
-mutants: ## seed each bug of mutants/bugs into a copy of the tree and see its test fail; what was interrupted goes on
+mutants: ## seed each bug of mutants/bugs into a copy of the tree and see its test fail; an interrupted run goes on
 	go -C mutants run .
 
 .PHONY: bench
-bench: ## measure beside plain nats.go and the common way, into bench/results/full; what was interrupted goes on
+bench: ## measure beside plain nats.go and the common way, into bench/results/full; an interrupted run goes on
 	go -C bench build -buildvcs=false -o ../bin/bench .
 	bin/bench -revision "$$(git rev-parse --short=12 HEAD)" -out bench/results
 
@@ -142,10 +144,10 @@ browser: ## drive the bank's page in a headless browser, if there is one (BANK_P
 	go -C examples/bank/browser test -count=1 -timeout 15m -v .
 
 .PHONY: cover
-cover: ## run all tests and print what share of each package's statements they run, all of them together (by function: go tool cover -func=coverage.out)
+cover: ## run all tests and print the share of each package's statements that they run together (by function: go tool cover -func=coverage.out)
 	go test -timeout 15m -coverpkg=./... -coverprofile=coverage.out ./...
 	@$(cover_of_packages) coverage.out | sort -k 2
 
 .PHONY: clean
-clean: ## remove what make has made; ./data, which holds events, stays
+clean: ## remove the files of make; ./data, which holds events, stays
 	rm -rf bin coverage.out
