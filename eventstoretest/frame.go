@@ -129,7 +129,7 @@ func (f *frame) isAck() bool {
 	return err == nil && ack.Stream != "" && ack.Seq > 0 && ack.Type == "" && ack.Error == nil
 }
 
-// setPayload gives a publish or a message another payload.
+// setPayload replaces the payload of a publish or a message.
 func (f *frame) setPayload(payload []byte) {
 	body := slices.Concat(f.body[:f.headers], payload)
 	f.args[len(f.args)-1] = strconv.Itoa(len(body))

@@ -19,12 +19,13 @@ const clusterEnv = "RUNNEL_TEST_CLUSTER"
 // onCluster reports whether the tests run on a cluster.
 func onCluster() bool { return os.Getenv(clusterEnv) != "" }
 
-// A place is where a test is on a cluster: an account of its own, in which each stream has three replicas whatever the
-// client asks for. A proxy in front of each node sees to both, so that the test and what it tests know of neither.
+// A place is the place of a test on a cluster: an account of its own, in which each stream has three replicas,
+// whatever the client asks for. A proxy in front of each node sees to both, so that the test and the tested
+// code notice neither.
 type place struct {
 	proxies []*Proxy
 	turn    atomic.Uint32
-	nodes   []*Server // of a cluster that is the test's own, since it has options
+	nodes   []*Server // of a cluster of the test's own, because the test has options
 }
 
 // findPlace returns a place on the cluster, or nil if the tests run on none.
@@ -103,7 +104,7 @@ func (p *place) heal() {
 	}
 }
 
-// replicate makes a client one of the account, and gives the streams that it makes three replicas.
+// replicate puts a client into the account, and makes its streams have three replicas.
 func replicate(f *frame, account string) {
 	switch {
 	case f.op == "CONNECT" && account != "":

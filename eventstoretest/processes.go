@@ -24,8 +24,9 @@ type ProcessCluster struct {
 	admin jetstream.JetStream
 }
 
-// NewProcessCluster starts a cluster of server processes, and returns when it takes streams with three replicas.
-// Further arguments are those of [NewProcess], for each node. It fails the test if the cluster does not form.
+// NewProcessCluster starts a cluster of server processes, and returns when it takes streams with three
+// replicas. Further arguments are for each node, as in [NewProcess]. It fails the test if the cluster does not
+// form.
 func NewProcessCluster(t testing.TB, nodes int, args ...string) *ProcessCluster {
 	t.Helper()
 	ports := freePorts(t, nodes)
