@@ -108,8 +108,8 @@ func (r *Reactor) markBefore(ctx context.Context, position eventstore.Position) 
 	return logMark{}, nil
 }
 
-// announce writes into the checkpoint which types this release wants from now on. Whoever runs keeps that there, so
-// nothing that is appended from here on is passed over, however long another release runs.
+// announce writes into the checkpoint which types this release wants from now on. The instance that runs keeps that
+// there, so no later event is passed over, however long another release runs.
 func (r *Reactor) announce(ctx context.Context) error {
 	end, err := r.store.End(ctx)
 	if err != nil {

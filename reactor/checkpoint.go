@@ -10,8 +10,8 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// checkpoint says up to where events were handled, parked or discarded, and who runs. It changes by compare-and-set
-// only, so a runner whose checkpoint was changed by another can write nothing more.
+// checkpoint says up to where events were handled, parked or discarded, and which instance runs. It changes by
+// compare-and-set only, so a runner whose checkpoint was changed by another can write nothing more.
 //
 // Releases of a program may have reactions to different types of events. So the checkpoint says for which types it
 // stands:
@@ -40,8 +40,8 @@ type checkpoint struct {
 	Held     map[string]int `json:"held,omitempty"`
 }
 
-// stop says what a runner that stopped in good order has done beyond the positions of its types: all events of them
-// up to the frontier, except the open ones. It stays true for whoever takes over.
+// stop says what a runner that stopped in good order has done beyond the positions of its types: all events of them up
+// to the frontier, except the open ones. It stays true for an instance that takes over.
 type stop struct {
 	Frontier eventstore.Position `json:"frontier"`
 	Types    []string            `json:"types"`

@@ -9,8 +9,9 @@ import (
 
 // Config holds what Open needs beyond its arguments. A nil *Config and the zero one give the defaults.
 type Config struct {
-	// From is the position to begin at when the reactor is made for the first time; 1 is the log's begin. It changes
-	// nothing later. Defaults to behind the log's end at that moment: history has no effects unless it is asked for.
+	// From is the position to begin at when the reactor is made for the first time; 1 is the first position of the log.
+	// It changes nothing later. Defaults to behind the log's end at that moment: history has no effects unless it is
+	// asked for.
 	From eventstore.Position
 	// Workers is how many events are handled at the same time, each of another stream. Defaults to 16.
 	Workers int
@@ -28,14 +29,14 @@ type Config struct {
 	Backoff time.Duration
 	// MaxBackoff is the longest wait before any retry. Defaults to 30 seconds.
 	MaxBackoff time.Duration
-	// Interval is the shortest time between two writes of the checkpoint. What was handled since the last write may
-	// be handled again after a crash. Defaults to 100 milliseconds.
+	// Interval is the shortest time between two writes of the checkpoint. Events that were handled since the last write
+	// may be handled again after a crash. Defaults to 100 milliseconds.
 	Interval time.Duration
 	// Heartbeat is the longest time between two writes of the checkpoint. An instance that sees no write for 2 to 2.5
 	// times as long takes over. If writes take long because the disk is slow, it waits longer, for 4 to 5 times what
 	// a write takes. Defaults to 2 seconds.
 	Heartbeat time.Duration
-	// Logger tells of failures, parked streams and other instances. Defaults to that of the store.
+	// Logger reports failures, parked streams and other instances. Defaults to the store's logger.
 	Logger *slog.Logger
 }
 

@@ -31,8 +31,8 @@ func checks(t *testing.T, n int) {
 	t.Cleanup(func() { require.NoError(t, flag.Set("rapid.checks", before)) })
 }
 
-// Whatever fails, and whenever instances die, every event is handled or discarded, and none before those of its
-// stream that came before it.
+// Whatever fails, and whenever instances die, every event is handled or discarded, and none before the earlier events
+// of its stream.
 func TestNoEventIsLostOrOvertaken(t *testing.T) {
 	checks(t, 12)
 	server := eventstoretest.NewServer(t)

@@ -83,7 +83,7 @@ func ExampleReactor() {
 	// <nil> <nil>
 }
 
-// What cannot be handled is parked with its stream. Once it can be, the stream is handled again from there.
+// An event that cannot be handled is parked with its stream. Once it can be, the stream is handled again from there.
 func ExampleReactor_ReplayParked() {
 	store, stop := openOrders(context.Background())
 	defer stop()

@@ -15,7 +15,7 @@ import (
 	"github.com/runnel-go/runnel/reactor"
 )
 
-// hostile is an error whose methods harm whoever calls them.
+// hostile is an error whose methods harm their callers.
 type hostile struct{ harm func() }
 
 func (e hostile) Error() string {

@@ -17,8 +17,8 @@ import (
 //	          |  +-- it says discard: record, and --+                                +-- nothing is left: unpark  |
 //	          +------------------------------ failed again -------------------------------------------------------+
 //
-// What comes from the log meanwhile is counted, since the stream is read again, from the stream's leader, until all
-// that was counted has been read.
+// Events that come from the log meanwhile are counted, because the stream is read again, from the stream's leader,
+// until all that were counted have been read.
 
 // loadedLane is what reading a parked stream gave.
 type loadedLane struct {
@@ -171,8 +171,8 @@ func (s *session) startReplays(ctx context.Context) {
 	}
 }
 
-// replay queues what is to be handled again, or unparks the lane when nothing is left. What the log has not given yet
-// is left to it.
+// replay queues what is to be handled again, or unparks the lane when nothing is left. Events that the log has not
+// yielded yet are left to the log.
 func (s *session) replay(ctx context.Context, loaded loadedLane) {
 	l := loaded.lane
 	switch err := loaded.err; {

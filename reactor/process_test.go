@@ -82,7 +82,7 @@ func newReactorProcesses(t *testing.T) *reactorProcesses {
 	}
 }
 
-// start gives a process and what kills it and waits.
+// start returns a process and what kills it and waits.
 func (p *reactorProcesses) start(t *testing.T, name string) (process *os.Process, kill func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestReactorProcess$")
@@ -102,7 +102,7 @@ func freeze(t *testing.T, process *os.Process) {
 	require.NoError(t, err)
 }
 
-// lines gives what was written up to now. A process that was killed may have left half of its last line; then the
+// lines returns what was written up to now. A process that was killed may have left half of its last line; then the
 // next process wrote behind it.
 func (p *reactorProcesses) lines(t *testing.T) (all []line) {
 	t.Helper()

@@ -34,9 +34,9 @@ type Reactor struct {
 
 // Open opens the reactor of a name over a store. A new reactor reacts to what is appended after Open has returned, or
 // from [Config.From] on. A reaction that a reactor did not have before reacts to what is appended after Open has
-// returned. Open returns an error that matches ErrInvalid for a name or reactions that cannot be used, one that
-// matches ErrPositionAhead for a From beyond the log's end, one that matches ErrOtherStore if the reactor's
-// checkpoint is of a store that had the name before, or the error of asking the servers. The caller must call Close.
+// returned. Open returns an error that matches ErrInvalid if the name or the reactions cannot be used. It returns an
+// error that matches ErrPositionAhead if From is beyond the log's end, and ErrOtherStore if the checkpoint belongs to a
+// store that had the name before. Otherwise it returns the error of asking the servers. The caller must call Close.
 func Open(ctx context.Context, store *eventstore.Store, name string, cfg *Config, reactions ...Reaction) (*Reactor, error) {
 	if err := eventstore.CheckCategory(name); err != nil {
 		return nil, fmt.Errorf("reactor: %q: %w: the name has 1 to 64 letters, digits, - or _", name, ErrInvalid)
@@ -61,7 +61,8 @@ func open(ctx context.Context, store *eventstore.Store, name string, cfg *Config
 		store: store, name: name, cfg: full, logger: full.Logger.With("reactor", name),
 		reactions: byType, types: slices.Sorted(maps.Keys(decodes)),
 	}
-	timeout := max(5*full.Heartbeat, 2*time.Second) // of a write; nobody waits for one, so it may be longer than the lease
+	// It is the timeout of a write. Nothing waits for a write, so it may be longer than the lease.
+	timeout := max(5*full.Heartbeat, 2*time.Second)
 	if r.documents, err = runner.OpenControl[document](ctx, store, timeout, r.logger); err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func newReactor(t *testing.T, store *eventstore.Store, cfg *reactor.Config, reac
 	return mails
 }
 
-// react starts a reactor and gives what stops it and waits.
+// react starts a reactor and returns what stops it and waits.
 func react(t *testing.T, mails *reactor.Reactor) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

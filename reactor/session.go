@@ -57,7 +57,7 @@ type session struct {
 	discarded []document                     // records that are not in the bucket yet
 	replays   []*lane                        // that wait for their turn to be replayed
 	replaying int                            // lanes that are replayed
-	passed    map[string]eventstore.Position // events of types without a reaction that a replay has passed: before the first
+	passed    map[string]eventstore.Position // passed events of types without a reaction: before the first
 
 	low       eventstore.Position  // what the checkpoint in the bucket was written for
 	writing   *writePart           // that was sent and has no answer yet, or nil
@@ -291,7 +291,7 @@ func (s *session) mark() logMark {
 	return s.behind
 }
 
-// assign gives ready lanes to idle workers, for as long as nobody else can have taken over.
+// assign returns ready lanes to idle workers, for as long as nobody else can have taken over.
 func (s *session) assign(now time.Time) {
 	until := s.at.written.Add(s.at.For)
 	if !now.Before(until) {

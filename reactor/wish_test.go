@@ -59,7 +59,7 @@ func TestWishesAreSeenWhileARunnerStarts(t *testing.T) {
 	}
 }
 
-// What is appended while a stream is read again is neither left out nor handled twice.
+// An event that is appended while a stream is read again is neither left out nor handled twice.
 func TestAReplayMeetsWhatIsAppended(t *testing.T) {
 	store, j := open(t), newJournal()
 	j.failWith(refuses13)

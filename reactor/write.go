@@ -18,7 +18,7 @@ import (
 //
 //	nextPart -> write -> answer -> settle -> stored ------------------------------> the next one, when it is due
 //	                                 |-----> the server is away ------------------> again, after a wait
-//	                                 +-----> conflict, or no answer -> resolve --> stored, again, or another has taken over
+//	                                 +-----> conflict, or no answer -> resolve --> stored, again, or replaced
 
 // changed reports whether the bucket is behind what the session knows.
 func (s *session) changed() bool {
@@ -50,7 +50,7 @@ type writePart struct {
 	clean      []*lane // of which the bucket has nothing, and need not have
 	low        eventstore.Position
 	checkpoint checkpoint
-	more       bool // it could not take all, so the checkpoint stays where it is
+	more       bool // it could not take all, so the checkpoint must stay
 }
 
 // nextPart collects what is to be written. If the id is "", the last part says that nobody runs any more.
@@ -221,7 +221,7 @@ func (s *session) resolve(ctx context.Context, p *writePart, cause error) error 
 	case now.Runner != s.runner:
 		return fmt.Errorf("%w: %w", errReplaced, cause)
 	case now.revision < s.at.revision:
-		// A power cut took the bucket's tail. What the bucket has is an earlier whole, so the session begins again
+		// A power cut took the bucket's tail. The bucket is as it was at an earlier time, so the session begins again
 		// from there.
 		return fmt.Errorf("%w: the bucket went backwards: %w", errReplaced, cause)
 	}

@@ -41,8 +41,8 @@ func (a *agenda[S]) get(id string) (in instance[S], known bool) {
 	return in, known
 }
 
-// set takes over what a saga is, if that is news. One that has ended stays known until it is forgotten, so that what
-// the log says of it later is no news.
+// set takes over what a saga is, if that is news. One that has ended stays known until it is forgotten, so that the log
+// brings nothing new of it later.
 func (a *agenda[S]) set(in instance[S], now time.Time) (news bool) {
 	it, known := a.sagas[in.id]
 	switch {
@@ -69,7 +69,7 @@ func (a *agenda[S]) leave(id, reason string) (told bool) {
 	return told
 }
 
-// look makes a saga due that was left alone, once it has changed. What is known of it is not to be relied on.
+// look makes a saga due that was left alone, once it has changed. Its known state must not be relied on.
 func (a *agenda[S]) look(id string, now time.Time) {
 	it := a.sagas[id]
 	it.saga.head = eventstore.Head{}

@@ -9,8 +9,7 @@ import (
 	"github.com/runnel-go/runnel/reactor"
 )
 
-// AwaitStep is a step that waits for an event. [Await] makes such steps. What its methods change is the step itself,
-// which they return.
+// AwaitStep is a step that waits for an event. [Await] makes such steps. Its methods change the step and return it.
 type AwaitStep[S any] struct {
 	name      string
 	events    []Event[S]

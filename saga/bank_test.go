@@ -15,8 +15,8 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// The accounts between which the sagas of these tests move money. What is under way is held in an account, under the
-// saga's id.
+// The accounts between which the sagas of these tests move money. Money that is under way is held in an account, under
+// the saga's id.
 
 type event interface {
 	eventstore.Event
@@ -196,7 +196,7 @@ func define[S any](t testing.TB, name string, parts ...saga.Part[S]) *saga.Defin
 	return d
 }
 
-// open gives a manager that does not run.
+// open returns a manager that does not run.
 func open[S any](t testing.TB, b *bank, d *saga.Definition[S], cfg *saga.Config) *saga.Manager[S] {
 	t.Helper()
 	m, err := saga.New(t.Context(), b.store, d, cfg)

@@ -62,22 +62,21 @@ func (c Call) prefix(undo bool) string {
 	return c.saga.Category + "/" + escape.Replace(c.saga.ID) + "/" + c.step + "/" + direction
 }
 
-// escape keeps the key of one saga from being below that of another.
+// escape keeps the key of one saga from being below the key of another.
 var escape = strings.NewReplacer("%", "%25", "/", "%2F")
 
 // Once is the option that makes a command of this step count once, however often and by whomever the step is tried:
 //
 //	accounts.Do(ctx, p.From, Reserve{...}, call.Once())
 //
-// In a Do it gives the command its key, and makes the search for it exact. In an Undo it also closes the keys that Do
-// may have used on that stream, so that a Do which is still under way somewhere cannot come after it. So an Undo must
-// have a command with Once for every stream that Do may write, even if Do did not come to it.
+// In a Do it sets the command's key, and makes the search for it exact. In an Undo it also closes the keys that Do may
+// have used on that stream, so that a Do which is still under way somewhere cannot come after it. So an Undo must have
+// a command with Once for every stream that Do may write, even if Do did not come to it.
 //
 // The aggregate may be in another store than the saga. There the whole stream is searched for the key, unless the
 // repository remembers it, so the stream should be short.
 //
-// In the stream the key stands as [Call.Key] behind "runnel.saga/", where no key that a program gives, or takes from
-// strangers, can be.
+// In the stream the key is [Call.Key] behind "runnel.saga/". No key of a program, or of strangers, can begin so.
 func (c Call) Once() aggregate.Option {
 	var closes ownkey.Key
 	if c.undo {

@@ -160,8 +160,8 @@ func (s *storm) strike(ctx context.Context, t *testing.T, n int) {
 	}
 }
 
-// TestPaymentsOnThreeReplicas carries payments out by three processes, while one after the other is killed or frozen and
-// the log and its buckets change their leaders. Every payment is made or undone, and the books of both banks agree.
+// TestPaymentsOnThreeReplicas carries payments out by three processes, while one after the other is killed or frozen
+// and the log and its buckets change their leaders. Every payment is made or undone, and the books of both banks agree.
 func TestPaymentsOnThreeReplicas(t *testing.T) {
 	payments := stormPayments()
 	s := &storm{cluster: eventstoretest.NewCluster(t, 3, eventstoretest.Memory())}

@@ -53,7 +53,7 @@ func (o *otherBank) holds() (n int) {
 	return n
 }
 
-// What becomes of the sagas of the crash tests.
+// The plays of the crash tests.
 const (
 	accepted = "accepted" // the other bank says yes
 	refused  = "refused"  // it says no, which sends the saga back
@@ -126,7 +126,7 @@ func TestASagaEndsWhereverItsProcessDies(t *testing.T) {
 				}
 				if end == cancelled {
 					play.Interrupt = func(ctx context.Context, m *saga.Manager[payment]) {
-						_ = m.Cancel(ctx, "1", "changed my mind") // which comes too early at times, and too late at others
+						_ = m.Cancel(ctx, "1", "changed my mind") // sometimes too early, and sometimes too late
 					}
 				}
 				return play
@@ -164,7 +164,7 @@ func TestTwoReleasesTakeOverFromEachOther(t *testing.T) {
 	}
 }
 
-// vaultOf opens the bank's accounts in a store beside that of its sagas.
+// vaultOf opens the bank's accounts in a store beside the store of its sagas.
 func vaultOf(t testing.TB, store *eventstore.Store) *bank {
 	t.Helper()
 	vault, err := eventstore.Open(t.Context(), store.JetStream(), store.Name()+"-vault", storeEvents(), nil)

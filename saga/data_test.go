@@ -43,7 +43,7 @@ func TestDataThatPanicsStopsNobody(t *testing.T) {
 	require.ErrorContains(t, err, "its data is no saga_test.brittleData any more: panic: ")
 }
 
-// What an error says may be any bytes. It is written down in the store's codec, which may be JSON.
+// The text of an error may be any bytes. It is written down in the store's codec, which may be JSON.
 func TestAnErrorThatIsNoTextIsWrittenDown(t *testing.T) {
 	b := openBank(t, eventstoretest.JetStream(t))
 	m := open(t, b, define(t, "payment", saga.Step("a", func(_ context.Context, _ saga.Call, p payment) (payment, error) {

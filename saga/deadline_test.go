@@ -15,7 +15,7 @@ import (
 // dueData says when a saga is due.
 type dueData struct{ Due time.Time }
 
-// Deadlines that people write, such as "never", and that no JSON holds. Those of the past are due at once.
+// Deadlines that people write, such as "never", and that no JSON holds. Deadlines in the past are due at once.
 func deadlines() map[string]time.Time {
 	zone := time.FixedZone("odd", 3*3600+17)
 	return map[string]time.Time{

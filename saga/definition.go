@@ -37,11 +37,11 @@ const (
 	maxStep = 40
 )
 
-// Define makes the definition of a kind of sagas. The name is the category of the streams that hold their histories,
-// so nothing else may be written there. S is plain data: every field of it is exported, and msgpack keeps all of it.
-// The steps run in the order of the parts, and a saga keeps to the steps it was started with: a later release may add
-// steps and change what they do, but one that is taken out must stay defined, under another name of the definition,
-// until no saga has it ahead. It returns an error that matches ErrInvalidDefinition.
+// Define makes the definition of a kind of sagas. The name is the category of the streams that hold their histories, so
+// nothing else may be written there. S is plain data: every field of it is exported, and msgpack keeps all of it. The
+// steps run in the order of the parts. A saga keeps the steps with which it was started. A later release may add steps
+// and change what they do. A step that is taken out must stay defined, under another name of the definition, until no
+// saga has it ahead. It returns an error that matches ErrInvalidDefinition.
 func Define[S any](name string, parts ...Part[S]) (*Definition[S], error) {
 	d := &Definition[S]{name: name}
 	if err := d.define(parts); err != nil {

@@ -1,8 +1,8 @@
 // Package saga runs long processes over several streams and systems that either come to their end or are undone.
 //
 // A saga has data of the caller's type and steps. A step does something, and says how it is undone; or it awaits an
-// event, or a deadline. What has happened to a saga is a stream in the same store as everything else, so it survives
-// any crash and can be looked at:
+// event, or a deadline. The history of a saga is a stream in the same store as everything else, so it survives any
+// crash and can be read:
 //
 //	payments, err := saga.Define("payment",
 //		saga.Step("reserve", bank.reserve).Undo(bank.release),
@@ -106,14 +106,14 @@
 //
 // [Define] and [New] return errors that match ErrInvalidDefinition. The errors of actions are in the saga:
 // [Status.Error], the history, and the log of the runner. A panic of a function of the definition is an error of its
-// saga, and so is one that ends its goroutine or does not return. What people ask of a saga that it cannot do in its
-// state is a [StateError].
+// saga, and so is one that ends its goroutine or does not return. A request that a saga cannot fulfil in its state ends
+// with a [StateError].
 //
 // # Concurrency
 //
-// A Manager is safe for concurrent use. [Manager.Run] blocks until its context ends, and waits for all goroutines
-// that it starts: one for each saga it works on, and one for its action. Only a function of the user that does not
-// return when it must is left behind. New starts those of the view that it opens; see projection.NewView.
+// A Manager is safe for concurrent use. [Manager.Run] blocks until its context ends, and waits for all goroutines that
+// it starts: one for each saga it works on, and one for its action. Only a function of the user that does not return
+// when it must is left behind. New starts the goroutines of the view that it opens; see projection.NewView.
 //
 // # Caveats
 //

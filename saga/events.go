@@ -27,7 +27,7 @@ type Started struct {
 	CauseIndex int                 // of that event in its commit
 }
 
-// Claimed says that a runner works on the saga from now on, until it gives the saga back or the time is over without
+// Claimed says that a runner works on the saga from now on, until it releases the saga or the time is over without
 // another claim. A runner renews its claim with the same event.
 type Claimed struct {
 	Runner string
@@ -53,7 +53,7 @@ type StepFailed struct {
 // StepDone says that a step has come to its end.
 type StepDone struct {
 	Step string
-	Data []byte // in msgpack; nil where it is as before
+	Data []byte // in msgpack; nil if it did not change
 }
 
 // EventReceived says that the event that a step awaits, or will await, has happened.
@@ -87,7 +87,7 @@ type UndoFailed struct {
 // Undone says that nothing is left of a step.
 type Undone struct {
 	Step string
-	Data []byte // in msgpack; nil where it is as before
+	Data []byte // in msgpack; nil if it did not change
 }
 
 // Compensated is the last event of a saga of which nothing is left.

@@ -83,7 +83,7 @@ func (c takeRoom) Decide(h Hotel) ([]HotelEvent, error) {
 
 type freeRoom struct{ Trip string }
 
-// Decide gives no event where the trip has no room: it undoes what it finds.
+// Decide returns no event where the trip has no room: it undoes what it finds.
 func (c freeRoom) Decide(h Hotel) ([]HotelEvent, error) {
 	if !slices.Contains(h.Trips, c.Trip) {
 		return nil, nil
@@ -171,7 +171,8 @@ func manage(ctx context.Context, store *eventstore.Store, trips *saga.Definition
 	}
 }
 
-// A room is taken, and an airline is asked and answers. What another process does for the saga in between is an event.
+// A room is taken, and an airline is asked and answers. Another process works for the saga in between, and reports it
+// with an event.
 func Example() {
 	ctx := context.Background()
 	agency, stop := openAgency(ctx)

@@ -9,8 +9,9 @@ import (
 	"github.com/runnel-go/runnel/internal/guard"
 )
 
-// maxPure is how long a function of a definition may take that has no context: one that sets a deadline, takes an
-// event, or says which saga an event is for, and the methods with which the data encodes and decodes itself.
+// maxPure is how long a function of a definition without a context may take. Such functions set a deadline, take an
+// event, or say which saga an event is for. The methods with which the data encodes and decodes itself are bounded by
+// it, too.
 const maxPure = 5 * time.Second
 
 // guarded calls a function of the definition's user. If it panics, ends its goroutine, or does not return, that is a
@@ -37,7 +38,8 @@ func (d *Definition[S]) whereEvent(recorded eventstore.Recorded) string {
 	return fmt.Sprintf("saga %s, event %q at version %d of %s", d.name, recorded.Type(), recorded.Version(), recorded.Stream)
 }
 
-// said is the error of a function of the definition, without any code of the user: the methods of an error may fail as well.
+// said is the error of a function of the definition, without any code of the user: the methods of an error may fail as
+// well.
 type said struct {
 	text  string
 	final bool

@@ -206,7 +206,7 @@ func TestAnEventThatCannotBeBroughtIsDiscarded(t *testing.T) {
 	require.Equal(t, saga.StateCompleted, done.State)
 }
 
-// What encodes or decodes itself in the data is a function of the user as well.
+// A type in the data that encodes or decodes itself is a function of the user as well.
 type hostile string
 
 func (h hostile) MarshalText() ([]byte, error) { return []byte(h), nil }

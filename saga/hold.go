@@ -28,8 +28,9 @@ func beside[T any](ctx context.Context, where string, f func(context.Context) (T
 	return done
 }
 
-// holding calls a function beside, and renews the claim meanwhile. A limit of 0 is none. The function has Config.Claim to
-// return once its context has ended. Then it is left behind, as if its process were frozen: others may go on with the saga.
+// holding calls a function beside, and renews the claim meanwhile. A limit of 0 means no limit. The function has
+// Config.Claim to return once its context has ended. Then it is left behind, as if its process were frozen: others may
+// go on with the saga.
 func holding[S, T any](ctx context.Context, r *runner[S], in *instance[S], limit time.Duration, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -43,7 +43,7 @@ func (m *Manager[S]) openEvents(ctx context.Context) (*reactor.Reactor, error) {
 			return m.bring(ctx, listeners, event, recorded)
 		}))
 	}
-	// Another takes over after 2.5 heartbeats at most. What may pass is tried until it does.
+	// Another takes over after 2.5 heartbeats at most. An error that may pass is tried again until it does.
 	cfg := &reactor.Config{
 		Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Logger: m.cfg.Logger,
 		Retries: math.MaxInt32, MaxBackoff: 2 * time.Second,

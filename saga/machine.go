@@ -285,7 +285,7 @@ var (
 	latest   = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
 )
 
-// storable returns the nearest time that can be written down. The zero time stays, since it is none.
+// storable returns the nearest time that can be written down. The zero time stays, because it means no time.
 func storable(t time.Time) time.Time {
 	switch {
 	case t.IsZero():

@@ -23,7 +23,7 @@ type Config struct {
 	Claim time.Duration
 	// Replicas is how many servers keep the buckets of the view and of the events that are awaited. Defaults to 1.
 	Replicas int
-	// Logger tells of failures, sagas that are stuck and claims that were lost. Defaults to that of the store.
+	// Logger reports failures, sagas that are stuck and claims that were lost. Defaults to the store's logger.
 	Logger *slog.Logger
 }
 
@@ -109,10 +109,10 @@ func (m *Manager[S]) stream(id string) eventstore.StreamID {
 	return eventstore.StreamID{Category: m.definition.name, ID: id}
 }
 
-// Start starts a saga under an id, which names it for ever, and returns the position at which it began. A manager
-// that runs works on it at once, if it has room; else a runner anywhere does. A saga that was started under the id
-// before, with the same data, is left as it is, so Start may be repeated, also by another release: fields of the data
-// that one of the two releases does not know do not count.
+// Start starts a saga under an id, which names it for ever, and returns the position at which it began. A manager that
+// runs works on it at once, if it has room; else a runner anywhere does. A saga that was started under the id before,
+// with the same data, is left as it is. So Start may be repeated, also by another release. Fields of the data that one
+// of the two releases does not know are not compared.
 //
 // Ids are UTF-8 of 1 to 128 bytes. / and % count three times. Start returns an error that matches ErrInvalidID,
 // ErrInvalidData or ErrOtherData, or the error of appending: see eventstore.Store.Append. The metadata of ctx goes

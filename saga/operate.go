@@ -23,7 +23,7 @@ type Instance[S any] struct {
 type Entry struct {
 	Version  eventstore.Version
 	Position eventstore.Position
-	Time     time.Time // by the clock of who wrote it
+	Time     time.Time // by the clock of the writer
 	Actor    string    // the person that asked for it, if one did; see eventstore.Metadata
 	Event    eventstore.Event
 }

@@ -123,9 +123,9 @@ func startedAs(started Started, stream eventstore.StreamID) Status {
 	return Status{}.apply(started, eventstore.Recorded{Commit: &eventstore.Commit{Stream: stream}})
 }
 
-// claim makes a saga a runner's, if the claim before it is still the one that is known to be over. If a Do is the next to
-// begin, it begins in the same commit. The deadline of a step that awaits an event is only set once the claim is known,
-// since a function of the definition says it.
+// claim makes a saga a runner's, if the claim before it is still the one that is known to be over. If a Do is the next
+// to begin, it begins in the same commit. The deadline of a step that awaits an event is only set once the claim is
+// known, since a function of the definition says it.
 func (d *Definition[S]) claim(claimed Claimed, claims int) transition {
 	return func(s Status) ([]eventstore.Event, error) {
 		if s.Claims != claims || s.State != StateRunning && s.State != StateCompensating {

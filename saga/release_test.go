@@ -157,8 +157,8 @@ func TestDataThatDoesNotDecodeLeavesItsSagaAlone(t *testing.T) {
 	require.Equal(t, saga.StateCompleted, done.State)
 }
 
-// paused is an event that a later release writes into the history of its sagas, and reshaped one to which it gave another
-// shape.
+// paused is an event that a later release writes into the history of its sagas, and reshaped one to which it gave
+// another shape.
 type (
 	paused   struct{}
 	reshaped struct{ Step []string }

@@ -16,8 +16,8 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
-// Run works on sagas until ctx ends; then it gives back those under way, which other runners take up at once, and
-// returns nil when all actions have ended. It does not wait for calls of Start, nor for an action that goes on for
+// Run works on sagas until ctx ends. Then it releases the sagas under way, so that other runners take them up at once,
+// and returns nil when all actions have ended. It does not wait for calls of Start, nor for an action that goes on for
 // longer than Config.Claim after its own context has ended. Any number of processes may run the sagas of one
 // definition: they share the work.
 //
@@ -26,8 +26,8 @@ import (
 //	        -- awaited events -> reactor -> commit            (a goroutine for each saga, Config.Workers at most)
 //
 // It returns an error that matches eventstore.ErrCorrupt or ErrLogRewound if the log is damaged, what the server
-// refused, or ErrRunning: a manager runs once at a time. What passes, such as a broken connection or a quorum that is
-// lost, is waited out.
+// refused, or ErrRunning: a manager runs once at a time. It waits out a broken connection, a lost quorum, and whatever
+// else passes.
 func (m *Manager[S]) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -160,8 +160,8 @@ func (r *runner[S]) pick(ctx context.Context, in instance[S]) {
 	})
 }
 
-// ended gives back the room of a saga after the work on it. A saga that failed is left alone for a while, and one that
-// cannot be run here until something happens to it.
+// ended returns back the room of a saga after the work on it. A saga that failed is left alone for a while, and one
+// that cannot be run here until something happens to it.
 func (r *runner[S]) ended(ctx context.Context, id string, err error) {
 	var unfit *unfitError
 	switch {
@@ -194,7 +194,7 @@ func (r *runner[S]) leftAlone(id string) string {
 	return r.agenda.left(id)
 }
 
-// dismiss gives back the room that was kept for a saga.
+// dismiss returns back the room that was kept for a saga.
 func (r *runner[S]) dismiss(id string) {
 	r.mu.Lock()
 	delete(r.busy, id)
@@ -231,7 +231,7 @@ var errBegin = errors.New("the open sagas cannot be read")
 
 const maxBegins = 10
 
-// followOnce follows the log until it fails, and tells of each commit that it has learnt of.
+// followOnce follows the log until it fails, and calls learnt for each commit of a saga.
 func (r *runner[S]) followOnce(ctx context.Context, learnt func()) error {
 	after, err := r.begin(ctx)
 	if err != nil {
@@ -251,7 +251,7 @@ func (r *runner[S]) followOnce(ctx context.Context, learnt func()) error {
 }
 
 // begin takes the open sagas from the view, and returns the position behind which the log has to be read. If there is
-// no view yet, that is the log's begin.
+// no view yet, that is 0.
 func (r *runner[S]) begin(ctx context.Context) (eventstore.Position, error) {
 	after, err := r.m.view.Position(ctx)
 	if errors.Is(err, projection.ErrNotReady) {

@@ -129,8 +129,8 @@ func TestARunnerThatCannotReadItsSagaLeavesIt(t *testing.T) {
 	require.Equal(t, []string{"undone"}, done.Data.Notes)
 }
 
-// Nobody has room for a saga when it is started. The runner that takes it up begins its first step with the claim, unless a
-// function of the definition has to say a deadline.
+// Nobody has room for a saga when it is started. The runner that takes it up begins its first step with the claim,
+// unless a function of the definition has to say a deadline.
 func TestASagaThatIsTakenUpBeginsWithItsClaim(t *testing.T) {
 	do := saga.Step("pay", noted("paid")).NoUndo()
 	await := saga.Await[payment]("rest").Within(time.Minute)

@@ -57,8 +57,8 @@ func newSearch() *search {
 	return &search{turn: make(chan struct{}, 1), broken: lru.New[place, struct{}](maxBroken)}
 }
 
-// ask answers a question, on this goroutine or on that of another question. It returns the error of reading the log, or
-// the cause of ctx.
+// ask answers a question, on this goroutine or on the goroutine of another question. It returns the error of reading
+// the log, or the cause of ctx.
 func (m *Manager[S]) ask(ctx context.Context, q *question) error {
 	s := m.search
 	s.mu.Lock()

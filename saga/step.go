@@ -8,14 +8,13 @@ import (
 	"github.com/runnel-go/runnel/internal/backoff"
 )
 
-// Action is what a step does, or how it is undone. It is given the saga's data and returns what becomes of it; both
-// are its own. Commands on aggregates are given [Call.Once], effects outside [Call.Key], so that they count once: an
-// action may run again after it has done its work, also in another process while it still runs here. What it does
-// must follow from the data alone, so that it is the same then. It must end when ctx does.
+// Action is what a step does, or how it is undone. It is given the saga's data and returns what becomes of it; both are
+// its own. Commands on aggregates are given [Call.Once], effects outside [Call.Key], so that they count once: an action
+// may run again after it has done its work, also in another process while it still runs here. Its effects must follow
+// from the data alone, so that they are the same then. It must end when ctx does.
 type Action[S any] func(ctx context.Context, call Call, data S) (S, error)
 
-// DoStep is a step that does something. [Step] makes such steps. What its methods change is the step itself, which they
-// return.
+// DoStep is a step that does something. [Step] makes such steps. Its methods change the step and return it.
 type DoStep[S any] struct {
 	name      string
 	do        Action[S]

@@ -13,8 +13,8 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// The accounts are in another store than the sagas. Its positions are far below those of the sagas' store, or far
-// above.
+// The accounts are in another store than the sagas. Its positions are far below the positions of the sagas' store, or
+// far above.
 func TestOnceHoldsInAnotherStore(t *testing.T) {
 	for name, before := range map[string]struct{ sagas, accounts int }{"a long log of sagas": {50, 1}, "a long log of accounts": {1, 50}} {
 		t.Run(name, func(t *testing.T) {

@@ -44,8 +44,8 @@ func follows[E eventstore.Event](category string) projection.Rule[Status] {
 		})
 }
 
-// runView keeps the view of all sagas. An event of a saga that this release cannot decode stops the view, but no saga: the
-// runner reads the log, and the view is where it begins. If the view is built elsewhere meanwhile, it is run again.
+// runView keeps the view of all sagas. An event of a saga that this release cannot decode stops the view, but no saga:
+// the runner reads the log, and the view is where it begins. If the view is built elsewhere meanwhile, it is run again.
 func (m *Manager[S]) runView(ctx context.Context) error {
 	for failures := 1; ; failures++ {
 		begun := time.Now()

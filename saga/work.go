@@ -159,7 +159,7 @@ func (r *runner[S]) beginStep(ctx context.Context, in *instance[S], data S) erro
 	}))
 }
 
-// settle writes down how a try ended. What was done is written down even if the runner ends meanwhile.
+// settle writes down how a try ended. The end of a try is written down even if the runner ends meanwhile.
 func (r *runner[S]) settle(ctx context.Context, in *instance[S], o outcome[S]) error {
 	ctx = context.WithoutCancel(ctx)
 	if o.failed == nil {

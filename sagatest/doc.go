@@ -12,11 +12,11 @@
 //		})
 //	}
 //
-// [Crash] runs the saga once and notes the points that its process comes to: each message that it writes to the log,
-// or to those of [Play.Stores], the first messages of the listener that brings awaited events, and the moments before
-// and after each effect outside, forwards and back. Then it runs it again for each point twice. In the one run the
-// process dies there: nothing that it sends from then on arrives. In the other it is frozen there, and wakes, with
-// all that it was about to send, after another process has brought the saga to its end.
+// [Crash] runs the saga once and notes the points that its process comes to: each message that it writes to the log, or
+// to those of [Play.Stores], the first messages of the listener that brings awaited events, and the moments before and
+// after each effect outside, forwards and back. Then it runs it again for each point twice. In the one run the process
+// dies there: nothing that it sends from then on arrives. In the other it is frozen there, and wakes, with all that it
+// was about to send, after another process has brought the saga to its end.
 //
 //	first process    start -- step -- step X
 //	second process                         \-- takes over after a while -- step -- end
@@ -44,11 +44,11 @@
 //
 // # Concurrency
 //
-// Eight runs go on at the same time, each in a store of its own on one server in memory. Check and Interrupt are
-// called on the goroutine of their subtest, the actions of the definition on others.
+// Eight runs go on at the same time, each in a store of its own on one server in memory. Check and Interrupt are called
+// on the goroutine of their subtest, the actions of the definition on others.
 //
 // # Caveats
 //
-// The processes live in that of the test: what they share in memory survives. An action is called by both processes,
-// so what it touches outside must be safe for that, as in life.
+// The processes live in that of the test: what they share in memory survives. An action is called by both processes, so
+// what it touches outside must be safe for that, as in life.
 package sagatest

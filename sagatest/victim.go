@@ -103,8 +103,8 @@ func (v *victim) pass(kind string) {
 // heard is how many messages of one kind are points that the listener sends. It sends them as time goes by.
 const heard = 2
 
-// begin says that the process has opened all that it needs. What it sends before that is no point: a process that dies then
-// has done nothing yet.
+// begin says that the process has opened all that it needs. What it sends before that is no point: a process that dies
+// then has done nothing yet.
 func (v *victim) begin() {
 	v.mu.Lock()
 	defer v.mu.Unlock()

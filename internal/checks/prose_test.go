@@ -18,8 +18,6 @@ var notYetPlain = []string{
 	"examples/bank",
 	"natsrun",
 	"projection",
-	"reactor",
-	"saga",
 	"sagatest",
 	"snapshot",
 }
