@@ -23,7 +23,8 @@ var (
 	ErrInvalidKey = errors.New("invalid key")
 	// ErrNotFound says that there is no document under the key.
 	ErrNotFound = errors.New("no such document")
-	// ErrDecode says that the stored bytes are not a document of the bucket's type.
+	// ErrDecode says that the stored bytes are not a document of the bucket's type. Put a new value, or open the bucket
+	// with the type and the codec that it was written with.
 	ErrDecode = errors.New("the stored value is not a document of this type: put a new value or read it with the type it was written with")
 	// ErrUnavailable says that the servers could not be reached, or had no leader, for the whole of Config.Timeout.
 	// A write that ends with it was not stored. Try again later.
@@ -44,8 +45,9 @@ var (
 	// ErrBatchTooLarge says that a batch has more writes than the server takes. See Bucket.MaxBatch. Nothing was
 	// stored.
 	ErrBatchTooLarge = errors.New("the batch has more writes than the server takes: write fewer, or raise max_batch_size")
-	// ErrFull says that the bucket, the account or the server has no room. Nothing was stored.
-	ErrFull = errors.New("no room in the bucket")
+	// ErrFull says that the bucket, the account or the server has no room. Nothing was stored. Delete documents, or
+	// raise the limit.
+	ErrFull = errors.New("no room in the bucket, the account or the server: delete documents or raise the limit")
 	// ErrUnknownOutcome says that a write, or a whole batch, may be stored or not, now or later. Read before you
 	// write again.
 	ErrUnknownOutcome = errors.New("it is not known whether the write is stored: read before you write again")
