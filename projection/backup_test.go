@@ -41,8 +41,8 @@ func counted(builds *atomic.Int32) *projection.Config {
 	return &projection.Config{Heartbeat: quick.Heartbeat, StandBy: quick.StandBy, OnBuild: func(eventstore.Progress) { builds.Add(1) }}
 }
 
-// Several exports are made while a view runs and others append. Wherever each is imported, the view goes on from its
-// checkpoint and then is what the log gives.
+// Several exports are made while a view runs and others append. Each is imported elsewhere. There the view goes on from
+// its checkpoint, and then is what a fold of the log makes.
 func TestAViewThatWasExportedWhileItRanGoesOnElsewhere(t *testing.T) {
 	store := open(t)
 	view := sums(t, store, 1, nil)

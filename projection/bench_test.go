@@ -20,9 +20,9 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
-// The benchmarks measure a view beside what it is made of, in turn within one run, so that what the machine does meanwhile
-// meets both. RUNNEL_BENCH_EVENTS is how many events there are, over a tenth as many keys; 1000000 gives the figures in
-// docs/measurements.md.
+// The benchmarks measure a view beside what it is made of, in turn within one run, so that what the machine does
+// meanwhile meets both. RUNNEL_BENCH_EVENTS is how many events there are, over a tenth as many keys. The figures in
+// docs/measurements.md are of 1000000.
 
 func benchEvents() int {
 	n, err := strconv.Atoi(os.Getenv("RUNNEL_BENCH_EVENTS"))
@@ -140,8 +140,8 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendToVisible measures from the begin of an append until its document can be read, beside one atomic batch of two
-// writes, which is the least that a document with its checkpoint costs.
+// BenchmarkAppendToVisible measures from the start of an append until its document can be read, beside one atomic batch
+// of two writes, which is the least that a document with its checkpoint costs.
 func BenchmarkAppendToVisible(b *testing.B) {
 	for _, sync := range []bool{false, true} {
 		b.Run(fmt.Sprintf("sync-always=%v", sync), func(b *testing.B) {

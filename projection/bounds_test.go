@@ -98,7 +98,7 @@ func TestABatchIsBoundedByItsBytes(t *testing.T) {
 	}
 }
 
-// One commit has folds that last for several heartbeats together. What is folded is written meanwhile.
+// One commit has folds that last for several heartbeats together. Finished folds are written meanwhile.
 func TestABatchIsBoundedByItsTime(t *testing.T) {
 	const heartbeat = 100 * time.Millisecond
 	store := cupStore(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/runnel-go/runnel/internal/runner"
 )
 
-// discard deletes the bucket of a build that can never serve. What cannot be deleted now is left for Prune.
+// discard deletes the bucket of a build that can never serve. If it cannot be deleted now, it is left for Prune.
 func (v *View[V]) discard(ctx context.Context, bucket string) {
 	if err := v.deleteBuckets(ctx, []string{bucket}); err != nil {
 		v.logger.WarnContext(ctx, "projection: the bucket of a build is left for Prune", "bucket", bucket, "error", err)
@@ -40,7 +40,7 @@ func (v *View[V]) buckets(ctx context.Context) (mine []string, err error) {
 	return mine, nil
 }
 
-// deleteBuckets deletes buckets of the view. That one is not there any more is no error.
+// deleteBuckets deletes buckets of the view. A bucket that is gone already is not an error.
 func (v *View[V]) deleteBuckets(ctx context.Context, buckets []string) error {
 	for _, name := range buckets {
 		if err := v.client.DeleteStream(ctx, "KV_"+name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {

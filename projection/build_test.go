@@ -163,7 +163,7 @@ func TestOldAndNewCodeRunSideBySide(t *testing.T) {
 	require.Equal(t, []string{newer.Bucket()}, buckets(t, store))
 }
 
-// frozen is the configuration of an instance that gives no sign of life, as a process that was stopped.
+// frozen is the configuration of an instance that shows no sign of life, like a process that was stopped.
 var frozen = &projection.Config{Heartbeat: time.Hour}
 
 func TestABuildThatWasLeftIsMadeAnewByAnother(t *testing.T) {

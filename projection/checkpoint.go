@@ -12,12 +12,12 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// checkpoint is the document that says up to where the others are complete, and who works on them.
+// checkpoint is the document that says up to which position the others are complete, and which instance works on them.
 type checkpoint struct {
 	Store    string              `json:"store" msgpack:"store"`       // its identity
 	Position eventstore.Position `json:"position" msgpack:"position"` // of the last commit folded
 	Commit   string              `json:"commit" msgpack:"commit"`     // that commit's id
-	Runner   string              `json:"runner" msgpack:"runner"`     // the runner that wrote it, empty if nobody goes on
+	Runner   string              `json:"runner" msgpack:"runner"`     // the runner that wrote it, or empty
 	Write    string              `json:"write" msgpack:"write"`       // unique, to find out whether a batch was stored
 	Term     uint64              `json:"term" msgpack:"term"`         // of the view's record that the runner went by
 	// Retired is the bucket of the build that is about to take the place of this one, or empty. Nobody folds meanwhile.
@@ -34,7 +34,7 @@ func (c checkpoint) reach() eventstore.Position {
 	return c.Position
 }
 
-// stand is a checkpoint and the revision it has in the bucket; the zero stand is that of a bucket without one.
+// stand is a checkpoint and its revision in the bucket. The zero stand means a bucket without a checkpoint.
 type stand struct {
 	checkpoint
 	revision uint64
@@ -50,7 +50,8 @@ func (g *generation[V]) stand(ctx context.Context) (stand, error) {
 	return stand{checkpoint: entry.Value, revision: entry.Revision, written: entry.Time}, err
 }
 
-// verify refuses a checkpoint that was not made from this log as it is. A bucket without a checkpoint has nothing to compare.
+// verify refuses a checkpoint that was not made from this log as it is. A bucket without a checkpoint has nothing to
+// compare.
 func verify(ctx context.Context, store *eventstore.Store, what string, at checkpoint) error {
 	if at.Store == "" {
 		return nil
@@ -70,7 +71,7 @@ type progress struct {
 
 // progressState is one state of the progress. Changed is closed when it is not the present one any more.
 type progressState struct {
-	build    string // whose documents the runner writes, "" where none runs
+	build    string // whose documents the runner writes, or "" if none runs
 	position eventstore.Position
 	changed  chan struct{}
 }

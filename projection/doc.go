@@ -14,7 +14,7 @@
 // # What is stored
 //
 //	bucket bank_control                     the store's control bucket
-//	key view.balances                       the view's record: {"bucket":"bank-balances-v2-9f86d081","folds":{...},...}
+//	key view.balances                       the record: {"bucket":"bank-balances-v2-9f86d081","folds":{...},...}
 //
 //	bucket bank-balances-v2-9f86d081        <store>-<view>-v<fold version>-<build>
 //	key 42                                  {"Owner":"anna","Amount":1250}
@@ -22,8 +22,8 @@
 //	key =parked.43                          why key 43 is not folded any more
 //	key =life                               the last sign of life of the build
 //
-// Documents are plain JSON, which any NATS client reads: the record's field "bucket" names the bucket of the newest fold
-// version that is built. The key is the id of the event's stream unless the rule says otherwise. With
+// Documents are plain JSON, which any NATS client reads: the record's field "bucket" names the bucket of the newest
+// fold version that is built. The key is the id of the event's stream unless the rule says otherwise. With
 // [EventRule.ByEach] one event changes several documents.
 //
 // # How a view is built
@@ -33,13 +33,13 @@
 // written once, one after the other without waiting. When the build has caught up, one compare-and-set of the record
 // leads readers to it: the flip. Readers follow by themselves, and one List or Watch stays in one version.
 //
-// Until a fold version is built, plain reads get the newest one before it. Reads with [At] wait for their own fold version.
-// Readers move to a newer fold version once it is as far as the one that they read.
+// Until a fold version is built, plain reads get the newest one before it. Reads with [At] wait for their own fold
+// version. Readers move to a newer fold version once it is as far as the one that they read.
 //
-// A build gives a sign of life each [Config.Heartbeat], beside its work. Another instance builds in its place once the
-// build has given none for [Config.StandBy]. [View.Rebuild] builds the present fold version again. It stops the runner
-// of what serves for the moment of the flip, so that readers never step back. If the build comes to nothing after that,
-// a runner takes its place away and goes on with what serves. What served before is kept until [View.Prune].
+// A build shows a sign of life each [Config.Heartbeat], beside its work. Another instance builds in its place once the
+// build has shown none for [Config.StandBy]. [View.Rebuild] builds the present fold version again. It stops the runner
+// for the moment of the flip, so that readers never step back. If the build fails after that, a runner takes its place
+// away and goes on with the documents that serve. The documents that served before are kept until [View.Prune].
 //
 // The fold version is raised when a rule or the document type changes. Old and new code never write the same bucket, so
 // both can run: each reads its own version.
@@ -52,45 +52,45 @@
 // [Config.Interval] apart, so that they do not slow the appends beside them.
 //
 // Any number of instances may run one view. One works and the others stand by. The one that works writes the checkpoint
-// at least each [Config.Heartbeat], also while a fold takes longer than that. Another one takes over when the checkpoint
-// has not changed for [Config.StandBy], and at once when the one that works ends in good order. [View.Pause] stops all
-// of them, wherever they run.
+// at least each [Config.Heartbeat], also while a fold takes longer than that. Another one takes over when the
+// checkpoint has not changed for [Config.StandBy], and at once when the one that works ends in good order. [View.Pause]
+// stops all of them, wherever they run.
 //
 // # Guarantees
 //
 // Documents and checkpoint always agree: whatever is killed, and whenever, each event is folded into the view exactly
 // once, in the order of the log. A runner that was frozen and wakes changes nothing.
 //
-// What one View reads with Get never steps back, neither when the view is rebuilt nor when another replica answers.
+// Get of one View never steps back, neither when the view is rebuilt nor when another replica answers.
 //
 // The record, the bucket and the checkpoint name the store by its identity, and the checkpoint names the commit that it
 // stands at. A view refuses to run on another store, or on a log that went backwards, and readers get ErrOtherStore.
 //
-// A server that holds the only replica and does not sync each write may come up from a power cut with half of a batch in
-// the bucket. A view looks for that when it is made, when Run begins, and whenever the connection was lost and is back.
-// It then says so in a warning and in [Counters], is not read any more, and is built anew. Readers get ErrNotReady
-// meanwhile, and see no half of a transaction.
+// A server that holds the only replica and does not sync each write may come up from a power cut with half of a batch
+// in the bucket. A view looks for that when it is made, when Run begins, and whenever the connection was lost and is
+// back. It then says so in a warning and in [Counters], is not read any more, and is built anew. Readers get
+// ErrNotReady meanwhile, and see no half of a transaction.
 //
 // # When an event cannot be folded
 //
 // A rule may panic, end its goroutine, or not return within [Config.FoldTimeout]. So may the methods with which events
-// and documents encode and decode themselves. What a rule makes may be larger than the server takes, or have no JSON,
-// such as NaN. A key may be longer than 256 bytes, no UTF-8, or begin with U+FFFD.
+// and documents encode and decode themselves. The document that a rule makes may be larger than the server takes, or
+// have no JSON, such as NaN. A key may be longer than 256 bytes, not UTF-8, or begin with U+FFFD.
 //
 // Run stops at such an event, before the batch that would pass it, with a [FoldError] that names the event and the key.
 // With [Config.Park] it parks the key instead, with the first position, and the others go on. A key that cannot be
-// stored is parked under a name that stands for it, and [Parked] shows the key. What is parked is not met again,
+// stored is parked under a name that stands for it, and [Parked] shows the key. A parked event is not met again,
 // neither after a restart nor by the next event of the key. An event that does not decode parks the key if that is the
-// id of its stream. If the key is in the event, or the function fails that finds the key, Run stops, since which
-// document is stale cannot be said.
+// id of its stream. If the key is in the event, or the function fails that finds the key, Run stops, because it is not
+// known which document is stale.
 //
-// Folds are pure, so they are not tried again by themselves: [View.Replay] folds a parked key again from the log's
-// begin, once the rule is mended, and [View.Discard] does it without the event. [View.Get] with [At] says ErrParked for
-// a key that is parked. A document that should have come from a parked key by a [Move] parks its new key too, and is
-// replayed with the other.
+// Folds are pure, so they are not tried again by themselves: [View.Replay] folds a parked key again from the start of
+// the log, once the rule is mended, and [View.Discard] does it without the event. [View.Get] with [At] says ErrParked
+// for a key that is parked. A document that should have come from a parked key by a [Move] also parks its new key, and
+// is replayed with the other.
 //
 // A fold that never returns leaves its goroutine behind, because Go has no way to end it. The view goes on without it,
-// and gives it neither documents nor memory that are used further.
+// and returns it neither documents nor memory that are used further.
 //
 // # Errors
 //
@@ -102,15 +102,15 @@
 //
 // # Concurrency
 //
-// A View is safe for concurrent use. Run blocks until its context ends, which is no error, or until it fails; it waits
-// for the goroutines it starts. NewView starts some that follow the record and the connection until Close. Readers need
-// no Run in their process.
+// A View is safe for concurrent use. Run blocks until its context ends, and returns nil, or until it fails. It waits
+// for the goroutines that it starts. NewView starts some that follow the record and the connection until Close. Readers
+// need no Run in their process.
 //
 // # Caveats
 //
 // A client that outlives the power cut of its server, and reads in the moment between its connection's return and the
-// look at the bucket, may see documents of half a batch. A bucket with one replica in a cluster, on a node that
-// the runner is not connected to, is looked at only when a write to it has failed.
+// look at the bucket, may see documents of half a batch. A bucket with one replica in a cluster, on a node that the
+// runner is not connected to, is looked at only when a write to it has failed.
 //
 // A batch changes 999 documents at most, and fewer if the operator of the server has set max_batch_size. It is also
 // written once its documents have 16 MiB together, or its folds have lasted for half a [Config.Heartbeat]. One commit

@@ -46,7 +46,7 @@ func openOrders(ctx context.Context) (store *eventstore.Store, stop func()) {
 	}
 }
 
-// place appends an order and gives its position.
+// place appends an order and returns its position.
 func place(ctx context.Context, store *eventstore.Store, id, customer string, total int64) eventstore.Position {
 	c, err := store.Append(ctx, eventstore.StreamID{Category: "order", ID: id}, eventstore.Head{}, Placed{customer, total})
 	if err != nil {
@@ -89,7 +89,7 @@ func Example() {
 	// <nil>
 }
 
-// A watch gives what is there, and then every change.
+// A watch yields all documents, and then every change.
 func ExampleView_Watch() {
 	store, stop := openOrders(context.Background())
 	defer stop()

@@ -27,7 +27,7 @@ func background[V any](view *projection.View[V]) (stop func()) {
 	}
 }
 
-// One event changes several documents, all of them together: here that of the customer and the sum of all.
+// One event changes several documents, all of them together: here the customer's document and the sum of all.
 func ExampleEventRule_ByEach() {
 	ctx := context.Background()
 	store, stop := openOrders(ctx)
@@ -70,8 +70,8 @@ func ExampleDelete() {
 	// true
 }
 
-// What was ordered by a guest becomes the document of the next customer, who then adds to it. The guest has no document
-// any more.
+// The orders of a guest become the document of the next customer, who then adds to it. The guest has no document any
+// more.
 func ExampleMove() {
 	ctx := context.Background()
 	store, stop := openOrders(ctx)
@@ -132,7 +132,7 @@ func ExampleView_foldVersion() {
 	// the older one still reads 30 <nil>
 }
 
-// A view is folded anew beside what serves. What it replaced is kept until it is pruned.
+// A view is folded anew beside what serves. The documents that it replaced are kept until they are pruned.
 func ExampleView_Rebuild() {
 	ctx := context.Background()
 	store, stop := openOrders(ctx)

@@ -36,7 +36,8 @@ func storeBehind(t *testing.T, proxy *eventstoretest.Proxy) *eventstore.Store {
 	return store
 }
 
-// A build that is held up at its flip stops the view until a runner goes on without it. Its flip must not pass after that.
+// A build that is held up at its flip stops the view until a runner goes on without it. Its flip must not pass after
+// that.
 func TestABuildThatIsHeldUpAtItsFlipIsGivenUp(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	proxy := server.Proxy(t)
@@ -106,7 +107,8 @@ func TestABuildThatIsLostBeforeItRetiresWhatServesIsGivenUp(t *testing.T) {
 	proxy.Heal()
 }
 
-// Nobody knows at first what has become of a flip whose answer is lost. The build must not delete the bucket that it has made.
+// Nobody knows at first what has become of a flip whose answer is lost. The build must not delete the bucket that it
+// has made.
 func TestABuildWhoseFlipIsNotAnsweredServes(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	proxy := server.Proxy(t)
@@ -192,7 +194,8 @@ func TestPruneDeletesNothingThatServes(t *testing.T) {
 	require.Equal(t, []string{view.Bucket()}, buckets(t, store))
 }
 
-// Prune is slow, and a build comes to serve meanwhile. What was read before that says nothing about its bucket.
+// Prune is slow, and a build comes to serve meanwhile. The record that it read before says nothing about that build's
+// bucket.
 func TestPruneLeavesABuildThatServesSinceItBegan(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	proxy := server.Proxy(t)

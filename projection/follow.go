@@ -13,7 +13,7 @@ const readAhead = 1024
 
 // follower reads the log on a goroutine of its own, so that a batch can be gathered for as long as more is there.
 type follower struct {
-	groups chan []*eventstore.Commit // commits, those of one transaction together
+	groups chan []*eventstore.Commit // commits; a transaction's commits come together
 	err    error                     // why groups was closed; read after
 	cancel context.CancelFunc
 	reader sync.WaitGroup
@@ -56,7 +56,7 @@ func (f *follower) stop() {
 	f.reader.Wait()
 }
 
-// nextBefore gives the next group if it comes before full fires, or nil.
+// nextBefore returns the next group if it comes before full fires, or nil.
 func (f *follower) nextBefore(ctx context.Context, full <-chan time.Time) ([]*eventstore.Commit, error) {
 	select {
 	case <-full:
@@ -76,7 +76,7 @@ func (f *follower) nextBefore(ctx context.Context, full <-chan time.Time) ([]*ev
 	}
 }
 
-// ready gives the groups that are there already, without waiting.
+// ready returns the groups that are there already, without waiting.
 func (f *follower) ready() (groups [][]*eventstore.Commit) {
 	for len(groups) < readAhead {
 		select {

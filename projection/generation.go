@@ -45,7 +45,8 @@ func bucketGone(err error) bool {
 	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, kv.ErrNoBucket)
 }
 
-// openGeneration opens the bucket of a build. It returns an error that matches jetstream.ErrStreamNotFound if there is none.
+// openGeneration opens the bucket of a build. It returns an error that matches jetstream.ErrStreamNotFound if there is
+// none.
 func openGeneration[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
 	cfg := v.cfg.bucket(v.logger)
 	cfg.Metadata, cfg.Existing = v.metadata(), true
@@ -92,8 +93,8 @@ func openServed[V any](ctx context.Context, v *View[V], version Version) (*gener
 	return g, nil
 }
 
-// check returns errDamaged if the last batch of the bucket was torn by a power cut, or if the checkpoint is gone with which
-// every build ends.
+// check returns errDamaged if the last batch of the bucket was torn by a power cut, or if the checkpoint is gone with
+// which every build ends.
 func (g *generation[V]) check(ctx context.Context) error {
 	torn, err := within(g.documents).Torn(ctx)
 	if err != nil {

@@ -88,7 +88,7 @@ func TestWhatIsAskedOfAViewEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// lastError gives the error that a sequence ends with.
+// lastError returns the error that a sequence ends with.
 func lastError[T any](seq func(func(T, error) bool)) (last error) {
 	for _, err := range seq {
 		last = err
@@ -96,7 +96,8 @@ func lastError[T any](seq func(func(T, error) bool)) (last error) {
 	return last
 }
 
-// A build that is about to take a view's place retires its runner first. Where it dies right after, the retired one goes on.
+// A build that is about to take a view's place retires its runner first. If it dies right after, the retired one goes
+// on.
 func TestAViewThatWasRetiredForNothingGoesOn(t *testing.T) {
 	store := open(t)
 	view := sums(t, store, 1, &projection.Config{StandBy: 300 * time.Millisecond, Heartbeat: 100 * time.Millisecond})
@@ -122,7 +123,7 @@ func TestAViewThatWasRetiredForNothingGoesOn(t *testing.T) {
 	require.NotContains(t, entry.Value, "retired")
 }
 
-// What is parked is written by the runner, which counts, and by operators, who wish. Here the wish comes between two events
+// The runner counts in parked documents, and operators write their wishes there. Here the wish comes between two events
 // that the runner writes as one batch.
 func TestAWishThatComesWhileItsEventsAreCountedIsHeeded(t *testing.T) {
 	store := open(t)

@@ -103,7 +103,7 @@ type told struct {
 
 func (told) EventType() string { return "note.told" }
 
-// An upcaster that makes several events of one gives all of them what that one held.
+// An upcaster that makes several events from one copies its data into all of them.
 func TestDocumentsOfOneUpcastEventShareNoMap(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	stream := eventstore.StreamID{Category: "note", ID: "1"}

@@ -19,8 +19,8 @@ var (
 	errBehind = errors.New("the record has changed")
 )
 
-// watch starts what keeps this View's readers up to date, and returns once they have been led to what the record says now. It
-// returns an error if the record or what serves cannot be read for a reason that stays.
+// watch starts what keeps this View's readers up to date, and returns once they have been led to what the record says
+// now. It returns an error if the record or what serves cannot be read for a reason that stays.
 func (v *View[V]) watch(ctx context.Context) error {
 	for try := 1; ; try++ {
 		err := v.confirm(ctx)
@@ -51,7 +51,8 @@ func (v *View[V]) watch(ctx context.Context) error {
 	}
 }
 
-// keepLeading leads readers to what the record says, until ctx ends. It tells the first outcome that waiting does not change.
+// keepLeading leads readers to what the record says, until ctx ends. It tells the first outcome that waiting does not
+// change.
 func (v *View[V]) keepLeading(ctx context.Context, led chan<- error) {
 	tell := func(err error) {
 		select {
@@ -121,8 +122,8 @@ func (v *View[V]) leadBy(ctx context.Context, now known) error {
 	return nil
 }
 
-// choose returns the version that readers are led to: that of this fold version, or as long as nothing of this fold version was
-// read the newest of those before it.
+// choose returns the generation that readers are led to: the one of this fold version. As long as nothing of this fold
+// version was read, it is the newest of an earlier fold version.
 func (v *View[V]) choose(r record, g *served[V]) (Version, bool) {
 	own, ok := r.version(v.foldVersion)
 	if ok || g != nil && g.version.FoldVersion == v.foldVersion || v.serving.demanded() > 0 {
@@ -131,8 +132,8 @@ func (v *View[V]) choose(r record, g *served[V]) (Version, bool) {
 	return r.newestBelow(v.foldVersion)
 }
 
-// unlessBehind returns errBehind if the leader has another record than the one that named a damaged bucket, which may be gone
-// for that.
+// unlessBehind returns errBehind if the leader has another record than the one that named a damaged bucket, which may
+// be gone for that.
 func (v *View[V]) unlessBehind(ctx context.Context, now known, damaged error) error {
 	if err := v.confirm(ctx); err != nil {
 		return err
@@ -144,8 +145,8 @@ func (v *View[V]) unlessBehind(ctx context.Context, now known, damaged error) er
 	return nil
 }
 
-// leave leads readers to nothing, because what they read is damaged or withdrawn. What they are led to next must have come to
-// where the log ends now.
+// leave leads readers to nothing, because the generation that they read is damaged or withdrawn. The next one must
+// first come to where the log ends now.
 func (v *View[V]) leave(ctx context.Context) error {
 	end, err := v.store.End(ctx)
 	v.serving.demand(max(end, 1))
@@ -175,8 +176,8 @@ func (v *View[V]) moveTo(ctx context.Context, from *served[V], to *generation[V]
 	}
 }
 
-// moveAcross leads readers to a generation of another fold version if it is as far as the one that they read. The two have nothing
-// to do with each other, so readers are held meanwhile.
+// moveAcross leads readers to a generation of another fold version if it is as far as the one that they read. The two
+// have nothing to do with each other, so readers are held meanwhile.
 func (v *View[V]) moveAcross(ctx context.Context, from *served[V], to *generation[V]) (moved bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -239,8 +240,8 @@ func (v *View[V]) recheck(ctx context.Context) {
 	}
 }
 
-// acquire returns the generation to read from, which the caller releases. It returns an error that matches ErrNotReady if there
-// is none, or ErrStale if nobody knows whether it is still the one that serves.
+// acquire returns the generation to read from, which the caller releases. It returns an error that matches ErrNotReady
+// if there is none, or ErrStale if nobody knows whether it is still the one that serves.
 func (v *View[V]) acquire() (*served[V], error) {
 	g, _, err := v.serving.acquire()
 	switch {
@@ -256,8 +257,8 @@ func (v *View[V]) acquire() (*served[V], error) {
 	return g, nil
 }
 
-// fresh returns an error that matches ErrStale if the record could not be read for Config.StallAfter, and was asked for at least
-// some times.
+// fresh returns an error that matches ErrStale if the record could not be read for Config.StallAfter, and was asked for
+// at least some times.
 func (v *View[V]) fresh() error {
 	if age := time.Since(v.tracker.now().confirmed); age > max(v.cfg.stallAfter(), 3*v.cfg.standBy()) {
 		return fmt.Errorf("%w: its record could not be read for %s: see whether bucket %s has a leader", ErrStale, age.Round(time.Second), v.Control())

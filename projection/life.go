@@ -14,10 +14,11 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// Whether a holder lives is shown by time, beside its work: a goroutine of its own writes a sign of life each Config.Heartbeat,
-// for as long as the process lives and the work goes on. A runner writes the checkpoint of what serves, a build writes the
-// document "life" beside those of its bucket. Whoever sees no new sign for Config.StandBy takes over. That keeps two from the
-// same work, and nothing else: what may be written is decided by the record and by the checkpoints.
+// Whether a holder lives is shown by time, beside its work: a goroutine of its own writes a sign of life each
+// Config.Heartbeat, for as long as the process lives and the work goes on. A runner writes the checkpoint of the bucket
+// that serves, and a build writes the document "life" in its own bucket. An instance that sees no new sign for
+// Config.StandBy takes over. That only keeps two instances from the same work. The record and the checkpoints decide
+// which of them may write.
 
 // life is the sign of life of a build, and how far it is.
 type life struct {
@@ -30,7 +31,8 @@ type vigil struct {
 	since time.Time
 }
 
-// silence returns for how long a sign has been the last one. The age is how old the sign was already, if it is the first one.
+// silence returns for how long a sign has been the last one. The age is how old the sign was already, if it is the
+// first one.
 func (w *vigil) silence(sign string, age time.Duration) time.Duration {
 	now := time.Now()
 	switch {
@@ -42,8 +44,8 @@ func (w *vigil) silence(sign string, age time.Duration) time.Duration {
 	return now.Sub(w.since)
 }
 
-// sign returns the last sign of life in a bucket, from the document "checkpoint" or "life". It is empty if there is none yet, or no
-// bucket.
+// sign returns the last sign of life in a bucket, from the document "checkpoint" or "life". It is empty if there is
+// none yet, or no bucket.
 func (v *View[V]) sign(ctx context.Context, bucket, key string) (string, error) {
 	if bucket == "" {
 		return "", nil

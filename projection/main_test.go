@@ -8,7 +8,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain runs a view instead of the tests where a test has started this program as a process of its own.
+// TestMain runs a view instead of the tests if a test has started this program as a process of its own.
 func TestMain(m *testing.M) {
 	if url := os.Getenv(runnerURL); url != "" {
 		if err := runnerProcess(url, os.Getenv(runnerFold)); err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// Parked says why a key of a view is not folded any more, and from where on. It is a document beside those of the view, under
-// "=parked." and the key, which any NATS client reads. It is written in the batch that passes the event, so it and the
-// checkpoint always agree.
+// Parked says why a key of a view is not folded any more, and from where on. It is a document beside the view's own,
+// under "=parked." and the key, which any NATS client reads. It is written in the batch that passes the event, so it
+// and the checkpoint always agree.
 type Parked struct {
 	Stream   eventstore.StreamID // of the first event that could not be folded
 	Version  eventstore.Version
@@ -25,7 +25,7 @@ type Parked struct {
 	Error    string
 	Since    time.Time
 	Waiting  int64      // events of the key that came after it
-	Key      string     `json:",omitempty"` // quoted, if it cannot be stored; it is parked under a name that stands for it
+	Key      string     `json:",omitempty"` // quoted; only if it cannot be stored, and so is parked under another name
 	Source   string     `json:",omitempty"` // the parked key from which the document would have moved here
 	Skipped  []EventRef `json:",omitempty"` // discarded before: left out when the key is folded again
 	Wish     string     `json:",omitempty"` // "replay" or "discard", until a runner has done it
@@ -53,22 +53,22 @@ func (v *View[V]) Parked(ctx context.Context) iter.Seq2[kv.Entry[Parked], error]
 	return listOf(ctx, v, func(g *served[V]) iter.Seq2[kv.Entry[Parked], error] { return g.parked.List(ctx) })
 }
 
-// Replay asks the view's runner to fold a parked key again, from the log's begin with the rules it has now, or all parked
-// keys where none is named. It returns once that is noted in the parked documents; the runner does it within a second,
-// or as soon as one runs, and folds nothing else meanwhile. A key that fails again stays parked. It returns an error that
-// matches ErrNotFound for a key that is not parked.
+// Replay asks the view's runner to fold parked keys again, from the start of the log with the rules of today. If no key
+// is named, it asks for all parked keys. It returns once that is noted in the parked documents. The runner does it
+// within a second, or as soon as one runs, and folds nothing else meanwhile. A key that fails again stays parked. It
+// returns an error that matches ErrNotFound for a key that is not parked.
 func (v *View[V]) Replay(ctx context.Context, keys ...string) error {
 	return v.wish(ctx, wishReplay, keys)
 }
 
-// Discard is Replay without the event that the key is parked for. That it was left out is not remembered once the key is
-// folded again: a later build of the view meets the event again.
+// Discard is Replay without the event that the key is parked for. Once the key is folded again, the event is not
+// remembered, so a later build of the view meets it again.
 func (v *View[V]) Discard(ctx context.Context, keys ...string) error {
 	return v.wish(ctx, wishDiscard, keys)
 }
 
-// wish notes a wish in parked documents, and then in the record, which wakes the runner. If readers were led to another build
-// meanwhile, it does so there again.
+// wish notes a wish in parked documents, and then in the record, which wakes the runner. If readers were led to another
+// build meanwhile, it does so there again.
 func (v *View[V]) wish(ctx context.Context, wish string, keys []string) error {
 	for first := true; ; first = false {
 		g, err := v.acquire()
@@ -86,8 +86,8 @@ func (v *View[V]) wish(ctx context.Context, wish string, keys []string) error {
 	}
 }
 
-// wishOn notes a wish on one generation, and reports whether that serves still. A key that is not parked is an error the first
-// time only: a build may have folded it again.
+// wishOn notes a wish on one generation, and reports whether that serves still. A key that is not parked is an error
+// the first time only: a build may have folded it again.
 func (v *View[V]) wishOn(ctx context.Context, g *served[V], wish string, keys []string, first bool) (serves bool, revision uint64, err error) {
 	if len(keys) == 0 {
 		for entry, err := range g.parked.List(ctx) {
@@ -126,8 +126,9 @@ func (g *generation[V]) wish(ctx context.Context, wish, key string) error {
 	}
 }
 
-// Pause stops the view's runners, wherever they run and whatever their fold version, until Resume. Once it has returned, none
-// folds any more. Readers go on, and so does a build, which serves once it is done, but is not kept up to date.
+// Pause stops the view's runners, wherever they run and whatever their fold version, until Resume. Once it has
+// returned, none folds any more. Readers go on, and so does a build, which serves once it is done, but is not kept up
+// to date.
 func (v *View[V]) Pause(ctx context.Context) error {
 	r, err := v.pause(ctx, true)
 	for foldVersion := range r.Folds {
@@ -153,8 +154,8 @@ func (v *View[V]) pause(ctx context.Context, paused bool) (record, error) {
 	return r, err
 }
 
-// halt makes the next write of a fold version's runner fail, once the record says that the view is paused. A build that serves
-// from now on needs none, since no runner claims it.
+// halt makes the next write of a fold version's runner fail, once the record says that the view is paused. A build that
+// serves from now on needs none, since no runner claims it.
 func (v *View[V]) halt(ctx context.Context, foldVersion int) error {
 	for try := 1; ; try++ {
 		r, _, err := v.records.read(ctx)

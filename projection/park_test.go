@@ -149,7 +149,7 @@ type misread struct{ Amount string }
 
 func (misread) EventType() string { return "account.deposited" }
 
-// misreadStore gives a store with an event that does not decode in it, and one that does.
+// misreadStore returns a store with an event that does not decode in it, and one that does.
 func misreadStore(t *testing.T) *eventstore.Store {
 	t.Helper()
 	js := eventstoretest.JetStream(t)

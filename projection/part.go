@@ -11,7 +11,7 @@ import (
 
 // A batch takes 1,000 writes, or fewer if the operator of the server says so, and it is written before it has grown
 // large or old. So a commit, or a transaction, that changes many documents may be written in several batches, in the
-// order of its units. The checkpoint stays where it is until the last of them, and says what the others have brought:
+// order of its units. The checkpoint keeps its position until the last of them, and says what the others have written:
 //
 //	batch 1  units a to k         checkpoint at 41, part {43, "k"}
 //	batch 2  units l to t         checkpoint at 41, part {43, "t"}
@@ -25,7 +25,7 @@ import (
 type part struct {
 	Position eventstore.Position `json:"position" msgpack:"position"` // of the last commit that the write is about
 	Commit   string              `json:"commit" msgpack:"commit"`     // that commit's id
-	Through  string              `json:"through" msgpack:"through"`   // the last unit, in the order of their bytes, that was written
+	Through  string              `json:"through" msgpack:"through"`   // the last unit that was written, by bytes
 }
 
 // batchBytes is how large the documents of a batch may be together before it is written, with one unit more. The server

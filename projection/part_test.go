@@ -26,7 +26,7 @@ func bounded(t *testing.T, messages int) *eventstore.Store {
 	return store
 }
 
-// byVersion gives a view with a document for each event, which parks what is unlucky.
+// byVersion returns a view with a document for each event, which parks what is unlucky.
 func byVersion(t *testing.T, store *eventstore.Store) *projection.View[balance] {
 	t.Helper()
 	view, err := projection.NewView(t.Context(), store, "entries", 1, &projection.Config{Park: true},
@@ -52,7 +52,7 @@ func TestAViewFitsItsBatchesToTheServer(t *testing.T) {
 			require.NoError(t, view.WaitFor(ctx, 0))
 			var end eventstore.Position
 			for range 4 {
-				writes := make([]eventstore.Write, messages) // as many as the server takes, and the checkpoint makes one more
+				writes := make([]eventstore.Write, messages) // as many as the server takes; the checkpoint is one more
 				for i := range writes {
 					stream := account(fmt.Sprint(i))
 					head, err := store.Head(t.Context(), stream)

@@ -266,7 +266,7 @@ func TestAKeyFunctionThatFailsStopsTheViewAtTheEvent(t *testing.T) {
 	}
 }
 
-// What the function does that is told of a build's progress is no business of the build.
+// A function that reports a build's progress cannot harm the build.
 func TestAReportThatPanicsDoesNotEndTheBuild(t *testing.T) {
 	for _, how := range []string{"panics", "exits", "hangs"} {
 		t.Run(how, func(t *testing.T) {

@@ -20,13 +20,14 @@ type GetOption func(*getOptions)
 
 type getOptions struct{ at eventstore.Position }
 
-// At makes Get wait until the view has folded the log up to a position, such as the position in a command's result, so that a
-// client reads its own writes. It waits for this fold version: what an older one has folded does not count.
+// At makes Get wait until the view has folded the log up to a position, such as the position in a command's result, so
+// that a client reads its own writes. It waits for this fold version: what an older one has folded does not count.
 func At(position eventstore.Position) GetOption { return func(o *getOptions) { o.at = position } }
 
-// Get gives the document under a key. It returns an error that matches ErrNotFound where there is none, ErrNotReady while
-// no version of the view is built, and with [At] one that matches ErrPositionAhead where the log does not have the position,
-// or ErrParked where the key is parked and so will not come there. With At it blocks until the view is there or ctx ends.
+// Get returns the document under a key. It returns an error that matches ErrNotFound if there is none, and ErrNotReady
+// while no version of the view is built. With [At] it returns an error that matches ErrPositionAhead if the log does
+// not have the position, or ErrParked if the key is parked and so will not come there. With At it blocks until the view
+// is there or ctx ends.
 func (v *View[V]) Get(ctx context.Context, key string, options ...GetOption) (V, error) {
 	var o getOptions
 	for _, option := range options {
@@ -58,8 +59,8 @@ func (v *View[V]) onCurrent(ctx context.Context, read func(*served[V]) error) er
 	}
 }
 
-// judge reports whether what was read on a generation must be read again: readers were led to another meanwhile, so that it may be
-// older than what another reader has read there, or the bucket is gone.
+// judge reports whether what was read on a generation must be read again: readers were led to another meanwhile, so
+// that it may be older than what another reader has read there, or the bucket is gone.
 func (v *View[V]) judge(ctx context.Context, g *served[V], err error) (again bool, _ error) {
 	switch {
 	case ctx.Err() != nil:
@@ -76,8 +77,8 @@ func (v *View[V]) judge(ctx context.Context, g *served[V], err error) (again boo
 // errGone says that the bucket of a generation was deleted while it was read.
 var errGone = errors.New("the bucket was deleted")
 
-// still returns errGone unless the bucket of a generation is there. What was read before that is what it held: a server that deletes
-// a bucket answers at first as if it were empty.
+// still returns errGone unless the bucket of a generation is there. Then the answers before that were true. A server
+// that deletes a bucket answers at first as if it were empty.
 func (v *View[V]) still(ctx context.Context, g *served[V]) error {
 	at, err := g.stand(ctx)
 	if err == nil && at.revision == 0 {
@@ -125,9 +126,9 @@ func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Pos
 	}
 }
 
-// readSince reads a document, and whether its key is parked, as of one point in time that is not before a position, nor before
-// what this View has read already. A replica may be behind, and so may a leader that was elected a moment ago, so the
-// checkpoint is read with the document, and if it is behind, both are read again.
+// readSince reads a document, and whether its key is parked, as of one point in time that is not before a position, nor
+// before what this View has read already. A replica may be behind, and so may a leader that was elected a moment ago,
+// so the checkpoint is read with the document, and if it is behind, both are read again.
 func (v *View[V]) readSince(
 	ctx context.Context, g *served[V], key string, position eventstore.Position,
 ) (document inside.Found[V], parked inside.Found[Parked], err error) {
@@ -142,7 +143,7 @@ func (v *View[V]) readSince(
 		if document.Revision == 0 {
 			err = &kv.Error{Op: "get", Bucket: g.documents.Name(), Key: key, Reason: kv.ErrNotFound}
 		}
-		// A server that deletes the bucket says at first that nothing is there, so no checkpoint is no answer.
+		// A server that deletes the bucket says at first that nothing is there, so a missing checkpoint proves nothing.
 		if at.Revision != 0 && at.Value.Position >= max(position, v.seen.get()) {
 			v.seen.raise(at.Value.Position)
 			if err == nil || g.absent(ctx, key) {
@@ -161,8 +162,8 @@ func (v *View[V]) readSince(
 	}
 }
 
-// GetMany gives the documents under several keys, as they were at one point in time; those that are not there are absent. See
-// [kv.Bucket.GetMany]. It fails like [View.Get].
+// GetMany returns the documents under several keys, as they were at one point in time; those that are not there are
+// absent. See [kv.Bucket.GetMany]. It fails like [View.Get].
 func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.Entry[V], error) {
 	var entries map[string]kv.Entry[V]
 	err := v.onCurrent(ctx, func(g *served[V]) (err error) {
@@ -174,10 +175,10 @@ func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.En
 	return entries, err
 }
 
-// List gives the documents whose keys match one of the patterns, or all, least recently changed first. A pattern is a
+// List returns the documents whose keys match one of the patterns, or all, least recently changed first. A pattern is a
 // key in which a level may be *, and the last one >. All are of the version that was read when it began. See
-// [kv.Bucket.List] for what is guaranteed while the view changes. It fails like [View.Get], and with an error that matches
-// ErrVersionChanged if Prune has deleted the version meanwhile: list again.
+// [kv.Bucket.List] for what is guaranteed while the view changes. It fails like [View.Get], and with an error that
+// matches ErrVersionChanged if Prune has deleted the version meanwhile: list again.
 func (v *View[V]) List(ctx context.Context, patterns ...string) iter.Seq2[kv.Entry[V], error] {
 	return listOf(ctx, v, func(g *served[V]) iter.Seq2[kv.Entry[V], error] { return g.documents.List(ctx, patterns...) })
 }
@@ -225,9 +226,9 @@ func listOn[V, E any](ctx context.Context, v *View[V], g *served[V], entries ite
 	return false
 }
 
-// Watch gives the documents as List does, then a change that is Synced, and then every change until ctx ends. When readers are
-// led to another version, it ends with an error that matches ErrVersionChanged: watch again to see the new one from its
-// begin. See [kv.Bucket.Watch].
+// Watch returns the documents as List does, then a change that is Synced, and then every change until ctx ends. When
+// readers are led to another version, it ends with an error that matches ErrVersionChanged: watch again to see the new
+// one from its start. See [kv.Bucket.Watch].
 func (v *View[V]) Watch(ctx context.Context, patterns ...string) iter.Seq2[kv.Change[V], error] {
 	return func(yield func(kv.Change[V], error) bool) {
 		g, err := v.acquire()
@@ -246,8 +247,9 @@ func (v *View[V]) Watch(ctx context.Context, patterns ...string) iter.Seq2[kv.Ch
 	}
 }
 
-// WaitFor blocks until the view has folded the log up to a position, by whichever process runs it, and there is something to
-// read. It returns an error that matches ErrPositionAhead where the log does not have the position, or the cause of ctx.
+// WaitFor blocks until the view has folded the log up to a position, by whichever process runs it, and there is
+// something to read. It returns an error that matches ErrPositionAhead where the log does not have the position, or the
+// cause of ctx.
 func (v *View[V]) WaitFor(ctx context.Context, position eventstore.Position) error {
 	g, err := v.await(ctx, position)
 	if err == nil {
@@ -256,7 +258,7 @@ func (v *View[V]) WaitFor(ctx context.Context, position eventstore.Position) err
 	return err
 }
 
-// await gives the generation that is read once it has come to a position. The caller releases it.
+// await returns the generation that is read once it has come to a position. The caller releases it.
 func (v *View[V]) await(ctx context.Context, position eventstore.Position) (*served[V], error) {
 	checked := false
 	for {
@@ -295,8 +297,8 @@ func (v *View[V]) await(ctx context.Context, position eventstore.Position) (*ser
 	}
 }
 
-// acquireOwn returns the present generation if it is of this fold version, or nil, and what is closed when there is another. The
-// caller releases it.
+// acquireOwn returns the present generation if it is of this fold version, or nil, and what is closed when there is
+// another. The caller releases it.
 func (v *View[V]) acquireOwn() (g *served[V], changed <-chan struct{}, err error) {
 	g, changed, err = v.serving.acquire()
 	if g != nil && (err != nil || g.version.FoldVersion != v.foldVersion) {
@@ -323,7 +325,8 @@ func (v *View[V]) reached(g *served[V], position eventstore.Position) bool {
 	return now.build == g.version.Build && now.position >= position
 }
 
-// reach blocks until a generation has come to the position, or readers are led elsewhere, which is neither reached nor an error.
+// reach blocks until a generation has come to the position, or readers are led elsewhere, which is neither reached nor
+// an error.
 func (v *View[V]) reach(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
 	for {
 		now := v.progress.get()
@@ -364,8 +367,8 @@ func (v *View[V]) waited(ctx context.Context, position eventstore.Position) erro
 	return fmt.Errorf("projection: view %s has not reached position %d: is it running? %w", v.name, position, context.Cause(ctx))
 }
 
-// absent reports whether the bucket's leader has no document under a key. A replica that catches up deletes what was replaced before
-// it gets what replaces it.
+// absent reports whether the bucket's leader has no document under a key. A replica that catches up deletes what was
+// replaced before it gets what replaces it.
 func (g *generation[V]) absent(ctx context.Context, key string) bool {
 	_, err := g.documents.GetLeader(ctx, key)
 	return errors.Is(err, kv.ErrNotFound)

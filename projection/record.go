@@ -23,7 +23,7 @@ import (
 //	bucket bank_control
 //	key view.balances    {"store":"0198...","term":7,"bucket":"bank-balances-v2-9f86d081","folds":{
 //	                       "1":{"serving":"bank-balances-v1-60303ae2",...},
-//	                       "2":{"serving":"bank-balances-v2-9f86d081",...,"building":"bank-balances-v2-1c0ffee1",...}}}
+//	                       "2":{"serving":"bank-balances-v2-9f86d081","building":"bank-balances-v2-1c0ffee1",...}}}
 //
 // Package protocol says which changes are allowed.
 
@@ -112,7 +112,7 @@ func (r record) with(foldVersion int, f fold) record {
 	return r
 }
 
-// take gives the place of the build to a bucket that a runner is about to fill.
+// take returns the place of the build to a bucket that a runner is about to fill.
 func (r record) take(foldVersion int, bucket, runner string) record {
 	f := r.Folds[foldVersion]
 	f.Building, f.Builder, f.Closing = r.slot(foldVersion).Take(bucket).Building, runner, false
@@ -126,7 +126,8 @@ func (r record) abort(foldVersion int) record {
 	return r.with(foldVersion, f)
 }
 
-// close tells runners that the build is about to retire what serves. It returns false if the build does not have the place.
+// close tells runners that the build is about to retire what serves. It returns false if the build does not have the
+// place.
 func (r record) close(foldVersion int, bucket string) (record, bool) {
 	f := r.Folds[foldVersion]
 	if f.Building != bucket || f.Closing {
@@ -172,8 +173,8 @@ func openRecords(ctx context.Context, store *eventstore.Store, view string, logg
 
 func (c *records) close() error { return c.bucket.Close() }
 
-// bucketOf names the bucket of a build. The parts of a view's name have at most 64 characters together, so that there is
-// room for the rest.
+// bucketOf names the bucket of a build. The parts of a view's name have at most 64 characters together, so that there
+// is room for the rest.
 func (c *records) bucketOf(foldVersion int, build string) string {
 	return fmt.Sprintf("%s-v%d-%s", c.prefix, foldVersion, build)
 }
@@ -187,8 +188,8 @@ func newBuild() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:b
 // buildOf returns the id of the build that fills a bucket.
 func buildOf(bucket string) string { return bucket[strings.LastIndexByte(bucket, '-')+1:] }
 
-// read reads the record from the leader. Revision 0 means that there is none. It returns an error that matches ErrOtherStore if
-// the record belongs to another store that had this name.
+// read reads the record from the leader. Revision 0 means that there is none. It returns an error that matches
+// ErrOtherStore if the record belongs to another store that had this name.
 func (c *records) read(ctx context.Context) (record, uint64, error) {
 	entry, err := c.bucket.GetLeader(ctx, c.key)
 	if errors.Is(err, kv.ErrNotFound) {
@@ -209,9 +210,9 @@ func (c *records) compare(r record) error {
 		ErrOtherStore, c.key, c.bucket.Name(), r.Store, c.store.Name(), c.store.Identity())
 }
 
-// change changes the record, and returns it as it is then, with its revision. The function is called again if somebody else
-// has changed the record meanwhile, or if it is not known whether the change was stored. It returns false if there is
-// nothing to change.
+// change changes the record, and returns it as it is then, with its revision. The function is called again if somebody
+// else has changed the record meanwhile, or if it is not known whether the change was stored. It returns false if there
+// is nothing to change.
 func (c *records) change(ctx context.Context, change func(record) (record, bool)) (record, uint64, error) {
 	for try := 1; ; try++ {
 		now, revision, err := c.read(ctx)

@@ -23,7 +23,7 @@ func requireBalance(t *testing.T, view *projection.View[balance], want balance) 
 	}, 30*time.Second, 20*time.Millisecond)
 }
 
-// The bucket of a view that runs is that of before. The log has all that it takes to go on from there.
+// The bucket of a view that runs is replaced by an older copy. The log has all that it takes to go on from there.
 func TestAnOlderBucketThatIsRestoredUnderAViewIsBroughtUpToDate(t *testing.T) {
 	if !proptest.Long() {
 		t.Skip("a view waits for a while before it takes over from itself")

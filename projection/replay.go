@@ -10,9 +10,9 @@ import (
 	"github.com/runnel-go/runnel/internal/guard"
 )
 
-// A replay folds parked keys again, from the log's begin up to the checkpoint, beside the documents of the bucket. If
-// documents move between keys, the keys are folded too from which the documents have come, but only those that are
-// wished are written.
+// A replay folds parked keys again, from the start of the log up to the checkpoint, beside the documents of the bucket.
+// If documents move between keys, the keys from which they have come are also folded, but only the wished keys are
+// written.
 
 // attend does what operators wish for parked keys: they are folded again from the log, up to the checkpoint.
 func (s *session[V]) attend(ctx context.Context) error {
@@ -72,8 +72,8 @@ func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs m
 	return nil
 }
 
-// sizeOf returns the size of a document that may be stored, or 0. What fails here fails again, and is told, when the
-// document is written.
+// sizeOf returns the size of a document that may be stored, or 0. An encoding that fails here fails again, with an
+// error, when the document is written.
 func (s *session[V]) sizeOf(key string, d document[V]) int {
 	if d.deleted {
 		return 0
@@ -110,8 +110,8 @@ func (s *session[V]) wishes() map[string]Parked {
 	return wishes
 }
 
-// refold folds keys from the log's begin up to a position, as a replay of what is parked under them. Events that were
-// discarded are left out. It returns what became of the documents, and what is parked again.
+// refold folds keys from the start of the log up to a position, as a replay of the parked events. Events that were
+// discarded are left out. It returns the documents, and what is parked again.
 func (f *folder[V]) refold(ctx context.Context, wishes map[string]Parked, upTo eventstore.Position) (memory[V], map[string]Parked, error) {
 	again := newFolder(f.view)
 	again.sink, again.skipped = f.sink, maps.Clone(f.parked)
@@ -183,8 +183,8 @@ func (f *folder[V]) addSources(ctx context.Context, keys map[string]bool, upTo e
 // makes the price of the guard small.
 const groupsAtOnce = 64
 
-// batches yields commits up to a position, those of one transaction together, many groups at a time. Position 0 is no
-// bound.
+// batches yields commits up to a position, many groups at a time. The commits of one transaction come together.
+// Position 0 means no bound.
 func batches(log iter.Seq2[*eventstore.Commit, error], upTo eventstore.Position) iter.Seq2[[][]*eventstore.Commit, error] {
 	return func(yield func([][]*eventstore.Commit, error) bool) {
 		var groups [][]*eventstore.Commit

@@ -58,7 +58,7 @@ func (p page) copied() page {
 // kinds are the rules that are drawn from.
 var kinds = []string{"on", "delete", "each", "move", "on-to", "delete-to", "delete-each"}
 
-// foldKind folds as the rules do that are no moves. It returns the document, and whether it is deleted.
+// foldKind folds as the rules that do not move documents. It returns the document, and whether it is deleted.
 func foldKind(kind string, p page, e drawn) (page, bool) {
 	switch kind {
 	case "delete", "delete-to", "delete-each":
@@ -119,7 +119,7 @@ type model struct {
 	parked map[string]stop
 }
 
-// stop is where a key is parked, and how many events wait behind.
+// stop says at which event a key is parked, and how many events wait behind.
 type stop struct {
 	at      eventstore.Position
 	index   int

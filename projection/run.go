@@ -16,9 +16,9 @@ var (
 	errMoved  = errors.New("another build serves")
 )
 
-// Run folds the log into the view until ctx ends; then it returns nil. It builds the view first if nothing is built at its fold
-// version, and stands by while another instance works. It returns an error as soon as going on would skip something; see
-// the package documentation. A View runs once at a time, other Views of the same name may run elsewhere.
+// Run folds the log into the view until ctx ends; then it returns nil. It builds the view first if nothing is built at
+// its fold version, and stands by while another instance works. It returns an error as soon as going on would skip
+// something; see the package documentation. A View runs once at a time, other Views of the same name may run elsewhere.
 //
 //	turn:  record -> nothing serves this fold version -> build it, unless another instance does
 //	              -> a bucket serves it, but is torn  -> take it back, build anew
@@ -82,8 +82,8 @@ func (v *View[V]) awaitResume(ctx context.Context) {
 	}
 }
 
-// turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything was
-// written.
+// turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything
+// was written.
 func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 	r, _, err := v.records.read(ctx)
 	if err != nil {
@@ -112,8 +112,8 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 	return worked, errors.Join(err, g.close())
 }
 
-// withdraw takes back that a damaged bucket serves, so that the view is built anew. It refuses a log that lacks what the checkpoint has
-// seen: a power cut may have cost the log its end too, and once the bucket is gone nobody knows.
+// withdraw takes back that a damaged bucket serves, so that the view is built anew. It refuses a log that lacks what
+// the checkpoint has seen: a power cut may have cost the log its end too, and once the bucket is gone nobody knows.
 func (v *View[V]) withdraw(ctx context.Context, version Version, damaged error) error {
 	g, err := openGeneration(ctx, v, version)
 	switch {
@@ -181,8 +181,8 @@ func (v *View[V]) serve(ctx context.Context, g *generation[V], server string) (w
 	}
 }
 
-// decide says what a runner does that has read the checkpoint, and then the record. Package protocol decides. Beside that, a build
-// that has said that it is closing is left alone as long as it lives.
+// decide says what a runner does that has read the checkpoint, and then the record. Package protocol decides. Beside
+// that, a build that has said that it is closing is left alone as long as it lives.
 func (v *View[V]) decide(ctx context.Context, builder *vigil, g *generation[V], at stand, r record) (protocol.Action, error) {
 	slot := r.slot(v.foldVersion)
 	closing := slot.Building != "" && (at.Retired != "" || r.Folds[v.foldVersion].Closing)
@@ -250,7 +250,8 @@ func (v *View[V]) free(ctx context.Context, w *vigil, g *generation[V], at stand
 	return w.silence(fmt.Sprint(at.revision), age) >= v.cfg.standBy(), nil
 }
 
-// claim makes this the runner of a generation whose checkpoint is still as it was read, and folds until something ends that.
+// claim makes this the runner of a generation whose checkpoint is still as it was read, and folds until something ends
+// that.
 func (v *View[V]) claim(ctx context.Context, g *generation[V], server string, read stand, term uint64) (worked bool, err error) {
 	s := newSession(v, g)
 	s.runner, s.server, s.term = v.runner, server, term

@@ -36,8 +36,8 @@ type served[V any] struct {
 	changed chan struct{} // closed when at changes
 }
 
-// position returns the position of the checkpoint as it was heard last, and a channel that is closed when that changes. The
-// first call begins to follow the checkpoint, until readers are led elsewhere.
+// position returns the position of the checkpoint as it was heard last, and a channel that is closed when that changes.
+// The first call begins to follow the checkpoint, until readers are led elsewhere.
 func (g *served[V]) position(v *View[V]) (eventstore.Position, <-chan struct{}) {
 	g.follow.Do(func() { g.follows.Go(func() { g.followCheckpoint(v) }) })
 	g.mu.Lock()
@@ -45,7 +45,8 @@ func (g *served[V]) position(v *View[V]) (eventstore.Position, <-chan struct{}) 
 	return g.at, g.changed
 }
 
-// followCheckpoint watches the checkpoint, which another process moves. It also reads it now and then, since a watch may be late.
+// followCheckpoint watches the checkpoint, which another process moves. It also reads it now and then, since a watch
+// may be late.
 func (g *served[V]) followCheckpoint(v *View[V]) {
 	ctx, end := g.whileServed(context.Background())
 	defer end()
@@ -87,8 +88,8 @@ func (g *served[V]) close() error {
 	return g.generation.close()
 }
 
-// whileServed returns a context that ends with ctx, or with ErrVersionChanged when readers are led elsewhere. The caller ends
-// it, which waits for its goroutine.
+// whileServed returns a context that ends with ctx, or with ErrVersionChanged when readers are led elsewhere. The
+// caller ends it, which waits for its goroutine.
 func (g *served[V]) whileServed(ctx context.Context) (context.Context, func()) {
 	reading, cancel := context.WithCancelCause(ctx)
 	var waiter sync.WaitGroup
@@ -135,8 +136,8 @@ func (s *serving[V]) release(g *served[V]) error {
 	return nil
 }
 
-// hold makes readers wait until lead or unhold. What was read on a generation from which readers are moved, but has not been
-// returned by then, is read again.
+// hold makes readers wait until lead or unhold. A read on a generation from which readers are moved is repeated, unless
+// it has returned by then.
 func (s *serving[V]) hold() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 // Lag says how far a view is behind the log.
 type Lag struct {
 	Commits uint64        // positions between the checkpoint and the log's end
-	Events  uint64        // events in them; they are counted by reading them, up to lagCount positions, and estimated beyond
+	Events  uint64        // events in them: counted up to lagCount positions, and estimated beyond
 	Age     time.Duration // how long ago the oldest of them was written, by its writer's clock
 }
 
@@ -25,7 +25,7 @@ type Status struct {
 	View        string
 	FoldVersion int
 	Serving     Version             // what readers are led to; zero while nothing is built
-	Position    eventstore.Position // up to where that is complete
+	Position    eventstore.Position // up to which it is complete
 	End         eventstore.Position // of the log
 	Lag         Lag
 	Running     bool      // a runner has given a sign of life within Config.StandBy
@@ -45,8 +45,8 @@ type Building struct {
 	Progress eventstore.Progress
 }
 
-// Status reads how the view is: who runs it, how far it is, and what is parked. It reads the log behind the checkpoint, at
-// most 1000 commits. It returns what the servers said if they cannot be asked.
+// Status reads how the view is: who runs it, how far it is, and what is parked. It reads the log behind the checkpoint,
+// at most 1000 commits. It returns what the servers said if they cannot be asked.
 func (v *View[V]) Status(ctx context.Context) (Status, error) {
 	s := Status{View: v.name, FoldVersion: v.foldVersion}
 	var err error
@@ -125,7 +125,8 @@ func (v *View[V]) lag(ctx context.Context, at, end eventstore.Position) (Lag, er
 	return lag, nil
 }
 
-// Position gives the checkpoint of what readers are led to: every commit up to there is folded in. It fails like [View.Get].
+// Position returns the checkpoint of what readers are led to: every commit up to there is folded in. It fails like
+// [View.Get].
 func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 	var position eventstore.Position
 	err := v.onCurrent(ctx, func(g *served[V]) error {
@@ -136,10 +137,10 @@ func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 	return position, err
 }
 
-// Prune deletes the buckets of the view that nothing leads to any more: those of fold versions below this one once it serves,
-// those that a rebuild has replaced, and what builds left that came to nothing. It returns their names. A fold version that
-// a program of an older release still runs or builds is kept, and Config.Logger is told. To see that, Prune blocks for
-// three times Config.StandBy if there is an older fold version or a build.
+// Prune deletes the buckets of the view that nothing leads to any more: buckets of fold versions below this one once it
+// serves, buckets that a rebuild has replaced, and buckets of builds that failed. It returns their names. A fold
+// version that a program of an older release still runs or builds is kept, and Config.Logger says so. To see that,
+// Prune blocks for three times Config.StandBy if there is an older fold version or a build.
 func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 	r, _, err := v.records.read(ctx)
 	if err != nil {
@@ -151,8 +152,8 @@ func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 	if err := v.retire(ctx, r); err != nil {
 		return nil, v.failed(err)
 	}
-	// A bucket is made after the record has named it. So a bucket that is there already, and that the record does not name any
-	// more, is never named again.
+	// A bucket is made after the record has named it. So a bucket that is there already, and that the record does not
+	// name any more, is never named again.
 	there, err := v.buckets(ctx)
 	if err != nil {
 		return nil, v.failed(err)
@@ -164,13 +165,13 @@ func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 	return pruned, v.failed(v.deleteBuckets(ctx, pruned))
 }
 
-// retire takes out of the record what nobody runs or builds any more: older fold versions, and builds. Whatever lives gives a sign of
-// life within three times Config.StandBy. That leaves time for a runner that is about to take over, and for one that could
-// not write in an outage.
+// retire takes older fold versions and builds out of the record that no instance runs or builds any more. Every
+// instance that lives shows a sign of life within three times Config.StandBy. That leaves time for a runner that is
+// about to take over, and for one that could not write in an outage.
 func (v *View[V]) retire(ctx context.Context, read record) error {
 	suspects := make(map[int]*vigil)
 	for foldVersion, f := range read.Folds {
-		if !read.Paused && (foldVersion < v.foldVersion || f.Building != "") { // while all are paused, nobody shows life
+		if !read.Paused && (foldVersion < v.foldVersion || f.Building != "") { // while paused, nobody shows life
 			suspects[foldVersion] = &vigil{}
 		}
 	}
@@ -200,7 +201,8 @@ func (v *View[V]) retire(ctx context.Context, read record) error {
 	return nil
 }
 
-// look returns for how long a fold version has given no sign of life, and whether it has given one since the first look.
+// look returns for how long a fold version has given no sign of life, and whether it has given one since the first
+// look.
 func (v *View[V]) look(ctx context.Context, w *vigil, f fold, served bool) (silence time.Duration, lives bool, err error) {
 	sign, err := v.sign(ctx, f.Building, "life")
 	if err != nil {
@@ -219,7 +221,8 @@ func (v *View[V]) look(ctx context.Context, w *vigil, f fold, served bool) (sile
 	return silence, !first && before != sign, nil
 }
 
-// takeOut takes an older fold version out of the record, or the build of a newer one, if the record still has it as it was.
+// takeOut takes an older fold version out of the record, or the build of a newer one, if the record still has it as it
+// was.
 func (v *View[V]) takeOut(ctx context.Context, foldVersion int, f fold) error {
 	_, _, err := v.records.change(ctx, func(r record) (record, bool) {
 		switch {

@@ -24,8 +24,8 @@ import (
 //	       -- proxy -- instance 1   stands by, and takes over once the one that folds is killed
 //	       -- proxy -- instance 2   stands by
 //
-// Each fold tells the test which instance folds what, and takes its time. All times are those of the defaults in long
-// runs, and a tenth of them otherwise.
+// Each fold tells the test which instance folds what, and takes its time. All times are the defaults in long runs, and
+// a tenth of them otherwise.
 type crew struct {
 	t         *testing.T
 	server    *eventstoretest.Server
@@ -218,8 +218,8 @@ func TestALongBuildIsMadeOnceUnlessItsBuilderDies(t *testing.T) {
 	}
 }
 
-// The log grows by 1,000 commits a second, up to three times its size, so that a machine that is too slow for that comes to
-// its end as well. A fold takes 0.2 ms, as a mean.
+// The log grows by 1,000 commits a second, up to three times its size, so that a machine that is too slow for that
+// comes to its end as well. A fold takes 0.2 ms, as a mean.
 func TestABuildUnderLoadTakesThreeInstancesNoLongerThanTwiceTheTimeOfOne(t *testing.T) {
 	if !proptest.Long() {
 		t.Skip("what is compared are times, for which the machine must have nothing else to do")

@@ -49,7 +49,7 @@ func openOn(t *testing.T, server *eventstoretest.Server) (*eventstore.Store, *lo
 }
 
 // inBatches folds a few commits, and as the last a transaction over four accounts, of which the view makes one batch of
-// four documents and the checkpoint. It gives the sequence that the batch ended with, and the log's end.
+// four documents and the checkpoint. It returns the sequence that the batch ended with, and the log's end.
 func inBatches(t *testing.T, store *eventstore.Store) (bucket string, last uint64, end eventstore.Position) {
 	t.Helper()
 	view := balances(t, store)
@@ -72,8 +72,8 @@ func inBatches(t *testing.T, store *eventstore.Store) (bucket string, last uint6
 	return view.Bucket(), lastBatch(t, store, view.Bucket(), 5), end
 }
 
-// lastBatch gives the sequence of the last of n messages of the bucket's last batch that has so many. Behind it may be the
-// runner's heartbeats, of which the first has replaced the checkpoint in the batch.
+// lastBatch returns the sequence of the last of n messages of the bucket's last batch that has so many. Behind it may
+// be the runner's heartbeats, of which the first has replaced the checkpoint in the batch.
 func lastBatch(t *testing.T, store *eventstore.Store, bucket string, n int) uint64 {
 	t.Helper()
 	stream, err := store.JetStream().Stream(t.Context(), "KV_"+bucket)

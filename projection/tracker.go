@@ -12,8 +12,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// tracker knows the record of a view, for as long as the View is open. It watches the record, and it also asks the leader now
-// and then, because a watch may be late. Neither ends before the View does.
+// tracker knows the record of a view, for as long as the View is open. It watches the record, and it also asks the
+// leader now and then, because a watch may be late. Neither ends before the View does.
 type tracker struct {
 	mu        sync.Mutex // guards the fields below
 	record    record
@@ -41,7 +41,7 @@ func (t *tracker) now() known {
 	return known{record: t.record, revision: t.revision, err: t.err, confirmed: t.confirmed, changed: t.changed}
 }
 
-// hear takes note of the record as a watch returned it. What is older than what is known is left out.
+// hear takes note of the record as a watch returned it. It ignores a record that is older than the known one.
 func (t *tracker) hear(r record, revision uint64, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,8 +50,8 @@ func (t *tracker) hear(r record, revision uint64, err error) {
 	}
 }
 
-// confirm takes note of the record as the leader had it after a time. An answer that is older than what is known has been
-// overtaken by the watch. The second in a row means that the control bucket was made anew.
+// confirm takes note of the record as the leader had it after a time. An answer that is older than what is known has
+// been overtaken by the watch. The second in a row means that the control bucket was made anew.
 func (t *tracker) confirm(r record, revision uint64, err error, asked time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -111,8 +111,8 @@ func (v *View[V]) confirm(ctx context.Context) error {
 	return nil
 }
 
-// keepWatching calls heard for what a watch returns, and watches again when that ends, until ctx ends. If the server refuses the
-// watch, it returns: changes are heard of by those who ask now and then.
+// keepWatching calls heard for what a watch returns, and watches again when that ends, until ctx ends. If the server
+// refuses the watch, it returns: then changes are noticed by the callers that ask now and then.
 func keepWatching[U any](
 	ctx context.Context, logger *slog.Logger, what string, watch func(context.Context) iter.Seq2[kv.Change[U], error], heard func(kv.Change[U]),
 ) {
@@ -145,7 +145,8 @@ func (v *View[V]) heard(change kv.Change[record]) {
 	}
 }
 
-// await blocks until the record changes after it was known, a time has passed, or ctx ends. It returns the cause of ctx.
+// await blocks until the record changes after it was known, a time has passed, or ctx ends. It returns the cause of
+// ctx.
 func (k known) await(ctx context.Context, atMost time.Duration) error {
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()

@@ -90,7 +90,7 @@ func TestADocumentThatCannotBeReadParksItsKey(t *testing.T) {
 	}
 }
 
-// wrongReader is a codec that harms whoever reads the first document while it is broken.
+// wrongReader is a codec that harms a reader of the first document while it is broken.
 type wrongReader struct {
 	wrongs
 	kv.JSON

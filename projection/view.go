@@ -26,20 +26,21 @@ type Config struct {
 	Interval time.Duration
 	// CacheSize is how many documents a runner keeps in memory to fold into. Defaults to 10,000.
 	CacheSize int
-	// BuildCacheSize is how many documents a build keeps in memory, beside the keys of the others. Defaults to 1,000,000.
+	// BuildCacheSize is how many documents a build keeps in memory, beside the keys of the others. Defaults to
+	// 1,000,000.
 	BuildCacheSize int
-	// Park makes a key whose event cannot be folded wait, so that the others go on: see [View.Parked]. Defaults to false:
-	// Run stops at the event.
+	// Park makes a key whose event cannot be folded wait, so that the others go on: see [View.Parked]. Defaults to
+	// false: Run stops at the event.
 	Park bool
-	// FoldTimeout is how long a call of a rule, or of a method of an event or a document, may last. After that it counts as failed,
-	// like one that panicked, and its goroutine is left behind. Defaults to 1 minute.
+	// FoldTimeout is how long a call of a rule, or of a method of an event or a document, may last. After that it
+	// counts as failed, like one that panicked, and its goroutine is left behind. Defaults to 1 minute.
 	FoldTimeout time.Duration
 	// Heartbeat is how often a runner, or a build, without news writes its checkpoint. Defaults to 1.5 seconds.
 	Heartbeat time.Duration
 	// StandBy is after how long without a heartbeat another instance takes over. Defaults to 4 seconds.
 	StandBy time.Duration
-	// StallAfter is how old the oldest event that is not folded may be before [Status] calls the view stalled. Defaults to
-	// 30 seconds.
+	// StallAfter is how old the oldest event that is not folded may be before [Status] calls the view stalled. Defaults
+	// to 30 seconds.
 	StallAfter time.Duration
 	// OnBuild is told how a build of this process goes on, a few times a second. It must return soon. Defaults to none.
 	OnBuild func(eventstore.Progress)
@@ -47,7 +48,7 @@ type Config struct {
 	Codec kv.Codec
 	// Replicas is how many servers keep the view's buckets. Defaults to 1.
 	Replicas int
-	// Logger tells of interruptions, builds, parked keys and other runners. Defaults to that of the store.
+	// Logger reports interruptions, builds, parked keys and other runners. Defaults to the store's logger.
 	Logger *slog.Logger
 }
 
@@ -128,8 +129,8 @@ func (c *Config) bucket(logger *slog.Logger) *kv.Config {
 	return cfg
 }
 
-// shape returns the shape of the documents. It refuses a type of which their codec would lose something. It returns nil for a
-// codec that is not of package kv, because such a codec knows itself what it keeps.
+// shape returns the shape of the documents. It refuses a type of which their codec would lose something. It returns nil
+// for a codec that is not of package kv, because such a codec knows itself what it keeps.
 func (c *Config) shape(documents reflect.Type) (*plain.Shape, error) {
 	var codec kv.Codec = kv.JSON{}
 	if c != nil && c.Codec != nil {
@@ -169,9 +170,9 @@ type View[V any] struct {
 }
 
 // NewView returns the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
-// characters together at most, and names that end in "-sagas" are for sagas. It returns an error that matches ErrInvalidView,
-// also if the codec would lose something of V, or ErrInvalidRule, or the error of opening the view's buckets. It starts
-// goroutines that follow which version is to be read, until Close.
+// characters together at most, and names that end in "-sagas" are for sagas. It returns an error that matches
+// ErrInvalidView, also if the codec would lose something of V, or ErrInvalidRule, or the error of opening the view's
+// buckets. It starts goroutines that follow which version is to be read, until Close.
 func NewView[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, all ...Rule[V]) (*View[V], error) {
 	const room = 64 - len("--v-01234567")
 	length := len(store.Name()) + len(name) + len(strconv.Itoa(foldVersion))
@@ -211,8 +212,8 @@ func NewView[V any](ctx context.Context, store *eventstore.Store, name string, f
 // Name is the view's name.
 func (v *View[V]) Name() string { return v.name }
 
-// Control is the name of the bucket that says which bucket holds the documents: its key "view.<name>" is a JSON document with
-// the name in its field "bucket". It is the same for all views of a store.
+// Control is the name of the bucket that says which bucket holds the documents: its key "view.<name>" is a JSON
+// document with the name in its field "bucket". It is the same for all views of a store.
 func (v *View[V]) Control() string { return v.records.bucket.Name() }
 
 // Bucket is the name of the bucket that is read at present, or "" if there is none.
@@ -225,10 +226,10 @@ func (v *View[V]) Bucket() string {
 	return g.version.Bucket
 }
 
-// Buckets names what a backup needs of the view: see [eventstore.ExportConfig]. It is the bucket that is read at present,
-// and then the control bucket, in the order in which they must be exported. If readers are led to another bucket meanwhile,
-// the backup lacks the bucket that its record names, and the view is built anew there. Buckets returns nil if nothing is
-// built yet.
+// Buckets names what a backup needs of the view: see [eventstore.ExportConfig]. It is the bucket that is read at
+// present, and then the control bucket, in the order in which they must be exported. If readers are led to another
+// bucket meanwhile, the backup lacks the bucket that its record names, and the view is built anew there. Buckets
+// returns nil if nothing is built yet.
 func (v *View[V]) Buckets() []string {
 	bucket := v.Bucket()
 	if bucket == "" {

@@ -64,7 +64,7 @@ func balances(t *testing.T, store *eventstore.Store, rules ...projection.Rule[ba
 	return view
 }
 
-// longer gives how long a test takes where there is time for what takes as long as it takes.
+// longer returns the time that a test takes in long runs, in which waits are as long as in production.
 func longer(short, long time.Duration) time.Duration {
 	if proptest.Long() {
 		return long
@@ -72,7 +72,7 @@ func longer(short, long time.Duration) time.Duration {
 	return short
 }
 
-// run starts a view and gives what stops it and waits.
+// run starts a view and returns what stops it and waits.
 func run[V any](t *testing.T, view *projection.View[V]) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -375,7 +375,7 @@ func TestAClosedViewSaysSo(t *testing.T) {
 	require.ErrorContains(t, view.WaitFor(t.Context(), 0), "the view is closed")
 }
 
-// What was read ahead is not what a document is once the batch was written in the middle.
+// A document that was read ahead is outdated once the batch was written in the middle.
 func TestADocumentReadAheadIsNotUsedOnceItIsWritten(t *testing.T) {
 	store := open(t)
 	view, err := projection.NewView(t.Context(), store, "texts", 1, &projection.Config{CacheSize: 1},
