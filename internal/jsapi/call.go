@@ -1,0 +1,250 @@
+package jsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Call is one request under way.
+type Call struct {
+	client  *Client
+	number  uint64
+	sent    *Session
+	subject string
+	reply   chan *nats.Msg // holds one: the reply, or nil when the Client closes
+	timer   *time.Timer    // stopped, except during a wait
+
+	// The request is built here. After it was sent, nobody needs it.
+	msg      nats.Msg
+	text     []byte
+	expected [1]string
+	header   nats.Header // the expectation that is in expected
+}
+
+// call returns a Call to send, perhaps one that was used before.
+func (s *Session) call() *Call {
+	if call, ok := s.client.calls.Get().(*Call); ok {
+		call.sent = s
+		return call
+	}
+	call := &Call{client: s.client, sent: s, reply: make(chan *nats.Msg, 1), timer: time.NewTimer(0)}
+	call.timer.Stop()
+	call.header = nats.Header{jetstream.ExpectedLastSubjSeqHeader: call.expected[:]}
+	return call
+}
+
+// free makes a Call reusable if its reply was taken. Otherwise the reply may still come.
+func (call *Call) free() { call.client.calls.Put(call) }
+
+// Send publishes a request and returns without waiting for its reply. An error means that the publish failed; [NotSent]
+// tells whether it certainly never left.
+func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, error) {
+	call := c.Session().call()
+	if err := call.send(subject, header, data); err != nil {
+		return nil, err
+	}
+	return call, nil
+}
+
+func (call *Call) send(subject string, header nats.Header, data []byte) error {
+	// A publish without a connection would wait until the next one is dialled.
+	if err := call.sent.Connected(); err != nil {
+		return err
+	}
+	c := call.client
+	call.subject = subject
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return ErrClosed
+	}
+	c.next++
+	call.number = c.next
+	c.waiting[call.number] = call
+	c.mu.Unlock()
+
+	call.msg = nats.Msg{Subject: subject, Reply: c.reply(call.number), Header: header, Data: data}
+	err := c.nc.PublishMsg(&call.msg)
+	call.msg = nats.Msg{}
+	if err != nil {
+		c.take(call.number)
+	}
+	return err
+}
+
+// Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). If the server
+// says that the connection may not send the request, it returns that complaint. It may be called once.
+func (call *Call) Wait(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
+	return call.wait(ctx, timeout, false)
+}
+
+// WaitToRepeat is Wait for a request that is harmless to repeat. It gives up, with ErrNoReply, soon after the
+// connection was lost: the reply went with it.
+func (call *Call) WaitToRepeat(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
+	return call.wait(ctx, timeout, true)
+}
+
+func (call *Call) wait(ctx context.Context, timeout time.Duration, repeat bool) (*nats.Msg, error) {
+	msg, err := call.sent.wait(ctx, wait{replies: call.reply, timer: call.timer, timeout: timeout, repeat: repeat, subject: call.subject})
+	if err != nil {
+		call.client.take(call.number)
+	}
+	return msg, err
+}
+
+// interrupted is the longest interval at which a wait checks whether the connection was lost, or whether the
+// server has complained, since the request was sent. It checks first after one beat, because most replies come
+// before that, and then each time after twice as long.
+const interrupted = 200 * time.Millisecond
+
+// wait is one wait for a reply.
+type wait struct {
+	replies <-chan *nats.Msg
+	timer   *time.Timer // stopped
+	timeout time.Duration
+	repeat  bool   // the request may be sent again, so a wait ends when the connection is lost
+	own     bool   // the replies come to a subscription that may be new
+	subject string // of the request
+}
+
+// wait waits for the reply to a request. It may wait one beat longer than the timeout.
+func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
+	select {
+	case msg := <-w.replies: // of several requests, most replies are there
+		return replied(msg)
+	default:
+	}
+	select {
+	case msg := <-w.replies:
+		return replied(msg)
+	case <-s.client.pulse.while():
+		return s.waitOn(ctx, w)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// waitOn continues a wait after its first beat.
+func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
+	defer w.timer.Stop()
+	for look := beat; ; {
+		if err := s.complaintAbout(w); err != nil {
+			return nil, err
+		}
+		w.timeout -= look
+		if w.timeout <= 0 {
+			return nil, ErrNoReply
+		}
+		if w.repeat && s.broken() {
+			return nil, lost()
+		}
+		look = min(2*look, interrupted, w.timeout)
+		w.timer.Reset(look)
+		select {
+		case msg := <-w.replies:
+			return replied(msg)
+		case <-w.timer.C:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// complaintAbout returns the complaint that the server made about the request.
+func (s *Session) complaintAbout(w wait) error {
+	if w.own {
+		return s.unheard(w.subject)
+	}
+	return s.denied(w.subject)
+}
+
+// errInterrupted ends the calls of a client that was closed, or whose calls were interrupted. Nobody waits for
+// replies any more.
+var errInterrupted = fmt.Errorf("%w: the client was closed, or its calls interrupted", ErrNoReply)
+
+func replied(msg *nats.Msg) (*nats.Msg, error) {
+	if msg == nil {
+		return nil, errInterrupted
+	}
+	return msg, nil
+}
+
+// askEvery is the interval at which a harmless request is sent again while nobody answers. A cluster that
+// elects a leader loses requests.
+const askEvery = 500 * time.Millisecond
+
+// Request sends a request that is harmless to repeat. It sends it again while there is no reply, unless the
+// timeout says that the server needs long for it. It gives up, with ErrNoReply, when the timeout has passed or
+// soon after the connection was lost. If the server said that the connection may not send the request, Request
+// returns that complaint. It sends nothing after ctx has ended.
+func (c *Client) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	call, err := c.Send(subject, nil, data)
+	if err != nil {
+		return nil, err
+	}
+	w := wait{replies: call.reply, timer: call.timer, timeout: timeout, repeat: true, subject: subject}
+	for left := timeout; ; left -= askEvery {
+		if timeout <= getTimeout {
+			w.timeout = min(left, askEvery)
+		}
+		msg, err := call.sent.wait(ctx, w)
+		if err == nil {
+			call.free()
+			return msg, nil
+		}
+		if !errors.Is(err, ErrNoReply) || errors.Is(err, errInterrupted) || left <= w.timeout || call.sent.broken() {
+			c.take(call.number)
+			return nil, err
+		}
+		if err := c.nc.PublishRequest(subject, c.reply(call.number), data); err != nil {
+			c.take(call.number)
+			return nil, err
+		}
+	}
+}
+
+// reply is the subject of the reply to a call.
+func (c *Client) reply(number uint64) string {
+	var room [64]byte
+	return string(strconv.AppendUint(append(room[:0], c.inbox...), number, 36))
+}
+
+// receive runs on the subscription's own goroutine, one message at a time.
+func (c *Client) receive(msg *nats.Msg) {
+	token := msg.Subject[len(c.inbox):]
+	if probe, ok := strings.CutPrefix(token, probeToken); ok {
+		c.answered(msg, probe)
+		return
+	}
+	number, err := strconv.ParseUint(token, 36, 64)
+	if err != nil {
+		return // not a reply to a request of this client
+	}
+	if call := c.take(number); call != nil {
+		call.reply <- msg
+		return
+	}
+	if !c.receiveMany(number, msg) {
+		c.late(msg)
+	}
+}
+
+// take removes a waiting call and returns it. It returns nil if the reply came before, or if the waiter has
+// left.
+func (c *Client) take(number uint64) *Call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	call := c.waiting[number]
+	delete(c.waiting, number)
+	return call
+}
