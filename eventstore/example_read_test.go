@@ -134,6 +134,7 @@ func ExampleStore_Replay() {
 	fmt.Println(err)
 	progress, err = store.Replay(ctx, sum, append(options, eventstore.After(progress.Position))...)
 	fmt.Println(total, "at position", progress.Position, err)
-	// Output: eventstore: replay: account/a version 2 at position 2: "account.deposited": the ledger is busy: go on
-	// after position 1 60 at position 4 <nil>
+	// Output:
+	// eventstore: replay: account/a version 2 at position 2: "account.deposited": the ledger is busy: go on after position 1
+	// 60 at position 4 <nil>
 }

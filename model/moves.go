@@ -116,8 +116,8 @@ const unanswered = ", and the answer is lost"
 // outcome says where a process goes on when its write was stored, was refused, or was stored and the answer got lost.
 type outcome struct{ stored, refused, lost place }
 
-// writeCheckpoint adds the outcomes of a compare-and-set of the checkpoint that the process has read. A seeded
-// bug leaves out the comparison.
+// writeCheckpoint adds the outcomes of a compare-and-set of the checkpoint that the process has read. With one
+// of the seeded bugs, it leaves out the comparison.
 func (m *moves) writeCheckpoint(p int, what string, to outcome, blind bool, change func(n *state)) {
 	me := m.now.processes[p]
 	if !m.now.buckets[me.on].exists || !me.knows && !blind {
