@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/runner"
 )
 
@@ -19,12 +20,12 @@ func (v *View[V]) discard(ctx context.Context, bucket string) {
 
 // buckets lists the buckets of this view of this store.
 func (v *View[V]) buckets(ctx context.Context) (mine []string, err error) {
-	streams, err := v.client.StreamNames(ctx, "$KV.*.>")
+	streams, err := v.client.StreamNames(ctx, kvstream.Subject("*", ">"))
 	if err != nil {
 		return nil, runner.Unavailable(err)
 	}
 	for _, stream := range streams {
-		name, ok := strings.CutPrefix(stream, "KV_"+v.records.prefix+"-v")
+		name, ok := strings.CutPrefix(stream, kvstream.Name(v.records.prefix+"-v"))
 		if !ok {
 			continue
 		}
@@ -43,7 +44,7 @@ func (v *View[V]) buckets(ctx context.Context) (mine []string, err error) {
 // deleteBuckets deletes buckets of the view. A bucket that is gone already is not an error.
 func (v *View[V]) deleteBuckets(ctx context.Context, buckets []string) error {
 	for _, name := range buckets {
-		if err := v.client.DeleteStream(ctx, "KV_"+name); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err := v.client.DeleteStream(ctx, kvstream.Name(name)); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return runner.Unavailable(err)
 		}
 		v.logger.InfoContext(ctx, "projection: bucket deleted", "bucket", name)
@@ -53,7 +54,7 @@ func (v *View[V]) deleteBuckets(ctx context.Context, buckets []string) error {
 
 // belongs reports whether a bucket belongs to this view of this store.
 func (v *View[V]) belongs(ctx context.Context, bucket string) (bool, error) {
-	info, err := v.client.StreamInfo(ctx, "KV_"+bucket)
+	info, err := v.client.StreamInfo(ctx, kvstream.Name(bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return false, nil
 	}

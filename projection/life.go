@@ -9,7 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -50,7 +52,7 @@ func (v *View[V]) sign(ctx context.Context, bucket, key string) (string, error) 
 	if bucket == "" {
 		return "", nil
 	}
-	msg, err := v.client.LeaderLast(ctx, "KV_"+bucket, "$KV."+bucket+".="+key)
+	msg, err := v.client.LeaderLast(ctx, kvstream.Name(bucket), kvstream.Subject(bucket, inside.Single().Prefix()+key))
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		return "", nil
@@ -78,7 +80,7 @@ func (v *View[V]) progressOf(ctx context.Context, bucket string) (eventstore.Pro
 
 // age returns how long ago the server that leads a bucket took a write, by its own clock.
 func (v *View[V]) age(ctx context.Context, bucket string, written time.Time) (time.Duration, error) {
-	info, err := v.client.StreamInfo(ctx, "KV_"+bucket)
+	info, err := v.client.StreamInfo(ctx, kvstream.Name(bucket))
 	if err != nil {
 		return 0, runner.Unavailable(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/inside"
+	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -89,7 +90,7 @@ func (v *View[V]) still(ctx context.Context, g *served[V]) error {
 
 // gone reports whether the bucket of a generation does not exist any more. Direct gets of such a bucket have no answer.
 func (v *View[V]) gone(ctx context.Context, g *served[V]) bool {
-	_, err := v.client.StreamInfo(ctx, "KV_"+g.version.Bucket)
+	_, err := v.client.StreamInfo(ctx, kvstream.Name(g.version.Bucket))
 	return errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
