@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,4 +139,38 @@ func TestAnOlderLogBesideANewerViewIsRefused(t *testing.T) {
 	defer restored.Close()
 	there := sums(t, restored, 1, nil)
 	require.ErrorIs(t, there.Run(t.Context()), projection.ErrLogRewound)
+}
+
+// The archive was exported before views had records in the control bucket. The log in it is whole, and a view is built
+// anew beside the old buckets.
+func TestAnArchiveOfAnEarlierReleaseIsRead(t *testing.T) {
+	archive, err := os.ReadFile("testdata/earlier.archive")
+	require.NoError(t, err)
+	js := eventstoretest.JetStream(t)
+	summary, err := eventstore.Import(t.Context(), js, bytes.NewReader(archive), nil)
+	require.NoError(t, err)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Erasure: true})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	require.EqualValues(t, 18, summary.End)
+	require.EqualValues(t, 2, summary.Erased)
+	report, err := store.Verify(t.Context(), nil)
+	require.NoError(t, err)
+	require.NoError(t, report.Err())
+	require.EqualValues(t, 16, report.Commits)
+	_, err = store.Load(t.Context(), account("a4"))
+	require.ErrorIs(t, err, eventstore.ErrErased)
+
+	view := sums(t, store, 1, nil)
+	run(t, view)
+	sum, err := view.Get(t.Context(), "a1", projection.At(summary.End))
+	require.NoError(t, err)
+	require.Equal(t, balance{Amount: 16, Events: 3}, sum)
+	head, err := store.Head(t.Context(), account("a1"))
+	require.NoError(t, err)
+	c, err := store.Append(t.Context(), account("a1"), head, deposited{Amount: 4})
+	require.NoError(t, err)
+	sum, err = view.Get(t.Context(), "a1", projection.At(c.Position))
+	require.NoError(t, err)
+	require.Equal(t, balance{Amount: 20, Events: 4}, sum)
 }
