@@ -30,7 +30,7 @@ func (c *Commit) isGuard() bool { return c.Stream == guardStream }
 // subjectToRead returns the subject of a stream that can be read.
 func (s *Store) subjectToRead(stream StreamID) (string, error) {
 	if stream == guardStream {
-		return "", fmt.Errorf("%w: %s is no stream: Store.At gives the guards of a transaction, which stand before its commits", ErrInvalidID, stream)
+		return "", fmt.Errorf("%w: %s is not a stream: Store.At returns the guards of a transaction, which stand before its commits", ErrInvalidID, stream)
 	}
 	return stream.subject(s.name)
 }

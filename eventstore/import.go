@@ -173,7 +173,7 @@ func (i *importer) run(ctx context.Context) error {
 
 // misplaced returns the error of a frame that cannot follow the one before.
 func (i *importer) misplaced(f frame) error {
-	return i.archive.fault(fmt.Errorf("a frame of kind %d stands where none can", f.kind()), nil)
+	return i.archive.fault(fmt.Errorf("a frame of kind %d is out of place", f.kind()), nil)
 }
 
 func (i *importer) beginBucket(ctx context.Context, f bucketFrame) error {

@@ -180,7 +180,7 @@ func (t *target) settle(ctx context.Context) (moved bool, err error) {
 	case end == first-1:
 		return false, nil
 	case end < first:
-		return false, targetTaken(t.stream, fmt.Sprintf("it ends at %d, where it had %d messages before", end, first-1))
+		return false, targetTaken(t.stream, fmt.Sprintf("it ends at %d, but it had %d messages before", end, first-1))
 	case end > last.sequence:
 		t.found, t.compared, t.last = end, false, last
 		end = last.sequence

@@ -387,7 +387,7 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 	}
 	if len(all) == 0 || all[len(all)-1].Position != newest.Position {
 		return nil, &CorruptError{Store: l.store.name, Stream: l.stream, Position: newest.Position,
-			Err: errors.New("the newest commit is not found again when the stream is read from its begin")}
+			Err: errors.New("the newest commit is not found again when the stream is read from its start")}
 	}
 	slices.Reverse(all)
 	return l.trim(all), nil

@@ -122,7 +122,7 @@ func (r *registry) upcast(t *eventType, e Event) ([]Event, error) {
 	for _, e := range newer {
 		to := r.byType[reflect.TypeOf(e)]
 		if !slices.Contains(u.to, to) {
-			return nil, fmt.Errorf("the upcaster of %q gives a %T, which is not among its prototypes", u.from, e)
+			return nil, fmt.Errorf("the upcaster of %q returns a %T, which is not among its prototypes", u.from, e)
 		}
 		further, err := r.upcast(to, e)
 		if err != nil {
@@ -141,7 +141,7 @@ func (u *upcaster) run(e Event) (newer []Event, err error) {
 		}
 	}()
 	if newer = u.apply(e); len(newer) == 0 {
-		return nil, fmt.Errorf("the upcaster of %q gives no event", u.from)
+		return nil, fmt.Errorf("the upcaster of %q returns no event", u.from)
 	}
 	return newer, nil
 }

@@ -126,7 +126,7 @@ func TestAnUpcasterThatFailsMakesItsEventUndecodable(t *testing.T) {
 	require.NoError(t, err)
 	for name, f := range map[string]func(paid) []eventstore.Event{
 		"panics":                  func(paid) []eventstore.Event { panic("no") },
-		"gives no event":          func(paid) []eventstore.Event { return nil },
+		"returns no event":        func(paid) []eventstore.Event { return nil },
 		"among its prototypes":    func(paid) []eventstore.Event { return []eventstore.Event{opened{}} },
 		"is not among its protot": func(paid) []eventstore.Event { return []eventstore.Event{nil} },
 	} {

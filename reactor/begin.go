@@ -23,7 +23,7 @@ func (r *Reactor) read(ctx context.Context) (stand, error) {
 
 func (r *Reactor) standOf(entry kv.Entry[document]) (stand, error) {
 	if entry.Value.Checkpoint == nil {
-		return stand{}, fmt.Errorf("%w: key %s of bucket %s is no checkpoint: %s", ErrInvalid, entry.Key, r.documents.Name(), r.anew())
+		return stand{}, fmt.Errorf("%w: key %s of bucket %s is not a checkpoint: %s", ErrInvalid, entry.Key, r.documents.Name(), r.anew())
 	}
 	return stand{checkpoint: *entry.Value.Checkpoint, revision: entry.Revision}, nil
 }

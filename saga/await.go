@@ -80,7 +80,7 @@ type typed[E eventstore.Event] struct{}
 
 func (typed[E]) eventType(store *eventstore.Store) (string, error) {
 	if k := reflect.TypeFor[E]().Kind(); k == reflect.Interface || k == reflect.Pointer {
-		return "", fmt.Errorf("%s is no event: name the event's own struct type", reflect.TypeFor[E]())
+		return "", fmt.Errorf("%s is not an event: name the event's own struct type", reflect.TypeFor[E]())
 	}
 	var zero E
 	return store.TypeOf(zero)

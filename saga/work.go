@@ -272,7 +272,7 @@ func (r *runner[S]) take(ctx context.Context, in *instance[S], data S) (S, error
 		return data, fmt.Errorf("the event at position %d cannot be decoded: %w", received.Position, err)
 	}
 	if event == nil {
-		return data, Permanent(fmt.Errorf("the event at position %d is none that the step awaits any more", received.Position))
+		return data, Permanent(fmt.Errorf("the event at position %d is not awaited by the step any more", received.Position))
 	}
 	return r.m.definition.pure(in.id, current.Name, "what takes the event", data, func() (S, error) { return by.take(data, event) })
 }

@@ -2,9 +2,9 @@ package checks_test
 
 import (
 	"go/ast"
-	"go/parser"
 	"go/token"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -93,11 +93,8 @@ type commentLine struct {
 	directive bool // it speaks to a tool
 }
 
-func goComments(t *testing.T, name, text string) []commentLine {
-	t.Helper()
-	fset := token.NewFileSet()
-	file, err := parser.ParseFile(fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
-	require.NoError(t, err)
+// goComments returns the comments of a file, without the outputs of examples.
+func goComments(fset *token.FileSet, file *ast.File) []commentLine {
 	var all []commentLine
 	for group, comments := range file.Comments {
 		for _, c := range comments.List {
@@ -153,6 +150,34 @@ func passagesOfGo(comments []commentLine) []passage {
 		}
 	}
 	b.end()
+	return b.all
+}
+
+// wordy is the least number of words of a text in code that counts as prose, such as the text of an error.
+const wordy = 4
+
+// passagesOfTexts returns the texts in code that people may read, with one passage for each of their lines.
+func passagesOfTexts(fset *token.FileSet, file *ast.File) []passage {
+	var b passages
+	ast.Inspect(file, func(n ast.Node) bool {
+		lit, ok := n.(*ast.BasicLit)
+		if !ok || lit.Kind != token.STRING {
+			return true
+		}
+		text, err := strconv.Unquote(lit.Value)
+		if err != nil || words(text) < wordy {
+			return true
+		}
+		line := fset.Position(lit.Pos()).Line
+		for i, text := range strings.Split(text, "\n") {
+			b.line(text, line)
+			b.end()
+			if lit.Value[0] == '`' {
+				line = fset.Position(lit.Pos()).Line + i + 1
+			}
+		}
+		return true
+	})
 	return b.all
 }
 

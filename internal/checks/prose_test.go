@@ -3,6 +3,8 @@ package checks_test
 import (
 	"cmp"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"slices"
 	"strings"
 	"testing"
@@ -16,9 +18,7 @@ var notYetPlain = []string{
 	"aggregate",
 	"aggregatetest",
 	"examples/bank",
-	"natsrun",
 	"projection",
-	"sagatest",
 	"snapshot",
 }
 
@@ -65,14 +65,21 @@ func TestProseThatIsPlainIsHeldToTheRules(t *testing.T) {
 	}
 }
 
-// proseFindings returns what is wrong in the comments of a Go file, or in a Markdown page, in the order of lines.
+// proseFindings returns what is wrong in the comments and texts of a Go file, or in a Markdown page, in the order of
+// lines. The texts of tests are not read, because they quote others.
 func proseFindings(t *testing.T, name, text string) []finding {
 	t.Helper()
 	var found []finding
 	var all []passage
 	if strings.HasSuffix(name, ".go") {
-		comments := goComments(t, name, text)
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, name, text, parser.ParseComments|parser.SkipObjectResolution)
+		require.NoError(t, err)
+		comments := goComments(fset, file)
 		all = passagesOfGo(comments)
+		if !strings.HasSuffix(name, "_test.go") {
+			all = append(all, passagesOfTexts(fset, file)...)
+		}
 		found = wideLines(name, text, comments)
 	} else {
 		all = passagesOfMarkdown(text)
@@ -129,7 +136,9 @@ func TestProseFindingsNamePlaceAndRemedy(t *testing.T) {
 		"code in a comment":        {goFile, "package x\n\n// F is used so:\n//\n//\tx := gives\nfunc F() {}\n", nil},
 		"a list in a comment":      {goFile, "package x\n\n// F:\n//   - gives a\n//     b\nfunc F() {}\n", []string{"x.go:4: gives"}},
 		"the output of an example": {goFile, "package x\n\nfunc ExampleF() {\n\t// Output:\n\t// " + strings.Repeat("gives ", widestComment) + "\n}\n", nil},
-		"a string":                 {goFile, "package x\n\nvar s = \"gives\"\n", nil},
+		"a text":                   {goFile, "package x\n\nvar s = `a\nit gives no %d event\n`\n", []string{"x.go:4: gives"}},
+		"a word":                   {goFile, "package x\n\nvar s = \"gives\"\n", nil},
+		"a text of a test":         {"x_test.go", "package x\n\nvar s = \"it gives no %d event\"\n", nil},
 		"a wide comment": {goFile, "package x\n\nfunc f() {\n\t// " + strings.Repeat("x", widestComment-6) + "\n}\n",
 			[]string{"x.go:4: the line has 121 columns"}},
 		"the widest comment": {goFile, "package x\n\nfunc f() {\n\t// " + strings.Repeat("x", widestComment-7) + "\n}\n", nil},
