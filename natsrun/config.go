@@ -52,8 +52,8 @@ type Config struct {
 	// later, on amd64 and arm64, with DataDir on ext4, XFS or Btrfs. Defaults to SyncAlways on all other systems.
 	Sync SyncMode
 
-	// MaxStore is how many bytes the embedded server may store in files. It refuses messages beyond that. Defaults to 0,
-	// which means what the data directory holds at the start plus 90 % of the free space of its file system.
+	// MaxStore is how many bytes the embedded server may store in files. It refuses messages beyond that. Defaults
+	// to 0, which means what the data directory holds at the start plus 90 % of the free space of its file system.
 	MaxStore int64
 
 	// Logger receives events of the connections and of the embedded server. Defaults to slog.Default().

@@ -98,8 +98,8 @@ func subject(sub *nats.Subscription) string {
 	return sub.Subject
 }
 
-// close waits for the acknowledgements of asynchronous publishes, drains the connection and closes it. If ctx ends first,
-// it closes the connection at once and returns errLate.
+// close waits for the acknowledgements of asynchronous publishes, drains the connection and closes it. If ctx ends
+// first, it closes the connection at once and returns errLate.
 func (c *conn) close(ctx context.Context) error {
 	if c.nc.IsConnected() {
 		// Drain does not wait for the acknowledgements, so their futures would never be resolved.

@@ -54,7 +54,8 @@ func inUse(path string, pid int) error {
 	return fmt.Errorf("%w: %s holds %s: stop that process, or choose another directory", ErrDataDirInUse, holder, path)
 }
 
-// close gives the lock up. It leaves the file, because two processes could otherwise lock two files of one name.
+// close releases the lock. It leaves the file, because two processes could otherwise lock two files of one
+// name.
 func (d *dataDir) close() error { return d.lock.Close() }
 
 // writePID writes the holder's process id for the error message of others. The lock does not depend on it.
@@ -79,9 +80,10 @@ func readPID(lock *os.File) int {
 	return pid
 }
 
-// storeLimit returns the server's MaxStore: want, or what the directory holds plus 90 % of the free space. The server
-// counts what it recovers against the limit. So a limit of the free space alone would refuse every message once the
-// store is larger than the rest of the disk. If the free space is not known, storeLimit returns 0, the server's default.
+// storeLimit returns the server's MaxStore: want, or what the directory holds plus 90 % of the free space. The
+// server counts what it recovers against the limit. So a limit of the free space alone would refuse every message
+// once the store is larger than the rest of the disk. If the free space is not known, storeLimit returns 0, the
+// server's default.
 func (d *dataDir) storeLimit(want int64, freeSpace func(string) (int64, bool)) (int64, error) {
 	if want > 0 {
 		return want, nil

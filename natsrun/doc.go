@@ -12,8 +12,8 @@
 //	  DataDir/jetstream  the server's files
 //
 // A [Runtime] holds two connections. Commands carries appends, requests and their acknowledgements. Reads carries
-// replays and listings. A connection delivers in order, so on a single connection an acknowledgement would wait behind a
-// replay.
+// replays and listings. A connection delivers in order, so on a single connection an acknowledgement would wait
+// behind a replay.
 //
 // # Typical use
 //
@@ -61,29 +61,30 @@
 //	[SyncGroup]    the server does not sync; stores and buckets wait for a sync that they share
 //	[SyncNone]     the server syncs every two minutes, and nothing waits
 //
-// With SyncGroup, packages eventstore and kv wait for the disk. They pass an acknowledgement on after a sync of the file
-// system (syncfs(2)) that began later than the acknowledgement. One sync serves all callers that wait at the same time.
-// Reads wait as well: loads, live readers, views, reactors and sagas pass on nothing that is not on disk. With one writer,
-// SyncGroup is about as fast as SyncAlways, with 16 writers three times as fast, with 64 more than five times. Stores and
-// buckets recognize such a server by their connection. On other servers they wait for nothing and promise nothing.
+// With SyncGroup, packages eventstore and kv wait for the disk. They pass an acknowledgement on after a sync of the
+// file system (syncfs(2)) that began later than the acknowledgement. One sync serves all callers that wait at the
+// same time. Reads wait as well: loads, live readers, views, reactors and sagas pass on nothing that is not on
+// disk. With one writer, SyncGroup is about as fast as SyncAlways, with 16 writers three times as fast, with 64
+// more than five times. Stores and buckets recognize such a server by their connection. On other servers they wait
+// for nothing and promise nothing.
 //
-// SyncGroup needs Linux 5.8 or later, on amd64 or arm64, and a data directory on ext4, XFS or Btrfs. Older kernels do not
-// report failed writes. Other file systems may not reach a disk, or do not report failures below them.
+// SyncGroup needs Linux 5.8 or later, on amd64 or arm64, and a data directory on ext4, XFS or Btrfs. Older kernels
+// do not report failed writes. Other file systems may not reach a disk, or do not report failures below them.
 //
-// After a failed sync nothing is acknowledged any more, and only what is known to be on disk can be read. The reason is
-// that the kernel drops what it could not write and reports that once. [Health.Ready] returns false then. End the
-// program, check the disk, and mount the file system again before the next start. Otherwise the kernel may show data that
-// the disk does not have.
+// After a failed sync nothing is acknowledged any more, and only what is known to be on disk can be read. The
+// reason is that the kernel drops what it could not write and reports that once. [Health.Ready] returns false then.
+// End the program, check the disk, and mount the file system again before the next start. Otherwise the kernel may
+// show data that the disk does not have.
 //
 // # Guarantees
 //
-//   - Two processes never run a server on one data directory. A file lock is held from before the server starts until
-//     after it has stopped, and the operating system releases it if the process dies. Caveats names the systems that have
-//     no such lock.
-//   - The embedded server opens no port. By default a power cut loses nothing that a store or a bucket has acknowledged or
-//     returned. [Durability] says in words which failures a deployment survives.
-//   - The embedded server uses at most 90 % of the disk space that was free when it started. Then it refuses messages with
-//     its own error. On a full disk it would switch JetStream off.
+//   - Two processes never run a server on one data directory. A file lock is held from before the server starts
+//     until after it has stopped, and the operating system releases it if the process dies. Caveats names the
+//     systems that have no such lock.
+//   - The embedded server opens no port. By default a power cut loses nothing that a store or a bucket has
+//     acknowledged or returned. [Durability] says in words which failures a deployment survives.
+//   - The embedded server uses at most 90 % of the disk space that was free when it started. Then it refuses
+//     messages with its own error. On a full disk it would switch JetStream off.
 //   - A publish fails at once on a connection that is down. Otherwise the NATS client would store the message after the
 //     reconnect, long after the caller was told that it failed.
 //   - [Runtime.Close] waits for outstanding acknowledgements, drains Reads, then Commands, and then stops the server.
@@ -106,16 +107,16 @@
 //
 // # Concurrency
 //
-// A Runtime is safe for concurrent use. One goroutine fills a [Group] and runs it. Each function says for what it waits.
-// When a call returns, the goroutines that it has started have ended, unless an error that matches [ErrUnfinished] names
-// them.
+// A Runtime is safe for concurrent use. One goroutine fills a [Group] and runs it. Each function says for what it
+// waits. When a call returns, the goroutines that it has started have ended, unless an error that matches
+// [ErrUnfinished] names them.
 //
 // # A connection that is closed for good
 //
 // The NATS client reconnects after a network failure or a restart of the server. After some errors it closes the
 // connection instead: after a protocol line over 4 KB, after two refused authentications in a row, and after
-// MaxReconnects tries. [Run] then cancels the program's context, waits for the program, connects again and runs it again.
-// A program that uses Open itself calls [Runtime.Health].
+// MaxReconnects tries. [Run] then cancels the program's context, waits for the program, connects again and runs it
+// again. A program that uses Open itself calls [Runtime.Health].
 //
 // # Caveats
 //
@@ -125,8 +126,8 @@
 //   - The free space is known on Linux, macOS, FreeBSD and DragonFly BSD. On other systems MaxStore defaults to the
 //     server's own limit.
 //   - A client cannot know how often a remote server syncs. [Durability] then says "unknown".
-//   - With SyncGroup, a message that a program publishes itself reaches the disk with the next sync, after two minutes at
-//     the latest. [Runtime.Sync] waits for it.
+//   - With SyncGroup, a message that a program publishes itself reaches the disk with the next sync, after two
+//     minutes at the latest. [Runtime.Sync] waits for it.
 //   - A file system is synced as a whole. If other programs write to it, acknowledgements take longer, and a failure of
 //     their writes counts as a failed sync. So give the data directory a file system of its own.
 //   - The embedded server is a single server. It cannot join a cluster.

@@ -22,8 +22,8 @@ type embedded struct {
 	err      error         // of giving up the lock; read after stopped
 }
 
-// startEmbedded starts the server and returns when it has recovered what it stored. A start cannot be cut short, because
-// the server does not support a shutdown during recovery.
+// startEmbedded starts the server and returns when it has recovered what it stored. A start cannot be cut short,
+// because the server does not support a shutdown during recovery.
 func startEmbedded(cfg *Config) (*embedded, error) {
 	dir, err := lockDataDir(cfg.DataDir)
 	if err != nil {
@@ -98,8 +98,8 @@ func (e *embedded) logStart(cfg *Config, limit int64) {
 	}
 }
 
-// stop shuts the server down and gives the data directory up. If ctx ends first, stop returns errLate. The shutdown then
-// goes on, and the lock is held until it has ended.
+// stop shuts the server down and releases the data directory. If ctx ends first, stop returns errLate. The
+// shutdown then goes on, and the lock is held until it has ended.
 func (e *embedded) stop(ctx context.Context) error {
 	e.stopping.Do(func() { go e.shutdown() })
 	select {

@@ -37,7 +37,8 @@ type environment struct {
 	errs   []error
 }
 
-// read returns the parsed value of a variable. If the value cannot be used, it adds an error and returns the zero value.
+// read returns the parsed value of a variable. If the value cannot be used, it adds an error and returns the zero
+// value.
 func read[T any](env *environment, name, want string, parse func(string) (T, bool)) T {
 	var zero T
 	text, _ := env.lookup(name)

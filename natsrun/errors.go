@@ -38,8 +38,8 @@ var (
 	// stops its members. It wraps the cause of the caller's context, or the failure for which the group stops.
 	ErrShutdown = errors.New("natsrun: shutting down")
 
-	// ErrSync means that the disk did not take what was written. Everything that waits for the disk returns it from then
-	// on, because the kernel drops what it could not write and reports that once. The program must end.
+	// ErrSync means that the disk did not take what was written. Everything that waits for the disk returns it from
+	// then on, because the kernel drops what it could not write and reports that once. The program must end.
 	ErrSync = errors.New("natsrun: sync failed")
 
 	// ErrUnfinished means that something has not ended in time and still runs. [Runtime.Close], [Run] and [Group.Run]
@@ -47,7 +47,8 @@ var (
 	ErrUnfinished = errors.New("natsrun: did not end in time")
 )
 
-// unfinished returns the error for what still runs after a time. The names stand in the order in which they were stopped.
+// unfinished returns the error for what still runs after a time. The names stand in the order in which they were
+// stopped.
 func unfinished(after time.Duration, names ...string) error {
 	return fmt.Errorf("%w: still running after %v: %s", ErrUnfinished, after.Round(time.Millisecond), strings.Join(names, ", "))
 }

@@ -42,17 +42,17 @@ func (g *Group) Add(name string, run func(context.Context) error) {
 // Run starts the members in order and blocks until all of them have ended. Each has a goroutine of its own, which runs
 // before the next member is started. If a member returns nil, its work is done and the others go on.
 //
-// If ctx ends, or if a member fails, Run stops the members in reverse order. It cancels a member's context, waits until
-// the member has ended, and goes on to the member before it. After three quarters of StopTimeout it cancels all other
-// members at once. The cause of a member's context matches [ErrShutdown]. The context carries the values of ctx and ends
-// in no other way.
+// If ctx ends, or if a member fails, Run stops the members in reverse order. It cancels a member's context, waits
+// until the member has ended, and goes on to the member before it. After three quarters of StopTimeout it cancels
+// all other members at once. The cause of a member's context matches [ErrShutdown]. The context carries the values
+// of ctx and ends in no other way.
 //
-// A member fails if it returns an error, panics, or ends its goroutine. An error that matches context.Canceled or
-// ErrShutdown is no failure once the member's context has ended.
+// A member fails if it returns an error, panics, or ends its goroutine. An error that matches context.Canceled
+// or ErrShutdown is not a failure after the member's context has ended.
 //
-// Run returns nil if no member has failed and all have ended. Otherwise it returns the first failure, which wraps the
-// member's error, joined with an error that matches [ErrUnfinished] and names the members that still run. For a negative
-// StopTimeout it returns an error that matches [ErrConfig] and starts nothing.
+// Run returns nil if no member has failed and all have ended. Otherwise it returns the first failure, which wraps
+// the member's error, joined with an error that matches [ErrUnfinished] and names the members that still run. For a
+// negative StopTimeout it returns an error that matches [ErrConfig] and starts nothing.
 func (g *Group) Run(ctx context.Context) error {
 	if g.StopTimeout < 0 {
 		return fmt.Errorf("%w: Group.StopTimeout is %v: want a duration above zero", ErrConfig, g.StopTimeout)

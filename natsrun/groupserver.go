@@ -18,8 +18,8 @@ type fileSystem interface {
 	close() error
 }
 
-// A groupServer is an embedded server that does not sync by itself. Connections to it are made of it, so that a store or
-// a bucket finds the disk to wait for.
+// A groupServer is an embedded server that does not sync by itself. Connections to it are made of it, so that a
+// store or a bucket finds the disk to wait for.
 type groupServer struct {
 	*server.Server
 	disk *ondisk.Disk
@@ -39,7 +39,8 @@ func newGroupServer(held fileSystem, dir string, log *slog.Logger) *groupServer 
 	})}
 }
 
-// syncFailed returns the error of a failed sync. It also matches ondisk.ErrFailed, which packages eventstore and kv check.
+// syncFailed returns the error of a failed sync. It also matches ondisk.ErrFailed, which packages eventstore and kv
+// check.
 func syncFailed(dir string, err error) error {
 	return fmt.Errorf("%w: %s: %w: %w: end the program, check the disk, and mount its file system again before the next start, "+
 		"because the kernel may show data that is not on disk", ErrSync, dir, ondisk.ErrFailed, err)

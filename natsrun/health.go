@@ -32,12 +32,12 @@ type Health struct {
 // Ready reports whether the program can serve commands: both connections are up, and messages can be stored.
 func (h Health) Ready() bool { return h.State == Connected && h.JetStream }
 
-// Health returns the condition of both connections and reports whether messages can be stored. It is safe for concurrent
-// use.
+// Health returns the condition of both connections and reports whether messages can be stored. It is safe for
+// concurrent use.
 //
-// An embedded server stores nothing if it has stopped, if it has switched JetStream off after a disk error, or if a sync
-// has failed. Health also counts a server as unable to store if one of its streams could not write a file, because that
-// stream takes no more messages until the program is started again. This check needs only memory.
+// An embedded server stores nothing if it has stopped, if it has switched JetStream off after a disk error, or if a
+// sync has failed. Health also counts a server as unable to store if one of its streams could not write a file,
+// because that stream takes no more messages until the program is started again. This check needs only memory.
 //
 // Health asks a remote server, and waits up to one second. It asks only if the server answered the same question when
 // the Runtime was opened. The server cannot store if JetStream has no leader or does not answer. It does not report

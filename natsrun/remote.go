@@ -47,8 +47,8 @@ func checkServer(ctx context.Context, cfg *Config, rt *Runtime) error {
 				ErrUnsupportedServer, c.nc.ConnectedUrlRedacted(), version, serverversion.Required)
 		}
 	}
-	// The server does not answer users whose permissions do not include $JS.API.INFO. So the wait is short, and a server
-	// that does not answer is accepted.
+	// The server does not answer users whose permissions do not include $JS.API.INFO. So the wait is short, and a
+	// server that does not answer is accepted.
 	askCtx, cancel := context.WithTimeout(ctx, nats.DefaultTimeout)
 	defer cancel()
 	_, err := rt.commands.js.AccountInfo(askCtx)

@@ -11,17 +11,18 @@ import (
 // longest wait between two tries. So a program that breaks its connection at every start still waits longer each time.
 const steady = time.Minute
 
-// Run opens a [Runtime], runs program with it, and closes it. A nil cfg means the defaults. Run blocks until one of these
-// happens:
+// Run opens a [Runtime], runs program with it, and closes it. A nil cfg means the defaults. Run blocks until one of
+// these happens:
 //
-//   - ctx ends. Run cancels program's context with a cause that matches [ErrShutdown], waits for program, and closes the
-//     Runtime. It returns nil if program returned nil or an error that matches context.Canceled or ErrShutdown.
-//   - program returns, while ctx has not ended and the connections are open. Run closes the Runtime and returns program's
-//     error.
+//   - ctx ends. Run cancels program's context with a cause that matches [ErrShutdown], waits for program, and
+//     closes the Runtime. It returns nil if program returned nil or an error that matches context.Canceled or
+//     ErrShutdown.
+//   - program returns, while ctx has not ended and the connections are open. Run closes the Runtime and returns
+//     program's error.
 //   - The client has closed a connection for good. Run cancels program's context with a cause that matches
-//     [ErrConnectionClosed], waits for program, logs its error, and closes the Runtime. Then it opens another Runtime and
-//     runs program again. If that fails, it tries again after a random wait that grows up to 5 seconds. If MaxReconnects
-//     is above zero, it returns the last error after so many failures in a row.
+//     [ErrConnectionClosed], waits for program, logs its error, and closes the Runtime. Then it opens another
+//     Runtime and runs program again. If that fails, it tries again after a random wait that grows up to 5 seconds.
+//     If MaxReconnects is above zero, it returns the last error after so many failures in a row.
 //
 // Run does not repeat the first Open. It returns that error, as [Open] documents it. If program still runs
 // ShutdownTimeout after its context was cancelled, Run closes the Runtime and returns an error that matches

@@ -27,16 +27,16 @@ type Runtime struct {
 // Open starts the embedded server and connects to it, or connects to the servers of cfg.URL. A nil cfg means the
 // defaults. The caller must call [Runtime.Close]. The end of ctx after Open has returned does not end the Runtime.
 //
-// With an embedded server, Open blocks until the server has recovered what it stored. That takes seconds for millions of
-// streams and cannot be cut short, so Open looks at ctx only before and after it.
+// With an embedded server, Open blocks until the server has recovered what it stored. That takes seconds for
+// millions of streams and cannot be cut short, so Open looks at ctx only before and after it.
 //
 // With remote servers, Open tries each server once, for up to 2 seconds or until the deadline of ctx. It notices a
 // cancelled ctx between two servers. Then it asks whether JetStream is enabled, for up to 2 seconds. If there is no
 // answer, as to a user without permission for $JS.API.INFO, it logs a warning and goes on.
 //
-// Open returns an error that matches [ErrConfig], [ErrDataDirInUse], [ErrConnect] or [ErrUnsupportedServer], or the cause
-// of ctx. It returns an error without a sentinel if the data directory cannot be written or the embedded server does not
-// start. Then nothing is left running.
+// Open returns an error that matches [ErrConfig], [ErrDataDirInUse], [ErrConnect] or [ErrUnsupportedServer], or the
+// cause of ctx. It returns an error without a sentinel if the data directory cannot be written or the embedded
+// server does not start. Then nothing is left running.
 func Open(ctx context.Context, cfg *Config) (*Runtime, error) {
 	resolved, err := cfg.resolve()
 	if err != nil {
@@ -115,8 +115,8 @@ func (rt *Runtime) Conn() *nats.Conn { return rt.commands.nc }
 // needs it with [SyncGroup] for messages that it publishes itself. Stores and buckets of this toolkit wait without it.
 // With [SyncAlways], Sync returns at once.
 //
-// Sync returns the cause of ctx, or an error that matches [ErrSync]. With [SyncNone] and on a remote server, where nothing
-// is known of the disk, it returns an error that matches errors.ErrUnsupported.
+// Sync returns the cause of ctx, or an error that matches [ErrSync]. With [SyncNone], and on a remote server,
+// whose disk is not known, it returns an error that matches errors.ErrUnsupported.
 func (rt *Runtime) Sync(ctx context.Context) error {
 	switch mode := rt.Durability(0).Sync; mode {
 	case SyncGroup:
@@ -128,19 +128,20 @@ func (rt *Runtime) Sync(ctx context.Context) error {
 	}
 }
 
-// NewGroup returns an empty group with the Runtime's logger. Its StopTimeout is four fifths of ShutdownTimeout. So the
-// group reports the members that still run before [Run], which waits for the whole ShutdownTimeout, reports the program.
+// NewGroup returns an empty group with the Runtime's logger. Its StopTimeout is four fifths of ShutdownTimeout. So
+// the group reports the members that still run before [Run], which waits for the whole ShutdownTimeout, reports the
+// program.
 func (rt *Runtime) NewGroup() *Group {
 	return &Group{StopTimeout: rt.cfg.ShutdownTimeout / 5 * 4, Logger: rt.cfg.Logger}
 }
 
-// Close waits for outstanding acknowledgements, drains Reads, then Commands, and shuts the embedded server down. It blocks
-// until all of that is done, ctx ends, or ShutdownTimeout is over. Give it a context that still lives, such as
-// context.WithoutCancel(ctx).
+// Close waits for outstanding acknowledgements, drains Reads, then Commands, and shuts the embedded server down. It
+// blocks until all of that is done, ctx ends, or ShutdownTimeout is over. Give it a context that still lives, such
+// as context.WithoutCancel(ctx).
 //
-// If the time is up, Close closes the connections without draining them. It returns an error that matches [ErrUnfinished]
-// and names "reads", "commands" or "embedded server". The server's shutdown goes on and keeps the data directory locked.
-// Another Close waits for it.
+// If the time is up, Close closes the connections without draining them. It returns an error that matches
+// [ErrUnfinished] and names "reads", "commands" or "embedded server". The server's shutdown goes on and keeps the
+// data directory locked. Another Close waits for it.
 //
 // Close may be called again, and returns nil once everything has ended. Concurrent calls run one after another. After a
 // failed sync it returns an error that matches [ErrSync].

@@ -10,8 +10,8 @@ const wantURL = "one or more NATS servers such as nats://host:4222, separated by
 
 var schemes = [...]string{"nats", "tls", "ws", "wss"}
 
-// parseURL reads servers as the NATS client does: separated by commas, with an optional scheme. It returns false in place
-// of an error, because the error of url.Parse repeats the text, which may hold a password.
+// parseURL reads servers as the NATS client does: separated by commas, with an optional scheme. It returns false in
+// place of an error, because the error of url.Parse repeats the text, which may hold a password.
 func parseURL(s string) (servers []*url.URL, ok bool) {
 	for part := range strings.SplitSeq(s, ",") {
 		part = strings.TrimSpace(part)

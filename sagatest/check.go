@@ -9,7 +9,7 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// check holds the end of a saga against what holds for all.
+// check compares the end of a saga with the laws of all sagas.
 func (p Play[S]) check(ctx context.Context, t testing.TB, outside *eventstore.Store, in saga.Instance[S], failed *failures) {
 	t.Helper()
 	checkEnd(t, in)
@@ -25,7 +25,7 @@ func (p Play[S]) check(ctx context.Context, t testing.TB, outside *eventstore.St
 	}
 }
 
-// checkEnd reports a saga that does not end, or ends more than once, or in both ways.
+// checkEnd reports a saga that does not end, that ends more than once, or that ends in both ways.
 func checkEnd[S any](t testing.TB, in saga.Instance[S]) {
 	t.Helper()
 	seen := make(map[string]int)
@@ -55,7 +55,7 @@ func checkEnd[S any](t testing.TB, in saga.Instance[S]) {
 	}
 }
 
-// checkStuck reports a saga that is stuck at a step of which no action has failed.
+// checkStuck reports a saga that is stuck at a step although no action of the step has failed.
 func checkStuck[S any](t testing.TB, in saga.Instance[S], failed *failures) {
 	t.Helper()
 	awaiting := make(map[string]bool)
@@ -71,7 +71,8 @@ func checkStuck[S any](t testing.TB, in saga.Instance[S], failed *failures) {
 	}
 }
 
-// checkAnswers reports a step whose deadline passed though an event that it awaits stands before that in the log.
+// checkAnswers reports a step whose deadline passed although an awaited event stands before the deadline in the
+// log.
 func checkAnswers[S any](ctx context.Context, t testing.TB, store *eventstore.Store, in saga.Instance[S], awaits func(eventstore.Event) string) {
 	t.Helper()
 	passed, received := make(map[string]eventstore.Position), make(map[string]bool)

@@ -14,7 +14,7 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// recorder keeps the first line of what a check says.
+// recorder keeps the first line of the message of a check.
 type recorder struct {
 	testing.TB
 

@@ -19,26 +19,27 @@ import (
 type Play[S any] struct {
 	ID   string
 	Data S
-	// Define returns the definition as one process has it, on that process's own connection.
+	// Define returns the definition of one process, on that process's own connection.
 	Define func(store *eventstore.Store) (*saga.Definition[S], error)
-	// Next returns the definition as a process of the next release has it. If it is not nil, the process that is
-	// struck and the one that takes over are of two releases, and each point is tried twice: each release takes over
-	// from the other.
+	// Next returns the definition of a process of the next release. If it is not nil, the struck process and
+	// the process that takes over are of two releases. Each point is tried twice, so that each release takes
+	// over from the other.
 	Next func(store *eventstore.Store) (*saga.Definition[S], error)
-	// Stores are further stores that the actions write, on a connection that nothing happens to. Define opens them
-	// itself, on store.JetStream(). Their names must begin with that of outside, since runs go on at the same time.
+	// Stores are further stores that the actions write, on a connection without faults. Define opens them
+	// itself, on store.JetStream(). Their names must begin with the name of outside, because runs go on at the
+	// same time.
 	Stores []*eventstore.Store
-	// Awaits returns the step that awaits an event, in this saga, or "". With it an answer that is lost is found. It
+	// Awaits returns the step that awaits an event in this saga, or "". With it, Crash finds a lost answer. It
 	// may be nil.
 	Awaits func(event eventstore.Event) (step string)
-	// Interrupt is called while the process is struck, before another goes on, and may do something to the saga:
-	// which may not have been started yet, or have ended. It may be nil.
+	// Interrupt is called while the process is struck, before another goes on, and may change the saga. The
+	// saga may not have started yet, or may have ended. It may be nil.
 	Interrupt func(ctx context.Context, manager *saga.Manager[S])
-	// Check is called at the end, when the process that was struck is back. It may be nil.
+	// Check is called at the end, when the struck process is back. It may be nil.
 	Check func(t testing.TB, in saga.Instance[S])
 }
 
-// Test is a test that can have others in it: a *testing.T.
+// Test is a test that can have subtests, such as a *testing.T.
 type Test[T any] interface {
 	testing.TB
 	Run(name string, f func(t T)) bool
@@ -50,9 +51,9 @@ const (
 	abreast = 8                      // runs, which mostly wait
 )
 
-// Crash strikes the process of a saga at every point it comes to, as the package documentation says. The events are
-// those that the store is opened with, beside those of sagas. stage sets up each run: outside is the store on a
-// connection that nothing happens to.
+// Crash strikes the process of a saga at every point that it reaches, as the package documentation says. It
+// opens the store with the given events and the events of sagas. stage sets up each run. Its argument outside
+// is the store on a connection without faults.
 func Crash[S any, T Test[T]](t T, events []eventstore.Event, stage func(t testing.TB, outside *eventstore.Store) Play[S]) {
 	t.Helper()
 	c := &crash[S]{srv: eventstoretest.NewServer(t, eventstoretest.Memory()), events: append(saga.Events(), events...), stage: stage}
@@ -84,8 +85,8 @@ func Crash[S any, T Test[T]](t T, events []eventstore.Event, stage func(t testin
 // nextRelease marks the runs in which the next release is struck.
 const nextRelease = "next"
 
-// distinct returns the points that differ for others: around an effect in the log nothing leaves the process until
-// the next message does.
+// distinct returns the points that others can distinguish: around an effect in the log, nothing leaves the
+// process until the next message.
 func distinct(points []string) (some []string) {
 	for i, point := range points {
 		before := strings.HasPrefix(point, beforeEffect) && i+1 < len(points) && strings.HasPrefix(points[i+1], message)
@@ -105,7 +106,7 @@ type crash[S any] struct {
 	releases bool // the play has two
 }
 
-// run strikes one process at one point, and returns the points that it came to. It is of the release that is named.
+// run strikes one process of the named release at one point, and returns the points that the process reached.
 func (c *crash[S]) run(t testing.TB, name, at, how, release string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -135,13 +136,13 @@ func (c *crash[S]) run(t testing.TB, name, at, how, release string) []string {
 		if play.Interrupt != nil {
 			play.Interrupt(ctx, second)
 		}
-		// If the first did not come to start the saga, its client asks another process.
+		// If the first process did not start the saga, its client asks another process.
 		if _, err := second.Start(ctx, play.ID, play.Data); err != nil {
 			t.Fatalf("sagatest: start again: %v", err)
 		}
 		running(t, second)
 		if v.await(ctx, func() bool { return ended(ctx, second, play.ID) || leftAlone(ctx, second, play.ID) }) && leftAlone(ctx, second, play.ID) {
-			v.revive() // the release that is struck is the only one that can go on
+			v.revive() // only the struck release can go on
 		}
 	}
 	if in, err := second.Wait(ctx, play.ID); err != nil {
@@ -160,7 +161,7 @@ func (c *crash[S]) run(t testing.TB, name, at, how, release string) []string {
 	return v.came()
 }
 
-// releases returns the definitions of the process that is struck and of the one that takes over.
+// releases returns the definitions of the struck process and of the process that takes over.
 func (p Play[S]) releases(struck string) (first, second func(store *eventstore.Store) (*saga.Definition[S], error)) {
 	switch {
 	case p.Next == nil:
@@ -176,7 +177,7 @@ func ended[S any](ctx context.Context, m *saga.Manager[S], id string) bool {
 	return err == nil && (in.State.Final() || in.State == saga.StateStuck)
 }
 
-// leftAlone reports whether a saga cannot be run by the release of a manager.
+// leftAlone reports whether the release of a manager cannot run a saga.
 func leftAlone[S any](ctx context.Context, m *saga.Manager[S], id string) bool {
 	in, _ := m.Get(ctx, id)
 	return in.LeftAlone != ""
@@ -192,7 +193,7 @@ func (c *crash[S]) open(t testing.TB, js jetstream.JetStream, name string) *even
 	return store
 }
 
-// failures are the steps of which an action failed.
+// failures are the steps with an action that failed.
 type failures struct {
 	mu    sync.Mutex // guards steps
 	steps map[string]bool
@@ -213,7 +214,7 @@ func (f *failures) of(step string) bool {
 	return f.steps[step]
 }
 
-// watched wraps actions so that they tell of what fails, and a victim of what they do.
+// watched wraps actions so that they note their failures, and report their effects to a victim.
 func watched[S any](v *victim, failed *failures) func(saga.Action[S]) saga.Action[S] {
 	return func(action saga.Action[S]) saga.Action[S] {
 		return func(ctx context.Context, call saga.Call, data S) (S, error) {
@@ -278,7 +279,7 @@ func Story[S any](in saga.Instance[S]) string {
 	return text.String()
 }
 
-// line tells of one event what a reader of a failure wants to know.
+// line describes one event for the reader of a failure.
 func line(event eventstore.Event) string {
 	text := event.EventType()
 	switch e := event.(type) {

@@ -40,7 +40,7 @@ func (reserve) Decide(s Seat) ([]eventstore.Event, error) {
 	return []eventstore.Event{Reserved{}}, nil
 }
 
-// Decide undoes what it finds.
+// Decide undoes the reservation that it finds.
 func (free) Decide(s Seat) ([]eventstore.Event, error) {
 	if !s.Reserved {
 		return nil, nil
@@ -48,12 +48,13 @@ func (free) Decide(s Seat) ([]eventstore.Event, error) {
 	return []eventstore.Event{Freed{}}, nil
 }
 
-// till is the world outside. It takes money once for each key, gives it back, and refuses what it gave back before.
+// till is the world outside. It takes money once for each key, pays it back, and refuses a key that it has paid
+// back.
 type till struct {
-	refuses bool // as the test has it
+	refuses bool // set by the test
 
 	mu   sync.Mutex
-	paid map[string]bool // by key; false for what was given back
+	paid map[string]bool // by key; false if it was paid back
 }
 
 func (t *till) pay(key string) error {
@@ -86,7 +87,7 @@ func (t *till) payments() (n int) {
 // Booking is the data of the sagas that sell seats.
 type Booking struct{ Seat string }
 
-// sell defines these sagas, as one process has them on its own connection.
+// sell defines these sagas for one process, on its own connection.
 func sell(store *eventstore.Store, till *till) (*saga.Definition[Booking], error) {
 	seats, err := aggregate.New(store, "seat", Seat{}, nil)
 	if err != nil {
@@ -130,8 +131,8 @@ func staged(t testing.TB, outside *eventstore.Store, till *till) sagatest.Play[B
 
 var seatEvents = []eventstore.Event{Reserved{}, Freed{}}
 
-// Without call.Once in the actions, whoever takes over finds the seat taken: some of the runs would fail, and say at
-// which point.
+// Without call.Once in the actions, the process that takes over finds the seat taken: some of the runs would
+// fail, and name the point.
 func ExampleCrash() {
 	t := &shown{} // in a test, its *testing.T
 	defer t.end()

@@ -11,16 +11,17 @@ import (
 	"testing"
 )
 
-// shown stands for the test of an example, which has none. It counts the tests in it, and keeps and prints what fails.
+// shown stands for the test of an example, which has none. It counts its subtests, and keeps and prints
+// failures.
 type shown struct {
-	testing.TB // what is not below, nobody calls here
+	testing.TB // only the methods below are called
 
-	quiet    bool // what fails is not printed
+	quiet    bool // failures are not printed
 	runs     atomic.Int64
 	cleanups []func()
 
 	mu       sync.Mutex // guards failures
-	failures []string   // those of tests within among them
+	failures []string   // including the failures of subtests
 }
 
 func (s *shown) Helper() {}
@@ -29,7 +30,7 @@ func (s *shown) Context() context.Context { return context.Background() }
 
 func (s *shown) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
 
-// TempDir is where a machine has no file system in memory.
+// TempDir is used if a machine has no file system in memory.
 func (s *shown) TempDir() string {
 	dir, err := os.MkdirTemp("", "example-")
 	if err != nil {

@@ -19,10 +19,10 @@ const (
 	freezes = "freezes"
 )
 
-// never is the point of a process that nothing happens to.
+// never is the point of a process without faults.
 const never = ""
 
-// What the names of points begin with.
+// Prefixes of the names of points.
 const (
 	message      = "message to "
 	listener     = "message of the listener to "
@@ -30,7 +30,7 @@ const (
 	afterEffect  = "after "
 )
 
-// victim is a process that something happens to when it comes to a point. It is behind a proxy of its own.
+// victim is a process that is struck when it reaches a point. It is behind a proxy of its own.
 type victim struct {
 	proxy  *eventstoretest.Proxy
 	at     string
@@ -40,7 +40,7 @@ type victim struct {
 
 	mu     sync.Mutex // guards what follows, and the closing of thaw
 	ready  bool       // it has opened all that it needs
-	points []string   // that it came to
+	points []string   // the points that it reached
 	times  map[string]int
 }
 
@@ -55,9 +55,9 @@ func newVictim(proxy *eventstoretest.Proxy, store string, at, how string) *victi
 	return v
 }
 
-// pointOf returns the point at which a message is sent, or "" for none. Points are what is written to the log of the
-// sagas, to those of further stores, whose names begin like that of the first, and by the listener that brings
-// awaited events.
+// pointOf returns the point at which a message is sent, or "" for none. Points are messages to the log of the
+// sagas and to the logs of further stores, whose names begin with the name of the first. Messages of the
+// listener that brings awaited events are points as well.
 func pointOf(subject, store string) string {
 	if key, isListener := strings.CutPrefix(subject, "$KV."+store); isListener {
 		bucket, key, _ := strings.Cut(key, ".")
@@ -69,7 +69,7 @@ func pointOf(subject, store string) string {
 	rest, isLog := strings.CutPrefix(subject, store)
 	other, to, _ := strings.Cut(rest, ".")
 	if !isLog || to == "" || to == eventstore.SystemCategory+".probe" {
-		return "" // what Open asks is stored by nobody, and so no point of a saga
+		return "" // no stream stores the question of Open, so it is not a point
 	}
 	if other != "" {
 		to = strings.TrimLeft(other, "-_") + "." + to
@@ -77,9 +77,8 @@ func pointOf(subject, store string) string {
 	return message + to
 }
 
-// pass notes a point, and what has to happen there happens. A process that is frozen stays in it. Points are told
-// apart by their number among those of their kind, so that a claim which is renewed on a slow machine makes none out
-// of another.
+// pass notes a point, and strikes the process if it has to. A frozen process stays in it. Points are numbered
+// for each kind, so that a claim that is renewed on a slow machine does not change the numbers of other points.
 func (v *victim) pass(kind string) {
 	v.mu.Lock()
 	if !v.ready {
@@ -100,19 +99,20 @@ func (v *victim) pass(kind string) {
 	}
 }
 
-// heard is how many messages of one kind are points that the listener sends. It sends them as time goes by.
+// heard is the number of messages of one kind of the listener that are points. The listener sends more as time
+// goes by.
 const heard = 2
 
-// begin says that the process has opened all that it needs. What it sends before that is no point: a process that dies
-// then has done nothing yet.
+// begin says that the process has opened all that it needs. Messages before that are not points, because a
+// process that dies then has done nothing yet.
 func (v *victim) begin() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.ready = true
 }
 
-// effect notes a point outside the log. A dead process does nothing there. A nil victim is a process that nothing
-// happens to.
+// effect notes a point outside the log. A dead process does nothing there. A nil victim is a process without
+// faults.
 func (v *victim) effect(point string) {
 	if v == nil {
 		return
@@ -135,8 +135,8 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// await waits until the process is struck, and reports that, or until its saga has ended without coming to the point:
-// on a slow machine a claim is renewed here and there, and then there are more points one time than another.
+// await waits until the process is struck, and reports that. It also returns when the saga has ended without
+// reaching the point, because the number of points varies: a slow machine renews a claim here and there.
 func (v *victim) await(ctx context.Context, ended func() bool) (struck bool) {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
@@ -154,7 +154,7 @@ func (v *victim) await(ctx context.Context, ended func() bool) (struck bool) {
 	}
 }
 
-// revive brings the process back to life: what it held back is sent.
+// revive brings the process back to life, and sends the messages that it held back.
 func (v *victim) revive() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -163,7 +163,7 @@ func (v *victim) revive() {
 	}
 }
 
-// came returns the points that the process came to.
+// came returns the points that the process reached.
 func (v *victim) came() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
