@@ -3,6 +3,7 @@ package jsapi
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,6 +19,7 @@ const (
 	codeNotEnabled            jetstream.ErrorCode = 10076 // the server ends, or its disk is full
 	codePeerRemap             jetstream.ErrorCode = 10075
 	codeRaft                  jetstream.ErrorCode = 10041 // the leader changes
+	codeNoPeers               jetstream.ErrorCode = 10005 // there are too few servers for the replicas; it passes if one is away
 )
 
 // Transient reports whether an error of this package, of nats.go or of the server passes, so that the same call
@@ -37,7 +39,7 @@ func Transient(err error) bool {
 		}
 	}
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return passes(api.ErrorCode)
+		return passes(api.ErrorCode) || api.ErrorCode == codeNoPeers && strings.Contains(api.Description, "peer offline")
 	}
 	for _, passing := range []error{
 		ErrNoReply, ErrSilent, nats.ErrNoResponders, nats.ErrTimeout, context.DeadlineExceeded,

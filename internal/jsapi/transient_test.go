@@ -19,6 +19,7 @@ func refusal(code jetstream.ErrorCode, text string) error {
 
 func TestWhatPassesIsToldFromWhatStays(t *testing.T) {
 	for _, passing := range []error{
+		refusal(10005, "no suitable peers for placement, peer offline"),
 		refusal(10008, "JetStream system temporarily unavailable"),
 		refusal(10009, "JetStream cluster can not handle request"),
 		refusal(10041, "not leader"),
@@ -39,6 +40,7 @@ func TestWhatPassesIsToldFromWhatStays(t *testing.T) {
 		nil, errors.New("it failed"), context.Canceled, jsapi.ErrNotFound, jsapi.ErrMalformed, jsapi.ErrClosed,
 		nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrPermissionViolation, nats.ErrMaxPayload, nats.ErrBadSubject,
 		jetstream.ErrStreamNotFound, jetstream.ErrConsumerNotFound, jetstream.ErrJetStreamNotEnabledForAccount,
+		refusal(10005, "no suitable peers for placement, insufficient storage"),
 		refusal(10026, "maximum consumers limit reached"),
 		refusal(10138, "consumer filters overlap"),
 		errors.Join(jsapi.ErrNoReply, nats.ErrConnectionClosed),
