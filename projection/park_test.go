@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -142,6 +144,36 @@ func TestAParkedEventCanBeDiscarded(t *testing.T) {
 	status, err := view.Status(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, status.Parked)
+}
+
+// An operator, or a program, may ask more often than a key can be folded again.
+func TestAReplayThatIsAskedForAgainAndAgainIsDone(t *testing.T) {
+	store := open(t)
+	var mended atomic.Bool
+	view, err := projection.NewView(t.Context(), store, "sums", 1, &projection.Config{Park: true},
+		projection.On(func(b balance, e deposited) balance {
+			if e.Amount == 13 && !mended.Load() {
+				panic("no 13")
+			}
+			if mended.Load() {
+				spend(100 * time.Millisecond)
+			}
+			return balance{b.Amount + e.Amount, b.Events + 1}
+		}))
+	require.NoError(t, err)
+	defer view.Close()
+	run(t, view)
+	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "a", 1, 13, 2)))
+	require.Len(t, parked(t, view), 1)
+	mended.Store(true)
+	eventually(t, func() bool {
+		err := view.Replay(t.Context())
+		require.True(t, err == nil || errors.Is(err, projection.ErrNotFound), "%v", err)
+		return len(parked(t, view)) == 0
+	}, "it is folded again")
+	got, err := view.Get(t.Context(), "a")
+	require.NoError(t, err)
+	require.Equal(t, balance{16, 3}, got)
 }
 
 // misread has the name of deposits, and data that does not fit.
