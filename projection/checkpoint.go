@@ -22,6 +22,8 @@ type checkpoint struct {
 	Term     uint64              `json:"term" msgpack:"term"`         // of the view's record that the runner went by
 	// Retired is the bucket of the build that is about to take the place of this one, or empty. Nobody folds meanwhile.
 	Retired string `json:"retired,omitempty" msgpack:"retired,omitempty"`
+	// Parked says that some key is parked. So a reader that finds none under a key knows whether to ask the leader.
+	Parked bool `json:"parked,omitempty" msgpack:"parked,omitempty"`
 	// Part says how much of a write is in the bucket that takes several batches, or nil.
 	Part *part `json:"part,omitempty" msgpack:"part,omitempty"`
 }

@@ -119,7 +119,7 @@ func (b *build[V]) write(ctx context.Context) error {
 	if err := b.writeParked(ctx); err != nil {
 		return err
 	}
-	at := checkpoint{Store: b.view.store.Identity(), Runner: b.runner, Write: b.id}
+	at := checkpoint{Store: b.view.store.Identity(), Runner: b.runner, Write: b.id, Parked: len(b.parked) > 0}
 	if b.last != nil {
 		at.Position, at.Commit = b.last.Position, b.last.ID.String()
 	}

@@ -1,6 +1,7 @@
 package projection_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -174,6 +175,28 @@ func TestAReplayThatIsAskedForAgainAndAgainIsDone(t *testing.T) {
 	got, err := view.Get(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, balance{16, 3}, got)
+}
+
+// A replica that catches up has lost the older of two versions of what says that a key is parked, and has not got the newer one
+// yet. The reader behind the proxy gets its answers.
+func TestAParkedKeyIsParkedForOneWhoAsksAReplicaThatIsBehind(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, _ := openOn(t, server)
+	view := parking(t, store, unlucky)
+	stop := run(t, view)
+	end := deposit(t, store, "a", 1, 13, 2)
+	require.NoError(t, view.WaitFor(t.Context(), end))
+	stop()
+	require.NoError(t, view.Replay(t.Context()), "which replaces what says that the key is parked")
+	reader := sums(t, storeBehind(t, proxy), 1, nil)
+	var answers atomic.Int32
+	proxy.DropReplies(func(_ string, payload []byte) bool {
+		return bytes.Contains(payload, []byte("no 13")) && answers.Add(1) <= 5
+	})
+	_, err := reader.Get(t.Context(), "a", projection.At(end))
+	require.ErrorIs(t, err, projection.ErrParked)
+	require.Equal(t, int32(6), answers.Load())
 }
 
 // misread has the name of deposits, and data that does not fit.

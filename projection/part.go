@@ -85,7 +85,7 @@ func (s *session[V]) passed(u *unit[V]) {
 
 // next returns the checkpoint for what is folded.
 func (s *session[V]) nextCheckpoint() checkpoint {
-	next := checkpoint{Store: s.view.store.Identity(), Position: s.at.Position, Commit: s.at.Commit}
+	next := checkpoint{Store: s.view.store.Identity(), Position: s.at.Position, Commit: s.at.Commit, Parked: len(s.parked) > 0}
 	if s.folded != nil {
 		next.Position, next.Commit = s.folded.Position, s.folded.ID.String()
 	}

@@ -11,8 +11,10 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/inside"
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/internal/token"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -147,7 +149,8 @@ func (v *View[V]) readSince(
 		// A server that deletes the bucket says at first that nothing is there, so a missing checkpoint proves nothing.
 		if at.Revision != 0 && at.Value.Position >= max(position, v.seen.get()) {
 			v.seen.raise(at.Value.Position)
-			if err == nil || g.absent(ctx, key) {
+			sure := position == 0 || !at.Value.Parked || parked.Revision != 0 || v.unparked(ctx, g, key, at.Revision)
+			if sure && (err == nil || g.absent(ctx, key)) {
 				return document, parked, err
 			}
 		}
@@ -373,6 +376,23 @@ func (v *View[V]) waited(ctx context.Context, position eventstore.Position) erro
 func (g *generation[V]) absent(ctx context.Context, key string) bool {
 	_, err := g.documents.GetLeader(ctx, key)
 	return errors.Is(err, kv.ErrNotFound)
+}
+
+// unparked reports whether a key was not parked at a revision, as a replica has said. A replica that catches up deletes what
+// says that the key is parked before it gets what replaces that, so the leader is asked. Its answer counts if it says that the
+// key was not parked by then, and if the leader has come that far: one that was elected a moment ago may not have.
+func (v *View[V]) unparked(ctx context.Context, g *served[V], key string, revision uint64) bool {
+	encoded, err := token.EncodeKey(key)
+	if err != nil {
+		return true // no document has such a key
+	}
+	bucket := g.version.Bucket
+	msg, err := v.client.LeaderLast(ctx, kvstream.Name(bucket), kvstream.Subject(bucket, inside.Named("parked").Prefix()+encoded))
+	if errors.Is(err, jsapi.ErrNotFound) {
+		at, err := g.stand(ctx)
+		return err == nil && at.revision >= revision
+	}
+	return err == nil && msg.Sequence <= revision && msg.Header.Get("KV-Operation") != ""
 }
 
 // highest is the highest position that was read.

@@ -56,12 +56,15 @@ func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs m
 			joined(batch, s.generation.parked).Update(key, p, s.revisions[key])
 		} else {
 			joined(batch, s.generation.parked).DeleteRevision(key, s.revisions[key])
+			delete(s.parked, key)
 		}
 	}
 	if err := s.putAll(batch, granted); err != nil {
 		return err
 	}
-	if _, err := s.write(ctx, s.at.checkpoint, batch); err != nil {
+	next := s.at.checkpoint
+	next.Parked = len(s.parked) > 0
+	if _, err := s.write(ctx, next, batch); err != nil {
 		return err
 	}
 	for key, d := range granted {

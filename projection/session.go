@@ -101,7 +101,7 @@ func (s *session[V]) claim(ctx context.Context, read stand) error {
 		return errLost
 	}
 	claim := s.at.checkpoint
-	claim.Retired = ""
+	claim.Retired, claim.Parked = "", len(s.parked) > 0
 	if claim.Store == "" {
 		claim.Store = s.view.store.Identity()
 	}
