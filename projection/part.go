@@ -71,7 +71,9 @@ func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
 		return nil
 	}
 	if len(s.dirty)+len(s.newly)+writes > s.room || s.bytes >= batchBytes || time.Since(s.begun) > s.view.cfg.heartbeat()/2 {
-		return s.flush(ctx)
+		err := s.flush(ctx)
+		s.begun = time.Now()
+		return err
 	}
 	return nil
 }
