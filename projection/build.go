@@ -121,7 +121,7 @@ func (b *build[V]) take(ctx context.Context) (bool, error) {
 		}
 		lives := false
 		if slot.Building != "" {
-			if other.since.IsZero() {
+			if other.looked.IsZero() {
 				v.logger.InfoContext(ctx, "projection: another build has the place, standing by", "bucket", slot.Building)
 			}
 			if lives, err = v.lives(ctx, &other, slot.Building); err != nil {
@@ -210,7 +210,7 @@ func (b *build[V]) live(ctx context.Context) {
 		if told := b.told.Load(); told != nil {
 			sign.Progress = *told
 		}
-		if _, err := b.generation.life.Put(ctx, lifeKey, sign); err != nil && ctx.Err() == nil {
+		if err := b.show(ctx, sign); err != nil && ctx.Err() == nil {
 			b.view.logger.DebugContext(ctx, "projection: no sign of life of a build could be written", "error", err)
 		}
 		select {
@@ -218,6 +218,14 @@ func (b *build[V]) live(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// show writes one sign of life. It waits for no longer than leaves time for the next one.
+func (b *build[V]) show(ctx context.Context, sign life) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, b.view.cfg.patience(), errSilence)
+	defer cancel()
+	_, err := b.generation.life.Put(ctx, lifeKey, sign)
+	return err
 }
 
 // heed ends the build once another has its place, and waits for ctx to end.

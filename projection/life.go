@@ -27,23 +27,27 @@ type life struct {
 	Progress eventstore.Progress `json:"progress" msgpack:"progress"`
 }
 
-// vigil notes since when something has given no new sign of life.
+// vigil notes for how long something has given no new sign of life.
 type vigil struct {
-	sign  string
-	since time.Time
+	sign   string
+	silent time.Duration
+	looked time.Time // when it was looked at last; zero before the first time
 }
 
-// silence returns for how long a sign has been the last one. The age is how old the sign was already, if it is the
-// first one.
-func (w *vigil) silence(sign string, age time.Duration) time.Duration {
+// silence returns for how long a sign has been the last one. The age is how old the sign was already, if it is the first one.
+// Between two looks counts atMost. If more time than that has passed, the servers did not answer, and nobody could show life.
+func (w *vigil) silence(sign string, age, atMost time.Duration) time.Duration {
 	now := time.Now()
 	switch {
-	case w.since.IsZero():
-		w.sign, w.since = sign, now.Add(-age)
+	case w.looked.IsZero():
+		w.silent = age
 	case w.sign != sign:
-		w.sign, w.since = sign, now
+		w.silent = 0
+	default:
+		w.silent += min(now.Sub(w.looked), atMost)
 	}
-	return now.Sub(w.since)
+	w.sign, w.looked = sign, now
+	return w.silent
 }
 
 // sign returns the last sign of life in a bucket, from the document "checkpoint" or "life". It is empty if there is

@@ -61,11 +61,11 @@ func (v *View[V]) between(ctx context.Context, err error, failures int) error {
 		return nil
 	case errors.Is(err, errLost):
 		v.logger.InfoContext(ctx, "projection: the checkpoint was moved, looking again", "because", err)
-		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone, which Run looks at
+		_ = v.cfg.restarts().Wait(ctx, failures) // ended by ctx alone, which Run looks at
 		return nil
 	case errors.Is(err, errRestarted), errors.Is(err, errTaken), runner.Passing(err):
 		v.logger.WarnContext(ctx, "projection: the view begins again", "error", err)
-		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone, which Run looks at
+		_ = v.cfg.restarts().Wait(ctx, failures) // ended by ctx alone, which Run looks at
 		return nil
 	}
 	return err
@@ -231,7 +231,7 @@ func (v *View[V]) lives(ctx context.Context, w *vigil, bucket string) (bool, err
 	if err != nil {
 		return false, err
 	}
-	return w.silence(bucket+" "+sign, 0) < v.cfg.standBy(), nil
+	return w.silence(bucket+" "+sign, 0, v.cfg.heartbeat()) < v.cfg.standBy(), nil
 }
 
 // free reports whether no other runner has given a sign of life within Config.StandBy.
@@ -240,14 +240,14 @@ func (v *View[V]) free(ctx context.Context, w *vigil, g *generation[V], at stand
 		return true, nil
 	}
 	age := time.Duration(0)
-	if w.since.IsZero() {
+	if w.looked.IsZero() {
 		var err error
 		if age, err = v.age(ctx, g.version.Bucket, at.written); err != nil {
 			return false, err
 		}
 		v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "runner", at.Runner)
 	}
-	return w.silence(fmt.Sprint(at.revision), age) >= v.cfg.standBy(), nil
+	return w.silence(fmt.Sprint(at.revision), age, v.cfg.heartbeat()) >= v.cfg.standBy(), nil
 }
 
 // claim makes this the runner of a generation whose checkpoint is still as it was read, and folds until something ends

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/lru"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
@@ -24,6 +25,8 @@ var (
 	// errRestarted says that the server was restarted since the bucket was looked at. After a power cut it may have lost
 	// a part of what it had.
 	errRestarted = errors.New("the server was restarted")
+	// errSilence says that a write has waited too long for its answer.
+	errSilence = fmt.Errorf("%w: half of Config.StandBy has passed", jsapi.ErrNoReply)
 )
 
 // session works on one generation, from one reading of its checkpoint until something goes wrong:
@@ -52,7 +55,7 @@ type session[V any] struct {
 
 	writing sync.Mutex // held while the checkpoint is written; guards wrote and at.revision
 	at      stand      // at.checkpoint is changed by the session's own goroutine alone
-	wrote   time.Time
+	wrote   time.Time  // when the last write was sent that is stored
 }
 
 func newSession[V any](v *View[V], g *generation[V]) *session[V] {
@@ -251,7 +254,8 @@ func (s *session[V]) writeLocked(ctx context.Context, next checkpoint, batch *kv
 	}
 	next.Runner, next.Write, next.Term = s.runner, uuid.NewString(), s.term
 	joined(batch, s.generation.checkpoint).Update(checkpointKey, next, s.at.revision)
-	revision, err := batch.Commit(ctx)
+	sent := time.Now()
+	revision, err := s.commit(ctx, batch)
 	if errors.Is(err, kv.ErrUnknownOutcome) {
 		revision, err = s.settle(ctx, next, err)
 	}
@@ -261,8 +265,15 @@ func (s *session[V]) writeLocked(ctx context.Context, next checkpoint, batch *kv
 	case err != nil:
 		return stand{}, fmt.Errorf("projection: view %s: write up to position %d: %w", s.view.name, next.Position, err)
 	}
-	s.wrote = time.Now()
+	s.wrote = sent
 	return stand{checkpoint: next, revision: revision}, nil
+}
+
+// commit waits for no longer than leaves time to show life in another way.
+func (s *session[V]) commit(ctx context.Context, batch *kv.Batch[V]) (uint64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.view.cfg.patience(), errSilence)
+	defer cancel()
+	return batch.Commit(ctx)
 }
 
 // settle finds out what became of a batch without an answer: the checkpoint in the bucket says whose it is. If it is still the

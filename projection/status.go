@@ -167,7 +167,7 @@ func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
 
 // retire takes older fold versions and builds out of the record that no instance runs or builds any more. Every
 // instance that lives shows a sign of life within three times Config.StandBy. That leaves time for a runner that is
-// about to take over, and for one that could not write in an outage.
+// about to take over.
 func (v *View[V]) retire(ctx context.Context, read record) error {
 	suspects := make(map[int]*vigil)
 	for foldVersion, f := range read.Folds {
@@ -215,23 +215,29 @@ func (v *View[V]) look(ctx context.Context, w *vigil, f fold, served bool) (sile
 		}
 		sign += " " + serving
 	}
-	first := w.since.IsZero()
+	first := w.looked.IsZero()
 	before := w.sign
-	silence = w.silence(sign, 0)
+	silence = w.silence(sign, 0, v.cfg.heartbeat())
 	return silence, !first && before != sign, nil
 }
 
 // takeOut takes an older fold version out of the record, or the build of a newer one, if the record still has it as it
 // was.
 func (v *View[V]) takeOut(ctx context.Context, foldVersion int, f fold) error {
+	taken := false
 	_, _, err := v.records.change(ctx, func(r record) (record, bool) {
+		taken = !r.Paused && r.Folds[foldVersion] == f
 		switch {
-		case r.Paused || r.Folds[foldVersion] != f:
+		case !taken:
 			return r, false
 		case foldVersion < v.foldVersion:
 			return r.with(foldVersion, fold{}), true
 		}
 		return r.abort(foldVersion), true
 	})
+	if err == nil && taken {
+		v.logger.InfoContext(ctx, "projection: nobody runs or builds a fold version any more", "version", foldVersion,
+			"serving", f.Serving, "building", f.Building)
+	}
 	return err
 }

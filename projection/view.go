@@ -14,9 +14,11 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/plain"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -94,6 +96,15 @@ func (c *Config) standBy() time.Duration {
 		return 4 * time.Second
 	}
 	return c.StandBy
+}
+
+// patience is how long a write waits for its answer. After that, what became of the write is looked up, and a sign of life is
+// given again, before another instance takes over.
+func (c *Config) patience() time.Duration { return c.standBy() / 2 }
+
+// restarts spaces the tries of a runner whose server is away. The last of them is soon enough to show life within StandBy.
+func (c *Config) restarts() backoff.Policy {
+	return backoff.Policy{Base: runner.Restarts.Base, Max: min(runner.Restarts.Max, c.standBy()/2)}
 }
 
 // poll is how often something is looked at that is waited for.
