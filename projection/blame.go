@@ -28,10 +28,10 @@ type FoldError struct {
 
 // Error says what to do, too. It calls no code of the user.
 func (e *FoldError) Error() string {
-	document, advice := "", "mend the rule and run again"
+	document, advice := "", `mend the rule and run again: an event for which its key function returns "" is left out`
 	if e.Key != "" {
 		document = ", document " + shownKey(e.Key)
-		advice += ", or set Config.Park, so that the key waits and the others go on"
+		advice = "mend the rule and run again, or set Config.Park, so that the key waits and the others go on"
 	}
 	if errors.Is(e.Err, ErrTooManyDocuments) {
 		advice = "then run again"

@@ -82,7 +82,7 @@
 // stored is parked under a name that stands for it, and [Parked] shows the key. A parked event is not met again,
 // neither after a restart nor by the next event of the key. An event that does not decode parks the key if that is the
 // id of its stream. If the key is in the event, or the function fails that finds the key, Run stops, because it is not
-// known which document is stale.
+// known which document is stale. The function may then return "" for the event, which leaves the event out.
 //
 // Folds are pure, so they are not tried again by themselves: [View.Replay] folds a parked key again from the start of
 // the log, once the rule is mended, and [View.Discard] does it without the event. [View.Get] with [At] says ErrParked

@@ -262,6 +262,20 @@ func TestAKeyFunctionThatFailsStopsTheViewAtTheEvent(t *testing.T) {
 			require.Equal(t, at, fold.Position)
 			require.Equal(t, eventstore.Version(2), fold.Version)
 			require.Empty(t, fold.Key)
+			require.ErrorContains(t, fold, `returns "" is left out`)
+
+			mended, err := projection.NewView(t.Context(), store, "cups", 1, nil,
+				projection.On(func(c cup, _ filled) cup { return c }).By(func(e filled) string {
+					if e.Wrong != "" {
+						return ""
+					}
+					return e.Key
+				}))
+			require.NoError(t, err)
+			defer func() { require.NoError(t, mended.Close()) }()
+			run(t, mended)
+			_, err = mended.Get(soon(t), "good", projection.At(at))
+			require.NoError(t, err, "the rule says that the event is left out")
 		})
 	}
 }
