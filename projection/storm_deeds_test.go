@@ -172,9 +172,6 @@ func (s *storm) operate(ctx context.Context, d deed) {
 	if d.kind == "rebuild" && d.who%10 == 0 {
 		builder = s.programs[d.who/10%3] // a Rebuild beside the Run of one View
 	}
-	if d.kind == "prune" && s.standBy < time.Second {
-		builder = s.programs[3] // so short a time is no proof on a busy machine that nobody runs release 1
-	}
 	if d.kind == "prune" && builder.release == 2 {
 		unspare, ok := s.programs[0].spare()
 		if !ok {

@@ -140,7 +140,8 @@ func (r *reader) failed(view *projection.View[stormDoc], err error) {
 	}
 	r.storm.count("reads that failed: " + named(err))
 	if errors.Is(err, projection.ErrNotReady) && r.fold == r.program.release {
-		r.storm.wrong("a reader of a built view was told that nothing is built", "%s, release %d: %v", r.name, r.program.release, err)
+		r.storm.wrong("a reader of a built view was told that nothing is built", "%s, release %d, at %s: %v",
+			r.name, r.program.release, time.Now().Format(time.TimeOnly+".000"), err)
 	}
 }
 

@@ -265,10 +265,6 @@ func (s *storm) leave() {
 		}
 	}
 	view := last.current()
-	// A build that died keeps its place in the record until the next build takes it.
-	if err := view.Rebuild(s.t.Context(), nil); err != nil {
-		s.wrong("rebuild fails in the calm", "%v", err)
-	}
 	var left []string
 	until := time.Now().Add(30 * time.Second)
 	for begun := true; begun || len(left) > 0 && time.Now().Before(until); begun = false {
