@@ -34,8 +34,9 @@ type vigil struct {
 	looked time.Time // when it was looked at last; zero before the first time
 }
 
-// silence returns for how long a sign has been the last one. The age is how old the sign was already, if it is the first one.
-// Between two looks counts atMost. If more time than that has passed, the servers did not answer, and nobody could show life.
+// silence returns for how long a sign has been the last one. The age is how old the sign was already, if it is the
+// first one. Between two looks counts atMost. If more time than that has passed, the servers did not answer, and nobody
+// could show life.
 func (w *vigil) silence(sign string, age, atMost time.Duration) time.Duration {
 	now := time.Now()
 	switch {

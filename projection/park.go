@@ -109,8 +109,8 @@ func (v *View[V]) wishOn(ctx context.Context, g *served[V], wish string, keys []
 	return r.slot(g.version.FoldVersion).Serving == g.version.Bucket, revision, err
 }
 
-// wish notes the wish in one parked document, against a runner that counts its events up at the same time. A wish that is noted
-// already stays as it is, since a runner that is about to fulfil it would have to begin again.
+// wish notes the wish in one parked document, against a runner that counts its events up at the same time. A wish that
+// is noted already stays as it is, since a runner that is about to fulfil it would have to begin again.
 func (g *generation[V]) wish(ctx context.Context, wish, key string) error {
 	for try := 1; ; try++ {
 		entry, err := g.parked.GetLeader(ctx, key)

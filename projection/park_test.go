@@ -177,8 +177,8 @@ func TestAReplayThatIsAskedForAgainAndAgainIsDone(t *testing.T) {
 	require.Equal(t, balance{16, 3}, got)
 }
 
-// A replica that catches up has lost the older of two versions of what says that a key is parked, and has not got the newer one
-// yet. The reader behind the proxy gets its answers.
+// A replica that catches up has lost the older of two versions of what says that a key is parked, and has not got the
+// newer one yet. The reader behind the proxy gets its answers.
 func TestAParkedKeyIsParkedForOneWhoAsksAReplicaThatIsBehind(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	proxy := server.Proxy(t)

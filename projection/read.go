@@ -378,9 +378,10 @@ func (g *generation[V]) absent(ctx context.Context, key string) bool {
 	return errors.Is(err, kv.ErrNotFound)
 }
 
-// unparked reports whether a key was not parked at a revision, as a replica has said. A replica that catches up deletes what
-// says that the key is parked before it gets what replaces that, so the leader is asked. Its answer counts if it says that the
-// key was not parked by then, and if the leader has come that far: one that was elected a moment ago may not have.
+// unparked reports whether a key was not parked at a revision, as a replica has said. A replica that catches up deletes
+// what says that the key is parked before it gets what replaces that, so the leader is asked. Its answer counts if it
+// says that the key was not parked by then, and if the leader has come that far: one that was elected a moment ago may
+// not have.
 func (v *View[V]) unparked(ctx context.Context, g *served[V], key string, revision uint64) bool {
 	encoded, err := token.EncodeKey(key)
 	if err != nil {

@@ -98,11 +98,12 @@ func (c *Config) standBy() time.Duration {
 	return c.StandBy
 }
 
-// patience is how long a write waits for its answer. After that, what became of the write is looked up, and a sign of life is
-// given again, before another instance takes over.
+// patience is how long a write waits for its answer. After that, what became of the write is looked up, and a sign of
+// life is given again, before another instance takes over.
 func (c *Config) patience() time.Duration { return c.standBy() / 2 }
 
-// restarts spaces the tries of a runner whose server is away. The last of them is soon enough to show life within StandBy.
+// restarts spaces the tries of a runner whose server is away. The last of them is soon enough to show life within
+// StandBy.
 func (c *Config) restarts() backoff.Policy {
 	return backoff.Policy{Base: runner.Restarts.Base, Max: min(runner.Restarts.Max, c.standBy()/2)}
 }

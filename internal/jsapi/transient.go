@@ -19,7 +19,7 @@ const (
 	codeNotEnabled            jetstream.ErrorCode = 10076 // the server ends, or its disk is full
 	codePeerRemap             jetstream.ErrorCode = 10075
 	codeRaft                  jetstream.ErrorCode = 10041 // the leader changes
-	codeNoPeers               jetstream.ErrorCode = 10005 // there are too few servers for the replicas; it passes if one is away
+	codeNoPeers               jetstream.ErrorCode = 10005 // too few servers for the replicas: passes if one is away
 )
 
 // Transient reports whether an error of this package, of nats.go or of the server passes, so that the same call
