@@ -21,34 +21,31 @@ const (
 
 // marshal encodes the value behind pointer. Through a pointer, methods of the pointer type are used as well.
 func (f Format) marshal(pointer any) (data []byte, err error) {
-	err = Guard(func() error {
-		if f == JSON {
-			data, err = json.Marshal(pointer)
-			return err
-		}
-		var buf bytes.Buffer
-		enc := msgpack.GetEncoder()
-		enc.Reset(&buf)
-		enc.UseCompactInts(true)
-		enc.SetSortMapKeys(true)
-		err = enc.Encode(pointer)
-		data = buf.Bytes()
-		msgpack.PutEncoder(enc)
-		return err
-	})
-	return data, err
+	defer Recover(&err)
+	if f == JSON {
+		return json.Marshal(pointer)
+	}
+	var buf bytes.Buffer
+	enc := msgpack.GetEncoder()
+	enc.Reset(&buf)
+	enc.UseCompactInts(true)
+	enc.SetSortMapKeys(true)
+	err = enc.Encode(pointer)
+	msgpack.PutEncoder(enc)
+	return buf.Bytes(), err
 }
 
 // unmarshal decodes into the value behind pointer, which must be zero.
-func (f Format) unmarshal(data []byte, pointer any) error {
+func (f Format) unmarshal(data []byte, pointer any) (err error) {
+	defer Recover(&err)
 	if f == JSON {
-		return Guard(func() error { return json.Unmarshal(data, pointer) })
+		return json.Unmarshal(data, pointer)
 	}
 	// The decoder allocates as much as a payload claims to hold, so the claims are checked first.
 	if err := wellformed.Msgpack(data); err != nil {
 		return err
 	}
-	return Guard(func() error { return msgpack.Unmarshal(data, pointer) })
+	return msgpack.Unmarshal(data, pointer)
 }
 
 // Guard calls f, and turns a panic of a type that encodes or decodes itself into an error.

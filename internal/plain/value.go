@@ -80,7 +80,7 @@ func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err e
 	switch {
 	case n.time:
 		if s.format == JSON {
-			return "", jsonHolds(v.Interface().(time.Time))
+			return "", jsonHolds(timeIn(v))
 		}
 		return "", nil
 	case n.userless && !v.IsNil():
@@ -107,13 +107,21 @@ func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err e
 			}
 		}
 	case reflect.Map:
-		for _, value := range v.Seq2() {
-			if where, err := s.refuse(value, n.elem, depth-1); err != nil {
+		for each := v.MapRange(); each.Next(); {
+			if where, err := s.refuse(each.Value(), n.elem, depth-1); err != nil {
 				return "[]" + where, err
 			}
 		}
 	}
 	return "", nil
+}
+
+// timeIn returns a time. It allocates nothing if the value has an address.
+func timeIn(v reflect.Value) time.Time {
+	if v.CanAddr() {
+		return *v.Addr().Interface().(*time.Time)
+	}
+	return v.Interface().(time.Time)
 }
 
 // refuseField is refuse for the fields of a struct.
