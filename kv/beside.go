@@ -33,6 +33,13 @@ func Join[U, T any](_ inside.Pass, batch *Batch[T], bucket *Bucket[U]) *Batch[U]
 	return &Batch[U]{core: bucket.core, writes: w}
 }
 
+// PutEncoded is Put of a batch with a document that Encode of inside.Bucket has returned. Programs cannot call it: see
+// package internal/inside.
+func PutEncoded[T any](_ inside.Pass, batch *Batch[T], key string, document []byte) {
+	subject, err := batch.core.subject("batch put", key)
+	batch.writes.add("batch put", write{key: batch.core.place + key, subject: subject, data: document}, err)
+}
+
 // Inside returns what a bucket does for this module alone. It is safe for concurrent use. Programs cannot call
 // Inside: see package internal/inside.
 func Inside[T any](_ inside.Pass, bucket *Bucket[T]) inside.Bucket[T] {
@@ -42,12 +49,12 @@ func Inside[T any](_ inside.Pass, bucket *Bucket[T]) inside.Bucket[T] {
 // insider implements inside.Bucket. Its other methods are in bulk.go and torn.go.
 type insider[T any] struct{ core *core }
 
-func (i insider[T]) Check(key string, value T) (size int, err error) {
-	w, err := i.core.newWrite("check", key, &value, unconditional())
+func (i insider[T]) Encode(key string, value T) ([]byte, error) {
+	w, err := i.core.newWrite("encode", key, &value, unconditional())
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return len(w.data), i.core.checkSizes("check", []write{w, {}}) // as in a batch, which adds more headers
+	return w.data, i.core.checkSizes("encode", []write{w, {}}) // as in a batch, which adds more headers
 }
 
 func (i insider[T]) Into(key string, found *inside.Found[T]) inside.Reading {

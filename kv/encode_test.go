@@ -8,11 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 )
 
-// No write stores a document that Check refuses. Put and a batch store a document that Check accepts.
-func TestCheckSaysWhatCanBeStored(t *testing.T) {
+// No write stores a document that Encode refuses. Put and a batch store a document that Encode accepts.
+func TestEncodeSaysWhatCanBeStored(t *testing.T) {
 	type document struct {
 		Text  string
 		Ratio float64
@@ -31,7 +32,7 @@ func TestCheckSaysWhatCanBeStored(t *testing.T) {
 		{"no number", "a", document{Ratio: math.NaN()}, kv.ErrEncode},
 		{"a large document", "a", document{Text: strings.Repeat("x", 2<<20)}, kv.ErrTooLarge},
 	} {
-		size, err := within(bucket).Check(c.key, c.value)
+		encoded, err := within(bucket).Encode(c.key, c.value)
 		_, putErr := bucket.Put(t.Context(), c.key, c.value)
 		batch := bucket.Batch()
 		batch.Put(c.key, c.value)
@@ -39,9 +40,16 @@ func TestCheckSaysWhatCanBeStored(t *testing.T) {
 		_, batchErr := batch.Commit(t.Context())
 		if c.is == nil {
 			require.NoError(t, err, c.name)
-			require.Equal(t, len(`{"Text":"x","Ratio":0}`), size)
+			require.JSONEq(t, `{"Text":"x","Ratio":0}`, string(encoded))
 			require.NoError(t, putErr, c.name)
 			require.NoError(t, batchErr, c.name)
+			batch := bucket.Batch()
+			kv.PutEncoded(inside.Pass{}, batch, "encoded", encoded)
+			_, err := batch.Commit(t.Context())
+			require.NoError(t, err)
+			stored, err := bucket.Get(t.Context(), "encoded")
+			require.NoError(t, err)
+			require.Equal(t, c.value, stored.Value)
 			continue
 		}
 		require.ErrorIs(t, err, c.is, c.name)

@@ -95,7 +95,7 @@ func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string
 func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
 	var err error
 	if b.view.shape == nil {
-		err = b.tried(key, b.view.cfg.foldTimeout(), func() error { _, err := within(b.sink).Check(key, d.value); return err })
+		err = b.tried(key, b.view.cfg.foldTimeout(), func() error { _, err := within(b.sink).Encode(key, d.value); return err })
 	}
 	if err == nil {
 		err = b.tried(key, b.view.cfg.foldTimeout()+serverTime, func() error { return b.bulk.Put(ctx, key, d.value) })
@@ -142,15 +142,7 @@ func keyOf(err error) string {
 	return ""
 }
 
-// marshal encodes a document with the view's codec.
-func (v *View[V]) marshal(value *V) ([]byte, error) {
-	if v.shape != nil {
-		return v.shape.Marshal(value)
-	}
-	return v.cfg.Codec.Marshal(*value)
-}
-
-// unmarshal decodes what marshal encoded into a zero document.
+// unmarshal decodes an encoded document into a zero document.
 func (v *View[V]) unmarshal(data []byte, value *V) error {
 	if v.shape != nil {
 		return v.shape.Unmarshal(data, value)

@@ -17,6 +17,7 @@ type document[V any] struct {
 	value   V
 	at      eventstore.Position // of the event that changed it last, 0 if it was read from the bucket
 	index   int32               // of that event in its commit
+	encoded []byte              // the value as it is written; nil if it was not encoded, or is not worth the memory
 	deleted bool
 }
 
@@ -70,7 +71,7 @@ type touched[V any] struct {
 	key      string
 	recorded eventstore.Recorded
 	document[V]
-	saved   []byte // the document before the event, if the fold may have changed what it refers to
+	saved   []byte // the document before the event, encoded, if the fold may have changed what it refers to
 	changed bool
 	waits   bool   // the key was parked before the event
 	skips   bool   // the event was discarded for the key
@@ -250,27 +251,37 @@ func (f *folder[V]) touch(ctx context.Context, docs documents[V], key string, re
 		}
 	}
 	f.touched = append(f.touched, t)
-	if f.view.cfg.park() && f.view.shared && !t.deleted && !t.out() {
-		f.save(len(f.touched) - 1)
+	i := len(f.touched) - 1
+	if f.view.saves() && !t.deleted && !t.out() {
+		f.encode(i)
+		f.touched[i].saved = f.touched[i].encoded
 	}
-	return len(f.touched) - 1, nil
+	return i, nil
 }
 
-// save encodes a document that a fold may change in place before it fails.
-func (f *folder[V]) save(i int) {
+// saves reports whether a document is kept encoded while an event is folded into it, since a fold may change it in place
+// before it fails.
+func (v *View[V]) saves() bool { return v.cfg.park() && v.shared }
+
+// encode encodes a touched document, unless it is encoded already. If that fails, the key must be parked.
+func (f *folder[V]) encode(i int) {
 	t := &f.touched[i]
-	var saved []byte
+	if t.encoded != nil {
+		return
+	}
+	var encoded []byte
 	var err error
-	value := t.value
+	key, value := t.key, t.value
 	f.current = i
-	if failed := f.calls.Call(func() { saved, err = f.view.marshal(&value) }); failed != nil {
+	if failed := f.calls.Call(func() { encoded, err = within(f.sink).Encode(key, value) }); failed != nil {
 		err = failed
 	}
 	f.current = none
 	if err != nil {
 		t.err = f.view.blame(t.recorded, t.key, err)
+		return
 	}
-	t.saved = saved
+	t.encoded = encoded
 }
 
 // settle parks the keys that the event could not be folded into, and sets the documents that it changed.
@@ -304,7 +315,7 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 	if t.saved == nil {
 		return nil
 	}
-	var before document[V]
+	before := document[V]{encoded: t.saved}
 	if err := f.view.unmarshal(t.saved, &before.value); err != nil {
 		return err
 	}
@@ -318,18 +329,8 @@ func (f *folder[V]) check(i int) {
 	if t.out() || !t.changed || t.deleted || !f.view.cfg.park() && (f.scale == nil || !f.scale.weighs(t.key)) {
 		return
 	}
-	var size int
-	var err error
-	key, value := t.key, t.value
-	f.current = i
-	if failed := f.calls.Call(func() { size, err = within(f.sink).Check(key, value) }); failed != nil {
-		err = failed
-	}
-	f.current = none
-	if err != nil {
-		t.err = f.view.blame(t.recorded, t.key, err)
-	} else if f.scale != nil {
-		f.scale.weighed(t.key, size)
+	if f.encode(i); t.err == nil && f.scale != nil {
+		f.scale.weighed(t.key, len(t.encoded))
 	}
 }
 
@@ -353,6 +354,9 @@ func (f *folder[V]) park(ctx context.Context, t *touched[V]) {
 func (v *View[V]) settle(d document[V]) document[V] {
 	if v.shape != nil {
 		v.shape.Settle(reflect.ValueOf(&d.value).Elem())
+	}
+	if !v.saves() {
+		d.encoded = nil // nobody asks for it before the document changes
 	}
 	return d
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -132,9 +133,12 @@ func (s *session[V]) writeChanged(ctx context.Context, next checkpoint) error {
 }
 
 func put[V any](batch *kv.Batch[V], key string, d document[V]) {
-	if d.deleted {
+	switch {
+	case d.deleted:
 		batch.Delete(key)
-	} else {
+	case d.encoded != nil:
+		kv.PutEncoded(inside.Pass{}, batch, key, d.encoded)
+	default:
 		batch.Put(key, d.value)
 	}
 }
@@ -152,7 +156,7 @@ func (s *session[V]) putChanged(batch *kv.Batch[V]) (order []string, err error) 
 	return order, nil
 }
 
-// putAll adds documents to a batch, which encodes them.
+// putAll adds documents to a batch, which encodes them unless they are encoded already.
 func (s *session[V]) putAll(batch *kv.Batch[V], docs map[string]document[V]) error {
 	under := ""
 	broken, err := s.guarded(func() error {

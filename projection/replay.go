@@ -81,11 +81,11 @@ func (s *session[V]) sizeOf(key string, d document[V]) int {
 	if d.deleted {
 		return 0
 	}
-	size := 0
-	if err := guard.CallWithin(s.view.cfg.foldTimeout(), func() { size, _ = within(s.sink).Check(key, d.value) }); err != nil {
+	var encoded []byte
+	if err := guard.CallWithin(s.view.cfg.foldTimeout(), func() { encoded, _ = within(s.sink).Encode(key, d.value) }); err != nil {
 		return 0
 	}
-	return size
+	return len(encoded)
 }
 
 // wishes returns what operators wish for parked keys. A key waits for the one from which its document would have come,

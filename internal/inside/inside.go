@@ -34,9 +34,9 @@ func (p Place) Prefix() string { return p.prefix }
 
 // Bucket is what a bucket of package kv does for this module alone. It is safe for concurrent use.
 type Bucket[T any] interface {
-	// Check returns the size in bytes of a document when it is encoded. It asks no server. It returns an error that
+	// Encode returns a document as a write stores it. kv.PutEncoded takes it. It asks no server. It returns an error that
 	// matches kv.ErrInvalidKey, kv.ErrEncode or kv.ErrTooLarge if no write could store the document.
-	Check(key string, value T) (size int, err error)
+	Encode(key string, value T) ([]byte, error)
 	// Bulk returns a Bulk for the bucket. It asks no server and needs no Close.
 	Bulk() Bulk[T]
 	// Into returns how Read reads a document. Read sets found if the document exists, and leaves it alone if it does
