@@ -9,28 +9,9 @@ import (
 	"github.com/runnel-go/runnel/internal/guard"
 )
 
-// result is what a function returned on a goroutine of its own.
-type result[T any] struct {
-	value T
-	err   error
-}
-
-// beside calls a function on a goroutine of its own. If the function panics or ends its goroutine, that is an error.
-func beside[T any](ctx context.Context, where string, f func(context.Context) (T, error)) <-chan result[T] {
-	done := make(chan result[T], 1)
-	go func() {
-		var o result[T]
-		if err := guard.Call(func() { o.value, o.err = f(ctx) }); err != nil {
-			o.err = fmt.Errorf("%s: %w", where, err)
-		}
-		done <- o
-	}()
-	return done
-}
-
-// holding calls a function beside, and renews the claim meanwhile. A limit of 0 means no limit. The function has
-// Config.Claim to return once its context has ended. Then it is left behind, as if its process were frozen: others may
-// go on with the saga.
+// holding calls a function on a goroutine of its own, and renews the claim meanwhile. If the function panics or ends its
+// goroutine, that is an error. A limit of 0 means no limit. The function has Config.Claim to return once its context has
+// ended. Then it is left behind, as if its process were frozen: others may go on with the saga.
 func holding[S, T any](ctx context.Context, r *runner[S], in *instance[S], limit time.Duration, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -41,23 +22,28 @@ func holding[S, T any](ctx context.Context, r *runner[S], in *instance[S], limit
 		limited, end = context.WithTimeout(ctx, limit)
 		defer end()
 	}
-	where := r.m.definition.where(in.id, in.status.Current().Name)
-	done := beside(limited, where, f)
+	step := in.status.Current().Name
+	var value T // and failed: not looked at once the function is left behind
+	var failed error
+	done := guard.Go(func() { value, failed = f(limited) })
 	renewal := time.NewTimer(r.untilRenewal(in))
 	defer renewal.Stop()
 	var overdue <-chan time.Time
 	for over := limited.Done(); ; {
 		select {
-		case o := <-done:
-			if cause := context.Cause(ctx); o.err != nil && errors.Is(cause, errNotOurs) {
+		case broken := <-done:
+			if broken != nil {
+				failed = fmt.Errorf("%s: %w", r.m.definition.where(in.id, step), broken)
+			}
+			if cause := context.Cause(ctx); failed != nil && errors.Is(cause, errNotOurs) {
 				return none, cause
 			}
-			return o.value, o.err
+			return value, failed
 		case <-over:
 			over, overdue = nil, time.After(r.m.cfg.Claim)
 		case <-overdue:
 			return none, fmt.Errorf("%s: it has not returned %v after its context ended, and is left behind: %w",
-				where, r.m.cfg.Claim, context.Cause(limited))
+				r.m.definition.where(in.id, step), r.m.cfg.Claim, context.Cause(limited))
 		case <-renewal.C:
 			r.keep(ctx, in, cancel)
 			renewal.Reset(r.untilRenewal(in))

@@ -48,7 +48,18 @@ func (e *Error) Unwrap() error {
 
 // Call runs f on a goroutine of its own, and blocks until f returns, panics, or ends its goroutine. It returns nil or
 // an [*Error].
-func Call(f func()) error { return CallWithin(0, f) }
+func Call(f func()) error { return <-Go(f) }
+
+// Go is [Call] that does not block: what Call returns comes on the channel.
+func Go(f func()) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		var err error = &Error{Goexit: true}
+		defer func() { ended <- err }()
+		err = new(Calls).Call(f)
+	}()
+	return ended
+}
 
 // CallWithin is [Call] with a limit. It returns an [*Error] with Lasted if f has not returned for that time, or
 // up to a quarter longer. Then it leaves the goroutine of f behind, and whatever f still does must harm nobody.

@@ -52,10 +52,12 @@ func TestAPanicIsAnError(t *testing.T) {
 }
 
 func TestTheEndOfTheGoroutineIsAnError(t *testing.T) {
-	var failed *guard.Error
-	require.ErrorAs(t, guard.Call(runtime.Goexit), &failed)
-	require.True(t, failed.Goexit)
-	require.ErrorContains(t, failed, "Goexit")
+	for _, call := range []func(func()) error{guard.Call, func(f func()) error { return guard.CallWithin(time.Minute, f) }} {
+		var failed *guard.Error
+		require.ErrorAs(t, call(runtime.Goexit), &failed)
+		require.True(t, failed.Goexit)
+		require.ErrorContains(t, failed, "Goexit")
+	}
 }
 
 func TestTheTextOfAPanicIsGuarded(t *testing.T) {
