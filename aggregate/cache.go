@@ -34,12 +34,15 @@ func (e *entry[S]) remember(c *eventstore.Commit, closed []string, window uint64
 	for len(keep) > 0 && keep[0].Commit+window <= e.commits {
 		keep = keep[1:]
 	}
+	if c.Key != "" || len(closed) > 0 {
+		// A copy, since the entry this one was made from may still be in use.
+		keep = append(make([]snapshot.Key, 0, len(keep)+1+len(closed)), keep...)
+	}
 	if c.Key != "" {
-		// Clipped, since the entry this one was made from may still be in use.
-		keep = append(slices.Clip(keep), keyOf(c, e.commits))
+		keep = append(keep, keyOf(c, e.commits))
 	}
 	for _, key := range closed {
-		keep = append(slices.Clip(keep), closedKey(key, c, e.commits))
+		keep = append(keep, closedKey(key, c, e.commits))
 	}
 	e.keys = keep
 }

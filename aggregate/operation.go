@@ -150,7 +150,7 @@ func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store) error {
 	}
 	if op.options.key != "" {
 		var err error
-		if op.hash, err = hashCommand(op.command); err != nil {
+		if op.hash, err = hashCommand(op.command, &op.repository.plainTypes); err != nil {
 			return fmt.Errorf("aggregate: %s: %w", op.streamID(), err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -75,6 +76,8 @@ type Repository[S State[S, E], E eventstore.Event] struct {
 	cache    *cache[S]
 	locks    *locks
 	kept     map[reflect.Type]plain.Keeping // how events may be kept beside what was stored
+
+	plainTypes sync.Map // of commands: the types that can be compared
 
 	snapshots *snapshot.States[S] // nil for none
 	counters  struct {

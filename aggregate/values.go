@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/runnel-go/runnel/internal/plain"
@@ -71,8 +72,8 @@ func refers(v reflect.Value) bool {
 }
 
 // hashCommand gives what tells a command from another under the same key: the SHA-256 of its type's name, with the path of
-// its package, and its fields. A pointer stands for what it points to.
-func hashCommand(command any) ([]byte, error) {
+// its package, and its fields. A pointer stands for what it points to. The types that were found to be plain are kept.
+func hashCommand(command any, plainTypes *sync.Map) ([]byte, error) {
 	v := reflect.ValueOf(command)
 	for v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
@@ -81,9 +82,12 @@ func hashCommand(command any) ([]byte, error) {
 		return nil, fmt.Errorf("%w: the command is nil", ErrInvalidCommand)
 	}
 	t := v.Type()
-	// Two commands that differ in what cannot be compared would be taken for one.
-	if err := plain.Check(t); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidCommand, err)
+	if _, known := plainTypes.Load(t); !known {
+		// Two commands that differ in what cannot be compared would be taken for one.
+		if err := plain.Check(t); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalidCommand, err)
+		}
+		plainTypes.Store(t, nil)
 	}
 	fields, err := plain.Canonical(v.Interface())
 	if err != nil {
