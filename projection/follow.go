@@ -56,6 +56,22 @@ func (f *follower) stop() {
 	f.reader.Wait()
 }
 
+// gather appends groups as they come, until there are enough to be folded at once. Once full fires, the batch is due: then
+// it appends what is there already, and waits no more.
+func (f *follower) gather(ctx context.Context, groups [][]*eventstore.Commit, full <-chan time.Time) (_ [][]*eventstore.Commit, due bool, err error) {
+	for len(groups) < groupsAtOnce {
+		group, err := f.nextBefore(ctx, full)
+		if err != nil {
+			return nil, false, err
+		}
+		if group == nil {
+			return append(groups, f.ready()...), true, nil
+		}
+		groups = append(groups, group)
+	}
+	return groups, false, nil
+}
+
 // nextBefore returns the next group if it comes before full fires, or nil.
 func (f *follower) nextBefore(ctx context.Context, full <-chan time.Time) ([]*eventstore.Commit, error) {
 	select {

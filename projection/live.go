@@ -10,14 +10,15 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// gather folds commits until there are no more or the batch is due, and writes what changed.
-func (s *session[V]) gather(ctx context.Context, log *follower, group []*eventstore.Commit, full <-chan time.Time) error {
-	for group != nil {
-		if err := s.foldAll(ctx, append([][]*eventstore.Commit{group}, log.ready()...)); err != nil {
+// gather folds commits until the batch is due, and writes what changed.
+func (s *session[V]) gather(ctx context.Context, log *follower, first []*eventstore.Commit, full <-chan time.Time) error {
+	groups := [][]*eventstore.Commit{first}
+	for due := false; !due; groups = nil {
+		var err error
+		if groups, due, err = log.gather(ctx, groups, full); err != nil {
 			return err
 		}
-		var err error
-		if group, err = log.nextBefore(ctx, full); err != nil {
+		if err := s.foldAll(ctx, groups); err != nil {
 			return err
 		}
 	}
