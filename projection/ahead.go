@@ -66,23 +66,27 @@ func (f *folder[V]) stored(ctx context.Context, bucket *kv.Bucket[V], key string
 	return document[V]{value: entry.Value}, err
 }
 
-// unknown returns the keys of units whose documents are not in memory.
+// unknown returns the keys of units whose documents are not in memory. It notes those that cannot be in the bucket.
 func (s *session[V]) unknown(units []unit[V]) []string {
 	var keys []string
 	seen := make(map[string]bool)
-	note := func(key string) {
+	note := func(key string, begins bool) {
 		_, dirty := s.dirty[key]
 		_, clean := s.clean.Get(key)
 		_, parked := s.parked[key]
-		if key != "" && !dirty && !clean && !parked && !seen[key] {
-			seen[key] = true
-			keys = append(keys, key)
+		if key == "" || dirty || clean || parked || seen[key] {
+			return
 		}
+		if seen[key] = true; begins {
+			s.ahead[key] = document[V]{deleted: true}
+			return
+		}
+		keys = append(keys, key)
 	}
 	for _, u := range units {
 		for _, step := range u.steps {
-			note(step.key)
-			note(step.from)
+			note(step.key, s.view.perStream && step.recorded.Version() == 1)
+			note(step.from, false)
 		}
 	}
 	return keys

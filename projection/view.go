@@ -166,6 +166,7 @@ type View[V any] struct {
 	rules       *rules[V]
 	shape       *plain.Shape // of the documents; nil if their codec is the caller's
 	shared      bool         // documents share memory with their copies
+	perStream   bool         // each document is folded from the events of one stream alone, as those of sagas are
 	cfg         *Config
 	logger      *slog.Logger
 	client      *jsapi.Client // for what package kv does not do
@@ -207,7 +208,7 @@ func NewView[V any](ctx context.Context, store *eventstore.Store, name string, f
 	v := &View[V]{
 		store: store, name: name, foldVersion: foldVersion, runner: uuid.NewString(), rules: indexed, cfg: cfg,
 		shape: shape, tracker: newTracker(), shared: plain.KeepingOf(reflect.TypeFor[V]()) == plain.DecodedFor,
-		logger: cfg.logger(store).With("view", name, "fold", foldVersion),
+		logger: cfg.logger(store).With("view", name, "fold", foldVersion), perStream: control.OfSaga(ctx),
 	}
 	if v.client, err = jsapi.New(ctx, store.JetStream()); err != nil {
 		return nil, v.failed(err)

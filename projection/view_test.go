@@ -144,6 +144,21 @@ func TestAViewGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+// A runner knows nothing of a document, and the next event for it is the first of its stream.
+func TestAStreamThatBeginsGoesOnWithTheDocumentThatIsThere(t *testing.T) {
+	store := open(t)
+	total := projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }).
+		By(func(deposited) string { return "total" })
+	for round := range int64(3) {
+		view := balances(t, store, total)
+		stop := run(t, view)
+		got, err := view.Get(t.Context(), "total", projection.At(deposit(t, store, fmt.Sprint(round), 1)))
+		require.NoError(t, err)
+		require.Equal(t, balance{round + 1, int(round + 1)}, got)
+		stop()
+	}
+}
+
 func TestTwoRunnersFoldEachEventOnce(t *testing.T) {
 	store := open(t)
 	one, two := balances(t, store), balances(t, store)

@@ -2,6 +2,7 @@ package saga_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -169,4 +170,38 @@ func commitsOf[S any](in saga.Instance[S]) (commits [][]string) {
 		commits[len(commits)-1] = append(commits[len(commits)-1], entry.Event.EventType())
 	}
 	return commits
+}
+
+// The view of all sagas reads no document of a saga that begins: there is none.
+func TestTheViewDoesNotLookForNewSagas(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	m := open(t, openBank(t, proxy.JetStream(t)), define(t, "payment", saga.Step("pay", noted("paid")).NoUndo()), nil)
+	var reads atomic.Int32
+	proxy.DropRequests(func(subject string, data []byte) bool {
+		if strings.Contains(subject, "MSG.GET.KV_bank-payment-sagas") && strings.Contains(string(data), "fresh-") {
+			reads.Add(1)
+		}
+		return false
+	})
+	run(t, m)
+	require.NoError(t, m.View().WaitFor(t.Context(), 0)) // what a build has met is read behind it
+	for i := range 10 {
+		id := "fresh-" + strconv.Itoa(i)
+		_, err := m.Start(t.Context(), id, payment{})
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			in, err := m.Get(t.Context(), id)
+			require.NoError(t, err)
+			return in.State == saga.StateCompleted && m.View().WaitFor(t.Context(), in.Position) == nil
+		}, 10*time.Second, time.Millisecond)
+	}
+	require.Zero(t, reads.Load())
+	shown := 0
+	for status, err := range m.List(t.Context()) {
+		require.NoError(t, err)
+		require.Equal(t, saga.StateCompleted, status.State)
+		shown++
+	}
+	require.Equal(t, 10, shown)
 }
