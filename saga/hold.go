@@ -9,9 +9,9 @@ import (
 	"github.com/runnel-go/runnel/internal/guard"
 )
 
-// holding calls a function on a goroutine of its own, and renews the claim meanwhile. If the function panics or ends its
-// goroutine, that is an error. A limit of 0 means no limit. The function has Config.Claim to return once its context has
-// ended. Then it is left behind, as if its process were frozen: others may go on with the saga.
+// holding calls a function on a goroutine of its own, and renews the claim meanwhile. If the function panics or
+// ends its goroutine, that is an error. A limit of 0 means no limit. The function has Config.Claim to return once
+// its context has ended. Then it is left behind, as if its process were frozen: others may go on with the saga.
 func holding[S, T any](ctx context.Context, r *runner[S], in *instance[S], limit time.Duration, f func(context.Context) (T, error)) (T, error) {
 	var none T
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -34,8 +34,8 @@ func (p Place) Prefix() string { return p.prefix }
 
 // Bucket is what a bucket of package kv does for this module alone. It is safe for concurrent use.
 type Bucket[T any] interface {
-	// Encode returns a document as a write stores it. kv.PutEncoded takes it. It asks no server. It returns an error that
-	// matches kv.ErrInvalidKey, kv.ErrEncode or kv.ErrTooLarge if no write could store the document.
+	// Encode returns a document as a write stores it. kv.PutEncoded takes it. It asks no server. It returns an
+	// error that matches kv.ErrInvalidKey, kv.ErrEncode or kv.ErrTooLarge if no write could store the document.
 	Encode(key string, value T) ([]byte, error)
 	// Bulk returns a Bulk for the bucket. It asks no server and needs no Close.
 	Bulk() Bulk[T]

@@ -582,7 +582,7 @@ func TestHowValuesMayBeKept(t *testing.T) {
 	}
 }
 
-// What a format can hold is found to be so without memory, since every document of a view is looked at.
+// The check of a value that a format can hold allocates nothing, because it looks at every document of a view.
 func TestNothingIsAllocatedToRefuseNothing(t *testing.T) {
 	type part struct {
 		At   time.Time
