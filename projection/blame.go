@@ -128,7 +128,7 @@ func (v *View[V]) guardedReport(report func(eventstore.Progress)) func(eventstor
 		}
 		if err := guard.CallWithin(v.cfg.foldTimeout(), func() { report(p) }); err != nil {
 			failed = true
-			v.logger.Error("projection: the function that is told of a build's progress is not called again", "error", err)
+			v.logger.Error("projection: the function for a build's progress is not called again", "error", err)
 		}
 	}
 }

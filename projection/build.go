@@ -26,11 +26,12 @@ const (
 // errTaken says that another build has the place of this one.
 var errTaken = errors.New("another build of the view has the place")
 
-// Rebuild folds the view at its fold version anew, in a bucket of its own, and leads readers there once it has caught up. What
-// serves now goes on serving until then, and its runner, if there is one, goes on with the new one after. It blocks until
-// readers of this View read what was built; those of others hear of it a moment later. A build that is under way is
-// waited for, and then another one is made. The report, which may be nil, is told how it goes on, a few times a second.
-// Interruptions are waited out. Otherwise it fails like [View.Run].
+// Rebuild folds the view at its fold version anew, in a bucket of its own, and leads readers there once it has
+// caught up. The bucket that serves now goes on serving until then. Its runner, if there is one, goes on with
+// the new bucket afterwards. It blocks until readers of this View read the new bucket. Readers of other Views
+// follow a moment later. A build that is under way is waited for, and then another one is made. The report,
+// which may be nil, is told how it goes on, a few times a second. Interruptions are waited out. Otherwise it
+// fails like [View.Run].
 func (v *View[V]) Rebuild(ctx context.Context, report func(eventstore.Progress)) error {
 	if report == nil {
 		report = func(eventstore.Progress) {}
@@ -69,7 +70,7 @@ func (v *View[V]) build(ctx context.Context, by string, report func(eventstore.P
 	}
 	flipped, err = b.run(ctx)
 	if bucketGone(err) {
-		err = errors.Join(errTaken, err) // whoever has the place now has deleted the bucket
+		err = errors.Join(errTaken, err) // the build that has the place now has deleted the bucket
 	}
 	if err != nil {
 		return 0, errors.Join(err, b.abandon(ctx))
@@ -105,8 +106,8 @@ type built[V any] struct {
 	dirty bool // not in the bucket as it is
 }
 
-// take takes the place of the build, once no other build that lives has it. It returns false if a runner's build is not needed any
-// more.
+// take takes the place of the build, once no other build that lives has it. It returns false if a runner's build is
+// not needed any more.
 func (b *build[V]) take(ctx context.Context) (bool, error) {
 	v := b.view
 	var other vigil
@@ -140,7 +141,7 @@ func (b *build[V]) take(ctx context.Context) (bool, error) {
 	}
 }
 
-// rename gives the build another name.
+// rename changes the name of the build.
 func (b *build[V]) rename() {
 	b.id = newBuild()
 	b.bucket = b.view.records.bucketOf(b.view.foldVersion, b.id)
@@ -303,7 +304,8 @@ func (b *build[V]) flip(ctx context.Context) (uint64, error) {
 	return revision, nil
 }
 
-// retire forbids the runner of what serves to write, and returns the position at which that has ended, or 0 if nothing serves.
+// retire forbids the runner of what serves to write, and returns the position at which that has ended, or 0 if
+// nothing serves.
 func (b *build[V]) retire(ctx context.Context) (eventstore.Position, error) {
 	v := b.view
 	for try := 1; ; try++ {
@@ -330,9 +332,9 @@ func (b *build[V]) retire(ctx context.Context) (eventstore.Position, error) {
 	}
 }
 
-// touch writes the checkpoint of what serves without anything else, so that the next write of its runner fails. It returns the
-// checkpoint as it is then, or the zero one if the bucket is gone. It returns an error that matches kv.ErrConflict if the
-// runner was faster.
+// touch writes the checkpoint of what serves without anything else, so that the next write of its runner fails. It
+// returns the checkpoint as it is then, or the zero one if the bucket is gone. It returns an error that matches
+// kv.ErrConflict if the runner was faster.
 func (v *View[V]) touch(ctx context.Context, serving Version, change func(*checkpoint)) (checkpoint, error) {
 	g, err := openGeneration(ctx, v, serving)
 	if bucketGone(err) {
@@ -350,8 +352,8 @@ func (v *View[V]) touch(ctx context.Context, serving Version, change func(*check
 	return at.checkpoint, errors.Join(err, g.close())
 }
 
-// abandon gives the place of the build back and deletes its bucket, unless the build serves after all. If the server cannot be
-// asked, the bucket stays for the next build or for Prune.
+// abandon leaves the place of the build and deletes its bucket, unless the build serves after all. If the
+// server cannot be asked, the bucket stays for the next build or for Prune.
 func (b *build[V]) abandon(ctx context.Context) error {
 	v := b.view
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

@@ -65,7 +65,7 @@ func (b *build[V]) tellAll() {
 	b.tell(progress)
 }
 
-// get gives a document from memory, or from the bucket where it was put when memory was full.
+// get returns a document from memory, or from the bucket if it was put there when memory was full.
 func (b *build[V]) get(ctx context.Context, key string) (document[V], error) {
 	if d, ok := b.docs.Get(key); ok {
 		return d.document, nil
@@ -158,7 +158,8 @@ func (b *build[V]) writeParked(ctx context.Context) error {
 	return err
 }
 
-// writeAll is write, again if the servers were away for a while. That is possible as long as memory had room for all documents.
+// writeAll is write, again if the servers were away for a while. That is possible as long as memory had room for
+// all documents.
 func (b *build[V]) writeAll(ctx context.Context) error {
 	spilled := len(b.evicted) > 0
 	for try := 1; ; try++ {

@@ -82,8 +82,8 @@ type touched[V any] struct {
 // out reports whether the event changes nothing more under the key.
 func (t *touched[V]) out() bool { return t.waits || t.skips || t.err != nil }
 
-// guarded runs work under guard. It returns the error of user code that ended the goroutine or did not return, or that
-// of the work.
+// guarded runs work under guard. It returns the error of user code that ended the goroutine or did not return,
+// or the error of the work.
 func (f *folder[V]) guarded(work func() error) (broken, err error) {
 	outer := f.calls
 	broken = guard.Run(f.view.cfg.foldTimeout(), func(calls *guard.Calls) {
@@ -259,8 +259,8 @@ func (f *folder[V]) touch(ctx context.Context, docs documents[V], key string, re
 	return i, nil
 }
 
-// saves reports whether a document is kept encoded while an event is folded into it, since a fold may change it in place
-// before it fails.
+// saves reports whether a document is kept encoded while an event is folded into it, since a fold may change it in
+// place before it fails.
 func (v *View[V]) saves() bool { return v.cfg.park() && v.shared }
 
 // encode encodes a touched document, unless it is encoded already. If that fails, the key must be parked.

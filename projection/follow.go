@@ -56,8 +56,8 @@ func (f *follower) stop() {
 	f.reader.Wait()
 }
 
-// gather appends groups as they come, until there are enough to be folded at once. Once full fires, the batch is due: then
-// it appends what is there already, and waits no more.
+// gather appends groups as they come, until there are enough to be folded at once. Once full fires, the batch is
+// due: then it appends what is there already, and waits no more.
 func (f *follower) gather(ctx context.Context, groups [][]*eventstore.Commit, full <-chan time.Time) (_ [][]*eventstore.Commit, due bool, err error) {
 	for len(groups) < groupsAtOnce {
 		group, err := f.nextBefore(ctx, full)

@@ -19,11 +19,11 @@ import (
 var (
 	// errLost says that somebody else has moved the checkpoint.
 	errLost = errors.New("another runner moved the checkpoint")
-	// errClosing says that a build is about to replace the generation. The runner leaves the checkpoint to it, since over a
-	// slow link the build would never be the first to write it.
+	// errClosing says that a build is about to replace the generation. The runner leaves the checkpoint to it,
+	// since over a slow link the build would never be the first to write it.
 	errClosing = errors.New("a build is about to serve")
-	// errRestarted says that the server was restarted since the bucket was looked at. After a power cut it may have lost
-	// a part of what it had.
+	// errRestarted says that the server was restarted since the bucket was looked at. After a power cut it may have
+	// lost a part of what it had.
 	errRestarted = errors.New("the server was restarted")
 	// errSilence says that a write has waited too long for its answer.
 	errSilence = fmt.Errorf("%w: half of Config.StandBy has passed", jsapi.ErrNoReply)
@@ -38,7 +38,7 @@ var (
 type session[V any] struct {
 	*folder[V]
 	generation *generation[V]
-	runner     string                          // the name of the runner in the checkpoint, empty if nobody is to go on with it
+	runner     string                          // name of the runner in the checkpoint; empty if nobody goes on with it
 	server     string                          // the server that the bucket was looked at on
 	term       uint64                          // of the record that the session goes by
 	clean      *lru.Cache[string, document[V]] // documents as they are in the bucket
@@ -51,7 +51,7 @@ type session[V any] struct {
 	bytes      int                             // of these documents
 	revisions  map[string]uint64               // of the parked documents in the bucket
 	flushed    bool                            // a batch was written
-	room       int                             // how many documents, parked ones included, a batch takes beside the checkpoint
+	room       int                             // documents in a batch, parked ones included
 
 	writing sync.Mutex // held while the checkpoint is written; guards wrote and at.revision
 	at      stand      // at.checkpoint is changed by the session's own goroutine alone
@@ -97,8 +97,8 @@ func (s *session[V]) loadParked(ctx context.Context) error {
 	return nil
 }
 
-// claim writes the checkpoint as it is, without a fence: the next write of another runner fails. It expects the checkpoint as it
-// was read before the record.
+// claim writes the checkpoint as it is, without a fence: the next write of another runner fails. It expects the
+// checkpoint as it was read before the record.
 func (s *session[V]) claim(ctx context.Context, read stand) error {
 	if s.at.revision != read.revision {
 		return errLost
@@ -178,8 +178,8 @@ func (s *session[V]) heed(r record) error {
 	return nil
 }
 
-// live writes the checkpoint, without any change, whenever nothing else has written it for a heartbeat, until ctx ends. It
-// ends the session once the checkpoint is not this runner's any more.
+// live writes the checkpoint, without any change, whenever nothing else has written it for a heartbeat, until ctx
+// ends. It ends the session once the checkpoint is not this runner's any more.
 func (s *session[V]) live(ctx context.Context, lost context.CancelCauseFunc) {
 	beat := time.NewTicker(s.view.cfg.heartbeat())
 	defer beat.Stop()
@@ -230,8 +230,8 @@ func (s *session[V]) release(ctx context.Context) {
 	}
 }
 
-// write adds a checkpoint to a batch, on the condition that the one in the bucket is the one that is known, and commits the
-// batch. It returns the revision of the checkpoint.
+// write adds a checkpoint to a batch, on the condition that the one in the bucket is the one that is known, and
+// commits the batch. It returns the revision of the checkpoint.
 func (s *session[V]) write(ctx context.Context, next checkpoint, batch *kv.Batch[V]) (uint64, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -246,8 +246,8 @@ func (s *session[V]) write(ctx context.Context, next checkpoint, batch *kv.Batch
 	return written.revision, nil
 }
 
-// writeLocked refuses to write if the server was restarted since the bucket was looked at: on top of half of a batch, the
-// half would not be seen any more.
+// writeLocked refuses to write if the server was restarted since the bucket was looked at: on top of half of a
+// batch, the half would not be seen any more.
 func (s *session[V]) writeLocked(ctx context.Context, next checkpoint, batch *kv.Batch[V]) (stand, error) {
 	if now := s.view.server(); now != s.server && now != "" {
 		return stand{}, errRestarted
@@ -276,9 +276,9 @@ func (s *session[V]) commit(ctx context.Context, batch *kv.Batch[V]) (uint64, er
 	return batch.Commit(ctx)
 }
 
-// settle finds out what became of a batch without an answer: the checkpoint in the bucket says whose it is. If it is still the
-// old one, the session ends, since the batch may yet arrive: the next one reads the checkpoint and goes on from
-// whatever it finds, and the expectation lets at most one of the two through.
+// settle finds out what became of a batch without an answer: the checkpoint in the bucket says whose it is. If it
+// is still the old one, the session ends, since the batch may yet arrive: the next one reads the checkpoint and
+// goes on from whatever it finds, and the expectation lets at most one of the two through.
 func (s *session[V]) settle(ctx context.Context, next checkpoint, unknown error) (uint64, error) {
 	now, err := s.generation.stand(ctx)
 	switch {

@@ -36,8 +36,8 @@ const (
 	stormAppend = 2  // goroutines that append
 )
 
-// stormKeys returns the keys of the documents that an event changes. A victim's event changes no other document, because
-// what is poisonous parks all of its keys.
+// stormKeys returns the keys of the documents that an event changes. A victim's event changes no other document,
+// because what is poisonous parks all of its keys.
 func stormKeys(e deposited) []string {
 	if strings.HasPrefix(e.Text, victim) {
 		return []string{e.Text}
@@ -54,7 +54,8 @@ func stormFold(release int, d stormDoc, e deposited, r eventstore.Recorded) stor
 	return stormDoc{Fold: release, Position: r.Position, Events: d.Events + 1, Sum: (d.Sum*31 + amount + int64(r.Version())) % 1_000_000_007}
 }
 
-// stormRules returns the rules of a release. Before each fold of a deposit they call a function, which may take its time.
+// stormRules returns the rules of a release. Before each fold of a deposit they call a function, which may take its
+// time.
 func stormRules(release int, before func(deposited, eventstore.Recorded)) []projection.Rule[stormDoc] {
 	return []projection.Rule[stormDoc]{
 		projection.OnRecorded(func(d stormDoc, e deposited, r eventstore.Recorded) stormDoc {
@@ -252,7 +253,7 @@ func (p *past) deletedBehind(key string, position eventstore.Position) bool {
 	return slices.ContainsFunc(p.states[key], func(s state) bool { return s.deleted && s.from > position })
 }
 
-// keys are those of the documents that readers read.
+// keys are the keys of the documents that readers read.
 func (a *accounts) keys() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 
 // deed is one thing that is done in a storm.
 type deed struct {
-	at   time.Duration // since the storm's begin
+	at   time.Duration // since the storm's start
 	kind string
 	who  int           // picks a program, a builder or a node
 	long time.Duration // how long it lasts
@@ -63,7 +63,7 @@ func (s *storm) plan() (plan []deed) {
 	return plan
 }
 
-// rage does what is planned. What lasts is ended in its time, and all of it when the storm is over.
+// rage does what is planned. A lasting deed ends in its time, and all deeds end with the storm.
 func (s *storm) rage(plan []deed) {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(s.t.Context())
@@ -99,7 +99,7 @@ type ending struct {
 	do func()
 }
 
-// until waits until a time since the storm's begin, and ends what is due before.
+// until waits until a time since the storm's start, and ends the deeds that are due before.
 func (r *raging) until(ctx context.Context, at time.Duration) bool {
 	for {
 		next := -1
@@ -165,8 +165,8 @@ func (r *raging) stopNodes(d deed) (end func()) {
 	return r.storm.sky.start
 }
 
-// operate does what an operator does, at a builder's view, and waits for it. A prune of the newer release takes an older fold
-// version that nobody runs, so meanwhile the first runner of release 1 is spared.
+// operate does what an operator does, at a builder's view, and waits for it. A prune of the newer release takes an
+// older fold version that nobody runs, so meanwhile the first runner of release 1 is spared.
 func (s *storm) operate(ctx context.Context, d deed) {
 	builder := s.programs[3+d.who%2]
 	if d.kind == "rebuild" && d.who%10 == 0 {

@@ -59,7 +59,8 @@ func (p *program) live(ctx context.Context) {
 	}
 }
 
-// awaitUp blocks while the program is killed. The context is that of the life to come, which the program can end from then on.
+// awaitUp blocks while the program is killed. The context belongs to the next life, which the program can end
+// from then on.
 func (p *program) awaitUp(ctx context.Context, end context.CancelFunc) bool {
 	for ctx.Err() == nil {
 		p.mu.Lock()

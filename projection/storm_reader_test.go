@@ -91,8 +91,9 @@ func (r *reader) checkAll(view *projection.View[stormDoc], docs map[string]kv.En
 	return nil
 }
 
-// check compares what was read with what this reader has seen before, and with the position that it asked for. Of several
-// replicas any may answer a read without a position, a moment late, so that such a read is no step back.
+// check compares what was read with what this reader has seen before, and with the position that it asked for.
+// Any of several replicas may answer a read without a position, a moment late, so such a read is not a step
+// back.
 func (r *reader) check(view *projection.View[stormDoc], key string, doc stormDoc, err error, at eventstore.Position) error {
 	before, sure := r.seen[key], at > 0 || r.storm.sky.replicas() == 1
 	parked := strings.HasPrefix(key, victim)

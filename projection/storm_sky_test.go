@@ -98,7 +98,8 @@ func (s *sky) streams() (names []string) {
 	return names
 }
 
-// bucketsBeside lists the buckets of the view beside some. The store has buckets of its own, whose names begin otherwise.
+// bucketsBeside lists the buckets of the view beside some. The store has buckets of its own, whose names begin
+// otherwise.
 func (s *sky) bucketsBeside(kept []string) (others []string) {
 	s.t.Helper()
 	for _, stream := range s.streams() {
@@ -139,8 +140,8 @@ func newLink(s *storm, id uint64) *link {
 	return l
 }
 
-// drops waits while traffic is held, and decides whether a frame is lost. What consumers deliver never is, since a
-// connection delivers all or breaks.
+// drops waits while traffic is held, and decides whether a frame is lost. Messages of consumers never are,
+// because a connection delivers all or breaks.
 func (l *link) drops(losable bool) bool {
 	l.mu.Lock()
 	held := l.held

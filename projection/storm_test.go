@@ -34,11 +34,12 @@ import (
 //	                [gate]                        <- a fold is slow, or stands still with its program
 //
 // Runners, builders and desks are programs: each has its own connection, store and View. A program is of one of two
-// releases, whose fold versions differ. A kill cuts the program's link, ends its context, and lets it begin anew a while
-// later.
+// releases, whose fold versions differ. A kill cuts the program's link, ends its context, and lets it begin anew a
+// while later.
 //
-// Each document holds the position of its last change, so a reader that steps back is seen at once. All documents that
-// readers saw are kept, and are compared with the log at the end. The seed alone decides what is done, to whom and when.
+// Each document holds the position of its last change, so a reader that steps back is seen at once. All documents
+// that readers saw are kept, and are compared with the log at the end. The seed alone decides what is done, to whom
+// and when.
 const (
 	stormSeed    = "RUNNEL_STORM_SEED"    // repeats the plan of a storm
 	stormFor     = "RUNNEL_STORM_FOR"     // how long the storm takes, such as "90s"
@@ -170,8 +171,8 @@ func (s *storm) read(ctx context.Context) {
 	reading.Wait()
 }
 
-// calm waits until the servers are well again, mends the rules, and then gives each program 10 seconds to be at the end
-// of the log.
+// calm waits until the servers are well again and mends the rules. Then each program has 10 seconds to reach
+// the end of the log.
 func (s *storm) calm() {
 	s.t.Helper()
 	const enough = 10 * time.Second
@@ -205,8 +206,8 @@ func (s *storm) compare() {
 	s.judge(past)
 }
 
-// compareWith compares all documents that one program reads with those that the log makes. Where there are replicas, one
-// that answers a list may be a moment late.
+// compareWith compares all documents that one program reads with those that the log makes. If there are
+// replicas, the one that answers a list may be a moment late.
 func (s *storm) compareWith(p *program, want map[string]stormDoc) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
@@ -253,7 +254,8 @@ func union(a, b map[string]stormDoc) map[string]struct{} {
 	return keys
 }
 
-// leave ends release 1, as after a rollout. Then release 2 prunes, until nothing is left but what it reads, and goes on.
+// leave ends release 1, as after a rollout. Then release 2 prunes, until nothing is left but what it reads, and
+// goes on.
 func (s *storm) leave() {
 	s.t.Helper()
 	var last *program

@@ -166,7 +166,7 @@ type View[V any] struct {
 	rules       *rules[V]
 	shape       *plain.Shape // of the documents; nil if their codec is the caller's
 	shared      bool         // documents share memory with their copies
-	perStream   bool         // each document is folded from the events of one stream alone, as those of sagas are
+	perStream   bool         // each document is folded from the events of one stream alone, like the documents of sagas
 	cfg         *Config
 	logger      *slog.Logger
 	client      *jsapi.Client // for what package kv does not do

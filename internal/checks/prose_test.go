@@ -19,7 +19,6 @@ var notYetPlain = []string{
 	"aggregate",
 	"aggregatetest",
 	"examples/bank",
-	"projection",
 	"snapshot",
 }
 
