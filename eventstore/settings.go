@@ -98,7 +98,7 @@ func (s *Store) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, er
 		err = ask(func() (jetstream.StreamInfo, error) { return s.api.CreateStream(ctx, s.streamConfig(identity)) })
 		// The answer lacks the domain, and another process may have been faster.
 		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			err = ask(look)
+			err = ask(func() (jetstream.StreamInfo, error) { return s.api.MadeInfo(ctx, s.name) })
 		}
 		if api := new(jetstream.APIError); jsapi.DemandsBound(err) && errors.As(err, &api) {
 			err = fmt.Errorf("eventstore: open %s: %w: the account demands that each stream has a bound: set Config.MaxBytes: %w", s.name, ErrRefused, api)

@@ -41,7 +41,10 @@ func ensureStream(ctx context.Context, client *jsapi.Client, bucket string, cfg 
 		created := err == nil
 		// The answer lacks the domain. If another client was faster, its settings may differ.
 		if created || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			err = r.retry(ctx, "open", look)
+			err = r.retry(ctx, "open", func(ctx context.Context) (err error) {
+				found, err = client.MadeInfo(ctx, kvstream.Name(bucket))
+				return err
+			})
 		}
 		if bound := found.Config.MaxBytes; created && bound != cfg.MaxBytes {
 			cfg.Logger.WarnContext(ctx, "kv: the account demands a limit, at which the bucket will be full; raise it with nats stream edit",

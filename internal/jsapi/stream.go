@@ -2,6 +2,8 @@ package jsapi
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,6 +17,16 @@ const makeTimeout = 5 * time.Second
 func (c *Client) StreamInfo(ctx context.Context, stream string) (info jetstream.StreamInfo, err error) {
 	if err = c.api(ctx, "STREAM.INFO."+stream, getTimeout, nil, &info); err == nil {
 		_, err = leaderOf(info.Cluster)
+	}
+	return info, err
+}
+
+// MadeInfo is StreamInfo for a stream that was just made. The leader of a cluster may not know it yet. If it says that
+// the stream does not exist, the error is one that passes.
+func (c *Client) MadeInfo(ctx context.Context, stream string) (jetstream.StreamInfo, error) {
+	info, err := c.StreamInfo(ctx, stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = fmt.Errorf("%w: stream %s was made and is not known yet", ErrNoReply, stream)
 	}
 	return info, err
 }
