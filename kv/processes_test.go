@@ -90,7 +90,9 @@ func (w *traffic) run(ctx context.Context) {
 	var work sync.WaitGroup
 	for name, once := range w.work() {
 		work.Go(func() {
-			for ctx.Err() == nil {
+			due := time.NewTicker(10 * time.Millisecond) // the servers have the processors too
+			defer due.Stop()
+			for ; ctx.Err() == nil; <-due.C {
 				err := once(ctx)
 				if ctx.Err() == nil && err != nil {
 					w.t.Errorf("%s: %v", name, err)

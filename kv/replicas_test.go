@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -47,14 +48,14 @@ func checkRules(t *testing.T, js jetstream.JetStream, replicas int) {
 
 // listIsUpToDate lists few documents, which fit into one answer, and then many.
 func listIsUpToDate(t *testing.T, b *kv.Bucket[doc]) {
-	for _, documents := range []int{10, 1100} {
+	for documents, times := range map[int]int{10: proptest.Volume(50, 150), 1100: proptest.Volume(15, 150)} {
 		batch := b.Batch()
 		for i := range min(documents, maxBatch) {
 			batch.Put(fmt.Sprint("old.", documents, ".", i), doc{})
 		}
 		_, err := batch.Commit(t.Context())
 		require.NoError(t, err)
-		for i := range 150 {
+		for i := range times {
 			key := fmt.Sprint("new.", documents, ".", i)
 			_, err := b.Put(t.Context(), key, doc{N: i})
 			require.NoError(t, err)
