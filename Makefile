@@ -14,6 +14,9 @@ FLIPS ?= 200
 # mostly wait.
 ABREAST := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 
+# The number of tests of one package that run at the same time, among those that allow it. They mostly wait as well.
+PARALLEL := 4
+
 # Modules of their own, so that users do not depend on what they need.
 NESTED := internal/checks/testdata/external bench chaos examples/bank/browser mutants
 
@@ -54,8 +57,8 @@ run: ## serve the example bank, with an embedded server and its data in ./data
 test: ## run all tests, under the race detector if a C compiler is found (RUNNEL_LEDGER=folder of a ledger: also its tests, without the detector)
 	@race=-race; \
 	go build -race runtime/cgo 2>/dev/null || { race=; echo "no C compiler works here: testing without the race detector"; }; \
-	echo "go test $$race -p $(ABREAST) -timeout 15m ./..."; \
-	RUNNEL_LEDGER= go test $$race -p $(ABREAST) -timeout 15m ./...
+	echo "go test $$race -p $(ABREAST) -parallel $(PARALLEL) -timeout 15m ./..."; \
+	RUNNEL_LEDGER= go test $$race -p $(ABREAST) -parallel $(PARALLEL) -timeout 15m ./...
 ifdef RUNNEL_LEDGER
 	go test -timeout 15m -run '^TestTheReal' ./examples/bank/...
 endif

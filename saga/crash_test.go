@@ -3,6 +3,8 @@ package saga_test
 import (
 	"context"
 	"errors"
+	"hash/fnv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -101,6 +103,34 @@ func theAnswer(e eventstore.Event) string {
 	return ""
 }
 
+// spread is a test in which a process either dies or freezes at a message, unless there is time for both. The message
+// decides which, and the next release does the opposite. Both are tried before and after each effect outside.
+type spread struct{ *testing.T }
+
+func (s spread) Run(name string, f func(spread)) bool {
+	release, how, point := parseRun(name)
+	if !proptest.Long() && how != "" && strings.HasPrefix(point, "message ") {
+		hash := fnv.New32a()
+		_, _ = hash.Write([]byte(point)) // never fails
+		if (hash.Sum32()%2 == 0) == (how == "dies") == (release == "") {
+			return true
+		}
+	}
+	return s.T.Run(name, func(t *testing.T) { f(spread{t}) })
+}
+
+// parseRun takes apart the name of a run at a point, such as "next dies at message to payment.1, 2".
+func parseRun(name string) (release, how, point string) {
+	before, point, found := strings.Cut(name, " at ")
+	if !found {
+		return "", "", ""
+	}
+	if release, how, found = strings.Cut(before, " "); !found {
+		release, how = "", before
+	}
+	return release, how, point
+}
+
 // TestASagaEndsWhereverItsProcessDies strikes the process of sagas that end in each way, at every point there is: at
 // each message it writes to the log, before and after each effect outside, forwards and back. Among them are those at
 // which it is frozen between loading and appending while another undoes what it is about to do. Each end has the way
@@ -112,6 +142,7 @@ func TestASagaEndsWhereverItsProcessDies(t *testing.T) {
 	}
 	for _, end := range ends {
 		t.Run(end, func(t *testing.T) {
+			t := spread{t}
 			sagatest.Crash(t, storeEvents()[len(saga.Events()):], func(t testing.TB, store *eventstore.Store) sagatest.Play[payment] {
 				outside := bankOf(t, store)
 				outside.payIn(t, "anna", 100)
@@ -145,6 +176,7 @@ func TestTwoReleasesTakeOverFromEachOther(t *testing.T) {
 	}
 	for _, end := range ends {
 		t.Run(end, func(t *testing.T) {
+			t := spread{t}
 			sagatest.Crash(t, storeEvents()[len(saga.Events()):], func(t testing.TB, store *eventstore.Store) sagatest.Play[payment] {
 				vault, outside := vaultOf(t, store), bankOf(t, store)
 				vault.payIn(t, "anna", 100)

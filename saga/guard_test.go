@@ -45,6 +45,7 @@ func TestAFunctionThatFailsFailsItsSagaOnly(t *testing.T) {
 				Timeout(100 * time.Millisecond).Retry(saga.Retry{Tries: 2, Backoff: time.Millisecond})},
 		} {
 			t.Run(what+" "+way, func(t *testing.T) {
+				t.Parallel()
 				b := openBank(t, eventstoretest.JetStream(t))
 				m := open(t, b, define(t, "payment", parts...), &saga.Config{Claim: time.Second})
 				run(t, m)
@@ -141,6 +142,7 @@ func TestAnUndoThatFailsLeavesItsSagaStuck(t *testing.T) {
 func TestAnEventWithoutAKeyParksItsStreamOnly(t *testing.T) {
 	for way, fail := range brokenWays(t) {
 		t.Run(way, func(t *testing.T) {
+			t.Parallel()
 			b := openBank(t, eventstoretest.JetStream(t))
 			var mended atomic.Bool
 			by := func(e answered) string {

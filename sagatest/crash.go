@@ -2,6 +2,7 @@ package sagatest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -124,10 +125,7 @@ func (c *crash[S]) run(t testing.TB, name, at, how, release string) []string {
 	stop := running(t, first)
 	t.Cleanup(v.revive)
 	started := make(chan error, 1)
-	go func() {
-		_, err := first.Start(ctx, play.ID, play.Data)
-		started <- err
-	}()
+	go func() { started <- start(ctx, first, play) }()
 	second := c.manager(t, outside, other, watched[S](nil, failed))
 	if at == never {
 		err := <-started
@@ -137,7 +135,7 @@ func (c *crash[S]) run(t testing.TB, name, at, how, release string) []string {
 			play.Interrupt(ctx, second)
 		}
 		// If the first process did not start the saga, its client asks another process.
-		if _, err := second.Start(ctx, play.ID, play.Data); err != nil {
+		if err := start(ctx, second, play); err != nil {
 			t.Fatalf("sagatest: start again: %v", err)
 		}
 		running(t, second)
@@ -159,6 +157,18 @@ func (c *crash[S]) run(t testing.TB, name, at, how, release string) []string {
 	}
 	play.check(ctx, t, outside, in, failed)
 	return v.came()
+}
+
+// start starts the saga as a client does: it tries again if the store did not answer. A struck process, or one on a
+// busy machine, may be silent for longer than an append waits.
+func start[S any](ctx context.Context, m *saga.Manager[S], play Play[S]) error {
+	for {
+		_, err := m.Start(ctx, play.ID, play.Data)
+		passes := errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, eventstore.ErrUnknownOutcome)
+		if !passes || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // releases returns the definitions of the struck process and of the process that takes over.
