@@ -65,6 +65,9 @@ func (v *View[V]) build(ctx context.Context, by string, report func(eventstore.P
 	b := &build[V]{folder: newFolder(v), runner: by, begun: time.Now(), tell: v.guardedReport(report)}
 	b.server = v.server()
 	taken, err := b.take(ctx)
+	if err != nil && b.bucket != "" {
+		err = errors.Join(err, b.abandon(ctx)) // the place may be this build's though no answer said so
+	}
 	if !taken || err != nil {
 		return 0, err
 	}

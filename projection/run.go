@@ -39,6 +39,7 @@ func (v *View[V]) Run(ctx context.Context) error {
 			failures = 1
 		}
 		if ctx.Err() != nil {
+			v.signOff(ctx)
 			return v.store.Err()
 		}
 		if err := v.between(ctx, err, failures); err != nil {
@@ -274,8 +275,46 @@ func (v *View[V]) claim(ctx context.Context, g *generation[V], server string, re
 	default: // it folds
 	}
 	err = s.run(ctx)
-	if ctx.Err() != nil || !errors.Is(err, errLost) && !runner.Passing(err) {
+	if ctx.Err() == nil && !errors.Is(err, errLost) && !runner.Passing(err) {
 		s.release(ctx)
 	}
 	return s.flushed, err
+}
+
+// signOff tells the other instances that this one does not run the view any more, so that one of them takes over at
+// once. It reads the checkpoint again, because a write of this runner may have arrived though nobody waited for the
+// answer.
+func (v *View[V]) signOff(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	err := v.leaveServed(ctx)
+	for errors.Is(err, errLost) && ctx.Err() == nil { // a write that was under way has arrived meanwhile
+		err = v.leaveServed(ctx)
+	}
+	if err != nil {
+		v.logger.DebugContext(ctx, "projection: the others take over once they hear nothing any more", "error", err)
+	}
+}
+
+// leaveServed removes the name of this runner from the checkpoint of the bucket that serves, if it stands there.
+func (v *View[V]) leaveServed(ctx context.Context) error {
+	r, _, err := v.records.read(ctx)
+	if err != nil {
+		return err
+	}
+	version, ok := r.version(v.foldVersion)
+	if !ok {
+		return nil
+	}
+	server := v.server()
+	g, err := openServed(ctx, v, version)
+	if err != nil {
+		return err
+	}
+	s := newSession(v, g)
+	s.server, s.term = server, r.Term
+	if s.at, err = g.stand(ctx); err == nil && s.at.Runner == v.runner {
+		_, err = s.write(ctx, s.at.checkpoint, g.documents.Batch())
+	}
+	return errors.Join(err, g.close())
 }

@@ -13,6 +13,7 @@ import (
 const (
 	codeClusterIncomplete     jetstream.ErrorCode = 10004 // not all servers have answered
 	codeClusterNotAssigned    jetstream.ErrorCode = 10007 // a stream or consumer is being moved
+	codeConsumerCreate        jetstream.ErrorCode = 10012 // a consumer cannot be made, for a reason that is only text
 	codeConsumerStoreFailed   jetstream.ErrorCode = 10104
 	codeConsumerOffline       jetstream.ErrorCode = 10119
 	codeConsumerOfflineReason jetstream.ErrorCode = 10195
@@ -21,6 +22,10 @@ const (
 	codeRaft                  jetstream.ErrorCode = 10041 // the leader changes
 	codeNoPeers               jetstream.ErrorCode = 10005 // too few servers for the replicas: passes if one is away
 )
+
+// consumerClosed is the text of the refusal of a consumer whose stream is deleted, or whose server stops, while the
+// consumer is made.
+const consumerClosed = "consumer closed"
 
 // Transient reports whether an error of this package, of nats.go or of the server passes, so that the same call
 // may succeed later. It passes if the connection is interrupted, no answer came in time, there is no leader or
@@ -39,7 +44,9 @@ func Transient(err error) bool {
 		}
 	}
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
-		return passes(api.ErrorCode) || api.ErrorCode == codeNoPeers && strings.Contains(api.Description, "peer offline")
+		return passes(api.ErrorCode) ||
+			api.ErrorCode == codeNoPeers && strings.Contains(api.Description, "peer offline") ||
+			api.ErrorCode == codeConsumerCreate && api.Description == consumerClosed
 	}
 	for _, passing := range []error{
 		ErrNoReply, ErrSilent, nats.ErrNoResponders, nats.ErrTimeout, context.DeadlineExceeded,
