@@ -154,7 +154,7 @@ func TestStreamsAreReadBothWaysAtTheSameTime(t *testing.T) {
 	var readers sync.WaitGroup
 	for i := range streams {
 		readers.Go(func() {
-			for n := range 300 {
+			for n := range proptest.Volume(60, 300) {
 				var options []eventstore.StreamOption
 				if n%2 == 1 {
 					options = append(options, eventstore.Backwards())

@@ -152,7 +152,7 @@ func TestOfContendedAppendsOneWinsEachVersion(t *testing.T) {
 }
 
 func TestEveryAppendWhoseAcknowledgementWasDroppedIsSettled(t *testing.T) {
-	drops := proptest.Volume(300, 1000)
+	drops := proptest.Volume(100, 1000)
 	deployments(t, func(t *testing.T, d deployment) {
 		proxy := eventstoretest.NewProxy(t, d.url)
 		behind := d.open(t, proxy.JetStream(t), eventstore.Config{AckTimeout: 10 * time.Millisecond})

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -123,9 +125,26 @@ var hostilities = map[string]hostility{
 	},
 }
 
-// account makes the account on a server of its own, filled by a user that may do everything, and returns connections of
-// it and of the user who may not.
-func (h hostility) account(t *testing.T) (admin, user jetstream.JetStream, head eventstore.Head) {
+// filled is a folder with the streams of an account that a user without restrictions has filled.
+type filled struct {
+	folder string
+	head   eventstore.Head // of stream a
+}
+
+// fillOnce fills an account for all hostilities that leave the server as it is.
+func fillOnce(t *testing.T) filled {
+	t.Helper()
+	srv := eventstoretest.NewServer(t)
+	js, err := jetstream.New(srv.Connect(t))
+	require.NoError(t, err)
+	head := fillAccount(t, js)
+	srv.Stop()
+	return filled{filepath.Join(srv.StoreDir(), "jetstream", server.DEFAULT_GLOBAL_ACCOUNT), head}
+}
+
+// account makes the account on a server of its own, with the same streams as the filled one, and returns a connection
+// of the restricted user.
+func (h hostility) account(t *testing.T, from filled) (user jetstream.JetStream, head eventstore.Head) {
 	t.Helper()
 	permissions := &server.Permissions{Publish: &server.SubjectPermission{Allow: []string{">"}}, Subscribe: &server.SubjectPermission{Allow: []string{">"}}}
 	if h.denied != "" {
@@ -148,6 +167,9 @@ func (h hostility) account(t *testing.T) (admin, user jetstream.JetStream, head 
 	limits := server.JetStreamAccountLimits{
 		MaxMemory: -1, MaxStore: -1, MaxStreams: -1, MaxConsumers: -1, MaxAckPending: -1, MemoryMaxStreamBytes: -1, StoreMaxStreamBytes: -1,
 	}
+	if h.options == nil { // a server with other limits would refuse the streams in the folder
+		require.NoError(t, os.CopyFS(filepath.Join(srv.StoreDir(), "jetstream", "APP"), os.DirFS(from.folder)))
+	}
 	app, err := srv.NATS().LookupAccount("APP")
 	require.NoError(t, err)
 	require.NoError(t, app.EnableJetStream(map[string]server.JetStreamAccountLimits{"": limits}, nil))
@@ -156,8 +178,13 @@ func (h hostility) account(t *testing.T) (admin, user jetstream.JetStream, head 
 		require.NoError(t, err)
 		return js
 	}
-	admin = connect("admin")
-	head = fillAccount(t, admin)
+	admin := connect("admin")
+	if head = from.head; h.options != nil {
+		head = fillAccount(t, admin)
+	}
+	bank, err := admin.Stream(t.Context(), "bank")
+	require.NoError(t, err)
+	require.Greater(t, bank.CachedInfo().State.Msgs, uint64(1100))
 	if h.hinder != nil {
 		h.hinder(t, admin)
 	}
@@ -175,7 +202,7 @@ func (h hostility) account(t *testing.T) (admin, user jetstream.JetStream, head 
 			require.NoError(t, err)
 		}
 	}
-	return admin, user, head
+	return user, head
 }
 
 // hostileSubs is how many subscriptions a connection may have if they are limited.
@@ -478,10 +505,11 @@ func timed(t *testing.T, run cell) (took time.Duration, err error) {
 
 func TestEveryOperationInAHostileAccountWorksOrNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
+	from := fillOnce(t)
 	for name, h := range hostilities {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, user, head := h.account(t)
+			user, head := h.account(t, from)
 			names := h.names
 			if h.denied != "" {
 				names = append(names, strings.TrimRight(h.denied, ".>*"))

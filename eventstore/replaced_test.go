@@ -32,6 +32,7 @@ type program struct {
 	operator jetstream.JetStream // another's connection
 	store    *eventstore.Store
 	older    []byte // an archive of the log as it was some commits ago
+	other    []byte // an archive of another store's log, which is longer
 
 	mu    sync.Mutex
 	acked map[string]eventstore.Position // commits that were acknowledged, by id
@@ -193,16 +194,16 @@ func (p *program) restore(archive []byte) {
 		}
 		// A commit that is appended meanwhile makes it fail.
 		_, err := eventstore.Import(p.t.Context(), p.operator, bytes.NewReader(archive), &eventstore.ImportConfig{
-			Store: &eventstore.Config{Replicas: p.replicas},
+			Name: p.name, Store: &eventstore.Config{Replicas: p.replicas},
 		})
 		return err == nil
 	}, time.Minute, 10*time.Millisecond)
 }
 
-// longer returns an archive of another store of the same name, which has more commits.
-func longer(t *testing.T, name string) []byte {
+// longer returns an archive of another store, which has more commits.
+func longer(t *testing.T) []byte {
 	t.Helper()
-	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), name, events, nil)
+	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), "other", events, nil)
 	require.NoError(t, err)
 	defer store.Close()
 	for i := range 2000 {
@@ -254,7 +255,7 @@ var ways = map[string]func(p *program) (toldAgain bool){
 		return true
 	},
 	importedLonger: func(p *program) bool {
-		p.restore(longer(p.t, p.name))
+		p.restore(p.other)
 		return false // importing another log forgets the mark, which is kept beside
 	},
 }
@@ -341,6 +342,7 @@ func onOneReplicaAndThree(t *testing.T, f func(t *testing.T, replicas int, js, o
 }
 
 func TestALogThatIsReplacedUnderLoadIsNoticed(t *testing.T) {
+	other := longer(t)
 	onOneReplicaAndThree(t, func(t *testing.T, replicas int, js, operator jetstream.JetStream) {
 		n := 0
 		var noticed []time.Duration
@@ -348,6 +350,7 @@ func TestALogThatIsReplacedUnderLoadIsNoticed(t *testing.T) {
 			n++
 			t.Run(what, func(t *testing.T) {
 				p := launch(t, js, operator, fmt.Sprint("bank", n), replicas)
+				p.other = other
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				p.load(ctx)
@@ -361,6 +364,7 @@ func TestALogThatIsReplacedUnderLoadIsNoticed(t *testing.T) {
 }
 
 func TestALogThatIsReplacedWhileNothingHappensIsNoticedAtTheFirstUse(t *testing.T) {
+	other := longer(t)
 	onOneReplicaAndThree(t, func(t *testing.T, replicas int, js, operator jetstream.JetStream) {
 		n := 0
 		var noticed []time.Duration
@@ -369,6 +373,7 @@ func TestALogThatIsReplacedWhileNothingHappensIsNoticedAtTheFirstUse(t *testing.
 				n++
 				t.Run(what+", "+how, func(t *testing.T) {
 					p := launch(t, js, operator, fmt.Sprint("bank", n), replicas)
+					p.other = other
 					before := p.mark()
 					again := replace(p)
 					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/projection"
 )
 
-// Five thousand changes stand in one commit, some of which cannot be folded.
+// The changes of several batches stand in one commit, and some of them cannot be folded.
 func TestManyChangesOfOneCommitWithSomeParked(t *testing.T) {
-	const changes = 5000
+	changes := proptest.Volume(2500, 5000)
 	store, w := cupStore(t), newWrongs(t)
 	view := cups(t, store, w, projection.Config{Park: true})
 	run(t, view)

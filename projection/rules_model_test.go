@@ -274,7 +274,7 @@ func drawEvent(t *rapid.T) drawn {
 // what is parked too. Once the rules are mended, a replay leads to what the mended rules would have made.
 func TestAViewIsThePlainFoldOfItsRules(t *testing.T) {
 	js := eventstoretest.JetStream(t, eventstoretest.Options(func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 20 }))
-	proptest.Runs(t, 25)
+	proptest.Runs(t, 15)
 	var runs atomic.Int64
 	rapid.Check(t, func(rt *rapid.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

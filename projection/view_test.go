@@ -412,9 +412,13 @@ func TestADocumentReadAheadIsNotUsedOnceItIsWritten(t *testing.T) {
 	}
 	run(t, view)
 	require.NoError(t, view.WaitFor(t.Context(), head.Position))
-	for key := range keys {
-		got, err := view.Get(t.Context(), fmt.Sprint(key))
+	got := make(map[string]balance)
+	for entry, err := range view.List(t.Context()) {
 		require.NoError(t, err)
-		require.Equal(t, balance{3, 3}, got, "key %d", key)
+		got[entry.Key] = entry.Value
+	}
+	require.Len(t, got, keys)
+	for key, b := range got {
+		require.Equal(t, balance{3, 3}, b, "key %s", key)
 	}
 }
