@@ -141,8 +141,8 @@ func TestASagaEndsWhereverItsProcessDies(t *testing.T) {
 		ends = append(ends, accepted, silent, failing)
 	}
 	for _, end := range ends {
-		t.Run(end, func(t *testing.T) {
-			t := spread{t}
+		t.Run(end, func(test *testing.T) {
+			t := spread{test}
 			sagatest.Crash(t, storeEvents()[len(saga.Events()):], func(t testing.TB, store *eventstore.Store) sagatest.Play[payment] {
 				outside := bankOf(t, store)
 				outside.payIn(t, "anna", 100)
@@ -175,8 +175,8 @@ func TestTwoReleasesTakeOverFromEachOther(t *testing.T) {
 		ends = append(ends, refused, silent)
 	}
 	for _, end := range ends {
-		t.Run(end, func(t *testing.T) {
-			t := spread{t}
+		t.Run(end, func(test *testing.T) {
+			t := spread{test}
 			sagatest.Crash(t, storeEvents()[len(saga.Events()):], func(t testing.TB, store *eventstore.Store) sagatest.Play[payment] {
 				vault, outside := vaultOf(t, store), bankOf(t, store)
 				vault.payIn(t, "anna", 100)
