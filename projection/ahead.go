@@ -66,15 +66,24 @@ func (f *folder[V]) stored(ctx context.Context, bucket *kv.Bucket[V], key string
 	return document[V]{value: entry.Value}, err
 }
 
+// knows reports whether the document under a key is in memory, or is not needed because the key is parked.
+func (s *session[V]) knows(key string) bool {
+	if _, dirty := s.dirty[key]; dirty {
+		return true
+	}
+	if _, clean := s.clean.Get(key); clean {
+		return true
+	}
+	_, parked := s.parked[key]
+	return parked
+}
+
 // unknown returns the keys of units whose documents are not in memory. It notes those that cannot be in the bucket.
 func (s *session[V]) unknown(units []unit[V]) []string {
 	var keys []string
 	seen := make(map[string]bool)
 	note := func(key string, begins bool) {
-		_, dirty := s.dirty[key]
-		_, clean := s.clean.Get(key)
-		_, parked := s.parked[key]
-		if key == "" || dirty || clean || parked || seen[key] {
+		if key == "" || seen[key] || s.knows(key) {
 			return
 		}
 		if seen[key] = true; begins {

@@ -325,7 +325,9 @@ func (r *runner[S]) note(in instance[S]) {
 		default:
 		}
 	}
-	r.nudge()
+	if first, _, found := r.agenda.first(); found && first.id == in.id {
+		r.nudge() // the schedule waits for what was due first before
+	}
 }
 
 // schedule takes up sagas when they are due, as far as there is room.

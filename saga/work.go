@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -94,7 +95,7 @@ func (r *runner[S]) work(ctx context.Context, in *instance[S]) error {
 func (r *runner[S]) withMetadata(ctx context.Context, in *instance[S]) context.Context {
 	stream := r.m.stream(in.id).String()
 	return eventstore.WithMetadata(ctx, eventstore.Metadata{
-		Correlation: cmp.Or(in.meta.Correlation, stream), Causation: fmt.Sprintf("%s/%d", stream, in.status.Version),
+		Correlation: cmp.Or(in.meta.Correlation, stream), Causation: stream + "/" + strconv.FormatUint(uint64(in.status.Version), 10),
 		TraceParent: in.meta.TraceParent, TraceState: in.meta.TraceState,
 	})
 }

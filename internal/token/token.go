@@ -157,6 +157,9 @@ func EncodeKey(key string) (string, error) {
 	if _, err := Encode(key); err != nil {
 		return "", err
 	}
+	if !strings.Contains(key, ".") {
+		return encode(key), nil
+	}
 	levels := strings.Split(key, ".")
 	for i, level := range levels {
 		if level == "" {
