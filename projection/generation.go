@@ -81,14 +81,16 @@ func generationIn[V any](ctx context.Context, v *View[V], version Version, cfg *
 // openServed opens a build that readers were led to. It returns errDamaged if the build must not be read, or is gone.
 func openServed[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
 	g, err := openGeneration(ctx, v, version)
+	if err == nil {
+		if err = g.check(ctx); err != nil {
+			err = errors.Join(err, g.close())
+		}
+	}
 	if bucketGone(err) {
 		return nil, fmt.Errorf("%w: there is no bucket %s: %w", errDamaged, version.Bucket, err)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if err := g.check(ctx); err != nil {
-		return nil, errors.Join(err, g.close())
 	}
 	return g, nil
 }

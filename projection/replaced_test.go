@@ -2,6 +2,8 @@ package projection_test
 
 import (
 	"bytes"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,6 +83,31 @@ func TestABucketThatIsDeletedUnderAViewIsBuiltAnew(t *testing.T) {
 	deposit(t, store, "1", 1)
 	requireBalance(t, view, balance{1, 1})
 	require.NoError(t, js.DeleteStream(t.Context(), "KV_"+view.Bucket()))
+	deposit(t, store, "1", 10)
+	requireBalance(t, view, balance{11, 2})
+}
+
+// The bucket of a view is deleted after a runner has opened it, and before it has read the checkpoint.
+func TestABucketThatIsDeletedWhileItIsOpenedIsBuiltAnew(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy, operator := server.Proxy(t), server.JetStream(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	view := balances(t, store)
+	stop := run(t, view)
+	deposit(t, store, "1", 1)
+	requireBalance(t, view, balance{1, 1})
+	stop()
+	bucket := "KV_" + view.Bucket()
+	remove := sync.OnceFunc(func() { require.NoError(t, operator.DeleteStream(t.Context(), bucket)) })
+	proxy.DropRequests(func(subject string, _ []byte) bool {
+		if strings.HasPrefix(subject, "$JS.API.STREAM.MSG.GET."+bucket) {
+			remove()
+		}
+		return false
+	})
+	run(t, view)
 	deposit(t, store, "1", 10)
 	requireBalance(t, view, balance{11, 2})
 }
