@@ -51,12 +51,7 @@ func (Msgpack) Marshal(v any) ([]byte, error) { return msgpack.Marshal(v) }
 
 // Unmarshal decodes MessagePack into v. It checks the bytes first, because the decoder allocates as much as they
 // claim to hold, and every client that may write the bucket may claim anything.
-func (Msgpack) Unmarshal(data []byte, v any) error {
-	if err := wellformed.Msgpack(data); err != nil {
-		return err
-	}
-	return msgpack.Unmarshal(data, v)
-}
+func (Msgpack) Unmarshal(data []byte, v any) error { return wellformed.Unmarshal(data, v) }
 
 // documents turns documents of one type into bytes and back.
 type documents struct {

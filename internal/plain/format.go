@@ -41,11 +41,7 @@ func (f Format) unmarshal(data []byte, pointer any) (err error) {
 	if f == JSON {
 		return json.Unmarshal(data, pointer)
 	}
-	// The decoder allocates as much as a payload claims to hold, so the claims are checked first.
-	if err := wellformed.Msgpack(data); err != nil {
-		return err
-	}
-	return msgpack.Unmarshal(data, pointer)
+	return wellformed.Unmarshal(data, pointer)
 }
 
 // Guard calls f, and turns a panic of a type that encodes or decodes itself into an error.

@@ -3,7 +3,7 @@
 // The msgpack library allocates as much as a payload claims to hold, before it checks whether the bytes are
 // there (its issue 401). Five bytes can claim an array of four thousand million elements. [Msgpack] walks the
 // bytes once, without allocating, and compares every claim with the remaining bytes. After it, a decoder
-// allocates at most in proportion to the payload.
+// allocates at most in proportion to the payload. [Unmarshal] is the guarded decoder.
 package wellformed
 
 import (

@@ -133,3 +133,10 @@ func FuzzMsgpack(f *testing.F) {
 		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20), "allocated for %d bytes", len(data))
 	})
 }
+
+func TestUnmarshalRefusesAClaimBeforeItAllocates(t *testing.T) {
+	var list []int
+	require.NoError(t, wellformed.Unmarshal([]byte{0x92, 1, 2}, &list))
+	require.Equal(t, []int{1, 2}, list)
+	require.ErrorIs(t, wellformed.Unmarshal([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}, &list), wellformed.ErrMalformed)
+}
