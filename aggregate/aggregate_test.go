@@ -27,7 +27,7 @@ type withdrawn struct{ Amount int64 }
 func (withdrawn) EventType() string { return "account.withdrawn" }
 func (withdrawn) account()          {}
 
-// closed is registered with the store, but it is no event of accounts.
+// closed is registered with the store, but it is not an event of accounts.
 type closed struct{}
 
 func (closed) EventType() string { return "branch.closed" }
@@ -169,7 +169,7 @@ func TestTransactIsAllOrNothing(t *testing.T) {
 	transfer := func(amount int64) (*aggregate.Op[balance, event], *aggregate.Op[balance, event], error) {
 		from := accounts.On("a", withdraw{amount}, aggregate.Key("t"))
 		to := accounts.On("b", deposit{amount})
-		return from, to, aggregate.Transact(t.Context(), store, from, to)
+		return from, to, aggregate.Transact(t.Context(), store, nil, from, to)
 	}
 	_, _, err = transfer(11)
 	require.ErrorIs(t, err, errFunds)
@@ -203,7 +203,7 @@ func TestConcurrentTransfersKeepTheSum(t *testing.T) {
 			accounts := []*aggregate.Repository[balance, event]{one, two}[w%2]
 			for i := range 15 {
 				from, to := ids[(w+i)%4], ids[(w+i+1+i%3)%4]
-				err := aggregate.Transact(t.Context(), store, accounts.On(from, withdraw{30}), accounts.On(to, deposit{30}))
+				err := aggregate.Transact(t.Context(), store, nil, accounts.On(from, withdraw{30}), accounts.On(to, deposit{30}))
 				if err != nil && !errors.Is(err, errFunds) && !errors.Is(err, eventstore.ErrConflict) {
 					t.Error(err)
 				}
@@ -264,11 +264,11 @@ func TestAClosedAggregateTakesNoMore(t *testing.T) {
 	accounts, other := repository(t, store, nil), repository(t, store, nil)
 	_, err := other.Do(t.Context(), "1", deposit{10})
 	require.NoError(t, err)
-	result, err := accounts.Do(t.Context(), "1", withdraw{10}, aggregate.Close("moved away"))
+	result, err := accounts.Do(t.Context(), "1", withdraw{10}, aggregate.CloseStream("moved away"))
 	require.NoError(t, err)
 	require.Equal(t, []event{withdrawn{10}}, result.Events)
 	require.Equal(t, eventstore.Version(3), result.Version)
-	result, err = accounts.Do(t.Context(), "2", deposit{0}, aggregate.Close("never used"))
+	result, err = accounts.Do(t.Context(), "2", deposit{0}, aggregate.CloseStream("never used"))
 	require.NoError(t, err, "a command that decides nothing closes as well")
 	require.Equal(t, eventstore.Version(1), result.Version)
 

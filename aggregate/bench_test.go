@@ -16,8 +16,8 @@ import (
 	"github.com/runnel-go/runnel/snapshot"
 )
 
-// BenchmarkLoadFromSnapshot loads streams of 100 and of 10,000 commits in turn within one run, so that what the machine does
-// meanwhile meets both, and reports the medians and their ratio. Nothing is cached.
+// BenchmarkLoadFromSnapshot loads streams of 100 and of 10,000 commits in turn within one run, so that other work of
+// the machine slows both. It reports the medians and their ratio. Nothing is cached.
 func BenchmarkLoadFromSnapshot(b *testing.B) {
 	js := eventstoretest.JetStream(b)
 	writer := start(b, js, balance{}, snapshot.Config{}, aggregate.Config{})
@@ -59,7 +59,8 @@ func BenchmarkLoadFromSnapshot(b *testing.B) {
 	require.Zero(b, reader.accounts.Counters().Replayed)
 }
 
-// BenchmarkBoundaries is what commands cost by how many streams their rule reaches. All states are cached, and nobody else writes.
+// BenchmarkBoundaries measures commands by the number of streams that their rule reaches. All states are cached, and
+// nobody else writes.
 func BenchmarkBoundaries(b *testing.B) {
 	for replicas, js := range map[int]jetstream.JetStream{1: eventstoretest.JetStream(b), 3: eventstoretest.NewCluster(b, 3).JetStream(b)} {
 		store, err := eventstore.Open(b.Context(), js, "bank", events, &eventstore.Config{Replicas: replicas})
@@ -80,7 +81,7 @@ func BenchmarkBoundaries(b *testing.B) {
 				for i := range guarding {
 					ops = append(ops, accounts.On(fmt.Sprint("guarded", i), has{0}))
 				}
-				return aggregate.Transact(b.Context(), store, ops...)
+				return aggregate.Transact(b.Context(), store, nil, ops...)
 			}
 		}
 		for _, c := range []struct {

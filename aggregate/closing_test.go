@@ -10,7 +10,7 @@ import (
 	"github.com/runnel-go/runnel/snapshot"
 )
 
-// frozen deposits once it was let go on. It stands still between the load of the state and the append.
+// frozen waits between the load of the state and the append. It deposits when it may go on.
 type frozen struct {
 	loaded chan<- struct{} // told when the state is loaded
 	thaw   <-chan struct{}
@@ -32,7 +32,7 @@ func TestACommandThatWasFrozenBeforeItsAppendFindsItsKeyClosed(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		do := one.On("1", deposit{10}, aggregate.Key("do"))
-		ended <- aggregate.Transact(t.Context(), store, do, one.On("2", frozen{loaded, thaw}))
+		ended <- aggregate.Transact(t.Context(), store, nil, do, one.On("2", frozen{loaded, thaw}))
 	}()
 	<-loaded
 	undone, err := two.Do(t.Context(), "1", deposit{0}, aggregate.Key("undo"), aggregate.CloseKey("do"))
@@ -42,9 +42,9 @@ func TestACommandThatWasFrozenBeforeItsAppendFindsItsKeyClosed(t *testing.T) {
 	close(thaw)
 	err = <-ended
 	require.ErrorIs(t, err, aggregate.ErrKeyClosed)
-	var closing *aggregate.KeyClosedError
+	var closing *aggregate.KeyError
 	require.ErrorAs(t, err, &closing)
-	require.Equal(t, aggregate.KeyClosedError{Stream: closing.Stream, Key: "do", Version: 1}, *closing)
+	require.Equal(t, aggregate.KeyError{Stream: closing.Stream, Key: "do", Version: 1, Err: aggregate.ErrKeyClosed}, *closing)
 	for _, id := range []string{"1", "2"} {
 		now, err := two.Load(t.Context(), id)
 		require.NoError(t, err)
@@ -63,16 +63,16 @@ func TestAKeyIsClosedWhereverTheStateIsFrom(t *testing.T) {
 		_, err = p.accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("undo "+key), aggregate.CloseKey(key))
 		require.NoError(t, err)
 	}
-	refuses := func(p *program[balance], options ...aggregate.Option) {
+	refuses := func(p *program[balance], under func(key string) aggregate.Option) {
 		t.Helper()
 		before, err := p.accounts.Load(t.Context(), "1")
 		require.NoError(t, err)
 		for _, key := range []string{"do", "do/0", "do/a/b", "done", "done/0"} {
-			_, err := p.accounts.Do(t.Context(), "1", deposit{10}, append(options, aggregate.Key(key))...)
+			_, err := p.accounts.Do(t.Context(), "1", deposit{10}, under(key))
 			require.ErrorIs(t, err, aggregate.ErrKeyClosed, key)
 		}
 		for _, key := range []string{"undo do", "undo done"} {
-			again, err := p.accounts.Do(t.Context(), "1", deposit{1}, append(options, aggregate.Key(key))...)
+			again, err := p.accounts.Do(t.Context(), "1", deposit{1}, under(key))
 			require.NoError(t, err)
 			require.True(t, again.Repeated, "what closed the key is done once itself")
 		}
@@ -80,9 +80,9 @@ func TestAKeyIsClosedWhereverTheStateIsFrom(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, before, after)
 	}
-	refuses(p)
-	refuses(start(t, srv.JetStream(t), balance{}, snapshot.Config{Every: 3}, cfg))
-	refuses(start(t, srv.JetStream(t), balance{}, snapshot.Config{Every: 1000, FoldVersion: 2}, cfg))
+	refuses(p, aggregate.Key)
+	refuses(start(t, srv.JetStream(t), balance{}, snapshot.Config{Every: 3}, cfg), aggregate.Key)
+	refuses(start(t, srv.JetStream(t), balance{}, snapshot.Config{Every: 1000, FoldVersion: 2}, cfg), aggregate.Key)
 
 	_, err = p.accounts.Do(t.Context(), "1", deposit{10}, aggregate.Key("dodo"))
 	require.NoError(t, err, "only what begins with the key and a slash is below it")
@@ -90,7 +90,7 @@ func TestAKeyIsClosedWhereverTheStateIsFrom(t *testing.T) {
 	p.stop(t)
 	for _, version := range []int{0, 2} {
 		late := start(t, srv.JetStream(t), balance{}, snapshot.Config{Every: 1000, FoldVersion: version}, cfg)
-		refuses(late, aggregate.IssuedAt(issued))
+		refuses(late, func(key string) aggregate.Option { return aggregate.KeyIssuedAt(key, issued) })
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 type (
 	payIn  struct{ Amount int64 }
 	payOut struct{ Amount int64 }
-	bonus  struct{ payIn } // of which no field is exported, but one of what it embeds
-	silent struct {        // says nothing of what it has
+	bonus  struct{ payIn } // none of its fields is exported, but a field of payIn is
+	silent struct {        // its fields are not exported
 		payIn
 		at time.Time
 	}
@@ -114,12 +114,14 @@ func TestAFieldOfTheNextReleaseIsTheSameCommandWhereItIsNotUsed(t *testing.T) {
 
 func TestWhatIsNoKeyIsRefused(t *testing.T) {
 	accounts := repository(t, open(t), nil)
-	for name, option := range map[string]aggregate.Option{
-		"empty": aggregate.Key(""), "too long": aggregate.Key(strings.Repeat("k", 257)), "one of a saga": aggregate.Key(ownkey.Saga("pay/1/send/do").String()),
-		"a reserved one": aggregate.Key("runnel.x"), "an empty one to close": aggregate.CloseKey(""), "a reserved one to close": aggregate.CloseKey("runnel.saga/pay"),
-		"before another": aggregate.Options(aggregate.Key(""), aggregate.Key("k")),
+	for name, options := range map[string][]aggregate.Option{
+		"empty": {aggregate.Key("")}, "too long": {aggregate.Key(strings.Repeat("k", 257))},
+		"one of a saga": {aggregate.Key(ownkey.Saga("pay/1/send/do").String())}, "with a position": {aggregate.KeyIssuedAt("", 0)},
+		"a reserved one": {aggregate.Key("runnel.x")}, "an empty one to close": {aggregate.CloseKey("")},
+		"a reserved one to close": {aggregate.CloseKey("runnel.saga/pay")},
+		"before another":          {aggregate.Key(""), aggregate.Key("k")},
 	} {
-		_, err := accounts.Do(t.Context(), "1", deposit{1}, option)
+		_, err := accounts.Do(t.Context(), "1", deposit{1}, options...)
 		require.ErrorIs(t, err, aggregate.ErrInvalidCommand, name)
 		require.ErrorContains(t, err, "account/1", name)
 		require.ErrorContains(t, err, "key", name)

@@ -8,27 +8,20 @@ import (
 )
 
 var (
-	// ErrRejected means that the domain said no. See [RejectedError].
+	// ErrRejected means that a command's Decide returned an error. See [RejectedError].
 	ErrRejected = errors.New("rejected")
-	// ErrKeyReused means that the idempotency key stands for a different command. See [KeyReusedError].
+	// ErrKeyReused means that a different command was done under the idempotency key. See [KeyError].
 	ErrKeyReused = errors.New("idempotency key reused")
-	// ErrKeyClosed means that the idempotency key was closed by CloseKey. See [KeyClosedError].
+	// ErrKeyClosed means that a command with CloseKey closed the idempotency key. See [KeyError].
 	ErrKeyClosed = errors.New("idempotency key closed")
 	// ErrForeignEvent means that the aggregate's stream holds an event that is not one of the aggregate's.
 	ErrForeignEvent = errors.New("event of another aggregate")
-	// ErrPositionAhead means that the log does not have the position that IssuedAt names. It is the one of package
-	// eventstore.
-	ErrPositionAhead = eventstore.ErrPositionAhead
-	// ErrInvalidState means that the state type cannot be used as it is.
-	ErrInvalidState = errors.New("invalid state type")
-	// ErrOtherSnapshots means that the snapshots were opened for another store or category than the repository's.
-	ErrOtherSnapshots = errors.New("snapshots of other aggregates")
-	// ErrTaken means that a unique value is another's. See [TakenError].
+	// ErrInvalid means that New or NewUnique got a state type, a Config or a secret that it cannot use.
+	ErrInvalid = errors.New("invalid repository")
+	// ErrTaken means that a unique value has another owner. See [TakenError].
 	ErrTaken = errors.New("value taken")
-	// ErrInvalidSecret means that the secret of unique values is too short to keep them.
-	ErrInvalidSecret = errors.New("invalid secret")
-	// ErrInvalidCommand means that the command cannot be compared with others, so it cannot have a key, that its key is not
-	// allowed, or that it has none where one is needed.
+	// ErrInvalidCommand means that a command's idempotency key is not allowed, or that the command cannot have a key
+	// because it cannot be compared with others.
 	ErrInvalidCommand = errors.New("invalid command")
 )
 
@@ -36,8 +29,8 @@ var (
 // Nothing was stored.
 type RejectedError struct {
 	Stream  eventstore.StreamID
-	Version eventstore.Version // of the state that decided
-	Err     error              // what Decide returned
+	Version eventstore.Version // of the state that was decided on
+	Err     error              // the error that Decide returned
 }
 
 func (e *RejectedError) Error() string {
@@ -47,30 +40,35 @@ func (e *RejectedError) Error() string {
 // Is reports whether target is ErrRejected.
 func (e *RejectedError) Is(target error) bool { return target == ErrRejected }
 
-// Unwrap gives what Decide returned.
+// Unwrap returns the error that Decide returned.
 func (e *RejectedError) Unwrap() error { return e.Err }
 
-// KeyReusedError says that a key was used before, for another command. It matches ErrKeyReused. Nothing was stored: send
-// the command under a key of its own.
-type KeyReusedError struct {
+// KeyError says that a command was refused for its idempotency key. It unwraps to ErrKeyReused if another command was
+// done under the key, and to ErrKeyClosed if the key was closed. Nothing was stored. Send a new command under a new
+// key; do not send a command again after its key was closed.
+type KeyError struct {
 	Stream  eventstore.StreamID
 	Key     string
-	Version eventstore.Version // of the first event that was stored under the key
+	Version eventstore.Version // of the first event of the commit that used or closed the key
+	Err     error              // ErrKeyReused or ErrKeyClosed
 }
 
-func (e *KeyReusedError) Error() string {
-	return fmt.Sprintf("aggregate: %s: %v: %q stands for the command that gave version %d: use a new key for a new command",
-		e.Stream, ErrKeyReused, e.Key, e.Version)
+func (e *KeyError) Error() string {
+	advice := "another command was done under it: use a new key for a new command"
+	if errors.Is(e.Err, ErrKeyClosed) {
+		advice = "the work that the command was part of was given up: do not send it again"
+	}
+	return fmt.Sprintf("aggregate: %s: %v: %q, at version %d: %s", e.Stream, e.Err, e.Key, e.Version, advice)
 }
 
-// Is reports whether target is ErrKeyReused.
-func (e *KeyReusedError) Is(target error) bool { return target == ErrKeyReused }
+// Unwrap returns ErrKeyReused or ErrKeyClosed.
+func (e *KeyError) Unwrap() error { return e.Err }
 
-// TakenError is why a claim of a [Unique] value, or its release, was rejected. It matches ErrTaken, and comes within a
+// TakenError says that a claim or release of a [Unique] value was rejected. It matches ErrTaken and comes within a
 // [RejectedError]. It does not hold the value, which may be personal.
 type TakenError struct {
 	Category string // of the value
-	Owner    string // whose the value is
+	Owner    string // the present owner of the value
 }
 
 func (e *TakenError) Error() string {

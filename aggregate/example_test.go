@@ -159,10 +159,10 @@ func ExampleTransact() {
 	if _, err := seats.Do(ctx, "2", Book{"bert"}); err != nil {
 		log.Fatal(err)
 	}
-	err := aggregate.Transact(ctx, store, seats.On("1", Book{"anna"}), seats.On("2", Book{"anna"}))
+	err := aggregate.Transact(ctx, store, nil, seats.On("1", Book{"anna"}), seats.On("2", Book{"anna"}))
 	fmt.Println(errors.Is(err, ErrTaken))
 	one, two := seats.On("1", Book{"anna"}), seats.On("3", Book{"anna"})
-	if err := aggregate.Transact(ctx, store, one, two); err != nil {
+	if err := aggregate.Transact(ctx, store, nil, one, two); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(one.Result().State, two.Result().State)
@@ -171,9 +171,9 @@ func ExampleTransact() {
 	// {anna} {anna}
 }
 
-// A command that may come again much later says where the log was before it was issued: here, the booking that led to the
-// release. However much happened to the seat since, the release is not done twice.
-func ExampleIssuedAt() {
+// A command that may be repeated much later names a position of the log from before it was issued, here the position of
+// the booking. Then the release is not done twice, however many commits came since.
+func ExampleKeyIssuedAt() {
 	ctx := context.Background()
 	_, seats, stop := openSeats(ctx)
 	defer stop()
@@ -186,7 +186,7 @@ func ExampleIssuedAt() {
 	}
 	booked := do(Book{"anna"})
 	release := func() aggregate.Result[Seat, Event] {
-		return do(Release{}, aggregate.Key("anna is ill"), aggregate.IssuedAt(booked.Position))
+		return do(Release{}, aggregate.KeyIssuedAt("anna is ill", booked.Position))
 	}
 	fmt.Println("repeated:", release().Repeated)
 	for range 300 { // more than the window

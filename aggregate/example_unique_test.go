@@ -15,7 +15,7 @@ type CustomerEvent interface {
 	customer()
 }
 
-// Registered does not hold the address: it is personal, and kept where it can be deleted.
+// Registered does not hold the address, which is personal. The address is kept in a place from which it can be deleted.
 type Registered struct{ Plan string }
 
 func (Registered) EventType() string { return "customer.registered" }
@@ -52,7 +52,7 @@ func ExampleUnique() {
 	}
 
 	register := func(id, email string) error {
-		return aggregate.Transact(ctx, store, customers.On(id, Register{"basic"}), emails.Claim(email, id))
+		return aggregate.Transact(ctx, store, nil, customers.On(id, Register{"basic"}), emails.Claim(email, id))
 	}
 	fmt.Println(register("c1", "anna@example.com"))
 	err = register("c2", "anna@example.com")
@@ -60,8 +60,8 @@ func ExampleUnique() {
 		fmt.Println("taken by", taken.Owner)
 	}
 
-	// The address changes: one is free and the other is hers, at once.
-	err = aggregate.Transact(ctx, store, emails.Release("anna@example.com", "c1"), emails.Claim("anna@example.org", "c1"))
+	// The address changes: at once, the old one is free and the new one is hers.
+	err = aggregate.Transact(ctx, store, nil, emails.Release("anna@example.com", "c1"), emails.Claim("anna@example.org", "c1"))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,18 +8,20 @@ import (
 	"github.com/runnel-go/runnel/internal/abreast"
 )
 
-// Given is an option for a command on another aggregate: what the command decides holds only while the aggregate of this id is
-// at that version, which is 0 where it has no events. It is for what the caller has read before, and has put into the command:
+// Given returns an option for a command on another aggregate: the command's events are stored only if the aggregate of
+// this id is still at that version, 0 for an aggregate without events. Use it if the caller has read an aggregate and
+// put something of it into the command:
 //
 //	price, err := products.Load(ctx, "lamp")
-//	_, err = orders.Do(ctx, "1", Place{Product: "lamp", Price: price.State.Cents}, products.Given("lamp", price.Version))
+//	_, err = orders.Do(ctx, "1", Place{Product: "lamp", Price: price.State.Cents},
+//		products.Given("lamp", price.Version))
 //
-// Where the aggregate has moved, the command fails with an error that matches eventstore.ErrConflict and names its stream: read it
-// again, and make the command anew. Commands that are given one aggregate do not conflict with each other. The command costs what
-// a transaction does, about 4 ms on one replica with file storage.
+// If the aggregate has moved, the command fails with an error that matches eventstore.ErrConflict and names its stream.
+// Then read it again, and make a new command. Two commands that are given the same aggregate do not conflict with each
+// other. The command costs as much as a transaction, about 4 ms on one replica with file storage.
 //
-// A rule over several aggregates that needs nothing in the command is better an operation that decides no events: see
-// [Transact], which decides it again by itself.
+// A rule over several aggregates may need nothing of them in the command. Then prefer an operation that decides no
+// events, as described at [Transact], because Transact decides it again by itself.
 func (r *Repository[S, E]) Given(id string, version eventstore.Version) Option {
 	return func(o *options) {
 		o.given = append(o.given, given{store: r.store, stream: r.stream(id), version: version, head: func() eventstore.Head {
@@ -36,14 +38,14 @@ type given struct {
 	store   *eventstore.Store
 	stream  eventstore.StreamID
 	version eventstore.Version
-	head    func() eventstore.Head // of that version, as it is known
+	head    func() eventstore.Head // at that version, with its position if that is known
 }
 
 func (g given) conflict(actual eventstore.Version) error {
 	return &eventstore.ConflictError{Stream: g.stream, Expected: g.version, Actual: actual}
 }
 
-// allGiven gives the streams that the operations rely on.
+// allGiven returns the streams that the operations rely on.
 func allGiven(ops []Operation) (all []given) {
 	for _, op := range ops {
 		all = append(all, op.given()...)
@@ -65,8 +67,8 @@ func isGiven(ops []Operation, err error) bool {
 	return false
 }
 
-// withGiven adds a guard for each stream that the operations rely on. The expectation of a write does for its own stream, and one
-// guard for those who rely on one version.
+// withGiven adds a guard for each stream that the operations rely on. A stream that is written needs no guard, because
+// the write expects its version. One guard is enough for several operations that rely on one version.
 func withGiven(ops []Operation, writes []eventstore.Write) ([]eventstore.Write, error) {
 	all := allGiven(ops)
 	if len(all) == 0 {
@@ -89,7 +91,7 @@ func withGiven(ops []Operation, writes []eventstore.Write) ([]eventstore.Write, 
 	return writes, nil
 }
 
-// checkGiven looks at each stream that the operations rely on.
+// checkGiven asks for the version of each stream that the operations rely on, and returns a conflict if one has moved.
 func checkGiven(ctx context.Context, ops []Operation) error {
 	all := allGiven(ops)
 	_, err := abreast.Do(len(all), func(i int) error {

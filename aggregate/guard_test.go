@@ -13,7 +13,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// has decides nothing, and rejects where there is less.
+// has decides nothing, and rejects if there is less.
 type has struct{ Amount int64 }
 
 func (c has) Decide(b balance) ([]event, error) {
@@ -46,7 +46,7 @@ func TestAnOperationThatDecidesNothingGuardsItsStream(t *testing.T) {
 	_, err := here.Do(t.Context(), "rich", deposit{100})
 	require.NoError(t, err)
 	transact := func(rule aggregate.Command[balance, event]) error {
-		return aggregate.Transact(t.Context(), store, here.On("rich", rule), here.On("new", deposit{1}))
+		return aggregate.Transact(t.Context(), store, nil, here.On("rich", rule), here.On("new", deposit{1}))
 	}
 	do := func(command aggregate.Command[balance, event]) {
 		_, err := there.Do(t.Context(), "rich", command)
@@ -55,7 +55,7 @@ func TestAnOperationThatDecidesNothingGuardsItsStream(t *testing.T) {
 	spend := func() { do(withdraw{50}) }
 	require.NoError(t, transact(meanwhile(has{50}, 1, spend)), "50 are still there when it is decided again")
 	require.ErrorIs(t, transact(meanwhile(has{50}, 1, spend)), errFunds)
-	// The second decision is on what the leader has. What comes then is found out by the append.
+	// The second decision is on the leader's state. The append detects commits that come after it.
 	do(deposit{50})
 	require.ErrorIs(t, transact(meanwhile(has{50}, 2, spend)), errFunds)
 	result, err := there.Load(t.Context(), "new")
@@ -67,19 +67,19 @@ func TestAClaimByTheOwnerIsGuarded(t *testing.T) {
 	store := open(t)
 	accounts := repository(t, store, nil)
 	here, there := unique(t, store, nil), unique(t, store, nil)
-	require.NoError(t, aggregate.Transact(t.Context(), store, here.Claim("anna", "1")))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, here.Claim("anna", "1")))
 	released := meanwhile(deposit{1}, 1, func() {
-		require.NoError(t, aggregate.Transact(t.Context(), store, there.Release("anna", "1"), there.Claim("ben", "2")))
+		require.NoError(t, aggregate.Transact(t.Context(), store, nil, there.Release("anna", "1"), there.Claim("ben", "2")))
 	})
 	before := end(t, store)
-	require.NoError(t, aggregate.Transact(t.Context(), store, here.Claim("anna", "1"), accounts.On("1", released)))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, here.Claim("anna", "1"), accounts.On("1", released)))
 	require.Equal(t, before+4, end(t, store), "what was released is claimed again, with the account")
 	requireOwner(t, there, "anna", "1")
 	taken := meanwhile(deposit{1}, 1, func() {
-		require.NoError(t, aggregate.Transact(t.Context(), store, there.Release("anna", "1")))
-		require.NoError(t, aggregate.Transact(t.Context(), store, there.Claim("anna", "2")))
+		require.NoError(t, aggregate.Transact(t.Context(), store, nil, there.Release("anna", "1")))
+		require.NoError(t, aggregate.Transact(t.Context(), store, nil, there.Claim("anna", "2")))
 	})
-	err := aggregate.Transact(t.Context(), store, here.Claim("anna", "1"), accounts.On("1", taken))
+	err := aggregate.Transact(t.Context(), store, nil, here.Claim("anna", "1"), accounts.On("1", taken))
 	require.ErrorIs(t, err, aggregate.ErrTaken)
 }
 
@@ -92,9 +92,9 @@ func TestWhatAllOnlyReadWasSoAtOneMoment(t *testing.T) {
 	}
 	before := end(t, store)
 	a, b := here.On("a", has{0}), here.On("b", meanwhile(has{0}, 1, func() {
-		require.NoError(t, aggregate.Transact(t.Context(), store, there.On("a", withdraw{10}), there.On("b", deposit{10})))
+		require.NoError(t, aggregate.Transact(t.Context(), store, nil, there.On("a", withdraw{10}), there.On("b", deposit{10})))
 	}))
-	require.NoError(t, aggregate.Transact(t.Context(), store, a, b))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, a, b))
 	require.Equal(t, balance{20}, balance{a.Result().State.Amount + b.Result().State.Amount})
 	require.Equal(t, before+2, end(t, store), "it stores nothing itself")
 }
@@ -106,7 +106,7 @@ func TestARepeatedTransactionIsRepeatedThoughWhatItGuardedMoved(t *testing.T) {
 	require.NoError(t, err)
 	transact := func() (*aggregate.Op[balance, event], error) {
 		op := accounts.On("new", deposit{1}, aggregate.Key("k"))
-		return op, aggregate.Transact(t.Context(), store, op, accounts.On("rich", has{50}))
+		return op, aggregate.Transact(t.Context(), store, nil, op, accounts.On("rich", has{50}))
 	}
 	_, err = transact()
 	require.NoError(t, err)
@@ -160,9 +160,9 @@ func TestWhatIsGivenMayTakePart(t *testing.T) {
 	var conflict *eventstore.ConflictError
 	_, err = here.Do(t.Context(), "a", deposit{1}, here.Given("a", 2))
 	require.ErrorAs(t, err, &conflict)
-	err = aggregate.Transact(t.Context(), store, here.On("a", deposit{1}), here.On("b", deposit{1}, here.Given("a", 3), here.Given("c", 0)), here.On("c", has{0}))
+	err = aggregate.Transact(t.Context(), store, nil, here.On("a", deposit{1}), here.On("b", deposit{1}, here.Given("a", 3), here.Given("c", 0)), here.On("c", has{0}))
 	require.NoError(t, err)
-	err = aggregate.Transact(t.Context(), store, here.On("a", deposit{1}), here.On("b", deposit{1}, here.Given("a", 3)))
+	err = aggregate.Transact(t.Context(), store, nil, here.On("a", deposit{1}), here.On("b", deposit{1}, here.Given("a", 3)))
 	require.ErrorAs(t, err, &conflict)
 	require.Equal(t, eventstore.Version(4), conflict.Actual)
 
@@ -183,7 +183,7 @@ func TestTheLooksOfATransactionRunSideBySide(t *testing.T) {
 			ops[i] = accounts.On(fmt.Sprint(i), command)
 		}
 		begun := time.Now()
-		err := aggregate.Transact(t.Context(), store, ops...)
+		err := aggregate.Transact(t.Context(), store, nil, ops...)
 		return time.Since(begun), err
 	}
 	proxy.Delay(50 * time.Millisecond)
@@ -213,7 +213,7 @@ func TestAPanicOfOneLoadReachesTheCallerOfTheTransaction(t *testing.T) {
 	faulty, err := aggregate.New(store, "account", panicking{}, nil)
 	require.NoError(t, err)
 	require.Panics(t, func() {
-		_ = aggregate.Transact(t.Context(), store, faulty.On("1", nothing{}), faulty.On("2", nothing{}))
+		_ = aggregate.Transact(t.Context(), store, nil, faulty.On("1", nothing{}), faulty.On("2", nothing{}))
 	})
 	_, err = accounts.Do(t.Context(), "1", deposit{1})
 	require.NoError(t, err)

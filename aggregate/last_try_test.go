@@ -23,7 +23,7 @@ func (c beside) Decide(b balance) ([]event, error) {
 	return c.Command.Decide(b)
 }
 
-// topUp decides nothing where there is enough.
+// topUp decides nothing if there is enough.
 type topUp struct{ To int64 }
 
 func (c topUp) Decide(b balance) ([]event, error) {
@@ -33,8 +33,11 @@ func (c topUp) Decide(b balance) ([]event, error) {
 	return []event{deposited{c.To - b.Amount}}, nil
 }
 
-// One try is for one append that conflicts, whatever the cache holds. The first repository decides once and has cached a
-// balance of 10 for a and b, of which a has 110 by now and b has 1.
+// oneTry allows a transaction one append that conflicts.
+var oneTry = &aggregate.TransactConfig{MaxTries: 1}
+
+// twoPrograms returns a repository that may try once, and another. The first has cached a balance of 10 for a and b,
+// but now a has 110 and b has 1. An old cache must not use up the one try.
 func twoPrograms(t *testing.T) (store *eventstore.Store, once, other *aggregate.Repository[balance, event]) {
 	t.Helper()
 	store = open(t)
@@ -66,11 +69,11 @@ func TestTheOnlyTryAnswersForTheNewestState(t *testing.T) {
 			return err
 		},
 		"transaction that one rejects": func(t *testing.T, store *eventstore.Store, once *aggregate.Repository[balance, event]) error {
-			return aggregate.Transact(t.Context(), store, once.On("c", deposit{50}), once.On("a", withdraw{50}))
+			return aggregate.Transact(t.Context(), store, oneTry, once.On("c", deposit{50}), once.On("a", withdraw{50}))
 		},
 		"transaction in which one has nothing to do": func(t *testing.T, store *eventstore.Store, once *aggregate.Repository[balance, event]) error {
 			first, second := once.On("b", topUp{5}), once.On("c", deposit{1})
-			err := aggregate.Transact(t.Context(), store, first, second)
+			err := aggregate.Transact(t.Context(), store, oneTry, first, second)
 			require.Equal(t, balance{5}, first.Result().State)
 			return err
 		},
@@ -96,16 +99,16 @@ func TestTheOnlyTrySaysThatTheStreamIsClosed(t *testing.T) {
 			return err
 		},
 		"another end": func(_ *eventstore.Store, once *aggregate.Repository[balance, event]) error {
-			_, err := once.Do(t.Context(), "a", deposit{1}, aggregate.Close("mine"))
+			_, err := once.Do(t.Context(), "a", deposit{1}, aggregate.CloseStream("mine"))
 			return err
 		},
 		"transaction": func(store *eventstore.Store, once *aggregate.Repository[balance, event]) error {
-			return aggregate.Transact(t.Context(), store, once.On("a", deposit{1}), once.On("c", deposit{1}))
+			return aggregate.Transact(t.Context(), store, oneTry, once.On("a", deposit{1}), once.On("c", deposit{1}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, once, other := twoPrograms(t)
-			_, err := other.Do(t.Context(), "a", deposit{1}, aggregate.Close("done"))
+			_, err := other.Do(t.Context(), "a", deposit{1}, aggregate.CloseStream("done"))
 			require.NoError(t, err)
 			require.ErrorIs(t, do(store, once), eventstore.ErrClosed, "once has it open in the cache")
 		})
@@ -117,9 +120,9 @@ func TestTheOnlyTryClaimsAValueThatIsFreeByNow(t *testing.T) {
 	here, err := aggregate.NewUnique(store, "email", nil, &aggregate.Config{MaxTries: 1})
 	require.NoError(t, err)
 	elsewhere := unique(t, store, nil)
-	require.NoError(t, aggregate.Transact(t.Context(), store, here.Claim("anna", "1")))
-	require.NoError(t, aggregate.Transact(t.Context(), store, elsewhere.Release("anna", "1")))
-	require.NoError(t, aggregate.Transact(t.Context(), store, here.Claim("anna", "2")), "1 has it in the cache only")
+	require.NoError(t, aggregate.Transact(t.Context(), store, oneTry, here.Claim("anna", "1")))
+	require.NoError(t, aggregate.Transact(t.Context(), store, oneTry, elsewhere.Release("anna", "1")))
+	require.NoError(t, aggregate.Transact(t.Context(), store, oneTry, here.Claim("anna", "2")), "1 has it in the cache only")
 }
 
 func TestTheLastTryIsDecidedAgainAfterAConflict(t *testing.T) {

@@ -5,29 +5,32 @@ import (
 	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/snapshot"
+	"github.com/runnel-go/runnel/internal/snapshots"
 )
 
-// snapshotsOf gives the snapshots of a repository's states.
-func snapshotsOf[S State[S, E], E eventstore.Event](r *Repository[S, E], snapshots *snapshot.Cache, cloneable bool) (*snapshot.States[S], error) {
+// openSnapshots prepares the snapshots of the repository's states, if it has any.
+func (r *Repository[S, E]) openSnapshots(cloneable bool) (err error) {
+	cache := r.cfg.Snapshots
 	switch {
-	case !snapshots.Of(r.store, r.category):
-		return nil, fmt.Errorf("%w: open them on the repository's store, with its category", ErrOtherSnapshots)
+	case cache == nil:
+		return nil
+	case !cache.Internal.Of(r.store, r.category):
+		return fmt.Errorf("%w: the snapshots are of other aggregates: open them on the repository's store, with its category", ErrInvalid)
 	case !cloneable:
-		return nil, fmt.Errorf("%w: %T holds maps, slices or pointers, which a snapshot would share with callers: give it a method Clone() %T",
-			ErrInvalidState, r.initial, r.initial)
+		return fmt.Errorf("%w: state %T holds maps, slices or pointers, which a snapshot would share with callers: give it a method Clone() %T",
+			ErrInvalid, r.initial, r.initial)
 	}
-	states, err := snapshot.For[S, E](snapshots, r.initial, r.clone, r.cfg.keyWindow())
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidState, err)
+	if r.snapshots, err = snapshots.For[S, E](cache.Internal, r.initial, r.clone, r.window); err != nil {
+		return fmt.Errorf("%w: state of %w", ErrInvalid, err)
 	}
-	return states, nil
+	return nil
 }
 
-// recall gives the state of an aggregate from the nearest place that has it, and whether that is the cache, whose state may
-// be older than what the options ask for:
+// recall returns the state of an aggregate from the nearest place that has it:
 //
-//	cache -> snapshot, and from the log what came after it -> log
+//	cache -> snapshot, and the newer commits from the log -> log
+//
+// It reports whether the state is from the cache. Then it may be older than a read with these options would be.
 func (r *Repository[S, E]) recall(ctx context.Context, id string, options ...eventstore.LoadOption) (_ entry[S], cached bool, err error) {
 	if e, ok := r.cache.get(id); ok {
 		r.counters.cached.Add(1)
@@ -52,7 +55,7 @@ func (r *Repository[S, E]) recall(ctx context.Context, id string, options ...eve
 	return r.keep(id, e), false, nil
 }
 
-// replay gives the state of an aggregate from the begin of its stream.
+// replay returns the state of an aggregate from the start of its stream.
 func (r *Repository[S, E]) replay(ctx context.Context, id string, options ...eventstore.LoadOption) (entry[S], error) {
 	history, err := r.store.Load(ctx, r.stream(id), options...)
 	if err != nil {
@@ -66,7 +69,7 @@ func (r *Repository[S, E]) replay(ctx context.Context, id string, options ...eve
 	return r.keep(id, e), nil
 }
 
-// refresh brings an entry up to the leader's newest version and reports whether it had to.
+// refresh brings an entry up to the leader's newest version. It reports whether the leader had more.
 func (r *Repository[S, E]) refresh(ctx context.Context, id string, e entry[S]) (entry[S], bool, error) {
 	history, err := r.store.Load(ctx, r.stream(id),
 		eventstore.From(e.head.Version+1), eventstore.After(e.position), eventstore.Leader())
@@ -85,8 +88,8 @@ func (r *Repository[S, E]) refresh(ctx context.Context, id string, e entry[S]) (
 	return r.keep(id, e), true, nil
 }
 
-// fallen says what it means that a stream's head is below what is remembered: the log went backwards, or its new leader
-// was not as far yet when it was asked. Then the stream is replayed.
+// fallen is called if a stream's head is before the remembered one. If the log has lost the remembered commit, it
+// returns a LogRewoundError. Otherwise a new leader had not caught up when it was asked, and the stream is replayed.
 func (r *Repository[S, E]) fallen(ctx context.Context, id string, e entry[S], head eventstore.Head) (entry[S], bool, error) {
 	c, err := r.store.At(ctx, e.position)
 	if err != nil {
@@ -102,7 +105,7 @@ func (r *Repository[S, E]) fallen(ctx context.Context, id string, e entry[S], he
 	return e, true, err
 }
 
-// continuedBy reports whether what was read behind an entry fits onto it.
+// continuedBy reports whether the history that was read after an entry fits onto it.
 func (e *entry[S]) continuedBy(history eventstore.History) bool {
 	if len(history.Commits) == 0 {
 		return history.Head.Version == e.head.Version
@@ -110,10 +113,31 @@ func (e *entry[S]) continuedBy(history eventstore.History) bool {
 	return history.Commits[0].First == e.head.Version+1
 }
 
-// keep puts an entry into the cache and, where its stream has grown enough, has a snapshot saved.
+// fold returns the entry with the commits of a history folded in.
+func (r *Repository[S, E]) fold(e entry[S], history eventstore.History) (entry[S], error) {
+	e.state = r.clone(e.state)
+	for _, c := range history.Commits {
+		events, err := eventsOf[E](c)
+		if err != nil {
+			return e, err
+		}
+		for _, event := range events {
+			e.state = e.state.Evolve(event)
+		}
+		closed, err := closedBy(c)
+		if err != nil {
+			return e, err
+		}
+		e.remember(c, closed, r.window)
+	}
+	e.head = history.Head
+	return e, nil
+}
+
+// keep puts an entry into the cache, and saves a snapshot if the stream has grown enough since the last one.
 func (r *Repository[S, E]) keep(id string, e entry[S]) entry[S] {
 	if r.snapshots.Due(e.commits, e.snapshot) {
-		r.snapshots.Save(id, snapshot.Snapshot[S]{
+		r.snapshots.Save(id, snapshots.Snapshot[S]{
 			State: e.state, Version: e.head.Version, Position: e.position, Commit: e.last, Commits: e.commits, Keys: e.keys,
 		})
 		e.snapshot = e.commits

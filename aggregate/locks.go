@@ -10,18 +10,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// stripes is how many locks a repository has. Commands on different aggregates wait for each other when they share one.
+// stripes is how many locks a repository has. Commands on different aggregates that share a lock wait for each other.
 const stripes = 1024
 
-// locks let the commands on one aggregate run one at a time, because those of one process would else race each other to
-// conflicts. They are an economy: what keeps writes apart is the expectation of each append.
+// locks let the commands on one aggregate run one at a time, because the commands of one process would otherwise run
+// into conflicts with each other. They only save tries. The expected version of each append keeps writes apart.
 type locks struct {
 	id   uuid.UUID // orders the locks of different repositories
 	seed maphash.Seed
 	all  [stripes]lock
 }
 
-// lock is held by whoever has put its token in.
+// lock is held while its channel is full.
 type lock struct {
 	owner *locks
 	index int
@@ -40,13 +40,13 @@ func (l *locks) of(id string) *lock {
 	return &l.all[maphash.String(l.seed, id)%stripes]
 }
 
-// held are locks that were taken.
+// held are the locks that a command holds.
 type held []*lock
 
-// lockAll takes the locks of all operations, always in the same order. It fails with the cause of ctx. The locks stand in room
-// where they fit.
-func lockAll(ctx context.Context, ops []Operation, room []*lock) (held, error) {
-	wanted := room[:0]
+// lockAll takes the locks of all operations, always in the same order. It returns the cause of ctx if that ends. It
+// appends the locks to memory, as long as they fit.
+func lockAll(ctx context.Context, ops []Operation, memory []*lock) (held, error) {
+	wanted := memory[:0]
 	for _, op := range ops {
 		wanted = append(wanted, op.lock())
 	}
@@ -63,7 +63,7 @@ func lockAll(ctx context.Context, ops []Operation, room []*lock) (held, error) {
 	return wanted, nil
 }
 
-// take takes one lock. Most are free.
+// take takes one lock. Most locks are free, so it tries that first.
 func (l *lock) take(ctx context.Context) error {
 	select {
 	case l.held <- struct{}{}:

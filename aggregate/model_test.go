@@ -20,9 +20,9 @@ import (
 	"github.com/runnel-go/runnel/snapshot"
 )
 
-// TestAggregatesBehaveAsAMapOfBalances does random commands through several repositories over one store, which differ in
-// what they keep, and compares with plain maps and slices after each. The server is stopped and started among them, and
-// acknowledgements are lost.
+// TestAggregatesBehaveAsAMapOfBalances sends random commands through several repositories over one store, with
+// different caches and snapshots. It compares their answers with plain maps and slices. Meanwhile, the server is
+// stopped and started, and acknowledgements are lost.
 func TestAggregatesBehaveAsAMapOfBalances(t *testing.T) {
 	proptest.Runs(t, 5)
 	server := eventstoretest.NewServer(t, eventstoretest.Memory())
@@ -55,7 +55,7 @@ const (
 
 func (b balance) total() int64 { return b.Amount }
 
-// purse counts coins by their worth, in a map that Evolve changes where it stands.
+// purse counts coins by their worth, in a map that Evolve changes in place.
 type purse struct{ Coins map[int64]int64 }
 
 func (p purse) Clone() purse { p.Coins = maps.Clone(p.Coins); return p }
@@ -82,7 +82,7 @@ type counter[S any] interface {
 	total() int64
 }
 
-// add deposits an amount, in two events where it is above five, or withdraws one that is below 0.
+// add deposits an amount, with two events if it is above five, or withdraws a negative amount.
 type add[S counter[S]] struct{ Amount int64 }
 
 func (c add[S]) Decide(s S) ([]event, error) {
@@ -152,7 +152,7 @@ func partyOf[S counter[S]](m *bankModel, rt *rapid.T, initial S, cfg aggregate.C
 	}
 }
 
-// bankModel is a store with repositories, and what must be in it.
+// bankModel is a store with repositories, and the commits that it must hold.
 type bankModel struct {
 	t         *testing.T
 	server    *eventstoretest.Server
@@ -169,7 +169,7 @@ type bankModel struct {
 	accounts map[string][]done // the commits of each account, oldest first
 	owners   map[string]string // of unique values
 	end      eventstore.Position
-	sent     [][]step // what was done under a key
+	sent     [][]step // the steps that were done under a key
 }
 
 // done is one commit.
@@ -178,7 +178,7 @@ type done struct {
 	amount      int64
 	last        eventstore.Version
 	position    eventstore.Position
-	transaction eventstore.Position // of its first commit; 0 for none
+	transaction eventstore.Position // the position of its first commit; 0 outside of a transaction
 }
 
 func (m *bankModel) open(rt *rapid.T) {
@@ -221,7 +221,7 @@ func (m *bankModel) restart(rt *rapid.T) {
 	require.Eventually(rt, func() bool { return m.js.Conn().Stats().Reconnects > before }, 10*time.Second, time.Millisecond)
 }
 
-// now is where an account stands.
+// now returns the present state of an account.
 func (m *bankModel) now(id string) outcome {
 	var o outcome
 	for _, d := range m.accounts[id] {
@@ -267,11 +267,11 @@ func (m *bankModel) step(rt *rapid.T, id string, keyed bool) step {
 
 func (s step) options() []aggregate.Option {
 	var options []aggregate.Option
-	if s.key != "" {
+	switch {
+	case s.issuedAt != nil:
+		options = append(options, aggregate.KeyIssuedAt(s.key, *s.issuedAt))
+	case s.key != "":
 		options = append(options, aggregate.Key(s.key))
-	}
-	if s.issuedAt != nil {
-		options = append(options, aggregate.IssuedAt(*s.issuedAt))
 	}
 	if s.ifVersion != nil {
 		options = append(options, aggregate.IfVersion(*s.ifVersion))
@@ -298,7 +298,7 @@ func (m *bankModel) transact(rt *rapid.T) {
 	m.run(rt, steps...)
 }
 
-// again sends again what was done under a key.
+// again repeats steps that were done under a key.
 func (m *bankModel) again(rt *rapid.T) {
 	if len(m.sent) == 0 {
 		rt.Skip("nothing was done under a key")
@@ -319,7 +319,7 @@ func (m *bankModel) run(rt *rapid.T, steps ...step) {
 	for i, s := range steps {
 		ops[i], results[i] = m.parties[s.repository].on(s.id, s.amount, s.options()...)
 	}
-	err := aggregate.Transact(m.t.Context(), m.store, ops...)
+	err := aggregate.Transact(m.t.Context(), m.store, nil, ops...)
 	outcomes := make([]outcome, len(steps))
 	for i, result := range results {
 		outcomes[i] = result()
@@ -334,7 +334,8 @@ func (m *bankModel) loseAcknowledgements(rt *rapid.T) (callOff func()) {
 	return func() { m.proxy.DropAcks(0) }
 }
 
-// verify compares what became of steps, of which one at most has a key, with what must, and keeps what was stored.
+// verify compares the results of steps with the expected ones, and keeps the stored commits. At most one step has a
+// key.
 func (m *bankModel) verify(rt *rapid.T, steps []step, results []outcome, err error) {
 	for i, s := range steps {
 		if s.key == "" {
@@ -362,7 +363,7 @@ func (m *bankModel) verify(rt *rapid.T, steps []step, results []outcome, err err
 	}
 }
 
-// under gives the commits under the key of a step that must be found, by whether they are of the same command.
+// under returns the commits under the key of a step that must be found, split by whether the command is the same.
 func (m *bankModel) under(s step) (same, other []done) {
 	commits := m.accounts[s.id]
 	for i, d := range commits {
@@ -378,7 +379,7 @@ func (m *bankModel) under(s step) (same, other []done) {
 	return same, other
 }
 
-// part finds what the transaction of a commit wrote to an account.
+// part returns the commit of a transaction that wrote to an account.
 func (m *bankModel) part(of done, id string) (done, bool) {
 	for _, d := range m.accounts[id] {
 		if d.position == of.position || of.transaction != 0 && d.transaction == of.transaction {
@@ -400,7 +401,7 @@ func (m *bankModel) differ(steps []step, commits []done) bool {
 	return false
 }
 
-// verifyRepeated checks that what is said to have been done before was.
+// verifyRepeated checks that a step that is reported as repeated was done before.
 func (m *bankModel) verifyRepeated(rt *rapid.T, keyed int, same []done, steps []step, results []outcome) {
 	found := slices.IndexFunc(same, func(d done) bool { return d.position == results[keyed].Position })
 	require.GreaterOrEqual(rt, found, 0)
@@ -417,7 +418,7 @@ func (m *bankModel) verifyRepeated(rt *rapid.T, keyed int, same []done, steps []
 	}
 }
 
-// no gives the first reason why steps are not done.
+// no returns the first reason why steps are not done.
 func (m *bankModel) no(steps []step) error {
 	for _, s := range steps {
 		now := m.now(s.id)
@@ -434,7 +435,7 @@ func (m *bankModel) no(steps []step) error {
 	return nil
 }
 
-// stored keeps what steps wrote.
+// stored keeps the commits that steps wrote.
 func (m *bankModel) stored(rt *rapid.T, steps []step, results []outcome) {
 	transaction := m.end + 1
 	if m.writes(steps) < 2 {
@@ -475,7 +476,7 @@ func (m *bankModel) claim(rt *rapid.T) {
 	}
 	op, result := m.parties[s.repository].on(s.id, s.amount, s.options()...)
 	defer m.loseAcknowledgements(rt)()
-	err := aggregate.Transact(m.t.Context(), m.store, op, claim)
+	err := aggregate.Transact(m.t.Context(), m.store, nil, op, claim)
 	want := m.no([]step{s})
 	if before := m.owners[value]; want == nil && before != "" && before != s.id {
 		want = aggregate.ErrTaken
@@ -502,7 +503,7 @@ func (m *bankModel) load(rt *rapid.T) {
 	require.Equal(rt, m.now(id), result)
 }
 
-// race lets all repositories deposit at once. All get their turn.
+// race lets all repositories deposit at once. Each deposit must succeed.
 func (m *bankModel) race(rt *rapid.T) {
 	id := someAccount.Draw(rt, "account")
 	results, errs := m.atOnce(m.parties, id, 3)
@@ -549,7 +550,7 @@ func (m *bankModel) atOnce(parties []party, id string, amount int64, options ...
 	return results, errs
 }
 
-// check compares everything, as a repository that keeps nothing reads it.
+// check compares everything that a repository without a cache reads.
 func (m *bankModel) check(rt *rapid.T) {
 	for _, id := range []string{"a", "b", "c"} {
 		result, err := m.bare.load(id)

@@ -2,105 +2,38 @@ package aggregate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/internal/ownkey"
-	"github.com/runnel-go/runnel/snapshot"
+	"github.com/runnel-go/runnel/internal/hook"
+	"github.com/runnel-go/runnel/internal/snapshots"
 )
 
-// Option is an option of one command.
-type Option func(*options)
-
-type options struct {
-	key       string
-	issuedAt  *eventstore.Position
-	issuedIn  string // the identity of the store whose position that is; "" for the repository's own
-	closing   *eventstore.StreamClosed
-	closeKey  string
-	ifVersion *eventstore.Version
-	given     []given
-	badKey    error // the first of Key and CloseKey that was given what is no key
-}
-
-// Key makes a command that is sent again be done once, as the package documentation says. Keys are 1 to 256 bytes, and those
-// that begin with "runnel." are the toolkit's own. With another key, the empty one too, the command is refused with an error
-// that matches ErrInvalidCommand.
-func Key(key string) Option {
-	return func(o *options) { o.key = o.checked(key) }
-}
-
-// OwnKey is for the toolkit's own packages. It is Key and [IssuedAt], and closes another key unless that is zero. The
-// position is of the store with that identity. In another store it means nothing, so there all of the stream is searched.
-func OwnKey(key, closes ownkey.Key, store string, issued eventstore.Position) Option {
-	return func(o *options) {
-		o.key, o.closeKey, o.issuedAt, o.issuedIn = key.String(), closes.String(), &issued, store
-	}
-}
-
-const maxKey = 256
-
-// checked gives a key of somebody else, and notes if it is none.
-func (o *options) checked(key string) string {
-	var reason string
-	switch {
-	case key == "":
-		reason = "the idempotency key is empty: give one, or leave the option out"
-	case len(key) > maxKey:
-		reason = fmt.Sprintf("the idempotency key has %d bytes, at most %d are allowed", len(key), maxKey)
-	case ownkey.Reserved(key):
-		reason = fmt.Sprintf("the idempotency key %q begins with what the toolkit's own keys begin with: put a prefix of yours before it", key)
-	default:
-		return key
-	}
-	if o.badKey == nil {
-		o.badKey = fmt.Errorf("%w: %s", ErrInvalidCommand, reason)
-	}
-	return ""
-}
-
-// IfVersion makes a command fail with an error that matches eventstore.ErrConflict unless the aggregate is at that version.
-func IfVersion(version eventstore.Version) Option {
-	return func(o *options) { o.ifVersion = &version }
-}
-
-// Options makes one option of several.
-func Options(all ...Option) Option {
-	return func(o *options) {
-		for _, option := range all {
-			option(o)
-		}
-	}
-}
-
-// Close ends the aggregate's stream with the events of the command, or with nothing but its end where the command decides
-// none: commands on it that would append are refused from then on with an error that matches eventstore.ErrClosed.
-func Close(reason string) Option {
-	return func(o *options) { o.closing = &eventstore.StreamClosed{Reason: reason} }
-}
-
-// Operation is one aggregate's part in a transaction. Repositories make operations with On; they are for one call of
-// [Transact] each.
+// Operation is one aggregate's part in a transaction. [Repository.On], [Unique.Claim] and [Unique.Release] make
+// operations. Each is for one call of [Transact].
 type Operation interface {
 	streamID() eventstore.StreamID
-	maxTries() int
-	// given are the streams of other aggregates that the operation relies on.
+	// hooked reports whether the operation's repository has an Around, and around runs do within it.
+	hooked() bool
+	around(ctx context.Context, do func(ctx context.Context) error) error
+	// given returns the streams of other aggregates that the operation relies on.
 	given() []given
-	// lock is what the operation holds while it runs.
+	// lock returns the lock that the operation holds while it runs.
 	lock() *lock
 	// begin loads the state to decide on.
 	begin(ctx context.Context, store *eventstore.Store) error
-	// refresh loads what the leader has beyond that, and reports whether there was anything.
+	// refresh loads the commits that the leader has beyond that state, and reports whether there were any.
 	refresh(ctx context.Context) (changed bool, err error)
-	// search looks for the key of a command that says when it was issued, beyond what the state remembers.
+	// search looks for a key with a known time of issue, beyond the keys that the state remembers.
 	search(ctx context.Context) error
-	// decide gives the write that follows from the state. The position is that of the commit in which the operation was
-	// done before, under the same key, or 0.
+	// decide returns the write that follows from the state. If the operation was done before, under the same key, it
+	// returns the position of that commit instead.
 	decide() (eventstore.Write, eventstore.Position, error)
-	// stored takes over what was stored. The commit is nil when the operation decided no events. It fails if what was stored
-	// cannot be decoded.
+	// stored takes over the stored commit, nil if the operation decided no events. It fails if the commit cannot be
+	// decoded.
 	stored(c *eventstore.Commit) error
-	// repeated takes over what was stored before.
+	// repeated takes over the commit that was stored before.
 	repeated(c *eventstore.Commit) error
 }
 
@@ -113,13 +46,13 @@ type Op[S State[S, E], E eventstore.Event] struct {
 
 	hash    []byte
 	entry   entry[S]
-	earlier *snapshot.Key // where the command was done before, if that is not remembered
+	earlier *snapshots.Key // an earlier use of the command's key that the entry does not remember
 	decided []E
 	result  Result[S, E]
-	one     [1]eventstore.Event // room for what is appended, which mostly is one event
+	one     [1]eventstore.Event // memory for the events to append: most commands decide one
 }
 
-// On makes the operation of a command for [Transact].
+// On returns the operation of a command on the aggregate of that id, for [Transact]. It does nothing by itself.
 func (r *Repository[S, E]) On(id string, command Command[S, E], opts ...Option) *Op[S, E] {
 	op := &Op[S, E]{repository: r, id: id, command: command}
 	for _, option := range opts {
@@ -128,13 +61,25 @@ func (r *Repository[S, E]) On(id string, command Command[S, E], opts ...Option) 
 	return op
 }
 
-// Result is what the operation led to, once Transact returned nil.
+// Result returns what the operation led to, after Transact has returned nil.
 func (op *Op[S, E]) Result() Result[S, E] { return op.result }
 
 func (op *Op[S, E]) streamID() eventstore.StreamID { return op.repository.stream(op.id) }
-func (op *Op[S, E]) maxTries() int                 { return op.repository.cfg.maxTries() }
 func (op *Op[S, E]) given() []given                { return op.options.given }
+func (op *Op[S, E]) hooked() bool                  { return op.repository.cfg.Around != nil }
 func (op *Op[S, E]) lock() *lock                   { return op.repository.locks.of(op.id) }
+
+func (op *Op[S, E]) around(ctx context.Context, do func(ctx context.Context) error) error {
+	if !op.hooked() {
+		return do(ctx)
+	}
+	call := Call{Stream: op.streamID(), Command: op.command}
+	err := hook.Run(ctx, op.repository.cfg.Around, call, do)
+	if errors.Is(err, hook.ErrSkipped) {
+		return fmt.Errorf("aggregate: %s: %w", call.Stream, err)
+	}
+	return err
+}
 
 func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store) error {
 	if store != op.repository.store {
@@ -171,10 +116,10 @@ func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
 	stream, head := op.streamID(), op.entry.head
 	if before, ok := op.before(); ok {
 		if before.Closed {
-			return none, 0, &KeyClosedError{Stream: stream, Key: op.options.key, Version: before.Version}
+			return none, 0, &KeyError{Stream: stream, Key: op.options.key, Version: before.Version, Err: ErrKeyClosed}
 		}
 		if string(before.Hash) != string(op.hash) {
-			return none, 0, &KeyReusedError{Stream: stream, Key: before.Key, Version: before.Version}
+			return none, 0, &KeyError{Stream: stream, Key: before.Key, Version: before.Version, Err: ErrKeyReused}
 		}
 		return none, before.Position, nil
 	}
@@ -199,7 +144,7 @@ func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
 	return eventstore.Write{Stream: stream, Expected: head, Events: events, Key: op.options.key, KeyHash: op.hash}, 0, nil
 }
 
-// closes gives the key that the operation closes, if any.
+// closes returns the key that the operation closes, if any.
 func (op *Op[S, E]) closes() []string {
 	if op.options.closeKey == "" {
 		return nil
@@ -210,17 +155,17 @@ func (op *Op[S, E]) closes() []string {
 func (op *Op[S, E]) stored(c *eventstore.Commit) error {
 	r := op.repository
 	if c != nil {
-		folded, given, err := r.asStored(c, op.decided)
+		folded, returned, err := r.asStored(c, op.decided)
 		if err != nil {
 			return fmt.Errorf("aggregate: %s: the events were stored, but they do not decode: %w", c.Stream, err)
 		}
-		op.decided = given
+		op.decided = returned
 		e := &op.entry
 		e.state = r.clone(e.state)
 		for _, event := range folded {
 			e.state = e.state.Evolve(event)
 		}
-		e.remember(c, op.closes(), r.cfg.keyWindow())
+		e.remember(c, op.closes(), r.window)
 		e.head = c.Head()
 	}
 	op.entry = r.keep(op.id, op.entry)
@@ -231,7 +176,7 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) error {
 
 func (op *Op[S, E]) repeated(c *eventstore.Commit) error {
 	if op.options.key != "" && c.Key == op.options.key && string(c.KeyHash) != string(op.hash) {
-		return &KeyReusedError{Stream: c.Stream, Key: c.Key, Version: c.First}
+		return &KeyError{Stream: c.Stream, Key: c.Key, Version: c.First, Err: ErrKeyReused}
 	}
 	op.result = op.repository.result(op.entry)
 	op.result.Version, op.result.Position, op.result.Repeated = c.Last(), c.Position, true

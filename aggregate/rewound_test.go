@@ -12,8 +12,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// An older backup is restored, and the first thing that happens then is a command that is rejected on the state in
-// memory. Its confirmation finds the stream at an older version.
+// After an older backup is restored, a command is rejected on the cached state. Its confirmation finds the stream at an
+// older version.
 func TestAStateThatTheLogHasLostIsNotDecidedOn(t *testing.T) {
 	for name, decide := range map[string]func(*aggregate.Repository[balance, event]) error{
 		"rejected": func(accounts *aggregate.Repository[balance, event]) error {
@@ -48,7 +48,8 @@ func TestAStateThatTheLogHasLostIsNotDecidedOn(t *testing.T) {
 			_, err = eventstore.Import(t.Context(), operator, &backup, nil)
 			require.NoError(t, err)
 			err = decide(accounts)
-			for until := time.Now().Add(20 * time.Second); err == nil && time.Now().Before(until); { // a version that was not lost may be appended to once, until that is noticed
+			// A stream that was not lost may be appended to once, until the store notices the loss.
+			for until := time.Now().Add(20 * time.Second); err == nil && time.Now().Before(until); {
 				_, err = accounts.Do(t.Context(), "2", deposit{1})
 			}
 			require.ErrorIs(t, err, eventstore.ErrLogRewound)

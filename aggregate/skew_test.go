@@ -20,7 +20,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// dutyEvent is what happens to a doctor. Of each group at most one is off duty at any time.
+// dutyEvent is an event of a doctor. At most one doctor of each group is off duty at any time.
 type dutyEvent interface {
 	eventstore.Event
 	duty()
@@ -87,7 +87,7 @@ func guarded(ctx context.Context, store *eventstore.Store, all *doctors, group [
 			ops = append(ops, all.On(id, isOn{}))
 		}
 	}
-	return aggregate.Transact(ctx, store, ops...)
+	return aggregate.Transact(ctx, store, nil, ops...)
 }
 
 // unguarded looks at the others first, and decides on that.
@@ -108,8 +108,8 @@ func unguarded(ctx context.Context, _ *eventstore.Store, all *doctors, group []s
 	return err
 }
 
-// contend lets 16 writers, each with what a program of its own remembers, send doctors off and on until so many have gone off. It
-// calls restart four times meanwhile.
+// contend lets 16 writers send doctors off and on until that many have gone off. Each writer has a cache of its own, as
+// a program has. Meanwhile contend calls restart four times.
 func contend(t *testing.T, store *eventstore.Store, leave leave, total int, restart func(turn int)) (rejected int64) {
 	t.Helper()
 	var left, no atomic.Int64
@@ -188,7 +188,7 @@ func openDuty(t *testing.T, js jetstream.JetStream, replicas int) *eventstore.St
 	return store
 }
 
-// transactions is how many there are in each case of the test.
+// transactions is the number of transactions in each case of the test.
 func transactions() int {
 	if os.Getenv("RUNNEL_TEST_LONG") != "" {
 		return 100_000
@@ -222,7 +222,7 @@ func TestTransactionsAreSerializable(t *testing.T) {
 	}
 }
 
-// What finds no skew has to be able to.
+// The search for skews must be able to find one.
 func TestWithoutGuardsThereIsSkew(t *testing.T) {
 	store := openDuty(t, eventstoretest.JetStream(t), 0)
 	contend(t, store, unguarded, 500, func(int) {})

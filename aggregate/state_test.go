@@ -21,7 +21,7 @@ const (
 	eventuallyTick = time.Millisecond
 )
 
-// tally counts deposits by amount, in a map that Evolve changes where it stands.
+// tally counts deposits by amount, in a map that Evolve changes in place.
 type tally struct{ Counts map[int64]int }
 
 func (s tally) Clone() tally { s.Counts = maps.Clone(s.Counts); return s }
@@ -54,7 +54,7 @@ func tallies(t *testing.T, store *eventstore.Store, snapshots *snapshot.Cache) *
 	return accounts
 }
 
-// counted is what a repository without a past makes of the log.
+// counted returns the state that a repository with an empty cache reads.
 func counted(t *testing.T, store *eventstore.Store, id string) map[int64]int {
 	t.Helper()
 	state, err := tallies(t, store, nil).Load(t.Context(), id)
@@ -79,7 +79,7 @@ func TestAStateWithAMapIsItsRepositorysOwn(t *testing.T) {
 	_, err = accounts.Do(t.Context(), "1", tallied{-5})
 	require.ErrorIs(t, err, errFunds)
 
-	// The first decision of this command is folded on a state that another writer has left behind, and discarded.
+	// Another writer is faster, so the first decision of this command is discarded.
 	_, err = other.Do(t.Context(), "1", tallied{2})
 	require.NoError(t, err)
 	result, err = accounts.Do(t.Context(), "1", tallied{3})
@@ -102,7 +102,7 @@ func TestAStateWithAMapIsItsRepositorysOwn(t *testing.T) {
 	require.Empty(t, fresh.State.Counts, "nor is the initial state changed")
 }
 
-// The race detector watches over what these share.
+// The race detector checks the memory that these goroutines share.
 func TestAStateWithAMapIsSharedByNoTwoGoroutines(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
@@ -140,7 +140,7 @@ func TestAStateWithAMapIsSharedByNoTwoGoroutines(t *testing.T) {
 	}
 	all.Wait()
 	require.NoError(t, snapshots.Close())
-	require.Positive(t, snapshots.Counters().Saved)
+	require.Positive(t, one.Counters().Snapshots.Saved)
 
 	snapshots, err = snapshot.Open(t.Context(), store, "account", &snapshot.Config{Every: 1})
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// diary keeps what its events hold, as it is.
+// diary keeps the contents of its events as they are.
 type diary struct {
 	Last    time.Time
 	Pages   []string
@@ -66,7 +66,7 @@ type page struct{ Event written }
 
 func (c page) Decide(diary) ([]eventstore.Event, error) { return []eventstore.Event{c.Event}, nil }
 
-// The state that a command leaves in memory is the one that a program without a past finds in the log.
+// A command leaves the state in memory that a program with an empty cache reads from the log.
 func TestStateIsFoldedFromWhatWasStored(t *testing.T) {
 	one := int64(1)
 	now := time.Now() // in a zone, and with a monotonic clock
@@ -99,7 +99,7 @@ func TestStateIsFoldedFromWhatWasStored(t *testing.T) {
 				require.Equal(t, replayed.State, cached.State)
 				require.Len(t, result.Events, len(events))
 
-				closed, err := warm.Do(t.Context(), name, write{}, aggregate.Close("full"), aggregate.CloseKey("k"))
+				closed, err := warm.Do(t.Context(), name, write{}, aggregate.CloseStream("full"), aggregate.CloseKey("k"))
 				require.NoError(t, err)
 				replayed, err = diaries().Load(t.Context(), name)
 				require.NoError(t, err)
@@ -110,7 +110,7 @@ func TestStateIsFoldedFromWhatWasStored(t *testing.T) {
 	}
 }
 
-// Nobody who holds a command, its result or an event reaches the state in the cache.
+// The cached state shares no memory with a command, its result or an event.
 func TestTheCachedStateSharesNoMemory(t *testing.T) {
 	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), "diaries", []eventstore.Event{written{}, dayed{}}, nil)
 	require.NoError(t, err)

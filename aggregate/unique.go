@@ -12,33 +12,35 @@ import (
 	"github.com/runnel-go/runnel/internal/system"
 )
 
-// minSecret is how many bytes a secret has at least: what is shorter than 128 bits can be found by trying.
+// minSecret is the least number of bytes of a secret. Less than 128 bits can be found by trying.
 const minSecret = 16
 
 // Unique keeps values, such as e-mail addresses, to one owner each. It is safe for concurrent use.
 //
-// Each value is a stream of its own, whose id is the value or, under a secret, its HMAC. That of two who claim the stream
-// at its begin one wins is what every append promises, so there is no index to keep and none to fall behind. A claim is one
-// operation of a transaction with whatever the value belongs to:
+// Each value is a stream of its own. The stream's id is the value or, with a secret, the value's HMAC. Every append
+// promises that only one of two claims at the start of a stream succeeds, so there is no index that could fall behind.
+// A claim is one operation of a transaction with the aggregate that the value belongs to:
 //
 //	emails, err := aggregate.NewUnique(store, "email", secret, nil)
-//	err = aggregate.Transact(ctx, store, customers.On(id, Register{...}), emails.Claim("anna@example.com", id))
+//	err = aggregate.Transact(ctx, store, nil,
+//		customers.On(id, Register{...}), emails.Claim("anna@example.com", id))
 //
-// And to change it:
+// A change of the value releases the old one and claims the new one:
 //
-//	err = aggregate.Transact(ctx, store, customers.On(id, ChangeEmail{...}), emails.Release(before, id), emails.Claim(after, id))
+//	err = aggregate.Transact(ctx, store, nil,
+//		customers.On(id, ChangeEmail{...}), emails.Release(before, id), emails.Claim(after, id))
 //
-// A value can take part in a transaction once, so before and after must differ there. Such a transaction costs what all
-// of them do, about 4 ms on one replica with file storage; all other commands on the customer cost nothing more.
+// A value can take part in a transaction once, so before and after must differ there. Such a transaction costs as much
+// as any other, about 4 ms on one replica with file storage. All other commands on the customer cost nothing more.
 //
-// Values are compared as they are. Whether Anna@example.com and anna@example.com are one, and which Unicode form they have,
-// is for the caller to decide before, and can hardly be changed later.
+// Values are compared byte by byte. The caller decides whether Anna@example.com and anna@example.com are the same, and
+// which Unicode form is used, before it claims a value. That decision can hardly be changed later.
 //
-// The secret can hardly be changed either: under another one all values are free, and nothing here would notice. To change
-// it means to claim each value again in a new category, from a list of them that the caller has elsewhere, while Claim is
-// called for both categories in each transaction. Who has the secret and the log can find out of a value that he guesses
-// whether it is claimed; once the secret is gone, nobody can. So there is no need to erase a value's stream, after which
-// nobody could claim it again.
+// The secret can hardly be changed either: under another secret all values are free, and nothing here would notice. To
+// change it, claim each value again in a new category, from a list that the program keeps elsewhere. Meanwhile, claim
+// new values in both categories in each transaction. Anybody with the secret and the log can check whether a guessed
+// value is claimed. Once the secret is gone, nobody can. So there is no need to erase a value's stream, after which
+// nobody could claim the value again.
 type Unique struct {
 	values   *Repository[ownership, ownershipEvent]
 	category string
@@ -54,17 +56,21 @@ type ownershipEvent interface {
 	OwnedBy() string
 }
 
-// Evolve takes over whose the value is.
+// Evolve returns the value's new owner.
 func (ownership) Evolve(e ownershipEvent) ownership { return ownership{Owner: e.OwnedBy()} }
 
-// NewUnique gives the unique values of a category of streams, in which nothing else may be written. Where the value is
-// personal, the secret is at least 16 random bytes, the same in all programs that use the category, and neither the log
-// nor an error of Unique shows the value. Where it is nil, the value itself is the stream's id, of 1 to 256 bytes of
-// UTF-8, and errors name it. It returns an error that matches eventstore.ErrInvalidID or ErrInvalidSecret.
+// NewUnique returns the unique values of a category of streams. Nothing else may write these streams.
+//
+// If values are personal, give a secret: at least 16 random bytes, the same in all programs that use the category. Then
+// neither the log nor an error of Unique shows a value. With a nil secret, the value itself is the stream's id, of 1 to
+// 256 bytes of UTF-8, and errors name it.
+//
+// NewUnique returns an error that matches eventstore.ErrInvalidID for a wrong category, or ErrInvalid for a secret that
+// is too short or a Config that cannot be used. It does not talk to the server.
 func NewUnique(store *eventstore.Store, category string, secret []byte, cfg *Config) (*Unique, error) {
 	if secret != nil && len(secret) < minSecret {
-		return nil, fmt.Errorf("aggregate: unique values of category %s: %w: it has %d bytes, %d are needed: set it, or give nil to store the values as they are",
-			category, ErrInvalidSecret, len(secret), minSecret)
+		return nil, fmt.Errorf("aggregate: unique values of category %s: %w: the secret has %d bytes, at least %d are needed: set it, or give nil to store the values as they are",
+			category, ErrInvalid, len(secret), minSecret)
 	}
 	values, err := New(store, category, ownership{}, cfg)
 	if err != nil {
@@ -73,20 +79,23 @@ func NewUnique(store *eventstore.Store, category string, secret []byte, cfg *Con
 	return &Unique{values: values, category: category, secret: bytes.Clone(secret)}, nil
 }
 
-// Claim makes the operation that makes a value its owner's, which is any text that is not empty, such as the id of an
-// aggregate. It is rejected, with an error that matches ErrTaken, when the value is another's, and decides nothing when it
-// is the owner's already.
+// Claim returns the operation that gives a value to an owner. The owner is any text that is not empty, such as the id
+// of an aggregate. The operation is rejected with an error that matches ErrTaken if the value has another owner. It
+// decides nothing if the value already is the owner's. With an empty value or owner, Transact returns an error that
+// matches eventstore.ErrInvalidID.
 func (u *Unique) Claim(value, owner string) Operation {
 	return u.operation(value, owner, claimValue{Category: u.category, Owner: owner})
 }
 
-// Release makes the operation that makes a value free. It is rejected, with an error that matches ErrTaken, when the value
-// is not the owner's but another's, and decides nothing when it is free already.
+// Release returns the operation that frees a value. The operation is rejected with an error that matches ErrTaken if
+// the value has another owner. It decides nothing if the value already is free. With an empty value or owner, Transact
+// returns an error that matches eventstore.ErrInvalidID.
 func (u *Unique) Release(value, owner string) Operation {
 	return u.operation(value, owner, releaseValue{Category: u.category, Owner: owner})
 }
 
-// Owner says whose a value is, or false where it is free, as the leader knows it.
+// Owner returns the owner of a value at the leader's newest version, or false if the value is free. It blocks and fails
+// like [Repository.Load]. For an empty value the error matches eventstore.ErrInvalidID.
 func (u *Unique) Owner(ctx context.Context, value string) (owner string, ok bool, err error) {
 	if value == "" {
 		return "", false, u.invalid("no value may be empty")
@@ -95,8 +104,8 @@ func (u *Unique) Owner(ctx context.Context, value string) (owner string, ok bool
 	return result.State.Owner, result.State.Owner != "", err
 }
 
-// id gives the stream's id for a value: itself, or HMAC-SHA256 of category and value, whole, so that two values never meet,
-// and one value in two categories is not seen to be one.
+// id returns the stream's id for a value: the value itself, or the whole HMAC-SHA256 of category and value. So two
+// values never share a stream, and the same value in two categories has unrelated ids.
 func (u *Unique) id(value string) string {
 	if u.secret == nil {
 		return value
@@ -118,7 +127,7 @@ func (u *Unique) operation(value, owner string, command Command[ownership, owner
 	return op
 }
 
-// uniqueOp is an operation on one value, that fails where its arguments were wrong.
+// uniqueOp is an operation on one value. It fails if its arguments were wrong.
 type uniqueOp struct {
 	*Op[ownership, ownershipEvent]
 
@@ -134,7 +143,7 @@ func (op *uniqueOp) begin(ctx context.Context, store *eventstore.Store) error {
 
 type claimValue struct{ Category, Owner string }
 
-// Decide lets one owner have the value.
+// Decide gives a free value to the owner.
 func (c claimValue) Decide(o ownership) ([]ownershipEvent, error) {
 	switch o.Owner {
 	case "":
@@ -148,7 +157,7 @@ func (c claimValue) Decide(o ownership) ([]ownershipEvent, error) {
 
 type releaseValue struct{ Category, Owner string }
 
-// Decide lets the owner, and nobody else, give the value back.
+// Decide lets only the owner release the value.
 func (c releaseValue) Decide(o ownership) ([]ownershipEvent, error) {
 	switch o.Owner {
 	case c.Owner:

@@ -33,7 +33,7 @@ func requireOwner(t *testing.T, emails *aggregate.Unique, value, want string) {
 func TestAValueHasOneOwner(t *testing.T) {
 	store := open(t)
 	emails := unique(t, store, secret)
-	run := func(ops ...aggregate.Operation) error { return aggregate.Transact(t.Context(), store, ops...) }
+	run := func(ops ...aggregate.Operation) error { return aggregate.Transact(t.Context(), store, nil, ops...) }
 	requireOwner(t, emails, "anna@example.com", "")
 	require.NoError(t, run(emails.Claim("anna@example.com", "1")))
 	requireOwner(t, emails, "anna@example.com", "1")
@@ -73,7 +73,7 @@ func TestOfRacingClaimsOneWins(t *testing.T) {
 	for i := range claims {
 		all.Go(func() {
 			emails := []*aggregate.Unique{one, two}[i%2]
-			errs[i] = aggregate.Transact(t.Context(), store, accounts.On(ids[i], deposit{1}), emails.Claim("anna@example.com", ids[i]))
+			errs[i] = aggregate.Transact(t.Context(), store, nil, accounts.On(ids[i], deposit{1}), emails.Claim("anna@example.com", ids[i]))
 		})
 	}
 	all.Wait()
@@ -101,8 +101,8 @@ func TestAValueUnderASecretIsNowhereToBeSeen(t *testing.T) {
 	emails := unique(t, store, secret)
 	logins, err := aggregate.NewUnique(store, "login", secret, nil)
 	require.NoError(t, err)
-	require.NoError(t, aggregate.Transact(t.Context(), store, emails.Claim("anna", "1"), logins.Claim("anna", "1")))
-	err = aggregate.Transact(t.Context(), store, emails.Claim("anna", "2"))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, emails.Claim("anna", "1"), logins.Claim("anna", "1")))
+	err = aggregate.Transact(t.Context(), store, nil, emails.Claim("anna", "2"))
 	require.NotContains(t, err.Error(), "anna")
 
 	stream, err := js.Stream(t.Context(), "bank")
@@ -124,7 +124,7 @@ func TestWhatCannotBeUniqueIsRefused(t *testing.T) {
 	store := open(t)
 	for _, short := range [][]byte{{}, []byte("fifteen bytes !")} {
 		_, err := aggregate.NewUnique(store, "email", short, nil)
-		require.ErrorIs(t, err, aggregate.ErrInvalidSecret, "an empty secret is one that was forgotten")
+		require.ErrorIs(t, err, aggregate.ErrInvalid, "an empty secret is one that was forgotten")
 	}
 	_, err := aggregate.NewUnique(store, "e.mail", secret, nil)
 	require.ErrorIs(t, err, eventstore.ErrInvalidID)
@@ -132,13 +132,13 @@ func TestWhatCannotBeUniqueIsRefused(t *testing.T) {
 	for _, op := range []aggregate.Operation{
 		emails.Claim("", "1"), emails.Claim("anna", ""), emails.Release("", "1"), plain.Claim(strings.Repeat("x", 257), "1"),
 	} {
-		require.ErrorIs(t, aggregate.Transact(t.Context(), store, op), eventstore.ErrInvalidID)
+		require.ErrorIs(t, aggregate.Transact(t.Context(), store, nil, op), eventstore.ErrInvalidID)
 	}
 	_, _, err = emails.Owner(t.Context(), "")
 	require.ErrorIs(t, err, eventstore.ErrInvalidID)
 
-	require.NoError(t, aggregate.Transact(t.Context(), store, emails.Claim("anna", "1")))
-	err = aggregate.Transact(t.Context(), store, emails.Release("anna", "1"), emails.Claim("anna", "1"))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, emails.Claim("anna", "1")))
+	err = aggregate.Transact(t.Context(), store, nil, emails.Release("anna", "1"), emails.Claim("anna", "1"))
 	require.ErrorIs(t, err, eventstore.ErrRefused, "one would release what the other has no need to claim")
 	requireOwner(t, emails, "anna", "1")
 }
@@ -149,17 +149,17 @@ func TestATornTransactionLeavesItsValueFree(t *testing.T) {
 	require.NoError(t, err)
 	defer store.Close()
 	accounts, names := repository(t, store, nil), unique(t, store, nil)
-	require.NoError(t, aggregate.Transact(t.Context(), store, names.Claim("anna", "1"), accounts.On("1", deposit{1})))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, names.Claim("anna", "1"), accounts.On("1", deposit{1})))
 
 	stream, err := js.Stream(t.Context(), "bank")
 	require.NoError(t, err)
 	msg, err := stream.GetMsg(t.Context(), 1)
 	require.NoError(t, err)
-	// The claim of a transaction that has no more of it.
+	// The claim of a transaction that lost its other part.
 	_, err = js.Publish(t.Context(), "bank.email.bert", msg.Data, jetstream.WithExpectLastSequencePerSubject(0))
 	require.NoError(t, err)
 	requireOwner(t, names, "bert", "")
-	require.NoError(t, aggregate.Transact(t.Context(), store, names.Claim("bert", "2"), accounts.On("2", deposit{1})))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, names.Claim("bert", "2"), accounts.On("2", deposit{1})))
 	requireOwner(t, names, "bert", "2")
 	require.Positive(t, store.Counters().Torn)
 }
@@ -171,7 +171,7 @@ func TestATransactionWithAClaimIsRepeatedUnderItsKey(t *testing.T) {
 	require.NoError(t, err)
 	change := func() (bool, error) {
 		pay := accounts.On("1", withdraw{5}, aggregate.Key("k"))
-		err := aggregate.Transact(t.Context(), store, emails.Claim("anna", "1"), pay)
+		err := aggregate.Transact(t.Context(), store, nil, emails.Claim("anna", "1"), pay)
 		return pay.Result().Repeated, err
 	}
 	repeated, err := change()
@@ -181,8 +181,8 @@ func TestATransactionWithAClaimIsRepeatedUnderItsKey(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, repeated)
 
-	require.NoError(t, aggregate.Transact(t.Context(), store, emails.Release("anna", "1")))
-	require.NoError(t, aggregate.Transact(t.Context(), store, emails.Claim("anna", "2")))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, emails.Release("anna", "1")))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, emails.Claim("anna", "2")))
 	repeated, err = change()
 	require.NoError(t, err, "it was done, whatever became of the value since")
 	require.True(t, repeated)
@@ -193,7 +193,7 @@ func TestARepeatedTransactionMayHoldWhatHadNothingToDo(t *testing.T) {
 	store := open(t)
 	accounts := repository(t, store, nil)
 	transact := func(second deposit) error {
-		return aggregate.Transact(t.Context(), store,
+		return aggregate.Transact(t.Context(), store, nil,
 			accounts.On("1", deposit{5}, aggregate.Key("k")), accounts.On("2", second), accounts.On("3", deposit{1}))
 	}
 	require.NoError(t, transact(deposit{0}))

@@ -7,51 +7,47 @@ import (
 
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/defaults"
 	"github.com/runnel-go/runnel/internal/literal"
 )
 
-// Config holds what Check needs beyond its arguments. A nil *Config and the zero Config give the defaults.
+// Config holds the settings of Check and Search. A nil *Config and the zero Config give the defaults. A negative
+// MaxCommands fails the test.
 type Config struct {
-	// Store is the configuration of the store that events are stored in, with their upcasters and codec. Defaults to none.
+	// Store is the configuration of the store, with its upcasters and codec. Defaults to none.
 	Store *eventstore.Config
-	// MaxCommands is how many commands an aggregate gets at most in memory; it gets a third of them in a store. Defaults to 60.
+	// MaxCommands is the most commands that an aggregate gets in memory. In a store it gets at most a third of them.
+	// Defaults to 60.
 	MaxCommands int
-	// NoSnapshots leaves snapshots out, for states that are never to be stored. Defaults to false.
+	// NoSnapshots skips the laws of snapshots, for states that are never to be stored. Defaults to false.
 	NoSnapshots bool
 }
 
-func (c *Config) store() *eventstore.Config {
-	if c == nil || c.Store == nil {
-		return &eventstore.Config{}
+// withDefaults returns a copy in which every field is set. It refuses a negative number.
+func (c *Config) withDefaults() (Config, error) {
+	full := Config{}
+	if c != nil {
+		full = *c
 	}
-	return c.Store
+	if full.Store == nil {
+		full.Store = &eventstore.Config{}
+	}
+	return full, defaults.Set("MaxCommands", &full.MaxCommands, 60)
 }
 
-func (c *Config) maxCommands() int {
-	if c == nil || c.MaxCommands <= 0 {
-		return 60
-	}
-	return c.MaxCommands
-}
-
-func (c *Config) noSnapshots() bool { return c != nil && c.NoSnapshots }
-
-// maxAtOnce is how many commands each of two clients sends at once. The orders of two lists of n are (2n)!/(n!)².
-const maxAtOnce = 4
-
-// inMemory is how many times more lists of commands are tried in memory, which costs little.
+// inMemory is how many times more lists of commands are tried in memory, because they cost little there.
 const inMemory = 10
 
-// Check tries random lists of commands on an aggregate and fails the test with the shortest one for which a law of the
-// package documentation, or an invariant, does not hold. The events are what a store of the domain is opened with.
+// Check tries random lists of commands on an aggregate. If a law of the package documentation or an invariant does not
+// hold, it fails the test with the shortest list that breaks it. The events are the prototypes for a store of the
+// domain.
 //
 //	commands -> decide, fold, ask the invariants          all runs     in memory
 //	         -> any registered event, in any state        a fifth      stored, decoded, upcast and folded
 //	         -> the same commands to a repository         a fifth      in a real store, replayed, and from a snapshot
-//	         -> two clients at once                       a fifth      in a real store
 //
-// A run is one list of commands; there are 100, or as many as -rapid.checks and RAPID_CHECKS say. It blocks until all have
-// been tried, a second or two, and as long again as shrinking takes where one fails.
+// A run is one list of commands. There are 100 runs, or as many as -rapid.checks and RAPID_CHECKS say. Check blocks for
+// a second or two, and while it shrinks a list that fails.
 func Check[S aggregate.State[S, E], E eventstore.Event](
 	t testing.TB, initial S, events []eventstore.Event, commands *rapid.Generator[aggregate.Command[S, E]], cfg *Config, invariants ...Invariant[S, E],
 ) {
@@ -61,8 +57,8 @@ func Check[S aggregate.State[S, E], E eventstore.Event](
 	}
 }
 
-// Search is Check that gives what it finds, or nil, and does not fail the test for it: to show that the invariants find a
-// mistake that is planted.
+// Search is Check that returns what it finds, or nil, instead of failing the test. Use it to show that the invariants
+// find a planted mistake.
 func Search[S aggregate.State[S, E], E eventstore.Event](
 	t testing.TB, initial S, events []eventstore.Event, commands *rapid.Generator[aggregate.Command[S, E]], cfg *Config, invariants ...Invariant[S, E],
 ) *Counterexample[S, E] {
@@ -70,51 +66,37 @@ func Search[S aggregate.State[S, E], E eventstore.Event](
 	d := &domain[S, E]{
 		initial: initial, events: typesOf(events), invariants: invariants, writer: literal.Writer{Local: callerPackage()},
 	}
-	s := &search[S, E]{t: t, domain: d, cfg: cfg, drawn: make(pool[S, E])}
-	long, list := lists(commands, cfg.maxCommands()), lists(commands, max(cfg.maxCommands()/3, 1))
+	full, err := cfg.withDefaults()
+	if err != nil {
+		t.Fatalf("aggregatetest: %v", err)
+	}
+	s := &search[S, E]{t: t, domain: d, cfg: full, drawn: make(pool[S, E])}
+	long, list := lists(commands, full.MaxCommands), lists(commands, max(full.MaxCommands/3, 1))
 	all := runs(t)
 	few := max(all/5, 1)
 	for range inMemory {
-		if found := s.hunt(all, func(rt *rapid.T) trial[S, E] { return after(long.Draw(rt, "commands")) }, s.decided); found != nil {
+		if found := s.hunt(all, func(rt *rapid.T) trial[S, E] { return trial[S, E]{commands: long.Draw(rt, "commands")} }, s.decided); found != nil {
 			return found
 		}
 	}
-	var err error
-	if s.lab, err = openLab(t, d, events, cfg); err != nil {
+	if s.lab, err = openLab(t, d, events, full); err != nil {
 		t.Fatalf("aggregatetest: open a store: %v", err)
 	}
 	prototypes := userEvents(s.lab.store)
 	found := s.hunt(few, func(rt *rapid.T) trial[S, E] {
-		c := after(list.Draw(rt, "commands"))
-		c.events = sampled(rt, prototypes)
-		return c
+		return trial[S, E]{commands: list.Draw(rt, "commands"), events: sampled(rt, prototypes)}
 	}, s.sampled)
 	if found != nil {
 		return found
 	}
-	found = s.hunt(few, func(rt *rapid.T) trial[S, E] {
-		c := after(list.Draw(rt, "commands"))
-		c.cut = rapid.IntRange(0, len(c.commands[before])).Draw(rt, "snapshot")
-		return c
-	}, s.stored)
-	if found != nil {
-		return found
-	}
-	short := rapid.SliceOfN(commands, 1, maxAtOnce)
 	return s.hunt(few, func(rt *rapid.T) trial[S, E] {
-		c := after(list.Draw(rt, "commands"))
-		c.commands[one], c.commands[other] = short.Draw(rt, "one"), short.Draw(rt, "other")
-		return c
-	}, s.raced)
+		commands := list.Draw(rt, "commands")
+		return trial[S, E]{commands: commands, cut: rapid.IntRange(0, len(commands)).Draw(rt, "snapshot")}
+	}, s.stored)
 }
 
-// after gives the trial that begins with some commands.
-func after[S, E any](commands []aggregate.Command[S, E]) (c trial[S, E]) {
-	c.commands[before] = commands
-	return c
-}
-
-// lists draws lists of commands. Rapid's own have 5 on average where none is the least, which is too few to get anywhere.
+// lists draws lists of commands. Rapid's own lists have 5 elements on average if they may be empty, which is too few to
+// get anywhere.
 func lists[C any](commands *rapid.Generator[C], most int) *rapid.Generator[[]C] {
 	least := rapid.SampledFrom([]int{0, most / 8, most / 2})
 	return rapid.Custom(func(rt *rapid.T) []C {

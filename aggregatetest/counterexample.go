@@ -14,18 +14,16 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// Counterexample is the shortest list of commands that was found of which a law does not hold.
+// Counterexample is the shortest list of commands that was found to break a law.
 type Counterexample[S, E any] struct {
-	Law      string                    // that does not hold
-	Why      string                    // what was seen
+	Law      string                    // the law that does not hold
+	Why      string                    // how it is broken
 	Commands []aggregate.Command[S, E] // one after the other, on an aggregate without events
-	One      []aggregate.Command[S, E] // of two clients at once, after them
-	Other    []aggregate.Command[S, E]
-	Events   []eventstore.Event // samples of registered types, each on its own after the commands
-	Test     string             // Go source of a test that fails; "" where none can say it, as of events of old types
+	Events   []eventstore.Event        // samples of registered types, each on its own after the commands
+	Test     string                    // Go source of a test that fails; "" for events of old types
 }
 
-// String tells it to people.
+// String returns the counterexample as text for people, with the test.
 func (c *Counterexample[S, E]) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "this does not hold: %s: %s\n", c.Law, c.Why)
@@ -35,23 +33,23 @@ func (c *Counterexample[S, E]) String() string {
 	return text.String()
 }
 
-// counterexample tells of a trial that failed.
+// counterexample describes a trial that failed.
 func (s *search[S, E]) counterexample(c trial[S, E], f *fault) *Counterexample[S, E] {
 	return &Counterexample[S, E]{
-		Law: f.law, Why: f.why, Commands: c.commands[before], One: c.commands[one], Other: c.commands[other], Events: c.events, Test: s.test(c, f),
+		Law: f.law, Why: f.why, Commands: c.commands, Events: c.events, Test: s.test(c, f),
 	}
 }
 
-// test writes the test of a trial.
+// test returns the source of a test of the trial.
 func (s *search[S, E]) test(c trial[S, E], f *fault) string {
 	w := s.domain.writer
 	h := s.domain.begin()
 	last := []aggregate.Command[S, E]{}
-	earlier := c.commands[before]
-	if n := len(earlier) - 1; n >= 0 && len(c.commands[one])+len(c.commands[other])+len(c.events) == 0 {
+	earlier := c.commands
+	if n := len(earlier) - 1; n >= 0 && len(c.events) == 0 {
 		earlier, last = earlier[:n], earlier[n:]
 	}
-	_, _ = s.domain.play(h, earlier) // a law that does not hold there is the one that is told of
+	_, _ = s.domain.play(h, earlier) // a law that is broken there is the law of the fault
 	given := h.events
 	var then string
 	switch {
@@ -64,8 +62,6 @@ func (s *search[S, E]) test(c trial[S, E], f *fault) string {
 		if f.law == lawCodec {
 			then = ".\n\t\tThenStored(" + s.store() + ")"
 		}
-	case f.law == lawOrder:
-		then = ".\n\t\tWhenBoth(" + w.Lines(c.commands[one]) + ", " + w.Lines(c.commands[other]) + ").\n\t\tThenInSomeOrder(" + s.store() + ")"
 	case f.law == lawInvariant:
 		then = ".\n\t\tThenKeeps(" + invariantName(w.Local, f.invariant) + ")"
 	case s.lab != nil:
@@ -83,15 +79,15 @@ func (s *search[S, E]) test(c trial[S, E], f *fault) string {
 	code.WriteString(then + "\n}\n")
 	formatted, err := format.Source([]byte(code.String()))
 	if err != nil {
-		return code.String() // what somebody can still read
+		return code.String() // it can still be read
 	}
 	return string(formatted)
 }
 
-// store writes the arguments with which the lab's store was opened, less what has no literal.
+// store returns the source of the arguments that opened the lab's store, without those that have no literal.
 func (s *search[S, E]) store() string {
 	cfg := "nil"
-	if codec := s.cfg.store().Codec; codec != "" {
+	if codec := s.cfg.Store.Codec; codec != "" {
 		cfg = fmt.Sprintf("&eventstore.Config{Codec: %q}", string(codec))
 	}
 	var prototypes []eventstore.Event
@@ -114,7 +110,8 @@ func arguments[E any](write func(any) string, values []E) string {
 	return "\n\t\t\t" + strings.Join(lines, ",\n\t\t\t") + ",\n\t\t"
 }
 
-// invariantName gives how a package calls an invariant. One without a name is left for the reader to fill in.
+// invariantName returns the name by which a package calls an invariant. An invariant without a name is left for the
+// reader to fill in.
 func invariantName(local string, invariant any) string {
 	name := runtime.FuncForPC(reflect.ValueOf(invariant).Pointer()).Name()
 	folder := strings.LastIndex(name, "/") + 1
@@ -128,7 +125,7 @@ func invariantName(local string, invariant any) string {
 	return pkg + "." + function
 }
 
-// title makes a name of a type's, less its package and type arguments.
+// title returns a type's name, capitalized and without its package and type arguments.
 func title(name string) string {
 	name, _, _ = strings.Cut(name, "[")
 	name = name[strings.LastIndex(name, ".")+1:]

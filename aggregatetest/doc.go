@@ -1,6 +1,6 @@
-// Package aggregatetest tests the domain of an aggregate: single rules by example, and all of them by properties.
+// Package aggregatetest tests the domain of an aggregate: single rules by example, and all rules by properties.
 //
-// A rule is shown by what happened, what is asked for, and what follows:
+// A scenario shows one rule, with the earlier events, the command, and the result:
 //
 //	aggregatetest.For(t, Account{}).
 //		Given(Opened{Owner: "anna"}, Deposited{Amount: 100}).
@@ -8,33 +8,32 @@
 //		Then(Withdrawn{Amount: 40}).
 //		ThenState(Account{Owner: "anna", Balance: 60})
 //
-// What does not follow is shown as a difference, line by line, in Go. No server runs.
+// A different result is shown as a difference in Go, line by line. No server runs.
 //
-// All rules together are shown by what must always hold. The caller says which commands there are, as a generator of package
-// rapid, and which invariants; the kit tries lists of commands, and knows the rest:
+// A property shows all rules together. The caller passes a generator of commands, of package rapid, and the invariants
+// that must always hold. The kit tries lists of commands, and knows the other laws:
 //
 //	aggregatetest.Check(t, Account{}, Events, anyCommand(), nil, neverBelowItsLimit, whatMovedIsTheBalance)
 //
 // # The laws
 //
 //   - The invariants hold after every event.
-//   - Decide and Evolve leave a state as it was, also where a later one shares its memory; a state with Clone is copied before.
-//   - Decide and Evolve give the same for the same, and do not panic.
-//   - Evolve takes each registered event, with any data, in any state that commands lead to.
-//   - A rejected command leaves no events, neither in what Decide returns nor in the stream.
-//   - What is decided is registered.
-//   - What a repository answers is what the domain decides by itself: events, rejection, version and state.
-//   - What is stored is decoded as what was decided, and events of old types as what they are upcast to.
-//   - The state that is replayed from the log is the live one, and so is one from a snapshot with what came after it.
-//   - Of two clients who send commands at once, all answers are those of some order of the commands in which none is answered
-//     before it was sent (linearizability, found out by package porcupine).
+//   - Decide and Evolve leave a state as it was, even if a later state shares its memory. A state with Clone is copied
+//     before.
+//   - Decide and Evolve return the same for the same arguments, and do not panic.
+//   - Evolve accepts each registered event, with any data, in any state that commands lead to.
+//   - A rejected command leaves no events, neither in the result of Decide nor in the stream.
+//   - Decided events are registered.
+//   - A repository answers as the domain decides: the same events, rejection, version and state.
+//   - Stored events are decoded as they were decided, and events of old types as the events they are upcast to.
+//   - The state that is replayed from the log is the live one. So is the state from a snapshot with the newer events.
 //
-// The last four run in a real store of the test's own; so does what [eventstoretest] needs: nothing to be installed.
+// The last three need a real store, which the kit starts in the test's process. Nothing needs to be installed.
 //
-// # What is printed
+// # The printed test
 //
-// A list of commands that fails is shrunk: commands are left out and replaced by others that the generator gave, as long as it
-// fails. It is printed as a test that is ready to be pasted:
+// If a list of commands fails, the kit shrinks it: it removes commands, or replaces them with others that the generator
+// drew, as long as the list fails. It prints the rest as a test that can be pasted:
 //
 //	func TestAccountCounterexample(t *testing.T) {
 //		aggregatetest.For(t, Account{}).
@@ -43,24 +42,25 @@
 //			ThenKeeps(neverBelowItsLimit)
 //	}
 //
-// It fails now and passes once the rule is mended, whether that rejects the command or decides something else. Keep it.
+// The test fails now. It passes after the rule is fixed, whether the rule then rejects the command or decides something
+// else. Keep it.
 //
 // # Errors
 //
-// What does not hold fails the test, with a message that begins with "aggregatetest:". [Search] gives it instead: use it to
-// plant mistakes, and to see that the invariants find them.
+// A broken law fails the test, with a message that begins with "aggregatetest:". [Search] returns it instead. Use
+// Search to plant mistakes, and to show that the invariants find them.
 //
 // # Concurrency
 //
-// All functions are for the goroutine of the test. Invariants are called on it, Decide and Evolve on others too. Tests that
-// run in parallel do not disturb each other.
+// Call all functions on the goroutine of the test. Invariants are called on it, and Decide and Evolve on others too.
+// Tests that run in parallel do not disturb each other.
 //
 // # Caveats
 //
-// States and events are compared by their fields, exported or not: times as instants, empty slices as nil ones. What a func,
-// a channel or an interface to one holds says nothing.
+// States and events are compared by their fields, exported or not. Times are compared as instants, and an empty slice
+// equals nil. Functions and channels are not compared.
 //
-// A generator that mostly draws what is rejected tests little. Draw small numbers and few names, so that commands meet, and
-// mostly what may be accepted. An Evolve that may panic for data that no command decides breaks a law all the same: a log
-// outlives the rules that wrote it.
+// A generator that mostly draws rejected commands tests little. Draw small numbers and few names, so that commands
+// meet, and mostly commands that may be accepted. An Evolve that panics for data that no command decides breaks a law
+// all the same, because a log outlives the rules that wrote it.
 package aggregatetest

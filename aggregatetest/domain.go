@@ -10,34 +10,35 @@ import (
 	"github.com/runnel-go/runnel/internal/literal"
 )
 
-// Invariant says what must hold after each event of an aggregate, with all its events so far and the state that they led to.
-// Give it as a named function, not as a literal: then the test that [Check] prints can name it.
+// Invariant returns an error if a rule does not hold. It is called after each event of an aggregate, with all events so
+// far and the state that they led to. Pass a named function and not a literal, so that the test that [Check] prints can
+// name it.
 type Invariant[S, E any] func(events []E, state S) error
 
-// domain is what is known of an aggregate: how its states begin, are copied and must be.
+// domain is an aggregate as the kit knows it: its initial state, its events and its invariants.
 type domain[S aggregate.State[S, E], E eventstore.Event] struct {
 	initial    S
-	events     map[reflect.Type]bool // that may be decided; nil for all
+	events     map[reflect.Type]bool // the types that may be decided; nil for all
 	invariants []Invariant[S, E]
 	writer     literal.Writer
 }
 
-// fault is a law that does not hold.
+// fault is a law that does not hold, and how it is broken.
 type fault struct {
 	law, why  string
-	invariant any // the Invariant that does not hold, if it is one
+	invariant any // the broken Invariant, if the law is one
 }
 
 func broken(law, format string, args ...any) *fault {
 	return &fault{law: law, why: fmt.Sprintf(format, args...)}
 }
 
-// The laws, as they are told.
+// The laws, as messages show them.
 const (
 	lawInvariant  = "the invariants hold after every event"
 	lawTotal      = "Evolve takes every event, in every state"
 	lawUntouched  = "Decide, Evolve and what comes later leave a state as it was"
-	lawPure       = "Decide and Evolve give the same for the same"
+	lawPure       = "Decide and Evolve return the same for the same"
 	lawNoPanic    = "Decide rejects, it does not panic"
 	lawRejected   = "a rejected command leaves no events"
 	lawRegistered = "what is decided is registered"
@@ -45,7 +46,6 @@ const (
 	lawReplay     = "the state replayed from the log is the live one"
 	lawSnapshot   = "a snapshot and what came after it give the state of a full replay"
 	lawCodec      = "events that are stored, decoded and upcast mean what they meant"
-	lawOrder      = "two clients at once end as some order of the two"
 )
 
 // clone copies a state as a repository does.
@@ -56,14 +56,14 @@ func (d *domain[S, E]) clone(state S) S {
 	return state
 }
 
-// form is what a state or event says: equal values have equal forms.
+// form returns the text of a state or event. Equal values have equal forms.
 func form(v any) string { return literal.Writer{}.Line(v) }
 
-// history is an aggregate as it lies in memory: its events, and the state after each.
+// history is an aggregate in memory: its events, and the state after each.
 type history[S, E any] struct {
 	events []E
 	states []S      // one more than events
-	forms  []string // of the states, when they came to be
+	forms  []string // of the states, when they were made
 }
 
 func (d *domain[S, E]) begin() *history[S, E] {
@@ -72,7 +72,7 @@ func (d *domain[S, E]) begin() *history[S, E] {
 
 func (h *history[S, E]) state() S { return h.states[len(h.states)-1] }
 
-// fold puts events on top of a history. They happened, so invariants are not asked where they are only given.
+// fold adds events to a history. If asked is false, the events are only given, so it does not check the invariants.
 func (d *domain[S, E]) fold(h *history[S, E], events []E, asked bool) *fault {
 	for _, event := range events {
 		after, f := d.evolve(h.state(), event)
@@ -92,8 +92,8 @@ func (d *domain[S, E]) fold(h *history[S, E], events []E, asked bool) *fault {
 	return nil
 }
 
-// unchanged holds the states of a history against what they were when they came to be: one that shares memory with a later
-// one may have been written to.
+// unchanged compares the states of a history with their forms when they were made. A later Evolve may have written into
+// memory that two states share.
 func (d *domain[S, E]) unchanged(h *history[S, E]) *fault {
 	for i, state := range h.states {
 		if now := form(state); now != h.forms[i] {
@@ -115,7 +115,7 @@ func (d *domain[S, E]) evolve(state S, event E) (after S, f *fault) {
 	again := d.clone(state).Evolve(event)
 	switch {
 	case form(after) != form(again):
-		return after, broken(lawPure, "Evolve gives two states for one event:\n%s", literal.Diff(d.writer.Lines(after), d.writer.Lines(again)))
+		return after, broken(lawPure, "Evolve returns two states for one event:\n%s", literal.Diff(d.writer.Lines(after), d.writer.Lines(again)))
 	case form(state) != before:
 		return after, broken(lawUntouched, "Evolve changes its receiver: give the state a Clone, or write into a copy")
 	case form(event) != was:
@@ -124,13 +124,13 @@ func (d *domain[S, E]) evolve(state S, event E) (after S, f *fault) {
 	return after, nil
 }
 
-// decision is what a command leads to: events, or an error.
+// decision is the result of a command: events, or an error.
 type decision[E any] struct {
 	events []E
 	err    error
 }
 
-// text is the same for decisions that are the same.
+// text returns the decision as text. Equal decisions have equal texts.
 func (d decision[E]) text(w literal.Writer) string {
 	if d.err != nil {
 		return "rejected: " + d.err.Error()
@@ -151,7 +151,7 @@ func (d *domain[S, E]) decide(state S, command aggregate.Command[S, E]) (decided
 	again.events, again.err = command.Decide(d.clone(state))
 	switch {
 	case decided.text(d.writer) != again.text(d.writer):
-		return decided, broken(lawPure, "Decide gives two answers in one state:\n%s", literal.Diff(decided.text(d.writer), again.text(d.writer)))
+		return decided, broken(lawPure, "Decide returns two answers in one state:\n%s", literal.Diff(decided.text(d.writer), again.text(d.writer)))
 	case form(state) != before:
 		return decided, broken(lawUntouched, "Decide changes its receiver's state")
 	case decided.err != nil && len(decided.events) > 0:
@@ -163,14 +163,14 @@ func (d *domain[S, E]) decide(state S, command aggregate.Command[S, E]) (decided
 func (d *domain[S, E]) registered(events []E) *fault {
 	for _, event := range events {
 		if t := reflect.TypeOf(event); d.events != nil && !d.events[t] {
-			return broken(lawRegistered, "Decide gives a %v, which is not among the events", t)
+			return broken(lawRegistered, "Decide returns a %v, which is not among the events", t)
 		}
 	}
 	return nil
 }
 
-// play decides commands one after the other on top of a history. It gives how many were decided, the one at which a law does
-// not hold included.
+// play decides commands one after the other on top of a history. It returns how many were decided, including the one
+// that breaks a law.
 func (d *domain[S, E]) play(h *history[S, E], commands []aggregate.Command[S, E]) (decided int, f *fault) {
 	for i, command := range commands {
 		decision, f := d.decide(h.state(), command)

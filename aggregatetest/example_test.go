@@ -7,7 +7,7 @@ import (
 	"github.com/runnel-go/runnel/aggregatetest"
 )
 
-// printing is a test that prints why it fails, since an example has none.
+// printing is a test that prints why it fails, because an example has no test.
 type printing struct{ testing.TB }
 
 func (printing) Helper() {}

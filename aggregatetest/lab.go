@@ -25,27 +25,27 @@ const (
 // systemPrefix begins the names of the toolkit's own events.
 const systemPrefix = "runnel."
 
-// lab is a store on a server of its own, in which each trial has an aggregate of its own.
+// lab is a store on a server of its own. Each trial has an aggregate of its own in it.
 type lab[S aggregate.State[S, E], E eventstore.Event] struct {
 	domain    *domain[S, E]
-	cfg       *Config
+	cfg       Config
 	store     *eventstore.Store
-	writer    *eventstore.Store           // writes old events too: it knows no upcasters
-	live      *aggregate.Repository[S, E] // has what it did in its cache
+	writer    *eventstore.Store           // without upcasters, so that it writes old events too
+	live      *aggregate.Repository[S, E] // caches its states
 	replaying *aggregate.Repository[S, E] // reads the log each time
 	trials    int
 }
 
 func openLab[S aggregate.State[S, E], E eventstore.Event](
-	t testing.TB, d *domain[S, E], prototypes []eventstore.Event, cfg *Config,
+	t testing.TB, d *domain[S, E], prototypes []eventstore.Event, cfg Config,
 ) (_ *lab[S, E], err error) {
 	t.Helper()
 	js := eventstoretest.JetStream(t, eventstoretest.Memory())
 	l := &lab[S, E]{domain: d, cfg: cfg}
-	if l.store, err = eventstore.Open(t.Context(), js, "check", prototypes, cfg.store()); err != nil {
+	if l.store, err = eventstore.Open(t.Context(), js, "check", prototypes, cfg.Store); err != nil {
 		return nil, err
 	}
-	writing := *cfg.store()
+	writing := *cfg.Store
 	writing.Upcasters = nil
 	if l.writer, err = eventstore.Open(t.Context(), js, "check", userEvents(l.store), &writing); err != nil {
 		return nil, errors.Join(err, l.store.Close())
@@ -65,7 +65,7 @@ func openLab[S aggregate.State[S, E], E eventstore.Event](
 	return l, nil
 }
 
-// userEvents gives the prototypes of a store that are not the toolkit's own.
+// userEvents returns the prototypes of a store that are not the toolkit's own.
 func userEvents(store *eventstore.Store) (prototypes []eventstore.Event) {
 	for _, p := range store.Prototypes() {
 		if !strings.HasPrefix(p.EventType(), systemPrefix) {
@@ -77,16 +77,16 @@ func userEvents(store *eventstore.Store) (prototypes []eventstore.Event) {
 
 func (l *lab[S, E]) close() error { return errors.Join(l.writer.Close(), l.store.Close()) }
 
-// next gives the id of an aggregate that nobody has used.
+// next returns the id of an aggregate that was not used yet.
 func (l *lab[S, E]) next() string {
 	l.trials++
 	return strconv.Itoa(l.trials)
 }
 
-// unfit is the fault that the kit's own store failed.
+// unfit returns the fault that the kit's own store failed.
 func unfit(law string, err error) *fault { return broken(law, "the store answers: %v", err) }
 
-// given stores the events that came before, as one commit.
+// given stores the earlier events as one commit.
 func (l *lab[S, E]) given(ctx context.Context, id string, events []E) *fault {
 	if len(events) == 0 {
 		return nil
@@ -101,9 +101,9 @@ func (l *lab[S, E]) given(ctx context.Context, id string, events []E) *fault {
 	return nil
 }
 
-// stored sends commands to one aggregate, and compares what is answered with what the domain decides by itself, what the log
-// holds with what was decided, and the states that are replayed, whole and from a snapshot that is saved before command cut,
-// with the live one.
+// stored sends commands to one aggregate. It compares the answers with the decisions of the domain, and the log with
+// the decided events. It compares the live state with a replay of the log, and with a state from a snapshot that is
+// saved before command cut.
 func (l *lab[S, E]) stored(ctx context.Context, given []E, commands []aggregate.Command[S, E], cut int) *fault {
 	id, h := l.next(), l.domain.begin()
 	if f := l.domain.fold(h, given, false); f != nil {
@@ -154,7 +154,7 @@ func (l *lab[S, E]) send(ctx context.Context, id string, h *history[S, E], comma
 	return l.equal(lawLive, h.state(), result.State)
 }
 
-// decisionOf takes what a repository answered for what the domain decided. The error is the repository's own.
+// decisionOf returns a repository's answer as a decision of the domain. The error is the repository's own.
 func decisionOf[S, E any](result aggregate.Result[S, E], err error) (decision[E], error) {
 	if rejected, ok := errors.AsType[*aggregate.RejectedError](err); ok {
 		return decision[E]{err: rejected.Err}, nil
@@ -182,7 +182,7 @@ func (l *lab[S, E]) equal(law string, want, got S) *fault {
 	return broken(law, "- live, + here:\n%s", literal.Diff(w.Lines(want), w.Lines(got)))
 }
 
-// compare compares what the log has kept.
+// compare compares the log, and the states that are read from it, with the history.
 func (l *lab[S, E]) compare(ctx context.Context, id string, h *history[S, E], saved bool) *fault {
 	read, err := l.store.Load(ctx, eventstore.StreamID{Category: category, ID: id})
 	if err != nil {
@@ -213,9 +213,9 @@ func (l *lab[S, E]) compare(ctx context.Context, id string, h *history[S, E], sa
 	return l.restored(ctx, id, h.state())
 }
 
-// snapshot saves a snapshot of an aggregate and reports whether there was anything to be saved.
+// snapshot saves a snapshot of an aggregate, and reports whether there was a state to save.
 func (l *lab[S, E]) snapshot(ctx context.Context, id string, h *history[S, E]) (saved bool, f *fault) {
-	if l.cfg.noSnapshots() || len(h.events) == 0 {
+	if l.cfg.NoSnapshots || len(h.events) == 0 {
 		return false, nil
 	}
 	counters, _, err := l.withSnapshots(ctx, id)
@@ -229,7 +229,7 @@ func (l *lab[S, E]) snapshot(ctx context.Context, id string, h *history[S, E]) (
 	return true, nil
 }
 
-// restored compares what comes of the snapshot.
+// restored compares the state from the snapshot.
 func (l *lab[S, E]) restored(ctx context.Context, id string, want S) *fault {
 	counters, state, err := l.withSnapshots(ctx, id)
 	if err != nil {
@@ -241,7 +241,7 @@ func (l *lab[S, E]) restored(ctx context.Context, id string, want S) *fault {
 	return l.equal(lawSnapshot, want, state)
 }
 
-// withSnapshots loads a state through a repository that has nothing but snapshots, and waits until the newest is saved.
+// withSnapshots loads a state through a repository with snapshots and no cache, and waits until the newest is saved.
 func (l *lab[S, E]) withSnapshots(ctx context.Context, id string) (snapshot.Counters, S, error) {
 	var none S
 	cache, err := snapshot.Open(ctx, l.store, category, &snapshot.Config{Every: 1})
@@ -254,11 +254,11 @@ func (l *lab[S, E]) withSnapshots(ctx context.Context, id string) (snapshot.Coun
 	}
 	result, err := repository.Load(ctx, id)
 	err = errors.Join(err, cache.Close())
-	return cache.Counters(), result.State, err
+	return repository.Counters().Snapshots, result.State, err
 }
 
-// sample stores an event of any registered type, old ones included, and compares what is decoded with what it is upcast to.
-// Those that are the aggregate's must be taken in the state of a history.
+// sample stores an event of any registered type, old types included. It compares the decoded events with the events
+// that it is upcast to. Evolve must accept an event of the aggregate in the state of the history.
 func (l *lab[S, E]) sample(ctx context.Context, h *history[S, E], event eventstore.Event) *fault {
 	id := eventstore.StreamID{Category: samples, ID: l.next()}
 	if _, err := l.writer.AppendAll(ctx, eventstore.Write{Stream: id, Events: []eventstore.Event{event}}); err != nil {
@@ -292,7 +292,7 @@ func (l *lab[S, E]) sample(ctx context.Context, h *history[S, E], event eventsto
 	return nil
 }
 
-// typesOf gives the set of types of prototypes.
+// typesOf returns the set of types of prototypes.
 func typesOf(prototypes []eventstore.Event) map[reflect.Type]bool {
 	types := make(map[reflect.Type]bool, len(prototypes))
 	for _, p := range prototypes {

@@ -11,7 +11,7 @@ import (
 	"github.com/runnel-go/runnel/internal/plain"
 )
 
-// sampled draws an event of each type, and gives the one without data too.
+// sampled returns two events of each type: one without data, and a drawn one.
 func sampled(rt *rapid.T, prototypes []eventstore.Event) []eventstore.Event {
 	events := slices.Clone(prototypes)
 	for _, prototype := range prototypes {
@@ -22,7 +22,8 @@ func sampled(rt *rapid.T, prototypes []eventstore.Event) []eventstore.Event {
 	return events
 }
 
-// fill draws a plain value. What encodes itself, but for times, stays zero: what is valid for it is not known.
+// fill draws a plain value. Types that encode themselves stay zero, except times, because their valid values are not
+// known.
 func fill(rt *rapid.T, v reflect.Value, depth int) {
 	switch t := v.Type(); {
 	case t == reflect.TypeFor[time.Time]():
@@ -40,7 +41,7 @@ func fill(rt *rapid.T, v reflect.Value, depth int) {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		v.SetUint(rapid.Uint64Range(0, 1<<v.Type().Bits()-1).Draw(rt, "uint"))
 	case reflect.Float32, reflect.Float64:
-		v.SetFloat(float64(rapid.Float32().Draw(rt, "float"))) // which both hold
+		v.SetFloat(float64(rapid.Float32().Draw(rt, "float"))) // both types hold it
 	case reflect.String:
 		v.SetString(rapid.StringN(0, 8, -1).Draw(rt, "string"))
 	default:

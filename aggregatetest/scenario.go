@@ -10,35 +10,35 @@ import (
 	"github.com/runnel-go/runnel/internal/literal"
 )
 
-// Scenario is an aggregate with a past. [For] begins one; its methods are for the goroutine of the test.
+// Scenario is an aggregate with a past. [For] makes one. Call its methods on the goroutine of the test. A method whose
+// name begins with Then fails the test if its expectation does not hold.
 type Scenario[S aggregate.State[S, E], E eventstore.Event] struct {
 	t       testing.TB
 	domain  *domain[S, E]
 	history *history[S, E]
 }
 
-// For begins a scenario on an aggregate without events:
+// For returns a scenario on an aggregate without events:
 //
 //	For -> Given events -> When a command -> Then events, ThenRejected, ThenError
 //	                                      -> ThenState, ThenKeeps, ThenStored
-//	                    -> WhenBoth       -> ThenInSomeOrder
 //
-// No server is started, but for ThenStored and ThenInSomeOrder. The laws that need none are checked at each step: a Decide or
-// an Evolve that changes its receiver, gives two answers in one state or panics, and a rejection with events, fail the test.
+// Only ThenStored starts a server. Each step checks the laws that need none: the test fails if Decide or Evolve changes
+// its receiver, returns different results for the same state, or panics, and if a rejection comes with events.
 func For[S aggregate.State[S, E], E eventstore.Event](t testing.TB, initial S) *Scenario[S, E] {
 	t.Helper()
 	d := &domain[S, E]{initial: initial, writer: literal.Writer{Local: callerPackage()}}
 	return &Scenario[S, E]{t: t, domain: d, history: d.begin()}
 }
 
-// Given folds events that happened, on top of those given before.
+// Given folds events that happened, after the events that were given before.
 func (s *Scenario[S, E]) Given(events ...E) *Scenario[S, E] {
 	s.t.Helper()
 	s.check(s.domain.fold(s.history, events, false))
 	return s
 }
 
-// When decides a command on the state.
+// When decides a command on the state, and folds the events if it is accepted.
 func (s *Scenario[S, E]) When(command aggregate.Command[S, E]) *Outcome[S, E] {
 	s.t.Helper()
 	decided, f := s.domain.decide(s.history.state(), command)
@@ -48,14 +48,14 @@ func (s *Scenario[S, E]) When(command aggregate.Command[S, E]) *Outcome[S, E] {
 	return o
 }
 
-// ThenState wants the state to be what is given.
+// ThenState wants the state to be this.
 func (s *Scenario[S, E]) ThenState(want S) *Scenario[S, E] {
 	s.t.Helper()
 	s.same("the state is", s.domain.writer.Lines(want), s.domain.writer.Lines(s.history.state()), "")
 	return s
 }
 
-// ThenKeeps wants the invariants to hold for the events and their state, after each of them.
+// ThenKeeps wants the invariants to hold after each event of the scenario.
 func (s *Scenario[S, E]) ThenKeeps(invariants ...Invariant[S, E]) *Scenario[S, E] {
 	s.t.Helper()
 	if len(invariants) == 0 {
@@ -67,8 +67,9 @@ func (s *Scenario[S, E]) ThenKeeps(invariants ...Invariant[S, E]) *Scenario[S, E
 	return s
 }
 
-// ThenStored wants the events, stored in a real store, to come back as they were and to lead to the same state, replayed from the
-// log and taken from a snapshot. The prototypes are what the store is opened with, the config is that of the store, or nil.
+// ThenStored stores the events in a real store. It wants them to come back as they were, and to lead to the same state
+// when they are replayed from the log and when a snapshot is used. The store is opened with cfg, which may be nil, and
+// with the prototypes.
 func (s *Scenario[S, E]) ThenStored(cfg *eventstore.Config, prototypes ...eventstore.Event) *Scenario[S, E] {
 	s.t.Helper()
 	l := s.lab(cfg, prototypes)
@@ -76,38 +77,21 @@ func (s *Scenario[S, E]) ThenStored(cfg *eventstore.Config, prototypes ...events
 	return s
 }
 
-// lab opens a store until the test ends.
+// lab opens a store that is closed when the test ends.
 func (s *Scenario[S, E]) lab(cfg *eventstore.Config, prototypes []eventstore.Event) *lab[S, E] {
 	s.t.Helper()
-	l, err := openLab(s.t, s.domain, prototypes, &Config{Store: cfg})
+	full, err := (&Config{Store: cfg}).withDefaults()
+	var l *lab[S, E]
+	if err == nil {
+		l, err = openLab(s.t, s.domain, prototypes, full)
+	}
 	if err != nil {
 		s.t.Fatalf("aggregatetest: open a store: %v", err)
 	}
 	return l
 }
 
-// WhenBoth lets two clients send commands at the same time, each one after the other.
-func (s *Scenario[S, E]) WhenBoth(one, other []aggregate.Command[S, E]) *Race[S, E] {
-	return &Race[S, E]{scenario: s, one: one, other: other}
-}
-
-// Race is a scenario in which two clients send commands.
-type Race[S aggregate.State[S, E], E eventstore.Event] struct {
-	scenario   *Scenario[S, E]
-	one, other []aggregate.Command[S, E]
-}
-
-// ThenInSomeOrder wants all answers, and the state at the end, to be those of some order of the commands, one at a time, in
-// which no command is answered before it was sent. It runs them once, in a real store, which is opened as by
-// [Scenario.ThenStored].
-func (r *Race[S, E]) ThenInSomeOrder(cfg *eventstore.Config, prototypes ...eventstore.Event) {
-	s := r.scenario
-	s.t.Helper()
-	l := s.lab(cfg, prototypes)
-	s.check(l.race(s.t.Context(), s.history.events, r.one, r.other))
-}
-
-// Outcome is a scenario after its command: the events that it led to are part of the past now.
+// Outcome is a scenario after its command. The events of the command are part of its past.
 type Outcome[S aggregate.State[S, E], E eventstore.Event] struct {
 	Scenario[S, E]
 
@@ -116,7 +100,7 @@ type Outcome[S aggregate.State[S, E], E eventstore.Event] struct {
 	decision decision[E]
 }
 
-// Then wants the command to be accepted and to lead to these events, or to none.
+// Then wants the command to be accepted and to lead to these events, or to none if there are no arguments.
 func (o *Outcome[S, E]) Then(want ...E) *Outcome[S, E] {
 	o.t.Helper()
 	if o.decision.err != nil {
@@ -126,7 +110,7 @@ func (o *Outcome[S, E]) Then(want ...E) *Outcome[S, E] {
 	return o
 }
 
-// ThenRejected wants the command to be rejected and gives the error, for a closer look.
+// ThenRejected wants the command to be rejected, and returns the error for a closer look.
 func (o *Outcome[S, E]) ThenRejected() error {
 	o.t.Helper()
 	if o.decision.err == nil {
@@ -135,8 +119,8 @@ func (o *Outcome[S, E]) ThenRejected() error {
 	return o.decision.err
 }
 
-// ThenError wants the command to be rejected with an error that matches the one given, by [errors.Is] or by being of its
-// type with the same fields.
+// ThenError wants the command to be rejected with this error: one that matches it by [errors.Is], or has the same type
+// and fields.
 func (o *Outcome[S, E]) ThenError(want error) {
 	o.t.Helper()
 	if got := o.ThenRejected(); !errors.Is(got, want) && form(got) != form(want) {
@@ -144,16 +128,16 @@ func (o *Outcome[S, E]) ThenError(want error) {
 	}
 }
 
-// ThenState wants the state after the command to be what is given.
+// ThenState wants the state after the command to be this.
 func (o *Outcome[S, E]) ThenState(want S) *Outcome[S, E] {
 	o.t.Helper()
 	o.same("the state is", o.domain.writer.Lines(want), o.domain.writer.Lines(o.history.state()), o.told())
 	return o
 }
 
-// ThenStored wants the command, sent to a real store that holds what was given, to be answered as the domain decides, what is
-// stored to come back as it was, and the state to be the same when it is replayed from the log, and when it is taken from a
-// snapshot of before the command, or after it. Config and prototypes are as for [Scenario.ThenStored].
+// ThenStored sends the command to a real store that holds the given events. It wants the answer to be as the domain
+// decides, and the stored events to come back as they were. It wants the same state from a replay of the log, from a
+// snapshot before the command, and from a snapshot after it. The arguments are as for [Scenario.ThenStored].
 func (o *Outcome[S, E]) ThenStored(cfg *eventstore.Config, prototypes ...eventstore.Event) *Outcome[S, E] {
 	o.t.Helper()
 	l := o.lab(cfg, prototypes)
@@ -163,7 +147,7 @@ func (o *Outcome[S, E]) ThenStored(cfg *eventstore.Config, prototypes ...eventst
 	return o
 }
 
-// told says what the scenario is.
+// told returns the scenario as text.
 func (o *Outcome[S, E]) told() string {
 	var text strings.Builder
 	text.WriteString("\ngiven\n" + indented(eventLines(o.domain.writer, o.history.events[:o.given])))

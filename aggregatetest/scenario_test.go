@@ -30,7 +30,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 
 func (r *recorder) FailNow() { panic(r) }
 
-// failing runs what must fail a test, and gives what it says.
+// failing runs a function that must fail its test, and returns the message of the failure.
 func failing(t *testing.T, f func(t testing.TB)) string {
 	t.Helper()
 	r := &recorder{TB: t}
@@ -57,9 +57,6 @@ func TestScenariosHold(t *testing.T) {
 	aggregatetest.For(t, wallet{}).When(earn{0}).ThenError(fmt.Errorf("%d is no income", 0))
 	aggregatetest.For(t, wallet{}).Given(earned{3}, spent{2}).ThenStored(nil, walletEvents...)
 	aggregatetest.For(t, wallet{}).Given(earned{3}).When(tag{"a"}).ThenStored(&eventstore.Config{Codec: eventstore.JSON}, walletEvents...)
-	aggregatetest.For(t, wallet{}).Given(earned{3}).
-		WhenBoth([]command{spend{2}, earn{1}}, []command{spend{2}, tag{"a"}}).
-		ThenInSomeOrder(nil, walletEvents...)
 }
 
 func TestScenariosThatDoNotHoldSaySo(t *testing.T) {
@@ -80,7 +77,6 @@ func TestScenariosThatDoNotHoldSaySo(t *testing.T) {
 		"a law":               {func(s scenario) { s.When(decideBy{"", func(wallet) ([]event, error) { panic("no") }}) }, []string{"it does not panic: Decide panics: no"}},
 		"no store":            {func(s scenario) { s.ThenStored(nil, earned{}, earned{}) }, []string{"open a store: ", "earned"}},
 		"not registered":      {func(s scenario) { s.ThenStored(nil, spent{}) }, []string{"the store answers: ", "earned"}},
-		"nor by two":          {func(s scenario) { s.WhenBoth(nil, nil).ThenInSomeOrder(nil, spent{}) }, []string{"the store answers: "}},
 		"nor when sent":       {func(s scenario) { s.When(tag{"a"}).ThenStored(nil, earned{}) }, []string{"the store answers: ", "tagged"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,21 +15,21 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// search looks for a trial of which a law does not hold.
+// search looks for a trial that breaks a law.
 type search[S aggregate.State[S, E], E eventstore.Event] struct {
 	t      testing.TB
 	domain *domain[S, E]
-	cfg    *Config
-	lab    *lab[S, E] // nil for laws that need no store
+	cfg    Config
+	lab    *lab[S, E] // nil as long as no store is needed
 	drawn  pool[S, E]
 }
 
-// runs is how many runs rapid makes.
+// runs returns how many runs rapid makes.
 func runs(t testing.TB) int {
 	t.Helper()
 	all, err := strconv.Atoi(flag.Lookup("rapid.checks").Value.String())
 	if err != nil {
-		t.Fatalf("aggregatetest: how many runs there are: %v", err)
+		t.Fatalf("aggregatetest: the flag -rapid.checks: %v", err)
 	}
 	if testing.Short() {
 		all /= 5 // as rapid does
@@ -37,9 +37,9 @@ func runs(t testing.TB) int {
 	return all
 }
 
-// hunt lets rapid draw trials until one fails, and shrinks that. Rapid does not hear of it: it has no notion of which command is
-// needed by which, and shrinks long lists slowly. What it draws after that is put into the place of what was found. Of runs beyond
-// those that are wanted nothing is tried.
+// hunt lets rapid draw trials until one fails, and shrinks that one. It does not tell rapid, which shrinks long lists
+// slowly because it does not know which command needs which. Commands that rapid draws after the failure go into the
+// pool that shrinking uses. Runs beyond the wanted number try nothing.
 func (s *search[S, E]) hunt(wanted int, draw func(*rapid.T) trial[S, E], try func(trial[S, E]) *fault) *Counterexample[S, E] {
 	s.t.Helper()
 	shrinker := shrinker[S, E]{try: try, pool: s.drawn}
@@ -49,9 +49,7 @@ func (s *search[S, E]) hunt(wanted int, draw func(*rapid.T) trial[S, E], try fun
 			return
 		}
 		c := draw(rt)
-		for _, commands := range c.commands {
-			s.drawn.add(commands)
-		}
+		s.drawn.add(c.commands)
 		if shrinker.found == nil {
 			shrinker.best, shrinker.found = c, try(c)
 		}
@@ -64,15 +62,16 @@ func (s *search[S, E]) hunt(wanted int, draw func(*rapid.T) trial[S, E], try fun
 	return s.counterexample(shrinker.best, shrinker.found)
 }
 
-// decided tries the laws that need no store.
+// decided checks the laws that need no store.
 func (s *search[S, E]) decided(c trial[S, E]) *fault {
-	_, f := s.domain.play(s.domain.begin(), c.commands[before])
+	_, f := s.domain.play(s.domain.begin(), c.commands)
 	return f
 }
 
-// sampled tries events of all types.
+// sampled checks events of all types in the state after the commands.
 func (s *search[S, E]) sampled(c trial[S, E]) *fault {
-	h, f := s.past(c)
+	h := s.domain.begin()
+	_, f := s.domain.play(h, c.commands)
 	for _, event := range c.events {
 		if f == nil {
 			f = s.lab.sample(s.t.Context(), h, event)
@@ -81,27 +80,12 @@ func (s *search[S, E]) sampled(c trial[S, E]) *fault {
 	return f
 }
 
-func (s *search[S, E]) past(c trial[S, E]) (*history[S, E], *fault) {
-	h := s.domain.begin()
-	_, f := s.domain.play(h, c.commands[before])
-	return h, f
-}
-
-// stored tries the commands on a repository.
+// stored sends the commands to a repository.
 func (s *search[S, E]) stored(c trial[S, E]) *fault {
-	return s.lab.stored(s.t.Context(), nil, c.commands[before], c.cut)
+	return s.lab.stored(s.t.Context(), nil, c.commands, c.cut)
 }
 
-// raced tries two clients.
-func (s *search[S, E]) raced(c trial[S, E]) *fault {
-	h, f := s.past(c)
-	if f != nil {
-		return f
-	}
-	return s.lab.race(s.t.Context(), h.events, c.commands[one], c.commands[other])
-}
-
-// callerPackage gives the import path of the package that called this one.
+// callerPackage returns the import path of the package that called this one.
 func callerPackage() string {
 	own := reflect.TypeFor[Config]().PkgPath() + "."
 	pcs := make([]uintptr, 16)

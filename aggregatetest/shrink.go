@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// shrinkTime bounds shrinking, which takes milliseconds in memory and trials of milliseconds each in a store.
+	// shrinkTime bounds shrinking. It takes milliseconds in memory, and milliseconds for each trial in a store.
 	shrinkTime = 10 * time.Second
-	// poolSize is how many commands of each kind are tried in the place of another: the ones that say least.
+	// poolSize is how many commands of each kind are tried in place of another, the shortest first.
 	poolSize = 40
-	// pairsUpTo is for how many commands two are changed at once.
+	// pairsUpTo is the most commands for which two are changed at once.
 	pairsUpTo = 8
 )
 
-// pool keeps commands that were drawn. What is drawn is what the domain must bear, so shrinking makes up no others.
+// pool keeps the commands that were drawn. Shrinking uses no others, because the domain need not accept them.
 type pool[S, E any] map[string]map[string]aggregate.Command[S, E] // by kind and form
 
 func (p pool[S, E]) add(commands []aggregate.Command[S, E]) {
@@ -37,10 +37,10 @@ func (p pool[S, E]) add(commands []aggregate.Command[S, E]) {
 
 var literals = regexp.MustCompile(`[\w.]+{`)
 
-// kind gives the types that a form names: those of a command, and of what it wraps.
+// kind returns the types that a form names: the type of a command, and the types of its parts.
 func kind(form string) string { return strings.Join(literals.FindAllString(form, -1), "") }
 
-// like gives the commands of a kind, from the one that says least on.
+// like returns the commands of the same kind, the shortest first.
 func (p pool[S, E]) like(command aggregate.Command[S, E]) (list []aggregate.Command[S, E]) {
 	of := p[kind(form(command))]
 	for _, text := range slices.SortedFunc(maps.Keys(of), shorter) {
@@ -49,7 +49,7 @@ func (p pool[S, E]) like(command aggregate.Command[S, E]) (list []aggregate.Comm
 	return list[:min(len(list), poolSize)]
 }
 
-// smaller gives those of them that say less.
+// smaller returns the commands of the same kind that are shorter.
 func (p pool[S, E]) smaller(command aggregate.Command[S, E]) []aggregate.Command[S, E] {
 	text := form(command)
 	return slices.DeleteFunc(p.like(command), func(other aggregate.Command[S, E]) bool { return shorter(form(other), text) >= 0 })
@@ -62,7 +62,7 @@ func shorter(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// shrinker makes a trial that fails smaller, as long as it fails.
+// shrinker makes a failing trial smaller as long as it fails.
 type shrinker[S aggregate.State[S, E], E eventstore.Event] struct {
 	try   func(trial[S, E]) *fault
 	pool  pool[S, E]
@@ -71,14 +71,14 @@ type shrinker[S aggregate.State[S, E], E eventstore.Event] struct {
 	until time.Time
 }
 
-// shrink takes out commands, many at once before one by one, and puts smaller ones into the place of those that are left, one at
+// shrink removes commands, many at once before one by one. It replaces the remaining commands with smaller ones, one at
 // a time and two at a time, until nothing helps (delta debugging; Zeller and Hildebrandt, 2002).
 func (s *shrinker[S, E]) shrink() {
 	for s.remove() || s.removePairs() || s.removeAndReplace() || s.replace() || s.replacePairs() || s.shrinkEvents() {
 	}
 }
 
-// accept takes a trial over if it is smaller and breaks the same law.
+// accept makes a trial the best one if it is smaller and breaks the same law.
 func (s *shrinker[S, E]) accept(c trial[S, E]) bool {
 	if time.Now().After(s.until) || !c.size().less(s.best.size()) {
 		return false
@@ -92,44 +92,39 @@ func (s *shrinker[S, E]) accept(c trial[S, E]) bool {
 }
 
 func (s *shrinker[S, E]) remove() (changed bool) {
-	for part := range s.best.commands {
-		for chunk := len(s.best.commands[part]); chunk > 0; chunk /= 2 {
-			for begin := 0; begin+chunk <= len(s.best.commands[part]); {
-				if s.accept(s.best.without(part, begin, begin+chunk)) {
-					changed = true
-				} else {
-					begin += chunk
-				}
+	for chunk := len(s.best.commands); chunk > 0; chunk /= 2 {
+		for begin := 0; begin+chunk <= len(s.best.commands); {
+			if s.accept(s.best.without(begin, begin+chunk)) {
+				changed = true
+			} else {
+				begin += chunk
 			}
 		}
 	}
 	return changed
 }
 
-// removePairs takes out two commands that need each other.
+// removePairs removes two commands that need each other.
 func (s *shrinker[S, E]) removePairs() bool {
-	for part, list := range s.best.commands {
-		for i := range min(len(list), pairsUpTo) {
-			for j := range i {
-				if s.accept(s.best.without(part, i, i+1).without(part, j, j+1)) {
-					return true
-				}
+	for i := range min(len(s.best.commands), pairsUpTo) {
+		for j := range i {
+			if s.accept(s.best.without(i, i+1).without(j, j+1)) {
+				return true
 			}
 		}
 	}
 	return false
 }
 
-// removeAndReplace takes out a command that is not needed where another is a larger one.
+// removeAndReplace removes a command that is not needed if another becomes larger.
 func (s *shrinker[S, E]) removeAndReplace() bool {
-	slots := s.best.slots()
-	if len(slots) > pairsUpTo {
+	if len(s.best.commands) > pairsUpTo {
 		return false
 	}
-	for _, gone := range slots {
-		for _, at := range slots {
-			for _, like := range s.pool.like(s.best.commands[at.part][at.index]) {
-				if gone != at && s.accept(s.best.with(at, like).without(gone.part, gone.index, gone.index+1)) {
+	for gone := range s.best.commands {
+		for at, command := range s.best.commands {
+			for _, like := range s.pool.like(command) {
+				if gone != at && s.accept(s.best.with(at, like).without(gone, gone+1)) {
 					return true
 				}
 			}
@@ -139,8 +134,8 @@ func (s *shrinker[S, E]) removeAndReplace() bool {
 }
 
 func (s *shrinker[S, E]) replace() (changed bool) {
-	for _, at := range s.best.slots() {
-		for _, smaller := range s.pool.smaller(s.best.commands[at.part][at.index]) {
+	for at, command := range s.best.commands {
+		for _, smaller := range s.pool.smaller(command) {
 			if s.accept(s.best.with(at, smaller)) {
 				changed = true
 				break
@@ -150,16 +145,15 @@ func (s *shrinker[S, E]) replace() (changed bool) {
 	return changed
 }
 
-// replacePairs replaces two commands where each would have to become smaller with the other.
+// replacePairs replaces two commands that can become smaller only together.
 func (s *shrinker[S, E]) replacePairs() bool {
-	slots := s.best.slots()
-	if len(slots) > pairsUpTo {
+	if len(s.best.commands) > pairsUpTo {
 		return false
 	}
-	for i, a := range slots {
-		for _, b := range slots[:i] {
-			for _, x := range s.pool.smaller(s.best.commands[a.part][a.index]) {
-				for _, y := range s.pool.smaller(s.best.commands[b.part][b.index]) {
+	for a := range s.best.commands {
+		for b := range a {
+			for _, x := range s.pool.smaller(s.best.commands[a]) {
+				for _, y := range s.pool.smaller(s.best.commands[b]) {
 					if s.accept(s.best.with(a, x).with(b, y)) {
 						return true
 					}
@@ -170,7 +164,7 @@ func (s *shrinker[S, E]) replacePairs() bool {
 	return false
 }
 
-// shrinkEvents leaves out samples, and empties the fields of those that are left.
+// shrinkEvents removes samples, and empties the fields of the remaining samples.
 func (s *shrinker[S, E]) shrinkEvents() bool {
 	for i, event := range s.best.events {
 		if s.accept(s.best.withoutEvent(i)) {

@@ -93,7 +93,7 @@ func (c tag) Decide(w wallet) ([]event, error) {
 
 type command = aggregate.Command[wallet, event]
 
-// anyCommand draws commands, and where they are given, others among them.
+// anyCommand draws commands, and the given commands among them.
 func anyCommand(others ...command) *rapid.Generator[command] {
 	amount := rapid.Map(rapid.IntRange(-1, 9), func(n int) money.Amount { return money.Amount(n) })
 	usual := rapid.OneOf(

@@ -334,7 +334,7 @@ func TestACachedAggregateDoesNotDecideOnACutTransaction(t *testing.T) {
 	for i, id := range partners {
 		operations[i] = accounts.On(id, pay{transfers[i]})
 	}
-	require.NoError(t, aggregate.Transact(t.Context(), store, operations...))
+	require.NoError(t, aggregate.Transact(t.Context(), store, nil, operations...))
 	powerCut(t, server, 2)
 	for _, id := range partners {
 		_, err := accounts.Load(t.Context(), id)

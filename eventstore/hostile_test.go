@@ -308,7 +308,7 @@ func storeCells(store *eventstore.Store, head eventstore.Head) map[string]cell {
 		if err != nil {
 			return err
 		}
-		return aggregate.Transact(ctx, store, accounts.On("t1", pay{1}), accounts.On("b", pay{1}), accounts.On("t3", pay{1}))
+		return aggregate.Transact(ctx, store, nil, accounts.On("t1", pay{1}), accounts.On("b", pay{1}), accounts.On("t3", pay{1}))
 	}
 	cells["snapshot"] = func(ctx context.Context) error {
 		cache, err := snapshot.Open(ctx, store, "account", nil)

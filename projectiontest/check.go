@@ -15,11 +15,13 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/defaults"
 	"github.com/runnel-go/runnel/internal/literal"
 	"github.com/runnel-go/runnel/projection"
 )
 
-// Config holds the settings of Check. A nil *Config and the zero Config mean the defaults.
+// Config holds the settings of Check. A nil *Config and the zero Config mean the defaults. A negative Timeout fails the
+// test.
 type Config struct {
 	// Store is the configuration of the store, with its upcasters and codec. Defaults to none.
 	Store *eventstore.Config
@@ -30,30 +32,22 @@ type Config struct {
 	Timeout time.Duration
 }
 
-func (c *Config) store() *eventstore.Config {
-	if c == nil {
-		return nil
+// withDefaults returns a copy in which Timeout and View are set. It refuses a negative Timeout. The View's defaults let
+// another runner soon follow one that ends amid a build.
+func (c *Config) withDefaults() (Config, error) {
+	full := Config{}
+	if c != nil {
+		full = *c
 	}
-	return c.Store
-}
-
-// view returns the configuration of the view. With it, another runner soon follows one that ends amid a build.
-func (c *Config) view() *projection.Config {
-	var view projection.Config
-	if c != nil && c.View != nil {
-		view = *c.View
+	view := projection.Config{}
+	if full.View != nil {
+		view = *full.View
 	}
 	if view.Heartbeat == 0 && view.StandBy == 0 {
 		view.Heartbeat, view.StandBy = 100*time.Millisecond, 500*time.Millisecond
 	}
-	return &view
-}
-
-func (c *Config) timeout() time.Duration {
-	if c == nil || c.Timeout <= 0 {
-		return 30 * time.Second
-	}
-	return c.Timeout
+	full.View = &view
+	return full, defaults.Set("Timeout", &full.Timeout, 30*time.Second)
 }
 
 const (
@@ -92,10 +86,14 @@ func Search[V any](
 	t testing.TB, events []eventstore.Event, histories *rapid.Generator[[]Commit], cfg *Config, rules ...projection.Rule[V],
 ) *Counterexample {
 	t.Helper()
+	full, err := cfg.withDefaults()
+	if err != nil {
+		t.Fatalf("projectiontest: %v", err)
+	}
 	server := eventstoretest.NewServer(t, eventstoretest.Memory())
 	proxy := server.Proxy(t)
 	proxy.Duplicate(true)
-	l := &lab[V]{js: server.JetStream(t), doubled: proxy.JetStream(t), events: events, rules: rules, cfg: cfg}
+	l := &lab[V]{js: server.JetStream(t), doubled: proxy.JetStream(t), events: events, rules: rules, cfg: full}
 	wanted, tried := max(runs(t)/fewer, 1), 0
 	var worst trial
 	var found string
@@ -207,7 +205,7 @@ func shrink(worst trial, found string, try func(trial) string) (trial, string) {
 
 // try folds a history in all ways, and returns their difference, or "".
 func (l *lab[V]) try(ctx context.Context, c trial) (why string) {
-	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.timeout(), errors.New("the view did not get there in time"))
+	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, errors.New("the view did not get there in time"))
 	defer cancel()
 	ctx, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
@@ -243,7 +241,7 @@ func differ[V any](straight, got map[string]V, what string) string {
 func (l *lab[V]) disturbed(
 	ctx context.Context, failed context.CancelCauseFunc, store *eventstore.Store, c trial,
 ) (before, after map[string]V, err error) {
-	doubled, err := eventstore.Open(ctx, l.doubled, l.name(), l.events, l.cfg.store())
+	doubled, err := eventstore.Open(ctx, l.doubled, l.name(), l.events, l.cfg.Store)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -253,7 +251,7 @@ func (l *lab[V]) disturbed(
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, r.end()) }()
-	reader, err := projection.NewView(ctx, store, "view", 1, l.cfg.view(), l.rules...)
+	reader, err := projection.NewView(ctx, store, "view", 1, l.cfg.View, l.rules...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -21,14 +21,14 @@ type lab[V any] struct {
 	doubled jetstream.JetStream // delivers each message of the log twice; nil if no view runs
 	events  []eventstore.Event
 	rules   []projection.Rule[V]
-	cfg     *Config
+	cfg     Config
 	trials  int
 }
 
 // open calls a function with a new store.
 func (l *lab[V]) open(ctx context.Context, f func(ctx context.Context, store *eventstore.Store) error) error {
 	l.trials++
-	store, err := eventstore.Open(ctx, l.js, l.name(), l.events, l.cfg.store())
+	store, err := eventstore.Open(ctx, l.js, l.name(), l.events, l.cfg.Store)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ type runner[V any] struct {
 
 // start runs an instance, and cancels ctx with the error that ends it.
 func (l *lab[V]) start(ctx context.Context, r *runner[V], store *eventstore.Store, failed context.CancelCauseFunc) error {
-	view, err := projection.NewView(ctx, store, "view", 1, l.cfg.view(), l.rules...)
+	view, err := projection.NewView(ctx, store, "view", 1, l.cfg.View, l.rules...)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type Report struct{ Kilowatts int64 }
 
 func (c Report) Decide(Meter) ([]Event, error) { return []Event{Read(c)}, nil }
 
-// A meter is read for years. Who starts anew reads its snapshot, and the log from there.
+// A meter is read for years. A program that starts reads its snapshot, and only the newer commits from the log.
 func Example() {
 	ctx := context.Background()
 	rt, stop := serve(ctx)
@@ -68,7 +68,7 @@ func Example() {
 		if err := snapshots.Close(); err != nil { // waits for what is being saved
 			log.Fatal(err)
 		}
-		counters := snapshots.Counters()
+		counters := meters.Counters().Snapshots
 		fmt.Printf("%+v, restored %d, saved %d\n", meter.State, counters.Restored, counters.Saved)
 	}
 	if err := store.Close(); err != nil {

@@ -35,7 +35,7 @@ func TestAnAuditProvesThatNoMoneyIsLost(t *testing.T) {
 	require.NoError(t, bank.importLedger(t.Context(), os.DirFS(syntheticLedger), t.Output()))
 	pay(t, bank, "anna")
 	do(t, bank, "ben", Open{Owner: "Ben", Date: day})
-	require.NoError(t, aggregate.Transact(t.Context(), bank.store,
+	require.NoError(t, aggregate.Transact(t.Context(), bank.store, nil,
 		bank.accounts.On("anna", TransferOut{To: "ben", Amount: 40, Date: day}), bank.accounts.On("ben", TransferIn{From: "anna", Amount: 40, Date: day})))
 	_, err := bank.answers.Do(t.Context(), "o2", GiveAnswer{Accepted: true})
 	require.NoError(t, err)

@@ -107,7 +107,7 @@ func (s *server) transfer(w http.ResponseWriter, r *http.Request) error {
 	to := s.bank.accounts.On(body.To, TransferIn{From: body.From, Amount: body.Amount, Text: body.Text, Date: today}, conditions.keyOnly()...)
 	ctx, cancel := writeContext(r)
 	defer cancel()
-	if err := aggregate.Transact(ctx, s.bank.store, from, to); err != nil {
+	if err := aggregate.Transact(ctx, s.bank.store, nil, from, to); err != nil {
 		return conditions.failed(err)
 	}
 	s.settle(ctx, max(from.Result().Position, to.Result().Position))

@@ -57,7 +57,7 @@ func problemOf(err error) *problem {
 	var (
 		known     *problem
 		rejection *RejectionError
-		reused    *aggregate.KeyReusedError
+		reused    *aggregate.KeyError
 	)
 	switch {
 	case errors.As(err, &known):

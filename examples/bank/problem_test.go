@@ -31,7 +31,7 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		{refused(eventstore.ErrNoPermission), 500, "the log of the bank says what"},
 		{errors.New("secret"), 500, "the log of the bank says what"},
 		{&aggregate.RejectedError{Stream: stream, Err: reject(RuleNotOpen, "closed")}, 422, "closed"},
-		{&aggregate.KeyReusedError{Stream: stream, Key: "k", Version: 3}, 422, "version 3 of account anna"},
+		{&aggregate.KeyError{Stream: stream, Key: "k", Version: 3, Err: aggregate.ErrKeyReused}, 422, "version 3 of account anna"},
 	} {
 		p := problemOf(fmt.Errorf("bank: %w", c.err))
 		require.Equal(t, c.status, p.Status, "%v", c.err)

@@ -68,7 +68,7 @@ func Example_courseSubscription() {
 		must(err)
 	}
 	subscribe := func(student, course string) {
-		err := aggregate.Transact(ctx, store, courses.On(course, TakeSeat{student}), students.On(student, Join{course}))
+		err := aggregate.Transact(ctx, store, nil, courses.On(course, TakeSeat{student}), students.On(student, Join{course}))
 		if rejected, ok := errors.AsType[*aggregate.RejectedError](err); ok {
 			fmt.Println(student, course, "no:", rejected.Err)
 			return

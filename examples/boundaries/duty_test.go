@@ -38,7 +38,7 @@ func Example_someoneOnDuty() {
 	defer stop()
 	doctors := repository[Doctor](store, "doctor")
 	leave := func(one, other string) error {
-		return aggregate.Transact(ctx, store, doctors.On(one, EndDuty{}), doctors.On(other, MustBeOn{}))
+		return aggregate.Transact(ctx, store, nil, doctors.On(one, EndDuty{}), doctors.On(other, MustBeOn{}))
 	}
 	answers := make(chan error, 2)
 	go func() { answers <- leave("anna", "ben") }()

@@ -30,7 +30,7 @@ func Example_uniqueName() {
 	names, err := aggregate.NewUnique(store, "name", nil, nil)
 	must(err)
 	open := func(id, name string) error {
-		return aggregate.Transact(ctx, store, accounts.On(id, OpenAccount{name}), names.Claim(name, id))
+		return aggregate.Transact(ctx, store, nil, accounts.On(id, OpenAccount{name}), names.Claim(name, id))
 	}
 	fmt.Println(open("1", "anna"))
 	fmt.Println(errors.Is(open("2", "anna"), aggregate.ErrTaken))

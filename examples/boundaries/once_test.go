@@ -18,7 +18,7 @@ func Example_onceOverAllIDs() {
 	requests, err := aggregate.NewUnique(store, "order-request", nil, nil)
 	must(err)
 	place := func(id, request string) string {
-		err := aggregate.Transact(ctx, store, orders.On(id, PlaceOrder{"lamp", 4900}), requests.Claim(request, id))
+		err := aggregate.Transact(ctx, store, nil, orders.On(id, PlaceOrder{"lamp", 4900}), requests.Claim(request, id))
 		if taken, ok := errors.AsType[*aggregate.TakenError](err); ok {
 			return taken.Owner
 		}

@@ -33,7 +33,6 @@ var serverModules = []string{
 
 // kitModules are the further modules of tests that use the test kits.
 var kitModules = []string{
-	"github.com/anishathalye/porcupine", // checks whether the answers to two clients fit some order
 	"pgregory.net/rapid",
 }
 

@@ -36,7 +36,7 @@ var layers = [][]part{
 		{path: "saga", uses: []string{"aggregate", "projection", "reactor", "eventstore", "kv", "internal/runner", "internal/..."}},
 	},
 	{
-		{path: "aggregate", uses: []string{"snapshot", "eventstore", "internal/..."}},
+		{path: "aggregate", uses: []string{"snapshot", "internal/snapshots", "eventstore", "internal/..."}},
 		{path: "projection", uses: []string{"eventstore", "kv", "internal/runner", "internal/..."}},
 		{path: "reactor", uses: []string{"eventstore", "kv", "internal/runner", "internal/..."}},
 	},
@@ -44,7 +44,10 @@ var layers = [][]part{
 		{path: "internal/runner", uses: []string{"eventstore", "kv", "internal/..."}},
 	},
 	{
-		{path: "snapshot", uses: []string{"eventstore", "kv", "internal/..."}},
+		{path: "snapshot", uses: []string{"internal/snapshots", "eventstore", "internal/..."}},
+	},
+	{
+		{path: "internal/snapshots", uses: []string{"eventstore", "kv", "internal/..."}},
 	},
 	{
 		{path: "eventstore", uses: []string{"internal/..."}},

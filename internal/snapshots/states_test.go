@@ -1,4 +1,4 @@
-package snapshot
+package snapshots
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ type withdrawn struct{ Amount int64 }
 func (withdrawn) EventType() string { return "account.withdrawn" }
 func (withdrawn) account()          {}
 
-// closed is none of an account's events.
+// closed is not an event of accounts.
 type closed struct{ Why string }
 
 func (closed) EventType() string { return "branch.closed" }
@@ -66,15 +66,20 @@ func openStore(t testing.TB, js jetstream.JetStream, cfg *eventstore.Config, eve
 	return store
 }
 
-func openCache(t testing.TB, store *eventstore.Store, cfg *Config) *Cache {
+// openCache opens the snapshots of accounts, with settings that are changed by the functions given.
+func openCache(t testing.TB, store *eventstore.Store, changes ...func(cfg *Config)) *Cache {
 	t.Helper()
+	cfg := Config{FoldVersion: 1, Every: 50, Queue: 1000, Replicas: 1, Logger: store.Logger()}
+	for _, change := range changes {
+		change(&cfg)
+	}
 	c, err := Open(t.Context(), store, "account", cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
 }
 
-// fill appends commits to a stream and gives the snapshot after the last but two.
+// fill appends commits to a stream and returns the snapshot after the last but two.
 func fill(t *testing.T, store *eventstore.Store, id string, commits int) Snapshot[balance] {
 	t.Helper()
 	var snapshot Snapshot[balance]
@@ -103,12 +108,12 @@ func statesOf(t testing.TB, c *Cache) *States[balance] {
 func TestASnapshotIsRestoredWithWhatCameSince(t *testing.T) {
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	saved := fill(t, store, "1", 10)
-	c := openCache(t, store, nil)
+	c := openCache(t, store)
 	statesOf(t, c).Save("1", saved)
 	require.NoError(t, c.Close())
 	require.Equal(t, Counters{Saved: 1}, c.Counters())
 
-	c = openCache(t, store, nil)
+	c = openCache(t, store)
 	found, history, err := statesOf(t, c).Restore(t.Context(), "1")
 	require.NoError(t, err)
 	require.Equal(t, &saved, found)
@@ -125,12 +130,12 @@ func TestASnapshotIsRestoredWithWhatCameSince(t *testing.T) {
 	require.Nil(t, found)
 }
 
-// What is in the bucket may be anything. None of it may come to be taken for the state.
+// The bucket may hold anything. Nothing but a snapshot of this log may be taken for the state.
 func TestWhatDoesNotFitTheLogIsIgnored(t *testing.T) {
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	saved := fill(t, store, "1", 10)
 	fill(t, store, "2", 10)
-	c := openCache(t, store, nil)
+	c := openCache(t, store)
 	states := statesOf(t, c)
 	good, err := states.encode(t.Context(), "1", saved)
 	require.NoError(t, err)
@@ -189,7 +194,7 @@ func TestKeysBeyondTheWindowAreForgotten(t *testing.T) {
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	saved := fill(t, store, "1", 10)
 	saved.Keys = []Key{{Key: "old", Commit: 3}, {Key: "older than the window", Commit: 4}, {Key: "in it", Commit: 5}}
-	c := openCache(t, store, nil)
+	c := openCache(t, store)
 	wide, err := For[balance, event](c, balance{}, itself[balance], 100)
 	require.NoError(t, err)
 	data, err := wide.encode(t.Context(), "1", saved)
@@ -204,9 +209,9 @@ type hidden struct{ amount int64 }
 func (h hidden) Evolve(event) hidden { h.amount++; return h }
 
 func TestAStateThatWouldNotBeStoredWholeIsRefused(t *testing.T) {
-	c := openCache(t, openStore(t, eventstoretest.JetStream(t), nil), nil)
+	c := openCache(t, openStore(t, eventstoretest.JetStream(t), nil))
 	_, err := For[hidden, event](c, hidden{}, itself[hidden], 1)
-	require.EqualError(t, err, "snapshot: account: snapshot.hidden.amount is not exported, so it would be lost: export it, or leave it out with the tag `msgpack:\"-\"`")
+	require.EqualError(t, err, "account: snapshots.hidden.amount is not exported, so it would be lost: export it, or leave it out with the tag `msgpack:\"-\"`")
 }
 
 // untagged has a field that its author keeps from the codec.
@@ -241,7 +246,7 @@ func (w worth) Evolve(event) worth { return w }
 func TestAStateOfNumbersThatEncodeThemselvesIsRestored(t *testing.T) {
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	saved := fill(t, store, "1", 5)
-	c := openCache(t, store, nil)
+	c := openCache(t, store)
 	states, err := For[worth, event](c, worth{}, itself[worth], 4)
 	require.NoError(t, err)
 	price, ok := new(big.Int).SetString("-123456789012345678901234567890", 10)
@@ -251,7 +256,7 @@ func TestAStateOfNumbersThatEncodeThemselvesIsRestored(t *testing.T) {
 	require.NoError(t, c.Close())
 	require.Equal(t, int64(1), c.Counters().Saved)
 
-	c = openCache(t, store, nil)
+	c = openCache(t, store)
 	states, err = For[worth, event](c, worth{}, itself[worth], 4)
 	require.NoError(t, err)
 	found, _, err := states.Restore(t.Context(), "1")
@@ -293,14 +298,14 @@ func (m moody) Evolve(event) moody              { return m }
 func TestAStateThatDoesNotSurviveSwitchesSnapshotsOff(t *testing.T) {
 	self := new(ring)
 	self.Next = self
-	t.Run("a field kept back", func(t *testing.T) { switchesOff(t, untagged{}, untagged{Secret: "s"}, "snapshot.untagged.Secret") })
-	t.Run("a field that only the package sees", func(t *testing.T) { switchesOff(t, cached{}, cached{sum: 1}, "snapshot.cached.sum is not exported") })
+	t.Run("a field kept back", func(t *testing.T) { switchesOff(t, untagged{}, untagged{Secret: "s"}, "snapshots.untagged.Secret") })
+	t.Run("a field that only the package sees", func(t *testing.T) { switchesOff(t, cached{}, cached{sum: 1}, "snapshots.cached.sum is not exported") })
 	t.Run("a map that vanishes", func(t *testing.T) {
-		switchesOff(t, emptied{}, emptied{Items: map[string]int{}}, "snapshot.emptied.Items")
+		switchesOff(t, emptied{}, emptied{Items: map[string]int{}}, "snapshots.emptied.Items")
 	})
 	t.Run("a state that holds itself", func(t *testing.T) { switchesOff(t, ring{}, ring{self}, "nested too deep") })
 	t.Run("a time in a zone", func(t *testing.T) {
-		switchesOff(t, timed{}, timed{At: map[string]time.Time{"a": time.Unix(1, 0).In(time.FixedZone("x", 3600))}}, "snapshot.timed.At[] is a time that is not in UTC")
+		switchesOff(t, timed{}, timed{At: map[string]time.Time{"a": time.Unix(1, 0).In(time.FixedZone("x", 3600))}}, "snapshots.timed.At[] is a time in another zone than UTC")
 	})
 	t.Run("a type that panics", func(t *testing.T) { switchesOff(t, moody{"good"}, moody{"bad"}, "not now") })
 }
@@ -309,7 +314,7 @@ func switchesOff[S interface{ Evolve(e event) S }](t *testing.T, initial, state 
 	t.Helper()
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	var log safeBuffer
-	c := openCache(t, store, &Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	c := openCache(t, store, func(cfg *Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	states, err := For[S, event](c, initial, itself[S], 4)
 	require.NoError(t, err)
 	require.True(t, states.Due(50, 0))
@@ -345,7 +350,7 @@ func (b *safeBuffer) String() string {
 func TestNobodyWaitsForASave(t *testing.T) {
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	saved := fill(t, store, "1", 5)
-	c := openCache(t, store, &Config{Queue: 2})
+	c := openCache(t, store, func(cfg *Config) { cfg.Queue = 2 })
 	states := statesOf(t, c)
 	began, release := make(chan struct{}), make(chan struct{})
 	c.queue.put("stuck", func(context.Context) ([]byte, error) {
@@ -372,9 +377,9 @@ func bucketGone(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	store := openStore(t, js, nil)
 	saved := fill(t, store, "1", 5)
-	c := openCache(t, store, nil)
+	c := openCache(t, store)
 	states := statesOf(t, c)
-	require.NoError(t, js.DeleteKeyValue(t.Context(), c.Bucket()))
+	require.NoError(t, js.DeleteKeyValue(t.Context(), c.bucket.Name()))
 	found, _, err := states.Restore(t.Context(), "1")
 	require.NoError(t, err)
 	require.Nil(t, found)
@@ -401,7 +406,7 @@ func (b basket) Evolve(e event) basket {
 func TestASnapshotSharesNothingWithItsCaller(t *testing.T) {
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	at := fill(t, store, "1", 3)
-	c := openCache(t, store, nil)
+	c := openCache(t, store)
 	states, err := For[basket, event](c, basket{Items: map[string]int{}}, basket.Clone, 4)
 	require.NoError(t, err)
 	state := basket{Items: map[string]int{"x": 1}}
@@ -410,7 +415,7 @@ func TestASnapshotSharesNothingWithItsCaller(t *testing.T) {
 		state.Items["x"]++ // while it may be being saved
 	}
 	require.NoError(t, c.Close())
-	c = openCache(t, store, nil)
+	c = openCache(t, store)
 	states, err = For[basket, event](c, basket{Items: map[string]int{}}, basket.Clone, 4)
 	require.NoError(t, err)
 	found, _, err := states.Restore(t.Context(), "1")

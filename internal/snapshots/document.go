@@ -1,4 +1,4 @@
-package snapshot
+package snapshots
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
-// documentFormat is raised whenever a document changes in any way. Documents of other formats are not read: the log is.
+// documentFormat is raised whenever a document changes in any way. Documents of other formats are not read.
 const documentFormat = 2
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -24,29 +24,29 @@ type envelope struct {
 	Body     []byte // a document in msgpack
 }
 
-// document is what is kept of one aggregate.
+// document is the snapshot of one aggregate as it is stored.
 type document struct {
 	Store       string // the store's identity
 	FoldVersion int
-	Fingerprint []byte // of what made the state, see fingerprint
+	Fingerprint []byte // see the function of that name
 	Stream      string // category/id
 
 	Version  eventstore.Version
 	Position eventstore.Position
 	Commit   []byte // the UUID of the commit at that position
-	Commits  uint64 // how many the stream has up to there
-	Window   uint64 // among how many of them keys were looked for
+	Commits  uint64 // how many commits the stream has up to that position
+	Window   uint64 // how many of the last commits Keys covers
 	Keys     []Key
 	State    []byte // in msgpack
 }
 
-// Key says under which idempotency key a commit was stored, or which one it closed.
+// Key is an idempotency key that a commit was stored under, or that it closed.
 type Key struct {
 	Key      string
-	Closed   bool               // by the commit, for all commands that come after it
+	Closed   bool               // the commit closed the key for all later commands
 	Hash     []byte             // of the command
-	Commit   uint64             // its number in the stream, from 1
-	Version  eventstore.Version // of its first event
+	Commit   uint64             // the commit's number in the stream, from 1
+	Version  eventstore.Version // of the commit's first event
 	Position eventstore.Position
 }
 
@@ -67,10 +67,10 @@ func encodeArray(v any) ([]byte, error) {
 	return buf.Bytes(), err
 }
 
-// decodeDocument never panics and allocates in proportion to the data, whatever that holds.
+// decodeDocument never panics, and allocates in proportion to the data, whatever the data holds.
 func decodeDocument(data []byte) (*document, error) {
 	var e envelope
-	if err := decode(data, &e); err != nil {
+	if err := wellformed.Unmarshal(data, &e); err != nil {
 		return nil, err
 	}
 	if e.Format != documentFormat {
@@ -80,27 +80,20 @@ func decodeDocument(data []byte) (*document, error) {
 		return nil, fmt.Errorf("checksum is %08x, the body's is %08x", e.Checksum, sum)
 	}
 	d := new(document)
-	if err := decode(e.Body, d); err != nil {
+	if err := wellformed.Unmarshal(e.Body, d); err != nil {
 		return nil, err
 	}
 	return d, d.check()
 }
 
-func decode(data []byte, v any) error {
-	if err := wellformed.Msgpack(data); err != nil {
-		return err
-	}
-	return msgpack.Unmarshal(data, v)
-}
-
-// check refuses what is never saved, however well the checksum fits.
+// check refuses a document that this package never saves, even if its checksum fits.
 func (d *document) check() error {
 	if d.Version == 0 || d.Position == 0 || d.Commits == 0 || len(d.Commit) != 16 {
 		return errors.New("not a snapshot of a commit")
 	}
 	last := uint64(0)
 	for _, k := range d.Keys {
-		// A commit has one key of its own, and may close others.
+		// A commit has at most one key of its own, and may close others.
 		if k.Key == "" || k.Commit == 0 || k.Commit < last || k.Commit == last && !k.Closed || k.Commit > d.Commits || k.Commit+d.Window <= d.Commits {
 			return fmt.Errorf("key %q of commit %d is not in the window of %d", k.Key, k.Commit, d.Window)
 		}

@@ -1,4 +1,4 @@
-package snapshot
+package snapshots
 
 import (
 	"fmt"
@@ -22,10 +22,10 @@ func ledgerOf(entries int) ledger {
 	return l
 }
 
-// BenchmarkSave measures what a command waits for when its snapshot is due (save), and what it would wait for if the state
-// were encoded before it is handed over instead of copied (encode).
+// BenchmarkSave measures how long a command waits when its snapshot is due (save). It also measures how long the
+// command would wait if it encoded the state instead of copying it (encode).
 func BenchmarkSave(b *testing.B) {
-	c := openCache(b, openStore(b, eventstoretest.JetStream(b), nil), &Config{Queue: 1})
+	c := openCache(b, openStore(b, eventstoretest.JetStream(b), nil), func(cfg *Config) { cfg.Queue = 1 })
 	for _, entries := range []int{10, 1000, 100_000} {
 		states, err := For[ledger, event](c, ledgerOf(0), ledger.Clone, 4)
 		if err != nil {

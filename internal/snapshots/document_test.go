@@ -1,10 +1,12 @@
-package snapshot
+package snapshots
 
 import (
 	"testing"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
 func sampleDocument() *document {
@@ -70,9 +72,9 @@ func FuzzDecodeDocument(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d, err := decodeDocument(data)
 		if err != nil {
-			// What stands behind a right checksum must be as harmless.
+			// A document with a right checksum must be as harmless.
 			var inner document
-			_ = decode(data, &inner)
+			_ = wellformed.Unmarshal(data, &inner)
 			return
 		}
 		again, err := d.encode()

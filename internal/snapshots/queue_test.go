@@ -1,4 +1,4 @@
-package snapshot
+package snapshots
 
 import (
 	"context"
@@ -11,7 +11,7 @@ func content(text string) encoder {
 	return func(context.Context) ([]byte, error) { return []byte(text), nil }
 }
 
-// drain closes a queue and gives what is in it.
+// drain closes a queue and returns the ids and documents in it.
 func drain(t *testing.T, q *queue) (all []string) {
 	t.Helper()
 	q.close()

@@ -10,45 +10,95 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/abreast"
 	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/defaults"
 	"github.com/runnel-go/runnel/internal/system"
 )
+
+// TransactConfig holds the settings of a transaction. A nil *TransactConfig and the zero one give the defaults.
+// Transact refuses negative numbers.
+type TransactConfig struct {
+	// MaxTries is how many appends of the transaction may conflict before Transact gives up. Defaults to 20.
+	MaxTries int
+}
 
 // retries spaces the tries of one command after conflicts.
 var retries = backoff.Policy{Base: time.Millisecond, Max: 100 * time.Millisecond}
 
-// maxLooks bounds how often one command asks the leader whether an answer without an append still holds. Each look that
-// finds news is followed by a decision, so the last answer is of what the leader had during the call; without a bound, a
-// stream that is written faster than it is read would hold the command until its context ends.
+// maxLooks bounds how often one command asks the leader whether an answer without an append still holds. A command
+// decides again after each look that finds newer commits, so its last answer was true at some time during the call.
+// Without a bound, a stream that is written faster than it is read would hold the command until its context ends.
 const maxLooks = 20
 
-// Transact runs several operations, made with [Repository.On], as one transaction: the events of all of them are
-// stored, or none are. A rejection of one rejects all. Each aggregate may take part once, else the error matches
-// eventstore.ErrRefused; operations may be of different repositories over the same store. It blocks, retries and fails
-// like [Repository.Do]. After it returned nil, each operation's Result says what became of it.
+// Transact runs several operations as one transaction: the events of all of them are stored, or none are. If one
+// operation is rejected, all are. Each aggregate may take part once, otherwise the error matches eventstore.ErrRefused.
+// The operations may be of different repositories over the same store. Transact blocks, retries and fails like
+// [Repository.Do]. After it has returned nil, each operation's Result says what it led to.
 //
-// What it did was decided on one state of the log. An operation that decides no events takes part as a guard of its stream: the
-// events of the others are stored only while its aggregate is still at the version that it decided on. Where no operation
+// All operations decide on one state of the log. An operation that decides no events guards its stream: the events of
+// the other operations are stored only if its aggregate is still at the version that it decided on. If no operation
 // decides events, nothing is stored, and all aggregates were at their versions at one moment during the call.
-func Transact(ctx context.Context, store *eventstore.Store, operations ...Operation) error {
+func Transact(ctx context.Context, store *eventstore.Store, cfg *TransactConfig, operations ...Operation) error {
+	tries := 0
+	if cfg != nil {
+		tries = cfg.MaxTries
+	}
+	if err := defaults.Set("MaxTries", &tries, 20); err != nil {
+		return fmt.Errorf("aggregate: transaction: %w: %w", ErrInvalid, err)
+	}
 	if err := checkStreams(operations); err != nil {
 		return err
 	}
-	return run(ctx, store, operations)
+	return runAround(ctx, store, operations, tries)
+}
+
+// checkStreams refuses a transaction in which an aggregate takes part twice, because each operation would decide on a
+// state that the other is about to change.
+func checkStreams(ops []Operation) error {
+	seen := make(map[eventstore.StreamID]bool, len(ops))
+	for _, op := range ops {
+		stream := op.streamID()
+		if seen[stream] {
+			return fmt.Errorf("aggregate: %s: %w: it takes part in one transaction twice: put both into one command", stream, eventstore.ErrRefused)
+		}
+		seen[stream] = true
+	}
+	return nil
+}
+
+// runAround runs operations within the Around of each of their repositories, the first operation's outermost.
+func runAround(ctx context.Context, store *eventstore.Store, ops []Operation, maxTries int) error {
+	hooked := false
+	for _, op := range ops {
+		hooked = hooked || op.hooked()
+	}
+	if !hooked {
+		return run(ctx, store, ops, maxTries)
+	}
+	all := slices.Clone(ops) // as in beginAll
+	return around(ctx, all, func(ctx context.Context) error { return run(ctx, store, all, maxTries) })
+}
+
+func around(ctx context.Context, ops []Operation, do func(ctx context.Context) error) error {
+	if len(ops) == 0 {
+		return do(ctx)
+	}
+	return ops[0].around(ctx, func(ctx context.Context) error { return around(ctx, ops[1:], do) })
 }
 
 // run is the life of one command, or of several as one transaction:
 //
-//	load (cache, snapshot and what came after, or log) -> decide -> key found, rejected, no events or not the wanted version:
-//	                                             ask the leader -> it has more: decide again
-//	                                                            -> it has not: give the first commit, or say so
-//	                                      -> events: append, with a guard for each state that decided none
-//	                                                        -> stored: fold them into the cache
-//	                                                        -> conflict: load what came, decide again
+//	load: cache, or snapshot and newer commits, or log
+//	decide --> no append follows: the key was used, a rejection, no events, or another version than IfVersion wants
+//	  ^          ask the leader --> it has newer commits: decide again
+//	  |                         --> it has none: return the answer
+//	  |    --> events: append them, with a guard for each operation that decided none
+//	  |          --> stored: fold them into the cache, return
+//	  +----------<-- conflict: load the newer commits
 //
-// Only conflicts of appends count as tries: an answer that was decided on an old state is never the last one. A conflict does not
-// count either where it only shows that a remembered state, which decided nothing, was old.
-func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
-	var free [1]*lock // as most commands need
+// Only conflicts of appends count as tries, because the last answer is never decided on an old state. A conflict does
+// not count if it only shows that a cached state, which was merely guarded, was old.
+func run(ctx context.Context, store *eventstore.Store, ops []Operation, maxTries int) error {
+	var free [1]*lock // enough for most commands
 	locks, err := lockAll(ctx, ops, free[:])
 	if err != nil {
 		return err
@@ -57,9 +107,9 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 	if err := beginAll(ctx, store, ops); err != nil {
 		return err
 	}
-	var one [1]eventstore.Write // as most commands have
+	var one [1]eventstore.Write // enough for most commands
 	var conflict error          // of the try before
-	fresh := false              // the states are from the leader, and not only remembered
+	fresh := false              // the states are the leader's, and not only cached
 	for tries, looks := 0, 0; ; {
 		if err := searchAll(ctx, ops); err != nil {
 			return err
@@ -80,7 +130,7 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 		if !writing {
 			return answer(ctx, store, ops, d.repeated, no, confirmed)
 		}
-		if tries == ops[0].maxTries() && !ended(d.writes) {
+		if tries == maxTries && !ended(d.writes) {
 			return fmt.Errorf("aggregate: gave up after %d tries: %w", tries, conflict)
 		}
 		conflict = appendAll(ctx, store, ops, d.writes)
@@ -97,8 +147,8 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 	}
 }
 
-// goOn loads, after a pause, what came before an append that conflicted. It gives the conflict back where that is about what an
-// operation was given: only the caller can read that again.
+// goOn waits after a conflict and loads the newer commits. It returns the conflict if it is about an aggregate that an
+// operation was given, because only the caller can read that again.
 func goOn(ctx context.Context, ops []Operation, tries int, conflict error) error {
 	if err := retries.Wait(ctx, max(tries, 1)); err != nil {
 		return err
@@ -119,23 +169,9 @@ func beginAll(ctx context.Context, store *eventstore.Store, ops []Operation) err
 	if len(ops) == 1 {
 		return ops[0].begin(ctx, store)
 	}
-	all := slices.Clone(ops) // so that the one operation of most commands stays on its caller's stack
+	all := slices.Clone(ops) // so that a command's single operation stays on the stack of Do
 	_, err := abreast.Do(len(all), func(i int) error { return all[i].begin(ctx, store) })
 	return err
-}
-
-// checkStreams refuses a transaction in which an aggregate takes part twice: each operation would decide on a state that the
-// other is about to change.
-func checkStreams(ops []Operation) error {
-	seen := make(map[eventstore.StreamID]bool, len(ops))
-	for _, op := range ops {
-		stream := op.streamID()
-		if seen[stream] {
-			return fmt.Errorf("aggregate: %s: %w: it takes part in one transaction twice: put both into one command", stream, eventstore.ErrRefused)
-		}
-		seen[stream] = true
-	}
-	return nil
 }
 
 func searchAll(ctx context.Context, ops []Operation) error {
@@ -161,15 +197,16 @@ func refreshAll(ctx context.Context, ops []Operation) (changed bool, err error) 
 
 // decision is what all operations of a command or transaction decided.
 type decision struct {
-	writes   []eventstore.Write  // of those that decided events, and guards of the others
-	events   bool                // some decided events
-	repeated eventstore.Position // of a commit in which one was done before
+	writes   []eventstore.Write  // the events, and guards for the operations that decided none
+	events   bool                // at least one operation decided events
+	repeated eventstore.Position // the commit in which an operation was done before, or 0
 }
 
-// decideAll lets all operations decide. The writes stand in room where they fit. The error is a rejection, or a version that
-// is not the wanted one. That one was done before counts for more than what another says to the state since.
-func decideAll(ops []Operation, room []eventstore.Write) (d decision, err error) {
-	d.writes = room[:0]
+// decideAll lets all operations decide. It appends the writes to memory, as long as they fit. The error is a rejection,
+// or a version that is not the wanted one. A command that was already done is reported as repeated even if another
+// operation would now reject.
+func decideAll(ops []Operation, memory []eventstore.Write) (d decision, err error) {
+	d.writes = memory[:0]
 	for _, op := range ops {
 		write, before, no := op.decide()
 		if before != 0 {
@@ -195,8 +232,8 @@ func isGuard(writes []eventstore.Write, err error) bool {
 	return ok && slices.ContainsFunc(writes, func(w eventstore.Write) bool { return w.Guard && w.Stream == conflict.Stream })
 }
 
-// answer ends a command that appends nothing: it was done before, or was rejected, or there is nothing to do. With several
-// operations, nothing to do is an answer only where the leader had no news of any of the states.
+// answer ends a command that appends nothing: it was done before, was rejected, or has nothing to do. Several
+// operations have nothing to do only if the leader confirmed all their states at once.
 func answer(ctx context.Context, store *eventstore.Store, ops []Operation, repeated eventstore.Position, no error, confirmed bool) error {
 	if repeated != 0 {
 		return repeat(ctx, store, ops, repeated)
@@ -208,12 +245,12 @@ func answer(ctx context.Context, store *eventstore.Store, ops []Operation, repea
 		return no
 	}
 	if !confirmed && len(ops) > 1 {
-		return fmt.Errorf("aggregate: gave up after %d looks at %d aggregates, of which one changed each time: %w", maxLooks, len(ops), eventstore.ErrConflict)
+		return fmt.Errorf("aggregate: gave up after %d looks at %d aggregates, one of which changed each time: %w", maxLooks, len(ops), eventstore.ErrConflict)
 	}
 	return storedAll(ops, nil)
 }
 
-// appendAll appends what was decided, and lets the operations take over what was stored.
+// appendAll appends what was decided, and passes the stored commits to the operations.
 func appendAll(ctx context.Context, store *eventstore.Store, ops []Operation, writes []eventstore.Write) error {
 	writes, err := withGiven(ops, writes)
 	if err != nil {
@@ -226,7 +263,7 @@ func appendAll(ctx context.Context, store *eventstore.Store, ops []Operation, wr
 	return storedAll(ops, commits)
 }
 
-// storedAll lets the operations take over what was stored; there are no commits where nothing was.
+// storedAll passes the stored commits to the operations. Without commits, nothing was stored.
 func storedAll(ops []Operation, commits []*eventstore.Commit) error {
 	var failed []error
 	for i, op := range ops {
@@ -241,7 +278,7 @@ func storedAll(ops []Operation, commits []*eventstore.Commit) error {
 	return errors.Join(failed...)
 }
 
-// repeat gives each operation its part in the commit, or in the transaction, that was stored under the key before.
+// repeat passes to each operation its part in the commit or transaction that was stored under the key before.
 func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, position eventstore.Position) error {
 	first, err := store.At(ctx, position)
 	if err != nil {
@@ -257,9 +294,9 @@ func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, posit
 		case c != nil:
 			err = op.repeated(c)
 		case hasNothingToDo(op, tookPart):
-			err = op.stored(nil) // and had nothing to do then
+			err = op.stored(nil) // it had nothing to do then, too
 		default:
-			err = &KeyReusedError{Stream: first.Stream, Key: first.Key, Version: first.First}
+			err = &KeyError{Stream: first.Stream, Key: first.Key, Version: first.First, Err: ErrKeyReused}
 		}
 		if err != nil {
 			return err
@@ -268,8 +305,8 @@ func repeat(ctx context.Context, store *eventstore.Store, ops []Operation, posit
 	return nil
 }
 
-// transactionOf gives the commits of a transaction by their streams, and nil for each stream that it guarded. For a single
-// operation its own commit is enough.
+// transactionOf returns the commits of a transaction by their streams, and nil for each stream that it guarded. For a
+// single operation its own commit is enough.
 func transactionOf(ctx context.Context, store *eventstore.Store, c *eventstore.Commit, ops []Operation) (map[eventstore.StreamID]*eventstore.Commit, error) {
 	found := map[eventstore.StreamID]*eventstore.Commit{c.Stream: c}
 	if c.Transaction == nil || len(ops) == 1 {
@@ -300,9 +337,9 @@ func transactionOf(ctx context.Context, store *eventstore.Store, c *eventstore.C
 	return found, nil
 }
 
-// hasNothingToDo reports whether an operation decides nothing. Where it did so in the transaction that is repeated, it may be
-// rejected in the meantime: what counts is what was so then.
-func hasNothingToDo(op Operation, did bool) bool {
+// hasNothingToDo reports whether an operation decides nothing. If it guarded its stream in the transaction that is
+// repeated, a present rejection does not count, because only its decision at that time does.
+func hasNothingToDo(op Operation, guarded bool) bool {
 	write, before, err := op.decide()
-	return before == 0 && len(write.Events) == 0 && (err == nil || did)
+	return before == 0 && len(write.Events) == 0 && (err == nil || guarded)
 }

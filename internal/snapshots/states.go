@@ -1,4 +1,4 @@
-package snapshot
+package snapshots
 
 import (
 	"bytes"
@@ -16,42 +16,42 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// Snapshot is the state of an aggregate after one commit, with what else must be known to go on from there.
+// Snapshot is the state of an aggregate after one commit, with all that a repository needs to go on from there.
 type Snapshot[S any] struct {
 	State    S
 	Version  eventstore.Version  // of the commit's last event
 	Position eventstore.Position // of the commit
-	Commit   uuid.UUID           // its id
-	Commits  uint64              // how many the stream has up to there
-	Keys     []Key               // of those among the stream's last commits that carry one, oldest first
+	Commit   uuid.UUID           // the id of the commit
+	Commits  uint64              // how many commits the stream has up to it
+	Keys     []Key               // the keys of the stream's last commits, oldest first
 }
 
-// States reads and saves the snapshots of states of one type. Repositories of package aggregate make them. It is safe for
-// concurrent use. A nil *States has no snapshots.
+// States reads and saves the snapshots of states of one type. A nil *States has no snapshots.
 type States[S any] struct {
 	cache       *Cache
 	clone       func(S) S
 	window      uint64
 	fingerprint []byte
 	shape       *plain.Shape // of the states
-	off         atomic.Bool  // the states do not survive being stored
+	off         atomic.Bool  // a state did not survive being stored
 }
 
-// For gives the snapshots of states that are folded from initial, of which clone gives copies. The window is among how many of
-// a stream's last commits keys are looked for. It refuses a state type that would not be stored whole, and names the field.
+// For returns the snapshots of states that are folded from initial and copied by clone. The window is how many of a
+// stream's last commits are searched for keys. For refuses a state type that would not be stored whole, and names the
+// field.
 func For[S interface{ Evolve(event E) S }, E eventstore.Event](c *Cache, initial S, clone func(S) S, window uint64) (*States[S], error) {
 	shape, err := shapeOf[S]()
 	if err != nil {
-		return nil, fmt.Errorf("snapshot: %s: %w", c.category, err)
+		return nil, fmt.Errorf("%s: %w", c.category, err)
 	}
-	sum, err := fingerprint[S, E](c.store, initial, clone, !c.cfg.unprobed())
+	sum, err := fingerprint[S, E](c.store, initial)
 	if err != nil {
-		return nil, fmt.Errorf("snapshot: %s: the initial state %w", c.category, err)
+		return nil, fmt.Errorf("%s: the initial state %w", c.category, err)
 	}
 	return &States[S]{cache: c, clone: clone, window: window, fingerprint: sum, shape: shape}, nil
 }
 
-// shapeOf refuses a type of states of which something would be lost, or that cannot be compared with what was stored of it.
+// shapeOf refuses a state type that would lose a field, or that cannot be compared with its stored form.
 func shapeOf[S any]() (*plain.Shape, error) {
 	if err := plain.Check(reflect.TypeFor[S]()); err != nil {
 		return nil, err
@@ -59,12 +59,12 @@ func shapeOf[S any]() (*plain.Shape, error) {
 	return plain.Msgpack.Of(reflect.TypeFor[S]())
 }
 
-// Due reports whether it is time for a snapshot of a stream with that many commits, when the last one known had so many.
+// Due reports whether it is time for a snapshot: the stream has that many commits, and had last at its last snapshot.
 func (s *States[S]) Due(commits, last uint64) bool {
-	return s != nil && !s.off.Load() && commits >= last+s.cache.cfg.every()
+	return s != nil && !s.off.Load() && commits >= last+uint64(s.cache.cfg.Every)
 }
 
-// Save queues a snapshot and returns at once: copying the state is all that the caller waits for.
+// Save queues a snapshot. The caller waits only for the copy of the state.
 func (s *States[S]) Save(id string, snapshot Snapshot[S]) {
 	snapshot.State = s.clone(snapshot.State)
 	if !s.cache.queue.put(id, func(ctx context.Context) ([]byte, error) { return s.encode(ctx, id, snapshot) }) {
@@ -72,9 +72,9 @@ func (s *States[S]) Save(id string, snapshot Snapshot[S]) {
 	}
 }
 
-// Restore gives the snapshot of an aggregate and what its stream got since, or nil where there is none to go on from: it
-// is missing, damaged, made by another release or from another log, or the log does not have its commit. The options are
-// those of [eventstore.Store.Load], whose errors alone it returns.
+// Restore returns the snapshot of an aggregate and the commits that its stream got since. It returns nil if no snapshot
+// can be used: it is missing, damaged, of another release or another log, or the log does not have its commit. The
+// options are passed to eventstore.Store.Load. Restore returns an error only if Load does.
 func (s *States[S]) Restore(ctx context.Context, id string, options ...eventstore.LoadOption) (*Snapshot[S], eventstore.History, error) {
 	if s == nil || s.off.Load() {
 		return nil, eventstore.History{}, nil
@@ -85,10 +85,10 @@ func (s *States[S]) Restore(ctx context.Context, id string, options ...eventstor
 	}
 	history, err := s.since(ctx, id, found, options)
 	if err == nil && history.Head.Position < found.Position {
-		// A replica may lag behind the snapshot; the leader does not.
+		// A replica may lag behind the snapshot, but the leader does not.
 		history, err = s.since(ctx, id, found, []eventstore.LoadOption{eventstore.Leader()})
 	}
-	// The log may have lost what the snapshot was taken of.
+	// The log may have lost the snapshot's commit.
 	if ahead := errors.Is(err, eventstore.ErrPositionAhead); err != nil && !ahead {
 		return nil, eventstore.History{}, err
 	}
@@ -116,11 +116,7 @@ func (s *Snapshot[S]) begins(history eventstore.History) bool {
 	return first.ID == s.Commit && first.Position == s.Position && first.Last() == s.Version
 }
 
-func (c *Cache) stream(id string) eventstore.StreamID {
-	return eventstore.StreamID{Category: c.category, ID: id}
-}
-
-// get gives the snapshot in the bucket, or nil where none is of use.
+// get returns the snapshot in the bucket, or nil if there is none that can be used.
 func (s *States[S]) get(ctx context.Context, id string) *Snapshot[S] {
 	ctx, cancel := context.WithTimeout(ctx, getTimeout)
 	defer cancel()
@@ -143,12 +139,7 @@ func (s *States[S]) get(ctx context.Context, id string) *Snapshot[S] {
 	return found
 }
 
-func (c *Cache) ignore(ctx context.Context, id string, reason error) {
-	c.counters.ignored.Add(1)
-	c.logger.LogAttrs(ctx, slog.LevelDebug, "snapshot ignored, reading the log", slog.String("id", id), slog.Any("reason", reason))
-}
-
-// decode gives the snapshot in a document, or why it cannot be used.
+// decode returns the snapshot in a document, or the reason why it cannot be used.
 func (s *States[S]) decode(id string, data []byte) (*Snapshot[S], error) {
 	d, err := decodeDocument(data)
 	switch {
@@ -158,10 +149,10 @@ func (s *States[S]) decode(id string, data []byte) (*Snapshot[S], error) {
 		return nil, fmt.Errorf("it is of store %s", d.Store)
 	case d.Stream != s.cache.stream(id).String():
 		return nil, fmt.Errorf("it is of %s", d.Stream)
-	case d.FoldVersion != s.cache.cfg.foldVersion():
-		return nil, fmt.Errorf("its fold version is %d, not %d", d.FoldVersion, s.cache.cfg.foldVersion())
+	case d.FoldVersion != s.cache.cfg.FoldVersion:
+		return nil, fmt.Errorf("its fold version is %d, not %d", d.FoldVersion, s.cache.cfg.FoldVersion)
 	case !bytes.Equal(d.Fingerprint, s.fingerprint):
-		return nil, errors.New("state, events, upcasters or fold were others when it was saved")
+		return nil, errors.New("the types of the state or of its events have changed since it was saved")
 	case d.Window < s.window && d.Window < d.Commits:
 		return nil, fmt.Errorf("it has the keys of %d commits, not of %d", d.Window, s.window)
 	}
@@ -174,10 +165,10 @@ func (s *States[S]) decode(id string, data []byte) (*Snapshot[S], error) {
 	return snapshot, s.shape.Unmarshal(d.State, &snapshot.State)
 }
 
-// errOff says that a state was found that does not survive being stored. What is lost for one may be lost for all.
+// errOff says that a state did not survive being stored. A field that is lost for one state may be lost for all.
 var errOff = errors.New("snapshots are off")
 
-// encode gives the document of a snapshot. A state that does not come back from it as it was switches snapshots off.
+// encode returns the document of a snapshot. It switches snapshots off if the state does not come back as it was.
 func (s *States[S]) encode(ctx context.Context, id string, snapshot Snapshot[S]) ([]byte, error) {
 	if s.off.Load() {
 		return nil, errOff
@@ -185,12 +176,12 @@ func (s *States[S]) encode(ctx context.Context, id string, snapshot Snapshot[S])
 	state, err := survive(s.shape, snapshot.State)
 	if err != nil {
 		s.off.Store(true)
-		s.cache.logger.LogAttrs(ctx, slog.LevelError, "snapshots are off, a state does not survive being stored: store all of it, or open without snapshots",
+		s.cache.logger.LogAttrs(ctx, slog.LevelError, "snapshots are off because a state does not come back as it was stored: store all of it, or open without snapshots",
 			slog.String("id", id), slog.Uint64("version", uint64(snapshot.Version)), slog.Any("error", err))
 		return nil, errOff
 	}
 	d := document{
-		Store: s.cache.store.Identity(), FoldVersion: s.cache.cfg.foldVersion(), Fingerprint: s.fingerprint,
+		Store: s.cache.store.Identity(), FoldVersion: s.cache.cfg.FoldVersion, Fingerprint: s.fingerprint,
 		Stream: s.cache.stream(id).String(), Version: snapshot.Version, Position: snapshot.Position, Commit: snapshot.Commit[:],
 		Commits: snapshot.Commits, Window: s.window, Keys: snapshot.Keys, State: state,
 	}
@@ -199,12 +190,12 @@ func (s *States[S]) encode(ctx context.Context, id string, snapshot Snapshot[S])
 
 // survive encodes a state, decodes it again and compares the two.
 func survive[S any](shape *plain.Shape, state S) ([]byte, error) {
-	was, err := plain.Whole(state) // it also refuses a state that holds itself, with which an encoder would not end
+	was, err := plain.Whole(state) // it also refuses a state that holds itself, which no encoder could finish
 	if err != nil {
 		return nil, fmt.Errorf("the state %w", err)
 	}
 	if where := shape.Elsewhere(reflect.ValueOf(state)); where != "" {
-		return nil, fmt.Errorf("%s is a time that is not in UTC, as it would be when it is decoded: fold times in UTC", where)
+		return nil, fmt.Errorf("%s is a time in another zone than UTC, and would be decoded in UTC: fold times in UTC", where)
 	}
 	data, err := shape.Marshal(&state)
 	if err != nil {
@@ -215,12 +206,12 @@ func survive[S any](shape *plain.Shape, state S) ([]byte, error) {
 		return nil, err
 	}
 	if back, err := plain.Whole(decoded); err != nil || !bytes.Equal(was, back) {
-		return nil, fmt.Errorf("%s is not decoded as what was encoded", changed(reflect.ValueOf(state), reflect.ValueOf(decoded)))
+		return nil, fmt.Errorf("%s is not decoded as it was encoded", changed(reflect.ValueOf(state), reflect.ValueOf(decoded)))
 	}
 	return data, nil
 }
 
-// changed names the first field in which two values differ. Values may be personal, so they are not shown.
+// changed returns the name of the first field in which two values differ. It shows no values, which may be personal.
 func changed(a, b reflect.Value) string {
 	if a.Kind() == reflect.Struct && !plain.EncodesItself(a.Type()) {
 		for field, value := range a.Fields() {

@@ -1,4 +1,4 @@
-package snapshot
+package snapshots
 
 import (
 	"context"
@@ -7,18 +7,18 @@ import (
 	"sync"
 )
 
-// queue holds what is to be saved, the newest of each aggregate. It never blocks who puts something in.
+// queue holds the snapshots to be saved, the newest of each aggregate. put never blocks.
 type queue struct {
 	size  int
-	ready *sync.Cond // on mu: something waits, or the queue is closed
+	ready *sync.Cond // on mu: a snapshot waits, or the queue is closed
 
 	mu      sync.Mutex // guards the fields below
 	waiting map[string]encoder
-	order   []string // of the ids that wait, oldest first
+	order   []string // the ids that wait, oldest first
 	closed  bool
 }
 
-// encoder gives the document of a snapshot. It runs on the goroutine that saves.
+// encoder returns the document of a snapshot. It runs on the goroutine that saves.
 type encoder func(ctx context.Context) ([]byte, error)
 
 func newQueue(size int) *queue {
@@ -27,8 +27,8 @@ func newQueue(size int) *queue {
 	return q
 }
 
-// put queues a snapshot in place of an older one of the same aggregate. It reports false where one had to be dropped: this
-// one if the queue is closed, else the one that waits longest.
+// put queues a snapshot in place of an older one of the same aggregate. It reports false if a snapshot was dropped:
+// this one if the queue is closed, else the oldest.
 func (q *queue) put(id string, e encoder) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -50,7 +50,7 @@ func (q *queue) put(id string, e encoder) bool {
 	return false
 }
 
-// drop takes out what waits for an aggregate.
+// drop removes the waiting snapshot of an aggregate.
 func (q *queue) drop(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -58,7 +58,7 @@ func (q *queue) drop(id string) {
 	q.order = slices.DeleteFunc(q.order, func(other string) bool { return other == id })
 }
 
-// all yields what is queued, and blocks for more until the queue is closed.
+// all yields the queued snapshots, and blocks for more until the queue is closed.
 func (q *queue) all() iter.Seq2[string, encoder] {
 	return func(yield func(string, encoder) bool) {
 		for {
