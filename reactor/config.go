@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -36,6 +37,11 @@ type Config struct {
 	// times as long takes over. If writes take long because the disk is slow, it waits longer, for 4 to 5 times what
 	// a write takes. Defaults to 2 seconds.
 	Heartbeat time.Duration
+	// Around is called for each event in place of its reaction, and runs it by calling do once with ctx or a context
+	// made from it. It returns the error of do, or an error of its own, which counts as the reaction's. It runs under
+	// the Timeout, for many events at once. Commands and saga actions have a hook of the same shape. Defaults to none,
+	// which costs nothing.
+	Around func(ctx context.Context, recorded eventstore.Recorded, do func(ctx context.Context) error) error
 	// Logger reports failures, parked streams and other instances. Defaults to the store's logger.
 	Logger *slog.Logger
 }

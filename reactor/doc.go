@@ -59,6 +59,11 @@
 // A [Breaker] around the calls to a downstream keeps them away while it fails. Reactions that meet an open breaker
 // wait, and that counts as no attempt: nothing is parked because a downstream is away.
 //
+// # The hook
+//
+// [Config.Around] wraps each reaction, for logging, metrics and tracing. Commands and the actions of sagas have a hook of
+// the same shape.
+//
 // # Concurrency
 //
 // A Reactor is safe for concurrent use. Run blocks until its context ends, and returns nil, or until it fails. It waits

@@ -9,6 +9,7 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/guard"
+	"github.com/runnel-go/runnel/internal/hook"
 )
 
 // assignment is what a worker is to handle: the first event of a lane.
@@ -136,7 +137,7 @@ func (h *handling) call(ctx context.Context, calls *guard.Calls, event eventstor
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	stopped := calls.Call(func() {
-		if err := reaction.react(ctx, event, h.event); err != nil {
+		if err := r.react(ctx, reaction, event, h.event); err != nil {
 			failed = failureOf(err)
 		}
 	})
@@ -147,6 +148,16 @@ func (h *handling) call(ctx context.Context, calls *guard.Calls, event eventstor
 		r.logger.ErrorContext(ctx, "reactor: a reaction panicked", "event", h.event.EventID(), "panic", panicked.Error(), "stack", string(panicked.Stack))
 	}
 	return &failure{text: fmt.Sprintf("%s: %v", h.step, stopped)}
+}
+
+// react calls a reaction, within the hook if there is one.
+func (r *Reactor) react(ctx context.Context, reaction Reaction, event eventstore.Event, recorded eventstore.Recorded) error {
+	if r.cfg.Around == nil {
+		return reaction.react(ctx, event, recorded)
+	}
+	return hook.Run(ctx, r.cfg.Around, recorded, func(ctx context.Context) error {
+		return reaction.react(ctx, event, recorded)
+	})
 }
 
 // finish decides what comes after an outcome:

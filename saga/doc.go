@@ -109,6 +109,11 @@
 // saga, and so is one that ends its goroutine or does not return. A request that a saga cannot fulfil in its state ends
 // with a [StateError].
 //
+// # The hook
+//
+// [Config.Around] wraps each try of an action, for logging, metrics and tracing. Commands and reactions have a hook of the
+// same shape.
+//
 // # Concurrency
 //
 // A Manager is safe for concurrent use. [Manager.Run] blocks until its context ends, and waits for all goroutines that

@@ -23,6 +23,11 @@ type Config struct {
 	Claim time.Duration
 	// Replicas is how many servers keep the buckets of the view and of the events that are awaited. Defaults to 1.
 	Replicas int
+	// Around is called for each try of a Do or an Undo in place of the action, and runs it by calling do once with ctx
+	// or a context made from it. It returns the error of do, or an error of its own, which counts as the action's. It
+	// runs on the goroutine of the action, for many sagas at once. Commands and reactions have a hook of the same
+	// shape. Defaults to none, which costs nothing.
+	Around func(ctx context.Context, call Call, do func(ctx context.Context) error) error
 	// Logger reports failures, sagas that are stuck and claims that were lost. Defaults to the store's logger.
 	Logger *slog.Logger
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/guard"
+	"github.com/runnel-go/runnel/internal/hook"
 	runners "github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/reactor"
 )
@@ -288,7 +289,7 @@ func (r *runner[S]) perform(ctx context.Context, in *instance[S], action Action[
 	}
 	call := r.call(in)
 	after, err := holding(ctx, r, in, limit, func(ctx context.Context) (S, error) {
-		after, err := action(ctx, call, data)
+		after, err := r.within(ctx, action, call, data)
 		return after, plainly(err)
 	})
 	if err == nil {
@@ -299,6 +300,19 @@ func (r *runner[S]) perform(ctx context.Context, in *instance[S], action Action[
 		r.logger.Error("saga: an action panicked", "id", in.id, "step", call.step, "error", err, "stack", string(broken.Stack))
 	}
 	return data, err
+}
+
+// within calls an action, within the hook if there is one.
+func (r *runner[S]) within(ctx context.Context, action Action[S], call Call, data S) (S, error) {
+	if r.m.cfg.Around == nil {
+		return action(ctx, call, data)
+	}
+	after := data
+	err := hook.Run(ctx, r.m.cfg.Around, call, func(ctx context.Context) (err error) {
+		after, err = action(ctx, call, data)
+		return err
+	})
+	return after, err
 }
 
 // call says what the saga's current action is called for.

@@ -120,13 +120,13 @@ func (c *crash[S]) run(t testing.TB, name, at, how, release string) []string {
 	struck, other := play.releases(release)
 	v := newVictim(c.srv.Proxy(t), name, at, how)
 	failed := &failures{steps: make(map[string]bool)}
-	first := c.manager(t, c.open(t, v.proxy.JetStream(t), name), struck, watched[S](v, failed))
+	first := c.manager(t, c.open(t, v.proxy.JetStream(t), name), struck, watched(v, failed))
 	v.begin()
 	stop := running(t, first)
 	t.Cleanup(v.revive)
 	started := make(chan error, 1)
 	go func() { started <- start(ctx, first, play) }()
-	second := c.manager(t, outside, other, watched[S](nil, failed))
+	second := c.manager(t, outside, other, watched(nil, failed))
 	if at == never {
 		err := <-started
 		started <- err
@@ -224,30 +224,30 @@ func (f *failures) of(step string) bool {
 	return f.steps[step]
 }
 
-// watched wraps actions so that they note their failures, and report their effects to a victim.
-func watched[S any](v *victim, failed *failures) func(saga.Action[S]) saga.Action[S] {
-	return func(action saga.Action[S]) saga.Action[S] {
-		return func(ctx context.Context, call saga.Call, data S) (S, error) {
-			v.effect(beforeEffect + call.Key())
-			data, err := action(ctx, call, data)
-			failed.note(call.Step(), err)
-			v.effect(afterEffect + call.Key())
-			return data, err
-		}
+// around is a hook of sagas.
+type around func(ctx context.Context, call saga.Call, do func(ctx context.Context) error) error
+
+// watched returns the hook that notes the failures of actions, and reports their effects to a victim.
+func watched(v *victim, failed *failures) around {
+	return func(ctx context.Context, call saga.Call, do func(ctx context.Context) error) error {
+		v.effect(beforeEffect + call.Key())
+		err := do(ctx)
+		failed.note(call.Step(), err)
+		v.effect(afterEffect + call.Key())
+		return err
 	}
 }
 
-// manager opens a manager whose actions are wrapped.
-func (c *crash[S]) manager(t testing.TB, store *eventstore.Store, define func(*eventstore.Store) (*saga.Definition[S], error),
-	wrap func(saga.Action[S]) saga.Action[S],
+// manager opens a manager with a hook around its actions.
+func (c *crash[S]) manager(
+	t testing.TB, store *eventstore.Store, define func(*eventstore.Store) (*saga.Definition[S], error), hook around,
 ) *saga.Manager[S] {
 	t.Helper()
 	definition, err := define(store)
 	if err != nil {
 		t.Fatalf("sagatest: define: %v", err)
 	}
-	definition = definition.Around(wrap)
-	m, err := saga.New(t.Context(), store, definition, &saga.Config{Claim: claim})
+	m, err := saga.New(t.Context(), store, definition, &saga.Config{Claim: claim, Around: hook})
 	if err != nil {
 		t.Fatalf("sagatest: %v", err)
 	}
