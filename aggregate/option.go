@@ -22,9 +22,9 @@ type options struct {
 	badKey    error // the first key that is not allowed
 }
 
-// Key gives a command an idempotency key: a command that is sent again under its key is not done again, as the package
-// documentation says. A key is 1 to 256 bytes and does not begin with "runnel.", which the toolkit's own keys begin
-// with. With any other key, the command is refused with an error that matches ErrInvalidCommand.
+// Key sets the idempotency key of a command: a command that is sent again under its key is not done again, as the
+// package documentation says. A key is 1 to 256 bytes and does not begin with "runnel.", which the toolkit's own keys
+// begin with. With any other key, the command is refused with an error that matches ErrInvalidCommand.
 func Key(key string) Option {
 	return func(o *options) { o.key = o.checked(key) }
 }

@@ -288,7 +288,7 @@ func TestALoadCostsTheSameHoweverLongTheStreamIs(t *testing.T) {
 	second := start(t, js, balance{}, cfg, aggregate.Config{CacheSize: -1})
 	most := uint64(51)
 	if replicated(t, js) {
-		most++ // the leader is asked, too, if there is no snapshot
+		most++ // the leader is also asked if there is no snapshot
 	}
 	for _, length := range lengths {
 		// The snapshot, the stream's newest commit, and at most 49 more back to the snapshot's own.

@@ -79,7 +79,7 @@ func NewUnique(store *eventstore.Store, category string, secret []byte, cfg *Con
 	return &Unique{values: values, category: category, secret: bytes.Clone(secret)}, nil
 }
 
-// Claim returns the operation that gives a value to an owner. The owner is any text that is not empty, such as the id
+// Claim returns the operation that makes a value an owner's. The owner is any text that is not empty, such as the id
 // of an aggregate. The operation is rejected with an error that matches ErrTaken if the value has another owner. It
 // decides nothing if the value already is the owner's. With an empty value or owner, Transact returns an error that
 // matches eventstore.ErrInvalidID.
@@ -143,7 +143,7 @@ func (op *uniqueOp) begin(ctx context.Context, store *eventstore.Store) error {
 
 type claimValue struct{ Category, Owner string }
 
-// Decide gives a free value to the owner.
+// Decide lets the owner take a free value.
 func (c claimValue) Decide(o ownership) ([]ownershipEvent, error) {
 	switch o.Owner {
 	case "":

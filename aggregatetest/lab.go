@@ -250,7 +250,7 @@ func (l *lab[S, E]) withSnapshots(ctx context.Context, id string) (snapshot.Coun
 	}
 	repository, err := aggregate.New(l.store, category, l.domain.initial, &aggregate.Config{CacheSize: -1, Snapshots: cache})
 	if err != nil {
-		return snapshot.Counters{}, none, errors.Join(fmt.Errorf("%w (set Config.NoSnapshots if there are to be none)", err), cache.Close())
+		return snapshot.Counters{}, none, errors.Join(fmt.Errorf("%w (set Config.NoSnapshots to do without)", err), cache.Close())
 	}
 	result, err := repository.Load(ctx, id)
 	err = errors.Join(err, cache.Close())

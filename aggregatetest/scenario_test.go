@@ -126,7 +126,7 @@ func (c overspend) Decide(w wallet) ([]event, error) {
 	return []event{spent{w.Held + 1}}, nil
 }
 
-// The tests that Check prints are vetted with those of this package.
+// The tests that Check prints are vetted with the tests of this package.
 func TestPrintedTestsCompile(t *testing.T) {
 	found := aggregatetest.Search(t, wallet{}, walletEvents, anyCommand(overspend{1}), nil, neverInDebt)
 	require.NotNil(t, found)

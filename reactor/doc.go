@@ -61,8 +61,8 @@
 //
 // # The hook
 //
-// [Config.Around] wraps each reaction, for logging, metrics and tracing. Commands and the actions of sagas have a hook of
-// the same shape.
+// [Config.Around] wraps each reaction, for logging, metrics and tracing. Commands and the actions of sagas have a hook
+// of the same shape.
 //
 // # Concurrency
 //

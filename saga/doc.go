@@ -111,8 +111,8 @@
 //
 // # The hook
 //
-// [Config.Around] wraps each try of an action, for logging, metrics and tracing. Commands and reactions have a hook of the
-// same shape.
+// [Config.Around] wraps each try of an action, for logging, metrics and tracing. Commands and reactions have a hook of
+// the same shape.
 //
 // # Concurrency
 //
