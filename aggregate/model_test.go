@@ -40,7 +40,7 @@ func TestAggregatesBehaveAsAMapOfBalances(t *testing.T) {
 		})
 		m.close(rt)
 		require.NoError(rt, js.DeleteStream(t.Context(), m.name))
-		for _, bucket := range []string{m.name + "_control", m.name + "-account-snapshots"} {
+		for _, bucket := range []string{m.name + "_control", m.name + "_account_snapshots"} {
 			if err := js.DeleteKeyValue(t.Context(), bucket); !errors.Is(err, jetstream.ErrBucketNotFound) {
 				require.NoError(rt, err)
 			}

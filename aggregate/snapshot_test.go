@@ -196,7 +196,7 @@ func TestADamagedSnapshotIsNotRead(t *testing.T) {
 	first := start(t, js, balance{}, snapshot.Config{Every: 10}, aggregate.Config{})
 	first.deposit(t, "1", 20)
 	first.stop(t)
-	bucket, err := js.KeyValue(t.Context(), "bank-account-snapshots")
+	bucket, err := js.KeyValue(t.Context(), "bank_account_snapshots")
 	require.NoError(t, err)
 	entry, err := bucket.Get(t.Context(), "1")
 	require.NoError(t, err)

@@ -175,7 +175,7 @@
 // [Store.Export] writes the log and the buckets of views into one file while everything goes on. [Import] makes the
 // same store from it elsewhere: with the same identity, positions and commits, so views go on from their checkpoints.
 //
-//	file    bucket bank-balances-v1-9f86d081, bucket bank-balances, log 1 to 1200, counts, checksum
+//	file    bucket bank_balances_v1_9f86d081, bucket bank_control, log 1 to 1200, counts, checksum
 //
 // The file is written in this order so that no checkpoint in it is ahead of the log in it. Open refuses a store that is
 // half imported with ErrUnfinished. docs/guides/backup.md says how to use archives, and docs/archive-format.md

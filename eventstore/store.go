@@ -13,7 +13,6 @@ import (
 	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/ondisk"
-	"github.com/runnel-go/runnel/internal/token"
 )
 
 // Store is the log of one bounded context. It is safe for concurrent use.
@@ -63,8 +62,8 @@ type Counters struct {
 }
 
 // Open returns the store of that name on js. It creates the store's JetStream stream if there is none. The name has 1
-// to 64 letters, digits, - or _. Events are the prototypes of all types that this program writes or decodes, as zero
-// values.
+// to 64 letters, digits or -. It has no _, because an _ ends it in the names of the store's buckets. Events are the
+// prototypes of all types that this program writes or decodes, as zero values.
 //
 // Open compares the log with the store's high-water mark, and looks for missing positions that the server knows of. If
 // the connection may not read or write the bucket of the mark, or the account has no room for it, Open logs a warning,
@@ -86,7 +85,7 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, events []Eve
 
 // newStore checks what can be checked without the server's JetStream.
 func newStore(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
-	if err := token.CheckName(name); err != nil {
+	if err := control.CheckStore(name); err != nil {
 		return nil, fmt.Errorf("eventstore: open: %w: store name: %w", ErrInvalidID, err)
 	}
 	if err := cfg.codec().check(); err != nil {

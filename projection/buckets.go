@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/runner"
 )
@@ -25,11 +26,10 @@ func (v *View[V]) buckets(ctx context.Context) (mine []string, err error) {
 		return nil, runner.Unavailable(err)
 	}
 	for _, stream := range streams {
-		name, ok := strings.CutPrefix(stream, kvstream.Name(v.records.prefix+"-v"))
-		if !ok {
+		bucket, ok := strings.CutPrefix(stream, kvstream.Name(""))
+		if !ok || !strings.HasPrefix(bucket, control.ViewPrefix(v.store.Name(), v.name)) {
 			continue
 		}
-		bucket := v.records.prefix + "-v" + name
 		owned, err := v.belongs(ctx, bucket)
 		if err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/lru"
 	"github.com/runnel-go/runnel/internal/protocol"
@@ -147,7 +148,7 @@ func (b *build[V]) take(ctx context.Context) (bool, error) {
 // rename changes the name of the build.
 func (b *build[V]) rename() {
 	b.id = newBuild()
-	b.bucket = b.view.records.bucketOf(b.view.foldVersion, b.id)
+	b.bucket = control.ViewBucket(b.view.store.Name(), b.view.name, b.view.foldVersion, b.id)
 }
 
 // takeFrom takes the place if it is still as it was read, and deletes the bucket of the build that had it.

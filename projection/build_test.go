@@ -36,7 +36,7 @@ func buckets(t *testing.T, store *eventstore.Store) []string {
 	names := store.JetStream().KeyValueStoreNames(t.Context())
 	var all []string
 	for name := range names.Name() {
-		if strings.HasPrefix(name, "bank-sums") {
+		if strings.HasPrefix(name, "bank_sums") {
 			all = append(all, name)
 		}
 	}
@@ -296,7 +296,7 @@ func TestAPausedViewDoesNotMove(t *testing.T) {
 func TestPruningTouchesNoViewOfASimilarName(t *testing.T) {
 	store := open(t)
 	deposit(t, store, "a", 1)
-	other, err := projection.NewView(t.Context(), store, "sums-v1", 1, nil,
+	other, err := projection.NewView(t.Context(), store, "sums_v1", 1, nil,
 		projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }))
 	require.NoError(t, err)
 	defer other.Close()

@@ -14,9 +14,9 @@
 // # What is stored
 //
 //	bucket bank_control                     the store's control bucket
-//	key view.balances                       the record: {"bucket":"bank-balances-v2-9f86d081","folds":{...},...}
+//	key view.balances                       the record: {"bucket":"bank_balances_v2_9f86d081","folds":{...},...}
 //
-//	bucket bank-balances-v2-9f86d081        <store>-<view>-v<fold version>-<build>
+//	bucket bank_balances_v2_9f86d081        <store>_<view>_v<fold version>_<build>
 //	key 42                                  {"Owner":"anna","Amount":1250}
 //	key =checkpoint                         {"store":"0198...","position":17,"commit":"0198...",...}
 //	key =parked.43                          why key 43 is not folded any more

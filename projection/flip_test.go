@@ -293,7 +293,7 @@ func TestReadersMoveToANewerFoldVersionOnceItIsAsFar(t *testing.T) {
 	require.NoError(t, older.WaitFor(t.Context(), deposit(t, store, "a", 1)))
 	reader := sums(t, storeBehind(t, proxy), 2, quick)
 	proxy.DropRequests(func(subject string, _ []byte) bool {
-		return strings.HasPrefix(subject, "$JS.API.STREAM.INFO.KV_bank-sums-v2-") // the reader cannot open it yet
+		return strings.HasPrefix(subject, "$JS.API.STREAM.INFO.KV_bank_sums_v2_") // the reader cannot open it yet
 	})
 	require.NoError(t, newer.Rebuild(t.Context(), nil))
 	require.NoError(t, older.WaitFor(t.Context(), deposit(t, store, "a", 1)))
@@ -302,7 +302,7 @@ func TestReadersMoveToANewerFoldVersionOnceItIsAsFar(t *testing.T) {
 	require.Equal(t, balance{2, 2}, got)
 	var looks atomic.Int32 // at how far the newer one is
 	proxy.DropRequests(func(subject string, _ []byte) bool {
-		if strings.HasPrefix(subject, "$JS.API.STREAM.MSG.GET.KV_bank-sums-v2-") {
+		if strings.HasPrefix(subject, "$JS.API.STREAM.MSG.GET.KV_bank_sums_v2_") {
 			looks.Add(1)
 		}
 		return false

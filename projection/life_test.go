@@ -109,7 +109,7 @@ func TestABuildWhoseConnectionIsLostIsMadeByAnother(t *testing.T) {
 	proxy.Heal()
 }
 
-// Names may hold the characters that join them: both views have buckets that begin with "bank-eu-sums-v1-".
+// The names of store and view are the same if they are joined with "-".
 func TestViewsOfStoresWhoseNamesRunTogetherAreApart(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	openNamed := func(name, view string) (*eventstore.Store, *projection.View[balance]) {
@@ -185,7 +185,7 @@ func TestAReaderFollowsThroughInterruptions(t *testing.T) {
 			done := make(chan struct{})
 			old := runner.Bucket()
 			proxy.DropRequests(func(subject string, _ []byte) bool {
-				opens := strings.HasPrefix(subject, "$JS.API.STREAM.INFO.KV_bank-sums-v1-") && !strings.HasSuffix(subject, old)
+				opens := strings.HasPrefix(subject, "$JS.API.STREAM.INFO.KV_bank_sums_v1_") && !strings.HasSuffix(subject, old)
 				if !opens || !lost.CompareAndSwap(false, true) {
 					return false
 				}

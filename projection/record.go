@@ -21,9 +21,9 @@ import (
 // finds it, and it is changed by compare-and-set only:
 //
 //	bucket bank_control
-//	key view.balances    {"store":"0198...","term":7,"bucket":"bank-balances-v2-9f86d081","folds":{
-//	                       "1":{"serving":"bank-balances-v1-60303ae2",...},
-//	                       "2":{"serving":"bank-balances-v2-9f86d081","building":"bank-balances-v2-1c0ffee1",...}}}
+//	key view.balances    {"store":"0198...","term":7,"bucket":"bank_balances_v2_9f86d081","folds":{
+//	                       "1":{"serving":"bank_balances_v1_60303ae2",...},
+//	                       "2":{"serving":"bank_balances_v2_9f86d081","building":"bank_balances_v2_1c0ffee1",...}}}
 //
 // Package protocol says which changes are allowed.
 
@@ -160,7 +160,6 @@ type records struct {
 	bucket *kv.Bucket[record]
 	key    string
 	store  *eventstore.Store
-	prefix string // of the names of the view's buckets
 }
 
 func openRecords(ctx context.Context, store *eventstore.Store, view string, logger *slog.Logger) (*records, error) {
@@ -168,16 +167,10 @@ func openRecords(ctx context.Context, store *eventstore.Store, view string, logg
 	if err != nil {
 		return nil, err
 	}
-	return &records{bucket: bucket, key: "view." + view, store: store, prefix: store.Name() + "-" + view}, nil
+	return &records{bucket: bucket, key: "view." + view, store: store}, nil
 }
 
 func (c *records) close() error { return c.bucket.Close() }
-
-// bucketOf names the bucket of a build. The parts of a view's name have at most 64 characters together, so that there
-// is room for the rest.
-func (c *records) bucketOf(foldVersion int, build string) string {
-	return fmt.Sprintf("%s-v%d-%s", c.prefix, foldVersion, build)
-}
 
 // buildLength is how many hexadecimal digits the id of a build has.
 const buildLength = 8
@@ -186,7 +179,7 @@ const buildLength = 8
 func newBuild() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:buildLength] }
 
 // buildOf returns the id of the build that fills a bucket.
-func buildOf(bucket string) string { return bucket[strings.LastIndexByte(bucket, '-')+1:] }
+func buildOf(bucket string) string { return bucket[strings.LastIndexByte(bucket, '_')+1:] }
 
 // read reads the record from the leader. Revision 0 means that there is none. It returns an error that matches
 // ErrOtherStore if the record belongs to another store that had this name.

@@ -98,13 +98,12 @@ func (s *sky) streams() (names []string) {
 	return names
 }
 
-// bucketsBeside lists the buckets of the view beside some. The store has buckets of its own, whose names begin
-// otherwise.
+// bucketsBeside lists the buckets of the view beside some. The store has one more bucket, its control bucket.
 func (s *sky) bucketsBeside(kept []string) (others []string) {
 	s.t.Helper()
 	for _, stream := range s.streams() {
 		bucket, ok := strings.CutPrefix(stream, "KV_")
-		if ok && strings.HasPrefix(bucket, "bank-") && !slices.Contains(kept, bucket) {
+		if ok && strings.HasPrefix(bucket, "bank_") && bucket != "bank_control" && !slices.Contains(kept, bucket) {
 			others = append(others, bucket)
 		}
 	}

@@ -187,7 +187,7 @@ type View[V any] struct {
 // ErrInvalidView, also if the codec would lose something of V, or ErrInvalidRule, or the error of opening the view's
 // buckets. It starts goroutines that follow which version is to be read, until Close.
 func NewView[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, all ...Rule[V]) (*View[V], error) {
-	const room = 64 - len("--v-01234567")
+	const room = 64 - len("__v_01234567")
 	length := len(store.Name()) + len(name) + len(strconv.Itoa(foldVersion))
 	if err := eventstore.CheckCategory(name); err != nil || foldVersion < 1 || length > room {
 		return nil, fmt.Errorf("projection: view %q, fold version %d: %w: "+

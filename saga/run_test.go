@@ -179,7 +179,7 @@ func TestTheViewDoesNotLookForNewSagas(t *testing.T) {
 	m := open(t, openBank(t, proxy.JetStream(t)), define(t, "payment", saga.Step("pay", noted("paid")).NoUndo()), nil)
 	var reads atomic.Int32
 	proxy.DropRequests(func(subject string, data []byte) bool {
-		if strings.Contains(subject, "MSG.GET.KV_bank-payment-sagas") && strings.Contains(string(data), "fresh-") {
+		if strings.Contains(subject, "MSG.GET.KV_bank_payment-sagas") && strings.Contains(string(data), "fresh-") {
 			reads.Add(1)
 		}
 		return false

@@ -16,7 +16,7 @@
 //
 // # What is stored
 //
-//	bucket   bank-account-snapshots   <store>-<category>-snapshots, a NATS KV bucket
+//	bucket   bank_account_snapshots   <store>_<category>_snapshots, a NATS KV bucket
 //	key 42   [1, crc, [store, fold version, fingerprint, "account/42", version, position, commit,
 //	          commits, window, keys, state]]
 //

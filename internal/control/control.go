@@ -24,9 +24,6 @@ import (
 // maxBytes bounds the bucket in an account that demands a bound. A parked stream takes 3 KiB at most.
 const maxBytes = 4 << 20
 
-// Bucket returns the name of a store's control bucket.
-func Bucket(store string) string { return store + "_control" }
-
 // Ensure makes the control bucket of a store if it does not exist. It leaves one that exists as it is.
 func Ensure(ctx context.Context, client *jsapi.Client, store string, storage jetstream.StorageType, replicas int) error {
 	_, err := client.CreateBounded(ctx, settings(store, storage, replicas), maxBytes)

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -63,7 +64,7 @@ func Open(ctx context.Context, store *eventstore.Store, category string, cfg Con
 		return nil, err
 	}
 	logger := cfg.Logger.With("snapshots", category)
-	bucket, err := kv.Open[[]byte](ctx, store.JetStream(), store.Name()+"-"+category+"-snapshots", &kv.Config{
+	bucket, err := kv.Open[[]byte](ctx, store.JetStream(), control.SnapshotBucket(store.Name(), category), &kv.Config{
 		Codec: raw{}, Logger: logger, Timeout: putTimeout, Replicas: cfg.Replicas, Storage: cfg.Storage,
 	})
 	if err != nil {
