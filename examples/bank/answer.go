@@ -4,18 +4,18 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// answerCategory is that of the streams in which each payment has what the other bank answered to it.
+// answerCategory is the category of the streams with the answers of other banks. Each payment has one.
 const answerCategory = "answer"
 
-// AnswerEvent is what another bank answered to a payment, whose id is that of the stream. Only PaymentAccepted and
-// PaymentRefused implement it.
+// AnswerEvent is another bank's answer to a payment. The id of its stream is the payment's id. Only PaymentAccepted
+// and PaymentRefused implement it.
 type AnswerEvent interface {
 	eventstore.Event
 	answer()
 }
 
 // PaymentAccepted says that the other bank has paid.
-type PaymentAccepted struct{ Reference string } // the other bank's own name for it
+type PaymentAccepted struct{ Reference string } // the other bank's name for the payment
 
 // PaymentRefused says that the other bank does not pay.
 type PaymentRefused struct{ Reason string }
@@ -47,7 +47,8 @@ type GiveAnswer struct {
 	Reference, Reason string
 }
 
-// Decide takes the first answer. The same once more changes nothing; it rejects another one with already-answered.
+// Decide takes the first answer. The same answer again changes nothing. It rejects another answer with
+// already-answered.
 func (c GiveAnswer) Decide(a Answer) ([]AnswerEvent, error) {
 	switch {
 	case a.Given && a.Accepted == c.Accepted:

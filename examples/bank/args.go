@@ -11,31 +11,31 @@ import (
 	"time"
 )
 
-// environment is what the process gives the program.
+// environment is what the process passes to the program.
 type environment struct {
 	lookup         func(name string) (string, bool)
 	stdout, stderr io.Writer
 }
 
-// A command is what was asked for, ready to run. It gives the exit code.
+// A command is a sub-command with its arguments. It returns the process's exit code.
 type command func(ctx context.Context) int
 
 const usage = `Bank is the example of Runnel: accounts, transfers and statements, events kept in NATS JetStream.
 
   bank [serve] [--addr HOST:PORT] [--answer-within TIME] [--data DIR]
                                                  serve the page and the HTTP interface
-  bank import DIR [--data DIR]                   book the ledger in DIR; may be cut short and run again
-  bank audit DIR [--data DIR]                    compare all that was booked with the ledger in DIR
+  bank import DIR [--data DIR]                   book the ledger in DIR; may be interrupted and run again
+  bank audit DIR [--data DIR]                    compare all bookings with the ledger in DIR
   bank orders DIR [--seed N] [--answer-within TIME] [--data DIR]
-                                                 carry out the standing orders in DIR, to banks with faults; may be cut
-                                                 short and run again
-  bank rebuild VIEW [--json] [--data DIR]        fold balances, statements or turnover anew, beside what serves
+                                                 carry out the standing orders in DIR, to banks with faults; may be
+                                                 interrupted and run again
+  bank rebuild VIEW [--json] [--data DIR]        build balances, statements or turnover again while the old build serves
   bank replay [--from TIME] [--type T,...] [--account ID] [--data DIR]
                                                  print events of the log
   bank parked [VIEW] [--replay KEY] [--discard KEY] [--data DIR]
-                                                 list what could not be folded, or fold it again
-  bank backup FILE [--data DIR]                  write all there is to a new file
-  bank restore FILE [--data DIR]                 make the bank of a backup; may be cut short and run again
+                                                 list keys that could not be folded, or fold one again
+  bank backup FILE [--data DIR]                  write everything to a new file
+  bank restore FILE [--data DIR]                 make a bank from a backup; may be interrupted and run again
 
 Run "bank serve --help" for the flags and the environment.
 `
@@ -43,15 +43,15 @@ Run "bank serve --help" for the flags and the environment.
 const environmentUsage = `
 Environment:
   NATS_URL                   use these NATS servers; empty: a server inside this process, which keeps its files in --data
-  BANK_TOKEN                 bearer token that requests must carry; needed to serve on another address than loopback
-  BANK_FRAUD_WEBHOOK         URL that is told of odd withdrawals; empty: only the log is
+  BANK_TOKEN                 bearer token that requests must have; required on other addresses than loopback
+  BANK_FRAUD_WEBHOOK         URL to which odd withdrawals are reported; empty: they are only logged
   BANK_OTHER_BANKS           URL to which payments to other banks are sent; empty: a stub inside this process
   LOG_LEVEL                  debug, info, warn or error; empty: info
   SERVICE_NAME, GRACEFUL_SHUTDOWN_TIMEOUT, MAX_RECONNECT_ATTEMPTS, JETSTREAM_SYNC: see package natsrun
 `
 
-// parseArgs gives the command that the arguments ask for, nil where they ask for help, which it prints. Its errors say how
-// the program is used.
+// parseArgs returns the command for the arguments. If they ask for help, it prints the help and returns nil. Its
+// errors say how the program is used.
 func parseArgs(args []string, env environment) (command, error) {
 	name := "serve"
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
@@ -106,7 +106,7 @@ func parseServe(args []string, env environment) (command, error) {
 	return func(ctx context.Context) int { return env.serve(ctx, *data, cfg) }, nil
 }
 
-// check refuses what cannot be meant.
+// check returns an error if a setting cannot be used.
 func (s service) check() error {
 	if s.token == "" && !isLoopback(s.addr) {
 		return fmt.Errorf("--addr %s is open to others: set BANK_TOKEN, or listen on 127.0.0.1", s.addr)
@@ -119,7 +119,7 @@ func (s service) check() error {
 
 const whichFolder = "which folder? It has the files account.asc and trans.asc"
 
-// parsePath parses the arguments of a sub-command that works on one folder or file.
+// parsePath parses the arguments of a sub-command that works on one folder or one file.
 func parsePath(name string, args []string, env environment, which string, do func(ctx context.Context, data, path string) int) (command, error) {
 	flags, data := newFlags(name)
 	rest, help, err := parseFlags(flags, args, env.stdout)
@@ -136,11 +136,11 @@ func parsePath(name string, args []string, env environment, which string, do fun
 
 func newFlags(name string) (flags *flag.FlagSet, data *string) {
 	flags = flag.NewFlagSet("bank "+name, flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // errors are returned, help is printed where it belongs
+	flags.SetOutput(io.Discard) // parseFlags returns the errors and prints the help
 	return flags, flags.String("data", "./data", "directory of the server inside this process")
 }
 
-// parseFlags takes flags before, between and behind the other arguments, which it gives.
+// parseFlags parses flags before, between and behind the other arguments, which it returns.
 func parseFlags(flags *flag.FlagSet, args []string, stdout io.Writer) (rest []string, help bool, err error) {
 	for len(args) > 0 {
 		err := flags.Parse(args)
@@ -169,11 +169,11 @@ func usageError(name string, err error) error {
 	return fmt.Errorf("bank %s: %w\nbank %s --help says how it is used", name, err, name)
 }
 
-// isLoopback reports whether only this machine can reach an address.
+// isLoopback reports whether only this machine can connect to an address.
 func isLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
-		return true // net.Listen will refuse it, in better words
+		return true // net.Listen refuses it with a better text
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()

@@ -11,14 +11,14 @@ import (
 	"github.com/runnel-go/runnel/examples/bank/money"
 )
 
-// maxFindings is how many findings are printed. All are counted.
+// maxFindings is how many findings are printed. All of them are counted.
 const maxFindings = 50
 
-// audit replays the log from its first event and compares it with the ledger in a directory and with the views, which
-// must be running. It prints what it finds on w and gives how much of it is wrong. Nobody may book meanwhile.
+// audit replays the whole log. It compares the log with the ledger in a directory and with the views, which must run.
+// It prints its findings on w and returns how many of them are wrong. Nobody may book during an audit.
 //
-// It reckons every balance itself, from the amounts alone; neither the state of the aggregate nor the balances in the
-// events are believed.
+// It computes every balance itself from the amounts. It believes neither the state of the aggregate nor the balances
+// in the events.
 func (b *Bank) audit(ctx context.Context, dir fs.FS, w io.Writer) (wrong int, err error) {
 	accounts, err := ledger.Read(dir)
 	if err != nil {
@@ -36,7 +36,7 @@ func (b *Bank) audit(ctx context.Context, dir fs.FS, w io.Writer) (wrong int, er
 	return a.wrong, err
 }
 
-// replay takes all that is in a log, and compares the sums and the payments.
+// replay reads all events of a log, and compares the sums and the payments.
 func (a *audit) replay(ctx context.Context, store *eventstore.Store) error {
 	for recorded, err := range store.All(ctx) {
 		if err != nil {
@@ -72,17 +72,17 @@ type audit struct {
 
 // audited is one account in an audit.
 type audited struct {
-	plan     *plan            // nil where the ledger does not have the account
-	bookings []ledger.Booking // those that are still to come
+	plan     *plan            // nil if the ledger does not have the account
+	bookings []ledger.Booking // rows that were not read yet
 	version  eventstore.Version
-	balance  money.Amount // reckoned
-	floor    money.Amount // what the balance may go down to
+	balance  money.Amount // computed
+	floor    money.Amount // the lowest balance that is allowed
 	last     money.Amount // the balance after the last row of the ledger
 	opened   bool
-	flight   map[string]money.Amount // what is reserved, by order
-	paid     []string                // the orders that were confirmed
+	flight   map[string]money.Amount // reserved amounts, by order
+	paid     []string                // confirmed orders
 
-	// The commit that is being read.
+	// These fields are about the commit that is being read.
 	row      int64 // of the ledger, or 0
 	rounded  bool
 	repaired bool // by a correction
@@ -101,7 +101,7 @@ func newAudit(accounts []ledger.Account, w io.Writer) *audit {
 	return a
 }
 
-// found tells of something wrong.
+// found reports something that is wrong.
 func (a *audit) found(format string, args ...any) {
 	a.wrong++
 	switch {
@@ -112,7 +112,7 @@ func (a *audit) found(format string, args ...any) {
 	}
 }
 
-// say prints a line. The result is in the return value of the audit too, so a broken pipe loses only words.
+// say prints a line. It ignores errors, because audit also returns the result.
 func (a *audit) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(a.w, format+"\n", args...)
 }
@@ -136,7 +136,7 @@ func (a *audit) event(decoded eventstore.Event, r eventstore.Recorded) {
 	}
 }
 
-// accountEvent takes what happened to an account.
+// accountEvent takes an event of an account.
 func (a *audit) accountEvent(event Event, r eventstore.Recorded) {
 	id := r.Stream.ID
 	account := a.account(id)
@@ -163,7 +163,7 @@ func (a *audit) account(id string) *audited {
 	return account
 }
 
-// closedKey takes the end of an idempotency key in an account's stream, which has a version and moves no money.
+// closedKey takes a closed idempotency key in an account's stream. It has a version and moves no money.
 func (a *audit) closedKey(r eventstore.Recorded) {
 	account := a.account(r.Stream.ID)
 	if r.Version() != account.version+1 {
@@ -173,7 +173,7 @@ func (a *audit) closedKey(r eventstore.Recorded) {
 	a.balances[r.Stream.ID] = a.balances[r.Stream.ID].closedKey(r.Version())
 }
 
-// reckon folds an event into an account and says what is wrong with it, or "".
+// reckon folds an event into an account. It returns what is wrong with the event, or "".
 func (a *audit) reckon(account *audited, event Event, version eventstore.Version) (fault string) {
 	follows := version == account.version+1
 	account.version = version
@@ -207,7 +207,7 @@ func (a *audit) reckon(account *audited, event Event, version eventstore.Version
 	}
 	reckoned := account.balance + moved
 	a.sums.add(event, told-account.balance)
-	account.balance = told // so that one fault is found once
+	account.balance = told // so that a fault is reported once
 	switch {
 	case fault != "":
 		return fault
@@ -232,7 +232,7 @@ func (c *audited) open(e Opened) (fault string) {
 	return ""
 }
 
-// booked compares a booking with the row of the ledger that is to come next. Row 0 is none of the ledger's.
+// booked compares a booking with the next row of the ledger. Row 0 means that the booking has no row.
 func (c *audited) booked(row int64, date string, amount money.Amount, debit bool) (fault string) {
 	c.row = row
 	switch {
@@ -250,16 +250,16 @@ func (c *audited) booked(row int64, date string, amount money.Amount, debit bool
 	return ""
 }
 
-// row compares the balance after a commit that booked a row with the bank's own column.
+// row compares the balance after a commit that booked a row with the balance in the ledger.
 func (a *audit) row(account *audited, r eventstore.Recorded) {
 	if len(account.bookings) == 0 {
-		return // said already
+		return // reported before
 	}
 	want := account.bookings[0]
 	account.bookings = account.bookings[1:]
 	account.last = account.balance
 	switch {
-	case account.faulty: // said already
+	case account.faulty: // reported before
 	case account.balance != want.Balance:
 		a.found("account %s version %d at position %d: row %d of %s: the balance is %s, the bank's is %s",
 			r.Stream.ID, r.Version(), r.Position, want.ID, want.Date, account.balance, want.Balance)
@@ -275,7 +275,7 @@ func (a *audit) row(account *audited, r eventstore.Recorded) {
 	}
 }
 
-// compareWithLedger finds what the log lacks, and compares the sums.
+// compareWithLedger reports rows that are missing in the log, and compares the sums.
 func (a *audit) compareWithLedger(accounts []ledger.Account) {
 	var have, want money.Amount
 	for _, account := range accounts {

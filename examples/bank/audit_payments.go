@@ -8,9 +8,9 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// paymentEnd is how a payment ended by its own history, and what the accounts know of it.
+// paymentEnd is how a payment ended by its own history, and what the accounts know about it.
 type paymentEnd struct {
-	state   saga.State // "" where it has not ended
+	state   saga.State // "" if it has not ended
 	started bool
 	paid    int // how often it was confirmed
 	flight  bool
@@ -34,8 +34,8 @@ func (a *audit) payment(event eventstore.Event, r eventstore.Recorded) {
 	a.payments[r.Stream.ID] = end
 }
 
-// comparePayments finds payments that did not end in the accounts as they ended by their own history. What a person has
-// resolved is as that person left it.
+// comparePayments reports payments whose history and accounts disagree. It does not judge payments that a person has
+// resolved.
 func (a *audit) comparePayments() {
 	for _, account := range a.accounts {
 		for _, order := range account.paid {
@@ -53,7 +53,7 @@ func (a *audit) comparePayments() {
 	for _, id := range slices.Sorted(maps.Keys(a.payments)) {
 		end := a.payments[id]
 		if !end.started {
-			continue // booked without a payment's history
+			continue // an order without a payment
 		}
 		ends[end.state]++
 		switch {

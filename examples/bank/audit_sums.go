@@ -7,27 +7,26 @@ import (
 	"github.com/runnel-go/runnel/examples/bank/money"
 )
 
-// sums are those of all accounts up to some position of the log. No money comes from nowhere or is lost if
+// sums are the sums over all accounts up to a position of the log. No money appears or disappears if
 //
 //	accounts + in transit + in flight + paid = opening balances + deposits - withdrawals + roundings + corrections
 //
-// holds at every position. Every account opens with nothing, so there is no sum of opening balances; what they open with is
-// deposited. The accounts are the balances that the events tell, the rest are amounts, so the two sides have nothing in
-// common but what should make them equal.
+// holds at every position. Every account opens with a balance of zero. The first sum comes from the balances in the
+// events, all other sums from the amounts. So the two sides are independent of each other.
 type sums struct {
 	accounts money.Amount
-	transit  money.Amount // transferred out and not in, which only the middle of a transaction can see
+	transit  money.Amount // out of one account and not yet in the other; zero outside of transactions
 	flight   money.Amount // reserved, and neither confirmed nor released
 	paid     money.Amount // confirmed
 
 	deposits, withdrawals, roundings, corrections money.Amount
 
 	positions int
-	last      eventstore.Position // that was counted
-	off       money.Amount        // what the left side was more than the right when it was found last
+	last      eventstore.Position // the last position that was counted
+	off       money.Amount        // the last difference between the two sides
 }
 
-// add takes an event, and by how much the balance moved that it tells.
+// add takes an event, and by how much the balance in the event differs from the balance before it.
 func (s *sums) add(event Event, told money.Amount) {
 	s.accounts += told
 	switch e := event.(type) {
@@ -53,7 +52,7 @@ func (s *sums) add(event Event, told money.Amount) {
 	}
 }
 
-// check finds that the two sides are not equal, once for each difference.
+// check reports if the two sides are not equal, once for each difference.
 func (s *sums) check(a *audit, r eventstore.Recorded) {
 	if r.Position != s.last {
 		s.positions, s.last = s.positions+1, r.Position
@@ -65,7 +64,7 @@ func (s *sums) check(a *audit, r eventstore.Recorded) {
 	s.off = off
 }
 
-// say prints the sums at the log's end.
+// say prints the sums at the end of the log.
 func (s *sums) say(a *audit) {
 	a.say("sums at each of %d positions, at last: %s", s.positions, s)
 }
@@ -76,7 +75,7 @@ func (s *sums) String() string {
 		s.accounts, s.transit, s.flight, s.paid, money.Amount(0), s.deposits, s.withdrawals, s.roundings, s.corrections)
 }
 
-// reserve notes what an account has in flight for an order, and says what is wrong with that.
+// reserve notes what an account has in flight for an order. It returns what is wrong, or "".
 func (c *audited) reserve(e Reserved) (fault string) {
 	if amount, again := c.flight[e.Order]; again {
 		return fmt.Sprintf("%s is reserved for order %s, which has %s in flight", e.Amount, e.Order, amount)
@@ -88,20 +87,20 @@ func (c *audited) reserve(e Reserved) (fault string) {
 	return ""
 }
 
-// settle ends what an account has in flight for an order, and says what is wrong with that.
+// settle removes what an account has in flight for an order. It returns what is wrong, or "".
 func (c *audited) settle(order string, amount money.Amount) (fault string) {
 	reserved, ok := c.flight[order]
 	delete(c.flight, order)
 	switch {
 	case !ok:
-		return fmt.Sprintf("%s of order %s leaves what is in flight, where it is not", amount, order)
+		return fmt.Sprintf("%s of order %s ends a reservation that does not exist", amount, order)
 	case reserved != amount:
-		return fmt.Sprintf("%s of order %s leaves what is in flight, where %s is", amount, order, reserved)
+		return fmt.Sprintf("%s of order %s ends a reservation of %s", amount, order, reserved)
 	}
 	return ""
 }
 
-// answered takes what another bank answered. It moves no money, and the first answer is the only one.
+// answered takes the answer of another bank. It moves no money, and a payment has only one answer.
 func (a *audit) answered(r eventstore.Recorded) {
 	if r.Version() != 1 {
 		a.found("payment %s is answered again at position %d", r.Stream.ID, r.Position)

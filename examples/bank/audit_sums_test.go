@@ -19,7 +19,7 @@ func do(t *testing.T, bank *Bank, id string, commands ...aggregate.Command[Accou
 	}
 }
 
-// pay books what can happen to payments: one that is in flight, one paid, one given back, and one that never was reserved.
+// pay books what can happen to payments: one is in flight, one paid, one given back, and one was never reserved.
 func pay(t *testing.T, bank *Bank, id string) {
 	t.Helper()
 	do(t, bank, id, Open{Owner: "Anna", Overdraft: 500, Date: day}, Deposit{Amount: 1000, Date: day},
@@ -70,13 +70,13 @@ func TestAnAuditFindsMoneyThatIsNowhere(t *testing.T) {
 				return []eventstore.Event{e}
 			}
 			return []eventstore.Event{event}
-		}, "2.01 of order o2 leaves what is in flight, where 2.00 is"},
+		}, "2.01 of order o2 ends a reservation of 2.00"},
 		"what is confirmed comes back too": {func(event eventstore.Event) []eventstore.Event {
 			if e, ok := event.(Confirmed); ok {
 				return []eventstore.Event{e, Released{Order: e.Order, Amount: e.Amount, Balance: e.Balance + e.Amount}}
 			}
 			return []eventstore.Event{event}
-		}, "2.00 of order o2 leaves what is in flight, where it is not"},
+		}, "2.00 of order o2 ends a reservation that does not exist"},
 		"less leaves the balance than is reserved": {func(event eventstore.Event) []eventstore.Event {
 			if e, ok := event.(Reserved); ok && e.Order == "o1" {
 				e.Balance++

@@ -11,8 +11,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// tamper gives a bank whose log is that of another with some events changed, dropped or added. The log itself lets nobody
-// change it, so the forgery is a log of its own.
+// tamper returns a bank whose log is a copy of another log, with some events changed, dropped or added. The log
+// itself cannot be changed, so the copy is a log of its own.
 func tamper(t *testing.T, from *Bank, change func(stream eventstore.StreamID, events []eventstore.Event) []eventstore.Event) *Bank {
 	t.Helper()
 	rt := newRuntime(t)

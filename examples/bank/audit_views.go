@@ -10,8 +10,8 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// compareWithViews waits until the views have folded the log up to a position and compares every document with what the
-// log gives.
+// compareWithViews waits until the views have folded the log up to a position. Then it compares every document with
+// the events of the log.
 func (a *audit) compareWithViews(ctx context.Context, views *Views, end eventstore.Position) error {
 	if err := views.WaitFor(ctx, end); err != nil {
 		return err

@@ -11,9 +11,9 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-// backup writes the log, the views and the reactors' checkpoints to a new file, while others book.
+// backup writes the log, the views and the store's control bucket to a new file. Others may book meanwhile.
 func (b *Bank) backup(ctx context.Context, path string, w io.Writer) (err error) {
-	// What is there may be the only good backup.
+	// A file that exists may be the only good backup.
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return fmt.Errorf("bank: %w: choose the name of a file that does not exist", err)
@@ -36,8 +36,8 @@ func (b *Bank) backup(ctx context.Context, path string, w io.Writer) (err error)
 	return err
 }
 
-// buckets names the buckets of a backup: those of the views that are built, and the one with the state of all that runs on
-// the store.
+// buckets returns the names of the buckets of a backup: the buckets of the views that are built, and the control
+// bucket.
 func (b *Bank) buckets() []string {
 	buckets := b.payments.View().Buckets()
 	for _, view := range b.views.all() {
@@ -46,18 +46,18 @@ func (b *Bank) buckets() []string {
 	return append(buckets, b.payments.View().Control())
 }
 
-// restore makes the bank of a backup where there is none yet, and goes on where a restore was cut short.
+// restore makes a bank from a backup, in a place without a bank. It goes on with a restore that was interrupted.
 func restore(ctx context.Context, rt *natsrun.Runtime, path string, w io.Writer) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("bank: %w", err)
 	}
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }() // it was only read from
 	bar := newProgressBar(w, false)
 	summary, err := eventstore.Import(ctx, rt.Commands(), file, &eventstore.ImportConfig{Progress: bar.show})
 	bar.end()
 	if errors.Is(err, eventstore.ErrTarget) {
-		return fmt.Errorf("bank: there is a bank already, or a part of one: restore into a data directory of its own: %w", err)
+		return fmt.Errorf("bank: a bank or a part of one exists already: restore into another data directory: %w", err)
 	}
 	if err != nil {
 		return err

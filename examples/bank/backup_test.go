@@ -46,7 +46,8 @@ func requireSameLog(t *testing.T, one, two *natsrun.Runtime, messages int) {
 	}
 }
 
-// restoreElsewhere backs a bank up, restores it on a server of its own, and shows that log and views are the same there.
+// restoreElsewhere backs a bank up and restores it on another server. It shows that the log and the views are the
+// same there.
 func restoreElsewhere(t *testing.T, rt *natsrun.Runtime, bank *Bank, dir, audited string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "bank.archive")
@@ -107,7 +108,7 @@ func TestTheProgramBacksUpAndRestores(t *testing.T) {
 	require.Equal(t, exitOK, code, stderr)
 	code, _, stderr = runWith(t, nil, "restore", file, "--data", other)
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "restore into a data directory of its own")
+	require.Contains(t, stderr, "restore into another data directory")
 	code, stdout, _ := runWith(t, nil, "audit", syntheticLedger, "--data", other)
 	require.Equal(t, exitOK, code)
 	require.Contains(t, stdout, syntheticAudit, "and what was there is as it was")

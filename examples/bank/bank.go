@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	storeName = "bank"    // of the store, and with it of its JetStream stream
-	category  = "account" // of the streams
+	storeName = "bank"    // of the store and of its JetStream stream
+	category  = "account" // of the accounts' streams
 )
 
 // Bank is everything that the sub-commands work on.
@@ -23,13 +23,13 @@ type Bank struct {
 	accounts *aggregate.Repository[Account, Event]
 	answers  *aggregate.Repository[Answer, AnswerEvent]
 	payments *saga.Manager[Payment]
-	others   *others // to whom payments are sent; nil for nobody
+	others   *others // receive the payments; nil if there are none
 	views    *Views
 	today    func() string
 	log      *slog.Logger
 }
 
-// openBank opens the store, the accounts, the payments and the views on a runtime. Close gives back what they hold.
+// openBank opens the store, the accounts, the payments and the views on a runtime. The caller must call Close.
 func openBank(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger, terms *Terms) (*Bank, error) {
 	return openBankWith(ctx, rt, log, terms, &eventstore.Config{Reads: rt.Reads(), Logger: log})
 }
@@ -46,7 +46,7 @@ func openBankWith(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger, te
 	return b, nil
 }
 
-// open makes what works over the store.
+// open opens what works on the store.
 func (b *Bank) open(ctx context.Context, terms *Terms) (err error) {
 	if b.accounts, err = aggregate.New(b.store, category, Account{}, nil); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (b *Bank) open(ctx context.Context, terms *Terms) (err error) {
 	return err
 }
 
-// Close gives back what was opened. The runtime stays open.
+// Close closes everything that was opened. The runtime stays open.
 func (b *Bank) Close() error {
 	var errs []error
 	if b.payments != nil {
@@ -74,12 +74,12 @@ func (b *Bank) Close() error {
 	return errors.Join(append(errs, b.store.Close())...)
 }
 
-// addViews makes a group keep the views up to date.
+// addViews adds the runners of the views to a group.
 func (b *Bank) addViews(group *natsrun.Group) {
 	for _, view := range b.views.all() {
 		group.Add(view.Name(), view.Run)
 	}
 }
 
-// addPayments makes a group carry payments out.
+// addPayments adds the runner of the payments to a group.
 func (b *Bank) addPayments(group *natsrun.Group) { group.Add("payments", b.payments.Run) }

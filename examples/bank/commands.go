@@ -14,7 +14,7 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-// service is what serve is told.
+// service holds the settings of serve.
 type service struct {
 	addr, token     string
 	webhook, others string // URLs, or ""
@@ -33,7 +33,7 @@ func (env environment) serve(ctx context.Context, data string, cfg service) int 
 		if err != nil {
 			return fmt.Errorf("bank: %w: choose another --addr", err)
 		}
-		defer func() { _ = listener.Close() }() // for the case that the server did not come to it
+		defer func() { _ = listener.Close() }() // if the server has not started
 		group := rt.NewGroup()
 		if err := bank.findOthers(ctx, group, cfg, listener.Addr()); err != nil {
 			return err
@@ -50,13 +50,14 @@ func (env environment) serve(ctx context.Context, data string, cfg service) int 
 	})
 }
 
-// How long the stub of the other banks takes, so that people can watch.
+// The stub of the other banks takes so long, so that people can watch.
 const (
 	stubDelay = 3 * time.Second
 	stubSlow  = 5 * time.Second
 )
 
-// findOthers says where payments are sent to: a stub that the group runs, where nobody else is named.
+// findOthers sets where payments are sent to. If no URL is configured, it adds a stub of the other banks to the
+// group.
 func (b *Bank) findOthers(ctx context.Context, group *natsrun.Group, cfg service, own net.Addr) error {
 	if cfg.others != "" {
 		b.others = newOthers(cfg.others)
@@ -79,8 +80,8 @@ func (env environment) importFolder(ctx context.Context, data, dir string) int {
 	})
 }
 
-// errAudit makes the exit code of an audit that found something, and has said what.
-var errAudit = errors.New("the log, the ledger and the views do not agree: see what was printed")
+// errAudit ends an audit that found something wrong and has printed it.
+var errAudit = errors.New("the log, the ledger and the views do not agree: see the output above")
 
 // auditFolder compares the log with the ledger in a folder. The views run until it is done.
 func (env environment) auditFolder(ctx context.Context, data, dir string) int {
@@ -111,7 +112,7 @@ func (env environment) backupFile(ctx context.Context, data, path string) int {
 	})
 }
 
-// restoreFile makes the bank that a file is the backup of. It opens none, since that would make an empty one.
+// restoreFile makes a bank from a backup. It does not open a bank first, because that would create an empty one.
 func (env environment) restoreFile(ctx context.Context, data, path string) int {
 	return env.ending(func(end func()) int {
 		return env.withRuntime(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, _ *slog.Logger) error {
@@ -124,7 +125,7 @@ func (env environment) restoreFile(ctx context.Context, data, path string) int {
 	})
 }
 
-// toTheEnd is withBank for a program that comes to an end by itself. That it was cut short is a failure.
+// toTheEnd is withBank for a program that ends by itself. It reports a failure if the program was interrupted.
 func (env environment) toTheEnd(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *Bank) error) int {
 	return env.toTheEndOn(ctx, data, nil, program)
 }
@@ -144,17 +145,17 @@ func (env environment) toTheEndOn(
 	})
 }
 
-// ending runs a program that calls end when it has come to its end. That it was cut short is a failure.
+// ending runs a program that calls end when it has finished. It reports a failure if the program was interrupted.
 func (env environment) ending(run func(end func()) int) int {
 	ended := false
 	code := run(func() { ended = true })
 	if code == exitOK && !ended {
-		return env.fail(errors.New("bank: cut short: run it again"))
+		return env.fail(errors.New("bank: interrupted: run it again"))
 	}
 	return code
 }
 
-// withBank runs a program on the bank that the environment and the data directory name.
+// withBank runs a program on the bank of a data directory, or of the servers that the environment names.
 func (env environment) withBank(
 	ctx context.Context, data string, terms *Terms, program func(context.Context, *natsrun.Runtime, *Bank) error,
 ) int {
@@ -168,7 +169,7 @@ func (env environment) withBank(
 	})
 }
 
-// withRuntime runs a program on the servers that the environment and the data directory name.
+// withRuntime runs a program on the server of a data directory, or on the servers that the environment names.
 func (env environment) withRuntime(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *slog.Logger) error) int {
 	cfg, err := natsrun.FromEnv(env.lookup)
 	if err != nil {

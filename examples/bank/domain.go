@@ -10,18 +10,18 @@ import (
 	"github.com/runnel-go/runnel/examples/bank/money"
 )
 
-// Account is the state of an account: what commands need to know in order to decide. It is plain data.
+// Account is the state of an account: what commands need in order to decide. It is plain data.
 type Account struct {
 	Open         bool
 	Owner        string
 	Overdraft    money.Amount
 	Balance      money.Amount
 	Since        string        // the date it was opened
-	Row          int64         // of the ledger, booked last; 0 if none was
+	Row          int64         // the last booked row of the ledger, or 0
 	Reservations []Reservation // that are in flight, oldest first
 }
 
-// Evolve folds an event into the state. It does not question events: they happened.
+// Evolve folds an event into the state. It does not check events, because they have happened.
 func (a Account) Evolve(event Event) Account {
 	switch e := event.(type) {
 	case Opened:
@@ -52,7 +52,7 @@ func (a Account) Evolve(event Event) Account {
 type Open struct {
 	Owner     string
 	Overdraft money.Amount
-	Date      string `msgpack:"-"` // not part of what an idempotency key stands for: a repeat may come after midnight
+	Date      string `msgpack:"-"` // not compared for an idempotency key: a repeat may come after midnight
 }
 
 // Decide rejects with account-already-open, invalid-owner or negative-overdraft.
@@ -134,8 +134,8 @@ func (c TransferIn) Decide(a Account) ([]Event, error) {
 	return []Event{TransferredIn{From: c.From, Amount: c.Amount, Balance: balance, Date: c.Date, Text: c.Text}}, nil
 }
 
-// BookRow books a row of the ledger: as a deposit or a withdrawal under the rules of these, and with it, in the same
-// commit, what the old bank's balance was off.
+// BookRow books a row of the ledger as a deposit or a withdrawal, under the same rules. The same commit holds the
+// difference to the balance of the old bank, if there is one.
 type BookRow struct {
 	Booking ledger.Booking
 	After   int64 // the row that must have been booked last, or 0
@@ -171,8 +171,8 @@ func (c BookRow) movement(a Account) (Event, error) {
 	return Deposited{Amount: b.Amount, Balance: balance, Date: b.Date, Text: text, Row: b.ID}, err
 }
 
-// credit gives the balance once an amount has come in. It rejects with account-not-open, amount-not-positive, invalid-text or
-// balance-out-of-range.
+// credit returns the balance after an amount came in. It rejects with account-not-open, amount-not-positive,
+// invalid-text or balance-out-of-range.
 func (a Account) credit(amount money.Amount, text string) (money.Amount, error) {
 	if err := a.checkBooking(amount, text); err != nil {
 		return 0, err
@@ -183,7 +183,7 @@ func (a Account) credit(amount money.Amount, text string) (money.Amount, error) 
 	return a.Balance + amount, nil
 }
 
-// debit gives the balance once an amount has gone out. It rejects as credit does, and with insufficient-funds.
+// debit returns the balance after an amount went out. It rejects as credit does, and with insufficient-funds.
 func (a Account) debit(amount money.Amount, text string) (money.Amount, error) {
 	if err := a.checkBooking(amount, text); err != nil {
 		return 0, err
@@ -208,7 +208,7 @@ func (a Account) checkBooking(amount money.Amount, text string) error {
 	return nil
 }
 
-// The most characters that the free texts may have. A commit stays small, and a page can show them.
+// How many characters free texts may have. The limits keep commits small and pages readable.
 const (
 	maxOwner = 100
 	maxText  = 140

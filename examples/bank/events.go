@@ -7,8 +7,9 @@ import (
 
 // Event is something that happened to an account. Only the types in this file implement it.
 //
-// Each event carries the balance after it and the date of the booking ("2026-01-31"), since both are facts of the
-// business: the date is not when the event was stored, and the balance is what the customer was told.
+// Each event holds the balance after it and the date of the booking ("2026-01-31"), because both are facts of the
+// business. The date may differ from the time at which the event was stored. The balance is the one that the customer
+// was shown.
 type Event interface {
 	eventstore.Event
 	account()
@@ -63,22 +64,24 @@ type TransferredIn struct {
 	Text    string
 }
 
-// Rounded is by how much the old bank rounded the balance at a booking. It stands in that booking's commit.
+// Rounded is the amount by which the old bank rounded the balance at a booking. It stands in the commit of that
+// booking.
 type Rounded struct {
 	Amount  money.Amount // above or below zero
 	Balance money.Amount
 	Date    string
 }
 
-// Corrected is by how much the old bank's balance was off what its own bookings gave. It stands in a booking's commit.
+// Corrected is the difference between the old bank's balance and the sum of its bookings. It stands in the commit of
+// a booking.
 type Corrected struct {
 	Amount  money.Amount // above or below zero
 	Balance money.Amount
 	Date    string
 }
 
-// Reserved is money that was set aside for an order to pay another bank. It left the balance, and is in flight until the
-// order's Confirmed or Released.
+// Reserved is money that was set aside to pay another bank for an order. It has left the balance and is in flight
+// until the Confirmed or the Released of the order.
 type Reserved struct {
 	Order   string
 	To      string // the other bank and account, "YZ/62457513"
@@ -88,7 +91,7 @@ type Reserved struct {
 	Text    string
 }
 
-// Confirmed says that what was reserved for an order has been paid to the other bank. The balance stays.
+// Confirmed says that the money of an order was paid to the other bank. The balance stays the same.
 type Confirmed struct {
 	Order   string
 	To      string
@@ -97,7 +100,7 @@ type Confirmed struct {
 	Date    string
 }
 
-// Released says that what was reserved for an order is back in the balance.
+// Released says that the money of an order is back in the balance.
 type Released struct {
 	Order   string
 	To      string
@@ -106,7 +109,7 @@ type Released struct {
 	Date    string
 }
 
-// The names of the events in the log. They stay, whatever becomes of the Go types.
+// The names of the events in the log. They stay the same if the Go types are renamed.
 
 // EventType is the event's name in the log.
 func (Opened) EventType() string { return "account.opened" }

@@ -15,16 +15,17 @@ import (
 	"github.com/runnel-go/runnel/reactor"
 )
 
-// What is told to the people who look after fraud.
+// The limits from which on a withdrawal is reported.
 const (
-	fraudAmount = money.Amount(10_000_00) // a withdrawal of so much
-	fraudCount  = 5                       // or so many
-	fraudDays   = 2                       // whose dates are at most so many days apart
-	// fraudLookBack is how many versions of an account are looked at for the many; other events may stand between them.
+	fraudAmount = money.Amount(10_000_00) // a withdrawal of at least so much
+	fraudCount  = 5                       // or at least so many withdrawals
+	fraudDays   = 2                       // within so many days
+	// fraudLookBack is how many versions of an account are searched for withdrawals. Other events may stand between
+	// them.
 	fraudLookBack = 50
 )
 
-// Alert is what is told about a withdrawal. It is the same whenever it is made for the same event.
+// Alert is the report about a withdrawal. It is the same each time it is made for the same event.
 type Alert struct {
 	Account     string             `json:"account"`
 	Version     eventstore.Version `json:"version"`
@@ -34,7 +35,7 @@ type Alert struct {
 	Withdrawals int                `json:"withdrawals"` // within the days, this one included
 }
 
-// Fraud tells a webhook of withdrawals that look odd, or only the log where there is none.
+// Fraud reports odd withdrawals to a webhook. Without a webhook it only logs them.
 type Fraud struct {
 	reactor *reactor.Reactor
 	store   *eventstore.Store
@@ -44,7 +45,7 @@ type Fraud struct {
 	log     *slog.Logger
 }
 
-// openFraud makes the reactor. What was withdrawn before that happened for the first time is not told.
+// openFraud opens the reactor. It does not report withdrawals before its first start. The caller must call Close.
 func openFraud(ctx context.Context, store *eventstore.Store, webhook string, cfg *reactor.Config, log *slog.Logger) (*Fraud, error) {
 	f := &Fraud{
 		store: store, webhook: webhook, log: log,
@@ -59,16 +60,16 @@ func openFraud(ctx context.Context, store *eventstore.Store, webhook string, cfg
 	return f, nil
 }
 
-// Run tells what is odd until ctx ends.
+// Run reports odd withdrawals until ctx ends.
 func (f *Fraud) Run(ctx context.Context) error { return f.reactor.Run(ctx) }
 
-// Close gives back what the reactor holds, and the connections to the webhook.
+// Close closes the reactor and the connections to the webhook.
 func (f *Fraud) Close() error {
 	f.client.CloseIdleConnections()
 	return f.reactor.Close()
 }
 
-// withdrawn reacts to one withdrawal. Rows of the old bank's ledger are history.
+// withdrawn reacts to one withdrawal. It ignores rows of the old bank's ledger.
 func (f *Fraud) withdrawn(ctx context.Context, e Withdrawn, r eventstore.Recorded) error {
 	if e.Row != 0 {
 		return nil
@@ -93,8 +94,8 @@ func (f *Fraud) withdrawn(ctx context.Context, e Withdrawn, r eventstore.Recorde
 	return f.breaker.Do(ctx, func(ctx context.Context) error { return f.post(ctx, alert, r.EventID()) })
 }
 
-// within counts the account's withdrawals in the days up to one, by their dates. It reads them from the account itself, up
-// to that version, so it counts the same when the event is handled again.
+// within counts the account's withdrawals of the last days up to this one, by their dates. It reads the account's
+// stream up to this version. So it counts the same if the event is handled again.
 func (f *Fraud) within(ctx context.Context, e Withdrawn, r eventstore.Recorded) (int, error) {
 	last, err := time.Parse(time.DateOnly, e.Date)
 	if err != nil {
@@ -129,7 +130,8 @@ func (f *Fraud) within(ctx context.Context, e Withdrawn, r eventstore.Recorded) 
 	return count, nil
 }
 
-// post tells the webhook. The event's id is the idempotency key, by which it knows an alert that it was sent before.
+// post sends an alert to the webhook. The event's id is the idempotency key, by which the receiver recognizes a
+// repeat.
 func (f *Fraud) post(ctx context.Context, alert Alert, eventID string) error {
 	body, err := json.Marshal(alert)
 	if err != nil {
@@ -144,7 +146,7 @@ func (f *Fraud) post(ctx context.Context, alert Alert, eventID string) error {
 	return deliver(f.client, request, "the fraud webhook")
 }
 
-// checkWebhook refuses what no alert could be sent to.
+// checkWebhook returns an error if no alert can be sent to the URL.
 func checkWebhook(webhook string) error {
 	if webhook == "" {
 		return nil

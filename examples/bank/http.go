@@ -17,14 +17,14 @@ import (
 type server struct {
 	bank    *Bank
 	health  func() natsrun.Health
-	token   string // that requests must carry, or ""
+	token   string // required of requests, or ""
 	today   func() string
 	log     *slog.Logger
 	streams chan struct{} // holds one token for each client of /events
 	closing chan struct{} // closed when the server shuts down
 }
 
-// maxStreams bounds the clients of /events: each costs the server a consumer.
+// maxStreams limits the clients of /events, because each one needs consumers on the server.
 const maxStreams = 100
 
 func newServer(bank *Bank, rt *natsrun.Runtime, token string) *server {
@@ -36,8 +36,8 @@ func newServer(bank *Bank, rt *natsrun.Runtime, token string) *server {
 	}
 }
 
-// How long the parts of a request may take. A write waits for the store for at most writeTime and for the views for
-// settleTime, which together stay below the time for an answer.
+// How long the parts of a request may take. A write waits up to writeTime for the store and up to settleTime for the
+// views. Together they are shorter than answerTime.
 const (
 	headerTime   = 5 * time.Second
 	requestTime  = 10 * time.Second
@@ -48,7 +48,7 @@ const (
 	shutdownTime = 5 * time.Second
 )
 
-// run serves on a listener until ctx ends. Requests under way are finished, streams are ended.
+// run serves on a listener until ctx ends. It finishes the requests under way and ends streams.
 func (s *server) run(ctx context.Context, listener net.Listener) error {
 	httpServer := &http.Server{
 		Handler:           s.handler(),
@@ -79,10 +79,10 @@ func (s *server) run(ctx context.Context, listener net.Listener) error {
 	return err
 }
 
-// endpoint answers a request, or returns what problemOf makes an answer of.
+// endpoint answers a request, or returns an error, which problemOf turns into an answer.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
-// route is a path and what it answers by method. A GET answers HEAD too.
+// route is a path with its endpoints by method. The endpoint of GET also answers HEAD.
 type route struct {
 	path    string
 	public  bool // needs no token
@@ -118,7 +118,7 @@ func (s *server) routes() []route {
 	}
 }
 
-// handler is the whole interface: what guards it, in the order in which a request meets it, and the routes.
+// handler returns the whole interface: the checks that each request passes in order, and the routes.
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range s.routes() {
@@ -148,7 +148,7 @@ func (s *server) handler() http.Handler {
 	})
 }
 
-// answer makes a handler of an endpoint.
+// answer returns the handler of an endpoint.
 func (s *server) answer(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := e(w, r); err != nil {
@@ -178,13 +178,13 @@ func (t route) serve(w http.ResponseWriter, r *http.Request) error {
 	return p
 }
 
-// live says that the process answers.
+// live answers that the process runs.
 func (s *server) live(w http.ResponseWriter, _ *http.Request) error {
 	writeJSON(w, "application/json", http.StatusOK, map[string]string{"status": "live"})
 	return nil
 }
 
-// ready says whether bookings can be taken, and what a stored one survives.
+// ready answers whether bookings can be taken, and which failures a stored booking survives.
 func (s *server) ready(w http.ResponseWriter, _ *http.Request) error {
 	health := s.health()
 	status := http.StatusOK

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// authorize wants the token, if there is one. The comparison takes the same time whatever was sent.
+// authorize returns an error if a token is required and the request does not have it. The comparison takes the same
+// time for every token.
 func (s *server) authorize(r *http.Request) error {
 	if s.token == "" {
 		return nil
@@ -23,8 +24,9 @@ func (s *server) authorize(r *http.Request) error {
 	return p
 }
 
-// checkHost refuses names that only seem to be this machine. Without a token, being on this machine is what lets a client
-// in; a page elsewhere whose name was made to resolve to 127.0.0.1 would have the same origin as this server.
+// checkHost refuses requests for another host name if there is no token. Only clients on this machine are let in
+// then. A page of another site could make its own name resolve to 127.0.0.1 and would have the same origin as this
+// server.
 func (s *server) checkHost(r *http.Request) error {
 	if s.token != "" {
 		return nil
@@ -39,7 +41,7 @@ func (s *server) checkHost(r *http.Request) error {
 	return newProblem(http.StatusMisdirectedRequest, "this server is called 127.0.0.1 or localhost")
 }
 
-// setSecurityHeaders lets the page do what it does and no more: its own files, its own server, nothing inline, no frames.
+// setSecurityHeaders restricts the page to its own files and its own server. It forbids inline scripts and frames.
 func setSecurityHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "+
 		"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'")

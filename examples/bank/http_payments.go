@@ -10,8 +10,8 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// orderPayment answers POST /payments. The id is the client's, and the order's for ever: one that is sent again with the same
-// order changes nothing. The answer comes before anything has been paid.
+// orderPayment answers POST /payments. The client chooses the id. The same order again under the same id changes
+// nothing. The answer comes before anything is paid.
 func (s *server) orderPayment(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		ID string `json:"id"`
@@ -40,7 +40,7 @@ func (s *server) orderPayment(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// checkPayment refuses at once what could only fail later.
+// checkPayment returns an error for a payment that could only fail later.
 func (s *server) checkPayment(ctx context.Context, id string, p Payment) error {
 	for _, field := range []struct{ name, id string }{{"id", id}, {"from", p.From}, {"bank", p.Bank}, {"to", p.To}} {
 		if err := checkID(field.name, field.id); err != nil {
@@ -48,7 +48,7 @@ func (s *server) checkPayment(ctx context.Context, id string, p Payment) error {
 		}
 	}
 	if p.Reference != "" {
-		return newProblem(http.StatusBadRequest, "reference: the other bank gives it")
+		return newProblem(http.StatusBadRequest, "reference: the other bank sets it")
 	}
 	account, err := s.bank.accounts.Load(ctx, p.From)
 	if err != nil {
@@ -83,7 +83,7 @@ func (s *server) cancelPayment(w http.ResponseWriter, r *http.Request) error {
 	return s.operate(w, r, s.bank.payments.Cancel)
 }
 
-// operate answers POST /payments/{id}/retry, .../resolve and .../cancel: what people ask of a payment.
+// operate answers POST /payments/{id}/retry, .../resolve and .../cancel, by which people intervene.
 func (s *server) operate(w http.ResponseWriter, r *http.Request, do func(ctx context.Context, id, reason string) error) error {
 	id, err := pathPayment(r)
 	if err != nil {
@@ -111,8 +111,8 @@ func (s *server) operate(w http.ResponseWriter, r *http.Request, do func(ctx con
 	return nil
 }
 
-// answerPayment answers POST /payments/{id}/answer, by which other banks say what became of a payment. The first answer counts,
-// and may be sent again. One that comes too late is kept, and changes nothing.
+// answerPayment answers POST /payments/{id}/answer, by which another bank says how a payment ended. The first answer
+// counts, and may be repeated. An answer after the deadline is kept and changes nothing.
 func (s *server) answerPayment(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathPayment(r)
 	if err != nil {
@@ -148,12 +148,12 @@ func (s *server) answerPayment(w http.ResponseWriter, r *http.Request) error {
 	writeJSON(w, "application/json", http.StatusOK, struct {
 		Payment  string              `json:"payment"`
 		Answer   string              `json:"answer"`
-		Position eventstore.Position `json:"position"` // of the log, where the answer stands
+		Position eventstore.Position `json:"position"` // of the answer in the log
 	}{id, answerWord(result.State.Accepted), result.Position})
 	return nil
 }
 
-// pathPayment gives the payment in the path. What cannot be an id is not there.
+// pathPayment returns the id of the payment in the path. It returns 404 for a text that cannot be an id.
 func pathPayment(r *http.Request) (string, error) {
 	id := r.PathValue("id")
 	if !validID(id) {
@@ -178,7 +178,7 @@ type historyLine struct {
 	Event   eventstore.Event   `json:"event"`
 }
 
-// payment gives a payment as it is in the log.
+// payment returns a payment as the log has it.
 func (s *server) payment(ctx context.Context, id string) (paymentDocument, error) {
 	found, err := s.bank.payments.Get(ctx, id)
 	if err != nil {
@@ -193,8 +193,8 @@ func (s *server) payment(ctx context.Context, id string) (paymentDocument, error
 	return document, nil
 }
 
-// settledPayment is payment for one that was written to: it waits until the list of payments shows it, so that a client finds what it
-// ordered.
+// settledPayment is payment after a write. It waits until the list of payments shows the write, so that the client
+// finds what it has ordered.
 func (s *server) settledPayment(ctx context.Context, id string) (paymentDocument, error) {
 	document, err := s.payment(ctx, id)
 	if err != nil {

@@ -12,16 +12,17 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// states are those of a saga.
+// states are all states of a saga.
 var states = []saga.State{
 	saga.StateRunning, saga.StateWaiting, saga.StateCompensating, saga.StateStuck,
 	saga.StateCompleted, saga.StateCompensated, saga.StateResolved,
 }
 
-// done is how a list is asked for all payments that have come to an end.
+// done is the name by which a client asks for all payments that have ended.
 const done = "done"
 
-// listPayments answers GET /payments, those that changed last first. Like listAccounts, it reads the whole view.
+// listPayments answers GET /payments. The payments that changed last come first. It reads the whole view, as
+// listAccounts does.
 func (s *server) listPayments(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	limit, err := readLimit(query)
@@ -61,8 +62,8 @@ func (s *server) listPayments(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// newestOfPayments gives all payments, those that changed last first, and how many are in each state. One that changed while it was listed
-// may come twice; its newest document counts.
+// newestOfPayments returns all payments, the ones that changed last first, and how many are in each state. A payment
+// that changes while it is listed may come twice. Its newest document counts.
 func (s *server) newestOfPayments(r *http.Request) ([]saga.Status, map[saga.State]int, error) {
 	newest := make(map[string]saga.Status)
 	for status, err := range s.bank.payments.List(r.Context()) {
@@ -83,7 +84,7 @@ func (s *server) newestOfPayments(r *http.Request) ([]saga.Status, map[saga.Stat
 	return all, counts, nil
 }
 
-// readStates gives the states that a list is asked for, all where it says none.
+// readStates returns the states that the client asks for, or all states if it names none.
 func readStates(text string) ([]saga.State, error) {
 	if text == "" {
 		return states, nil
@@ -102,7 +103,7 @@ func readStates(text string) ([]saga.State, error) {
 	return wanted, nil
 }
 
-// readBefore gives the position before which the payments of a page changed last.
+// readBefore returns the position before which the listed payments changed last.
 func readBefore(text string) (eventstore.Position, error) {
 	if text == "" {
 		return eventstore.Position(never), nil

@@ -70,7 +70,7 @@ func (p *paying) order(id, bank string) answer {
 	return p.post("/payments", `{"id":"`+id+`","from":"anna","bank":"`+bank+`","to":"17","amount":"1","text":"rent"}`).is(http.StatusAccepted)
 }
 
-// ends waits until a payment has come to its end, or is stuck, and gives it as the interface does.
+// ends waits until a payment has ended or is stuck, and returns it as the interface shows it.
 func (p *paying) ends(id string) (document struct {
 	saga.Status
 	Payment
@@ -139,7 +139,7 @@ func TestAPaymentThatIsNotAnsweredInTimeIsCancelledAndGivenBack(t *testing.T) {
 		require.Contains(t, payment.Error, "no answer until")
 	}
 	require.Zero(t, p.other.Paid())
-	require.Eventually(t, func() bool { // that of the bank which answers when it is cancelled
+	require.Eventually(t, func() bool { // the answer of the bank that answers after the cancel
 		answer, err := p.server.bank.answers.Load(t.Context(), "to-late")
 		require.NoError(t, err)
 		return answer.State.Accepted
@@ -205,7 +205,8 @@ func TestAnOrderIsAcceptedOnce(t *testing.T) {
 	p.get("/payments/a.b").is(http.StatusNotFound)
 }
 
-// An account whose payment failed has closed its key, which is an event without a booking. What clients read must not fall behind.
+// An account whose payment failed has closed its key, which is an event without a booking. Still the views show all
+// that was booked.
 func TestAnAccountCanBeBookedOnAfterAPaymentThatItCouldNotPay(t *testing.T) {
 	p := newPaying(t, quick())
 	p.open("anna", "100")
@@ -333,7 +334,7 @@ func TestAClientsKeyIsNoneOfTheBanks(t *testing.T) {
 	keys := []string{"payment/p1/reserve/do", "payment/p1/confirm/do", "runnel.saga/payment/p1/confirm/do", "orders/open", strings.Repeat("x", maxKey)}
 	for _, key := range keys {
 		p.post("/accounts/anna/deposits", `{"amount":"1"}`, "Idempotency-Key", key).is(http.StatusOK)
-		p.post("/accounts/anna/deposits", `{"amount":"1"}`, "Idempotency-Key", key).is(http.StatusOK) // the same deposit again
+		p.post("/accounts/anna/deposits", `{"amount":"1"}`, "Idempotency-Key", key).is(http.StatusOK) // the same again
 	}
 	p.order("p1", "prompt")
 	require.Equal(t, saga.StateCompleted, p.ends("p1").State)

@@ -20,8 +20,8 @@ const (
 	maxLimit     = 200
 )
 
-// listAccounts answers GET /accounts, by id. It reads the whole view for each page, which a bank of some thousand accounts
-// affords and a larger one would not: it would keep a view whose keys are pages.
+// listAccounts answers GET /accounts, sorted by id. It reads the whole view for each page. That is fast enough for
+// some thousand accounts. A larger bank would keep a view with a document for each page.
 func (s *server) listAccounts(w http.ResponseWriter, r *http.Request) error {
 	limit, err := readLimit(r.URL.Query())
 	if err != nil {
@@ -38,7 +38,7 @@ func (s *server) listAccounts(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	slices.SortFunc(accounts, func(a, b Balance) int { return strings.Compare(a.ID, b.ID) })
-	// A document that changed while it was listed may have come twice; the later one is the newer.
+	// A document that changes while it is listed may come twice. The later one is newer.
 	accounts = newestOfEach(accounts)
 	page := struct {
 		Accounts []Balance `json:"accounts"`
@@ -51,7 +51,7 @@ func (s *server) listAccounts(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// newestOfEach drops all but the newest document of each account. It wants them sorted by id.
+// newestOfEach keeps only the newest document of each account. The accounts must be sorted by id.
 func newestOfEach(accounts []Balance) []Balance {
 	kept := accounts[:0]
 	for _, account := range accounts {
@@ -117,7 +117,8 @@ func (s *server) showStatement(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// newestEntry gives the version of the account's newest entry, once the statements have all entries up to it.
+// newestEntry returns the version of the account's newest entry. It waits until the statements have all entries up to
+// it.
 func (s *server) newestEntry(ctx context.Context, id string) (eventstore.Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
@@ -132,7 +133,7 @@ func (s *server) newestEntry(ctx context.Context, id string) (eventstore.Version
 	return account.Version, s.bank.views.Statements.WaitFor(ctx, position)
 }
 
-// entries gives up to limit entries of an account, from a version down.
+// entries returns up to limit entries of an account, from a version downwards.
 func (s *server) entries(ctx context.Context, id string, from eventstore.Version, limit int) ([]Entry, error) {
 	keys := make([]string, 0, limit)
 	for version := from; version > 0 && len(keys) < limit; version-- {
@@ -140,7 +141,7 @@ func (s *server) entries(ctx context.Context, id string, from eventstore.Version
 	}
 	entries := make([]Entry, 0, len(keys))
 	if len(keys) == 0 {
-		return entries, nil // no pattern at all would mean all entries of all accounts
+		return entries, nil // without a pattern the list would have the entries of all accounts
 	}
 	for document, err := range s.bank.views.Statements.List(ctx, keys...) {
 		if err != nil {
@@ -152,7 +153,7 @@ func (s *server) entries(ctx context.Context, id string, from eventstore.Version
 	return entries, nil
 }
 
-// showTurnover answers GET /turnover/{day}: what happened on a day, by kind.
+// showTurnover answers GET /turnover/{day} with what happened on a day, by kind.
 func (s *server) showTurnover(w http.ResponseWriter, r *http.Request) error {
 	day := r.PathValue("day")
 	if _, err := time.Parse(time.DateOnly, day); err != nil {
@@ -166,7 +167,7 @@ func (s *server) showTurnover(w http.ResponseWriter, r *http.Request) error {
 		kinds = append(kinds, document.Value)
 	}
 	slices.SortFunc(kinds, func(a, b Turnover) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), cmp.Compare(b.Count, a.Count)) })
-	// A document that changed while it was listed has come twice; the newer one counts more.
+	// A document that changes while it is listed may come twice. The newer one has the higher count.
 	kinds = slices.CompactFunc(kinds, func(a, b Turnover) bool { return a.Kind == b.Kind })
 	writeJSON(w, "application/json", http.StatusOK, struct {
 		Day   string     `json:"day"`
@@ -187,7 +188,7 @@ func readLimit(query url.Values) (int, error) {
 	return limit, nil
 }
 
-// setNext gives where the next page is, and links to it.
+// setNext returns the path of the next page, and sets a link to it.
 func setNext(h http.Header, path, after string, limit int) string {
 	next := path + "?" + url.Values{"after": {after}, "limit": {strconv.Itoa(limit)}}.Encode()
 	h.Set("Link", "<"+next+`>; rel="next"`)

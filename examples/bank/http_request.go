@@ -23,7 +23,7 @@ const (
 	maxKey  = 256 - len(clientKeys) // bytes of an Idempotency-Key
 )
 
-// readBody decodes the request's JSON document, all of it and nothing else.
+// readBody decodes the request's JSON document. It refuses bytes behind it.
 func readBody(w http.ResponseWriter, r *http.Request, document any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return newProblem(http.StatusUnsupportedMediaType, "send Content-Type: application/json")
@@ -39,10 +39,10 @@ func readBody(w http.ResponseWriter, r *http.Request, document any) error {
 	return bodyProblem(err)
 }
 
-// errTrailing: a second JSON value follows the first.
+// errTrailing means that a second JSON value follows the first.
 var errTrailing = errors.New("send one")
 
-// bodyProblem says what is wrong with a body in words that speak of JSON, not of Go.
+// bodyProblem says what is wrong with a body, in the terms of JSON and not of Go.
 func bodyProblem(err error) error {
 	var (
 		tooLarge  *http.MaxBytesError
@@ -54,7 +54,7 @@ func bodyProblem(err error) error {
 	case errors.As(err, &tooLarge):
 		return newProblem(http.StatusRequestEntityTooLarge, "the body has more than %d bytes", tooLarge.Limit)
 	case errors.As(err, &wrongType):
-		return newProblem(http.StatusBadRequest, "%s: a %s where a string is due", wrongType.Field, wrongType.Value)
+		return newProblem(http.StatusBadRequest, "%s: must be a string, is a %s", wrongType.Field, wrongType.Value)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return newProblem(http.StatusBadRequest, "the body is not a whole JSON document")
 	case errors.Is(err, money.ErrSyntax), errors.Is(err, money.ErrRange):
@@ -63,7 +63,7 @@ func bodyProblem(err error) error {
 	return newProblem(http.StatusBadRequest, "%s", strings.TrimPrefix(err.Error(), "json: "))
 }
 
-// validID reports whether an account can have an id: 1 to 64 letters, digits, - or _. So it fits into a path as it is,
+// validID reports whether an account can have an id: 1 to 64 letters, digits, - or _. Such an id fits into a path,
 // and account.version is a key of two levels.
 func validID(id string) bool {
 	for _, c := range []byte(id) {
@@ -82,7 +82,7 @@ func checkID(field, id string) error {
 	return newProblem(http.StatusBadRequest, "%s: must be 1 to %d letters, digits, - or _", field, maxID)
 }
 
-// pathID gives the account in the path. What cannot be an id is not there.
+// pathID returns the id of the account in the path. It returns 404 for a text that cannot be an id.
 func pathID(r *http.Request) (string, error) {
 	id := r.PathValue("id")
 	if !validID(id) {
@@ -91,16 +91,16 @@ func pathID(r *http.Request) (string, error) {
 	return id, nil
 }
 
-// conditions are what a write's headers say of it.
+// conditions are the conditions in a write's headers.
 type conditions struct {
 	key     string              // Idempotency-Key, or ""
 	version *eventstore.Version // If-Match, or nil
 }
 
-// clientKeys is before the keys that clients choose, so that none of them is one of the bank's own, such as "orders/open".
+// clientKeys begins the keys of clients. So they differ from the bank's own keys, such as "orders/open".
 const clientKeys = "client/"
 
-// never is a version that no account has: what an If-Match means that cannot hold.
+// never is a version that no account has. It stands for an If-Match that cannot hold.
 const never = eventstore.Version(math.MaxUint64)
 
 func readConditions(header http.Header) (c conditions, err error) {
@@ -119,8 +119,9 @@ func readConditions(header http.Header) (c conditions, err error) {
 	return c, nil
 }
 
-// readIfMatch gives the version that an If-Match names. "*" is true of every account that is open, which each booking demands
-// anyway, so it adds nothing. A tag that this bank never gave, or a weak one, matches nothing (RFC 9110, 13.1.1).
+// readIfMatch returns the version that an If-Match names. It returns nil for "*", which holds for every open account,
+// because each booking demands an open account anyway. A weak tag, or a tag that this bank never sent, matches
+// nothing (RFC 9110, 13.1.1).
 func readIfMatch(values []string) (*eventstore.Version, error) {
 	if len(values) == 0 {
 		return nil, nil
@@ -141,7 +142,7 @@ func readIfMatch(values []string) (*eventstore.Version, error) {
 	return &version, nil
 }
 
-// isTag reports whether s is one opaque-tag of RFC 9110: no blanks, no quotes within.
+// isTag reports whether s is one opaque-tag of RFC 9110: without blanks, and without quotes inside.
 func isTag(s string) bool {
 	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
 		return false
@@ -154,7 +155,8 @@ func isTag(s string) bool {
 	return true
 }
 
-// options are those of the account that the conditions are about; other accounts of a transfer take the key alone.
+// options returns the options for the account that the conditions are about. The other account of a transfer takes
+// only the key.
 func (c conditions) options() []aggregate.Option {
 	options := c.keyOnly()
 	if c.version != nil {
@@ -170,7 +172,7 @@ func (c conditions) keyOnly() []aggregate.Option {
 	return []aggregate.Option{aggregate.Key(clientKeys + c.key)}
 }
 
-// failed gives the answer for a write that failed under these conditions.
+// failed returns the answer for a write that failed under these conditions.
 func (c conditions) failed(err error) error {
 	if c.version != nil && errors.Is(err, eventstore.ErrConflict) {
 		return newProblem(http.StatusPreconditionFailed, "the account is not at the version in If-Match, nothing was booked: read it and decide again")

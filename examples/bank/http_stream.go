@@ -14,17 +14,18 @@ import (
 )
 
 const (
-	heartbeat   = 15 * time.Second // so that a client that has gone is noticed
+	heartbeat   = 15 * time.Second // by which the server notices that a client has gone
 	streamWrite = 10 * time.Second // for one write to a client
 )
 
-// streamChanges answers GET /events with server-sent events: first each account and each payment that has not come to its end as
-// they are, then "synced", then every change of any.
+// streamChanges answers GET /events with server-sent events. It sends all accounts and all payments that have not
+// ended, then "synced", then every change.
 //
 //	event: account                              event: payment                             event: synced
 //	data: {"id":"anna","balance":"12.50",...}   data: {"id":"p1","state":"waiting",...}    data: {}
 //
-// A client that was away begins again, and so misses nothing. They are one stream, since browsers allow a server only six.
+// A client that was disconnected begins again, and so misses nothing. Accounts and payments share one stream, because
+// browsers allow six connections to a server.
 func (s *server) streamChanges(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case s.streams <- struct{}{}:
@@ -36,7 +37,7 @@ func (s *server) streamChanges(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	stream := http.NewResponseController(w)
-	// The request is read; the server's time for that would end the stream.
+	// The time for reading the request would end the stream.
 	if err := stream.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
@@ -59,13 +60,14 @@ func (s *server) streamChanges(w http.ResponseWriter, r *http.Request) error {
 // watched is how many views a stream follows.
 const watched = 2
 
-// change is what one view has to tell a stream. The empty text means that it is synced, or has failed and ends.
+// change is a message of a view to a stream. An empty text means that the view is synced, or that it has failed if
+// ended is true.
 type change struct {
 	text  string
 	ended bool
 }
 
-// awaitViews waits until there is something to read: a bank that was just started builds its views.
+// awaitViews waits until the views can be read. A bank that was just started builds them first.
 func (s *server) awaitViews(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
@@ -77,10 +79,10 @@ func (s *server) awaitViews(ctx context.Context) error {
 
 func always(Balance) bool { return true }
 
-// isOpen reports whether something may still happen to a payment.
+// isOpen reports whether a payment has not ended.
 func isOpen(p saga.Status) bool { return !p.State.Final() }
 
-// changesOf yields the documents of a view that are wanted at first, then that it is synced, then every change.
+// changesOf yields the wanted documents of a view, then that the view is synced, then every change.
 func changesOf[V any](ctx context.Context, event string, view *projection.View[V], wanted func(V) bool) iter.Seq2[change, error] {
 	return func(yield func(change, error) bool) {
 		synced := false
@@ -127,12 +129,12 @@ func offer(ctx context.Context, to chan<- change, c change) bool {
 	}
 }
 
-// forward writes changes to the client until one of the two has gone or the server shuts down.
+// forward writes changes to the client until the client has gone, a view has failed, or the server shuts down.
 func (s *server) forward(ctx context.Context, w http.ResponseWriter, stream *http.ResponseController, changes <-chan change) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for synced := 0; ; {
-		text := ":\n\n" // a comment, which clients pass over
+		text := ":\n\n" // a comment, which clients ignore
 		select {
 		case <-s.closing:
 			return

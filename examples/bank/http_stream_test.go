@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lines gives the lines of a stream that carry data.
+// lines returns the lines of a stream that carry data.
 func lines(t *testing.T, response *http.Response) func() string {
 	scanner := bufio.NewScanner(response.Body)
 	return func() string {

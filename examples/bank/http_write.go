@@ -33,7 +33,7 @@ func (s *server) openAccount(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// amountBody is what deposits and withdrawals are asked for with.
+// amountBody is the body of a deposit and of a withdrawal.
 type amountBody struct {
 	Amount money.Amount `json:"amount"`
 	Text   string       `json:"text"`
@@ -65,7 +65,7 @@ func (s *server) bookAmount(w http.ResponseWriter, r *http.Request, commandOf fu
 	return s.book(w, r, id, commandOf(body), http.StatusOK)
 }
 
-// book runs a command on one account under the request's conditions and answers with the entry it led to.
+// book runs a command on one account under the conditions of the request. It answers with the entry of the booking.
 func (s *server) book(w http.ResponseWriter, r *http.Request, id string, command aggregate.Command[Account, Event], status int) error {
 	conditions, err := readConditions(r.Header)
 	if err != nil {
@@ -83,8 +83,8 @@ func (s *server) book(w http.ResponseWriter, r *http.Request, id string, command
 	return nil
 }
 
-// transfer answers POST /transfers. Both accounts carry the key. If-Match and ETag are about the account that pays: it is
-// the one with a limit, so the one on whose state the payer decided.
+// transfer answers POST /transfers. Both accounts keep the idempotency key. If-Match and ETag are about the account
+// that pays, because its limit decides.
 func (s *server) transfer(w http.ResponseWriter, r *http.Request) error {
 	var body struct {
 		From   string       `json:"from"`
@@ -132,14 +132,14 @@ func checkParties(from, to string) error {
 	return nil
 }
 
-// writeContext lets a write come to its end though the client may have gone: half an answer is of no use to anybody.
+// writeContext returns a context that outlives the client, so that a write is finished if the client has gone.
 func writeContext(r *http.Request) (context.Context, context.CancelFunc) {
 	ctx := eventstore.WithMetadata(context.WithoutCancel(r.Context()), eventstore.Metadata{Actor: "http"})
 	return context.WithTimeout(ctx, writeTime)
 }
 
-// settle waits until the views show a booking, so that the client reads what it wrote. The booking stands in any case:
-// views that are late make no failure of it.
+// settle waits until the views show a booking, so that the client reads what it has written. If the views are late,
+// the booking still succeeds.
 func (s *server) settle(ctx context.Context, position eventstore.Position) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
@@ -156,7 +156,7 @@ func setBooked(h http.Header, result aggregate.Result[Account, Event]) {
 	}
 }
 
-// bookedEntry is the line on the statement that a command led to. The commands of this interface decide one event each.
+// bookedEntry returns the statement's line for a command. Each command of this interface decides one event.
 func bookedEntry(id string, result aggregate.Result[Account, Event]) Entry {
 	return entryOf(result.Events[0], id, result.Version)
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/runnel-go/runnel/examples/bank/ledger"
 )
 
-// importWorkers is how many accounts are booked at once. What is booked is on disk before it counts, and one sync is enough
-// for all that wait for it: 64 accounts at once are booked several times as fast as 16.
+// importWorkers is how many accounts are booked at the same time. A booking counts once it is on disk, and one sync
+// serves all bookings that wait. So 64 accounts at a time are booked several times as fast as 16.
 const importWorkers = 64
 
 // importLedger books the ledger in a directory through the accounts, and shows its progress on w.
 //
-// Each booking expects the version that its account has when all bookings before it are in. So an import that was cut
-// short goes on where each account ends, any number may run at once, and nothing is booked twice.
+// Each booking expects the version that its account has after all earlier bookings. So an interrupted import goes on
+// where each account ends. Any number of imports may run at once, and nothing is booked twice.
 func (b *Bank) importLedger(ctx context.Context, dir fs.FS, w io.Writer) error {
 	accounts, err := ledger.Read(dir)
 	if err != nil {
@@ -45,8 +45,7 @@ func (b *Bank) importLedger(ctx context.Context, dir fs.FS, w io.Writer) error {
 	return err
 }
 
-// forEach does something with each item, importWorkers at a time, and gives the first error. It returns when all workers have
-// ended.
+// forEach calls do for each item, importWorkers at a time. It returns the first error when all workers have ended.
 func forEach[T any](ctx context.Context, items []T, do func(ctx context.Context, item T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -58,7 +57,7 @@ func forEach[T any](ctx context.Context, items []T, do func(ctx context.Context,
 		workers.Go(func() {
 			for i := next.Add(1); i <= int64(len(items)); i = next.Add(1) {
 				if err := do(ctx, items[i-1]); err != nil {
-					cancel(err) // the first cause stays
+					cancel(err) // the first error stays the cause
 					return
 				}
 			}
@@ -68,21 +67,21 @@ func forEach[T any](ctx context.Context, items []T, do func(ctx context.Context,
 	return context.Cause(ctx)
 }
 
-// plan is what an import does to one account: its commands, and the version that each of them expects.
+// plan holds an account's commands of an import, and the version that each command expects.
 type plan struct {
 	account  string
 	opened   Opened
 	commands []aggregate.Command[Account, Event]
-	versions []eventstore.Version // one more than commands: the last is that of the finished account
+	versions []eventstore.Version // one more than commands: the last is the version of the finished account
 }
 
 func (p plan) last() eventstore.Version { return p.versions[len(p.versions)-1] }
 
-// from gives which command comes next on an account at a version, len(p.commands) when all have been done. It is false
-// for a version at which no import ever leaves the account.
+// from returns the index of the next command for an account at a version, or len(p.commands) if all are done. It
+// returns false for a version at which no import leaves the account.
 func (p plan) from(version eventstore.Version) (int, bool) {
 	if version > p.last() {
-		return len(p.commands), true // somebody books on an account that was imported
+		return len(p.commands), true // others book on an account that was imported
 	}
 	return slices.BinarySearch(p.versions, version)
 }
@@ -110,7 +109,7 @@ func planOf(account ledger.Account) plan {
 	return p
 }
 
-// book does the commands of one plan that have not been done yet.
+// book does the commands of a plan that have not been done yet.
 func (b *Bank) book(ctx context.Context, p plan, bar *progress) error {
 	found, err := b.accounts.Load(ctx, p.account)
 	if err != nil {
@@ -120,7 +119,7 @@ func (b *Bank) book(ctx context.Context, p plan, bar *progress) error {
 	for {
 		next, ok := p.from(found.Version)
 		if !ok || found.Version > 0 && !p.owns(found.State) {
-			return fmt.Errorf("bank: import account %s: it is at version %d with bookings that are not the ledger's: import into a data directory of its own",
+			return fmt.Errorf("bank: import account %s: it is at version %d with bookings that are not from the ledger: import into another data directory",
 				p.account, found.Version)
 		}
 		if next == len(p.commands) {
@@ -144,7 +143,7 @@ func (b *Bank) book(ctx context.Context, p plan, bar *progress) error {
 	}
 }
 
-// owns reports whether an account was opened by an import of this ledger.
+// owns reports whether an import of this ledger has opened the account.
 func (p plan) owns(a Account) bool {
 	return a.Owner == p.opened.Owner && a.Overdraft == p.opened.Overdraft && a.Since == p.opened.Date
 }

@@ -120,7 +120,7 @@ func TestAnImportDoesNotTouchAnAccountThatSomebodyElseOpened(t *testing.T) {
 	_, err := bank.accounts.Do(t.Context(), "7", Open{Owner: "Anna", Date: day})
 	require.NoError(t, err)
 	err = bank.importLedger(t.Context(), os.DirFS(syntheticLedger), t.Output())
-	require.ErrorContains(t, err, "import account 7: it is at version 1 with bookings that are not the ledger's")
+	require.ErrorContains(t, err, "import account 7: it is at version 1 with bookings that are not from the ledger")
 }
 
 func TestTheRealLedgerIsImportedAndAudited(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// newLogger returns a logger that writes to stderr what is at least as severe as LOG_LEVEL says, each line with the name
-// of the service. It writes text to a terminal and JSON elsewhere. It returns an error if LOG_LEVEL is no level.
+// newLogger returns a logger that writes to stderr. It writes records of the level LOG_LEVEL and above, each with the
+// name of the service, as text to a terminal and as JSON elsewhere. It returns an error if LOG_LEVEL is not a level.
 func (env environment) newLogger(service string) (*slog.Logger, error) {
 	opts := &slog.HandlerOptions{}
 	if text, _ := env.lookup("LOG_LEVEL"); text != "" {

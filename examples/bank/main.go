@@ -4,11 +4,15 @@
 //	go run ./examples/bank import DIR         book the real ledger in DIR
 //	go run ./examples/bank orders DIR         pay that ledger's standing orders to other banks, some of which fail
 //	go run ./examples/bank audit DIR          compare the log with that ledger, row by row
-//	go run ./examples/bank backup FILE        write all there is to a file, of which restore makes the bank again
+//	go run ./examples/bank backup FILE        write everything to a file, from which restore makes the bank again
 //
-// Where to read: events.go and domain.go are the business, without a word of storage. bank.go puts a store, a repository
-// and views over it (views.go). payment.go pays to other banks, step by step and back. fraud.go reacts to what is odd. http_write.go
-// runs the commands for HTTP. The rest is what a program needs besides.
+// Begin to read here:
+//
+//	events.go, domain.go   the business, without a word about storage
+//	bank.go, views.go      the store, the repositories and the views
+//	payment.go             pays to other banks, step by step and back
+//	fraud.go               reacts to odd withdrawals
+//	http_write.go          runs the commands for HTTP
 package main
 
 import (
@@ -29,7 +33,7 @@ func main() {
 // The exit codes.
 const (
 	exitOK     = 0
-	exitFailed = 1 // also: an audit found something wrong
+	exitFailed = 1 // also if an audit found something wrong
 	exitUsage  = 2
 )
 
@@ -41,7 +45,7 @@ func run(ctx context.Context, args []string, env environment) int {
 		_, _ = fmt.Fprintln(env.stderr, err)
 		return exitUsage
 	case command == nil:
-		return exitOK // help was asked for and given
+		return exitOK // the help was printed
 	}
 	return command(ctx)
 }

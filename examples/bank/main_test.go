@@ -14,7 +14,7 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-// TestMain is the bank's program, or carries payments out, where a test has started this one as a process of its own.
+// TestMain runs the bank's program, or carries payments out, if a test has started this binary as a process.
 func TestMain(m *testing.M) {
 	if os.Getenv(programEnv) != "" {
 		main()

@@ -32,7 +32,7 @@ func parseRebuild(args []string, env environment) (command, error) {
 	}, nil
 }
 
-// rebuild folds a view anew, and says how it goes on.
+// rebuild folds a view again, and shows its progress.
 func (b *Bank) rebuild(ctx context.Context, name string, w io.Writer, asJSON bool) error {
 	view, err := b.views.named(name)
 	if err != nil {
@@ -53,13 +53,14 @@ func (b *Bank) rebuild(ctx context.Context, name string, w io.Writer, asJSON boo
 	return err
 }
 
-// progressBar shows eventstore.Progress: a bar that is drawn over itself on a terminal, a line every two seconds elsewhere, or JSON.
+// progressBar shows eventstore.Progress. On a terminal it draws a bar over itself, elsewhere it writes a line every
+// two seconds, or JSON.
 type progressBar struct {
 	w     io.Writer
 	json  bool
 	bar   bool
 	every time.Duration
-	shown time.Duration // when a line was shown last, since the begin
+	shown time.Duration // when a line was shown last, since the start
 }
 
 func newProgressBar(w io.Writer, asJSON bool) *progressBar {
@@ -70,7 +71,7 @@ func newProgressBar(w io.Writer, asJSON bool) *progressBar {
 	return p
 }
 
-// show draws the progress. What cannot be shown is not worth failing for.
+// show draws the progress. It ignores errors, because they must not stop the work.
 func (p *progressBar) show(now eventstore.Progress) {
 	done := now.Position >= now.End
 	if !done && now.Elapsed-p.shown < p.every {
@@ -94,7 +95,7 @@ func (p *progressBar) show(now eventstore.Progress) {
 	}
 }
 
-// progressLine is the progress for programs.
+// progressLine is the progress as JSON.
 type progressLine struct {
 	Position        eventstore.Position `json:"position"`
 	End             eventstore.Position `json:"end"`
@@ -108,7 +109,7 @@ func progressText(p eventstore.Progress) string {
 	return fmt.Sprintf("%3.0f %% %d events, %.0f events/s, %s left", 100*p.Fraction(), p.Events, p.Rate(), p.Left().Round(time.Second))
 }
 
-// end leaves the bar's line.
+// end ends the line of the bar.
 func (p *progressBar) end() {
 	if p.bar {
 		_, _ = fmt.Fprintln(p.w)
@@ -127,7 +128,7 @@ func parseParked(args []string, env environment) (command, error) {
 	case len(rest) > 1 || len(rest) == 1 && !slices.Contains(viewNames, rest[0]):
 		return nil, usageError("parked", fmt.Errorf("the views are %s", strings.Join(viewNames, ", ")))
 	case (*replay != "" || *discard != "") && len(rest) == 0:
-		return nil, usageError("parked", errors.New("of which view is the key?"))
+		return nil, usageError("parked", errors.New("name the view of the key"))
 	case *replay != "" && *discard != "":
 		return nil, usageError("parked", errors.New("--replay or --discard, not both"))
 	}
@@ -169,7 +170,8 @@ func (b *Bank) listParked(ctx context.Context, names []string, w io.Writer) erro
 	return err
 }
 
-// unpark folds a key again and waits until that is done. It runs the view itself for as long, in case nobody else does.
+// unpark folds a parked key again and waits until that is done. It runs the view meanwhile, in case no other process
+// does.
 func (b *Bank) unpark(ctx context.Context, rt *natsrun.Runtime, name, replay, discard string) error {
 	view, err := b.views.named(name)
 	if err != nil {
@@ -200,7 +202,7 @@ func (b *Bank) unpark(ctx context.Context, rt *natsrun.Runtime, name, replay, di
 	return context.Cause(ctx)
 }
 
-// awaitAttention waits until no wish is left in what is parked.
+// awaitAttention waits until no wish is left in the parked keys.
 func awaitAttention(ctx context.Context, view readModel) error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()

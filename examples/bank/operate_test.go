@@ -17,7 +17,8 @@ import (
 	"github.com/runnel-go/runnel/examples/bank/money"
 )
 
-// pollBalances reads an account's balance all through f, some hundred times a second, and compares each with the one before.
+// pollBalances reads an account's balance during f, some hundred times a second. It compares each balance with the
+// one before.
 func pollBalances(t *testing.T, bank *Bank, account string, f func()) (reads int) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -42,7 +43,8 @@ func pollBalances(t *testing.T, bank *Bank, account string, f func()) (reads int
 	return reads
 }
 
-// rebuildUnderReaders rebuilds the balances while they are read, audits during and after, and gives what the last audit said.
+// rebuildUnderReaders rebuilds the balances while they are read. It audits during and after the rebuild, and returns
+// what the last audit printed.
 func rebuildUnderReaders(t *testing.T, bank *Bank, dir, account, audited string) (output string) {
 	t.Helper()
 	var shown bytes.Buffer

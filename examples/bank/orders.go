@@ -48,14 +48,14 @@ func parseOrders(args []string, env environment) (command, error) {
 	}, nil
 }
 
-// orders carries out every standing order of the ledger in a directory once, to other banks that behave as they are told, and
-// prints how each ended. Run again, it goes on where it was cut short, and pays nothing twice.
+// orders carries out every standing order of the ledger in a directory once, and prints how each ended. The other
+// banks behave as cfg says. A second run goes on after an interruption, and pays nothing twice.
 func (b *Bank) orders(ctx context.Context, rt *natsrun.Runtime, dir fs.FS, cfg otherbank.Config, stdout, stderr io.Writer) error {
 	orders, err := ledger.ReadOrders(dir)
 	if err != nil {
 		return err
 	}
-	if err := b.importLedger(ctx, dir, stderr); err != nil { // what is booked already is only looked at
+	if err := b.importLedger(ctx, dir, stderr); err != nil { // reads what is booked already
 		return err
 	}
 	if err := b.openForOrders(ctx, orders, stderr); err != nil {
@@ -90,7 +90,8 @@ func (b *Bank) orders(ctx context.Context, rt *natsrun.Runtime, dir fs.FS, cfg o
 	return context.Cause(ctx)
 }
 
-// openForOrders opens the accounts of orders that the ledger has no bookings for, with as much money as their orders need.
+// openForOrders opens the accounts that have orders but no bookings in the ledger. It deposits as much money as their
+// orders need.
 func (b *Bank) openForOrders(ctx context.Context, orders []ledger.Order, w io.Writer) error {
 	needs := make(map[string]money.Amount)
 	dates := make(map[string]string)
@@ -101,7 +102,7 @@ func (b *Bank) openForOrders(ctx context.Context, orders []ledger.Order, w io.Wr
 	opened := make(chan money.Amount, len(needs))
 	err := forEach(ctx, slices.Sorted(maps.Keys(needs)), func(ctx context.Context, account string) error {
 		found, err := b.accounts.Load(ctx, account)
-		if err != nil || found.Version > 1 { // a version of 1 is what an earlier run left that was cut short
+		if err != nil || found.Version > 1 { // version 1 means that an earlier run was interrupted
 			return err
 		}
 		open := Open{Owner: "Account " + account, Date: dates[account]}
@@ -126,14 +127,14 @@ func (b *Bank) openForOrders(ctx context.Context, orders []ledger.Order, w io.Wr
 	return err
 }
 
-// paymentOf gives the payment, and its id, that is one order carried out once.
+// paymentOf returns the payment for one order, and its id.
 func paymentOf(order ledger.Order) (id string, p Payment) {
 	return "order-" + strconv.FormatInt(order.ID, 10), Payment{
 		From: order.Account, Bank: order.Bank, To: order.To, Amount: order.Amount, Text: order.Text,
 	}
 }
 
-// carryOut starts a payment for each order and waits until all have come to their end, or are stuck.
+// carryOut starts a payment for each order and waits until each has ended or is stuck.
 func (b *Bank) carryOut(ctx context.Context, orders []ledger.Order, w io.Writer) (map[string]saga.Status, error) {
 	ctx, cancel := context.WithCancelCause(eventstore.WithMetadata(ctx, eventstore.Metadata{Actor: "orders"}))
 	defer cancel(nil)
@@ -159,21 +160,21 @@ func (b *Bank) carryOut(ctx context.Context, orders []ledger.Order, w io.Writer)
 	return ends, <-ended
 }
 
-// await notes how payments ended, until all have. It tells of each tenth of them.
+// await notes how payments ended, until all have. It reports each tenth of them.
 func (b *Bank) await(ctx context.Context, wanted map[string]bool, ends map[string]saga.Status, w io.Writer) error {
 	tenth := max(len(wanted)/10, 1)
 	for len(ends) < len(wanted) {
 		for change, err := range b.payments.View().Watch(ctx) {
 			switch s := change.Value; {
 			case errors.Is(err, projection.ErrVersionChanged):
-				continue // and watched again
+				continue // and watch again
 			case err != nil:
 				return err
 			case !wanted[s.ID] || !s.State.Final() && s.State != saga.StateStuck:
 				continue
 			default:
 				if _, known := ends[s.ID]; !known && (len(ends)+1)%tenth == 0 {
-					_, _ = fmt.Fprintf(w, "orders: %d of %d have ended\n", len(ends)+1, len(wanted)) // only for people who watch
+					_, _ = fmt.Fprintf(w, "orders: %d of %d have ended\n", len(ends)+1, len(wanted)) // for people only
 				}
 				ends[s.ID] = s
 			}
@@ -188,8 +189,8 @@ func (b *Bank) await(ctx context.Context, wanted map[string]bool, ends map[strin
 	return nil
 }
 
-// errUnsettled makes the exit code of orders that did not all come to an end, or that other banks know another end of.
-var errUnsettled = errors.New("bank: some payments are stuck, or the other banks do not agree: see what was printed")
+// errUnsettled ends orders of which some are stuck, or about which the books of the other banks disagree.
+var errUnsettled = errors.New("bank: some payments are stuck, or the other banks do not agree: see the output above")
 
 // tell prints how each order ended, and the sums.
 func tell(w io.Writer, orders []ledger.Order, ends map[string]saga.Status, books []otherbank.Entry) error {
@@ -223,14 +224,14 @@ func tell(w io.Writer, orders []ledger.Order, ends map[string]saga.Status, books
 	if len(differ) > 0 || tally[howStuck] > 0 {
 		return errUnsettled
 	}
-	_, err := fmt.Fprintf(w, "other banks: %d payments in their books, all of which they know the same end of\n", len(books))
+	_, err := fmt.Fprintf(w, "other banks: %d payments in their books, and all agree\n", len(books))
 	return err
 }
 
-// howStuck is how endOf says it.
+// howStuck is endOf's word for a stuck payment.
 const howStuck = "stuck"
 
-// endOf says in words how a payment ended, and why.
+// endOf returns in words how a payment ended, and why.
 func endOf(s saga.Status) (how, why string) {
 	switch s.State {
 	case saga.StateCompleted:
@@ -244,7 +245,7 @@ func endOf(s saga.Status) (how, why string) {
 	}
 }
 
-// failedAt says in words where a payment turned back.
+// failedAt returns in words at which step a payment turned back.
 func failedAt(s saga.Status) string {
 	last := s.Steps[0]
 	for _, step := range s.Steps {
@@ -263,8 +264,8 @@ func failedAt(s saga.Status) string {
 	return "the other bank refuses"
 }
 
-// differences gives the payments of which other banks know another end. What was paid before they were started anew is not in
-// their books.
+// differences returns the payments that ended in another way by the books of other banks. The books lack what was
+// paid before the stub was started again.
 func differences(ends map[string]saga.Status, books []otherbank.Entry) (ids []string) {
 	for _, entry := range books {
 		end, known := ends[entry.Payment.ID]

@@ -13,7 +13,7 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// orderLines gives the lines that say how an order ended.
+// orderLines returns the lines that say how an order ended.
 func orderLines(output string) []string {
 	return regexp.MustCompile(`(?m)^order \d+: .*$`).FindAllString(output, -1)
 }
@@ -32,7 +32,7 @@ func TestTheProgramCarriesOutTheStandingOrders(t *testing.T) {
 		require.Regexp(t, ends, line)
 	}
 	require.Contains(t, lines[8], "given back, the account cannot pay it: ", "whatever the other bank is like")
-	require.Contains(t, stdout, " payments in their books, all of which they know the same end of\n")
+	require.Contains(t, stdout, " payments in their books, and all agree\n")
 
 	code, again, stderr := runWith(t, nil, args...)
 	require.Equal(t, exitOK, code, stderr)
@@ -69,7 +69,7 @@ func TestOrdersThatWereCutShortGoOn(t *testing.T) {
 	stderr := cutting{at: "orders: 12 of 40", cut: cut}
 	env := environment{lookup: func(string) (string, bool) { return "", false }, stdout: &stdout, stderr: &stderr}
 	require.Equal(t, exitFailed, run(ctx, args, env), stderr.String())
-	require.Contains(t, stderr.String(), "cut short: run it again")
+	require.Contains(t, stderr.String(), "interrupted: run it again")
 	require.Empty(t, stdout.String())
 
 	code, output, failed := runWith(t, nil, args...)

@@ -14,7 +14,7 @@ import (
 	"github.com/runnel-go/runnel/reactor"
 )
 
-// others are the other banks, over HTTP. The nil others are none.
+// others is the client of the other banks over HTTP. A nil *others means that there are no other banks.
 type others struct {
 	url    string
 	client *http.Client
@@ -25,14 +25,14 @@ func newOthers(url string) *others {
 	return &others{url: url, client: &http.Client{Transport: transport, Timeout: 10 * time.Second}}
 }
 
-// close gives back the connections.
+// close closes the connections.
 func (o *others) close() {
 	if o != nil {
 		o.client.CloseIdleConnections()
 	}
 }
 
-// pay asks another bank to pay, under a key by which it knows that it was asked before.
+// pay asks another bank to pay. The bank recognizes a repeat by the key.
 func (o *others) pay(ctx context.Context, id, key string, p Payment) error {
 	body, err := json.Marshal(otherbank.Payment{ID: id, Bank: p.Bank, Account: p.To, Amount: p.Amount, Text: p.Text})
 	if err != nil {
@@ -41,14 +41,14 @@ func (o *others) pay(ctx context.Context, id, key string, p Payment) error {
 	return o.do(ctx, http.MethodPost, "/payments", key, body)
 }
 
-// cancel tells another bank to forget what it was, or will be, asked to pay under a key.
+// cancel tells another bank to forget a payment. It may come before the payment itself.
 func (o *others) cancel(ctx context.Context, key string) error {
 	return o.do(ctx, http.MethodDelete, "/payments/"+url.PathEscape(key), "", nil)
 }
 
 func (o *others) do(ctx context.Context, method, path, key string, body []byte) error {
 	if o == nil {
-		return reactor.Permanent(fmt.Errorf("bank: there is no way to other banks: set BANK_OTHER_BANKS"))
+		return reactor.Permanent(fmt.Errorf("bank: no other banks are configured: set BANK_OTHER_BANKS"))
 	}
 	request, err := http.NewRequestWithContext(ctx, method, o.url+path, bytes.NewReader(body))
 	if err != nil {
@@ -61,7 +61,7 @@ func (o *others) do(ctx context.Context, method, path, key string, body []byte) 
 	return deliver(o.client, request, "the other bank")
 }
 
-// deliver sends a request whose answer is only that it was taken, or not.
+// deliver sends a request and returns an error unless it was accepted.
 func deliver(client *http.Client, request *http.Request, to string) error {
 	response, err := client.Do(request)
 	if err != nil {
@@ -75,7 +75,7 @@ func deliver(client *http.Client, request *http.Request, to string) error {
 	return refusal(to, response.StatusCode, text)
 }
 
-// refusal tells an answer that may be another one next time from one that stays.
+// refusal returns the error for an answer. It is permanent if the same request would be refused again.
 func refusal(to string, status int, text []byte) error {
 	err := fmt.Errorf("bank: %s answers %d: %s", to, status, text)
 	switch {
@@ -87,7 +87,7 @@ func refusal(to string, status int, text []byte) error {
 	return reactor.Permanent(err)
 }
 
-// checkOthers refuses what no payment could be sent to.
+// checkOthers returns an error if no payment can be sent to the URL.
 func checkOthers(at string) error {
 	if at == "" {
 		return nil

@@ -5,12 +5,12 @@ import (
 	"net/http"
 )
 
-// page holds the page's files. They ask no other server for anything.
+// page holds the files of the page. They load nothing from other servers.
 //
 //go:embed page
 var page embed.FS
 
-// pageFile answers with one of the page's files.
+// pageFile returns the endpoint of one file of the page.
 func pageFile(name string) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		http.ServeFileFS(w, r, page, "page/"+name)

@@ -10,30 +10,30 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// paymentCategory is that of the streams in which each payment has its history.
+// paymentCategory is the category of the streams with the histories of payments.
 const paymentCategory = "payment"
 
-// Payment is an order to pay an account at another bank: the data of its saga, whose id is the order's.
+// Payment is an order to pay an account at another bank. It is the data of a saga, whose id is the order's id.
 type Payment struct {
 	From      string       `json:"from"` // the account that pays
 	Bank      string       `json:"bank"` // the other bank
 	To        string       `json:"to"`   // the account there
 	Amount    money.Amount `json:"amount"`
 	Text      string       `json:"text,omitempty"`
-	Reference string       `json:"reference,omitempty"` // the other bank's own name for it, once it has paid
+	Reference string       `json:"reference,omitempty"` // the other bank's name for the payment, once it has paid
 }
 
-// payee is the other bank and account in one, as events and statements have it.
+// payee returns the other bank and the account there as one text, as events and statements show it.
 func (p Payment) payee() string { return p.Bank + "/" + p.To }
 
-// Terms say how payments are carried out. A nil *Terms and the zero Terms give the defaults.
+// Terms say how payments are carried out. A nil *Terms and the zero Terms mean the defaults.
 type Terms struct {
-	// Within is how long another bank may take to answer. Then the payment is cancelled there, and the money comes back.
-	// Defaults to a minute.
+	// Within is how long another bank may take to answer. After that the payment is cancelled there, and the money
+	// comes back. Defaults to a minute.
 	Within time.Duration
-	// Retry says how often another bank is asked that fails. Defaults to that of saga.Retry.
+	// Retry says how often a bank that fails is asked. Defaults to the defaults of saga.Retry.
 	Retry saga.Retry
-	// Sagas are the settings of the payments' runner. Defaults to those of package saga.
+	// Sagas are the settings of the payments' runner. Defaults to the defaults of package saga.
 	Sagas *saga.Config
 }
 
@@ -58,7 +58,7 @@ func (t *Terms) sagas() *saga.Config {
 	return t.Sagas
 }
 
-// openPayments makes the manager of payments.
+// openPayments opens the manager of payments.
 func (b *Bank) openPayments(ctx context.Context, terms *Terms) (*saga.Manager[Payment], error) {
 	payment, err := b.paymentSteps(terms)
 	if err != nil {
@@ -67,7 +67,7 @@ func (b *Bank) openPayments(ctx context.Context, terms *Terms) (*saga.Manager[Pa
 	return saga.New(ctx, b.store, payment, terms.sagas())
 }
 
-// paymentSteps are what a payment consists of:
+// paymentSteps returns the steps of a payment:
 //
 //	reserve    the account sets the money aside             undone: it gives the money back
 //	send       the other bank is asked to pay               undone: it is told to forget that

@@ -27,8 +27,9 @@ type script struct {
 	ends   saga.State    // "" for either way
 }
 
-// TestAPaymentEndsOnceWhereverItsProcessDies strikes the process of a payment at every point it comes to, for each way that the
-// payment can take. In the end it is paid or given back, once, and the accounts, the log and the other bank's books agree.
+// TestAPaymentEndsOnceWhereverItsProcessDies strikes the process of a payment at every point, for each way that the
+// payment can take. In the end it is paid or given back, once. The accounts, the log and the other bank's books
+// agree.
 func TestAPaymentEndsOnceWhereverItsProcessDies(t *testing.T) {
 	scripts := map[string]script{
 		"accepted": {other: otherbank.Prompt, within: time.Minute, ends: saga.StateCompleted},

@@ -31,7 +31,7 @@ const (
 	paymentsEnv  = "RUNNEL_TEST_PAYMENTS"
 )
 
-// howMany gives how many payments the test orders, and how often it kills a process.
+// howMany returns how many payments the test orders, and how often it kills a process.
 func howMany() (payments int, every time.Duration) {
 	if more, err := strconv.Atoi(os.Getenv(paymentsEnv)); err == nil {
 		return more, time.Second
@@ -39,8 +39,8 @@ func howMany() (payments int, every time.Duration) {
 	return 40, 500 * time.Millisecond
 }
 
-// processTerms are those of the processes that are killed: tries enough for banks that fail now and then, and time enough for all
-// payments to be sent at once.
+// processTerms returns terms for processes that are killed. They allow enough tries for banks that sometimes fail,
+// and enough time to send all payments at once.
 func processTerms() *Terms {
 	payments, _ := howMany()
 	return &Terms{
@@ -93,7 +93,7 @@ func (r *runner) kill() {
 	_ = r.cmd.Wait()
 }
 
-// killing kills one of three processes every so often, and starts another, until it is told that all payments have ended.
+// killing kills one of three processes at regular intervals, and starts another, until all payments have ended.
 func killing(t *testing.T, every time.Duration, url, others string, ended <-chan struct{}) (kills int) {
 	t.Helper()
 	var runners [3]*runner
@@ -115,7 +115,7 @@ func killing(t *testing.T, every time.Duration, url, others string, ended <-chan
 	}
 }
 
-// endedPayments reads the log until so many payments have ended or are stuck, and gives how many ended in each way.
+// endedPayments reads the log until so many payments have ended or are stuck. It returns how many ended in each way.
 func endedPayments(ctx context.Context, bank *Bank, n int) (map[string]int, error) {
 	ends := make(map[string]int)
 	for recorded, err := range bank.store.All(ctx, eventstore.Live()) {
@@ -149,8 +149,8 @@ func openPayments(t *testing.T, bank *Bank, payments int) string {
 	return open.String()
 }
 
-// Payments to banks that fail at random, carried out by three processes of which one is killed every second, all end, and no
-// money is lost at any position of the log.
+// Payments to banks that fail at random are carried out by three processes, of which one is killed every second. All
+// of them end, and no money is lost at any position of the log.
 func TestPaymentsEndHoweverOftenTheirProcessesDie(t *testing.T) {
 	payments, every := howMany()
 	server := eventstoretest.NewProcess(t, t.TempDir())

@@ -16,13 +16,13 @@ import (
 	"github.com/runnel-go/runnel/saga"
 )
 
-// problem is an answer that is not what was asked for, as RFC 9457 writes it. Handlers return it as their error.
+// problem is an error answer as RFC 9457 writes it. Handlers return it as their error.
 type problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail,omitempty"`
-	Rule   Rule   `json:"rule,omitempty"` // of a rejection
+	Rule   Rule   `json:"rule,omitempty"` // if a command was rejected
 
 	cause  error             // for the log, never for the client
 	header map[string]string // to answer with
@@ -32,27 +32,28 @@ func (p *problem) Error() string { return fmt.Sprintf("%d %s: %s", p.Status, p.T
 
 func (p *problem) Unwrap() error { return p.cause }
 
-// newProblem is a problem that its status says all about.
+// newProblem returns a problem that needs no type beside its status.
 func newProblem(status int, format string, args ...any) *problem {
 	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// because adds what goes to the log.
+// because adds the cause for the log.
 func (p *problem) because(err error) *problem {
 	p.cause = err
 	return p
 }
 
-// retryLater adds when the client may try again.
+// retryLater adds after which time the client may try again.
 func (p *problem) retryLater() *problem {
 	p.header = map[string]string{"Retry-After": "1"}
 	return p
 }
 
-// tagPrefix begins the types of problems that are the bank's own. They name, they do not locate (RFC 4151).
+// tagPrefix begins the types of the bank's own problems. They are names and not addresses (RFC 4151).
 const tagPrefix = "tag:github.com,2026:runnel-go/runnel/examples/bank/"
 
-// problemOf gives the answer for an error, whatever it is. The most particular comes first: a transaction's error may match more than one.
+// problemOf returns the answer for an error. The more specific cases come first, because the error of a transaction
+// may match several.
 func problemOf(err error) *problem {
 	var (
 		known     *problem
@@ -70,36 +71,36 @@ func problemOf(err error) *problem {
 	case errors.As(err, &reused):
 		return &problem{
 			Type: tagPrefix + "idempotency-key-reused", Title: "Idempotency key reused", Status: http.StatusUnprocessableEntity,
-			Detail: fmt.Sprintf("the key stands for another request, which gave version %d of account %s: use a new key for a new request",
+			Detail: fmt.Sprintf("the key belongs to another request, which led to version %d of account %s: use a new key for a new request",
 				reused.Version, reused.Stream.ID),
 		}
 	case errors.Is(err, saga.ErrOtherData):
 		return &problem{
 			Type: tagPrefix + "payment-id-reused", Title: "Payment id reused", Status: http.StatusUnprocessableEntity,
-			Detail: "the id stands for another payment: use a new id for a new payment",
+			Detail: "the id belongs to another payment: use a new id for a new payment",
 		}
 	case errors.Is(err, saga.ErrState):
 		return newProblem(http.StatusConflict, "%s", strings.TrimPrefix(err.Error(), "saga: "))
 	case errors.Is(err, saga.ErrNotFound):
 		return newProblem(http.StatusNotFound, "there is no such payment")
 	case errors.Is(err, eventstore.ErrUnknownOutcome):
-		return newProblem(http.StatusGatewayTimeout, "it is not known whether this was booked: send it again with the same "+
+		return newProblem(http.StatusGatewayTimeout, "it is unknown whether this was booked: send it again with the same "+
 			"Idempotency-Key, which is safe, or look at the statement").because(err).retryLater()
 	case errors.Is(err, eventstore.ErrConflict):
-		return newProblem(http.StatusConflict, "others kept booking on the account, nothing was booked: send it again").because(err).retryLater()
+		return newProblem(http.StatusConflict, "other requests changed the account, nothing was booked: send it again").because(err).retryLater()
 	case errors.Is(err, eventstore.ErrFull):
 		return newProblem(http.StatusInsufficientStorage, "the store is full, nothing was booked").because(err)
 	case errors.Is(err, eventstore.ErrUnavailable), errors.Is(err, kv.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusServiceUnavailable, "the store does not answer, nothing was booked: send it again").because(err).retryLater()
 	case errors.Is(err, projection.ErrNotReady):
-		return newProblem(http.StatusServiceUnavailable, "what is to be read is being built: ask again").because(err).retryLater()
+		return newProblem(http.StatusServiceUnavailable, "the view is still being built: ask again").because(err).retryLater()
 	case errors.Is(err, kv.ErrNotFound):
 		return newProblem(http.StatusNotFound, "there is no such account")
 	}
-	return newProblem(http.StatusInternalServerError, "something is wrong that you cannot put right; the log of the bank says what").because(err)
+	return newProblem(http.StatusInternalServerError, "the bank has failed: its log says why").because(err)
 }
 
-// writeProblem answers with the problem that an error is.
+// writeProblem answers with the problem for an error.
 func writeProblem(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	p := problemOf(err)
 	if p.Status >= http.StatusInternalServerError {
@@ -112,11 +113,11 @@ func writeProblem(w http.ResponseWriter, r *http.Request, log *slog.Logger, err 
 	writeJSON(w, "application/problem+json", p.Status, p)
 }
 
-// writeJSON answers with a document. Once the status is out, a client that has gone is nobody's failure.
+// writeJSON answers with a document. It ignores errors of writing, because the client has gone then.
 func writeJSON(w http.ResponseWriter, contentType string, status int, document any) {
 	body, err := json.Marshal(document)
 	if err != nil {
-		// The documents are plain values, so this is for a future one that is not.
+		// Only a document that is not a plain value fails here, and there is none today.
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}

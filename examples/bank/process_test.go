@@ -47,8 +47,8 @@ func (p *process) kill(t *testing.T) {
 	require.Error(t, p.cmd.Wait())
 }
 
-// Four clients book as fast as they can while the bank is killed. All that was acknowledged is there afterwards, and at most
-// what was under way besides.
+// Four clients book as fast as they can while the bank is killed. Afterwards the log has all that was acknowledged,
+// and at most the requests under way besides.
 func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 	data := t.TempDir()
 	transport := &http.Transport{}

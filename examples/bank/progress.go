@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// progress shows how far a long piece of work has come: a bar that is drawn over itself on a terminal, a line every few
-// seconds elsewhere.
+// progress shows how far an import has come. On a terminal it draws a bar over itself, elsewhere it writes a line
+// every few seconds.
 type progress struct {
 	w     io.Writer
 	total int
@@ -19,13 +19,13 @@ type progress struct {
 	begun time.Time
 
 	found  atomic.Int64 // events that were there before
-	booked atomic.Int64 // events of our own
+	booked atomic.Int64 // events that were booked now
 
 	stop    chan struct{}
 	stopped sync.WaitGroup
 }
 
-// startProgress shows progress on w, by a goroutine of its own, until finish.
+// startProgress shows progress on w until finish. It starts a goroutine, which finish ends.
 func startProgress(w io.Writer, total int) *progress {
 	p := &progress{w: w, total: total, bar: isTerminal(w), begun: time.Now(), stop: make(chan struct{})}
 	every := 2 * time.Second
@@ -47,7 +47,7 @@ func startProgress(w io.Writer, total int) *progress {
 	return p
 }
 
-// add counts events that are in the log, found there or booked now.
+// add counts events that were found in the log or are booked now.
 func (p *progress) add(events int, found bool) {
 	if found {
 		p.found.Add(int64(events))
@@ -56,7 +56,7 @@ func (p *progress) add(events int, found bool) {
 	p.booked.Add(int64(events))
 }
 
-// finish ends the showing and gives the result in words.
+// finish ends the goroutine and returns the result in words.
 func (p *progress) finish() string {
 	close(p.stop)
 	p.stopped.Wait()
@@ -75,7 +75,7 @@ func (p *progress) rate() float64 {
 
 const barWidth = 40
 
-// draw shows the present state. What cannot be shown is not worth failing for.
+// draw shows the present state. It ignores errors, because they must not stop the work.
 func (p *progress) draw() {
 	done := int(p.found.Load() + p.booked.Load())
 	share := float64(done) / float64(max(p.total, 1))
@@ -88,7 +88,7 @@ func (p *progress) draw() {
 	_, _ = fmt.Fprintf(p.w, "\r[%s%s] %s ", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), text)
 }
 
-// isTerminal reports whether w is a device for people to look at.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {

@@ -138,7 +138,7 @@ type planted struct {
 
 func (p planted) Decide(a Account) ([]Event, error) { return p.rule(a) }
 
-// TestWrongRulesAreFound plants mistakes in the rules, and wants each of them to be found and shown by four commands at most.
+// TestWrongRulesAreFound plants mistakes in the rules. Each must be found, and shown by four commands at most.
 func TestWrongRulesAreFound(t *testing.T) {
 	for name, wrong := range map[string]func(c accountCommand, a Account) ([]Event, error){
 		"the limit is one off": func(c accountCommand, a Account) ([]Event, error) {

@@ -6,20 +6,20 @@ import (
 	"github.com/runnel-go/runnel/examples/bank/money"
 )
 
-// Reservation is money that left the balance for an order, and has neither been paid to the other bank nor come back.
+// Reservation is money that has left the balance for an order, and was neither paid to the other bank nor given back.
 type Reservation struct {
 	Order  string
 	To     string // the other bank and account, "YZ/62457513"
 	Amount money.Amount
 }
 
-// Clone gives a copy that shares nothing. The cache of states wants it: see package aggregate.
+// Clone returns a copy that shares no memory. The cache of states needs it: see package aggregate.
 func (a Account) Clone() Account {
 	a.Reservations = slices.Clone(a.Reservations)
 	return a
 }
 
-// whole is the balance if all that is in flight came back. It can always be held, since credit sees to it.
+// whole returns the balance if everything in flight came back. The sum cannot overflow, because credit checks it.
 func (a Account) whole() money.Amount {
 	sum := a.Balance
 	for _, r := range a.Reservations {
@@ -28,7 +28,7 @@ func (a Account) whole() money.Amount {
 	return sum
 }
 
-// reserved gives what is reserved for an order, and whether there is anything.
+// reserved returns the reservation for an order, and false if there is none.
 func (a Account) reserved(order string) (Reservation, bool) {
 	i := slices.IndexFunc(a.Reservations, func(r Reservation) bool { return r.Order == order })
 	if i < 0 {
@@ -37,7 +37,7 @@ func (a Account) reserved(order string) (Reservation, bool) {
 	return a.Reservations[i], true
 }
 
-// without gives the reservations that are left without an order's, nil for none.
+// without returns the reservations without the one for an order, or nil if none is left.
 func (a Account) without(order string) (left []Reservation) {
 	for _, r := range a.Reservations {
 		if r.Order != order {
@@ -56,7 +56,8 @@ type Reserve struct {
 	Date   string `msgpack:"-"` // see Open
 }
 
-// Decide rejects as debit does, and with invalid-order, or with already-reserved while money is in flight under the order.
+// Decide rejects as debit does, and with invalid-order. It rejects with already-reserved while money is in flight for
+// the order.
 func (c Reserve) Decide(a Account) ([]Event, error) {
 	balance, err := a.debit(c.Amount, c.Text)
 	if err != nil {
@@ -71,7 +72,7 @@ func (c Reserve) Decide(a Account) ([]Event, error) {
 	return []Event{Reserved{Order: c.Order, To: c.To, Amount: c.Amount, Balance: balance, Date: c.Date, Text: c.Text}}, nil
 }
 
-// Confirm says that the other bank has what was reserved for an order.
+// Confirm says that the other bank has paid the money of an order.
 type Confirm struct {
 	Order string
 	Date  string `msgpack:"-"` // see Open
@@ -86,14 +87,13 @@ func (c Confirm) Decide(a Account) ([]Event, error) {
 	return []Event{Confirmed{Order: r.Order, To: r.To, Amount: r.Amount, Balance: a.Balance, Date: c.Date}}, nil
 }
 
-// Release gives back what was reserved for an order.
+// Release puts the money of an order back into the balance.
 type Release struct {
 	Order string
 	Date  string `msgpack:"-"` // see Open
 }
 
-// Decide gives nothing where nothing is reserved: it undoes what it finds, and Reserve may never have happened. So it rejects
-// nothing.
+// Decide rejects nothing. It returns no event if nothing is reserved, because Reserve may never have happened.
 func (c Release) Decide(a Account) ([]Event, error) {
 	r, ok := a.reserved(c.Order)
 	if !ok {

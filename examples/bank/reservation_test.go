@@ -95,7 +95,8 @@ func TestTheFirstAnswerCounts(t *testing.T) {
 	require.Equal(t, RuleInvalidText, rejection.Rule)
 }
 
-// Evolve may write into a state that has Clone, which the repository calls. That of accounts does not even so.
+// Evolve may write into a state that has Clone, because the repository calls Clone. The Evolve of accounts does not
+// write into it.
 func TestAnAccountThatOthersHoldDoesNotChangeBelowThem(t *testing.T) {
 	account := Account{Reservations: make([]Reservation, 0, 4)}
 	for _, order := range []string{"o1", "o2", "o3"} {

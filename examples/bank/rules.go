@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// Rule names why a command was rejected. It is part of the HTTP interface and stays.
+// Rule names why a command was rejected. It is part of the HTTP interface and does not change.
 type Rule string
 
 // The rules of the bank.
@@ -23,7 +23,7 @@ const (
 	RuleAlreadyAnswered   Rule = "already-answered"
 )
 
-// RejectionError is the bank's no, with the rule behind it.
+// RejectionError says by which rule the bank rejects a command.
 type RejectionError struct {
 	Rule   Rule
 	Detail string // a sentence for people

@@ -10,13 +10,13 @@ import (
 	"github.com/runnel-go/runnel/natsrun"
 )
 
-// stub is what other banks are where there are none: package otherbank, served on this machine.
+// stub stands for the other banks if there are no real ones. It serves package otherbank on this machine.
 type stub struct {
 	*otherbank.Bank
 	listener net.Listener
 }
 
-// openStub makes other banks that answer to a bank's listener.
+// openStub opens a stub that sends its answers to the bank's listener.
 func openStub(ctx context.Context, own net.Addr, cfg otherbank.Config) (*stub, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -26,7 +26,7 @@ func openStub(ctx context.Context, own net.Addr, cfg otherbank.Config) (*stub, e
 	return &stub{Bank: otherbank.New(&cfg), listener: listener}, nil
 }
 
-// urlOf gives the URL under which this machine reaches what listens on an address.
+// urlOf returns the URL under which this machine reaches a listener.
 func urlOf(addr net.Addr) string {
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}
@@ -34,7 +34,7 @@ func urlOf(addr net.Addr) string {
 	return "http://" + addr.String()
 }
 
-// addTo makes a group run the stub, and gives where it is reached.
+// addTo adds the stub to a group, and returns its URL.
 func (s *stub) addTo(group *natsrun.Group) (url string) {
 	group.Add("other banks", s.serve)
 	group.Add("other banks' answers", s.Run)

@@ -14,37 +14,37 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
-// Balance is the document of an account in the view "balances", under the account's id.
+// Balance is the document of an account in the view "balances". Its key is the id of the account.
 type Balance struct {
 	ID        string             `json:"id"`
 	Owner     string             `json:"owner"`
 	Balance   money.Amount       `json:"balance"`
 	Overdraft money.Amount       `json:"overdraft"`
-	Reserved  money.Amount       `json:"reserved,omitzero"` // in flight to other banks; it has left the balance
+	Reserved  money.Amount       `json:"reserved,omitzero"` // in flight to other banks, and not part of the balance
 	Since     string             `json:"since"`
-	Version   eventstore.Version `json:"version"` // of the account, so at least the number of its entries
+	Version   eventstore.Version `json:"version"` // of the account
 }
 
-// Entry is one line of a statement: the document of an event in the view "statements", under account.version. One
-// document per line keeps a booking's cost the same however long the statement is.
+// Entry is one line of a statement: the document of an event in the view "statements". Its key is account.version.
+// With a document for each line, a booking costs the same however long the statement is.
 type Entry struct {
 	Account string             `json:"account"`
 	Version eventstore.Version `json:"version"`
 	Kind    string             `json:"kind"`   // the event's type without "account."
-	Amount  money.Amount       `json:"amount"` // as in the event; a withdrawal's is above zero too
+	Amount  money.Amount       `json:"amount"` // as in the event: above zero for a withdrawal, too
 	Balance money.Amount       `json:"balance"`
 	Date    string             `json:"date"`
 	Text    string             `json:"text,omitempty"`
-	Other   string             `json:"other,omitempty"` // the other account of a transfer, or that at another bank
-	Order   string             `json:"order,omitempty"` // that the entry is about
+	Other   string             `json:"other,omitempty"` // the other account, here or at another bank
+	Order   string             `json:"order,omitempty"` // if the entry is about an order
 }
 
-// entryKey is where the entry of an account's version is found. Account ids have no dots.
+// entryKey returns the key of the entry for an account's version. Ids of accounts have no dots.
 func entryKey(account string, version eventstore.Version) string {
 	return account + "." + strconv.FormatUint(uint64(version), 10)
 }
 
-// entryOf gives the line that an event is on its account's statement.
+// entryOf returns the line on its account's statement for an event.
 func entryOf(event Event, account string, version eventstore.Version) Entry {
 	entry := Entry{Account: account, Version: version, Kind: strings.TrimPrefix(event.EventType(), "account.")}
 	switch e := event.(type) {
@@ -72,7 +72,7 @@ func entryOf(event Event, account string, version eventstore.Version) Entry {
 	return entry
 }
 
-// after gives the balance once an event has happened.
+// after returns the balance after an event.
 func (b Balance) after(event Event, account string, version eventstore.Version) Balance {
 	switch e := event.(type) {
 	case Opened:
@@ -88,14 +88,14 @@ func (b Balance) after(event Event, account string, version eventstore.Version) 
 	return b
 }
 
-// closedKey gives the balance after an idempotency key was closed in the account's stream, as the undoing of a payment does.
-// That is no booking, but it has a version, which If-Match is compared with.
+// closedKey returns the balance after an idempotency key was closed in the account's stream, as the undoing of a
+// payment does. That moves no money, but it has a version, which If-Match is compared with.
 func (b Balance) closedKey(version eventstore.Version) Balance {
 	b.Version = version
 	return b
 }
 
-// Turnover is what happened in one way on one day: the document of the view "turnover", under day.kind.
+// Turnover is what happened in one way on one day: the document of the view "turnover". Its key is day.kind.
 type Turnover struct {
 	Day    string       `json:"day"`
 	Kind   string       `json:"kind"` // as in Entry
@@ -110,7 +110,7 @@ type Views struct {
 	Turnover   *projection.View[Turnover]
 }
 
-// readModel is a view, whatever its documents are, as operators see it.
+// readModel is a view as operators use it, whatever its documents are.
 type readModel interface {
 	Name() string
 	Buckets() []string
@@ -124,7 +124,7 @@ type readModel interface {
 	Close() error
 }
 
-// all gives the views that are open.
+// all returns the views that are open.
 func (v *Views) all() []readModel {
 	var all []readModel
 	if v.Balances != nil {
@@ -142,7 +142,7 @@ func (v *Views) all() []readModel {
 // viewNames are the names of the views.
 var viewNames = []string{"balances", "statements", "turnover"}
 
-// named gives the view of a name.
+// named returns the view with a name.
 func (v *Views) named(name string) (readModel, error) {
 	for _, view := range v.all() {
 		if view.Name() == name {
@@ -159,9 +159,9 @@ const (
 	turnoverVersion   = 2
 )
 
-// openViews makes the views, or says why not. Nothing is left open then.
+// openViews opens the views. If it returns an error, it leaves none open.
 func openViews(ctx context.Context, store *eventstore.Store) (_ *Views, err error) {
-	// An account whose event cannot be folded waits for its repair, and the others go on.
+	// If an event cannot be folded, its account waits for a repair, and the other accounts go on.
 	cfg := &projection.Config{Park: true}
 	views := new(Views)
 	defer func() {
@@ -234,7 +234,7 @@ func (v *Views) WaitFor(ctx context.Context, position eventstore.Position) error
 	return nil
 }
 
-// Close gives back what the views hold.
+// Close closes the views.
 func (v *Views) Close() error {
 	var errs []error
 	for _, view := range v.all() {

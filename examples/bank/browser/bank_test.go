@@ -24,7 +24,7 @@ func startBank(t *testing.T, others string) *bank {
 	binary := filepath.Join(t.TempDir(), "bank")
 	out, err := exec.Command("go", "build", "-C", "..", "-o", binary, ".").CombinedOutput()
 	require.NoError(t, err, string(out))
-	// What waits for an answer must not be given up before a slow machine has shown it.
+	// A payment that waits for an answer must not be given up before a slow machine has shown it.
 	cmd := exec.Command(binary, "--addr", "127.0.0.1:0", "--answer-within", "10m", "--data", filepath.Join(t.TempDir(), "data"))
 	cmd.Env = append(cmd.Environ(), "NATS_URL=", "BANK_TOKEN=", "BANK_FRAUD_WEBHOOK=", "LOG_LEVEL=WARN", "BANK_OTHER_BANKS="+others)
 	cmd.Stderr = t.Output()
@@ -53,7 +53,7 @@ func (b *bank) post(t *testing.T, path string, document map[string]string) {
 	require.Less(t, answer.StatusCode, http.StatusMultipleChoices, path)
 }
 
-// populate gives the bank some customers to be found among.
+// populate opens some accounts, so that the test must find one among them.
 func (b *bank) populate(t *testing.T) {
 	t.Helper()
 	for _, c := range []struct{ id, owner, deposit, withdrawal string }{
@@ -83,7 +83,7 @@ func startOtherBank(t *testing.T) (other *otherBank, url string) {
 	return other, server.URL
 }
 
-// gate gives that of an account.
+// gate returns the gate of an account.
 func (o *otherBank) gate(account string) chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -96,7 +96,7 @@ func (o *otherBank) gate(account string) chan struct{} {
 // take lets payments to an account be taken from now on.
 func (o *otherBank) take(account string) { close(o.gate(account)) }
 
-// ServeHTTP takes payments and their cancels. What became of a payment, the test says.
+// ServeHTTP takes payments and their cancels. The test decides what becomes of a payment.
 func (o *otherBank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		return // forgotten

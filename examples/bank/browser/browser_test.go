@@ -14,8 +14,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // pictureEnv names the file into which the test paints the page.
 const pictureEnv = "BANK_PICTURE"
 
-// A customer opens an account, books, and pays to another bank. A second tab shows each balance as it moves, and the page each
-// step of a payment, there and back.
+// A customer opens an account, books, and pays to another bank. A second tab shows each balance as it changes. The
+// page shows each step of a payment, there and back.
 func TestACustomerIsServedByThePage(t *testing.T) {
 	browser := startBrowser(t, findBrowser(t))
 	other, url := startOtherBank(t)
@@ -82,12 +82,12 @@ func (v *visit) deposit() {
 	v.second.shows("Deposit: salary", `document.querySelector("#entries .what")?.textContent`)
 }
 
-// order orders a payment on the page, and gives its id.
+// order orders a payment on the page, and returns its id.
 func (v *visit) order(account, amount, text string) (id string) {
 	v.t.Helper()
 	known := value[string](v.tab, newest)
 	v.hand.choose(v.tab, `#book input[value="payments"]`)
-	if value[string](v.tab, `document.getElementById("book-bank").value`) == "" { // else it stands there from the last one
+	if value[string](v.tab, `document.getElementById("book-bank").value`) == "" { // else the last payment has left it
 		v.hand.fill(v.tab, `#book-bank`, "YZ")
 	}
 	v.run(chromedp.Evaluate[chromedp.Void](`document.getElementById("book-payee").value = ""`))

@@ -4,7 +4,7 @@
 //	       |                             ^
 //	       +------- answers, when told --+
 //
-// The test is the other bank too, so that each step of a payment stands still until it was seen on the page.
+// The test is also the other bank, so that each step of a payment waits until the test has seen it on the page.
 //
 //	make browser                              run it; without a browser it says so and skips
 //	make browser BANK_PICTURE=docs/bank.png   also take the picture that the README shows

@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long the page may take to show something. It passes only where the test fails.
+// patience is how long the page may take to show something. It passes only if the test fails.
 const patience = time.Minute
 
-// findBrowser gives the browser of this machine, or skips the test.
+// findBrowser returns the path of a browser on this machine, or skips the test.
 func findBrowser(t *testing.T) string {
 	t.Helper()
 	names := []string{
@@ -35,7 +35,7 @@ func findBrowser(t *testing.T) string {
 	return ""
 }
 
-// startBrowser starts the browser, which ends with the test. Each context made from the one it gives is a tab of its own.
+// startBrowser starts the browser, which ends with the test. Each context that is made from its context is a tab.
 func startBrowser(t *testing.T, path string) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
@@ -105,7 +105,7 @@ func (o *tab) run(actions ...chromedp.Action[chromedp.Void]) {
 	act(o, chromedp.Steps(actions...))
 }
 
-// act acts on the page, and gives the answer.
+// act acts on the page, and returns the answer.
 func act[T any](o *tab, action chromedp.Action[T]) T {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(o.ctx, patience)
@@ -115,7 +115,7 @@ func act[T any](o *tab, action chromedp.Action[T]) T {
 	return v
 }
 
-// value gives what an expression is on the page. The page's own policy forbids chromedp.Poll, which makes code of text.
+// value returns the value of an expression on the page.
 func value[T any](o *tab, expression string) T {
 	o.t.Helper()
 	return act(o, chromedp.Evaluate[T](expression))
@@ -185,7 +185,7 @@ func (k keyboard) choose(o *tab, selector string) {
 	require.Failf(o.t, "no arrow leads there", "%s", selector)
 }
 
-// reach presses Tab until an element has the focus, and fails where nobody could see that it has.
+// reach presses Tab until an element has the focus. It fails if a person could not see the focus.
 func (keyboard) reach(o *tab, selector string) {
 	o.t.Helper()
 	var way []string

@@ -141,7 +141,8 @@ func TestAMissingFileIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "trans.asc")
 }
 
-// Whatever the file holds: every row that is read is booked once, and each balance follows from the one before and the difference.
+// Every row that is read from any file is booked once. Each balance follows from the balance before it and the
+// difference.
 func FuzzRead(f *testing.F) {
 	f.Add(rowsHeader + `1;7;930105;"PRIJEM";"VKLAD";900.00;900.00;"";;` + "\n")
 	f.Add(rowsHeader + `2;7;930105;"VYDAJ";"VYBER";1.00;899.00;"SLUZBY";"QX";"1"` + "\r\n" + `1;7;930105;"PRIJEM";"";900.00;900.00;"";;`)

@@ -9,17 +9,17 @@ type Fit int
 const (
 	Exact       Fit = iota // to the hundredth
 	Rounding               // the bank rounded by at most 0.10
-	Discrepancy            // it does not
+	Discrepancy            // the balance does not follow
 )
 
-// maxRounding is what the bank rounds by at most.
+// maxRounding is the largest difference that counts as rounding.
 const maxRounding money.Amount = 10
 
 // Booking is a row at its place in the booking order.
 type Booking struct {
 	Row
 	Fit        Fit
-	Difference money.Amount // the bank's balance minus the reckoned one; 0 where the row fits
+	Difference money.Amount // the bank's balance minus the computed one; 0 if the row fits
 }
 
 // Account is one account of the ledger.
@@ -29,7 +29,7 @@ type Account struct {
 	Bookings []Booking
 }
 
-// Last is the account's last balance, 0 where there is no booking.
+// Last returns the account's last balance, or 0 if it has no booking.
 func (a Account) Last() money.Amount {
 	if len(a.Bookings) == 0 {
 		return 0
@@ -37,8 +37,8 @@ func (a Account) Last() money.Amount {
 	return a.Bookings[len(a.Bookings)-1].Balance
 }
 
-// Overdraft is the smallest limit that admits all that the bank admitted: how far below zero the account ever stood, before or
-// after a rounding.
+// Overdraft returns the smallest limit that allows everything that the bank allowed. It is how far below zero the
+// account ever stood, before or after a rounding.
 func (a Account) Overdraft() money.Amount {
 	var lowest money.Amount
 	for _, b := range a.Bookings {
@@ -47,7 +47,8 @@ func (a Account) Overdraft() money.Amount {
 	return -lowest
 }
 
-// book puts the rows of one account, whose days are in order, into booking order. It reorders rows.
+// book returns the rows of one account in booking order. The days of the rows must be in order. book reorders the
+// rows.
 func book(rows []Row) []Booking {
 	bookings := make([]Booking, 0, len(rows))
 	var balance money.Amount
@@ -68,7 +69,7 @@ func book(rows []Row) []Booking {
 	return bookings
 }
 
-// pick gives which of a day's rows the bank booked next, on top of a balance.
+// pick returns which of a day's rows the bank booked next, on top of a balance.
 func pick(today []Row, balance money.Amount) (int, Fit) {
 	rounded := -1
 	for i, row := range today {

@@ -19,13 +19,13 @@ const (
 	rowsHeader     = "trans_id;account_id;date;type;operation;amount;balance;k_symbol;bank;account"
 )
 
-// maxAmount keeps all sums far from what an Amount can hold: a thousand times what an account may move is still exact.
+// maxAmount keeps all sums far below what an Amount can hold.
 const maxAmount money.Amount = 1_000_000_000_000_000
 
-// ParseError is a place in a file that is not as the package documentation says.
+// ParseError names a place in a file that is not as the package documentation says.
 type ParseError struct {
 	File string
-	Line int // from 1; 0 where it is the file as a whole
+	Line int // from 1; 0 if the error is about the whole file
 	Err  error
 }
 
@@ -36,12 +36,12 @@ func (e *ParseError) Error() string {
 	return fmt.Sprintf("ledger: %s line %d: %v: correct the file and read it again", e.File, e.Line, e.Err)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *ParseError) Unwrap() error { return e.Err }
 
-// Read gives the accounts of the ledger in a directory that have transactions, in the order of their first, with their
-// bookings in booking order. os.DirFS makes the argument. It returns a [ParseError], which unwraps to what fsys said where a
-// file cannot be opened.
+// Read returns the accounts of the ledger in a directory that have transactions, in the order of their first
+// transaction. Their bookings are in booking order. Use os.DirFS for the argument. Read returns a [ParseError], which
+// wraps the error of fsys if a file cannot be opened.
 func Read(fsys fs.FS) ([]Account, error) {
 	opened, err := readAccounts(fsys)
 	if err != nil {
@@ -59,7 +59,7 @@ func Read(fsys fs.FS) ([]Account, error) {
 	return accounts, nil
 }
 
-// readAccounts gives the dates at which the accounts were opened.
+// readAccounts returns on which dates the accounts were opened.
 func readAccounts(fsys fs.FS) (map[string]string, error) {
 	opened := make(map[string]string)
 	err := eachLine(fsys, accountsFile, accountsHeader, func(fields []string) error {
@@ -76,7 +76,7 @@ func readAccounts(fsys fs.FS) (map[string]string, error) {
 	return opened, err
 }
 
-// readRows gives the transactions by account, and the accounts in the order of their first.
+// readRows returns the transactions by account, and the accounts in the order of their first transaction.
 func readRows(fsys fs.FS, opened map[string]string) (map[string][]Row, []string, error) {
 	rows := make(map[string][]Row)
 	seen := make(map[int64]bool)
@@ -104,7 +104,7 @@ func readRows(fsys fs.FS, opened map[string]string) (map[string][]Row, []string,
 	return rows, order, err
 }
 
-// eachLine calls do for each line of a file behind its header.
+// eachLine calls do for each line of a file after its header.
 func eachLine(fsys fs.FS, name, header string, do func(fields []string) error) (err error) {
 	file, err := fsys.Open(name)
 	if err != nil {

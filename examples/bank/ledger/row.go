@@ -16,12 +16,12 @@ type Row struct {
 	Date    string       // "1993-01-31"
 	Debit   bool         // money went out
 	Amount  money.Amount // above 0
-	Balance money.Amount // the bank's own, after the transaction
+	Balance money.Amount // after the transaction, as the bank computed it
 	Text    string       // what for, in English
 	Other   string       // the other bank and account of a transfer, "YZ/62457513", or ""
 }
 
-// signed is the amount as it moves the balance.
+// signed returns the amount as it moves the balance.
 func (r Row) signed() money.Amount {
 	if r.Debit {
 		return -r.Amount
@@ -29,7 +29,7 @@ func (r Row) signed() money.Amount {
 	return r.Amount
 }
 
-// Description says what the transaction was for and with whom.
+// Description returns what the transaction was for, and with whom.
 func (r Row) Description() string {
 	if r.Other == "" {
 		return r.Text
@@ -98,11 +98,11 @@ func parseType(s string) (debit bool, err error) {
 	case "VYDAJ", "VYBER":
 		return true, nil
 	}
-	return false, fmt.Errorf("type %q is none of PRIJEM, VYDAJ, VYBER", s)
+	return false, fmt.Errorf("type %q is not PRIJEM, VYDAJ or VYBER", s)
 }
 
-// purpose says in English what a transaction was for: its symbol where that says something, else its operation. What is
-// not in the tables is kept as it is.
+// purpose returns in English what a transaction was for: its symbol if the table has it, else its operation. It
+// returns words that are not in the table as they are.
 func purpose(operation, symbol string) string {
 	for _, word := range []string{symbol, operation} {
 		if english, ok := english(word); ok {

@@ -14,7 +14,7 @@ const (
 	ordersHeader = "order_id;account_id;bank_to;account_to;amount;k_symbol"
 )
 
-// Order is a standing order: what an account pays to one at another bank, again and again.
+// Order is a standing order: an account pays an account at another bank, again and again.
 type Order struct {
 	ID      int64        // order_id, unique and above 0
 	Account string       // account_id
@@ -22,10 +22,11 @@ type Order struct {
 	Bank    string       // the other bank, "YZ"
 	To      string       // the account there, "62457513"
 	Amount  money.Amount // above 0
-	Text    string       // what for, in English; "" where that is not known
+	Text    string       // what for, in English; "" if it is not known
 }
 
-// ReadOrders gives the standing orders of the ledger in a directory as they are listed. It fails like [Read].
+// ReadOrders returns the standing orders of the ledger in a directory, in the order of the file. It fails like
+// [Read].
 func ReadOrders(fsys fs.FS) ([]Order, error) {
 	opened, err := readAccounts(fsys)
 	if err != nil {

@@ -18,7 +18,8 @@ func ordersFolder(accounts, orders string) fs.FS {
 	return fstest.MapFS{"account.asc": {Data: []byte(accounts)}, "order.asc": {Data: []byte(orders)}}
 }
 
-// countOrders gives how many accounts have orders, what all add up to, and how many orders there are for each purpose.
+// countOrders returns how many accounts have orders, the sum of all orders, and how many orders there are for each
+// purpose.
 func countOrders(orders []ledger.Order) (accounts int, sum money.Amount, texts map[string]int) {
 	seen := make(map[string]bool)
 	texts = make(map[string]int)

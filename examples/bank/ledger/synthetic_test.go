@@ -18,9 +18,9 @@ import (
 	"github.com/runnel-go/runnel/examples/bank/money"
 )
 
-// The ledger in testdata/synthetic is made up. It has the format of the real one and everything that makes that one
-// hard: 300 rows of 12 accounts, several on one day, some of those out of order, balances that were rounded, balances
-// that do not follow, balances below zero. Its 40 standing orders are of these accounts and of one more. "go test ./ledger -update" writes it anew.
+// The ledger in testdata/synthetic is made up. It has the format of the real ledger and its difficulties: 300 rows of
+// 12 accounts, some of one day and out of order. Some balances were rounded, some do not follow, and some are below
+// zero. Its 40 standing orders belong to these accounts and one more. "go test ./ledger -update" writes it again.
 var update = flag.Bool("update", false, "write testdata/synthetic anew")
 
 const (
@@ -46,7 +46,7 @@ func makeUp() []madeUp {
 			row := ledger.Row{ID: transID, Account: strconv.Itoa(a.id), Date: day.Format(time.DateOnly)}
 			transID += int64(1 + random.IntN(9))
 			row.Amount = money.Amount(100 * (1 + random.IntN(5000)))
-			row.Debit = k > 0 && (balance > row.Amount && random.IntN(2) == 0 || i == 4 && k == 9) // account 4 overdraws
+			row.Debit = k > 0 && (balance > row.Amount && random.IntN(2) == 0 || i == 4 && k == 9) // 4 overdraws
 			if random.IntN(6) == 0 {
 				row.Debit, row.Amount = false, money.Amount(1+random.IntN(2000)) // interest, not in whole crowns
 			}
@@ -75,7 +75,7 @@ func makeUp() []madeUp {
 	return accounts
 }
 
-// files gives the two files. Every other day is listed backwards.
+// files returns the two files.
 func files(accounts []madeUp) map[string][]byte {
 	var accountsFile, rowsFile bytes.Buffer
 	accountsFile.WriteString("\"account_id\";\"district_id\";\"frequency\";\"date\"\r\n")
@@ -116,7 +116,7 @@ func files(accounts []madeUp) map[string][]byte {
 
 const syntheticOrders = 40
 
-// ordersFile gives the standing orders. Some accounts cannot afford theirs.
+// ordersFile returns the standing orders.
 func ordersFile(accounts []madeUp) []byte {
 	random := rand.New(rand.NewPCG(1994, 40))
 	var file bytes.Buffer

@@ -1,12 +1,13 @@
 // Package money holds amounts as whole hundredths, never as floating-point numbers.
 //
-// An [Amount] is written as a decimal with two places ("12.50", "-0.05"), in JSON as a string. What cannot be held
-// exactly is an error: more than two places, anything but digits, more than an int64 of hundredths.
+// An [Amount] is written as a decimal with two places ("12.50", "-0.05"), in JSON as a string. A text that cannot be
+// held exactly is an error: more than two places, other characters than digits, or more hundredths than an int64
+// holds.
 //
 // # Errors
 //
-// [Parse] gives an error that matches [ErrSyntax] or [ErrRange]. [Amount.Add] and [Amount.Sub] say by their second
-// result whether the sum can be held.
+// [Parse] returns an error that matches [ErrSyntax] or [ErrRange]. [Amount.Add] and [Amount.Sub] return false if the
+// result does not fit.
 //
 // # Concurrency
 //
@@ -27,7 +28,7 @@ type Amount int64
 var (
 	// ErrSyntax means that the text is not a decimal with at most two places.
 	ErrSyntax = errors.New(`an amount is digits with at most two decimals, such as "12.50"`)
-	// ErrRange means that the text is a decimal that does not fit.
+	// ErrRange means that the text is a decimal that does not fit into an Amount.
 	ErrRange = errors.New("the amount is too large")
 )
 
@@ -45,7 +46,7 @@ func Parse(s string) (Amount, error) {
 	}
 	n, err := strconv.ParseInt(hundredths, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("money: %s: %w", quote(s), ErrRange) // digits can be wrong in no other way
+		return 0, fmt.Errorf("money: %s: %w", quote(s), ErrRange) // the only error that digits can cause
 	}
 	return Amount(n), nil
 }
@@ -59,7 +60,7 @@ func allDigits(s string) bool {
 	return s != ""
 }
 
-// quote keeps what a stranger sent short and printable.
+// quote returns the text of a client, short and printable.
 func quote(s string) string {
 	const shown = 32
 	if len(s) > shown {
@@ -68,37 +69,37 @@ func quote(s string) string {
 	return fmt.Sprintf("%+q", s)
 }
 
-// String gives the amount with two places.
+// String returns the amount with two places.
 func (a Amount) String() string {
 	sign, n := "", uint64(a)
 	if a < 0 {
-		sign, n = "-", -n // right for the smallest Amount too
+		sign, n = "-", -n // correct for the smallest Amount, too
 	}
 	return fmt.Sprintf("%s%d.%02d", sign, n/100, n%100)
 }
 
-// MarshalText makes JSON and msgpack hold the amount as its String.
+// MarshalText returns the String of the amount, for JSON and msgpack. It returns no error.
 func (a Amount) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 
-// UnmarshalText is [Parse].
+// UnmarshalText reads an amount and fails like [Parse].
 func (a *Amount) UnmarshalText(text []byte) (err error) {
 	*a, err = Parse(string(text))
 	return err
 }
 
-// Add gives a + b, and false where that cannot be held.
+// Add returns a + b, and false if the sum does not fit.
 func (a Amount) Add(b Amount) (Amount, bool) {
 	sum := a + b
 	return sum, (sum > a) == (b > 0)
 }
 
-// Sub gives a - b, and false where that cannot be held.
+// Sub returns a - b, and false if the difference does not fit.
 func (a Amount) Sub(b Amount) (Amount, bool) {
 	difference := a - b
 	return difference, (difference < a) == (b > 0)
 }
 
-// Abs gives the amount without its sign. The smallest Amount, which has no counterpart, gives the largest.
+// Abs returns the amount without its sign. For the smallest Amount, which has no counterpart, it returns the largest.
 func (a Amount) Abs() Amount {
 	switch {
 	case a == math.MinInt64:

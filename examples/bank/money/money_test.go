@@ -91,7 +91,7 @@ func TestAbsHasNoSign(t *testing.T) {
 	}
 }
 
-// What Parse takes, it gives back the same value for when printed, and big rational numbers agree.
+// Each text that Parse accepts has the same value after it is printed and parsed again. Big rational numbers agree.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"0", "12.50", "-0.05", "92233720368547758.07", "1e9", "1.", "--1", "٣"} {
 		f.Add(seed)

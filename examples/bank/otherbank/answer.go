@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// answer is one answer that is to be sent.
+// answer is one answer to be sent.
 type answer struct {
 	key  string
 	id   string // of the payment
@@ -22,24 +22,24 @@ type answer struct {
 	try  int       // how often it was sent in vain
 }
 
-// answerBody is what is sent.
+// answerBody is the body of an answer.
 type answerBody struct {
 	Answer    string `json:"answer"` // "accepted" or "refused"
 	Reference string `json:"reference,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 }
 
-// How often an answer is sent that nobody takes, and how long is waited between.
+// How often an answer that nobody takes is sent, and how long Run waits in between.
 const (
 	maxTries  = 200
 	resend    = 10 * time.Millisecond
 	maxResend = time.Second
 )
 
-// asleep is how long Run waits where nothing is to be sent; it is woken when something is.
+// asleep is how long Run waits if there is nothing to send. A new answer wakes it.
 const asleep = time.Hour
 
-// sendLocked has an answer sent at some time.
+// sendLocked schedules an answer.
 func (b *Bank) sendLocked(entry *Entry, yes bool, at time.Time) {
 	body := answerBody{Answer: "refused", Reason: "the account is closed"}
 	if yes {
@@ -56,7 +56,7 @@ func (b *Bank) nudge() {
 	}
 }
 
-// due takes out the answers whose time has come, and gives how long it is until the next.
+// due removes and returns the answers whose time has come, and returns how long it is until the next one.
 func (b *Bank) due(now time.Time) (due []answer, next time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +73,7 @@ func (b *Bank) due(now time.Time) (due []answer, next time.Duration) {
 	return due, next
 }
 
-// send sends an answer, and has it sent again where nobody was there to say yes or no.
+// send sends an answer. If no bank was there to take or refuse it, it schedules the answer again.
 func (b *Bank) send(ctx context.Context, a answer) {
 	if b.cfg.Answers == "" {
 		return
@@ -95,7 +95,7 @@ func (b *Bank) send(ctx context.Context, a answer) {
 	b.nudge()
 }
 
-// tell sends an answer once. That the bank refuses it is an answer too.
+// tell sends an answer once. A refusal counts as taken.
 func (b *Bank) tell(ctx context.Context, a answer) error {
 	body, err := json.Marshal(a.body)
 	if err != nil {

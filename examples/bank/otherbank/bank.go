@@ -12,25 +12,26 @@ import (
 	"github.com/runnel-go/runnel/examples/bank/money"
 )
 
-// Config says how the other banks behave. A nil *Config and the zero Config give the defaults.
+// Config says how the other banks behave. A nil *Config and the zero Config mean the defaults.
 type Config struct {
-	// Answers is the URL of the bank that answers are sent to, without the path. Defaults to none: nothing is answered.
+	// Answers is the URL of the bank that answers are sent to, without the path. Defaults to "": nothing is answered.
 	Answers string
-	// Token is the bearer token of answers. Defaults to none.
+	// Token is the bearer token of answers. Defaults to "": no token is sent.
 	Token string
-	// Behave says how a payment is treated. It must give the same for the same payment. Defaults to Prompt for all.
+	// Behave returns how a payment is treated. It must return the same for the same payment. Defaults to Prompt for
+	// all payments.
 	Behave func(Payment) Behaviour
-	// Delay is the longest time until an answer; it is shorter by chance. Defaults to 50 milliseconds.
+	// Delay is the longest time until an answer. Most answers come earlier, at random. Defaults to 50 milliseconds.
 	Delay time.Duration
-	// Slow is how long Slow takes, once before it takes a payment and once more before it answers. Defaults to a second.
+	// Slow is how long [Slow] waits before it takes a payment, and again before it answers. Defaults to a second.
 	Slow time.Duration
-	// Seed is what delays are drawn from, with the payment's id. Defaults to 0.
+	// Seed and the payment's id decide how long the delays are. Defaults to 0.
 	Seed uint64
-	// Logger tells of answers that nobody takes. Defaults to silence.
+	// Logger receives the answers that nobody takes. Defaults to a logger that discards everything.
 	Logger *slog.Logger
 }
 
-// withDefaults gives a copy in which every field but Answers, Token and Seed is set.
+// withDefaults returns a copy in which every field except Answers, Token and Seed is set.
 func (c *Config) withDefaults() Config {
 	var full Config
 	if c != nil {
@@ -53,19 +54,19 @@ func (c *Config) withDefaults() Config {
 
 // Payment is what a bank asks for.
 type Payment struct {
-	ID      string       `json:"id"`      // the asking bank's own, under which it is answered
-	Bank    string       `json:"bank"`    // that is to pay it out
-	Account string       `json:"account"` // to which
+	ID      string       `json:"id"`      // the id of the asking bank, to which the answer goes
+	Bank    string       `json:"bank"`    // the bank that pays
+	Account string       `json:"account"` // the account that gets the money
 	Amount  money.Amount `json:"amount"`
 	Text    string       `json:"text,omitempty"`
 }
 
-// State is what became of a payment.
+// State is what happened to a payment.
 type State string
 
 // The states of a payment.
 const (
-	Taken     State = "taken"     // and not paid
+	Taken     State = "taken"     // but not paid
 	Paid      State = "paid"      // to the account
 	Cancelled State = "cancelled" // before it was paid
 	Reversed  State = "reversed"  // after it was paid
@@ -74,12 +75,12 @@ const (
 // Entry is one payment in the books.
 type Entry struct {
 	Key       string    `json:"key"`
-	Payment   Payment   `json:"payment"` // of the zero value where only its cancel came
+	Payment   Payment   `json:"payment"` // the zero value if only its cancel came
 	Behaviour Behaviour `json:"behaviour,omitempty"`
 	State     State     `json:"state"`
 	Posts     int       `json:"posts"`   // how often it was posted
 	Deletes   int       `json:"deletes"` // how often it was cancelled
-	Answers   int       `json:"answers"` // how often an answer to it was taken, or refused
+	Answers   int       `json:"answers"` // how often an answer was taken or refused
 }
 
 // Bank is all the other banks. It serves HTTP.
@@ -87,7 +88,7 @@ type Bank struct {
 	cfg    Config
 	client *http.Client
 	mux    *http.ServeMux
-	wake   chan struct{} // tells Run of an answer to send
+	wake   chan struct{} // wakes Run if there is an answer to send
 
 	mu      sync.Mutex // guards what follows
 	books   map[string]*Entry
@@ -95,7 +96,7 @@ type Bank struct {
 	waiting []answer // to be sent
 }
 
-// New gives banks with empty books.
+// New returns banks with empty books. The caller must call Run for answers.
 func New(cfg *Config) *Bank {
 	b := &Bank{
 		cfg: cfg.withDefaults(), client: &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second},
@@ -107,10 +108,10 @@ func New(cfg *Config) *Bank {
 	return b
 }
 
-// ServeHTTP answers the requests of the package documentation.
+// ServeHTTP answers the requests that the package documentation lists.
 func (b *Bank) ServeHTTP(w http.ResponseWriter, r *http.Request) { b.mux.ServeHTTP(w, r) }
 
-// Books gives all payments, in the order in which they came.
+// Books returns all payments, in the order in which they came.
 func (b *Bank) Books() []Entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,7 +122,7 @@ func (b *Bank) Books() []Entry {
 	return entries
 }
 
-// Paid is what was paid to accounts and not taken back, altogether.
+// Paid returns the sum that was paid to accounts and not taken back.
 func (b *Bank) Paid() (sum money.Amount) {
 	for _, entry := range b.Books() {
 		if entry.State == Paid {
@@ -134,12 +135,12 @@ func (b *Bank) Paid() (sum money.Amount) {
 // The errors of taking and cancelling.
 var (
 	errCancelled = errors.New("the payment was cancelled")
-	errOther     = errors.New("the key stands for another payment")
+	errOther     = errors.New("the key belongs to another payment")
 	errRejected  = errors.New("there is no such account")
 	errDown      = errors.New("out of order: try again")
 )
 
-// entry gives the entry of a key, which it makes if there is none.
+// entry returns the entry of a key. It makes one if there is none.
 func (b *Bank) entry(key string) *Entry {
 	entry := b.books[key]
 	if entry == nil {
@@ -150,7 +151,7 @@ func (b *Bank) entry(key string) *Entry {
 	return entry
 }
 
-// take takes a payment under a key, once. What it gives back is how the payment is.
+// take takes a payment under a key, once. It returns the entry of the payment.
 func (b *Bank) take(key string, p Payment) (Entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -185,7 +186,7 @@ func (b *Bank) take(key string, p Payment) (Entry, error) {
 	return *entry, nil
 }
 
-// forget cancels what was, or will be, posted under a key.
+// forget cancels the payment under a key. It may come before the payment.
 func (b *Bank) forget(key string) (Entry, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -209,7 +210,7 @@ func (b *Bank) forget(key string) (Entry, error) {
 	return *entry, nil
 }
 
-// answerLocked has a payment answered as its behaviour says.
+// answerLocked schedules the answers to a payment as its behaviour says.
 func (b *Bank) answerLocked(entry *Entry) {
 	at := time.Now().Add(time.Duration(share(b.cfg.Seed, entry.Key) * float64(b.cfg.Delay)))
 	switch entry.Behaviour {
@@ -226,7 +227,7 @@ func (b *Bank) answerLocked(entry *Entry) {
 	}
 }
 
-// Run sends answers until ctx ends, and waits for those under way.
+// Run sends answers until ctx ends, and waits for the ones under way. It returns nil.
 func (b *Bank) Run(ctx context.Context) error {
 	defer b.client.CloseIdleConnections()
 	var sending sync.WaitGroup

@@ -132,7 +132,7 @@ func TestEachBehaviourDoesWhatItSays(t *testing.T) {
 	const yes, no = "p Bearer secret accepted", "p Bearer secret refused"
 	for _, c := range []struct {
 		behaviour otherbank.Behaviour
-		posts     []int // what posting again and again gives
+		posts     []int // the status codes of repeated posts
 		paid      money.Amount
 		answers   []string
 		deletes   []int

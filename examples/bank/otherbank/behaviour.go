@@ -14,19 +14,19 @@ type Behaviour string
 // The behaviours.
 const (
 	Prompt Behaviour = "prompt" // pays and answers
-	Slow   Behaviour = "slow"   // is long in taking it, pays, and is long in answering
-	Flaky  Behaviour = "flaky"  // fails, then does it and says that it failed, then is Prompt; with its cancel too
+	Slow   Behaviour = "slow"   // takes the payment late, pays, and answers late
+	Flaky  Behaviour = "flaky"  // fails, then succeeds but reports a failure, then is Prompt; the same with its cancel
 	Twice  Behaviour = "twice"  // pays, and answers twice
-	Down   Behaviour = "down"   // fails each time it is to take it
-	Reject Behaviour = "reject" // says no at once
-	Refuse Behaviour = "refuse" // takes it, does not pay, and answers so
+	Down   Behaviour = "down"   // fails each time it is asked
+	Reject Behaviour = "reject" // refuses at once
+	Refuse Behaviour = "refuse" // takes the payment, does not pay, and answers so
 	Silent Behaviour = "silent" // pays, and never answers
-	Lost   Behaviour = "lost"   // takes it, does not pay, and never answers
-	Late   Behaviour = "late"   // pays, and answers so only once it was cancelled
-	Gone   Behaviour = "gone"   // pays, and does not even take its cancel
+	Lost   Behaviour = "lost"   // takes the payment, does not pay, and never answers
+	Late   Behaviour = "late"   // pays, and answers so only after the payment was cancelled
+	Gone   Behaviour = "gone"   // pays, and does not take the cancel
 )
 
-// Behaviours are all there are.
+// Behaviours returns all behaviours.
 func Behaviours() []Behaviour {
 	return []Behaviour{Prompt, Slow, Flaky, Twice, Down, Reject, Refuse, Silent, Lost, Late, Gone}
 }
@@ -36,19 +36,21 @@ func (b Behaviour) pays() bool {
 	return b != Down && b != Reject && b != Refuse && b != Lost
 }
 
-// Shares say how large a part of all payments is treated in some way, from 0 to 1 altogether. The others are Prompt.
+// Shares say which share of all payments is treated in some way. Each is between 0 and 1, and so is their sum. All
+// other payments are Prompt.
 type Shares map[Behaviour]float64
 
-// Troubled are shares of which 10 % fail and 5 % are never answered in time, and others are paid with some trouble.
+// Troubled returns shares by which 10 % of the payments fail and 5 % are never answered in time. Other payments are
+// paid after some trouble.
 func Troubled() Shares {
 	return Shares{
 		Down: 0.03, Reject: 0.03, Refuse: 0.04, // fail
 		Silent: 0.02, Lost: 0.01, Late: 0.02, // are silent
-		Flaky: 0.05, Twice: 0.05, // come to a good end
+		Flaky: 0.05, Twice: 0.05, // are paid after some trouble
 	}
 }
 
-// Mix treats payments at random, by a hash of the seed and the payment's id.
+// Mix returns a function that treats payments at random, by a hash of the seed and the id of the payment.
 func Mix(seed uint64, shares Shares) func(Payment) Behaviour {
 	order := slices.Sorted(maps.Keys(shares))
 	return func(p Payment) Behaviour {
@@ -62,20 +64,20 @@ func Mix(seed uint64, shares Shares) func(Payment) Behaviour {
 	}
 }
 
-// share gives a number from 0 to 1, 1 not included, that is always the same for a seed and an id.
+// share returns a number from 0 to 1, without 1, that is always the same for a seed and an id.
 func share(seed uint64, id string) float64 {
 	h := fnv.New64a()
-	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, seed)) // a hash takes everything
+	_, _ = h.Write(binary.BigEndian.AppendUint64(nil, seed)) // a hash returns no error
 	_, _ = h.Write([]byte(id))
 	n := h.Sum64()
-	n ^= n >> 33 // fnv leaves the upper bits of short ids alike; this is the mix of MurmurHash3
+	n ^= n >> 33 // the mix of MurmurHash3, because the upper bits of fnv are alike for short ids
 	n *= 0xff51afd7ed558ccd
 	n ^= n >> 33
 	return float64(n>>11) / (1 << 53)
 }
 
-// ByBank treats a payment as the name of the bank it goes to says, so that whoever orders it decides: a payment to the bank
-// "silent" is Silent. Banks of other names are Prompt.
+// ByBank treats a payment as the name of its bank says, so that the customer decides: a payment to the bank "silent"
+// is Silent. Payments to banks with other names are Prompt.
 func ByBank(p Payment) Behaviour {
 	if b := Behaviour(strings.ToLower(p.Bank)); slices.Contains(Behaviours(), b) {
 		return b

@@ -24,7 +24,7 @@ func (b *Bank) post(w http.ResponseWriter, r *http.Request) {
 		defer slow.Stop()
 		select {
 		case <-slow.C:
-		case <-r.Context().Done(): // the payment is taken all the same, as by a bank that does not look
+		case <-r.Context().Done(): // the payment is taken anyway
 		}
 	}
 	entry, err := b.take(key, p)
@@ -53,7 +53,7 @@ func (b *Bank) show(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, found)
 }
 
-// replyWith answers with how a payment is, or why not.
+// replyWith answers with the entry of a payment, or with an error.
 func replyWith(w http.ResponseWriter, status int, entry Entry, err error) {
 	switch {
 	case err == nil:
@@ -69,10 +69,10 @@ func replyWith(w http.ResponseWriter, status int, entry Entry, err error) {
 	reply(w, status, map[string]string{"error": err.Error()})
 }
 
-// reply answers with a document. A client that has gone is nobody's failure.
+// reply answers with a document. It ignores errors of writing, because the client has gone then.
 func reply(w http.ResponseWriter, status int, document any) {
 	body, err := json.Marshal(document)
-	if err != nil { // they are plain values
+	if err != nil { // impossible for plain values
 		status = http.StatusInternalServerError
 	}
 	w.Header().Set("Content-Type", "application/json")

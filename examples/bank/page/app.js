@@ -1,4 +1,4 @@
-// The page. It keeps what /events sends of accounts and payments, and draws it.
+// The page. It keeps the accounts and the payments that /events sends, and draws them.
 
 import { byId, element, flash, grouped, headers, keyFor, login, post, request, say, sum } from "./bank.js";
 import * as payments from "./payments.js";
@@ -6,8 +6,8 @@ import * as payments from "./payments.js";
 const accounts = new Map(); // id -> the newest document
 const pageSize = 50;
 let shown = pageSize; // how many accounts are drawn
-let older = ""; // where the next page of the statement is
-let drawn = 0; // counts the statements asked for, so that a late answer is dropped
+let older = ""; // the path of the next page of the statement
+let drawn = 0; // counts requests for statements, so that a late answer is dropped
 
 // ---- the list ----
 
@@ -75,8 +75,8 @@ const words = {
   "transferred-out": "Transfer to", rounded: "Rounding", corrected: "Correction",
   reserved: "Reserved for", confirmed: "Paid to", released: "Given back from",
 };
-const leaving = ["withdrawn", "transferred-out", "reserved"]; // what makes the balance smaller
-const still = ["opened", "confirmed"]; // what leaves it as it is
+const leaving = ["withdrawn", "transferred-out", "reserved"]; // kinds that make the balance smaller
+const still = ["opened", "confirmed"]; // kinds that do not change it
 
 function entryItem(entry) {
   const item = element("li");
@@ -148,7 +148,7 @@ byId("book").addEventListener("submit", async (event) => {
   say(form, `Booked ${grouped((done.from ?? done).amount)}.`);
 });
 
-// order orders a payment. Its id is made once for each thing that is asked for, like the key of a booking.
+// order orders a payment. A repeat has the same id, as a repeated booking has the same key.
 async function order(form, payment) {
   const id = `p-${keyFor(form, JSON.stringify(payment)).slice(0, 12)}`;
   const done = await post(form, "/payments", { id, ...payment }, JSON.stringify(payment));
@@ -185,7 +185,7 @@ function take(account, live) {
   }
 }
 
-// parse gives the events in text that are whole, and the rest.
+// parse returns the complete events in a text, and the rest.
 function parse(text) {
   const blocks = text.split("\n\n");
   const rest = blocks.pop();

@@ -1,5 +1,5 @@
-// What all parts of the page share: elements, requests to the bank, and amounts. Whatever comes from the bank becomes text, never
-// markup.
+// Functions that all parts of the page share: elements, requests to the bank, and amounts. Everything from the bank becomes
+// text, never markup.
 
 export const byId = (id) => document.getElementById(id);
 let token = sessionStorage.getItem("token") ?? "";
@@ -52,7 +52,7 @@ export function say(form, text, failed = false) {
   result.classList.toggle("failed", failed);
 }
 
-// One key for each thing that is asked for: pressing again after a failure cannot book it twice.
+// A key for each booking. The same body gets the same key, so pressing again after a failure cannot book it twice.
 const keys = new WeakMap(); // form -> { body, key }
 
 export function keyFor(form, body) {
@@ -60,7 +60,7 @@ export function keyFor(form, body) {
   return keys.get(form).key;
 }
 
-// crypto.randomUUID is missing where the page came over plain HTTP from another machine.
+// crypto.randomUUID is missing if the page came over plain HTTP from another machine.
 function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
 }
@@ -87,7 +87,7 @@ export async function post(form, path, document, same = path + JSON.stringify(do
 
 export function flash(e) {
   e.classList.remove("moved");
-  void e.offsetWidth; // begins the animation anew
+  void e.offsetWidth; // starts the animation again
   e.classList.add("moved");
   return e;
 }

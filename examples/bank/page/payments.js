@@ -4,11 +4,11 @@ import { byId, element, grouped, request, sum } from "./bank.js";
 
 const pageSize = 20;
 let known = new Map(); // id -> the newest document; from, bank, to and amount come with the first request for it
-let coming = null; // what the stream has sent since it began, until it is synced
+let coming = null; // what the stream has sent since it started, until it is synced
 let shown = pageSize;
-let next = ""; // where the next page is
+let next = ""; // the path of the next page
 let counts = {};
-let asked = 0; // counts the lists asked for, so that a late answer is dropped
+let asked = 0; // counts requests for lists, so that a late answer is dropped
 let refreshing = 0; // the timer of the next list
 const items = new Map(); // id -> what it was drawn from, and the item
 
@@ -19,7 +19,7 @@ const inGroup = (group, state) => (groups[group] ?? ((s) => s === group))(state)
 
 // ---- what is known ----
 
-// begin is called when the stream of changes begins anew.
+// begin is called when the stream of changes starts again.
 export function begin() {
   coming = new Map();
 }
@@ -30,7 +30,7 @@ export function take(status) {
   keep(coming ?? known, { from, bank, to, amount, text, reference, ...status });
   if (coming) return;
   draw();
-  refreshing ||= setTimeout(refresh, 1000); // for the counts, and for what the stream has not told
+  refreshing ||= setTimeout(refresh, 1000); // for the counts, and for data that the stream does not send
 }
 
 // synced is called when the stream has sent all payments that are open.
@@ -95,7 +95,7 @@ function draw() {
   const focused = document.activeElement?.id;
   const list = byId("payment-list");
   const drawn = found.slice(0, shown).map(itemOf);
-  // What stands where it stood is left there, with the focus and what was typed into it.
+  // An item that keeps its place is not moved, so that it keeps the focus and the text in its fields.
   if (drawn.length !== list.children.length || drawn.some((item, i) => item !== list.children[i])) list.replaceChildren(...drawn);
   if (focused && document.activeElement?.id !== focused && list.querySelector(`#${CSS.escape(focused)}`)) byId(focused).focus();
   byId("payments-more").hidden = !next;
@@ -111,7 +111,7 @@ const states = {
   completed: "paid", compensated: "given back", resolved: "resolved by hand",
 };
 
-// itemOf gives the element of a payment, a new one where it has changed.
+// itemOf returns the element of a payment. It makes a new one if the payment has changed.
 function itemOf(payment) {
   const drawn = items.get(payment.id);
   if (drawn?.version === payment.version && drawn.from === payment.from && drawn.reference === payment.reference) return drawn.item;
@@ -128,7 +128,7 @@ function itemOf(payment) {
   return item;
 }
 
-// complete asks for what the stream does not tell of a payment.
+// complete requests the data of a payment that the stream does not send.
 async function complete(id) {
   try {
     keep(known, await request(`/payments/${encodeURIComponent(id)}`));
@@ -154,12 +154,12 @@ function stateOf(payment) {
 const signs = { ahead: "", underway: "\u2026", finished: "\u2713", undoing: "\u21b6", reverted: "\u21ba" };
 const saying = { ahead: "ahead", underway: "under way", finished: "done", undoing: "being undone", reverted: "undone" };
 
-// pathOf draws the steps of a payment as a path, each with what became of it.
+// pathOf draws the steps of a payment as a path, each with its state.
 function pathOf(payment) {
   const path = element("ol", "path");
   path.setAttribute("aria-label", "Steps");
   for (const [i, step] of payment.steps.entries()) {
-    const back = step.state === "underway" && (i > payment.at || ["compensating", "compensated"].includes(payment.state)); // here it turned
+    const back = step.state === "underway" && (i > payment.at || ["compensating", "compensated"].includes(payment.state)); // here the payment turned back
     const failed = payment.state === "stuck" && i === payment.at;
     const item = element("li", `step ${step.state}${back ? " back" : ""}${failed ? " failed" : ""}`);
     item.setAttribute("aria-label", `${step.name}: ${failed ? "stuck" : back ? "in vain" : saying[step.state]}`);
