@@ -14,9 +14,8 @@ import (
 // operations. Each is for one call of [Transact].
 type Operation interface {
 	streamID() eventstore.StreamID
-	// hooked reports whether the operation's repository has an Around, and around runs do within it.
-	hooked() bool
-	around(ctx context.Context, do func(ctx context.Context) error) error
+	// hook returns a function that runs do within the Around of the operation's repository, or nil without an Around.
+	hook() func(ctx context.Context, do func(ctx context.Context) error) error
 	// given returns the streams of other aggregates that the operation relies on.
 	given() []given
 	// lock returns the lock that the operation holds while it runs.
@@ -66,13 +65,16 @@ func (op *Op[S, E]) Result() Result[S, E] { return op.result }
 
 func (op *Op[S, E]) streamID() eventstore.StreamID { return op.repository.stream(op.id) }
 func (op *Op[S, E]) given() []given                { return op.options.given }
-func (op *Op[S, E]) hooked() bool                  { return op.repository.cfg.Around != nil }
 func (op *Op[S, E]) lock() *lock                   { return op.repository.locks.of(op.id) }
 
-func (op *Op[S, E]) around(ctx context.Context, do func(ctx context.Context) error) error {
-	if !op.hooked() {
-		return do(ctx)
+func (op *Op[S, E]) hook() func(ctx context.Context, do func(ctx context.Context) error) error {
+	if op.repository.cfg.Around == nil {
+		return nil
 	}
+	return op.around
+}
+
+func (op *Op[S, E]) around(ctx context.Context, do func(ctx context.Context) error) error {
 	call := Call{Stream: op.streamID(), Command: op.command}
 	err := hook.Run(ctx, op.repository.cfg.Around, call, do)
 	if errors.Is(err, hook.ErrSkipped) {

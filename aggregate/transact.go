@@ -69,7 +69,7 @@ func checkStreams(ops []Operation) error {
 func runAround(ctx context.Context, store *eventstore.Store, ops []Operation, maxTries int) error {
 	hooked := false
 	for _, op := range ops {
-		hooked = hooked || op.hooked()
+		hooked = hooked || op.hook() != nil
 	}
 	if !hooked {
 		return run(ctx, store, ops, maxTries)
@@ -82,7 +82,11 @@ func around(ctx context.Context, ops []Operation, do func(ctx context.Context) e
 	if len(ops) == 0 {
 		return do(ctx)
 	}
-	return ops[0].around(ctx, func(ctx context.Context) error { return around(ctx, ops[1:], do) })
+	inner := func(ctx context.Context) error { return around(ctx, ops[1:], do) }
+	if hook := ops[0].hook(); hook != nil {
+		return hook(ctx, inner)
+	}
+	return inner(ctx)
 }
 
 // run is the life of one command, or of several as one transaction:

@@ -69,8 +69,8 @@ func (ownership) Evolve(e ownershipEvent) ownership { return ownership{Owner: e.
 // is too short or a Config that cannot be used. It does not talk to the server.
 func NewUnique(store *eventstore.Store, category string, secret []byte, cfg *Config) (*Unique, error) {
 	if secret != nil && len(secret) < minSecret {
-		return nil, fmt.Errorf("aggregate: unique values of category %s: %w: the secret has %d bytes, at least %d are needed: set it, or give nil to store the values as they are",
-			category, ErrInvalid, len(secret), minSecret)
+		return nil, fmt.Errorf("aggregate: unique values of category %s: %w: the secret has %d bytes, at least %d are needed: "+
+			"set it, or give nil to store the values as they are", category, ErrInvalid, len(secret), minSecret)
 	}
 	values, err := New(store, category, ownership{}, cfg)
 	if err != nil {

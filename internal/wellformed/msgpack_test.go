@@ -138,5 +138,5 @@ func TestUnmarshalRefusesAClaimBeforeItAllocates(t *testing.T) {
 	var list []int
 	require.NoError(t, wellformed.Unmarshal([]byte{0x92, 1, 2}, &list))
 	require.Equal(t, []int{1, 2}, list)
-	require.ErrorIs(t, wellformed.Unmarshal([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}, &list), wellformed.ErrMalformed)
+	require.ErrorIs(t, wellformed.Unmarshal([]byte{0xdc, 0x03, 0xe8}, &list), wellformed.ErrMalformed, "1,000 elements")
 }
