@@ -290,7 +290,8 @@ func (m *marker) heed(ctx context.Context, next mark) (done bool, err error) {
 // denied reports whether this connection may not use the bucket, so that another try is useless.
 func (m *marker) denied() bool {
 	bucket := control.Bucket(m.store.name)
-	for _, subject := range []string{"$JS.API.STREAM.INFO." + kvstream.Name(bucket), "$JS.API.STREAM.CREATE." + kvstream.Name(bucket), kvstream.Subject(bucket, markKey)} {
+	stream := kvstream.Name(bucket)
+	for _, subject := range []string{"$JS.API.STREAM.INFO." + stream, "$JS.API.STREAM.CREATE." + stream, kvstream.Subject(bucket, markKey)} {
 		if m.store.api.Denied(subject) != nil {
 			return true
 		}

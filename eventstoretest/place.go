@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,20 +110,23 @@ func replicate(f *frame, account string) {
 	switch {
 	case f.op == "CONNECT" && account != "":
 		_, fields, _ := strings.Cut(strings.TrimSpace(string(f.raw)), " ")
-		f.raw = append(append([]byte("CONNECT "), with([]byte(fields), "user", account)...), "\r\n"...)
+		f.raw = append(append([]byte("CONNECT "), with([]byte(fields), "user", strconv.Quote(account))...), "\r\n"...)
 	case f.isPublish() && (strings.HasPrefix(f.subject(), "$JS.API.STREAM.CREATE.") || strings.HasPrefix(f.subject(), "$JS.API.STREAM.UPDATE.")):
-		f.setPayload(with(f.payload(), "num_replicas", 3))
+		f.setPayload(with(f.payload(), "num_replicas", "3"))
 	}
 }
 
-// with sets a field of a JSON object.
-func with(object []byte, name string, value any) []byte {
+// with sets a field of a JSON object. The value is JSON.
+func with(object []byte, name, value string) []byte {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(object, &fields) != nil {
 		return object // which the server refuses
 	}
-	fields[name], _ = json.Marshal(value) // a string or a number
-	edited, _ := json.Marshal(fields)     // came from JSON
+	fields[name] = json.RawMessage(value)
+	edited, err := json.Marshal(fields)
+	if err != nil {
+		return object
+	}
 	return edited
 }
 

@@ -41,8 +41,8 @@ func Run(ctx context.Context, cfg *Config, program func(context.Context, *Runtim
 		if resolved.MaxReconnects > 0 && r.tries > resolved.MaxReconnects {
 			return err
 		}
-		if pauses().Wait(ctx, r.tries) != nil {
-			return nil
+		if waited := pauses().Wait(ctx, r.tries) == nil; !waited {
+			return nil // ctx has ended
 		}
 		again, err = r.once(ctx)
 	}

@@ -26,6 +26,7 @@ func brokenWays(t testing.TB) map[string]func() {
 
 // TestAFunctionThatFailsFailsItsSagaOnly lets each function of a definition fail for one saga, in each way.
 func TestAFunctionThatFailsFailsItsSagaOnly(t *testing.T) {
+	t.Parallel()
 	type broken struct{ Broken bool }
 	ok := func(_ context.Context, _ saga.Call, b broken) (broken, error) { return b, nil }
 	for way, fail := range brokenWays(t) {
@@ -140,6 +141,7 @@ func TestAnUndoThatFailsLeavesItsSagaStuck(t *testing.T) {
 // An event whose key function fails is for no saga that is known. It parks its stream, and keeps nobody from a
 // deadline.
 func TestAnEventWithoutAKeyParksItsStreamOnly(t *testing.T) {
+	t.Parallel()
 	for way, fail := range brokenWays(t) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
