@@ -28,8 +28,8 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		{context.DeadlineExceeded, 503, "does not answer"},
 		{fmt.Errorf("list: %w", kv.ErrUnavailable), 503, "does not answer"},
 		{kv.ErrNotFound, 404, "no such account"},
-		{refused(eventstore.ErrNoPermission), 500, "the log of the bank says what"},
-		{errors.New("secret"), 500, "the log of the bank says what"},
+		{refused(eventstore.ErrNoPermission), 500, "its log says why"},
+		{errors.New("secret"), 500, "its log says why"},
 		{&aggregate.RejectedError{Stream: stream, Err: reject(RuleNotOpen, "closed")}, 422, "closed"},
 		{&aggregate.KeyError{Stream: stream, Key: "k", Version: 3, Err: aggregate.ErrKeyReused}, 422, "version 3 of account anna"},
 	} {
