@@ -23,79 +23,75 @@ func onCluster(t *testing.T, cluster *eventstoretest.ProcessCluster, j *journal)
 	return store, newReactor(t, store, quick(), j.reaction())
 }
 
-func TestTheControlBucketHasTheReplicasOfTheStore(t *testing.T) {
-	cluster := eventstoretest.NewProcessCluster(t, 3)
-	store, _ := onCluster(t, cluster, newJournal())
+func requireThreeReplicas(t *testing.T, store *eventstore.Store) {
+	t.Helper()
 	bucket, err := store.JetStream().Stream(t.Context(), "KV_bank_control")
 	require.NoError(t, err)
 	require.Equal(t, 3, bucket.CachedInfo().Config.Replicas)
 }
 
-// A server that has run for ten seconds and has no leader says so: JetStream system temporarily unavailable.
+// The runner and the instance that stands by outlive each trouble, and everything is handled. A server that has no
+// leader says so once it has run for ten seconds: JetStream system temporarily unavailable.
 func TestAReactorOutlivesWhatPasses(t *testing.T) {
-	if !proptest.Long() {
-		t.Skip("it takes a minute for each")
-	}
-	for name, disturb := range map[string]func(*eventstoretest.ProcessCluster){
-		"a lost quorum": func(cluster *eventstoretest.ProcessCluster) {
-			lost := cluster.Nodes()[1:]
-			for _, node := range lost {
-				node.Kill()
-			}
-			<-time.After(15 * time.Second)
-			for _, node := range lost {
-				node.Restart()
-			}
-		},
-		"a rolling restart": func(cluster *eventstoretest.ProcessCluster) {
-			for _, node := range cluster.Nodes() {
-				node.Retire()
-				node.Restart()
-				cluster.WaitForLeader(t, "bank")
-			}
-		},
-		"frozen servers": func(cluster *eventstoretest.ProcessCluster) {
-			for _, node := range cluster.Nodes() {
-				node.Pause()
-				<-time.After(5 * time.Second)
-				node.Continue()
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) { outlive(t, disturb) })
-	}
-}
-
-func outlive(t *testing.T, disturb func(*eventstoretest.ProcessCluster)) {
-	t.Helper()
 	cluster := eventstoretest.NewProcessCluster(t, 3)
 	up := time.Now()
 	j := newJournal()
 	store, mails := onCluster(t, cluster, j)
 	_, other := onCluster(t, cluster, j)
+	requireThreeReplicas(t, store)
 	react(t, mails)
-	react(t, other)
+	stopOther := react(t, other)
+	appended := 1
 	settled(t, mails, deposit(t, store, "a", 1))
-	<-time.After(time.Until(up.Add(12 * time.Second)))
-	disturb(cluster)
-	var last eventstore.Position
+	outlive := func(name string, trouble func()) {
+		t.Log(name)
+		trouble()
+		settled(t, mails, depositAtLast(t, store))
+		appended++
+		requireAllHandled(t, j, appended)
+	}
+	if proptest.Long() {
+		outlive("the leader is killed", func() { cluster.KillLeader(t, "bank") })
+		<-time.After(time.Until(up.Add(12 * time.Second)))
+		outlive("servers retire", func() { cluster.RollingRestart(t, "bank") })
+		outlive("servers freeze", func() { freezeEach(cluster, 5*time.Second) })
+	}
+	outlive("the quorum is lost", func() { cluster.LoseQuorum(t, time.Duration(proptest.Volume(3, 15))*time.Second) })
+	stopOther()
+	outlive("one instance is left", func() {})
+}
+
+func freezeEach(cluster *eventstoretest.ProcessCluster, while time.Duration) {
+	for _, node := range cluster.Nodes() {
+		node.Pause()
+		<-time.After(while)
+		node.Continue()
+	}
+}
+
+// depositAtLast deposits once the cluster is back.
+func depositAtLast(t *testing.T, store *eventstore.Store) (last eventstore.Position) {
+	t.Helper()
 	require.Eventually(t, func() bool {
 		head, err := store.Head(t.Context(), account("a"))
 		if err != nil {
 			return false
 		}
 		c, err := store.Append(t.Context(), account("a"), head, deposited{Amount: 2})
-		if err == nil {
-			last = c.Position
-		}
+		last = c.Position
 		return err == nil
 	}, time.Minute, 100*time.Millisecond, "the cluster is back")
-	settled(t, mails, last)
+	return last
+}
+
+// requireAllHandled requires that each version was handled. Some may have been handled again.
+func requireAllHandled(t *testing.T, j *journal, n int) {
+	t.Helper()
 	handled := make(map[eventstore.Version]bool)
 	for _, version := range j.of("a") {
 		handled[version] = true
 	}
-	for version := range eventstore.Version(len(handled)) {
+	for version := range eventstore.Version(n) {
 		require.True(t, handled[version+1], "version %d", version+1)
 	}
 }
