@@ -33,6 +33,9 @@ func requireThreeReplicas(t *testing.T, store *eventstore.Store) {
 // The runner and the instance that stands by outlive each trouble, and everything is handled. A server that has no
 // leader says so once it has run for ten seconds: JetStream system temporarily unavailable.
 func TestAReactorOutlivesWhatPasses(t *testing.T) {
+	if !proptest.Long() {
+		t.Skip("a short loss of the quorum is waited out below the reactor: it takes a minute to lose it for longer")
+	}
 	cluster := eventstoretest.NewProcessCluster(t, 3)
 	up := time.Now()
 	j := newJournal()
@@ -50,13 +53,11 @@ func TestAReactorOutlivesWhatPasses(t *testing.T) {
 		appended++
 		requireAllHandled(t, j, appended)
 	}
-	if proptest.Long() {
-		outlive("the leader is killed", func() { cluster.KillLeader(t, "bank") })
-		<-time.After(time.Until(up.Add(12 * time.Second)))
-		outlive("servers retire", func() { cluster.RollingRestart(t, "bank") })
-		outlive("servers freeze", func() { freezeEach(cluster, 5*time.Second) })
-	}
-	outlive("the quorum is lost", func() { cluster.LoseQuorum(t, time.Duration(proptest.Volume(3, 15))*time.Second) })
+	outlive("the leader is killed", func() { cluster.KillLeader(t, "bank") })
+	<-time.After(time.Until(up.Add(12 * time.Second)))
+	outlive("servers retire", func() { cluster.RollingRestart(t, "bank") })
+	outlive("servers freeze", func() { freezeEach(cluster, 5*time.Second) })
+	outlive("the quorum is lost", func() { cluster.LoseQuorum(t, 15*time.Second) })
 	stopOther()
 	outlive("one instance is left", func() {})
 }
