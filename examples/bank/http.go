@@ -22,6 +22,8 @@ type server struct {
 	log     *slog.Logger
 	streams chan struct{} // holds one token for each client of /events
 	closing chan struct{} // closed when the server shuts down
+
+	readTime time.Duration // for which a read waits for the position that it asks for
 }
 
 // maxStreams limits the clients of /events, because each one needs consumers on the server.
@@ -33,18 +35,20 @@ func newServer(bank *Bank, rt *natsrun.Runtime, token string) *server {
 		today:   bank.today,
 		streams: make(chan struct{}, maxStreams),
 		closing: make(chan struct{}),
+
+		readTime: readTime,
 	}
 }
 
-// How long the parts of a request may take. A write waits up to writeTime for the store and up to settleTime for the
-// views. Together they are shorter than answerTime.
+// How long the parts of a request may take. A write waits up to writeTime for the store, and for nothing else. A read
+// waits up to readTime for the views.
 const (
 	headerTime   = 5 * time.Second
 	requestTime  = 10 * time.Second
 	answerTime   = 30 * time.Second
 	idleTime     = 2 * time.Minute
-	writeTime    = 15 * time.Second
-	settleTime   = 5 * time.Second
+	writeTime    = 2 * time.Second
+	readTime     = 5 * time.Second
 	shutdownTime = 5 * time.Second
 )
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"time"
 
@@ -31,7 +30,7 @@ func (s *server) orderPayment(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.bank.payments.Start(ctx, body.ID, body.Payment); err != nil {
 		return err
 	}
-	document, err := s.settledPayment(ctx, body.ID)
+	document, err := s.payment(ctx, body.ID)
 	if err != nil {
 		return err
 	}
@@ -103,7 +102,7 @@ func (s *server) operate(w http.ResponseWriter, r *http.Request, do func(ctx con
 	if err := do(ctx, id, body.Reason); err != nil {
 		return err
 	}
-	document, err := s.settledPayment(ctx, id)
+	document, err := s.payment(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -145,6 +144,7 @@ func (s *server) answerPayment(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	setPosition(w.Header(), result.Position)
 	writeJSON(w, "application/json", http.StatusOK, struct {
 		Payment  string              `json:"payment"`
 		Answer   string              `json:"answer"`
@@ -193,22 +193,8 @@ func (s *server) payment(ctx context.Context, id string) (paymentDocument, error
 	return document, nil
 }
 
-// settledPayment is payment after a write. It waits until the list of payments shows the write, so that the client
-// finds what it has ordered.
-func (s *server) settledPayment(ctx context.Context, id string) (paymentDocument, error) {
-	document, err := s.payment(ctx, id)
-	if err != nil {
-		return document, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	if err := s.bank.payments.View().WaitFor(ctx, document.Position); err != nil {
-		s.log.Warn("the list of payments is late", slog.Uint64("position", uint64(document.Position)), slog.Any("error", err))
-	}
-	return document, nil
-}
-
 func writePayment(w http.ResponseWriter, status int, document paymentDocument) {
 	w.Header().Set("ETag", etag(document.Version))
+	setPosition(w.Header(), document.Position)
 	writeJSON(w, "application/json", status, document)
 }

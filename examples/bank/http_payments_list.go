@@ -37,6 +37,9 @@ func (s *server) listPayments(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.reach(r, s.bank.payments.View()); err != nil {
+		return err
+	}
 	all, counts, err := s.newestOfPayments(r)
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ func (s *server) listAccounts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.reach(r, s.bank.views.Balances); err != nil {
+		return err
+	}
 	after := r.URL.Query().Get("after")
 	accounts := []Balance{}
 	for document, err := range s.bank.views.Balances.List(r.Context()) {
@@ -72,6 +75,9 @@ func (s *server) showAccount(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.reach(r, s.bank.views.Balances); err != nil {
+		return err
+	}
 	account, err := s.bank.views.Balances.Get(r.Context(), id)
 	if err != nil {
 		return err
@@ -89,6 +95,9 @@ func (s *server) showStatement(w http.ResponseWriter, r *http.Request) error {
 	}
 	limit, err := readLimit(r.URL.Query())
 	if err != nil {
+		return err
+	}
+	if err := s.reach(r, s.bank.views.Balances); err != nil {
 		return err
 	}
 	newest, err := s.newestEntry(r.Context(), id)
@@ -120,7 +129,7 @@ func (s *server) showStatement(w http.ResponseWriter, r *http.Request) error {
 // newestEntry returns the version of the account's newest entry. It waits until the statements have all entries up to
 // it.
 func (s *server) newestEntry(ctx context.Context, id string) (eventstore.Version, error) {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	account, err := s.bank.views.Balances.Get(ctx, id)
 	if err != nil {
@@ -158,6 +167,9 @@ func (s *server) showTurnover(w http.ResponseWriter, r *http.Request) error {
 	day := r.PathValue("day")
 	if _, err := time.Parse(time.DateOnly, day); err != nil {
 		return newProblem(http.StatusBadRequest, "day: must be a date such as 2026-01-31")
+	}
+	if err := s.reach(r, s.bank.views.Turnover); err != nil {
+		return err
 	}
 	kinds := []Turnover{}
 	for document, err := range s.bank.views.Turnover.List(r.Context(), day+".*") {

@@ -69,7 +69,7 @@ type change struct {
 
 // awaitViews waits until the views can be read. A bank that was just started builds them first.
 func (s *server) awaitViews(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	if err := s.bank.views.Balances.WaitFor(ctx, 0); err != nil {
 		return err

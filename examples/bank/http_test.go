@@ -13,11 +13,12 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 )
 
-// client speaks to a bank over HTTP.
+// client speaks to a bank over HTTP. It reads its own writes, as the page does: its reads name its newest write.
 type client struct {
-	t      *testing.T
-	url    string
-	server *server
+	t        *testing.T
+	url      string
+	server   *server
+	position string
 }
 
 func newClient(t *testing.T, token string, cfg *eventstore.Config) *client {
@@ -49,6 +50,9 @@ func (c *client) do(method, path, body string, headers ...string) answer {
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	if method == http.MethodGet && c.position != "" {
+		r.Header.Set("Position", c.position)
+	}
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i] == "Host" {
 			r.Host = headers[i+1]
@@ -60,6 +64,9 @@ func (c *client) do(method, path, body string, headers ...string) answer {
 	defer func() { require.NoError(c.t, response.Body.Close()) }()
 	text, err := io.ReadAll(response.Body)
 	require.NoError(c.t, err)
+	if position := response.Header.Get("Position"); method == http.MethodPost && position != "" {
+		c.position = position
+	}
 	return answer{t: c.t, status: response.StatusCode, header: response.Header, body: string(text)}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 
 	"github.com/runnel-go/runnel/aggregate"
@@ -77,7 +76,6 @@ func (s *server) book(w http.ResponseWriter, r *http.Request, id string, command
 	if err != nil {
 		return conditions.failed(err)
 	}
-	s.settle(ctx, result.Position)
 	setBooked(w.Header(), result)
 	writeJSON(w, "application/json", status, bookedEntry(id, result))
 	return nil
@@ -110,8 +108,8 @@ func (s *server) transfer(w http.ResponseWriter, r *http.Request) error {
 	if err := aggregate.Transact(ctx, s.bank.store, nil, from, to); err != nil {
 		return conditions.failed(err)
 	}
-	s.settle(ctx, max(from.Result().Position, to.Result().Position))
 	setBooked(w.Header(), from.Result())
+	setPosition(w.Header(), max(from.Result().Position, to.Result().Position))
 	writeJSON(w, "application/json", http.StatusOK, map[string]Entry{
 		"from": bookedEntry(body.From, from.Result()),
 		"to":   bookedEntry(body.To, to.Result()),
@@ -138,19 +136,10 @@ func writeContext(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, writeTime)
 }
 
-// settle waits until the views show a booking, so that the client reads what it has written. If the views are late,
-// the booking still succeeds.
-func (s *server) settle(ctx context.Context, position eventstore.Position) {
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
-	defer cancel()
-	if err := s.bank.views.WaitFor(ctx, position); err != nil {
-		s.log.Warn("the views are late", slog.Uint64("position", uint64(position)), slog.Any("error", err))
-	}
-}
-
 // setBooked sets the headers of a booking.
 func setBooked(h http.Header, result aggregate.Result[Account, Event]) {
 	h.Set("ETag", etag(result.Version))
+	setPosition(h, result.Position)
 	if result.Repeated {
 		h.Set("Idempotency-Replayed", "true")
 	}

@@ -3,6 +3,7 @@
 
 export const byId = (id) => document.getElementById(id);
 let token = sessionStorage.getItem("token") ?? "";
+let position = 0; // of the newest write of this page in the bank's log
 
 export function element(tag, className, text) {
   const e = document.createElement(tag);
@@ -15,8 +16,12 @@ export function headers(more = {}) {
   return token ? { ...more, Authorization: `Bearer ${token}` } : more;
 }
 
+// request asks the bank. Reads name the newest write of this page, so that they show it.
+
 export async function request(path, options = {}) {
-  const answer = await fetch(path, { ...options, headers: headers(options.headers) });
+  const own = options.method || !position ? {} : { Position: position };
+  const answer = await fetch(path, { ...options, headers: headers({ ...options.headers, ...own }) });
+  position = Math.max(position, Number(answer.headers.get("Position")));
   if (answer.status === 401) login();
   const document = await answer.json().catch(() => ({}));
   if (!answer.ok) throw Object.assign(new Error(document.detail ?? answer.statusText), { status: answer.status });
