@@ -57,7 +57,7 @@ func bank(ctx context.Context, rt *natsrun.Runtime) error {
 	if err != nil {
 		return err
 	}
-	balances, err := projection.NewView(ctx, store, "balances", 1, nil, // a durable read model in NATS KV
+	balances, err := projection.Open(ctx, store, "balances", 1, nil, // a durable read model in NATS KV
 		projection.On(func(b int64, e Deposited) int64 { return b + e.Amount }),
 		projection.On(func(b int64, e Withdrawn) int64 { return b - e.Amount }))
 	if err != nil {

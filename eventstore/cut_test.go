@@ -260,7 +260,7 @@ func sum(amounts []int64) (total int64) {
 
 func requireView(t *testing.T, store *eventstore.Store, want map[string][]int64) {
 	t.Helper()
-	view, err := projection.NewView(t.Context(), store, "balances", 1, nil,
+	view, err := projection.Open(t.Context(), store, "balances", 1, nil,
 		projection.On(func(b balance, e deposited) balance { return b.Evolve(e) }))
 	require.NoError(t, err)
 	defer view.Close()

@@ -373,7 +373,7 @@ func withSagas(ctx context.Context, store *eventstore.Store, use func(*saga.Mana
 
 // viewed builds a view and reads a document.
 func viewed(ctx context.Context, store *eventstore.Store) error {
-	view, err := projection.NewView(ctx, store, "balances", 1, nil,
+	view, err := projection.Open(ctx, store, "balances", 1, nil,
 		projection.On(func(b balance, e opened) balance { return b }), projection.On(func(b balance, e deposited) balance { return b.Evolve(e) }))
 	if err != nil {
 		return err

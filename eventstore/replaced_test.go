@@ -162,7 +162,7 @@ func (p *program) load(ctx context.Context) {
 
 // read is what those parts do that do not write.
 func (p *program) read(ctx context.Context) {
-	view, err := projection.NewView(p.t.Context(), p.store, "balances", 1, nil,
+	view, err := projection.Open(p.t.Context(), p.store, "balances", 1, nil,
 		projection.On(func(b balance, e deposited) balance { return b.Evolve(e) }))
 	require.NoError(p.t, err)
 	p.run("reader", func() error { return p.follow(ctx) })

@@ -117,7 +117,7 @@ func BenchmarkBuild(b *testing.B) {
 		docs int
 	}{{"all-keys-in-memory", n}, {"a-tenth-in-memory", max(n/100, 1)}} {
 		b.Run(memory.name, func(b *testing.B) {
-			view, err := projection.NewView(b.Context(), store, "balances", 1, &projection.Config{BuildCacheSize: memory.docs},
+			view, err := projection.Open(b.Context(), store, "balances", 1, &projection.Config{BuildCacheSize: memory.docs},
 				projection.On(func(d balance, e deposited) balance { return balance{d.Amount + e.Amount, d.Events + 1} }))
 			require.NoError(b, err)
 			defer view.Close()
@@ -152,7 +152,7 @@ func BenchmarkAppendToVisible(b *testing.B) {
 			store, err := eventstore.Open(b.Context(), eventstoretest.JetStream(b, options...), "bank", events, nil)
 			require.NoError(b, err)
 			defer store.Close()
-			view, err := projection.NewView(b.Context(), store, "balances", 1, nil,
+			view, err := projection.Open(b.Context(), store, "balances", 1, nil,
 				projection.On(func(d balance, e deposited) balance { return balance{d.Amount + e.Amount, d.Events + 1} }))
 			require.NoError(b, err)
 			defer view.Close()

@@ -78,7 +78,7 @@ func positions(t *testing.T, messages chan *nats.Msg) (parts int) {
 func TestABatchIsBoundedByItsBytes(t *testing.T) {
 	store := cupStore(t)
 	text := strings.Repeat("x", 900_000)
-	view, err := projection.NewView(t.Context(), store, "cups", 1, nil,
+	view, err := projection.Open(t.Context(), store, "cups", 1, nil,
 		projection.On(func(c cup, _ filled) cup { return cup{N: c.N + 1, Text: text} }).By(func(e filled) string { return e.Key }))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, view.Close()) }()
@@ -103,7 +103,7 @@ func TestABatchIsBoundedByItsBytes(t *testing.T) {
 func TestABatchIsBoundedByItsTime(t *testing.T) {
 	const heartbeat = 100 * time.Millisecond
 	store := cupStore(t)
-	view, err := projection.NewView(t.Context(), store, "cups", 1, &projection.Config{Heartbeat: heartbeat, StandBy: time.Minute},
+	view, err := projection.Open(t.Context(), store, "cups", 1, &projection.Config{Heartbeat: heartbeat, StandBy: time.Minute},
 		projection.On(func(c cup, _ filled) cup {
 			<-time.After(heartbeat * 6 / 10)
 			return cup{N: c.N + 1}
@@ -123,7 +123,7 @@ func TestRunEndsBetweenFolds(t *testing.T) {
 	store := cupStore(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	folds := 0
-	view, err := projection.NewView(t.Context(), store, "cups", 1, nil,
+	view, err := projection.Open(t.Context(), store, "cups", 1, nil,
 		projection.On(func(c cup, _ filled) cup {
 			folds++
 			cancel()

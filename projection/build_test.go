@@ -21,7 +21,7 @@ import (
 // versions differ.
 func sums(t *testing.T, store *eventstore.Store, foldVersion int, cfg *projection.Config) *projection.View[balance] {
 	t.Helper()
-	view, err := projection.NewView(t.Context(), store, "sums", foldVersion, cfg,
+	view, err := projection.Open(t.Context(), store, "sums", foldVersion, cfg,
 		projection.On(func(b balance, e deposited) balance {
 			return balance{b.Amount + int64(foldVersion)*e.Amount, b.Events + 1}
 		}))
@@ -175,7 +175,7 @@ func TestABuildThatWasLeftIsMadeAnewByAnother(t *testing.T) {
 	died := errors.New("died")
 	ctx, die := context.WithCancelCause(t.Context())
 	blocked := make(chan struct{})
-	first, err := projection.NewView(t.Context(), store, "sums", 1, frozen,
+	first, err := projection.Open(t.Context(), store, "sums", 1, frozen,
 		projection.On(func(b balance, e deposited) balance {
 			if b.Events == 60 {
 				close(blocked)
@@ -244,7 +244,7 @@ func TestARunnerThatWasFrozenChangesNothing(t *testing.T) {
 	store := open(t)
 	freeze, thaw := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	one, err := projection.NewView(t.Context(), store, "sums", 1, frozen,
+	one, err := projection.Open(t.Context(), store, "sums", 1, frozen,
 		projection.On(func(b balance, e deposited) balance {
 			if e.Amount == 13 {
 				once.Do(func() { close(freeze) })
@@ -296,7 +296,7 @@ func TestAPausedViewDoesNotMove(t *testing.T) {
 func TestPruningTouchesNoViewOfASimilarName(t *testing.T) {
 	store := open(t)
 	deposit(t, store, "a", 1)
-	other, err := projection.NewView(t.Context(), store, "sums_v1", 1, nil,
+	other, err := projection.Open(t.Context(), store, "sums_v1", 1, nil,
 		projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }))
 	require.NoError(t, err)
 	defer other.Close()

@@ -3,7 +3,7 @@
 // A view is a set of documents of one type, each under a key, and a checkpoint: the position up to which they are
 // complete. Rules say how an event changes documents:
 //
-//	balances, err := projection.NewView[Balance](ctx, store, "balances", 1, nil,
+//	balances, err := projection.Open[Balance](ctx, store, "balances", 1, nil,
 //		projection.On(func(b Balance, e Opened) Balance { return Balance{Owner: e.Owner} }),
 //		projection.On(func(b Balance, e Deposited) Balance { b.Amount += e.Amount; return b }),
 //		projection.Delete(func(b Balance, e Closed) bool { return true }),
@@ -67,8 +67,8 @@
 // stands at. A view refuses to run on another store, or on a log that went backwards, and readers get ErrOtherStore.
 //
 // A server that holds the only replica and does not sync each write may come up from a power cut with half of a batch
-// in the bucket. A view looks for that when it is made, when Run begins, and whenever the connection was lost and is
-// back. It then says so in a warning and in [Counters], is not read any more, and is built anew. Readers get
+// in the bucket. A view looks for that when it is opened, when Run begins, and whenever the connection was lost and is
+// back. It then says so in a warning and in [Status], is not read any more, and is built anew. Readers get
 // ErrNotReady meanwhile, and see no half of a transaction.
 //
 // # When an event cannot be folded
@@ -103,7 +103,7 @@
 // # Concurrency
 //
 // A View is safe for concurrent use. Run blocks until its context ends, and returns nil, or until it fails. It waits
-// for the goroutines that it starts. NewView starts some that follow the record and the connection until Close. Readers
+// for the goroutines that it starts. Open starts some that follow the record and the connection until Close. Readers
 // need no Run in their process.
 //
 // # Caveats

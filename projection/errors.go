@@ -8,7 +8,7 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// Errors of NewView.
+// Errors of Open.
 var (
 	// ErrInvalidRule means that a rule cannot be used as it is.
 	ErrInvalidRule = errors.New("invalid rule")

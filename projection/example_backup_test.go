@@ -84,7 +84,7 @@ func restore(ctx context.Context, file *bytes.Buffer) {
 
 // runCustomers runs a view of what each customer bought.
 func runCustomers(ctx context.Context, store *eventstore.Store) (*projection.View[Customer], chan error) {
-	view, err := projection.NewView(ctx, store, "customers", 1, nil,
+	view, err := projection.Open(ctx, store, "customers", 1, nil,
 		projection.On(func(c Customer, e Placed) Customer {
 			return Customer{Orders: c.Orders + 1, Spent: c.Spent + e.Total}
 		}).By(func(e Placed) string { return e.Customer }))

@@ -62,7 +62,7 @@ func Example() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 
-	customers, err := projection.NewView(ctx, store, "customers", 1, nil,
+	customers, err := projection.Open(ctx, store, "customers", 1, nil,
 		projection.On(func(c Customer, e Placed) Customer {
 			return Customer{Orders: c.Orders + 1, Spent: c.Spent + e.Total}
 		}).By(func(e Placed) string { return e.Customer }))
@@ -95,7 +95,7 @@ func ExampleView_Watch() {
 	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	totals, err := projection.NewView(ctx, store, "totals", 1, nil,
+	totals, err := projection.Open(ctx, store, "totals", 1, nil,
 		projection.On(func(total int64, e Placed) int64 { return total + e.Total }))
 	if err != nil {
 		log.Fatal(err)

@@ -32,7 +32,7 @@ func ExampleEventRule_ByEach() {
 	ctx := context.Background()
 	store, stop := openOrders(ctx)
 	defer stop()
-	spent, err := projection.NewView(ctx, store, "spent", 1, nil,
+	spent, err := projection.Open(ctx, store, "spent", 1, nil,
 		projection.On(func(total int64, e Placed) int64 { return total + e.Total }).
 			ByEach(func(e Placed) []string { return []string{e.Customer, "all"} }))
 	if err != nil {
@@ -58,7 +58,7 @@ func ExampleDelete() {
 	ctx := context.Background()
 	store, stop := openOrders(ctx)
 	defer stop()
-	open, err := projection.NewView(ctx, store, "open", 1, nil,
+	open, err := projection.Open(ctx, store, "open", 1, nil,
 		projection.Delete(func(_ Customer, e Placed) bool { return e.Total == 0 })) // nothing is open for free
 	if err != nil {
 		log.Fatal(err)
@@ -76,7 +76,7 @@ func ExampleMove() {
 	ctx := context.Background()
 	store, stop := openOrders(ctx)
 	defer stop()
-	customers, err := projection.NewView(ctx, store, "customers", 1, nil,
+	customers, err := projection.Open(ctx, store, "customers", 1, nil,
 		projection.Move[Customer](func(e Placed) (from, to string) { return "guest", e.Customer }),
 		projection.On(func(c Customer, e Placed) Customer { return Customer{c.Orders + 1, c.Spent + e.Total} }).
 			By(func(e Placed) string { return e.Customer }))
@@ -100,7 +100,7 @@ func ExampleView_foldVersion() {
 	store, stop := openOrders(ctx)
 	defer stop()
 	release := func(foldVersion int, factor int64) *projection.View[int64] {
-		view, err := projection.NewView(ctx, store, "points", foldVersion, nil,
+		view, err := projection.Open(ctx, store, "points", foldVersion, nil,
 			projection.On(func(points int64, e Placed) int64 { return points + factor*e.Total }).
 				By(func(e Placed) string { return e.Customer }))
 		if err != nil {
@@ -137,7 +137,7 @@ func ExampleView_Rebuild() {
 	ctx := context.Background()
 	store, stop := openOrders(ctx)
 	defer stop()
-	totals, err := projection.NewView(ctx, store, "totals", 1, nil,
+	totals, err := projection.Open(ctx, store, "totals", 1, nil,
 		projection.On(func(total int64, e Placed) int64 { return total + e.Total }))
 	if err != nil {
 		log.Fatal(err)
@@ -168,7 +168,7 @@ func ExampleView_Replay() {
 	store, stop := openOrders(ctx)
 	defer stop()
 	release := func(rule func(average int64, e Placed) int64) *projection.View[int64] {
-		view, err := projection.NewView(ctx, store, "shares", 1, &projection.Config{Park: true}, projection.On(rule))
+		view, err := projection.Open(ctx, store, "shares", 1, &projection.Config{Park: true}, projection.On(rule))
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func ExampleView_Status() {
 	ctx := context.Background()
 	store, stop := openOrders(ctx)
 	defer stop()
-	totals, err := projection.NewView(ctx, store, "totals", 1, nil,
+	totals, err := projection.Open(ctx, store, "totals", 1, nil,
 		projection.On(func(total int64, e Placed) int64 { return total + e.Total }))
 	if err != nil {
 		log.Fatal(err)

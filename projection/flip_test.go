@@ -137,7 +137,7 @@ func TestBuildsOfOneViewWaitForEachOther(t *testing.T) {
 	for range 300 {
 		deposit(t, store, "a", 1)
 	}
-	view, err := projection.NewView(t.Context(), store, "sums", 1, quick, projection.On(func(b balance, e deposited) balance {
+	view, err := projection.Open(t.Context(), store, "sums", 1, quick, projection.On(func(b balance, e deposited) balance {
 		spend(2 * time.Millisecond) // a build takes longer than a stand-by
 		return balance{b.Amount + e.Amount, b.Events + 1}
 	}))

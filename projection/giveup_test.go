@@ -17,7 +17,7 @@ import (
 func TestAWaitThatIsGivenUpSaysWhatItWaitedFor(t *testing.T) {
 	store := open(t)
 	hold, enter := make(chan struct{}), make(chan struct{}, 1)
-	view, err := projection.NewView(t.Context(), store, "sums", 1, nil, projection.On(func(b balance, e deposited) balance {
+	view, err := projection.Open(t.Context(), store, "sums", 1, nil, projection.On(func(b balance, e deposited) balance {
 		if e.Amount == 13 {
 			enter <- struct{}{}
 			<-hold
@@ -127,7 +127,7 @@ func TestAViewThatWasRetiredForNothingGoesOn(t *testing.T) {
 // that the runner writes as one batch.
 func TestAWishThatComesWhileItsEventsAreCountedIsHeeded(t *testing.T) {
 	store := open(t)
-	view, err := projection.NewView(t.Context(), store, "sums", 1, &projection.Config{Park: true, Interval: time.Second},
+	view, err := projection.Open(t.Context(), store, "sums", 1, &projection.Config{Park: true, Interval: time.Second},
 		projection.On(func(b balance, e deposited) balance {
 			if unlucky(e.Amount) {
 				panic("no")

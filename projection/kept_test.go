@@ -42,7 +42,7 @@ type note struct {
 // notes folds in the way that is usual in Go: a document takes over the map of its event, and later writes into it.
 func notes(t *testing.T, store *eventstore.Store, cfg *projection.Config) *projection.View[note] {
 	t.Helper()
-	view, err := projection.NewView(t.Context(), store, "notes", 1, cfg,
+	view, err := projection.Open(t.Context(), store, "notes", 1, cfg,
 		projection.On(func(_ note, e shared) note { return note{Marks: e.Marks, At: e.At.In(time.FixedZone("x", 3600))} }).
 			ByEach(func(e shared) []string { return e.With }),
 		projection.On(func(n note, e marked) note {
@@ -176,7 +176,7 @@ func TestAViewWhoseDocumentsWouldLoseSomethingIsRefused(t *testing.T) {
 	type losing struct{ amount int64 }
 	store := open(t)
 	for _, codec := range []kv.Codec{nil, kv.Msgpack{}} {
-		_, err := projection.NewView(t.Context(), store, "losing", 1, &projection.Config{Codec: codec},
+		_, err := projection.Open(t.Context(), store, "losing", 1, &projection.Config{Codec: codec},
 			projection.On(func(l losing, e deposited) losing { return losing{l.amount + e.Amount} }))
 		require.ErrorIs(t, err, projection.ErrInvalidView)
 		require.ErrorContains(t, err, "losing.amount is not exported")

@@ -23,7 +23,7 @@ func spend(d time.Duration) { <-time.After(d) }
 // slow makes a view of sums whose folds take a time each.
 func slow(t *testing.T, store *eventstore.Store, fold time.Duration, park bool) *projection.View[balance] {
 	t.Helper()
-	view, err := projection.NewView(t.Context(), store, "sums", 1,
+	view, err := projection.Open(t.Context(), store, "sums", 1,
 		&projection.Config{Heartbeat: quick.Heartbeat, StandBy: quick.StandBy, Park: park},
 		projection.On(func(b balance, e deposited) balance {
 			spend(fold)
@@ -85,7 +85,7 @@ func TestABuildWhoseConnectionIsLostIsMadeByAnother(t *testing.T) {
 	end := deposit(t, store, "a", 1)
 	begun, ended := make(chan struct{}), make(chan error, 1)
 	var calls atomic.Int32
-	killed, err := projection.NewView(t.Context(), storeBehind(t, proxy), "sums", 1, quick,
+	killed, err := projection.Open(t.Context(), storeBehind(t, proxy), "sums", 1, quick,
 		projection.On(func(b balance, e deposited) balance {
 			if calls.Add(1) == 1 {
 				close(begun)
@@ -116,7 +116,7 @@ func TestViewsOfStoresWhoseNamesRunTogetherAreApart(t *testing.T) {
 		store, err := eventstore.Open(t.Context(), server.JetStream(t), name, events, nil)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, store.Close()) })
-		v, err := projection.NewView(t.Context(), store, view, 1, nil,
+		v, err := projection.Open(t.Context(), store, view, 1, nil,
 			projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }))
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, v.Close()) })

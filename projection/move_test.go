@@ -63,7 +63,7 @@ func guestRules() []projection.Rule[guest] {
 
 func guests(t *testing.T, store *eventstore.Store, cfg projection.Config) *projection.View[guest] {
 	t.Helper()
-	view, err := projection.NewView(t.Context(), store, "guests", 1, &cfg, guestRules()...)
+	view, err := projection.Open(t.Context(), store, "guests", 1, &cfg, guestRules()...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, view.Close()) })
 	return view
@@ -179,7 +179,7 @@ func TestRulesForOneEventAreAppliedInTheirOrder(t *testing.T) {
 func TestADeleteRuleMakesNothingOfNothing(t *testing.T) {
 	for _, live := range []bool{true, false} {
 		store := guestStore(t)
-		view, err := projection.NewView(t.Context(), store, "guests", 1, nil,
+		view, err := projection.Open(t.Context(), store, "guests", 1, nil,
 			projection.Delete(func(guest, cancelled) bool { return false }).By(func(e cancelled) string { return e.Email }))
 		require.NoError(t, err)
 		defer func() { require.NoError(t, view.Close()) }()

@@ -19,7 +19,7 @@ import (
 // parking makes a view whose fold panics at some amounts.
 func parking(t *testing.T, store *eventstore.Store, panics func(amount int64) bool) *projection.View[balance] {
 	t.Helper()
-	view, err := projection.NewView(t.Context(), store, "sums", 1, &projection.Config{Park: true},
+	view, err := projection.Open(t.Context(), store, "sums", 1, &projection.Config{Park: true},
 		projection.On(func(b balance, e deposited) balance {
 			if panics(e.Amount) {
 				panic(fmt.Sprint("no ", e.Amount))
@@ -151,7 +151,7 @@ func TestAParkedEventCanBeDiscarded(t *testing.T) {
 func TestAReplayThatIsAskedForAgainAndAgainIsDone(t *testing.T) {
 	store := open(t)
 	var mended atomic.Bool
-	view, err := projection.NewView(t.Context(), store, "sums", 1, &projection.Config{Park: true},
+	view, err := projection.Open(t.Context(), store, "sums", 1, &projection.Config{Park: true},
 		projection.On(func(b balance, e deposited) balance {
 			if e.Amount == 13 && !mended.Load() {
 				panic("no 13")
@@ -235,7 +235,7 @@ func TestAnUndecodableEventParksTheKeyThatIsItsStreams(t *testing.T) {
 
 func TestAnUndecodableEventStopsAViewWhoseKeyIsInIt(t *testing.T) {
 	store := misreadStore(t)
-	view, err := projection.NewView(t.Context(), store, "texts", 1, &projection.Config{Park: true},
+	view, err := projection.Open(t.Context(), store, "texts", 1, &projection.Config{Park: true},
 		projection.On(func(b balance, _ deposited) balance { return b }).By(func(e deposited) string { return e.Text }))
 	require.NoError(t, err)
 	defer view.Close()
@@ -244,7 +244,7 @@ func TestAnUndecodableEventStopsAViewWhoseKeyIsInIt(t *testing.T) {
 
 func TestOneEventChangesSeveralDocumentsAndDeletesOthers(t *testing.T) {
 	store := open(t)
-	view, err := projection.NewView(t.Context(), store, "parts", 1, nil,
+	view, err := projection.Open(t.Context(), store, "parts", 1, nil,
 		projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }).
 			ByEach(func(e deposited) []string { return []string{"all", e.Text, "all", ""} }),
 		projection.Delete(func(b balance, e withdrawn) bool { return b.Amount <= e.Amount }).

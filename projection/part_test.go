@@ -29,7 +29,7 @@ func bounded(t *testing.T, messages int) *eventstore.Store {
 // byVersion returns a view with a document for each event, which parks what is unlucky.
 func byVersion(t *testing.T, store *eventstore.Store) *projection.View[balance] {
 	t.Helper()
-	view, err := projection.NewView(t.Context(), store, "entries", 1, &projection.Config{Park: true},
+	view, err := projection.Open(t.Context(), store, "entries", 1, &projection.Config{Park: true},
 		projection.On(func(b balance, e deposited) balance {
 			if unlucky(e.Amount) {
 				panic("no luck")

@@ -88,7 +88,7 @@ func cups(t *testing.T, store *eventstore.Store, w wrongs, cfg projection.Config
 	if cfg.FoldTimeout == 0 {
 		cfg.FoldTimeout = 150 * time.Millisecond
 	}
-	view, err := projection.NewView(t.Context(), store, "cups", 1, &cfg,
+	view, err := projection.Open(t.Context(), store, "cups", 1, &cfg,
 		projection.On(w.fold).By(func(e filled) string { return e.Key }))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, view.Close()) })
@@ -251,7 +251,7 @@ func TestAKeyFunctionThatFailsStopsTheViewAtTheEvent(t *testing.T) {
 	for _, how := range []string{"panics", "exits", "hangs"} {
 		t.Run(how, func(t *testing.T) {
 			store, w := cupStore(t), newWrongs(t)
-			view, err := projection.NewView(t.Context(), store, "cups", 1,
+			view, err := projection.Open(t.Context(), store, "cups", 1,
 				&projection.Config{Park: true, FoldTimeout: 100 * time.Millisecond},
 				projection.On(func(c cup, _ filled) cup { return c }).By(func(e filled) string { w.does(e.Wrong); return e.Key }))
 			require.NoError(t, err)
@@ -264,7 +264,7 @@ func TestAKeyFunctionThatFailsStopsTheViewAtTheEvent(t *testing.T) {
 			require.Empty(t, fold.Key)
 			require.ErrorContains(t, fold, `returns "" is left out`)
 
-			mended, err := projection.NewView(t.Context(), store, "cups", 1, nil,
+			mended, err := projection.Open(t.Context(), store, "cups", 1, nil,
 				projection.On(func(c cup, _ filled) cup { return c }).By(func(e filled) string {
 					if e.Wrong != "" {
 						return ""

@@ -33,7 +33,7 @@ const (
 
 // tally is the view of the process tests. Each account has a document, and so has the sum of all.
 func tally(ctx context.Context, store *eventstore.Store, fold int, cfg *projection.Config) (*projection.View[balance], error) {
-	return projection.NewView(ctx, store, "tally", fold, cfg,
+	return projection.Open(ctx, store, "tally", fold, cfg,
 		projection.OnRecorded(func(b balance, e deposited, r eventstore.Recorded) balance {
 			return balance{b.Amount*3 + e.Amount + int64(r.Version()), b.Events + 1} // the order counts
 		}).ByEach(func(e deposited) []string { return []string{e.Text, "all"} }))

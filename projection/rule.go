@@ -10,7 +10,7 @@ import (
 )
 
 // Rule says how events of one type change the documents V of a view. [On], [OnRecorded], [Delete] and [Move] make
-// rules. A view may have several rules for one type of event. They are applied in the order in which NewView was given
+// rules. A view may have several rules for one type of event. They are applied in the order in which Open was given
 // them, so "decrement, and delete at zero" is an On and a Delete.
 type Rule[V any] interface {
 	// prototype returns a zero event of the rule's type, or an error if there is none.

@@ -284,7 +284,7 @@ func TestAViewIsThePlainFoldOfItsRules(t *testing.T) {
 		defer func() { require.NoError(rt, store.Close()) }()
 		kinds := rapid.SliceOfN(rapid.SampledFrom(kinds), 1, 4).Draw(rt, "rules")
 		open := func(mended bool) *projection.View[page] {
-			view, err := projection.NewView(ctx, store, "pages", 1,
+			view, err := projection.Open(ctx, store, "pages", 1,
 				&projection.Config{Park: true, CacheSize: rapid.SampledFrom([]int{1, 100}).Draw(rt, "cache")}, drawnRules(kinds, mended)...)
 			require.NoError(rt, err)
 			return view

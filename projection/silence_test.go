@@ -50,7 +50,7 @@ func TestABuildThatWaitsForALostAnswerKeepsItsPlace(t *testing.T) {
 	goOn := make(chan struct{})
 	release := sync.OnceFunc(func() { close(goOn) })
 	defer release()
-	builder, err := projection.NewView(t.Context(), storeBehind(t, proxy), "sums", 1, quick,
+	builder, err := projection.Open(t.Context(), storeBehind(t, proxy), "sums", 1, quick,
 		projection.On(func(b balance, e deposited) balance {
 			<-goOn
 			return balance{b.Amount + e.Amount, b.Events + 1}
@@ -93,7 +93,7 @@ func TestABuildThatWaitsForALostAnswerKeepsItsPlace(t *testing.T) {
 func TestTheBatchesBehindASlowFoldAreLargeAgain(t *testing.T) {
 	store := open(t)
 	var slow atomic.Bool
-	view, err := projection.NewView(t.Context(), store, "sums", 1, quick,
+	view, err := projection.Open(t.Context(), store, "sums", 1, quick,
 		projection.On(func(b balance, e deposited) balance {
 			if e.Amount == 13 && slow.CompareAndSwap(true, false) {
 				spend(quick.Heartbeat)

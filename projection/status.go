@@ -35,6 +35,7 @@ type Status struct {
 	Paused      bool
 	Parked      int       // keys
 	Building    *Building // the build of this fold version that is under way
+	Torn        int64     // times that this View found half of a batch, which a power cut had left, and built anew
 }
 
 // Building says how far a build is that is under way.
@@ -48,7 +49,7 @@ type Building struct {
 // Status reads how the view is: who runs it, how far it is, and what is parked. It reads the log behind the checkpoint,
 // at most 1000 commits. It returns what the servers said if they cannot be asked.
 func (v *View[V]) Status(ctx context.Context) (Status, error) {
-	s := Status{View: v.name, FoldVersion: v.foldVersion}
+	s := Status{View: v.name, FoldVersion: v.foldVersion, Torn: v.torn.Load()}
 	var err error
 	if s.End, err = v.store.End(ctx); err != nil {
 		return s, v.failed(err)

@@ -31,7 +31,7 @@ func stoppedAt(t *testing.T, server *eventstoretest.Server, n int64) bool {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, store.Close()) }()
 	view := func() *projection.View[balance] {
-		v, err := projection.NewView(t.Context(), store, "balances", 1, &projection.Config{StandBy: time.Minute},
+		v, err := projection.Open(t.Context(), store, "balances", 1, &projection.Config{StandBy: time.Minute},
 			projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }))
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, v.Close()) })

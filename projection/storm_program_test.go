@@ -131,7 +131,7 @@ func (p *program) serve(ctx context.Context, view *projection.View[stormDoc]) {
 func stormOpen(
 	ctx context.Context, store *eventstore.Store, release int, cfg *projection.Config, before func(deposited, eventstore.Recorded),
 ) (*projection.View[stormDoc], error) {
-	return projection.NewView(ctx, store, stormView, release, cfg, stormRules(release, before)...)
+	return projection.Open(ctx, store, stormView, release, cfg, stormRules(release, before)...)
 }
 
 // config returns the settings of a program's view.

@@ -82,7 +82,7 @@ func (c *crew) viewOn(ctx context.Context, store *eventstore.Store, number int) 
 	if !proptest.Long() {
 		cfg = &projection.Config{Heartbeat: tenth(1500 * time.Millisecond), StandBy: tenth(4 * time.Second)}
 	}
-	view, err := projection.NewView(c.t.Context(), store, "sums", 1, cfg,
+	view, err := projection.Open(c.t.Context(), store, "sums", 1, cfg,
 		projection.OnRecorded(func(b balance, e deposited, r eventstore.Recorded) balance {
 			c.begun <- begin{number, r.Position, time.Now()}
 			c.fold(ctx, r)

@@ -35,7 +35,7 @@ func TestAnEventWhoseDecodingFailsParksTheKeyThatIsItsStreams(t *testing.T) {
 				})
 				require.NoError(t, err)
 				defer func() { require.NoError(t, store.Close()) }()
-				view, err := projection.NewView(t.Context(), store, "cups", 1,
+				view, err := projection.Open(t.Context(), store, "cups", 1,
 					&projection.Config{Park: true, FoldTimeout: 100 * time.Millisecond},
 					projection.On(func(c cup, _ filled) cup { return cup{N: c.N + 1} }))
 				require.NoError(t, err)

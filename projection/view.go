@@ -22,7 +22,7 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// Config holds what NewView needs beyond its arguments. A nil *Config and the zero Config give the defaults.
+// Config holds what Open needs beyond its arguments. A nil *Config and the zero Config give the defaults.
 type Config struct {
 	// Interval is how far batches are apart under load. Defaults to 20 milliseconds.
 	Interval time.Duration
@@ -182,11 +182,11 @@ type View[V any] struct {
 	watchers sync.WaitGroup // keep serving up to date
 }
 
-// NewView returns the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
+// Open opens the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
 // characters together at most, and names that end in "-sagas" are for sagas. It returns an error that matches
 // ErrInvalidView, also if the codec would lose something of V, or ErrInvalidRule, or the error of opening the view's
 // buckets. It starts goroutines that follow which version is to be read, until Close.
-func NewView[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, all ...Rule[V]) (*View[V], error) {
+func Open[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, all ...Rule[V]) (*View[V], error) {
 	const room = 64 - len("__v_01234567")
 	length := len(store.Name()) + len(name) + len(strconv.Itoa(foldVersion))
 	if err := eventstore.CheckCategory(name); err != nil || foldVersion < 1 || length > room {
@@ -253,7 +253,7 @@ func (v *View[V]) Buckets() []string {
 
 // Close ends what follows the record and returns the subscriptions for replies. End Run first.
 func (v *View[V]) Close() error {
-	if v.stop != nil { // NewView may close what it has not started
+	if v.stop != nil { // Open may close what it has not started
 		v.stop()
 	}
 	return errors.Join(v.serving.lead(nil, errClosed), v.records.close(), v.client.Close())

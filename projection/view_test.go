@@ -58,7 +58,7 @@ func balances(t *testing.T, store *eventstore.Store, rules ...projection.Rule[ba
 			projection.On(func(b balance, e withdrawn) balance { return balance{b.Amount - e.Amount, b.Events + 1} }),
 		}
 	}
-	view, err := projection.NewView(t.Context(), store, "balances", 1, nil, rules...)
+	view, err := projection.Open(t.Context(), store, "balances", 1, nil, rules...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, view.Close()) })
 	return view
@@ -179,7 +179,7 @@ func TestTwoRunnersFoldEachEventOnce(t *testing.T) {
 
 func TestKeysAreChosenByEvents(t *testing.T) {
 	store := open(t)
-	view, err := projection.NewView(t.Context(), store, "statement", 1, nil,
+	view, err := projection.Open(t.Context(), store, "statement", 1, nil,
 		projection.On(func(_ entry, e deposited) entry { return entry(struct{ Amount int64 }{e.Amount}) }).
 			ByRecorded(func(_ deposited, r eventstore.Recorded) string { return fmt.Sprintf("%s.%d", r.Stream.ID, r.Version()) }))
 	require.NoError(t, err)
@@ -197,7 +197,7 @@ func TestKeysAreChosenByEvents(t *testing.T) {
 
 func TestMoreDocumentsThanABatchHolds(t *testing.T) {
 	store := open(t)
-	view, err := projection.NewView(t.Context(), store, "entries", 1, nil,
+	view, err := projection.Open(t.Context(), store, "entries", 1, nil,
 		projection.On(func(_ entry, e deposited) entry { return entry{e.Amount} }).
 			ByRecorded(func(_ deposited, r eventstore.Recorded) string { return fmt.Sprint(r.Version()) }))
 	require.NoError(t, err)
@@ -278,16 +278,16 @@ func TestRulesAreCheckedWhenTheViewIsMade(t *testing.T) {
 		"a pointer":    projection.On(func(b balance, _ *deposited) balance { return b }),
 		"not known":    projection.On(func(b balance, _ foreign) balance { return b }),
 	} {
-		_, err := projection.NewView(t.Context(), store, "v", 1, nil, rule)
+		_, err := projection.Open(t.Context(), store, "v", 1, nil, rule)
 		require.ErrorIs(t, err, projection.ErrInvalidRule, name)
 	}
 	same := projection.On(func(b balance, _ deposited) balance { return b })
-	_, err := projection.NewView(t.Context(), store, "v", 1, nil, projection.Rule[balance](same), same)
+	_, err := projection.Open(t.Context(), store, "v", 1, nil, projection.Rule[balance](same), same)
 	require.ErrorIs(t, err, projection.ErrInvalidRule)
-	_, err = projection.NewView[balance](t.Context(), store, "v", 1, nil)
+	_, err = projection.Open[balance](t.Context(), store, "v", 1, nil)
 	require.ErrorIs(t, err, projection.ErrInvalidRule)
 	for _, name := range []string{"v.v", "payment-sagas"} {
-		_, err = projection.NewView(t.Context(), store, name, 1, nil, projection.Rule[balance](same))
+		_, err = projection.Open(t.Context(), store, name, 1, nil, projection.Rule[balance](same))
 		require.ErrorIs(t, err, projection.ErrInvalidView)
 	}
 }
@@ -380,7 +380,7 @@ func TestAViewReadsWhatItHasRebuilt(t *testing.T) {
 
 func TestAClosedViewSaysSo(t *testing.T) {
 	store := open(t)
-	view, err := projection.NewView(t.Context(), store, "balances", 1, nil,
+	view, err := projection.Open(t.Context(), store, "balances", 1, nil,
 		projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }))
 	require.NoError(t, err)
 	require.NoError(t, view.Rebuild(t.Context(), nil))
@@ -393,7 +393,7 @@ func TestAClosedViewSaysSo(t *testing.T) {
 // A document that was read ahead is outdated once the batch was written in the middle.
 func TestADocumentReadAheadIsNotUsedOnceItIsWritten(t *testing.T) {
 	store := open(t)
-	view, err := projection.NewView(t.Context(), store, "texts", 1, &projection.Config{CacheSize: 1},
+	view, err := projection.Open(t.Context(), store, "texts", 1, &projection.Config{CacheSize: 1},
 		projection.On(func(b balance, e deposited) balance { return balance{b.Amount + e.Amount, b.Events + 1} }).
 			By(func(e deposited) string { return e.Text }))
 	require.NoError(t, err)

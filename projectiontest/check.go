@@ -251,7 +251,7 @@ func (l *lab[V]) disturbed(
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, r.end()) }()
-	reader, err := projection.NewView(ctx, store, "view", 1, l.cfg.View, l.rules...)
+	reader, err := projection.Open(ctx, store, "view", 1, l.cfg.View, l.rules...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -57,7 +57,7 @@ func appendTo(ctx context.Context, store *eventstore.Store, commit Commit) (even
 
 // straight folds the log of a store once, from start to end, and returns the documents.
 func (l *lab[V]) straight(ctx context.Context, store *eventstore.Store) (map[string]V, error) {
-	view, err := projection.NewView(ctx, store, "straight", 1, nil, l.rules...)
+	view, err := projection.Open(ctx, store, "straight", 1, nil, l.rules...)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ type runner[V any] struct {
 
 // start runs an instance, and cancels ctx with the error that ends it.
 func (l *lab[V]) start(ctx context.Context, r *runner[V], store *eventstore.Store, failed context.CancelCauseFunc) error {
-	view, err := projection.NewView(ctx, store, "view", 1, l.cfg.View, l.rules...)
+	view, err := projection.Open(ctx, store, "view", 1, l.cfg.View, l.rules...)
 	if err != nil {
 		return err
 	}

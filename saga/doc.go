@@ -118,7 +118,7 @@
 //
 // A Manager is safe for concurrent use. [Manager.Run] blocks until its context ends, and waits for all goroutines that
 // it starts: one for each saga it works on, and one for its action. Only a function of the user that does not return
-// when it must is left behind. New starts the goroutines of the view that it opens; see projection.NewView.
+// when it must is left behind. New starts the goroutines of the view that it opens; see projection.Open.
 //
 // # Caveats
 //

@@ -40,7 +40,7 @@ func openTenant(t *testing.T, js jetstream.JetStream, name, prefix string) *tena
 	accounts, err := aggregate.New(store, prefix+"account", account{}, &aggregate.Config{Snapshots: n.snapshots})
 	require.NoError(t, err)
 	n.bank = &bank{store, accounts}
-	n.view, err = projection.NewView(t.Context(), store, prefix+"balances", 1, nil,
+	n.view, err = projection.Open(t.Context(), store, prefix+"balances", 1, nil,
 		projection.On(func(sum int64, e paidIn) int64 { return sum + e.Amount }))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, n.view.Close()) })

@@ -21,7 +21,7 @@ const viewInterval = 100 * time.Millisecond
 // openView opens the view in which each saga of a definition has its Status.
 func openView(ctx context.Context, store *eventstore.Store, name string, cfg Config) (*projection.View[Status], error) {
 	ctx, view := control.SagaName(ctx, name)
-	return projection.NewView(ctx, store, view, viewVersion,
+	return projection.Open(ctx, store, view, viewVersion,
 		&projection.Config{
 			Interval: min(viewInterval, cfg.Claim/10), Heartbeat: cfg.Claim * 3 / 10, StandBy: cfg.Claim * 4 / 5,
 			Park: true, Replicas: cfg.Replicas, Logger: cfg.Logger,

@@ -90,8 +90,9 @@ func (c *check) goOn(ctx context.Context, lost *eventstore.LogRewoundError) erro
 	before := len(c.wrong)
 	err = errors.Join(c.compare(running, view), c.another(running, view))
 	if err == nil && len(c.wrong) == before {
-		c.tornView = int(view.Counters().Torn)
-		return nil
+		status, err := view.Status(running)
+		c.tornView = int(status.Torn)
+		return err
 	}
 	// A view whose checkpoint is ahead of the log has documents of lost commits, until its runner refuses the
 	// log.

@@ -48,7 +48,7 @@ func stream(category string, id int) eventstore.StreamID {
 func key(s eventstore.StreamID) string { return s.Category + "." + s.ID }
 
 func openView(ctx context.Context, store *eventstore.Store, cfg *projection.Config) (*projection.View[balance], error) {
-	return projection.NewView(ctx, store, viewName, 1, cfg,
+	return projection.Open(ctx, store, viewName, 1, cfg,
 		projection.On(func(b balance, e moved) balance { return b.add(e.Amount) }).
 			ByRecorded(func(_ moved, r eventstore.Recorded) string { return key(r.Stream) }))
 }

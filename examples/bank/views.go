@@ -169,21 +169,21 @@ func openViews(ctx context.Context, store *eventstore.Store) (_ *Views, err erro
 			err = errors.Join(err, views.Close())
 		}
 	}()
-	views.Balances, err = projection.NewView(ctx, store, "balances", balancesVersion, cfg,
+	views.Balances, err = projection.Open(ctx, store, "balances", balancesVersion, cfg,
 		balanceRule[Opened](), balanceRule[Deposited](), balanceRule[Withdrawn](),
 		balanceRule[TransferredOut](), balanceRule[TransferredIn](), balanceRule[Rounded](), balanceRule[Corrected](),
 		balanceRule[Reserved](), balanceRule[Confirmed](), balanceRule[Released](), closedKeyRule())
 	if err != nil {
 		return nil, err
 	}
-	views.Statements, err = projection.NewView(ctx, store, "statements", statementsVersion, cfg,
+	views.Statements, err = projection.Open(ctx, store, "statements", statementsVersion, cfg,
 		entryRule[Opened](), entryRule[Deposited](), entryRule[Withdrawn](),
 		entryRule[TransferredOut](), entryRule[TransferredIn](), entryRule[Rounded](), entryRule[Corrected](),
 		entryRule[Reserved](), entryRule[Confirmed](), entryRule[Released]())
 	if err != nil {
 		return nil, err
 	}
-	views.Turnover, err = projection.NewView(ctx, store, "turnover", turnoverVersion, cfg,
+	views.Turnover, err = projection.Open(ctx, store, "turnover", turnoverVersion, cfg,
 		turnoverRule[Deposited](), turnoverRule[Withdrawn](), turnoverRule[TransferredOut](), turnoverRule[TransferredIn](),
 		turnoverRule[Reserved](), turnoverRule[Confirmed](), turnoverRule[Released]())
 	return views, err

@@ -96,7 +96,7 @@ func decodeAll(ctx context.Context, store *eventstore.Store, n int) (measure.Sam
 type Balance struct{ Amount, Events int64 }
 
 func newView(ctx context.Context, run *measure.Run, store *eventstore.Store) (*projection.View[Balance], error) {
-	view, err := projection.NewView(ctx, store, "balances", 1, nil,
+	view, err := projection.Open(ctx, store, "balances", 1, nil,
 		projection.On(func(b Balance, e Booked) Balance { return Balance{b.Amount + e.Amount, b.Events + 1} }))
 	if err == nil {
 		run.Cleanup(view.Close)
