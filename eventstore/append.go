@@ -79,7 +79,7 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	if err != nil {
 		return nil, err
 	}
-	a.seen = s.marker.seen.Load()
+	a.seen = s.seen.newest.Load()
 	if len(writes) == 1 {
 		// The first try is nearly always the only one, and does without a context of its own.
 		answer := session.Publish(ctx, a.writes[0], min(s.cfg.ackTimeout(), s.cfg.appendTimeout()))
@@ -169,7 +169,7 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 		if err := w.check(head); err != nil {
 			return nil, err
 		}
-		c.First, c.ID, c.Time, c.store = 1, newID(now), now, s
+		c.First, c.ID, c.Time, c.decoder = 1, newID(now), now, s.decoder
 		if !w.Guard {
 			c.First, c.links = head.Version+1, head.links
 			c.Metadata, c.Key, c.KeyHash = metadata, w.Key, w.KeyHash
@@ -226,7 +226,7 @@ func (s *Store) complete(ctx context.Context, w *Write) (Head, error) {
 	switch {
 	case w.Expected.Version == 0 && w.Expected.Position == 0:
 		return s.confirmFirst(ctx, *w)
-	case s.origin.gave(w.Stream, &w.Expected):
+	case s.decoder.origin.gave(w.Stream, &w.Expected):
 		return w.Expected, nil
 	}
 	head, err := s.headFor(ctx, *w)
@@ -302,12 +302,12 @@ func (s *Store) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, err
 	defer scratches.Put(in)
 	in.data.Reset()
 	for i, e := range events {
-		kind, err := s.registry.typeOf(e)
+		kind, err := s.decoder.registry.typeOf(e)
 		if err != nil {
 			return refused(ErrUnknownType, "add its prototype to the events the store is opened with", err)
 		}
 		from := in.data.Len()
-		if err := s.codec.appendTo(&in.data, in.events, kind, e); err != nil {
+		if err := s.decoder.registry.codec.appendTo(&in.data, in.events, kind, e); err != nil {
 			return refused(ErrRefused, "the event does not encode", err)
 		}
 		if in.data.Len() > maxBody { // more than any server stores, and more than an event's offsets can say

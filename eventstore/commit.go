@@ -34,7 +34,7 @@ type Commit struct {
 	payload []byte        // as it is stored; nil for a commit that was not read from the log
 	erased  bool          // a placeholder: erasedCommit has all that is known
 	foreign *foreignError // a placeholder for a message that is not a commit
-	store   *Store
+	decoder *decoder      // nil for a commit that no store returned
 
 	unproven bool // it was read alone, and its transaction may be torn
 }
@@ -68,14 +68,14 @@ func (c *Commit) Last() Version { return c.First + Version(len(c.events)) - 1 }
 // Head is where the stream stood once the commit was stored.
 func (c *Commit) Head() Head {
 	head := Head{Version: c.Last(), Position: c.Position}
-	if c.store == nil || len(c.events) == 0 {
-		return head // the store did not give this commit
+	if c.decoder == nil || len(c.events) == 0 {
+		return head
 	}
 	head.links, head.end = linksAfter(c.Position, c.links), endOf(c.events[len(c.events)-1])
 	if c.unproven {
 		return head // an append looks it up
 	}
-	return c.store.origin.give(c.Stream, head)
+	return c.decoder.origin.give(c.Stream, head)
 }
 
 // absent reports whether the commit is a placeholder for something that is not part of the log.
@@ -146,14 +146,14 @@ func (r Recorded) decode(room []Event) ([]Event, error) {
 	if e.kind.goType == nil {
 		return nil, r.fault(ErrUnknownType, nil)
 	}
-	decoded, err := r.store.codec.decode(r.data(e), e.kind)
+	decoded, err := r.decoder.registry.codec.decode(r.data(e), e.kind)
 	if err != nil {
 		return nil, r.fault(ErrUndecodable, err)
 	}
 	if e.kind.upcaster == nil {
 		return append(room, decoded), nil
 	}
-	current, err := r.store.registry.upcast(e.kind, decoded)
+	current, err := r.decoder.registry.upcast(e.kind, decoded)
 	if err != nil {
 		return nil, r.fault(ErrUndecodable, err)
 	}

@@ -161,8 +161,8 @@ func TestBombsAreRefused(t *testing.T) {
 		require.Lessf(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20), "a bomb that %s: %v", name, err)
 		t.Logf("%s, in %d bytes: allocates %d: %v", name, len(data), after.TotalAlloc-before.TotalAlloc, err)
 
-		store := &Store{name: "bank", registry: known}
-		_, err = store.commitOf("bank.account.1", 7, data)
+		decoder := &decoder{store: "bank", registry: known}
+		_, err = decoder.commitOf("bank.account.1", 7, data)
 		require.ErrorIsf(t, err, ErrCorrupt, name)
 	}
 }

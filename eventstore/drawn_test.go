@@ -138,7 +138,7 @@ func openDrawn(rt *rapid.T, js jetstream.JetStream, codec Codec, from int, known
 	for i, drawn := range known {
 		shape, err := codec.format().Of(drawn.of)
 		require.NoError(rt, err)
-		store.registry.put(drawn.of, fmt.Sprintf("drawn.%d", from+i), shape)
+		store.decoder.registry.put(drawn.of, fmt.Sprintf("drawn.%d", from+i), shape)
 	}
 	return store
 }
@@ -180,7 +180,7 @@ func keepDrawn(ctx context.Context, rt *rapid.T, stream StreamID, given []Event,
 	require.Len(rt, loaded, len(kept))
 	require.Len(rt, replayed, len(kept))
 	for i, event := range kept {
-		require.Empty(rt, drawnTypes.Lost(reflect.ValueOf(event), reflect.ValueOf(loaded[i]), string(writer.codec), "event"), "%#v: %#v", event, loaded[i])
+		require.Empty(rt, drawnTypes.Lost(reflect.ValueOf(event), reflect.ValueOf(loaded[i]), string(writer.decoder.registry.codec), "event"), "%#v: %#v", event, loaded[i])
 		for how, other := range map[string]Event{"told": seen[2*i], "live": seen[2*i+1], "replayed": replayed[i]} {
 			require.True(rt, reflect.DeepEqual(loaded[i], other) || plain.Equal(loaded[i], other), "loaded %#v, %s %#v", loaded[i], how, other)
 		}

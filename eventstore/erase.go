@@ -231,10 +231,10 @@ func (e *erasures) addLocked(c *Commit, record positionsErased) error {
 	for _, erased := range record.Commits {
 		id, err := uuid.Parse(erased.ID)
 		if err != nil {
-			return &CorruptError{Store: c.store.name, Stream: c.Stream, Position: c.Position, Err: err}
+			return &CorruptError{Store: c.decoder.store, Stream: c.Stream, Position: c.Position, Err: err}
 		}
 		e.byPosition[erased.Position] = &Commit{
-			Position: erased.Position, ID: id, Transaction: erased.Transaction, store: c.store, erased: true,
+			Position: erased.Position, ID: id, Transaction: erased.Transaction, decoder: c.decoder, erased: true,
 		}
 	}
 	return nil

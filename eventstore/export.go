@@ -95,7 +95,7 @@ func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) erro
 		return err
 	}
 	header := headerFrame{
-		Store: s.name, Identity: s.identity, Codec: s.codec, Layout: layoutFormat, Erasure: s.cfg.erasure(),
+		Store: s.name, Identity: s.identity, Codec: s.decoder.registry.codec, Layout: layoutFormat, Erasure: s.cfg.erasure(),
 		Time: e.summary.Time, Buckets: buckets,
 	}
 	if err := e.archive.write(header); err != nil {

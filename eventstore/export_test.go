@@ -21,11 +21,11 @@ func (s *Store) AppendTorn(ctx context.Context, stream StreamID, head Head, even
 		return Head{}, answer.Err
 	}
 	head.Position = Position(answer.Sequence)
-	return s.origin.give(stream, head), nil
+	return s.decoder.origin.give(stream, head), nil
 }
 
 // Give makes a head that was made by hand one that the store gave.
-func (s *Store) Give(stream StreamID, head Head) Head { return s.origin.give(stream, head) }
+func (s *Store) Give(stream StreamID, head Head) Head { return s.decoder.origin.give(stream, head) }
 
 // WithLinks returns the head with other links, so that what is appended on top of it has them.
 func (h Head) WithLinks(links ...Position) Head {
@@ -55,7 +55,7 @@ func (s *Store) AppendUnguarded(ctx context.Context, writes ...Write) error {
 	a := newAttempt(s, len(writes))
 	for i, w := range writes {
 		c := a.commits[i]
-		*c = Commit{Stream: w.Stream, First: w.Expected.Version + 1, ID: newID(s.cfg.now()), Time: s.cfg.now(), store: s,
+		*c = Commit{Stream: w.Stream, First: w.Expected.Version + 1, ID: newID(s.cfg.now()), Time: s.cfg.now(), decoder: s.decoder,
 			Transaction: &Transaction{ID: [16]byte{1}, Index: indexOf(writes, i), Count: len(writes)}}
 		var err error
 		if a.writes[i], err = s.encodeWrite(&a.rooms[i], &w.Expected, &w); err != nil {

@@ -135,9 +135,9 @@ func (e *foreignError) Error() string {
 func (e *foreignError) Is(target error) bool { return target == ErrForeign }
 
 // placeholder stands for the message among commits.
-func (e *foreignError) placeholder(s *Store) *Commit {
-	stream, _ := parseSubject(s.name, e.Subject) // the zero stream if the subject names none
-	return &Commit{Stream: stream, Position: e.Position, store: s, foreign: e}
+func (e *foreignError) placeholder(d *decoder) *Commit {
+	stream, _ := parseSubject(d.store, e.Subject) // the zero stream if the subject names none
+	return &Commit{Stream: stream, Position: e.Position, decoder: d, foreign: e}
 }
 
 // passForeign counts a message that is passed over, and reports it the first time.
@@ -152,7 +152,7 @@ func (s *Store) passForeign(ctx context.Context, e *foreignError) {
 // judge returns the commit in a leader's message, as parse does. It returns a foreignError if an operator accepted what
 // looks like damage.
 func (s *Store) judge(ctx context.Context, msg jsapi.Message, err error) (*Commit, error) {
-	c, err := s.parse(msg, err)
+	c, err := s.decoder.parse(msg, err)
 	damaged, ok := errors.AsType[*CorruptError](err)
 	if !ok || damaged.Stream == acceptedStream {
 		return c, err

@@ -74,7 +74,7 @@ func (l *load) waitForFirst(ctx context.Context) error {
 	}
 	msg, err := l.gets.First(ctx)
 	l.told, l.count = true, msg.Pending+1
-	if l.first, err = l.store.parse(msg, err); ofReplica(err) {
+	if l.first, err = l.store.decoder.parse(msg, err); ofReplica(err) {
 		return nil
 	}
 	return err
@@ -169,7 +169,7 @@ type confirmation struct {
 func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
 	connection := s.api.Session().Number()
 	switch {
-	case time.Since(w.Expected.checked) < emptyFor && s.origin.gave(w.Stream, &w.Expected):
+	case time.Since(w.Expected.checked) < emptyFor && s.decoder.origin.gave(w.Stream, &w.Expected):
 		return w.Expected, nil
 	case s.inBurst(connection):
 		return Head{}, nil

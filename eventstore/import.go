@@ -133,7 +133,6 @@ func (i *importer) readHeader(ctx context.Context, js jetstream.JetStream, cfg *
 		return err
 	}
 	i.store.identity = header.Identity
-	i.store.marker = newMarker(i.store, marked{}, true) // it notes what it sees, and raises no mark
 	i.summary = Summary{Store: i.store.name, Identity: header.Identity, Time: header.Time}
 	return nil
 }
@@ -238,7 +237,7 @@ func (i *importer) commit(ctx context.Context, f commitFrame) error {
 	}
 	subject := i.store.name + "." + f.Stream
 	// A commit that no reader of the store would accept is damage that the checksums do not show.
-	c, err := i.store.commitOf(subject, f.Position, f.Payload)
+	c, err := i.store.decoder.commitOf(subject, f.Position, f.Payload)
 	if err != nil {
 		return i.archive.fault(err, nil)
 	}

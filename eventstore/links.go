@@ -118,9 +118,9 @@ func (l *load) linked(ctx context.Context, link Position, next []Position, msg j
 	var err error
 	bare := failed == nil && msg.Subject == ""
 	if bare {
-		c, err = l.store.commitOf(l.subject, Position(msg.Sequence), msg.Data)
+		c, err = l.store.decoder.commitOf(l.subject, Position(msg.Sequence), msg.Data)
 	} else {
-		c, err = l.store.parse(msg, failed)
+		c, err = l.store.decoder.parse(msg, failed)
 	}
 	if bare && err == nil && !leadsTo(c.links, next) {
 		return l.follow(ctx, link)

@@ -200,7 +200,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	case moved:
 		return l.run(ctx, true)
 	case tail == nil:
-		return History{Head: l.store.origin.give(l.stream, Head{checked: time.Now()})}, nil
+		return History{Head: l.store.decoder.origin.give(l.stream, Head{checked: time.Now()})}, nil
 	}
 	newest, err := l.newestWhole(ctx, tail)
 	if err != nil {
@@ -229,7 +229,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 		}
 	}
 	slices.Reverse(commits)
-	return History{Head: l.store.origin.give(l.stream, head), Commits: commits}, nil
+	return History{Head: l.store.decoder.origin.give(l.stream, head), Commits: commits}, nil
 }
 
 // upTo returns the wanted commits up to and with newest, newest first. It returns none if newest is nil.
@@ -288,12 +288,12 @@ func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
 		msg, err := l.store.api.LeaderLast(ctx, l.store.name, l.subject)
 		c, err := l.store.judge(ctx, msg, err)
 		if foreign, ok := errors.AsType[*foreignError](err); ok {
-			return foreign.placeholder(l.store), nil
+			return foreign.placeholder(l.store.decoder), nil
 		}
 		return c, err
 	}
 	l.gets.AskLast(l.subject)
-	return l.store.parse(l.gets.Last(ctx))
+	return l.store.decoder.parse(l.gets.Last(ctx))
 }
 
 // newestWhole returns the newest commit that is not a remainder of a torn transaction, or nil if there is none.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -87,10 +86,8 @@ func newest(marks []mark) mark {
 // marker looks at the log while the store is used, and raises the mark.
 type marker struct {
 	store *Store
-	found atomic.Pointer[mark]   // the mark, once it was found in the log, or nil
-	seen  atomic.Pointer[Commit] // the highest commit that was acknowledged or read, or nil
-	use   chan struct{}          // holds one if the store was used since the goroutine looked
-	quit  context.CancelFunc     // ends the goroutine; nil while it does not run
+	seen  *seen
+	quit  context.CancelFunc // ends the goroutine; nil while it does not run
 	owned sync.WaitGroup
 
 	// stored and bucket belong to the goroutine, and to Close after the goroutine has ended.
@@ -100,47 +97,11 @@ type marker struct {
 }
 
 func newMarker(s *Store, stored marked, off bool) *marker {
-	m := &marker{store: s, stored: stored, off: off, use: make(chan struct{}, 1)}
-	m.found.Store(&stored.mark)
+	s.seen.mark.Store(&stored.mark)
 	if id, err := uuid.Parse(stored.Commit); err == nil {
-		m.seen.Store(&Commit{Position: stored.Position, ID: id})
+		s.seen.newest.Store(&Commit{Position: stored.Position, ID: id})
 	}
-	return m
-}
-
-// see takes note of a commit that is in the log. It neither blocks nor allocates.
-func (m *marker) see(c *Commit) {
-	for {
-		seen := m.seen.Load()
-		if seen != nil && seen.Position >= c.Position {
-			if seen.Position == c.Position && seen.ID != c.ID {
-				m.store.log.distrust() // the next use finds out what that means
-			}
-			return
-		}
-		if m.seen.CompareAndSwap(seen, c) {
-			m.used()
-			return
-		}
-	}
-}
-
-// used makes the goroutine look at the log soon. It neither blocks nor allocates. Reads of a look do not call it,
-// because each look would lead to another.
-func (m *marker) used() {
-	select {
-	case m.use <- struct{}{}:
-	default:
-	}
-}
-
-// known returns the marks to compare the log with.
-func (m *marker) known() []mark {
-	known := []mark{*m.found.Load()}
-	if c := m.seen.Load(); c != nil && c.Position > known[0].Position {
-		known = append(known, mark{Store: m.store.identity, Position: c.Position, Commit: c.ID.String()})
-	}
-	return known
+	return &marker{store: s, seen: s.seen, stored: stored, off: off}
 }
 
 // start begins to look at the log.
@@ -158,7 +119,7 @@ func (m *marker) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-m.use:
+		case <-m.seen.use:
 		}
 		pause.Reset(markInterval)
 		select {
@@ -177,21 +138,12 @@ func (m *marker) close() {
 	}
 	m.quit()
 	m.owned.Wait()
-	if m.off || m.highest() <= m.stored.Position {
+	if m.off || m.seen.highest() <= m.stored.Position {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), markClose)
 	defer cancel()
 	m.look(ctx)
-}
-
-// highest is the highest position that was seen, or the mark's.
-func (m *marker) highest() Position {
-	found := m.found.Load().Position
-	if c := m.seen.Load(); c != nil {
-		return max(found, c.Position)
-	}
-	return found
 }
 
 // look checks that the log has all that was seen, and then raises the mark.
@@ -200,14 +152,14 @@ func (m *marker) look(ctx context.Context) {
 		return // the log is looked at on the next connection
 	}
 	// Commits that are seen from now on are left to the next look.
-	known := m.known()
+	known := m.seen.known(m.store.identity)
 	next := newest(known)
 	if err := m.store.checkLog(ctx, known); err != nil {
 		m.tell(ctx, next, err)
 		return
 	}
 	if m.off || next.Position <= m.stored.Position {
-		m.found.Store(&next)
+		m.seen.mark.Store(&next)
 		return
 	}
 	// A commit that was read may not be on disk yet. If the mark came to disk first, it would
@@ -226,7 +178,7 @@ func (m *marker) look(ctx context.Context) {
 func (m *marker) tell(ctx context.Context, next mark, err error) {
 	switch {
 	case isDamage(err):
-		m.store.log.distrust()
+		m.seen.distrust()
 		m.store.logger.LogAttrs(ctx, slog.LevelError, "log damaged, appends and loads are refused",
 			slog.String("store", m.store.name), slog.Any("error", err))
 	case next.Position > m.stored.Position && !errors.Is(ctx.Err(), context.Canceled):
@@ -249,7 +201,7 @@ func (m *marker) write(ctx context.Context, next mark) error {
 		revision, err := m.bucket.Update(ctx, markKey, data, m.stored.revision)
 		if err == nil {
 			m.stored = marked{mark: next, revision: revision}
-			m.found.Store(&next)
+			m.seen.mark.Store(&next)
 			return nil
 		}
 		before := m.stored
@@ -283,8 +235,8 @@ func (m *marker) heed(ctx context.Context, next mark) (done bool, err error) {
 		return false, errors.New("it is another store's of the same name now: open it again")
 	}
 	// It must have been found in the log before it is overwritten.
-	m.found.Store(&have)
-	return have.Position >= next.Position, m.store.checkLog(ctx, m.known())
+	m.seen.mark.Store(&have)
+	return have.Position >= next.Position, m.store.checkLog(ctx, m.seen.known(m.store.identity))
 }
 
 // denied reports whether this connection may not use the bucket, so that another try is useless.

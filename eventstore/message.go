@@ -12,38 +12,46 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
+// decoder makes commits of messages, and takes note of them. Commits keep it, to decode their events.
+type decoder struct {
+	store    string
+	origin   *origin
+	registry *registry
+	seen     *seen
+}
+
 // parse returns the commit in a message. If there is no message, it returns the reason as it is. A message that does
 // not parse is damage, unless only another program can have published it.
-func (s *Store) parse(msg jsapi.Message, err error) (*Commit, error) {
+func (d *decoder) parse(msg jsapi.Message, err error) (*Commit, error) {
 	if errors.Is(err, jsapi.ErrMalformed) {
-		stream, _ := parseSubject(s.name, msg.Subject)
-		return nil, &CorruptError{Store: s.name, Stream: stream, Position: Position(msg.Sequence), Err: err, there: true}
+		stream, _ := parseSubject(d.store, msg.Subject)
+		return nil, &CorruptError{Store: d.store, Stream: stream, Position: Position(msg.Sequence), Err: err, there: true}
 	}
 	if err != nil {
 		return nil, err
 	}
 	if isForeign(msg.Header, msg.Data) {
-		return nil, &foreignError{Store: s.name, Position: Position(msg.Sequence), Subject: msg.Subject, data: msg.Data}
+		return nil, &foreignError{Store: d.store, Position: Position(msg.Sequence), Subject: msg.Subject, data: msg.Data}
 	}
-	return s.commitOf(msg.Subject, Position(msg.Sequence), msg.Data)
+	return d.commitOf(msg.Subject, Position(msg.Sequence), msg.Data)
 }
 
-func (s *Store) commitOf(subject string, position Position, data []byte) (*Commit, error) {
-	return s.commitIn(new(room), subject, position, data)
+func (d *decoder) commitOf(subject string, position Position, data []byte) (*Commit, error) {
+	return d.commitIn(new(room), subject, position, data)
 }
 
 // commitIn is commitOf with memory for the commit.
-func (s *Store) commitIn(m *room, subject string, position Position, data []byte) (*Commit, error) {
-	stream, err := parseSubject(s.name, subject)
+func (d *decoder) commitIn(m *room, subject string, position Position, data []byte) (*Commit, error) {
+	stream, err := parseSubject(d.store, subject)
 	if err != nil {
-		return nil, &CorruptError{Store: s.name, Position: position, Err: err, there: true}
+		return nil, &CorruptError{Store: d.store, Position: position, Err: err, there: true}
 	}
-	c, err := m.decode(data, s.registry)
+	c, err := m.decode(data, d.registry)
 	if err != nil {
-		return nil, &CorruptError{Store: s.name, Stream: stream, Position: position, Err: err, there: true}
+		return nil, &CorruptError{Store: d.store, Stream: stream, Position: position, Err: err, there: true}
 	}
-	c.Stream, c.Position, c.payload, c.store = stream, position, data, s
-	s.marker.see(c)
+	c.Stream, c.Position, c.payload, c.decoder = stream, position, data, d
+	d.seen.see(c)
 	return c, nil
 }
 
@@ -97,7 +105,7 @@ func (s *Store) placeAsSeen(ctx context.Context, position Position) (*Commit, er
 		return nil, err
 	}
 	c, err := s.place(ctx, position)
-	lacks := err == nil && c == nil && position <= s.marker.highest() || errors.Is(err, jetstream.ErrStreamNotFound)
+	lacks := err == nil && c == nil && position <= s.seen.highest() || errors.Is(err, jetstream.ErrStreamNotFound)
 	if !lacks {
 		return c, err
 	}
@@ -111,7 +119,7 @@ func (s *Store) placeAsSeen(ctx context.Context, position Position) (*Commit, er
 func (s *Store) place(ctx context.Context, position Position) (*Commit, error) {
 	c, err := s.at(ctx, position)
 	if foreign, ok := errors.AsType[*foreignError](err); ok {
-		return foreign.placeholder(s), nil
+		return foreign.placeholder(s.decoder), nil
 	}
 	if !errors.Is(err, jsapi.ErrNotFound) {
 		return c, err
@@ -146,7 +154,7 @@ func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
 	if c.Whole() {
 		return true, nil
 	}
-	end, err := s.parse(s.api.DirectSequence(ctx, s.name, uint64(c.end())))
+	end, err := s.decoder.parse(s.api.DirectSequence(ctx, s.name, uint64(c.end())))
 	if ofReplica(err) {
 		end, err = s.place(ctx, c.end())
 	}

@@ -39,7 +39,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
 		}
 		if errors.Is(answer.Err, ErrOtherStream) {
-			s.log.distrust()
+			s.seen.distrust()
 		}
 		if err := s.trusted(ctx); isDamage(err) {
 			return nil, a.hindered(err, answer.Err)
@@ -97,7 +97,7 @@ func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) 
 			c.Position -= Position(c.Transaction.Count - 1 - c.Transaction.Index)
 		}
 		if c.Position == last {
-			a.store.marker.see(c)
+			a.store.seen.see(c)
 		}
 		if a.isGuard(i) {
 			a.commits[i] = nil

@@ -18,11 +18,9 @@ import (
 // Store is the log of one bounded context. It is safe for concurrent use.
 type Store struct {
 	name     string
-	origin   *origin
 	identity string
 	cfg      *Config
-	codec    Codec
-	registry *registry
+	decoder  *decoder
 	js       jetstream.JetStream
 	api      *jsapi.Client
 	reads    *jsapi.Client // for reads of the whole log; may be the same as api
@@ -39,8 +37,9 @@ type Store struct {
 	foreign foreign
 
 	disk   *ondisk.Stream // how far the log is on disk, or nil if the server need not be asked
-	log    trust          // whether the log still has what was seen of it
-	marker *marker        // raises the high-water mark; its goroutine ends with Close
+	seen   *seen
+	log    trust   // whether the log still has what was seen of it
+	marker *marker // raises the high-water mark; its goroutine ends with Close
 
 	// confirmed is the last new stream that a leader confirmed whose expectations are strict, or nil.
 	confirmed atomic.Pointer[confirmation]
@@ -110,10 +109,11 @@ func newStore(ctx context.Context, js jetstream.JetStream, name string, events [
 		return nil, err
 	}
 	s := &Store{
-		name: name, origin: &origin{name}, cfg: cfg, codec: cfg.codec(), registry: known,
+		name: name, cfg: cfg, seen: newSeen(),
 		js: js, disk: ondisk.Of(nc, name), logger: cfg.logger(),
 		batches: make(chan struct{}, 32),
 	}
+	s.decoder = &decoder{store: name, origin: &origin{name}, registry: known, seen: s.seen}
 	s.log.verdict.done = make(chan struct{})
 	if err := s.connect(ctx, js, cfg.reads(js)); err != nil {
 		return nil, because("open "+name, err)
@@ -164,7 +164,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.patiently(ctx, "open "+s.name, func() error { return compare(ctx) }); err != nil {
 		return err
 	}
-	s.log.at.Store(connection)
+	s.seen.compared.Store(connection)
 	s.marker.keep(ctx)
 	s.marker.start()
 	return nil
@@ -172,7 +172,7 @@ func (s *Store) start(ctx context.Context) error {
 
 // compareOpened compares the log with the mark.
 func (s *Store) compareOpened(ctx context.Context) error {
-	if err := s.checkLog(ctx, s.marker.known()); err != nil || s.disk == nil {
+	if err := s.checkLog(ctx, s.seen.known(s.identity)); err != nil || s.disk == nil {
 		return err
 	}
 	// Commits that an earlier process left unsynced are synced at once, and not by each read that meets one.
@@ -247,7 +247,7 @@ func (s *Store) endAsSeen(ctx context.Context) (Position, error) {
 	if err := s.log.verdict.get(); err != nil {
 		return 0, err
 	}
-	seen := s.marker.highest()
+	seen := s.seen.highest()
 	info, err := s.api.LeaderInfo(ctx, s.name, "", 0)
 	fell := err == nil && (Position(info.Last) < seen || info.Metadata[metaIdentity] != s.identity)
 	switch {
@@ -288,7 +288,7 @@ func (s *Store) synced(err error) error {
 // Reaches reports whether the log goes up to a position. It asks for the log's end only if this Store has not met a
 // commit as high. It fails like [Store.End].
 func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
-	if position <= s.marker.highest() {
+	if position <= s.seen.highest() {
 		return true, nil
 	}
 	end, err := s.End(ctx)
@@ -298,7 +298,7 @@ func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
 // TypeOf returns the name of an event's type. It returns an error that matches ErrUnknownType if the store was not
 // opened with the type, or if events of the type are upcast and so never come out of [Recorded.Decode].
 func (s *Store) TypeOf(event Event) (string, error) {
-	t, err := s.registry.typeOf(event)
+	t, err := s.decoder.registry.typeOf(event)
 	if err != nil {
 		return "", err
 	}
@@ -307,4 +307,4 @@ func (s *Store) TypeOf(event Event) (string, error) {
 
 // StoredAs returns the names under which events that decode to a type may stand in the log: its own, and the names of
 // the types that are upcast to it. The list must not be changed.
-func (s *Store) StoredAs(typeName string) []string { return s.registry.sources[typeName] }
+func (s *Store) StoredAs(typeName string) []string { return s.decoder.registry.sources[typeName] }

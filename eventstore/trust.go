@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,7 +44,6 @@ type trust struct {
 	created  time.Time // when the stream was made
 
 	mu sync.Mutex // held while the log is looked at
-	at atomic.Uint64
 
 	verdict verdict
 }
@@ -120,18 +118,12 @@ func isDamage(err error) bool { return errors.Is(err, ErrCorrupt) || isVerdict(e
 // condemn makes an error the verdict, unless there is one, and returns the verdict.
 func (s *Store) condemn(err error) error {
 	first, verdict := s.log.verdict.set(err)
-	s.log.distrust()
+	s.seen.distrust()
 	if first {
 		s.api.Interrupt()
 	}
 	return verdict
 }
-
-// distrust makes the next append or load look at the log again.
-func (t *trust) distrust() { t.at.Store(0) }
-
-// lookedAt reports whether the log was looked at on this connection, by its number. It never is after a verdict.
-func (s *Store) lookedAt(connection uint64) bool { return s.log.at.Load() == connection }
 
 // trusted returns nil if the log was found right on the present connection. Otherwise it looks at the log. It returns
 // an error that matches ErrCorrupt, ErrLogRewound or ErrOtherStream if the log is not right, or the error that kept it
@@ -140,12 +132,12 @@ func (s *Store) trusted(ctx context.Context) error {
 	if s.cfg.salvage() {
 		return nil
 	}
-	s.marker.used()
+	s.seen.used()
 	connection := s.api.Session().Number()
-	if s.lookedAt(connection) {
+	if s.seen.comparedOn(connection) {
 		return nil
 	}
-	return s.lookOnce(ctx, func() bool { return s.lookedAt(connection) }, connection)
+	return s.lookOnce(ctx, func() bool { return s.seen.comparedOn(connection) }, connection)
 }
 
 // suspect looks at the log even if that was done on this connection, because something speaks against the log.
@@ -166,13 +158,13 @@ func (s *Store) lookOnce(ctx context.Context, done func() bool, connection uint6
 	if done() {
 		return nil
 	}
-	if err := s.checkLog(ctx, s.marker.known()); err != nil {
+	if err := s.checkLog(ctx, s.seen.known(s.identity)); err != nil {
 		return err
 	}
-	s.log.at.Store(connection)
+	s.seen.compared.Store(connection)
 	err := s.log.verdict.get()
 	if err != nil {
-		s.log.distrust() // an acknowledgement was faster
+		s.seen.distrust() // an acknowledgement was faster
 	}
 	return err
 }
@@ -241,7 +233,7 @@ func (s *Store) mayAppend(ctx context.Context, w Write) (*jsapi.Session, error) 
 	if err := s.disk.Failed(); err != nil {
 		return refused(ErrDisk, "", err)
 	}
-	if session := s.api.Session(); session.Connected() == nil && s.lookedAt(session.Number()) {
+	if session := s.api.Session(); session.Connected() == nil && s.seen.comparedOn(session.Number()) {
 		return session, nil
 	}
 	err := s.beforeAppend(ctx, w, s.ready)
@@ -330,7 +322,7 @@ func (s *Store) otherDomain(domain string) error {
 // reaches makes sure that the log has a position behind which a read is to begin. Otherwise the read would pass over
 // commits until the log is as long.
 func (s *Store) reaches(ctx context.Context, after Position) error {
-	if after == 0 || after <= s.marker.highest() {
+	if after == 0 || after <= s.seen.highest() {
 		return nil
 	}
 	deadline := time.Now().Add(leaderLag)

@@ -149,9 +149,9 @@ func (u *upcaster) run(e Event) (newer []Event, err error) {
 // Prototypes returns the zero value of each event type that the store can decode, in the order of their names: the
 // types with which it was opened, the old ones that are upcast, and the toolkit's own.
 func (s *Store) Prototypes() []Event {
-	prototypes := make([]Event, 0, len(s.registry.byName))
-	for _, name := range slices.Sorted(maps.Keys(s.registry.byName)) {
-		prototypes = append(prototypes, reflect.Zero(s.registry.byName[name].goType).Interface().(Event))
+	prototypes := make([]Event, 0, len(s.decoder.registry.byName))
+	for _, name := range slices.Sorted(maps.Keys(s.decoder.registry.byName)) {
+		prototypes = append(prototypes, reflect.Zero(s.decoder.registry.byName[name].goType).Interface().(Event))
 	}
 	return prototypes
 }
@@ -160,11 +160,11 @@ func (s *Store) Prototypes() []Event {
 // in the log. It returns an error that matches ErrUnknownType for any other event, and ErrUndecodable if the upcaster
 // fails.
 func (s *Store) Upcast(event Event) ([]Event, error) {
-	t, ok := s.registry.byType[reflect.TypeOf(event)]
+	t, ok := s.decoder.registry.byType[reflect.TypeOf(event)]
 	if !ok {
 		return nil, fmt.Errorf("eventstore: upcast %T: %w", event, ErrUnknownType)
 	}
-	current, err := s.registry.upcast(t, event)
+	current, err := s.decoder.registry.upcast(t, event)
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: upcast %T: %w: %w", event, ErrUndecodable, err)
 	}
