@@ -18,10 +18,14 @@ import (
 	"github.com/runnel-go/runnel/bench/internal/measure"
 	"github.com/runnel-go/runnel/bench/internal/page"
 	"github.com/runnel-go/runnel/bench/internal/servers"
+	"github.com/runnel-go/runnel/bench/internal/service"
 )
 
 func main() {
 	asked, err := servers.ServeIfAsked(os.Args, os.Stdin, os.Stdout)
+	if !asked {
+		asked, err = service.ServeIfAsked(os.Args, os.Stdout)
+	}
 	if !asked {
 		err = run()
 	}

@@ -34,6 +34,12 @@ func WithPostgres(sizes Sizes) []measure.Figure {
 				"of Postgres behind a unix socket. Beside each stands the same without waiting for the disk. " + postgresAbout + "one append is one insert.",
 		},
 		{
+			Name: PostgresPrefix + "http", Title: "Deposits over HTTP, beside Postgres", Take: sizes.http,
+			About: "Deposits on any of a thousand accounts, as clients of a service see them: the example bank, whose embedded " +
+				"server syncs before it acknowledges, and one handler over a table that does the same. Each is a process of its " +
+				"own, and shares the machine with its clients. " + postgresAbout + "one deposit is one select of the last event, and one insert.",
+		},
+		{
 			Name: PostgresPrefix + "load", Title: "Loads, beside Postgres", Take: sizes.postgresLoad,
 			About: "Events were written one at a time and round-robin, half of them to streams of 10 and half to streams of 100. Any of the streams " +
 				"is loaded, and decoded. " + postgresAbout + "one load is one select.",

@@ -23,6 +23,18 @@ func (s *Store) Load(ctx context.Context, stream string) (events []Recorded, las
 	return events, last, nil
 }
 
+// Last returns the last event of a stream, or the zero value if it has none.
+func (s *Store) Last(ctx context.Context, stream string) (last Recorded, err error) {
+	err = s.read(ctx, func(r Recorded) error {
+		last = r
+		return nil
+	}, selected+`where stream = $1 order by version desc limit 1`, stream)
+	if err != nil {
+		return Recorded{}, fmt.Errorf("table: load %s: %w", stream, err)
+	}
+	return last, nil
+}
+
 // All calls f for each event of the table, in the order of their positions. It ends with the error of f.
 func (s *Store) All(ctx context.Context, f func(Recorded) error) error {
 	if err := s.read(ctx, f, selected+`order by position`); err != nil {
