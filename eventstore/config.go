@@ -16,8 +16,8 @@ type Config struct {
 	// Erasure allows [Store.Erase], for which the server must be able to delete messages. It is fixed when the store is
 	// created. Defaults to false: nothing can be deleted.
 	Erasure bool
-	// Replicas is how many servers keep the store. Defaults to 1 when the store is created, and later to the number
-	// that it has.
+	// Replicas is how many servers keep the store. Defaults to 3 when the store is created on a cluster, to 1 when it is
+	// created on a single server, and later to the number that it has.
 	Replicas int
 	// MaxBytes bounds the store in bytes. Appends beyond it are refused with ErrFull. Defaults to no bound when the
 	// store is created, and later to the bound that it has.

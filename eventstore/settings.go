@@ -38,7 +38,7 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 		Subjects:           []string{s.name + ".*.*"},
 		Retention:          jetstream.LimitsPolicy,
 		Storage:            s.cfg.storage(),
-		Replicas:           max(s.cfg.replicas(), 1),
+		Replicas:           s.replicas(),
 		Discard:            jetstream.DiscardNew,
 		Compression:        s.cfg.compression(),
 		MaxBytes:           s.cfg.maxBytes(),
@@ -55,6 +55,21 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 			metaIdentity: identity,
 		},
 	}
+}
+
+// clusterReplicas is how many servers of a cluster keep a store unless Config.Replicas says otherwise: as many as it
+// takes to outlive the loss of one.
+const clusterReplicas = 3
+
+// replicas returns how many servers keep a store that is made now.
+func (s *Store) replicas() int {
+	switch {
+	case s.cfg.replicas() > 0:
+		return s.cfg.replicas()
+	case s.js.Conn().ConnectedClusterName() != "":
+		return clusterReplicas
+	}
+	return 1
 }
 
 // bind creates the store's JetStream stream, or compares the one that exists. If there is a mark and no stream, the
