@@ -49,68 +49,68 @@ func checkInbox(name string, conns ...*nats.Conn) error {
 }
 
 // checkReads makes sure that Config.Reads leads to the store's own stream, and not to a copy or to another of its name.
-func (s *Store) checkReads(ctx context.Context) error {
-	if s.reads == s.api {
+func (c *conn) checkReads(ctx context.Context) error {
+	if c.reads == c.api {
 		return nil
 	}
-	have, err := s.reads.LeaderInfo(ctx, s.name, "", 0)
+	have, err := c.reads.LeaderInfo(ctx, c.store, "", 0)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return s.otherReads("it leads to a server, account or domain that has no stream " + s.name)
+		return c.otherReads("it leads to a server, account or domain that has no stream " + c.store)
 	}
 	if err != nil {
 		return err
 	}
 	switch identity := have.Metadata[metaIdentity]; {
-	case identity != s.identity:
-		return s.otherReads("it leads to another store of this name, " + identity)
-	case have.Domain != s.log.domain:
-		return s.otherReads(fmt.Sprintf("it leads to the stream of JetStream domain %q instead of %q", have.Domain, s.log.domain))
-	case have.Created.Equal(s.log.created):
+	case identity != c.opened.identity:
+		return c.otherReads("it leads to another store of this name, " + identity)
+	case have.Domain != c.opened.domain:
+		return c.otherReads(fmt.Sprintf("it leads to the stream of JetStream domain %q instead of %q", have.Domain, c.opened.domain))
+	case have.Created.Equal(c.opened.created):
 		return nil
 	}
 	// The stream may have been made anew since the store was opened.
-	own, err := s.api.LeaderInfo(ctx, s.name, "", 0)
+	own, err := c.api.LeaderInfo(ctx, c.store, "", 0)
 	if err == nil && !have.Created.Equal(own.Created) {
-		err = s.otherReads("it leads to a copy of the store, made at " + have.Created.Format(time.RFC3339Nano))
+		err = c.otherReads("it leads to a copy of the store, made at " + have.Created.Format(time.RFC3339Nano))
 	}
 	return err
 }
 
-func (s *Store) otherReads(what string) error {
-	return otherStream(s.name, fmt.Errorf("%w: Config.Reads is not on the connection's own stream: %s", ErrOtherStream, what))
+func (c *conn) otherReads(what string) error {
+	return otherStream(c.store, fmt.Errorf("%w: Config.Reads is not on the connection's own stream: %s", ErrOtherStream, what))
 }
 
 // overlapping names the stream that has taken the store's subjects, if the server refused to make the store's stream
 // because of it.
-func (s *Store) overlapping(ctx context.Context, err error) error {
+func (c *conn) overlapping(ctx context.Context, err error) error {
 	var refused *jetstream.APIError
 	if !errors.As(err, &refused) || refused.ErrorCode != codeSubjectsOverlap {
 		return err
 	}
-	other, findErr := s.js.StreamNameBySubject(ctx, s.name+".*.*")
+	other, findErr := c.js.StreamNameBySubject(ctx, c.store+".*.*")
 	if findErr != nil {
 		return errors.Join(err, findErr)
 	}
-	return otherStream(s.name, fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", ErrOtherStream, other, s.name, err))
+	return otherStream(c.store, fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", ErrOtherStream, other, c.store, err))
 }
 
 // compareAlone is compareOpened that also asks which streams take what is published for the store. No stream stores the
 // question. If there are domains, it waits for the answer of one that is further away. A later answer is found by the
 // next check.
-func (s *Store) compareAlone(ctx context.Context) error {
-	if err := s.api.Probe(s.name + "." + SystemCategory + ".probe"); err != nil {
+func (t *trust) compareAlone(ctx context.Context) error {
+	if err := t.conn.api.Probe(t.conn.store + "." + SystemCategory + ".probe"); err != nil {
 		return err
 	}
-	if err := s.compareOpened(ctx); err != nil {
+	if err := t.compareOpened(ctx); err != nil {
 		return err
 	}
-	other := s.api.Other
-	if s.log.domain != "" {
-		other = func() error { return s.api.AwaitOther(ctx, probeWait) }
+	other := t.conn.api.Other
+	if t.conn.opened.domain != "" {
+		other = func() error { return t.conn.api.AwaitOther(ctx, probeWait) }
 	}
 	err := other()
 	if errors.Is(err, ErrOtherStream) {
-		err = otherStream(s.name, err)
+		err = otherStream(t.conn.store, err)
 	}
 	return err
 }

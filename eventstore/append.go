@@ -1,16 +1,14 @@
 package eventstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/runnel-go/runnel/internal/abreast"
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/system"
@@ -31,6 +29,25 @@ type Write struct {
 	Guard bool
 
 	system bool // written by the toolkit, which may write what users may not
+}
+
+// writer appends. It makes commits, publishes them, and finds out what became of them.
+type writer struct {
+	conn    *conn
+	seen    *seen
+	decoder *decoder
+	fetcher *fetcher
+	trust   *trust
+	log     *log
+
+	// batches bounds the transactions under way. It stays below the 50 atomic batches that the server allows for one
+	// stream.
+	batches chan struct{}
+
+	// confirmed is the last new stream that a leader confirmed whose expectations are strict, or nil.
+	confirmed atomic.Pointer[confirmation]
+
+	resolved atomic.Int64 // see Counters
 }
 
 // errAppendTimeout ends the context of an append.
@@ -67,23 +84,27 @@ func (s *Store) Append(ctx context.Context, stream StreamID, expected Head, even
 // one write must not be a guard. A guard costs its transaction a small message, which stands before the commits and
 // takes a position of the log.
 func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, error) {
+	return s.writer.appendAll(ctx, writes)
+}
+
+func (wr *writer) appendAll(ctx context.Context, writes []Write) ([]*Commit, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	deadline := time.Now().Add(s.cfg.appendTimeout())
-	a, err := s.prepare(ctx, writes)
+	deadline := time.Now().Add(wr.conn.cfg.appendTimeout())
+	a, err := wr.prepare(ctx, writes)
 	if err != nil {
 		return nil, err
 	}
-	session, err := s.mayAppend(ctx, writes[0])
+	session, err := wr.mayAppend(ctx, writes[0])
 	if err != nil {
 		return nil, err
 	}
-	a.seen = s.seen.newest.Load()
+	a.seen = wr.seen.newest.Load()
 	if len(writes) == 1 {
 		// The first try is nearly always the only one, and does without a context of its own.
-		answer := session.Publish(ctx, a.writes[0], min(s.cfg.ackTimeout(), s.cfg.appendTimeout()))
-		if answer.Class == jsapi.Stored && s.disk == nil {
+		answer := session.Publish(ctx, a.writes[0], min(wr.conn.cfg.ackTimeout(), wr.conn.cfg.appendTimeout()))
+		if answer.Class == jsapi.Stored && wr.conn.disk == nil {
 			return a.stored(ctx, Position(answer.Sequence))
 		}
 		ctx, cancel := context.WithDeadlineCause(ctx, deadline, errAppendTimeout)
@@ -93,73 +114,26 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errAppendTimeout)
 	defer cancel()
 	select {
-	case s.batches <- struct{}{}:
-		defer func() { <-s.batches }()
+	case wr.batches <- struct{}{}:
+		defer func() { <-wr.batches }()
 	case <-ctx.Done():
 		return nil, a.refused(ErrUnavailable, "too many transactions under way; try again", context.Cause(ctx))
 	}
 	return a.settle(ctx, a.publish(ctx))
 }
 
-// attempt is one append: its commits, ready to be sent any number of times. The lists are in the order of its writes.
-type attempt struct {
-	store    *Store
-	commits  []*Commit // the commit of a guard says which stream it guards, and at which version
-	expected []Head
-	writes   []jsapi.Write
-	seen     *Commit // the highest before the first try, behind which an acknowledgement must be, or nil
-
-	// batch holds the writes as they are sent, the guards before all others, so that a commit of a stream ends the
-	// transaction.
-	batch []jsapi.Write
-	named int // the first write that is not a guard: it names the append in errors
-
-	// doubt is set while a try may be stored, now or later, and we do not know. Until an acknowledgement or the
-	// leader's tail settles that, no error says that nothing was stored.
-	doubt bool
-
-	rooms []appended // of the commits
-
-	// one is room for the parts of an append to one stream, as most are.
-	one struct {
-		commits  [1]*Commit
-		expected [1]Head
-		writes   [1]jsapi.Write
-		rooms    [1]appended
-	}
-}
-
-// appended is memory for a commit that is to be stored. It has room for one event, because most commits have one.
-type appended struct {
-	commit Commit
-	event  [1]event
-}
-
-// newAttempt returns an attempt with room for n writes.
-func newAttempt(s *Store, n int) *attempt {
-	a := &attempt{store: s}
-	a.commits, a.expected, a.writes, a.rooms = a.one.commits[:], a.one.expected[:], a.one.writes[:], a.one.rooms[:]
-	if n > 1 {
-		a.commits, a.expected, a.writes, a.rooms = make([]*Commit, n), make([]Head, n), make([]jsapi.Write, n), make([]appended, n)
-	}
-	for i := range a.commits {
-		a.commits[i] = &a.rooms[i].commit
-	}
-	return a
-}
-
-func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
+func (wr *writer) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 	if len(writes) == 0 || len(writes) > maxTransaction {
-		return nil, fmt.Errorf("eventstore: append to %s: %w: %d writes, a transaction has 1 to %d", s.name, ErrTooLarge, len(writes), maxTransaction)
+		return nil, fmt.Errorf("eventstore: append to %s: %w: %d writes, a transaction has 1 to %d", wr.conn.store, ErrTooLarge, len(writes), maxTransaction)
 	}
-	a := newAttempt(s, len(writes))
+	a := newAttempt(wr, len(writes))
 	for i := range writes {
 		a.commits[i].Stream = writes[i].Stream
 	}
 	if err := a.completeAll(ctx, writes); err != nil {
 		return nil, err
 	}
-	metadata, now := MetadataFrom(ctx), s.cfg.now().UTC().Round(0)
+	metadata, now := MetadataFrom(ctx), wr.conn.cfg.now().UTC().Round(0)
 	var tx uuid.UUID
 	if len(writes) > 1 {
 		tx = newID(now)
@@ -169,7 +143,7 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 		if err := w.check(head); err != nil {
 			return nil, err
 		}
-		c.First, c.ID, c.Time, c.decoder = 1, newID(now), now, s.decoder
+		c.First, c.ID, c.Time, c.decoder = 1, newID(now), now, wr.decoder
 		if !w.Guard {
 			c.First, c.links = head.Version+1, head.links
 			c.Metadata, c.Key, c.KeyHash = metadata, w.Key, w.KeyHash
@@ -178,58 +152,45 @@ func (s *Store) prepare(ctx context.Context, writes []Write) (*attempt, error) {
 			c.Transaction = &Transaction{ID: tx, Index: indexOf(writes, i), Count: len(writes)}
 		}
 		var err error
-		if a.writes[i], err = s.encodeWrite(&a.rooms[i], head, w); err != nil {
+		if a.writes[i], err = wr.encodeWrite(&a.rooms[i], head, w); err != nil {
 			return nil, err
 		}
 	}
 	return a, a.arrange()
 }
 
-// completeAll takes over the heads of all writes. It looks up, side by side, the heads that this store did not return.
-func (a *attempt) completeAll(ctx context.Context, writes []Write) error {
-	if len(writes) == 1 {
-		var err error
-		a.expected[0], err = a.store.complete(ctx, &writes[0])
-		return err
+// mayAppend is ready for appends. They wait for it with the same patience as for everything else. It returns the
+// connection on which the log was looked at.
+func (wr *writer) mayAppend(ctx context.Context, w Write) (*jsapi.Session, error) {
+	refused := func(reason error, advice string, err error) (*jsapi.Session, error) {
+		return nil, &AppendError{Stream: w.Stream, Version: w.Expected.Version + 1, Reason: reason, Advice: advice, Err: err}
 	}
-	all := slices.Clone(writes) // so that the one write of other appends stays on its caller's stack
-	first, err := abreast.Do(len(all), func(i int) (err error) {
-		a.expected[i], err = a.store.complete(ctx, &all[i])
-		return err
-	})
-	if errors.Is(err, ErrConflict) {
-		err = a.firstConflict(ctx, first, err)
+	if wr.conn.cfg.salvage() {
+		return refused(ErrRefused, "the store was opened with Config.Salvage, to be read only", nil)
 	}
-	return err
-}
-
-// firstConflict prefers a conflict on one of the first n streams, because such a stream may have moved after it was
-// looked at.
-func (a *attempt) firstConflict(ctx context.Context, n int, conflict error) error {
-	_, err := abreast.Do(n, func(i int) error {
-		c := a.commits[i]
-		head, err := a.store.Head(ctx, c.Stream)
-		switch {
-		case errors.Is(err, ErrErased):
-			return conflict
-		case err == nil && head.Position != a.expected[i].Position:
-			return &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version}
-		}
-		return err
-	})
-	return cmp.Or(err, conflict)
+	if err := wr.conn.disk.Failed(); err != nil {
+		return refused(ErrDisk, "", err)
+	}
+	if session := wr.conn.api.Session(); session.Connected() == nil && wr.seen.comparedOn(session.Number()) {
+		return session, nil
+	}
+	err := wr.beforeAppend(ctx, w, wr.trust.ready)
+	if err == nil || isDamage(err) {
+		return wr.conn.api.Session(), err
+	}
+	return refused(ErrUnavailable, "whether the log is whole could not be asked", err)
 }
 
 // complete returns the head of a write as this store returned it before. A head from elsewhere is looked up, because it
 // has no links, or the links of another stream, and does not know whether the stream has ended.
-func (s *Store) complete(ctx context.Context, w *Write) (Head, error) {
+func (wr *writer) complete(ctx context.Context, w *Write) (Head, error) {
 	switch {
 	case w.Expected.Version == 0 && w.Expected.Position == 0:
-		return s.confirmFirst(ctx, *w)
-	case s.decoder.origin.gave(w.Stream, &w.Expected):
+		return wr.confirmFirst(ctx, *w)
+	case wr.decoder.origin.gave(w.Stream, &w.Expected):
 		return w.Expected, nil
 	}
-	head, err := s.headFor(ctx, *w)
+	head, err := wr.headFor(ctx, *w)
 	if err != nil {
 		return Head{}, err
 	}
@@ -240,8 +201,8 @@ func (s *Store) complete(ctx context.Context, w *Write) (Head, error) {
 }
 
 // headFor returns the head of a write's stream.
-func (s *Store) headFor(ctx context.Context, w Write) (Head, error) {
-	head, err := s.Head(ctx, w.Stream)
+func (wr *writer) headFor(ctx context.Context, w Write) (Head, error) {
+	head, err := wr.log.head(ctx, w.Stream)
 	if errors.Is(err, ErrErased) {
 		err = &AppendError{Stream: w.Stream, Version: w.Expected.Version + 1, Reason: ErrErased, Err: err}
 	}
@@ -279,12 +240,12 @@ func (w *Write) check(head *Head) error {
 }
 
 // encodeWrite fills in the rest of a commit and returns its message.
-func (s *Store) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, error) {
+func (wr *writer) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, error) {
 	c, events := &m.commit, w.Events
 	refused := func(reason error, advice string, err error) (jsapi.Write, error) {
 		return jsapi.Write{}, &AppendError{Stream: c.Stream, Version: c.First, Reason: reason, Advice: advice, Err: err}
 	}
-	subject, err := c.Stream.subject(s.name)
+	subject, err := c.Stream.subject(wr.conn.store)
 	if err != nil {
 		return refused(ErrInvalidID, "", err)
 	}
@@ -302,53 +263,29 @@ func (s *Store) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, err
 	defer scratches.Put(in)
 	in.data.Reset()
 	for i, e := range events {
-		kind, err := s.decoder.registry.typeOf(e)
+		kind, err := wr.decoder.registry.typeOf(e)
 		if err != nil {
 			return refused(ErrUnknownType, "add its prototype to the events the store is opened with", err)
 		}
 		from := in.data.Len()
-		if err := s.decoder.registry.codec.appendTo(&in.data, in.events, kind, e); err != nil {
+		if err := wr.decoder.registry.codec.appendTo(&in.data, in.events, kind, e); err != nil {
 			return refused(ErrRefused, "the event does not encode", err)
 		}
 		if in.data.Len() > maxBody { // more than any server stores, and more than an event's offsets can say
-			return refused(ErrTooLarge, s.adviseSmaller(in.data.Len()), nil)
+			return refused(ErrTooLarge, wr.adviseSmaller(in.data.Len()), nil)
 		}
 		c.events[i] = event{kind: kind, from: uint32(from), to: uint32(in.data.Len())}
 	}
 	c.body = in.data.Bytes()
-	payload, err := in.encode(c, s.cfg.compressAbove())
+	payload, err := in.encode(c, wr.conn.cfg.compressAbove())
 	if err != nil {
 		return refused(ErrRefused, "the commit does not encode", err)
 	}
-	if int64(len(payload)) > s.limit() {
-		return refused(ErrTooLarge, s.adviseSmaller(len(payload)), nil)
+	if int64(len(payload)) > wr.conn.limit() {
+		return refused(ErrTooLarge, wr.adviseSmaller(len(payload)), nil)
 	}
 	if w.Guard {
-		return jsapi.Write{Subject: s.name + guardSubject, Guards: subject, Expected: uint64(head.Position), Data: payload}, nil
+		return jsapi.Write{Subject: wr.conn.store + guardSubject, Guards: subject, Expected: uint64(head.Position), Data: payload}, nil
 	}
 	return jsapi.Write{Subject: subject, Expected: uint64(head.Position), Data: payload}, nil
-}
-
-// arrange puts the writes into the order in which they are sent. It refuses a transaction that has a stream twice, or
-// nothing but guards.
-func (a *attempt) arrange() error {
-	a.batch = a.writes
-	first := slices.IndexFunc(a.writes, func(w jsapi.Write) bool { return w.Guards == "" })
-	if first < 0 {
-		return a.refused(ErrRefused, "a guard holds what is written beside it: give a write with events, or ask Store.Head", nil)
-	}
-	if a.named = first; len(a.writes) == 1 {
-		return nil
-	}
-	a.batch = make([]jsapi.Write, len(a.writes))
-	seen := make(map[StreamID]bool, len(a.writes))
-	for i, c := range a.commits {
-		if seen[c.Stream] {
-			return &AppendError{Stream: c.Stream, Version: a.expected[i].Version + 1, Reason: ErrRefused,
-				Advice: "a transaction has each stream once: put all its events into one write, which needs no guard beside it"}
-		}
-		seen[c.Stream] = true
-		a.batch[c.Transaction.Index] = a.writes[i]
-	}
-	return nil
 }

@@ -7,18 +7,18 @@ import (
 )
 
 // eventsDown yields the stream's events from a version down to 1.
-func (s *Store) eventsDown(ctx context.Context, stream StreamID, o readOptions, yield func(Recorded, error) bool) {
-	subject, err := s.subjectToRead(stream)
+func (l *log) eventsDown(ctx context.Context, stream StreamID, o readOptions, yield func(Recorded, error) bool) {
+	subject, err := subjectToRead(l.conn.store, stream)
 	if err != nil {
 		yield(Recorded{}, fmt.Errorf("eventstore: load: %w", err))
 		return
 	}
-	if err := s.reachesSoon(ctx, stream, o.after); err != nil {
+	if err := l.reachesSoon(ctx, stream, o.after); err != nil {
 		yield(Recorded{}, err)
 		return
 	}
-	l := &load{store: s, subject: subject, stream: stream, from: 1}
-	for c, err := range l.down(ctx, o.leader) {
+	load := &load{fetcher: l.fetcher, watch: l.trust, subject: subject, stream: stream, from: 1}
+	for c, err := range load.down(ctx, o.leader) {
 		if err != nil {
 			yield(Recorded{}, err)
 			return
@@ -44,7 +44,7 @@ func (l *load) down(ctx context.Context, leader bool) iter.Seq2[*Commit, error] 
 	return func(yield func(*Commit, error) bool) {
 		var oldest *Commit
 		err := l.patiently(ctx, func() (err error) {
-			if err := l.store.trusted(ctx); err != nil {
+			if err := l.watch.trusted(ctx); err != nil {
 				return err
 			}
 			oldest, err = l.newest(ctx, leader)
@@ -75,7 +75,7 @@ func (l *load) down(ctx context.Context, leader bool) iter.Seq2[*Commit, error] 
 
 // newest returns the stream's newest commit, or nil if the stream has none.
 func (l *load) newest(ctx context.Context, leader bool) (*Commit, error) {
-	l.gets = l.store.api.Gets(l.store.name)
+	l.gets = l.fetcher.conn.api.Gets(l.fetcher.conn.store)
 	defer l.gets.Release()
 	tail, moved, err := l.last(ctx, leader)
 	if moved {
@@ -122,5 +122,5 @@ func (l *load) below(ctx context.Context, oldest *Commit) (commits []*Commit, er
 }
 
 func (l *load) patiently(ctx context.Context, read func() error) error {
-	return l.store.patiently(ctx, "load "+l.stream.String(), read)
+	return l.fetcher.conn.patiently(ctx, "load "+l.stream.String(), read)
 }

@@ -48,7 +48,7 @@ func (l *load) begin(ctx context.Context) (Position, Version, error) {
 	if l.after == 0 {
 		return 0, 0, nil
 	}
-	c, err := l.store.leaderNext(ctx, l.subject, l.after+1)
+	c, err := l.fetcher.leaderNext(ctx, l.subject, l.after+1)
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound):
 		return 0, 0, nil

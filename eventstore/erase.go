@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/google/uuid"
-
-	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // erasedPerRecord is how many commits one record of an erasure lists. An entry has about 130 bytes with its
@@ -33,59 +30,59 @@ var erasedStream = StreamID{Category: SystemCategory, ID: "erased"}
 // in the record, in the guards of transactions that relied on the stream, and in the metadata of other commits. So use
 // the HMAC of an id that is personal.
 func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error {
-	if !s.cfg.erasure() {
+	if !s.conn.cfg.erasure() {
 		return fmt.Errorf("eventstore: erase %s: %w: the store must be made, and opened, with Config.Erasure", stream, ErrSettings)
 	}
 	if stream.Category == SystemCategory {
 		return fmt.Errorf("eventstore: erase %s: %w: streams of category %s are the toolkit's own", stream, ErrInvalidID, SystemCategory)
 	}
-	record, err := s.endErased(ctx, stream, reason)
+	return s.eraser().erase(ctx, stream, reason)
+}
+
+// eraser erases streams.
+type eraser struct {
+	conn    *conn
+	fetcher *fetcher
+	log     *log
+	writer  *writer
+}
+
+func (s *Store) eraser() *eraser { return &eraser{s.conn, s.fetcher, s.log, s.writer} }
+
+func (e *eraser) erase(ctx context.Context, stream StreamID, reason string) error {
+	record, err := e.endErased(ctx, stream, reason)
 	if err != nil || record == nil {
 		return err
 	}
-	left, err := s.leftBefore(ctx, record)
+	left, err := e.leftBefore(ctx, record)
 	if err != nil {
 		return err
 	}
-	if err := s.recordErased(ctx, left); err != nil {
+	if err := e.recordErased(ctx, left); err != nil {
 		return err
 	}
 	for _, c := range left {
-		if err := s.deletePosition(ctx, c.Position); err != nil {
+		if err := e.conn.deletePosition(ctx, c.Position); err != nil {
 			return fmt.Errorf("eventstore: erase %s: position %d: %w: erase it again to go on", stream, c.Position, err)
 		}
 	}
-	return s.synced(s.disk.Sync(ctx))
-}
-
-// deletePosition overwrites a message on disk. If the message is gone already, that is not an error.
-func (s *Store) deletePosition(ctx context.Context, position Position) error {
-	return s.patiently(ctx, fmt.Sprintf("delete position %d of %s", position, s.name), func() error {
-		err := s.api.EraseMessage(ctx, s.name, uint64(position))
-		if err == nil {
-			return nil
-		}
-		if _, gone := s.api.LeaderSequence(ctx, s.name, uint64(position)); errors.Is(gone, jsapi.ErrNotFound) {
-			return nil
-		}
-		return err
-	})
+	return e.conn.synced(e.conn.disk.Sync(ctx))
 }
 
 // endErased appends the record that ends the stream, so that nothing can follow, and returns it. It returns nil if the
 // stream has no events.
-func (s *Store) endErased(ctx context.Context, stream StreamID, reason string) (*Commit, error) {
+func (e *eraser) endErased(ctx context.Context, stream StreamID, reason string) (*Commit, error) {
 	for try := 1; ; try++ {
-		history, err := s.Load(ctx, stream, From(^Version(0)), Leader())
+		history, err := e.log.load(ctx, stream, readOptions{from: ^Version(0), leader: true})
 		if before, ok := errors.AsType[*ErasedError](err); ok {
-			return s.At(ctx, before.Position)
+			return e.log.at(ctx, before.Position)
 		}
 		if err != nil || history.Head.Position == 0 {
 			return nil, err
 		}
 		head := history.Head
 		head.end = streamOpen // a closed stream can be erased
-		commits, err := s.AppendAll(ctx, Write{Stream: stream, Expected: head, Events: []Event{StreamErased{reason}}, system: true})
+		commits, err := e.writer.appendAll(ctx, []Write{{Stream: stream, Expected: head, Events: []Event{StreamErased{reason}}, system: true}})
 		if err == nil {
 			return commits[0], nil
 		}
@@ -100,13 +97,13 @@ func (s *Store) endErased(ctx context.Context, stream StreamID, reason string) (
 
 // leftBefore returns the commits on the record's subject before it that are not deleted yet. Among them are remainders
 // of torn transactions, and placeholders for foreign messages, which may be copies.
-func (s *Store) leftBefore(ctx context.Context, record *Commit) ([]*Commit, error) {
-	subject, err := record.Stream.subject(s.name)
+func (e *eraser) leftBefore(ctx context.Context, record *Commit) ([]*Commit, error) {
+	subject, err := record.Stream.subject(e.conn.store)
 	if err != nil {
 		return nil, err
 	}
 	var left []*Commit
-	for c, err := range s.scan(ctx, scanOptions{subject: subject, upTo: record.Position, patience: s.cfg.readTimeout()}) {
+	for c, err := range e.log.scan(ctx, scanOptions{subject: subject, upTo: record.Position, patience: e.conn.cfg.readTimeout()}) {
 		if err != nil {
 			return nil, err
 		}
@@ -119,15 +116,15 @@ func (s *Store) leftBefore(ctx context.Context, record *Commit) ([]*Commit, erro
 
 // recordErased makes sure that each of the commits is recorded as erased. It runs before the first is deleted, so that
 // there is never a hole without a record.
-func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
+func (e *eraser) recordErased(ctx context.Context, commits []*Commit) error {
 	for try := 1; ; try++ {
-		head, err := s.erasures.refresh(ctx, s)
+		head, err := e.fetcher.erasures.refresh(ctx, e.fetcher)
 		if err != nil {
 			return err
 		}
 		var missing []erasedCommit
 		for _, c := range commits {
-			if s.erasures.at(c.Position) == nil {
+			if e.fetcher.erasures.at(c.Position) == nil {
 				// A foreign message has the nil UUID.
 				missing = append(missing, erasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction})
 			}
@@ -137,7 +134,7 @@ func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
 		}
 		for chunk := range slices.Chunk(missing, erasedPerRecord) {
 			var done []*Commit
-			done, err = s.AppendAll(ctx, Write{Stream: erasedStream, Expected: head, Events: []Event{positionsErased{chunk}}, system: true})
+			done, err = e.writer.appendAll(ctx, []Write{{Stream: erasedStream, Expected: head, Events: []Event{positionsErased{chunk}}, system: true}})
 			if err != nil {
 				break
 			}
@@ -155,27 +152,19 @@ func (s *Store) recordErased(ctx context.Context, commits []*Commit) error {
 // erasures holds what is known of the records in erasedStream. It is filled when a reader meets a hole. So a store in
 // which nothing was erased never asks for the records.
 type erasures struct {
-	mu         sync.Mutex // guards the fields below
-	head       Head       // up to where the records are known
+	records    // its mutex guards the field below
 	byPosition map[Position]*Commit
 }
 
 // placeholder returns the placeholder for an erased position, or nil if no erasure is recorded for it.
-func (e *erasures) placeholder(ctx context.Context, s *Store, position Position) (*Commit, error) {
+func (e *erasures) placeholder(ctx context.Context, f *fetcher, position Position) (*Commit, error) {
 	if c := e.at(position); c != nil {
 		return c, nil
 	}
-	if _, err := e.refresh(ctx, s); err != nil {
+	if _, err := e.refresh(ctx, f); err != nil {
 		return nil, err
 	}
 	return e.at(position), nil
-}
-
-// recorded is up to where the records are known.
-func (e *erasures) recorded() Position {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.head.Position
 }
 
 func (e *erasures) at(position Position) *Commit {
@@ -185,38 +174,18 @@ func (e *erasures) at(position Position) *Commit {
 }
 
 // refresh reads the records that came since the last time, and returns the head of their stream.
-func (e *erasures) refresh(ctx context.Context, s *Store) (Head, error) {
-	e.mu.Lock()
-	known := e.head.Version
-	e.mu.Unlock()
-	history, err := s.load(ctx, erasedStream, readOptions{from: known + 1, leader: true})
-	if err != nil {
-		return Head{}, err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, c := range history.Commits {
-		for recorded := range c.Events() {
-			decoded, err := recorded.Decode()
-			if err != nil {
-				return Head{}, err
-			}
-			if record, ok := decoded[0].(positionsErased); ok {
-				if err := e.addLocked(c, record); err != nil {
-					return Head{}, err
-				}
-			}
+func (e *erasures) refresh(ctx context.Context, f *fetcher) (Head, error) {
+	return e.records.refresh(ctx, f, erasedStream, func(c *Commit, event Event) error {
+		if record, ok := event.(positionsErased); ok {
+			return e.addLocked(c, record)
 		}
-	}
-	if history.Head.Version > e.head.Version {
-		e.head = history.Head
-	}
-	return history.Head, nil
+		return nil
+	})
 }
 
 // count is how many positions are recorded as erased.
-func (e *erasures) count(ctx context.Context, s *Store) (uint64, error) {
-	if _, err := e.refresh(ctx, s); err != nil {
+func (e *erasures) count(ctx context.Context, f *fetcher) (uint64, error) {
+	if _, err := e.refresh(ctx, f); err != nil {
 		return 0, err
 	}
 	e.mu.Lock()
@@ -225,9 +194,6 @@ func (e *erasures) count(ctx context.Context, s *Store) (uint64, error) {
 }
 
 func (e *erasures) addLocked(c *Commit, record positionsErased) error {
-	if e.byPosition == nil {
-		e.byPosition = make(map[Position]*Commit)
-	}
 	for _, erased := range record.Commits {
 		id, err := uuid.Parse(erased.ID)
 		if err != nil {

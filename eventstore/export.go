@@ -70,9 +70,9 @@ type Summary struct {
 // trailer. Interruptions of the connection are waited out.
 func (s *Store) Export(ctx context.Context, w io.Writer, cfg *ExportConfig) (Summary, error) {
 	begun := time.Now()
-	e := &exporter{store: s}
+	e := &exporter{conn: s.conn, fetcher: s.fetcher, log: s.log}
 	if err := e.run(ctx, w, cfg); err != nil {
-		return Summary{}, fmt.Errorf("eventstore: export %s: %w", s.name, err)
+		return Summary{}, fmt.Errorf("eventstore: export %s: %w", s.conn.store, err)
 	}
 	progress := e.tracker.done()
 	e.summary.Commits, e.summary.Events = progress.Commits, progress.Events
@@ -81,35 +81,37 @@ func (s *Store) Export(ctx context.Context, w io.Writer, cfg *ExportConfig) (Sum
 }
 
 type exporter struct {
-	store   *Store
+	conn    *conn
+	fetcher *fetcher
+	log     *log
 	archive *archiveWriter
 	tracker *tracker
 	summary Summary
 }
 
 func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) error {
-	s, buckets := e.store, cfg.buckets()
-	e.summary = Summary{Store: s.name, Identity: s.identity, Time: s.cfg.now().UTC()}
+	c, buckets := e.conn, cfg.buckets()
+	e.summary = Summary{Store: c.store, Identity: c.opened.identity, Time: c.cfg.now().UTC()}
 	var err error
 	if e.archive, err = newArchiveWriter(w); err != nil {
 		return err
 	}
 	header := headerFrame{
-		Store: s.name, Identity: s.identity, Codec: s.decoder.registry.codec, Layout: layoutFormat, Erasure: s.cfg.erasure(),
+		Store: c.store, Identity: c.opened.identity, Codec: c.cfg.codec(), Layout: layoutFormat, Erasure: c.cfg.erasure(),
 		Time: e.summary.Time, Buckets: buckets,
 	}
 	if err := e.archive.write(header); err != nil {
 		return err
 	}
 	for _, bucket := range buckets {
-		b := bucketReader{store: s, bucket: bucket, write: e.archive.write}
+		b := bucketReader{conn: c, bucket: bucket, write: e.archive.write}
 		if err := b.run(ctx); err != nil {
 			return err
 		}
 		e.summary.Messages += int64(b.written)
 	}
 	e.tracker = newTracker(0, cfg.progress())
-	if err := e.log(ctx); err != nil {
+	if err := e.writeLog(ctx); err != nil {
 		return err
 	}
 	return e.archive.finish(trailerFrame{
@@ -117,15 +119,15 @@ func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) erro
 	})
 }
 
-// log writes the log with the remainders of torn transactions, because links and checkpoints hold positions, so all of
-// them are kept. It leaves out what is recorded as erased, even if that is not deleted yet.
-func (e *exporter) log(ctx context.Context) error {
-	if e.store.cfg.erasure() {
-		if _, err := e.store.erasures.refresh(ctx, e.store); err != nil {
+// writeLog writes the log with the remainders of torn transactions, because links and checkpoints hold positions, so
+// all of them are kept. It leaves out what is recorded as erased, even if that is not deleted yet.
+func (e *exporter) writeLog(ctx context.Context) error {
+	if e.conn.cfg.erasure() {
+		if _, err := e.fetcher.erasures.refresh(ctx, e.fetcher); err != nil {
 			return err
 		}
 	}
-	end, err := e.store.End(ctx)
+	end, err := e.log.end(ctx)
 	if err != nil {
 		return err
 	}
@@ -140,8 +142,8 @@ func (e *exporter) log(ctx context.Context) error {
 		e.summary.End = end
 		// If a commit is erased while we read, its record stands behind the end. The record is exported as well,
 		// because otherwise the hole would be damage.
-		if e.summary.Erased > 0 && e.store.erasures.recorded() > end {
-			if end, err = e.store.End(ctx); err != nil {
+		if e.summary.Erased > 0 && e.fetcher.erasures.upTo() > end {
+			if end, err = e.log.end(ctx); err != nil {
 				return err
 			}
 		}
@@ -150,7 +152,7 @@ func (e *exporter) log(ctx context.Context) error {
 }
 
 func (e *exporter) commits(ctx context.Context, upTo Position) error {
-	for c, err := range e.store.scan(ctx, scanOptions{after: e.summary.End, upTo: upTo}) {
+	for c, err := range e.log.scan(ctx, scanOptions{after: e.summary.End, upTo: upTo}) {
 		if err != nil {
 			return err
 		}
@@ -162,14 +164,14 @@ func (e *exporter) commits(ctx context.Context, upTo Position) error {
 }
 
 func (e *exporter) commit(c *Commit) error {
-	if c.erased || e.store.cfg.erasure() && e.store.erasures.at(c.Position) != nil {
+	if c.erased || e.conn.cfg.erasure() && e.fetcher.erasures.at(c.Position) != nil {
 		e.summary.Erased++
 		return e.archive.write(erasedFrame{Position: c.Position})
 	}
 	if c.foreign != nil {
 		e.summary.Foreign++
 		return e.archive.write(foreignFrame{
-			Position: c.Position, Subject: strings.TrimPrefix(c.foreign.Subject, e.store.name+"."), Data: c.foreign.data,
+			Position: c.Position, Subject: strings.TrimPrefix(c.foreign.Subject, e.conn.store+"."), Data: c.foreign.data,
 		})
 	}
 	subject, err := c.Stream.subject("")

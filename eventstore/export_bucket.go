@@ -32,7 +32,7 @@ const (
 
 // bucketReader writes one bucket into an archive.
 type bucketReader struct {
-	store  *Store
+	conn   *conn
 	bucket string
 	write  func(frame) error
 
@@ -82,7 +82,7 @@ func (b *bucketReader) run(ctx context.Context) error {
 		}
 		if b.last == before {
 			try++
-			if err := b.store.reads.Pause(ctx, rescans, try); err != nil {
+			if err := b.conn.reads.Pause(ctx, rescans, try); err != nil {
 				return fmt.Errorf("bucket %s, read up to revision %d of %d: %w", b.bucket, b.last, info.State.LastSeq, err)
 			}
 		}
@@ -94,7 +94,7 @@ func (b *bucketReader) run(ctx context.Context) error {
 // hides such damage.
 func (b *bucketReader) complete(messages uint64) error {
 	if uint64(b.read) < messages {
-		return &CorruptError{Store: b.store.name,
+		return &CorruptError{Store: b.conn.store,
 			Err: fmt.Errorf("bucket %s holds %d messages, of which %d can be read", b.bucket, messages, b.read)}
 	}
 	return nil
@@ -102,7 +102,7 @@ func (b *bucketReader) complete(messages uint64) error {
 
 // info asks the bucket's leader, and waits for one.
 func (b *bucketReader) info(ctx context.Context) (jetstream.StreamInfo, error) {
-	info, err := b.store.leaderInfo(ctx, kvstream.Name(b.bucket))
+	info, err := b.conn.leaderInfo(ctx, kvstream.Name(b.bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return info, fmt.Errorf("%w: there is no bucket %s", ErrBucket, b.bucket)
 	}
@@ -114,7 +114,7 @@ func (b *bucketReader) info(ctx context.Context) (jetstream.StreamInfo, error) {
 
 // transient reports whether reading may go on after an error of the server or the connection.
 func (b *bucketReader) transient(err error) bool {
-	return errors.Is(err, errAgain) && !b.store.reads.Session().Closed() && !jsapi.IsRefusal(err)
+	return errors.Is(err, errAgain) && !b.conn.reads.Session().Closed() && !jsapi.IsRefusal(err)
 }
 
 // errAgain is returned by a pass that is not over.
@@ -126,8 +126,8 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 		return nil
 	}
 	stream, name := kvstream.Name(b.bucket), rand.Text()
-	defer b.store.reads.DropConsumer(stream, name)
-	consumer, err := b.store.reads.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+	defer b.conn.reads.DropConsumer(stream, name)
+	consumer, err := b.conn.reads.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
 		Name:              name,
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
 		OptStartSeq:       b.last + 1,
@@ -142,7 +142,7 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 	if consumer.NumPending == 0 {
 		return b.rest(ctx, upTo)
 	}
-	pull, err := b.store.reads.NewPull(stream, consumer, aheadOf(b.store.reads))
+	pull, err := b.conn.reads.NewPull(stream, consumer, aheadOf(b.conn.reads))
 	if err != nil {
 		return errors.Join(errAgain, err)
 	}
@@ -175,7 +175,7 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 // rest decides what it means that the consumer has nothing left though the bucket goes on: no message is left, as the
 // leader must confirm.
 func (b *bucketReader) rest(ctx context.Context, upTo uint64) error {
-	_, err := b.store.api.LeaderNext(ctx, kvstream.Name(b.bucket), kvstream.Subject(b.bucket, ">"), b.last+1)
+	_, err := b.conn.api.LeaderNext(ctx, kvstream.Name(b.bucket), kvstream.Subject(b.bucket, ">"), b.last+1)
 	if errors.Is(err, jsapi.ErrNotFound) {
 		b.last = upTo
 		return nil
@@ -201,7 +201,7 @@ func (b *bucketReader) message(msg *nats.Msg, sequence uint64) error {
 
 // ofTheServer reports whether a document says something about this server's log that is not true of a copy of the log.
 func (b *bucketReader) ofTheServer(key string) bool {
-	return b.bucket == control.Bucket(b.store.name) && (key == markKey || key == acceptedKey)
+	return b.bucket == control.Bucket(b.conn.store) && (key == markKey || key == acceptedKey)
 }
 
 // keptHeader returns the part of a header that belongs to the document and not to its publish.

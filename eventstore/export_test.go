@@ -9,14 +9,14 @@ import (
 // AppendTorn stores, of a transaction that writes this stream and another, the first commit only, as a power cut can
 // leave it, and returns the head of an append on top of the remainder.
 func (s *Store) AppendTorn(ctx context.Context, stream StreamID, head Head, events ...Event) (Head, error) {
-	a, err := s.prepare(ctx, []Write{
+	a, err := s.writer.prepare(ctx, []Write{
 		{Stream: stream, Expected: head, Events: events},
 		{Stream: StreamID{Category: "other", ID: stream.ID}, Events: events},
 	})
 	if err != nil {
 		return Head{}, err
 	}
-	answer := s.api.Publish(ctx, a.writes[0], s.cfg.ackTimeout())
+	answer := s.conn.api.Publish(ctx, a.writes[0], s.conn.cfg.ackTimeout())
 	if answer.Class != jsapi.Stored {
 		return Head{}, answer.Err
 	}
@@ -38,12 +38,12 @@ func (h Head) Links() []Position { return h.links }
 
 // AppendFirst stores the first messages of a transaction only, one by one, as a power cut can leave them.
 func (s *Store) AppendFirst(ctx context.Context, kept int, writes ...Write) error {
-	a, err := s.prepare(ctx, writes)
+	a, err := s.writer.prepare(ctx, writes)
 	if err != nil {
 		return err
 	}
 	for _, w := range a.batch[:kept] {
-		if answer := s.api.Publish(ctx, w, s.cfg.ackTimeout()); answer.Class != jsapi.Stored {
+		if answer := s.conn.api.Publish(ctx, w, s.conn.cfg.ackTimeout()); answer.Class != jsapi.Stored {
 			return answer.Err
 		}
 	}
@@ -52,13 +52,13 @@ func (s *Store) AppendFirst(ctx context.Context, kept int, writes ...Write) erro
 
 // AppendUnguarded stores a transaction whose guards expect nothing, on heads that are taken as they are.
 func (s *Store) AppendUnguarded(ctx context.Context, writes ...Write) error {
-	a := newAttempt(s, len(writes))
+	a := newAttempt(s.writer, len(writes))
 	for i, w := range writes {
 		c := a.commits[i]
-		*c = Commit{Stream: w.Stream, First: w.Expected.Version + 1, ID: newID(s.cfg.now()), Time: s.cfg.now(), decoder: s.decoder,
+		*c = Commit{Stream: w.Stream, First: w.Expected.Version + 1, ID: newID(s.conn.cfg.now()), Time: s.conn.cfg.now(), decoder: s.decoder,
 			Transaction: &Transaction{ID: [16]byte{1}, Index: indexOf(writes, i), Count: len(writes)}}
 		var err error
-		if a.writes[i], err = s.encodeWrite(&a.rooms[i], &w.Expected, &w); err != nil {
+		if a.writes[i], err = s.writer.encodeWrite(&a.rooms[i], &w.Expected, &w); err != nil {
 			return err
 		}
 		a.writes[i].Unconditional, a.writes[i].Guards = true, ""

@@ -2,7 +2,6 @@ package eventstore
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -54,8 +52,7 @@ func isForeign(header nats.Header, data []byte) bool {
 
 // foreign holds what a store knows of messages that other programs published.
 type foreign struct {
-	mu        sync.Mutex
-	head      Head // up to where the records of acceptedStream are known
+	records   // of acceptedStream; its mutex guards the fields below
 	accepted  map[Position]foreignAccepted
 	bySubject map[string][]Position // in their order
 	newest    map[string]shadow     // foreign messages that are the last of their subjects, and the commits before them
@@ -141,46 +138,46 @@ func (e *foreignError) placeholder(d *decoder) *Commit {
 }
 
 // passForeign counts a message that is passed over, and reports it the first time.
-func (s *Store) passForeign(ctx context.Context, e *foreignError) {
-	s.counters.foreign.Add(1)
-	if s.foreign.note(e.Subject, e.Position) {
-		s.logger.LogAttrs(ctx, slog.LevelWarn, "message of another program passed over", slog.String("store", s.name),
+func (f *fetcher) passForeign(ctx context.Context, e *foreignError) {
+	f.counters.foreign.Add(1)
+	if f.foreign.note(e.Subject, e.Position) {
+		f.logger.LogAttrs(ctx, slog.LevelWarn, "message of another program passed over", slog.String("store", f.conn.store),
 			slog.String("subject", e.Subject), slog.Uint64("position", uint64(e.Position)), slog.Bool("accepted", e.Accepted))
 	}
 }
 
 // judge returns the commit in a leader's message, as parse does. It returns a foreignError if an operator accepted what
 // looks like damage.
-func (s *Store) judge(ctx context.Context, msg jsapi.Message, err error) (*Commit, error) {
-	c, err := s.decoder.parse(msg, err)
+func (f *fetcher) judge(ctx context.Context, msg jsapi.Message, err error) (*Commit, error) {
+	c, err := f.decoder.parse(msg, err)
 	damaged, ok := errors.AsType[*CorruptError](err)
 	if !ok || damaged.Stream == acceptedStream {
 		return c, err
 	}
-	accepted, asked := s.accepted(ctx, msg)
+	accepted, asked := f.accepted(ctx, msg)
 	switch {
 	case asked != nil && jsapi.Transient(asked):
 		return nil, asked
 	case accepted:
-		return nil, &foreignError{Store: s.name, Position: Position(msg.Sequence), Subject: msg.Subject, Accepted: true, data: msg.Data}
+		return nil, &foreignError{Store: f.conn.store, Position: Position(msg.Sequence), Subject: msg.Subject, Accepted: true, data: msg.Data}
 	}
 	return c, err
 }
 
 // accepted reports whether an operator has accepted a message.
-func (s *Store) accepted(ctx context.Context, msg jsapi.Message) (bool, error) {
-	if !s.isAccepted(msg) {
-		if _, err := s.refreshAccepted(ctx); err != nil {
+func (f *fetcher) accepted(ctx context.Context, msg jsapi.Message) (bool, error) {
+	if !f.foreign.has(msg) {
+		if _, err := f.foreign.refresh(ctx, f); err != nil {
 			return false, err
 		}
 	}
-	return s.isAccepted(msg), nil
+	return f.foreign.has(msg), nil
 }
 
-func (s *Store) isAccepted(msg jsapi.Message) bool {
-	s.foreign.mu.Lock()
-	defer s.foreign.mu.Unlock()
-	record, ok := s.foreign.accepted[Position(msg.Sequence)]
+func (f *foreign) has(msg jsapi.Message) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	record, ok := f.accepted[Position(msg.Sequence)]
 	return ok && bytes.Equal(record.Sum, sumOf(msg))
 }
 
@@ -193,36 +190,14 @@ func sumOf(msg jsapi.Message) []byte {
 // acceptedStream is the stream of the records that say which messages were accepted.
 var acceptedStream = StreamID{Category: SystemCategory, ID: "foreign"}
 
-// refreshAccepted reads the records that came since the last time, and returns the head of their stream.
-func (s *Store) refreshAccepted(ctx context.Context) (Head, error) {
-	f := &s.foreign
-	f.mu.Lock()
-	known := f.head.Version
-	f.mu.Unlock()
-	history, err := s.load(ctx, acceptedStream, readOptions{from: known + 1, leader: true})
-	if err != nil {
-		return Head{}, err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range history.Commits {
-		for recorded := range c.Events() {
-			decoded, err := recorded.Decode()
-			if err != nil {
-				return Head{}, err
-			}
-			if record, ok := decoded[0].(foreignAccepted); ok {
-				if f.accepted == nil {
-					f.accepted = make(map[Position]foreignAccepted)
-				}
-				f.accepted[record.Position] = record
-			}
+// refresh reads the records that came since the last time, and returns the head of their stream.
+func (f *foreign) refresh(ctx context.Context, from *fetcher) (Head, error) {
+	return f.records.refresh(ctx, from, acceptedStream, func(_ *Commit, event Event) error {
+		if record, ok := event.(foreignAccepted); ok {
+			f.accepted[record.Position] = record
 		}
-	}
-	if cmp.Compare(history.Head.Version, f.head.Version) > 0 {
-		f.head = history.Head
-	}
-	return history.Head, nil
+		return nil
+	})
 }
 
 // AcceptForeign records that the message at a position, at which a read ended with ErrCorrupt, is not a damaged commit
@@ -236,14 +211,14 @@ func (s *Store) refreshAccepted(ctx context.Context) (Head, error) {
 // stands there. It also fails like [Store.Append] and [Store.At].
 func (s *Store) AcceptForeign(ctx context.Context, position Position, reason string) error {
 	fail := func(err error) error {
-		return fmt.Errorf("eventstore: accept the message at position %d of %s: %w", position, s.name, err)
+		return fmt.Errorf("eventstore: accept the message at position %d of %s: %w", position, s.conn.store, err)
 	}
 	for try := 1; ; try++ {
-		record, err := s.acceptance(ctx, position, reason)
+		record, err := s.fetcher.acceptance(ctx, position, reason)
 		if err != nil || record == nil {
 			return err
 		}
-		head, err := s.refreshAccepted(ctx)
+		head, err := s.fetcher.foreign.refresh(ctx, s.fetcher)
 		if err != nil {
 			return fail(err)
 		}
@@ -251,19 +226,19 @@ func (s *Store) AcceptForeign(ctx context.Context, position Position, reason str
 		if err == nil || !errors.Is(err, ErrConflict) {
 			return err
 		}
-		if err := s.api.Pause(ctx, retries, try); err != nil {
+		if err := s.conn.api.Pause(ctx, retries, try); err != nil {
 			return fail(err)
 		}
 	}
 }
 
 // acceptance returns the record for a position, or nil if readers pass over the message already.
-func (s *Store) acceptance(ctx context.Context, position Position, reason string) (record *foreignAccepted, err error) {
-	what := fmt.Sprintf("accept the message at position %d of %s", position, s.name)
+func (f *fetcher) acceptance(ctx context.Context, position Position, reason string) (record *foreignAccepted, err error) {
+	what := fmt.Sprintf("accept the message at position %d of %s", position, f.conn.store)
 	refused := func(text string) error { return fmt.Errorf("eventstore: %s: %w: %s", what, ErrRefused, text) }
-	err = s.patiently(ctx, what, func() error {
-		msg, err := s.api.LeaderSequence(ctx, s.name, uint64(position))
-		_, judged := s.judge(ctx, msg, err)
+	err = f.conn.patiently(ctx, what, func() error {
+		msg, err := f.conn.api.LeaderSequence(ctx, f.conn.store, uint64(position))
+		_, judged := f.judge(ctx, msg, err)
 		switch {
 		case errors.Is(judged, ErrForeign):
 			return nil

@@ -28,11 +28,11 @@ const guardSubject = "." + SystemCategory + ".guards"
 func (c *Commit) isGuard() bool { return c.Stream == guardStream }
 
 // subjectToRead returns the subject of a stream that can be read.
-func (s *Store) subjectToRead(stream StreamID) (string, error) {
+func subjectToRead(store string, stream StreamID) (string, error) {
 	if stream == guardStream {
 		return "", fmt.Errorf("%w: %s is not a stream: Store.At returns the guards of a transaction, which stand before its commits", ErrInvalidID, stream)
 	}
-	return stream.subject(s.name)
+	return stream.subject(store)
 }
 
 // indexOf returns the index in the transaction of one of its writes. Guards come first.
@@ -55,7 +55,7 @@ func (a *attempt) moved(ctx context.Context, answer jsapi.Answer) error {
 		if !a.isGuard(i) {
 			continue
 		}
-		next, err := a.store.leaderNext(ctx, a.writes[i].Guards, a.expected[i].Position+1)
+		next, err := a.writer.fetcher.leaderNext(ctx, a.writes[i].Guards, a.expected[i].Position+1)
 		switch {
 		case errors.Is(err, jsapi.ErrNotFound) && answer.Class == jsapi.Conflict:
 			if err := a.checkExpectation(ctx, i); err != nil {
@@ -70,7 +70,7 @@ func (a *attempt) moved(ctx context.Context, answer jsapi.Answer) error {
 		if err := a.provenMoved(ctx, i, next.Position); err != nil || a.doubt {
 			return err
 		}
-		head, err := a.store.Head(ctx, c.Stream)
+		head, err := a.writer.log.head(ctx, c.Stream)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (a *attempt) provenMoved(ctx context.Context, guard int, position Position)
 		return nil
 	}
 	guarded, written := a.writes[guard].Guards, a.writes[a.named].Subject
-	last, err := a.store.api.DirectLastMany(ctx, a.store.name, []string{guarded, written}, 2*int(min(a.store.limit(), fetchBytes)))
+	last, err := a.writer.conn.api.DirectLastMany(ctx, a.writer.conn.store, []string{guarded, written}, 2*int(min(a.writer.conn.limit(), fetchBytes)))
 	if err != nil || last.Pending > 0 {
 		return err
 	}

@@ -49,22 +49,16 @@ const emptyFor = 5 * time.Second
 // true if the leader has a last message: a replica lagged behind or is damaged, or the first commit was stored between
 // the questions.
 func (l *load) confirmEmpty(ctx context.Context) (moved bool, err error) {
-	counted, err := l.store.countOf(ctx, l.subject)
+	counted, err := l.fetcher.conn.countOf(ctx, l.subject)
 	if err != nil || counted == 0 {
 		return false, err
 	}
 	_, err = l.tail(ctx, true)
 	if errors.Is(err, jsapi.ErrNotFound) {
-		err = &CorruptError{Store: l.store.name, Stream: l.stream,
+		err = &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream,
 			Err: fmt.Errorf("the server counts %d messages of the stream and has no last one", counted)}
 	}
 	return true, err
-}
-
-// countOf returns how many messages the leader counts on a literal subject.
-func (s *Store) countOf(ctx context.Context, subject string) (uint64, error) {
-	info, err := s.api.LeaderInfo(ctx, s.name, subject, 0)
-	return info.Subjects[subject], err
 }
 
 // waitForFirst takes the subject's first message and count, once, if the server that was asked has them.
@@ -74,7 +68,7 @@ func (l *load) waitForFirst(ctx context.Context) error {
 	}
 	msg, err := l.gets.First(ctx)
 	l.told, l.count = true, msg.Pending+1
-	if l.first, err = l.store.decoder.parse(msg, err); ofReplica(err) {
+	if l.first, err = l.fetcher.decoder.parse(msg, err); ofReplica(err) {
 		return nil
 	}
 	return err
@@ -92,11 +86,11 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit
 			return false, err
 		}
 	}
-	found := len(commits) + l.torn + l.store.foreign.on(l.subject, tail.Position)
+	found := len(commits) + l.torn + l.fetcher.foreign.on(l.subject, tail.Position)
 	if l.first != nil && l.count <= uint64(found) {
 		return false, nil
 	}
-	counted, err := l.store.countOf(ctx, l.subject)
+	counted, err := l.fetcher.conn.countOf(ctx, l.subject)
 	if err != nil {
 		return false, err
 	}
@@ -114,7 +108,7 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit
 		return false, nil
 	}
 	read := 0
-	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: now.Position, patience: l.store.cfg.readTimeout()}) {
+	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, upTo: now.Position, patience: l.fetcher.conn.cfg.readTimeout()}) {
 		if err == nil && c.foreign == nil && c.Position <= tail.Position {
 			err = l.confirmTorn(ctx, c, commits)
 		}
@@ -136,25 +130,25 @@ func (l *load) confirmTorn(ctx context.Context, c *Commit, commits []*Commit) er
 	if found {
 		return nil
 	}
-	whole, err := l.store.whole(ctx, c)
+	whole, err := l.fetcher.whole(ctx, c)
 	if err == nil && whole {
-		err = &CorruptError{Store: l.store.name, Stream: l.stream, Position: c.Position,
+		err = &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream, Position: c.Position,
 			Err: fmt.Errorf("version %d stands here, and the stream's later commits do not go on from it", c.First)}
 	}
 	return err
 }
 
 func (l *load) hidden(tail *Commit, counted uint64, found int) error {
-	return &CorruptError{Store: l.store.name, Stream: l.stream, Position: tail.Position,
+	return &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream, Position: tail.Position,
 		Err: fmt.Errorf("the server counts %d messages of the stream, %d of them can be read", counted, found)}
 }
 
 // beforeAppend asks what must be known before an append, with the patience of an append.
-func (s *Store) beforeAppend(ctx context.Context, w Write, ask func(context.Context) error) error {
-	patience := s.cfg.appendTimeout()
+func (wr *writer) beforeAppend(ctx context.Context, w Write, ask func(context.Context) error) error {
+	patience := wr.conn.cfg.appendTimeout()
 	timed, cancel := context.WithTimeoutCause(ctx, patience, errAppendTimeout)
 	defer cancel()
-	return s.insist(timed, patience, "append "+w.Stream.String(), func() error { return ask(timed) })
+	return wr.conn.insist(timed, patience, "append "+w.Stream.String(), func() error { return ask(timed) })
 }
 
 // confirmation says that the leader counted no message of a new stream, and that it compares expectations with its
@@ -166,23 +160,23 @@ type confirmation struct {
 
 // confirmFirst makes sure that a stream which an append takes for empty is empty. It does not ask if a load has just
 // found that, or if the append's own expectation is enough.
-func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
-	connection := s.api.Session().Number()
+func (wr *writer) confirmFirst(ctx context.Context, w Write) (Head, error) {
+	connection := wr.conn.api.Session().Number()
 	switch {
-	case time.Since(w.Expected.checked) < emptyFor && s.decoder.origin.gave(w.Stream, &w.Expected):
+	case time.Since(w.Expected.checked) < emptyFor && wr.decoder.origin.gave(w.Stream, &w.Expected):
 		return w.Expected, nil
-	case s.inBurst(connection):
+	case wr.inBurst(connection):
 		return Head{}, nil
 	}
-	subject, err := w.Stream.subject(s.name)
+	subject, err := w.Stream.subject(wr.conn.store)
 	if err != nil {
 		return Head{}, &AppendError{Stream: w.Stream, Version: 1, Reason: ErrInvalidID, Err: err}
 	}
 	var info jsapi.Info
-	err = s.beforeAppend(ctx, w, func(ctx context.Context) (err error) {
-		try, cancel := context.WithTimeoutCause(ctx, s.cfg.ackTimeout(), jsapi.ErrNoReply)
+	err = wr.beforeAppend(ctx, w, func(ctx context.Context) (err error) {
+		try, cancel := context.WithTimeoutCause(ctx, wr.conn.cfg.ackTimeout(), jsapi.ErrNoReply)
 		defer cancel()
-		info, err = s.api.LeaderInfo(try, s.name, subject, 0)
+		info, err = wr.conn.api.LeaderInfo(try, wr.conn.store, subject, 0)
 		return err
 	})
 	if err != nil {
@@ -193,12 +187,12 @@ func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
 		return Head{}, &AppendError{Stream: w.Stream, Version: 1, Reason: reason, Advice: "whether the stream is empty could not be asked", Err: err}
 	}
 	if info.Subjects[subject] == 0 {
-		if s.staysStrict(info) {
-			s.confirmed.Store(&confirmation{connection: connection, at: time.Now()})
+		if wr.staysStrict(info) {
+			wr.confirmed.Store(&confirmation{connection: connection, at: time.Now()})
 		}
 		return Head{}, nil
 	}
-	head, err := s.headFor(ctx, w)
+	head, err := wr.headFor(ctx, w)
 	if err != nil {
 		return Head{}, err
 	}
@@ -210,19 +204,19 @@ func (s *Store) confirmFirst(ctx context.Context, w Write) (Head, error) {
 
 // inBurst reports whether a new stream was confirmed just before, on this connection. An append that is not simply
 // stored ends the burst. When it is time to ask again, one append asks, and the others go on meanwhile.
-func (s *Store) inBurst(connection uint64) bool {
-	last := s.confirmed.Load()
+func (wr *writer) inBurst(connection uint64) bool {
+	last := wr.confirmed.Load()
 	if last == nil || last.connection != connection {
 		return false
 	}
 	age := time.Since(last.at)
 	longer := confirmation{connection: connection, at: last.at.Add(burst)}
-	return age < burst || age < 2*burst && !s.confirmed.CompareAndSwap(last, &longer)
+	return age < burst || age < 2*burst && !wr.confirmed.CompareAndSwap(last, &longer)
 }
 
 // staysStrict reports whether the leader that sent info compares expectations with its index, and leads for as long as
 // the connection is the same. With several replicas, an older server may lead from one moment to the next. A single
 // replica on the server of this connection stays there, unless an operator moves it.
-func (s *Store) staysStrict(info jsapi.Info) bool {
-	return info.Replicas == 1 && info.Leader == s.js.Conn().ConnectedServerName() && serverversion.ExpectsByIndex(info.Version)
+func (wr *writer) staysStrict(info jsapi.Info) bool {
+	return info.Replicas == 1 && info.Leader == wr.conn.js.Conn().ConnectedServerName() && serverversion.ExpectsByIndex(info.Version)
 }

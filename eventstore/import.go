@@ -79,9 +79,9 @@ func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *Impor
 	if err := i.readHeader(ctx, js, cfg); err != nil {
 		return Summary{}, err
 	}
-	defer func() { err = errors.Join(err, i.store.closeClients()) }()
+	defer func() { err = errors.Join(err, i.conn.close()) }()
 	if err := i.run(ctx); err != nil {
-		return Summary{}, fmt.Errorf("eventstore: import %s: %w", i.store.name, err)
+		return Summary{}, fmt.Errorf("eventstore: import %s: %w", i.conn.store, err)
 	}
 	progress := i.tracker.done()
 	i.summary.Commits, i.summary.Events = progress.Commits, progress.Events
@@ -92,7 +92,8 @@ func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *Impor
 // importer carries one archive over. The frames come in a fixed order, and the fields of the importer follow it.
 type importer struct {
 	archive *archiveReader
-	store   *Store         // the target
+	conn    *conn // to the target
+	decoder *decoder
 	report  func(Progress) // nil for no reports
 	tracker *tracker       // of the log
 	summary Summary
@@ -129,11 +130,13 @@ func (i *importer) readHeader(ctx context.Context, js jetstream.JetStream, cfg *
 		return i.archive.fault(fmt.Errorf("its identity is %q", header.Identity), nil)
 	}
 	i.header, i.mark = header, hex.EncodeToString(i.archive.sum.Sum(nil)[:16])
-	if i.store, err = newStore(ctx, js, cfg.name(header.Store), nil, cfg.store(header.Codec, header.Erasure)); err != nil {
+	target, err := newStore(ctx, js, cfg.name(header.Store), nil, cfg.store(header.Codec, header.Erasure))
+	if err != nil {
 		return err
 	}
-	i.store.identity = header.Identity
-	i.summary = Summary{Store: i.store.name, Identity: header.Identity, Time: header.Time}
+	i.conn, i.decoder = target.conn, target.decoder
+	i.conn.opened.identity = header.Identity
+	i.summary = Summary{Store: i.conn.store, Identity: header.Identity, Time: header.Time}
 	return nil
 }
 
@@ -193,7 +196,7 @@ func (i *importer) beginBucket(ctx context.Context, f bucketFrame) error {
 }
 
 // renamed reports whether the store gets another name, under which the buckets are left out.
-func (i *importer) renamed() bool { return i.store.name != i.header.Store }
+func (i *importer) renamed() bool { return i.conn.store != i.header.Store }
 
 func (i *importer) message(ctx context.Context, f messageFrame) error {
 	if i.bucket == "" {
@@ -235,9 +238,9 @@ func (i *importer) commit(ctx context.Context, f commitFrame) error {
 	if !i.logging || f.Position != i.summary.End+1 {
 		return i.misplaced(f)
 	}
-	subject := i.store.name + "." + f.Stream
+	subject := i.conn.store + "." + f.Stream
 	// A commit that no reader of the store would accept is damage that the checksums do not show.
-	c, err := i.store.decoder.commitOf(subject, f.Position, f.Payload)
+	c, err := i.decoder.commitOf(subject, f.Position, f.Payload)
 	if err != nil {
 		return i.archive.fault(err, nil)
 	}
@@ -252,7 +255,7 @@ func (i *importer) hole(ctx context.Context, f erasedFrame) error {
 	}
 	i.summary.End++
 	i.erased = append(i.erased, f.Position)
-	return i.target.add(ctx, restored{subject: i.store.name + fillerSubject, filler: true})
+	return i.target.add(ctx, restored{subject: i.conn.store + fillerSubject, filler: true})
 }
 
 // foreign stores a message of another program again, because positions are kept. Its header says that it does not
@@ -265,7 +268,7 @@ func (i *importer) foreign(ctx context.Context, f foreignFrame) error {
 	i.summary.End++
 	i.summary.Foreign++
 	i.tracker.passed(f.Position, 0)
-	return i.target.add(ctx, restored{subject: i.store.name + "." + f.Subject, header: []string{headerForeign, "1"}, data: f.Data})
+	return i.target.add(ctx, restored{subject: i.conn.store + "." + f.Subject, header: []string{headerForeign, "1"}, data: f.Data})
 }
 
 // literal reports whether a text can be one token of a subject to publish to.

@@ -31,7 +31,7 @@ func (m restored) equals(have jsapi.Message) bool {
 // target is a JetStream stream that is filled from its first message on. Every batch expects that the stream's last
 // message is the one before it. So each message gets its sequence or is not stored, however often it is sent.
 type target struct {
-	store  *Store
+	conn   *conn
 	stream string
 	closed bool          // it is only compared
 	stored func(*Commit) // is called with every commit that is stored; may be nil
@@ -104,7 +104,7 @@ func (t *target) compare(ctx context.Context) error {
 
 // expect makes sure that the target holds a message.
 func (t *target) expect(ctx context.Context, m restored) error {
-	have, err := t.store.message(ctx, t.stream, m.sequence)
+	have, err := t.conn.message(ctx, t.stream, m.sequence)
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound) && m.filler:
 		return nil // another import, which was faster, has deleted it
@@ -135,7 +135,7 @@ func (t *target) flush(ctx context.Context) error {
 			n = min(n, t.batch)
 		}
 		last := t.pending[n-1].sequence
-		answer := t.store.api.PublishBatch(ctx, t.writes(n), importPatience*t.store.cfg.ackTimeout())
+		answer := t.conn.api.PublishBatch(ctx, t.writes(n), importPatience*t.conn.cfg.ackTimeout())
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -146,7 +146,7 @@ func (t *target) flush(ctx context.Context) error {
 		}
 		if answer.Class == jsapi.TooMany {
 			var err error
-			if t.batch, err = t.store.batchLimit(ctx, t.pending[0].subject); err != nil {
+			if t.batch, err = t.conn.batchLimit(ctx, t.pending[0].subject); err != nil {
 				return err
 			}
 			continue
@@ -171,7 +171,7 @@ func (t *target) flush(ctx context.Context) error {
 
 // settle finds out how many of the pending messages are stored, and reports whether any is.
 func (t *target) settle(ctx context.Context) (moved bool, err error) {
-	info, err := t.store.leaderInfo(ctx, t.stream)
+	info, err := t.conn.leaderInfo(ctx, t.stream)
 	if err != nil {
 		return false, err
 	}

@@ -29,7 +29,7 @@ func targetTaken(stream, reason string) error {
 
 // checkTargets looks at everything that the archive will be written to, before anything is written.
 func (i *importer) checkTargets(ctx context.Context) error {
-	log, err := i.store.leaderInfo(ctx, i.store.name)
+	log, err := i.conn.leaderInfo(ctx, i.conn.store)
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
@@ -50,18 +50,18 @@ func (i *importer) checkTargets(ctx context.Context) error {
 // create makes a JetStream stream. If it was made meanwhile, by a try whose answer was lost or by another import of the
 // same archive, that is not an error.
 func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info jetstream.StreamInfo, err error) {
-	err = i.store.answered(ctx, func() (err error) {
-		if cfg.Name == i.store.name { // the caller sets the log's bound
-			info, err = i.store.api.CreateStream(ctx, cfg)
+	err = i.conn.answered(ctx, func() (err error) {
+		if cfg.Name == i.conn.store { // the caller sets the log's bound
+			info, err = i.conn.api.CreateStream(ctx, cfg)
 		} else {
-			info, err = i.store.api.CreateBounded(ctx, cfg, 0)
+			info, err = i.conn.api.CreateBounded(ctx, cfg, 0)
 		}
 		return err
 	})
 	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return info, err
 	}
-	info, err = i.store.leaderInfo(ctx, cfg.Name)
+	info, err = i.conn.leaderInfo(ctx, cfg.Name)
 	if err == nil && info.Config.Metadata[metaImport] != i.mark {
 		err = targetTaken(cfg.Name, "it was made meanwhile, and not by an import of this archive")
 	}
@@ -75,7 +75,7 @@ func (i *importer) checkBuckets(ctx context.Context) error {
 	}
 	for _, bucket := range i.header.Buckets {
 		name := kvstream.Name(bucket)
-		info, err := i.store.leaderInfo(ctx, name)
+		info, err := i.conn.leaderInfo(ctx, name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound) && !i.finished:
 		case errors.Is(err, jetstream.ErrStreamNotFound):
@@ -94,26 +94,26 @@ func (i *importer) checkLog(have jetstream.StreamConfig) error {
 	mark := have.Metadata[metaImport]
 	switch {
 	case have.Metadata[metaIdentity] != i.header.Identity:
-		return targetTaken(i.store.name, "it is not of store "+i.header.Identity+", which the archive holds")
+		return targetTaken(i.conn.store, "it is not of store "+i.header.Identity+", which the archive holds")
 	case mark != "" && mark != i.mark:
-		return targetTaken(i.store.name, "the import of another archive has begun in it")
+		return targetTaken(i.conn.store, "the import of another archive has begun in it")
 	}
-	if differences := i.store.compare(have); len(differences) > 0 {
-		return settingsDiffer(i.store.name, differences)
+	if differences := i.conn.compare(have); len(differences) > 0 {
+		return settingsDiffer(i.conn.store, differences)
 	}
 	i.finished = mark == ""
 	return nil
 }
 
 func (i *importer) logConfig() jetstream.StreamConfig {
-	cfg := i.store.streamConfig(i.header.Identity)
+	cfg := i.conn.streamConfig(i.header.Identity)
 	cfg.Metadata[metaImport] = i.mark
 	return cfg
 }
 
 // bucketConfig returns the settings of a bucket that package kv can open.
 func (i *importer) bucketConfig(f bucketFrame) jetstream.StreamConfig {
-	cfg := kvstream.Settings(i.bucket, i.store.cfg.storage(), i.store.replicas())
+	cfg := kvstream.Settings(i.bucket, i.conn.cfg.storage(), i.conn.replicas())
 	cfg.Description = f.Description
 	cfg.MaxMsgsPerSubject = f.History
 	cfg.MaxBytes = f.MaxBytes
@@ -128,14 +128,14 @@ func (i *importer) bucketConfig(f bucketFrame) jetstream.StreamConfig {
 
 // openTarget returns the JetStream stream of that configuration as a target, and makes it if it is missing.
 func (i *importer) openTarget(ctx context.Context, cfg jetstream.StreamConfig) (*target, error) {
-	info, err := i.store.leaderInfo(ctx, cfg.Name)
+	info, err := i.conn.leaderInfo(ctx, cfg.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		info, err = i.create(ctx, cfg)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &target{store: i.store, stream: cfg.Name, closed: i.finished, found: info.State.LastSeq}, nil
+	return &target{conn: i.conn, stream: cfg.Name, closed: i.finished, found: info.State.LastSeq}, nil
 }
 
 // endTarget stores the rest for the present target and checks that it ends where the archive does.
@@ -152,43 +152,43 @@ func (i *importer) release(ctx context.Context, messages uint64) error {
 	if err := i.deleteFillers(ctx); err != nil {
 		return err
 	}
-	info, err := i.store.leaderInfo(ctx, i.store.name)
+	info, err := i.conn.leaderInfo(ctx, i.conn.store)
 	if err != nil {
 		return err
 	}
 	if info.State.LastSeq != uint64(i.summary.End) || info.State.Msgs != messages {
-		return targetTaken(i.store.name, fmt.Sprintf("it holds %d messages up to position %d, the archive has %d up to %d",
+		return targetTaken(i.conn.store, fmt.Sprintf("it holds %d messages up to position %d, the archive has %d up to %d",
 			info.State.Msgs, info.State.LastSeq, messages, i.summary.End))
 	}
 	if err := i.forgetOtherMark(ctx); err != nil {
 		return err
 	}
 	// The mark of an unfinished import must not be gone from a disk that does not have all of the import.
-	if err := i.store.synced(i.store.disk.Sync(ctx)); err != nil {
+	if err := i.conn.synced(i.conn.disk.Sync(ctx)); err != nil {
 		return err
 	}
 	cfg := info.Config
 	delete(cfg.Metadata, metaImport)
-	err = i.store.answered(ctx, func() error {
-		_, err := i.store.api.UpdateStream(ctx, cfg)
+	err = i.conn.answered(ctx, func() error {
+		_, err := i.conn.api.UpdateStream(ctx, cfg)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return i.store.synced(i.store.disk.Sync(ctx))
+	return i.conn.synced(i.conn.disk.Sync(ctx))
 }
 
 // forgetOtherMark deletes the high-water mark of another log that had this name. That log is gone, because its stream
 // would have been in the way. A mark of the same log stays. If it is beyond the archive's end, Open says what was lost.
 func (i *importer) forgetOtherMark(ctx context.Context) error {
-	s := i.store
-	return s.answered(ctx, func() error {
-		have, err := readMark(ctx, s.api, s.name)
-		if err != nil || have.Position == 0 || have.Store == s.identity {
+	c := i.conn
+	return c.answered(ctx, func() error {
+		have, err := readMark(ctx, c.api, c.store)
+		if err != nil || have.Position == 0 || have.Store == c.opened.identity {
 			return err
 		}
-		return forgetMark(ctx, s.js, s.name, have)
+		return forgetMark(ctx, c.js, c.store, have)
 	})
 }
 
@@ -198,7 +198,7 @@ func (i *importer) deleteFillers(ctx context.Context) error {
 		return nil
 	}
 	for _, position := range i.erased {
-		if err := i.store.deletePosition(ctx, position); err != nil {
+		if err := i.conn.deletePosition(ctx, position); err != nil {
 			return fmt.Errorf("delete what stands for an erased commit at position %d: %w: import again to go on", position, err)
 		}
 	}

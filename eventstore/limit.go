@@ -22,34 +22,34 @@ const (
 )
 
 // limit is how many bytes a stored commit may have. It follows the server's max_payload at the last connect.
-func (s *Store) limit() int64 { return commitLimit(s.api.Session().MaxPayload()) }
+func (c *conn) limit() int64 { return commitLimit(c.api.Session().MaxPayload()) }
 
 func commitLimit(maxPayload int64) int64 { return min(maxPayload, maxRecord) - headerRoom }
 
 // adviseSmaller says what to do about a commit of size bytes, which is above the limit.
-func (s *Store) adviseSmaller(size int) string {
+func (wr *writer) adviseSmaller(size int) string {
 	compress := "compress it (Config.CompressAbove), "
-	if s.cfg.compressAbove() > 0 {
+	if wr.conn.cfg.compressAbove() > 0 {
 		compress = ""
 	}
 	return fmt.Sprintf("the commit has %d bytes and the server takes %d: "+
 		"write fewer or smaller events, %skeep documents outside (docs/guides/payloads.md), or raise max_payload",
-		size, s.limit(), compress)
+		size, wr.conn.limit(), compress)
 }
 
 // batchLimit asks how many messages the server takes in one batch to a subject.
-func (s *Store) batchLimit(ctx context.Context, subject string) (limit int, err error) {
-	err = s.insist(ctx, s.cfg.ackTimeout(), "ask how many messages a batch may have", func() error {
-		limit, err = s.api.BatchLimit(ctx, subject, s.cfg.ackTimeout())
+func (c *conn) batchLimit(ctx context.Context, subject string) (limit int, err error) {
+	err = c.insist(ctx, c.cfg.ackTimeout(), "ask how many messages a batch may have", func() error {
+		limit, err = c.api.BatchLimit(ctx, subject, c.cfg.ackTimeout())
 		return err
 	})
 	return limit, err
 }
 
 // adviseFewer says what to do about a transaction of more messages than the server takes in a batch.
-func (s *Store) adviseFewer(ctx context.Context, writes []jsapi.Write) string {
+func (wr *writer) adviseFewer(ctx context.Context, writes []jsapi.Write) string {
 	takes := "fewer"
-	if limit, err := s.batchLimit(ctx, writes[0].Subject); err == nil {
+	if limit, err := wr.conn.batchLimit(ctx, writes[0].Subject); err == nil {
 		takes = fmt.Sprint(limit)
 	}
 	return fmt.Sprintf("the transaction has %d messages and the server takes %s in one batch: "+

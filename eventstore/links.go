@@ -51,7 +51,7 @@ func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, 
 // the oldest is of the stream as well, and so on.
 func (l *load) hop(ctx context.Context, oldest *Commit, links []Position) ([]*Commit, error) {
 	first := l.firstAmong(links)
-	gets := l.store.api.Gets(l.store.name)
+	gets := l.fetcher.conn.api.Gets(l.fetcher.conn.store)
 	defer gets.Release()
 	for i, link := range links {
 		switch {
@@ -106,7 +106,7 @@ func (l *load) firstAt(ctx context.Context, link Position) (*Commit, error) {
 
 // follow returns the commit at a link, as linked does.
 func (l *load) follow(ctx context.Context, link Position) (*Commit, error) {
-	msg, err := l.store.api.DirectSequence(ctx, l.store.name, uint64(link))
+	msg, err := l.fetcher.conn.api.DirectSequence(ctx, l.fetcher.conn.store, uint64(link))
 	return l.linked(ctx, link, nil, msg, err)
 }
 
@@ -118,15 +118,15 @@ func (l *load) linked(ctx context.Context, link Position, next []Position, msg j
 	var err error
 	bare := failed == nil && msg.Subject == ""
 	if bare {
-		c, err = l.store.decoder.commitOf(l.subject, Position(msg.Sequence), msg.Data)
+		c, err = l.fetcher.decoder.commitOf(l.subject, Position(msg.Sequence), msg.Data)
 	} else {
-		c, err = l.store.decoder.parse(msg, failed)
+		c, err = l.fetcher.decoder.parse(msg, failed)
 	}
 	if bare && err == nil && !leadsTo(c.links, next) {
 		return l.follow(ctx, link)
 	}
 	if ofReplica(err) {
-		c, err = l.store.at(ctx, link)
+		c, err = l.fetcher.at(ctx, link)
 	}
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, ErrForeign):

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -30,10 +29,10 @@ func (s *Store) Stream(ctx context.Context, stream StreamID, options ...StreamOp
 	return func(yield func(Recorded, error) bool) {
 		o := readOptionsOf(options)
 		if o.backwards {
-			s.eventsDown(ctx, stream, o, yield)
+			s.log.eventsDown(ctx, stream, o, yield)
 			return
 		}
-		history, err := s.loadTrusted(ctx, stream, o)
+		history, err := s.log.load(ctx, stream, o)
 		if err != nil {
 			yield(Recorded{}, err)
 			return
@@ -51,7 +50,11 @@ func (s *Store) Stream(ctx context.Context, stream StreamID, options ...StreamOp
 // Head returns the head of a stream, from the stream's leader. Head.Version is the version of its last event, or 0. It
 // fails like [Store.Stream].
 func (s *Store) Head(ctx context.Context, stream StreamID) (Head, error) {
-	history, err := s.Load(ctx, stream, From(^Version(0)), Leader())
+	return s.log.head(ctx, stream)
+}
+
+func (l *log) head(ctx context.Context, stream StreamID) (Head, error) {
+	history, err := l.load(ctx, stream, readOptions{from: ^Version(0), leader: true})
 	return history.Head, err
 }
 
@@ -69,20 +72,20 @@ func (s *Store) Exists(ctx context.Context, stream StreamID) (bool, error) {
 // reads the whole stream, it also verifies that the server counts no more messages than it returned. A stream without
 // events has no commits and version 0. Load fails like [Store.Stream].
 func (s *Store) Load(ctx context.Context, stream StreamID, options ...LoadOption) (History, error) {
-	return s.loadTrusted(ctx, stream, readOptionsOf(options))
+	return s.log.load(ctx, stream, readOptionsOf(options))
 }
 
-// loadTrusted is Load. It compares the log with what is known of it, before the read and after it.
-func (s *Store) loadTrusted(ctx context.Context, stream StreamID, o readOptions) (History, error) {
+// load is Load. It compares the log with what is known of it, before the read and after it.
+func (l *log) load(ctx context.Context, stream StreamID, o readOptions) (History, error) {
 	trusted := func() error {
-		return s.patiently(ctx, "load "+stream.String(), func() error { return s.trusted(ctx) })
+		return l.conn.patiently(ctx, "load "+stream.String(), func() error { return l.trust.trusted(ctx) })
 	}
 	if err := trusted(); err != nil {
 		return History{}, err
 	}
-	history, err := s.load(ctx, stream, o)
+	history, err := l.fetcher.load(ctx, l.trust, stream, o)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = cmp.Or(s.suspect(ctx), err)
+		err = cmp.Or(l.trust.suspect(ctx), err)
 	}
 	if err != nil {
 		return history, err
@@ -91,78 +94,38 @@ func (s *Store) loadTrusted(ctx context.Context, stream StreamID, o readOptions)
 	if err := trusted(); err != nil {
 		return History{}, err
 	}
-	return history, s.reachesSoon(ctx, stream, o.after)
+	return history, l.reachesSoon(ctx, stream, o.after)
 }
 
 // reachesSoon is reaches, but waits interruptions out for Config.ReadTimeout only.
-func (s *Store) reachesSoon(ctx context.Context, stream StreamID, after Position) error {
+func (l *log) reachesSoon(ctx context.Context, stream StreamID, after Position) error {
 	if after == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.readTimeout(),
+	ctx, cancel := context.WithTimeoutCause(ctx, l.conn.cfg.readTimeout(),
 		fmt.Errorf("eventstore: load %s: %w: the log's end could not be asked", stream, ErrUnavailable))
 	defer cancel()
-	return s.reaches(ctx, after)
+	return l.trust.reaches(ctx, after)
 }
 
-// load is Load of a log that is taken for whole.
-func (s *Store) load(ctx context.Context, stream StreamID, o readOptions) (history History, err error) {
-	subject, err := s.subjectToRead(stream)
+// load is one load of a log that is taken for whole. The watch looks at the log if something speaks against it.
+func (f *fetcher) load(ctx context.Context, watch watch, stream StreamID, o readOptions) (history History, err error) {
+	subject, err := subjectToRead(f.conn.store, stream)
 	if err != nil {
 		return History{}, fmt.Errorf("eventstore: load: %w", err)
 	}
-	l := load{store: s, subject: subject, stream: stream, from: o.from, after: o.after}
-	err = s.patiently(ctx, "load "+stream.String(), func() (err error) {
+	l := load{fetcher: f, watch: watch, subject: subject, stream: stream, from: o.from, after: o.after}
+	err = f.conn.patiently(ctx, "load "+stream.String(), func() (err error) {
 		history, err = l.run(ctx, o.leader)
 		return err
 	})
 	return history, err
 }
 
-// patiently calls read until it succeeds, cannot succeed any more, or Config.ReadTimeout has passed.
-func (s *Store) patiently(ctx context.Context, what string, read func() error) error {
-	return s.insist(ctx, s.cfg.readTimeout(), what, read)
-}
-
-func (s *Store) insist(ctx context.Context, patience time.Duration, what string, read func() error) error {
-	deadline := time.Now().Add(patience)
-	for try := 1; ; try++ {
-		err := read()
-		switch {
-		case err == nil, isDamage(err), errors.Is(err, ErrErased), errors.Is(err, ErrDisk), errors.Is(err, ErrPositionAhead):
-			return err
-		case ctx.Err() != nil:
-			return fmt.Errorf("eventstore: %s: %w", what, context.Cause(ctx))
-		case !jsapi.Transient(err), time.Now().After(deadline):
-			return because(what, err)
-		}
-		if err := s.log.verdict.get(); err != nil {
-			return err
-		}
-		if err := s.api.Pause(ctx, retries, try); err != nil {
-			return fmt.Errorf("eventstore: %s: %w", what, err)
-		}
-	}
-}
-
-// because returns the error of this package for a failure to ask the server. An error of this package is returned as it
-// is.
-func because(what string, err error) error {
-	reason := ErrUnavailable
-	switch {
-	case err == nil, errors.Is(err, ErrNoPermission), errors.Is(err, ErrUnavailable), errors.Is(err, ErrRefused):
-		return err
-	case errors.Is(err, nats.ErrPermissionViolation):
-		reason = ErrNoPermission
-	case jsapi.IsRefusal(err):
-		reason = ErrRefused
-	}
-	return fmt.Errorf("eventstore: %s: %w: %w", what, reason, err)
-}
-
 // load is one load of one stream.
 type load struct {
-	store   *Store
+	fetcher *fetcher
+	watch   watch
 	subject string
 	stream  StreamID
 	from    Version
@@ -188,7 +151,7 @@ type load struct {
 // It follows the links before it has the first message, unless there are more commits than one commit links.
 func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	l.torn, l.told = 0, false
-	l.gets = l.store.api.Gets(l.store.name)
+	l.gets = l.fetcher.conn.api.Gets(l.fetcher.conn.store)
 	defer l.gets.Release()
 	if l.asked = l.from <= 1 && l.after == 0; l.asked {
 		l.gets.AskFirst(l.subject)
@@ -200,7 +163,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 	case moved:
 		return l.run(ctx, true)
 	case tail == nil:
-		return History{Head: l.store.decoder.origin.give(l.stream, Head{checked: time.Now()})}, nil
+		return History{Head: l.fetcher.decoder.origin.give(l.stream, Head{checked: time.Now()})}, nil
 	}
 	newest, err := l.newestWhole(ctx, tail)
 	if err != nil {
@@ -229,7 +192,7 @@ func (l *load) run(ctx context.Context, leader bool) (History, error) {
 		}
 	}
 	slices.Reverse(commits)
-	return History{Head: l.store.decoder.origin.give(l.stream, head), Commits: commits}, nil
+	return History{Head: l.fetcher.decoder.origin.give(l.stream, head), Commits: commits}, nil
 }
 
 // upTo returns the wanted commits up to and with newest, newest first. It returns none if newest is nil.
@@ -258,13 +221,13 @@ func (l *load) last(ctx context.Context, leader bool) (tail *Commit, moved bool,
 	case err != nil:
 		return nil, false, err
 	}
-	return tail, false, l.store.onDisk(ctx, tail.Position)
+	return tail, false, l.fetcher.conn.onDisk(ctx, tail.Position)
 }
 
 // missed notes that links do not lead to the commits before a commit.
 func (l *load) missed(ctx context.Context, c *Commit) {
-	l.store.counters.linkMisses.Add(1)
-	l.store.logger.LogAttrs(ctx, slog.LevelDebug, "links do not reach, reading the subject filtered",
+	l.fetcher.counters.linkMisses.Add(1)
+	l.fetcher.logger.LogAttrs(ctx, slog.LevelDebug, "links do not reach, reading the subject filtered",
 		slog.String("stream", l.stream.String()), slog.Uint64("position", uint64(c.Position)))
 }
 
@@ -285,15 +248,15 @@ func (l *load) erased(newest *Commit) error {
 
 func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
 	if leader {
-		msg, err := l.store.api.LeaderLast(ctx, l.store.name, l.subject)
-		c, err := l.store.judge(ctx, msg, err)
+		msg, err := l.fetcher.conn.api.LeaderLast(ctx, l.fetcher.conn.store, l.subject)
+		c, err := l.fetcher.judge(ctx, msg, err)
 		if foreign, ok := errors.AsType[*foreignError](err); ok {
-			return foreign.placeholder(l.store.decoder), nil
+			return foreign.placeholder(l.fetcher.decoder), nil
 		}
 		return c, err
 	}
 	l.gets.AskLast(l.subject)
-	return l.store.decoder.parse(l.gets.Last(ctx))
+	return l.fetcher.decoder.parse(l.gets.Last(ctx))
 }
 
 // newestWhole returns the newest commit that is not a remainder of a torn transaction, or nil if there is none.
@@ -305,18 +268,18 @@ func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 		}
 	}
 	for {
-		whole, err := l.store.whole(ctx, c)
+		whole, err := l.fetcher.whole(ctx, c)
 		if err != nil || whole {
 			return c, err
 		}
-		l.store.skipTorn(ctx, c)
+		l.fetcher.skipTorn(ctx, c)
 		l.torn++
 		if len(c.links) == 0 {
 			return nil, nil
 		}
 		link := c.links[0]
-		if c, err = l.store.at(ctx, link); errors.Is(err, jsapi.ErrNotFound) {
-			err = l.store.missing(link)
+		if c, err = l.fetcher.at(ctx, link); errors.Is(err, jsapi.ErrNotFound) {
+			err = l.fetcher.missing(link)
 		}
 		if err != nil {
 			return nil, err
@@ -327,14 +290,14 @@ func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 // belowForeign returns the commit on the subject before its last message, which is foreign, or nil if there is none. A
 // foreign message has no links. So the subject is read from its start, unless that was done before.
 func (l *load) belowForeign(ctx context.Context, tail *Commit) (newest *Commit, err error) {
-	l.store.passForeign(ctx, tail.foreign)
-	if commit, known := l.store.foreign.below(l.subject, tail.Position); known {
+	l.fetcher.passForeign(ctx, tail.foreign)
+	if commit, known := l.fetcher.foreign.below(l.subject, tail.Position); known {
 		if commit == 0 {
 			return nil, nil
 		}
-		return l.store.at(ctx, commit)
+		return l.fetcher.at(ctx, commit)
 	}
-	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, upTo: tail.Position, patience: l.store.cfg.readTimeout()}) {
+	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, upTo: tail.Position, patience: l.fetcher.conn.cfg.readTimeout()}) {
 		if err != nil {
 			return nil, err
 		}
@@ -346,7 +309,7 @@ func (l *load) belowForeign(ctx context.Context, tail *Commit) (newest *Commit, 
 	if newest != nil {
 		commit = newest.Position
 	}
-	l.store.foreign.standsOn(l.subject, tail.Position, commit)
+	l.fetcher.foreign.standsOn(l.subject, tail.Position, commit)
 	return newest, nil
 }
 
@@ -358,7 +321,7 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 		return nil, err
 	}
 	var all []*Commit
-	for c, err := range l.store.scan(ctx, scanOptions{subject: l.subject, after: after, upTo: newest.Position, patience: l.store.cfg.readTimeout()}) {
+	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, after: after, upTo: newest.Position, patience: l.fetcher.conn.cfg.readTimeout()}) {
 		if err != nil {
 			return nil, err
 		}
@@ -367,7 +330,7 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 		}
 		if len(all) > 0 && c.First == all[len(all)-1].First {
 			// The same version stands here again, so the commit before must be the remainder of a torn transaction.
-			whole, err := l.store.whole(ctx, all[len(all)-1])
+			whole, err := l.fetcher.whole(ctx, all[len(all)-1])
 			if err != nil {
 				return nil, err
 			}
@@ -380,13 +343,13 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 			next = all[len(all)-1].Last() + 1
 		}
 		if c.First != next {
-			return nil, &CorruptError{Store: l.store.name, Stream: l.stream, Position: c.Position,
+			return nil, &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream, Position: c.Position,
 				Err: fmt.Errorf("version %d stands where version %d should", c.First, next)}
 		}
 		all = append(all, c)
 	}
 	if len(all) == 0 || all[len(all)-1].Position != newest.Position {
-		return nil, &CorruptError{Store: l.store.name, Stream: l.stream, Position: newest.Position,
+		return nil, &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream, Position: newest.Position,
 			Err: errors.New("the newest commit is not found again when the stream is read from its start")}
 	}
 	slices.Reverse(all)

@@ -4,10 +4,15 @@ import (
 	"context"
 	"iter"
 	"slices"
-	"time"
-
-	"github.com/runnel-go/runnel/internal/jsapi"
 )
+
+// log reads the log, its streams and its commits, as users do: it looks at the log before, and waits interruptions out.
+type log struct {
+	conn    *conn
+	seen    *seen
+	fetcher *fetcher
+	trust   *trust
+}
 
 // All yields the events of the whole store in the order of their positions, up to the log's end at the time of the
 // call, or with [Live] until ctx ends. A transaction is yielded whole, or not at all if a power cut tore it. On failure
@@ -15,9 +20,9 @@ import (
 // ErrNoPermission or ErrRefused, or the cause of ctx. Interruptions of the connection are waited out.
 func (s *Store) All(ctx context.Context, options ...AllOption) iter.Seq2[Recorded, error] {
 	o := readOptionsOf(options)
-	p := s.pickerOf(o)
+	p := s.decoder.registry.pickerOf(o)
 	return func(yield func(Recorded, error) bool) {
-		for c, err := range s.commits(ctx, o) {
+		for c, err := range s.log.commits(ctx, o) {
 			if err != nil {
 				yield(Recorded{}, err)
 				return
@@ -32,10 +37,10 @@ func (s *Store) All(ctx context.Context, options ...AllOption) iter.Seq2[Recorde
 }
 
 // storedAs returns the names under which events of the types may stand in the log.
-func (s *Store) storedAs(types []string) []string {
+func (r *registry) storedAs(types []string) []string {
 	stored := slices.Clone(types)
 	for _, name := range types {
-		stored = append(stored, s.StoredAs(name)...)
+		stored = append(stored, r.sources[name]...)
 	}
 	return stored
 }
@@ -47,8 +52,8 @@ type picker struct {
 	from       Version
 }
 
-func (s *Store) pickerOf(o readOptions) picker {
-	p := picker{categories: o.categories, types: s.storedAs(o.types)}
+func (r *registry) pickerOf(o readOptions) picker {
+	p := picker{categories: o.categories, types: r.storedAs(o.types)}
 	if o.stream != nil {
 		p.from = o.from
 	}
@@ -77,35 +82,41 @@ func (p picker) picks(event Recorded) bool {
 // checkpoint: a checkpoint may stand behind a commit that is [Commit.Whole]. Log yields neither erased commits nor the
 // guards of transactions.
 func (s *Store) Log(ctx context.Context, options ...LogOption) iter.Seq2[*Commit, error] {
-	return s.commits(ctx, readOptionsOf(options))
+	return s.log.commits(ctx, readOptionsOf(options))
 }
 
 // commits yields the commits of the part of the log that the options name.
-func (s *Store) commits(ctx context.Context, o readOptions) iter.Seq2[*Commit, error] {
+func (l *log) commits(ctx context.Context, o readOptions) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {
-		p, err := s.spanOf(ctx, o)
+		p, err := l.spanOf(ctx, o)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		s.within(ctx, p)(yield)
+		l.within(ctx, p)(yield)
 	}
 }
 
+// scan reads the log and looks at it while it does.
+func (l *log) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, error] {
+	o.watch = l.trust
+	return l.fetcher.scan(ctx, o)
+}
+
 // within yields the commits of a part of the log.
-func (s *Store) within(ctx context.Context, p span) iter.Seq2[*Commit, error] {
+func (l *log) within(ctx context.Context, p span) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {
 		if p.empty {
 			return
 		}
-		g := grouper{store: s, yield: yield, after: p.after, end: p.upTo}
-		for c, err := range s.scan(ctx, scanOptions{after: p.after, sure: p.sure}) {
+		g := grouper{fetcher: l.fetcher, yield: yield, after: p.after, end: p.upTo}
+		for c, err := range l.scan(ctx, scanOptions{after: p.after, sure: p.sure}) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
 			waiting := p.pending
-			begins, err := p.begins(ctx, s, c)
+			begins, err := p.begins(ctx, l, c)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -120,40 +131,13 @@ func (s *Store) within(ctx context.Context, p span) iter.Seq2[*Commit, error] {
 	}
 }
 
-// awaitEnd is End for readers of the log. They wait out interruptions from their first question on. A question that was
-// under way when the connection broke is asked again after Config.AckTimeout.
-func (s *Store) awaitEnd(ctx context.Context) (Position, error) {
-	deadline := time.Now().Add(s.cfg.readTimeout())
-	for try := 1; ; try++ {
-		asking, cancel := context.WithTimeoutCause(ctx, s.cfg.ackTimeout(), jsapi.ErrNoReply)
-		end, err := s.endAsSeen(asking)
-		cancel()
-		switch {
-		case err == nil:
-			return end, nil
-		case ctx.Err() != nil:
-			return 0, context.Cause(ctx)
-		case isVerdict(err):
-			return 0, err
-		case jsapi.IsRefusal(err), s.api.Session().Closed():
-			return 0, because("end of "+s.name, err)
-		case s.api.Session().Connected() != nil, jsapi.Transient(err), time.Now().Before(deadline):
-		default:
-			return 0, because("end of "+s.name, err)
-		}
-		if err := s.api.Pause(ctx, rescans, try); err != nil {
-			return 0, err
-		}
-	}
-}
-
 // grouper holds back the commits of a transaction until all are there.
 type grouper struct {
-	store *Store
-	yield func(*Commit, error) bool
-	after Position // where the read begins, perhaps inside a transaction, whose rest is wanted then
-	end   Position // where to stop, or 0
-	held  []*Commit
+	fetcher *fetcher
+	yield   func(*Commit, error) bool
+	after   Position // where the read begins, perhaps inside a transaction, whose rest is wanted then
+	end     Position // where to stop, or 0
+	held    []*Commit
 }
 
 // add takes the next commit of the log and reports whether to go on.
@@ -167,7 +151,7 @@ func (g *grouper) add(ctx context.Context, c *Commit) bool {
 			return false
 		}
 	case c.Transaction.Index > 0 && len(g.held) == 0 && c.Position-Position(c.Transaction.Index) > g.after:
-		g.store.skipTorn(ctx, c) // the start of its transaction does not stand before it
+		g.fetcher.skipTorn(ctx, c) // the start of its transaction does not stand before it
 	default:
 		g.held = append(g.held, c)
 		if c.Whole() && !g.release() {
@@ -181,7 +165,7 @@ func (g *grouper) add(ctx context.Context, c *Commit) bool {
 		return false
 	}
 	// The log ended inside a transaction when we asked. Either more of it came since, or it is torn.
-	whole, err := g.store.wholeForSure(ctx, c)
+	whole, err := g.fetcher.wholeForSure(ctx, c)
 	switch {
 	case err != nil:
 		g.yield(nil, err)
@@ -211,7 +195,7 @@ func (g *grouper) release() bool {
 func (g *grouper) dropHeld(ctx context.Context) {
 	for _, c := range g.held {
 		if !c.erased {
-			g.store.skipTorn(ctx, c)
+			g.fetcher.skipTorn(ctx, c)
 		}
 	}
 	g.held = g.held[:0]

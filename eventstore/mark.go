@@ -85,10 +85,12 @@ func newest(marks []mark) mark {
 
 // marker looks at the log while the store is used, and raises the mark.
 type marker struct {
-	store *Store
-	seen  *seen
-	quit  context.CancelFunc // ends the goroutine; nil while it does not run
-	owned sync.WaitGroup
+	conn   *conn
+	seen   *seen
+	trust  *trust
+	logger *slog.Logger
+	quit   context.CancelFunc // ends the goroutine; nil while it does not run
+	owned  sync.WaitGroup
 
 	// stored and bucket belong to the goroutine, and to Close after the goroutine has ended.
 	stored marked
@@ -101,7 +103,7 @@ func newMarker(s *Store, stored marked, off bool) *marker {
 	if id, err := uuid.Parse(stored.Commit); err == nil {
 		s.seen.newest.Store(&Commit{Position: stored.Position, ID: id})
 	}
-	return &marker{store: s, seen: s.seen, stored: stored, off: off}
+	return &marker{conn: s.conn, seen: s.seen, trust: s.trust, logger: s.fetcher.logger, stored: stored, off: off}
 }
 
 // start begins to look at the log.
@@ -148,13 +150,13 @@ func (m *marker) close() {
 
 // look checks that the log has all that was seen, and then raises the mark.
 func (m *marker) look(ctx context.Context) {
-	if m.store.api.Session().Connected() != nil {
+	if m.conn.api.Session().Connected() != nil {
 		return // the log is looked at on the next connection
 	}
 	// Commits that are seen from now on are left to the next look.
-	known := m.seen.known(m.store.identity)
+	known := m.seen.known(m.conn.opened.identity)
 	next := newest(known)
-	if err := m.store.checkLog(ctx, known); err != nil {
+	if err := m.trust.checkLog(ctx, known); err != nil {
 		m.tell(ctx, next, err)
 		return
 	}
@@ -164,7 +166,7 @@ func (m *marker) look(ctx context.Context) {
 	}
 	// A commit that was read may not be on disk yet. If the mark came to disk first, it would
 	// report a loss that did not happen. So wait for the disk.
-	err := m.store.onDisk(ctx, next.Position)
+	err := m.conn.onDisk(ctx, next.Position)
 	if err == nil {
 		err = m.write(ctx, next)
 	}
@@ -179,10 +181,10 @@ func (m *marker) tell(ctx context.Context, next mark, err error) {
 	switch {
 	case isDamage(err):
 		m.seen.distrust()
-		m.store.logger.LogAttrs(ctx, slog.LevelError, "log damaged, appends and loads are refused",
-			slog.String("store", m.store.name), slog.Any("error", err))
+		m.logger.LogAttrs(ctx, slog.LevelError, "log damaged, appends and loads are refused",
+			slog.String("store", m.conn.store), slog.Any("error", err))
 	case next.Position > m.stored.Position && !errors.Is(ctx.Err(), context.Canceled):
-		m.store.logger.LogAttrs(ctx, slog.LevelWarn, "high-water mark not raised", slog.String("store", m.store.name),
+		m.logger.LogAttrs(ctx, slog.LevelWarn, "high-water mark not raised", slog.String("store", m.conn.store),
 			slog.Uint64("position", uint64(next.Position)), slog.Bool("off", m.off), slog.Any("error", err))
 	}
 }
@@ -205,7 +207,7 @@ func (m *marker) write(ctx context.Context, next mark) error {
 			return nil
 		}
 		before := m.stored
-		have, readErr := readMark(ctx, m.store.api, m.store.name)
+		have, readErr := readMark(ctx, m.conn.api, m.conn.store)
 		switch {
 		case readErr != nil:
 			return errors.Join(err, readErr)
@@ -236,15 +238,15 @@ func (m *marker) heed(ctx context.Context, next mark) (done bool, err error) {
 	}
 	// It must have been found in the log before it is overwritten.
 	m.seen.mark.Store(&have)
-	return have.Position >= next.Position, m.store.checkLog(ctx, m.seen.known(m.store.identity))
+	return have.Position >= next.Position, m.trust.checkLog(ctx, m.seen.known(m.conn.opened.identity))
 }
 
 // denied reports whether this connection may not use the bucket, so that another try is useless.
 func (m *marker) denied() bool {
-	bucket := control.Bucket(m.store.name)
+	bucket := control.Bucket(m.conn.store)
 	stream := kvstream.Name(bucket)
 	for _, subject := range []string{"$JS.API.STREAM.INFO." + stream, "$JS.API.STREAM.CREATE." + stream, kvstream.Subject(bucket, markKey)} {
-		if m.store.api.Denied(subject) != nil {
+		if m.conn.api.Denied(subject) != nil {
 			return true
 		}
 	}
@@ -256,15 +258,15 @@ func (m *marker) open(ctx context.Context) (err error) {
 	if m.bucket != nil {
 		return nil
 	}
-	s, name := m.store, control.Bucket(m.store.name)
-	m.bucket, err = s.js.KeyValue(ctx, name)
+	c, name := m.conn, control.Bucket(m.conn.store)
+	m.bucket, err = c.js.KeyValue(ctx, name)
 	if !errors.Is(err, jetstream.ErrBucketNotFound) {
 		return err
 	}
-	if err := control.Ensure(ctx, s.api, s.name, s.log.storage, s.log.replicas); err != nil {
+	if err := control.Ensure(ctx, c.api, c.store, c.opened.storage, c.opened.replicas); err != nil {
 		return err
 	}
-	m.bucket, err = s.js.KeyValue(ctx, name)
+	m.bucket, err = c.js.KeyValue(ctx, name)
 	return err
 }
 
@@ -276,8 +278,8 @@ func (m *marker) keep(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, markInterval)
 	defer cancel()
-	s, bucket := m.store, control.Bucket(m.store.name)
-	err := s.api.Permitted(ctx, "STREAM.INFO."+kvstream.Name(bucket))
+	bucket := control.Bucket(m.conn.store)
+	err := m.conn.api.Permitted(ctx, "STREAM.INFO."+kvstream.Name(bucket))
 	if err == nil {
 		err = m.open(ctx)
 	}
@@ -285,8 +287,8 @@ func (m *marker) keep(ctx context.Context) {
 		return
 	}
 	m.off = errors.Is(err, nats.ErrPermissionViolation) || m.denied()
-	s.logger.LogAttrs(ctx, slog.LevelWarn, "the bucket of the high-water mark cannot be made, so a log that loses its end may not be noticed",
-		slog.String("store", s.name), slog.String("bucket", bucket), slog.Bool("off", m.off), slog.Any("error", err))
+	m.logger.LogAttrs(ctx, slog.LevelWarn, "the bucket of the high-water mark cannot be made, so a log that loses its end may not be noticed",
+		slog.String("store", m.conn.store), slog.String("bucket", bucket), slog.Bool("off", m.off), slog.Any("error", err))
 }
 
 // AcceptRewind forgets the mark that made [Open] return the error, so that the store can be opened as it is now. Then

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -55,17 +55,29 @@ func (d *decoder) commitIn(m *room, subject string, position Position, data []by
 	return c, nil
 }
 
+// fetcher reads what the servers have: commits, streams and the log. It passes over what is not part of the log: erased
+// commits, torn transactions and the messages of other programs. It does not know whether the log is still the one that
+// Open found.
+type fetcher struct {
+	conn     *conn
+	decoder  *decoder
+	logger   *slog.Logger
+	erasures erasures
+	foreign  foreign
+	counters struct{ linkMisses, refetched, torn, foreign atomic.Int64 } // see Counters
+}
+
 // at returns the commit at a position, from the leader.
-func (s *Store) at(ctx context.Context, position Position) (*Commit, error) {
-	msg, err := s.api.LeaderSequence(ctx, s.name, uint64(position))
-	return s.judge(ctx, msg, err)
+func (f *fetcher) at(ctx context.Context, position Position) (*Commit, error) {
+	msg, err := f.conn.api.LeaderSequence(ctx, f.conn.store, uint64(position))
+	return f.judge(ctx, msg, err)
 }
 
 // leaderNext returns the first commit on a subject at or after a position, from the leader.
-func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (*Commit, error) {
+func (f *fetcher) leaderNext(ctx context.Context, subject string, from Position) (*Commit, error) {
 	for {
-		msg, err := s.api.LeaderNext(ctx, s.name, subject, uint64(from))
-		c, err := s.judge(ctx, msg, err)
+		msg, err := f.conn.api.LeaderNext(ctx, f.conn.store, subject, uint64(from))
+		c, err := f.judge(ctx, msg, err)
 		if !errors.Is(err, ErrForeign) {
 			return c, err
 		}
@@ -79,9 +91,14 @@ func (s *Store) leaderNext(ctx context.Context, subject string, from Position) (
 //
 // Interruptions are waited out for Config.ReadTimeout. It also fails like [Store.End].
 func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error) {
-	err = s.patiently(ctx, fmt.Sprintf("commit at position %d of %s", position, s.name), func() (err error) {
-		if c, err = s.placeAsSeen(ctx, position); err == nil && c != nil && !c.absent() {
-			err = s.onDisk(ctx, position)
+	return s.log.at(ctx, position)
+}
+
+// at is At.
+func (l *log) at(ctx context.Context, position Position) (c *Commit, err error) {
+	err = l.conn.patiently(ctx, fmt.Sprintf("commit at position %d of %s", position, l.conn.store), func() (err error) {
+		if c, err = l.placeAsSeen(ctx, position); err == nil && c != nil && !c.absent() {
+			err = l.conn.onDisk(ctx, position)
 		}
 		return err
 	})
@@ -100,46 +117,46 @@ func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error
 }
 
 // placeAsSeen is place that looks at the log if it lacks a commit that was seen.
-func (s *Store) placeAsSeen(ctx context.Context, position Position) (*Commit, error) {
-	if err := s.log.verdict.get(); err != nil {
+func (l *log) placeAsSeen(ctx context.Context, position Position) (*Commit, error) {
+	if err := l.conn.verdict.get(); err != nil {
 		return nil, err
 	}
-	c, err := s.place(ctx, position)
-	lacks := err == nil && c == nil && position <= s.seen.highest() || errors.Is(err, jetstream.ErrStreamNotFound)
+	c, err := l.fetcher.place(ctx, position)
+	lacks := err == nil && c == nil && position <= l.seen.highest() || errors.Is(err, jetstream.ErrStreamNotFound)
 	if !lacks {
 		return c, err
 	}
-	if err := s.suspect(ctx); err != nil {
+	if err := l.trust.suspect(ctx); err != nil {
 		return nil, err
 	}
-	return s.place(ctx, position) // the leader only lagged
+	return l.fetcher.place(ctx, position) // the leader only lagged
 }
 
 // place is At, but returns a placeholder for a commit that was erased, and for a message of another program.
-func (s *Store) place(ctx context.Context, position Position) (*Commit, error) {
-	c, err := s.at(ctx, position)
+func (f *fetcher) place(ctx context.Context, position Position) (*Commit, error) {
+	c, err := f.at(ctx, position)
 	if foreign, ok := errors.AsType[*foreignError](err); ok {
-		return foreign.placeholder(s.decoder), nil
+		return foreign.placeholder(f.decoder), nil
 	}
 	if !errors.Is(err, jsapi.ErrNotFound) {
 		return c, err
 	}
-	end, err := s.end(ctx)
+	end, err := f.conn.end(ctx)
 	if err != nil || position > end {
 		return nil, err
 	}
-	c, err = s.erasures.placeholder(ctx, s, position)
+	c, err = f.erasures.placeholder(ctx, f, position)
 	if err != nil || c != nil {
 		return c, err
 	}
-	return nil, s.missing(position)
+	return nil, f.missing(position)
 }
 
 // errMissing means that nothing stands at a position.
 var errMissing = errors.New("the position is missing, and no erasure is recorded for it")
 
-func (s *Store) missing(position Position) error {
-	return &CorruptError{Store: s.name, Position: position, Err: errMissing}
+func (f *fetcher) missing(position Position) error {
+	return &CorruptError{Store: f.conn.store, Position: position, Err: errMissing}
 }
 
 // ofReplica reports whether an answer may be true of one replica only. The replica may lag behind or be damaged, so
@@ -150,74 +167,33 @@ func ofReplica(err error) bool {
 
 // whole reports whether the transaction of c is in the log to its end, once that is on disk. On one replica that does
 // not sync, a power cut can leave the start of an atomic batch without its end, and the server serves it.
-func (s *Store) whole(ctx context.Context, c *Commit) (bool, error) {
+func (f *fetcher) whole(ctx context.Context, c *Commit) (bool, error) {
 	if c.Whole() {
 		return true, nil
 	}
-	end, err := s.decoder.parse(s.api.DirectSequence(ctx, s.name, uint64(c.end())))
+	end, err := f.decoder.parse(f.conn.api.DirectSequence(ctx, f.conn.store, uint64(c.end())))
 	if ofReplica(err) {
-		end, err = s.place(ctx, c.end())
+		end, err = f.place(ctx, c.end())
 	}
 	if err != nil || end == nil || end.Transaction == nil || end.Transaction.ID != c.Transaction.ID {
 		return false, err
 	}
-	return true, s.onDisk(ctx, end.Position)
+	return true, f.conn.onDisk(ctx, end.Position)
 }
 
 // wholeForSure is whole, but waits interruptions out.
-func (s *Store) wholeForSure(ctx context.Context, c *Commit) (whole bool, err error) {
-	err = s.patiently(ctx, fmt.Sprintf("transaction at position %d of %s", c.Position, s.name), func() (err error) {
-		whole, err = s.whole(ctx, c)
+func (f *fetcher) wholeForSure(ctx context.Context, c *Commit) (whole bool, err error) {
+	err = f.conn.patiently(ctx, fmt.Sprintf("transaction at position %d of %s", c.Position, f.conn.store), func() (err error) {
+		whole, err = f.whole(ctx, c)
 		return err
 	})
 	return whole, err
 }
 
 // skipTorn counts and reports a commit that is not part of the log because its transaction is not whole.
-func (s *Store) skipTorn(ctx context.Context, c *Commit) {
-	s.counters.torn.Add(1)
-	s.logger.LogAttrs(ctx, slog.LevelWarn, "commit of a torn transaction skipped",
+func (f *fetcher) skipTorn(ctx context.Context, c *Commit) {
+	f.counters.torn.Add(1)
+	f.logger.LogAttrs(ctx, slog.LevelWarn, "commit of a torn transaction skipped",
 		slog.String("stream", c.Stream.String()), slog.Uint64("version", uint64(c.First)),
 		slog.Uint64("position", uint64(c.Position)), slog.String("transaction", c.Transaction.ID.String()))
-}
-
-// leaderInfo returns the state of a JetStream stream from its leader. It waits for a leader and for the connection.
-func (s *Store) leaderInfo(ctx context.Context, name string) (info jetstream.StreamInfo, err error) {
-	err = s.answered(ctx, func() (err error) {
-		info, err = s.api.StreamInfo(ctx, name)
-		return err
-	})
-	return info, err
-}
-
-// message returns a message of a JetStream stream from its leader. It waits like leaderInfo.
-func (s *Store) message(ctx context.Context, stream string, sequence uint64) (jsapi.Message, error) {
-	var msg jsapi.Message
-	err := s.answered(ctx, func() error {
-		var err error
-		msg, err = s.api.LeaderSequence(ctx, stream, sequence)
-		return err
-	})
-	return msg, err
-}
-
-// answered asks JetStream until there is an answer or ctx ends. The question must be one that may be asked any number
-// of times.
-func (s *Store) answered(ctx context.Context, ask func() error) error {
-	for try := 1; ; try++ {
-		err := ask()
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case errors.Is(err, nats.ErrPermissionViolation):
-			return fmt.Errorf("%w: %w", ErrNoPermission, err)
-		case !jsapi.Transient(err):
-			return err
-		}
-		if err := s.api.Pause(ctx, rescans, try); err != nil {
-			return err
-		}
-	}
 }

@@ -16,14 +16,14 @@ import (
 // After(progress.Position) goes on with the first commit that was not replayed whole.
 func (s *Store) Replay(ctx context.Context, f func(Recorded) error, options ...ReplayOption) (Progress, error) {
 	o := readOptionsOf(options)
-	p, err := s.spanOf(ctx, o)
+	p, err := s.log.spanOf(ctx, o)
 	if err != nil {
 		return Progress{}, err
 	}
 	t := newTracker(p.upTo, o.progress)
 	t.progress.Begin, t.progress.Position = p.after, p.after
-	picker := s.pickerOf(o)
-	for c, err := range s.replayed(ctx, p, o) {
+	picker := s.decoder.registry.pickerOf(o)
+	for c, err := range s.log.replayed(ctx, p, o) {
 		if err != nil {
 			return t.done(), err
 		}
@@ -42,16 +42,16 @@ func (s *Store) Replay(ctx context.Context, f func(Recorded) error, options ...R
 }
 
 // replayed yields the commits of a part of the log, or of one stream within it.
-func (s *Store) replayed(ctx context.Context, p span, o readOptions) iter.Seq2[*Commit, error] {
+func (l *log) replayed(ctx context.Context, p span, o readOptions) iter.Seq2[*Commit, error] {
 	if o.stream == nil {
-		return s.within(ctx, p)
+		return l.within(ctx, p)
 	}
 	return func(yield func(*Commit, error) bool) {
 		if p.empty {
 			return
 		}
 		// The end of the log is also the leader's.
-		history, err := s.Load(ctx, *o.stream, From(o.from), After(p.after), Leader())
+		history, err := l.load(ctx, *o.stream, readOptions{from: o.from, after: p.after, leader: true})
 		if err != nil {
 			yield(nil, err)
 			return

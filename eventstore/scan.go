@@ -46,6 +46,7 @@ var rescans = backoff.Policy{Base: 20 * time.Millisecond, Max: 500 * time.Millis
 
 // scanOptions say what a scan reads.
 type scanOptions struct {
+	watch   watch    // nil if nobody is to look at the log
 	subject string   // one literal subject, or "" for all
 	after   Position // where to begin
 	upTo    Position // where to end, or 0 for never
@@ -57,6 +58,12 @@ type scanOptions struct {
 	damage func(Position, error)
 }
 
+// watch looks at the log, to find out whether it is still the one that Open found.
+type watch interface {
+	trusted(ctx context.Context) error // unless that was done on this connection
+	suspect(ctx context.Context) error // in any case, because something speaks against the log
+}
+
 // scan yields commits as the server delivers them, in the order of their positions, each once. An unfiltered scan has
 // no gaps: commits that the server skips are fetched from the leader. An erased commit is yielded as a placeholder, and
 // so is a message of another program. If the leader does not have a position, the scan ends with ErrCorrupt. A scan
@@ -65,15 +72,15 @@ type scanOptions struct {
 //
 // It pulls from an ephemeral consumer without acknowledgements. If a server goes quiet though the log goes on, because
 // its copy is damaged or its consumer hangs, the scan notices after fetchWait and reads around it.
-func (s *Store) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, error] {
+func (f *fetcher) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {
-		r := &scanner{store: s, scanOptions: o, position: o.after, yield: yield}
+		r := &scanner{fetcher: f, scanOptions: o, position: o.after, yield: yield}
 		defer r.drop()
 		if o.damage != nil { // Verify also reads a log that has lost its end
 			r.run(ctx)
 			return
 		}
-		bound, free := s.log.verdict.bind(ctx)
+		bound, free := f.conn.verdict.bind(ctx)
 		defer free()
 		r.run(bound)
 	}
@@ -81,7 +88,7 @@ func (s *Store) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, erro
 
 type scanner struct {
 	scanOptions
-	store    *Store
+	fetcher  *fetcher
 	position Position // of the last commit yielded
 	served   bool     // there has been a consumer
 	consumer string   // its name, or "" if there is none
@@ -115,7 +122,7 @@ func (r *scanner) run(ctx context.Context) {
 			return
 		}
 		r.drop()
-		if err := r.store.reads.Pause(ctx, rescans, failures); err != nil {
+		if err := r.fetcher.conn.reads.Pause(ctx, rescans, failures); err != nil {
 			r.yield(nil, err)
 			return
 		}
@@ -126,12 +133,12 @@ func (r *scanner) run(ctx context.Context) {
 // one exception: a server may have as many consumers as it allows because it still keeps the consumers of a lost
 // connection.
 func (r *scanner) final(err error) error {
-	s, what := r.store, fmt.Sprintf("read %s behind position %d", r.store.name, r.position)
+	c, what := r.fetcher.conn, fmt.Sprintf("read %s behind position %d", r.fetcher.conn.store, r.position)
 	failing := time.Since(r.failing)
 	switch {
-	case s.reads.Session().Closed():
+	case c.reads.Session().Closed():
 		return fmt.Errorf("eventstore: %s: %w: connect again", what, err)
-	case r.served && errors.Is(err, jetstream.ErrMaximumConsumersLimit) && failing < s.cfg.readTimeout():
+	case r.served && errors.Is(err, jetstream.ErrMaximumConsumersLimit) && failing < c.cfg.readTimeout():
 		return nil
 	case jsapi.IsRefusal(err):
 		return fmt.Errorf("%w: allow it to this user, or raise the limit", because(what, err))
@@ -147,7 +154,7 @@ func (r *scanner) drop() {
 		r.pull.Close()
 	}
 	if r.consumer != "" {
-		r.store.reads.DropConsumer(r.store.name, r.consumer)
+		r.fetcher.conn.reads.DropConsumer(r.fetcher.conn.store, r.consumer)
 	}
 	r.pull, r.consumer = nil, ""
 }
@@ -171,14 +178,14 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 	if err := r.open(ctx); err != nil {
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
-			looked := r.store.suspect(ctx)
+			looked := r.suspect(ctx)
 			switch {
 			case isDamage(looked):
 				return r.fail(looked)
 			case looked != nil:
 				return true, looked
 			}
-			return r.fail(fmt.Errorf("eventstore: read %s: %w", r.store.name, err))
+			return r.fail(fmt.Errorf("eventstore: read %s: %w", r.fetcher.conn.store, err))
 		case isDamage(err):
 			return r.fail(err)
 		case ctx.Err() != nil:
@@ -209,21 +216,28 @@ func (r *scanner) fail(err error) (bool, error) {
 	return false, nil
 }
 
+func (r *scanner) suspect(ctx context.Context) error {
+	if r.watch == nil {
+		return nil
+	}
+	return r.watch.suspect(ctx)
+}
+
 func (r *scanner) open(ctx context.Context) error {
 	if r.pull != nil {
 		return nil
 	}
 	// Verify reads past damage. A filtered read cannot see gaps, so its caller checks for them.
 	if r.damage == nil && r.subject == "" {
-		look := r.store.trusted
+		look := r.watch.trusted
 		if r.served {
-			look = r.store.suspect // the consumer is gone, perhaps with the stream
+			look = r.watch.suspect // the consumer is gone, perhaps with the stream
 		}
 		if err := look(ctx); err != nil {
 			return err
 		}
 	}
-	if err := r.store.checkReads(ctx); err != nil {
+	if err := r.fetcher.conn.checkReads(ctx); err != nil {
 		return err
 	}
 	r.consumer = rand.Text()
@@ -239,12 +253,12 @@ func (r *scanner) open(ctx context.Context) error {
 	if r.subject != "" {
 		cfg.FilterSubject = r.subject
 	}
-	consumer, err := r.store.reads.CreateConsumer(ctx, r.store.name, cfg)
+	consumer, err := r.fetcher.conn.reads.CreateConsumer(ctx, r.fetcher.conn.store, cfg)
 	if err != nil {
 		return err
 	}
 	r.served = true
-	r.pull, err = r.store.reads.NewPull(r.store.name, consumer, aheadOf(r.store.reads))
+	r.pull, err = r.fetcher.conn.reads.NewPull(r.fetcher.conn.store, consumer, aheadOf(r.fetcher.conn.reads))
 	return err
 }
 
@@ -269,7 +283,7 @@ func (r *scanner) message(ctx context.Context, msg *nats.Msg) (more bool, err er
 		}
 	}
 	if !isForeign(msg.Header, msg.Data) {
-		c, err := r.store.decoder.commitIn(r.room(), msg.Subject, position, msg.Data)
+		c, err := r.fetcher.decoder.commitIn(r.room(), msg.Subject, position, msg.Data)
 		if err == nil {
 			return r.commit(ctx, c)
 		}
@@ -280,7 +294,7 @@ func (r *scanner) message(ctx context.Context, msg *nats.Msg) (more bool, err er
 
 // commit yields one commit, once it is on disk, and reports whether the scan goes on.
 func (r *scanner) commit(ctx context.Context, c *Commit) (more bool, _ error) {
-	if err := r.store.onDisk(ctx, c.Position); err != nil {
+	if err := r.fetcher.conn.onDisk(ctx, c.Position); err != nil {
 		return r.fail(err)
 	}
 	r.position = c.Position
@@ -301,9 +315,9 @@ func (r *scanner) damaged(position Position, err error) (more bool, _ error) {
 func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err error) {
 	for r.position < upTo {
 		missing := r.position + 1
-		c, err := r.store.place(ctx, missing)
+		c, err := r.fetcher.place(ctx, missing)
 		if err == nil && c == nil {
-			err = r.store.missing(missing)
+			err = r.fetcher.missing(missing)
 		}
 		switch {
 		case errors.Is(err, ErrCorrupt):
@@ -317,13 +331,13 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err er
 		case err != nil && ctx.Err() != nil:
 			return r.fail(context.Cause(ctx))
 		case err != nil:
-			return r.fail(because(fmt.Sprintf("read %s at position %d", r.store.name, missing), err))
+			return r.fail(because(fmt.Sprintf("read %s at position %d", r.fetcher.conn.store, missing), err))
 		}
 		switch {
 		case c.foreign != nil:
-			r.store.passForeign(ctx, c.foreign)
+			r.fetcher.passForeign(ctx, c.foreign)
 		case !c.erased:
-			r.store.counters.refetched.Add(1)
+			r.fetcher.counters.refetched.Add(1)
 		}
 		if more, err := r.commit(ctx, c); !more || err != nil {
 			return more, err
@@ -334,13 +348,13 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err er
 
 // quiet decides what it means that a wait brought nothing.
 func (r *scanner) quiet(ctx context.Context) (more bool, err error) {
-	end, err := r.store.end(ctx)
+	end, err := r.fetcher.conn.end(ctx)
 	if err != nil {
 		return true, err
 	}
 	if end < r.position {
 		// The log went backwards, or its new leader has not caught up yet.
-		err := r.store.suspect(ctx)
+		err := r.suspect(ctx)
 		if isDamage(err) {
 			return r.fail(err)
 		}

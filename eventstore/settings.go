@@ -31,27 +31,27 @@ const layoutFormat = 1
 const maxMsgsPerSubject = math.MaxInt32 * 1024
 
 // streamConfig returns the settings with which the store's JetStream stream is made.
-func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
+func (c *conn) streamConfig(identity string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:               s.name,
+		Name:               c.store,
 		Description:        "runnel event store",
-		Subjects:           []string{s.name + ".*.*"},
+		Subjects:           []string{c.store + ".*.*"},
 		Retention:          jetstream.LimitsPolicy,
-		Storage:            s.cfg.storage(),
-		Replicas:           s.replicas(),
+		Storage:            c.cfg.storage(),
+		Replicas:           c.replicas(),
 		Discard:            jetstream.DiscardNew,
-		Compression:        s.cfg.compression(),
-		MaxBytes:           s.cfg.maxBytes(),
+		Compression:        c.cfg.compression(),
+		MaxBytes:           c.cfg.maxBytes(),
 		MaxMsgs:            -1,
 		MaxMsgsPerSubject:  maxMsgsPerSubject,
 		MaxMsgSize:         -1,
-		DenyDelete:         !s.cfg.erasure(),
+		DenyDelete:         !c.cfg.erasure(),
 		DenyPurge:          true,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		Metadata: map[string]string{
 			metaFormat:   strconv.Itoa(layoutFormat),
-			metaCodec:    string(s.cfg.codec()),
+			metaCodec:    string(c.cfg.codec()),
 			metaIdentity: identity,
 		},
 	}
@@ -62,11 +62,11 @@ func (s *Store) streamConfig(identity string) jetstream.StreamConfig {
 const clusterReplicas = 3
 
 // replicas returns how many servers keep a store that is made now.
-func (s *Store) replicas() int {
+func (c *conn) replicas() int {
 	switch {
-	case s.cfg.replicas() > 0:
-		return s.cfg.replicas()
-	case s.js.Conn().ConnectedClusterName() != "":
+	case c.cfg.replicas() > 0:
+		return c.cfg.replicas()
+	case c.js.Conn().ConnectedClusterName() != "":
 		return clusterReplicas
 	}
 	return 1
@@ -74,58 +74,58 @@ func (s *Store) replicas() int {
 
 // bind creates the store's JetStream stream, or compares the one that exists. If there is a mark and no stream, the
 // stream was lost, and an empty one must not take its place.
-func (s *Store) bind(ctx context.Context, seen mark) error {
-	info, err := s.ensure(ctx, seen)
+func (c *conn) bind(ctx context.Context, seen mark) error {
+	info, err := c.ensure(ctx, seen)
 	if err != nil {
 		return err
 	}
 	have := info.Config
 	if have.Metadata[metaImport] != "" {
 		return fmt.Errorf("eventstore: open %s: %w: import the same archive again, which goes on where it ended, or delete the stream (nats stream rm %s)",
-			s.name, ErrUnfinished, s.name)
+			c.store, ErrUnfinished, c.store)
 	}
-	if differences := s.compare(have); len(differences) > 0 {
-		return settingsDiffer(s.name, differences)
+	if differences := c.compare(have); len(differences) > 0 {
+		return settingsDiffer(c.store, differences)
 	}
-	s.identity = have.Metadata[metaIdentity]
-	s.log.storage, s.log.replicas = have.Storage, have.Replicas
-	s.log.created, s.log.domain = info.Created, info.Domain
-	s.api.Expect(jsapi.Source{Stream: s.name, Domain: s.log.domain})
+	c.opened = opened{
+		identity: have.Metadata[metaIdentity], storage: have.Storage, replicas: have.Replicas, domain: info.Domain, created: info.Created,
+	}
+	c.api.Expect(jsapi.Source{Stream: c.store, Domain: c.opened.domain})
 	return nil
 }
 
 // ensure returns the state of the store's JetStream stream, and makes the stream if it does not exist.
-func (s *Store) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, error) {
+func (c *conn) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, error) {
 	var have jetstream.StreamInfo
 	ask := func(ask func() (jetstream.StreamInfo, error)) error {
-		return s.patiently(ctx, "open "+s.name, func() (err error) {
+		return c.patiently(ctx, "open "+c.store, func() (err error) {
 			have, err = ask()
 			return err
 		})
 	}
-	look := func() (jetstream.StreamInfo, error) { return s.api.StreamInfo(ctx, s.name) }
+	look := func() (jetstream.StreamInfo, error) { return c.api.StreamInfo(ctx, c.store) }
 	err := ask(look)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if seen.Position != 0 {
-			return have, s.rewound(seen, 0, "its JetStream stream is gone")
+			return have, rewound(c.store, seen, 0, "its JetStream stream is gone")
 		}
 		identity := uuid.NewString()
-		err = ask(func() (jetstream.StreamInfo, error) { return s.api.CreateStream(ctx, s.streamConfig(identity)) })
+		err = ask(func() (jetstream.StreamInfo, error) { return c.api.CreateStream(ctx, c.streamConfig(identity)) })
 		// The answer lacks the domain, and another process may have been faster.
 		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			err = ask(func() (jetstream.StreamInfo, error) { return s.api.MadeInfo(ctx, s.name) })
+			err = ask(func() (jetstream.StreamInfo, error) { return c.api.MadeInfo(ctx, c.store) })
 		}
 		if api := new(jetstream.APIError); jsapi.DemandsBound(err) && errors.As(err, &api) {
-			err = fmt.Errorf("eventstore: open %s: %w: the account demands that each stream has a bound: set Config.MaxBytes: %w", s.name, ErrRefused, api)
+			err = fmt.Errorf("eventstore: open %s: %w: the account demands that each stream has a bound: set Config.MaxBytes: %w", c.store, ErrRefused, api)
 		}
-		err = s.overlapping(ctx, err)
+		err = c.overlapping(ctx, err)
 	}
 	return have, err
 }
 
 // compare lists the settings that differ from those on which the guarantees depend.
-func (s *Store) compare(have jetstream.StreamConfig) []string {
-	want := s.streamConfig("")
+func (c *conn) compare(have jetstream.StreamConfig) []string {
+	want := c.streamConfig("")
 	var differences []string
 	must := func(what string, have, want any) {
 		if have != want {
@@ -156,13 +156,13 @@ func (s *Store) compare(have jetstream.StreamConfig) []string {
 	must(metaFormat, have.Metadata[metaFormat], want.Metadata[metaFormat])
 	must(metaCodec, have.Metadata[metaCodec], want.Metadata[metaCodec])
 	must(metaIdentity+" present", have.Metadata[metaIdentity] != "", true)
-	if s.cfg.maxBytes() > 0 {
+	if c.cfg.maxBytes() > 0 {
 		must("max bytes", have.MaxBytes, want.MaxBytes)
 	}
-	if s.cfg.compression() != jetstream.NoCompression {
+	if c.cfg.compression() != jetstream.NoCompression {
 		must("compression", have.Compression, want.Compression)
 	}
-	if s.cfg.replicas() > 0 {
+	if c.cfg.replicas() > 0 {
 		must("replicas", have.Replicas, want.Replicas)
 	}
 	return differences

@@ -25,23 +25,23 @@ import (
 //	               damage, a lost log, an erasure ------------------> that error, or unknown if a try is in doubt
 //	        -> time is up: unavailable, or unknown if a try is in doubt
 func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, error) {
-	s := a.store
+	wr := a.writer
 	for try := 1; ; try++ {
 		if answer.Class == jsapi.Stored {
 			return a.stored(ctx, Position(answer.Sequence))
 		}
-		s.confirmed.Store(nil)
+		wr.confirmed.Store(nil)
 		a.doubt = a.doubt || answer.Class == jsapi.Unknown
 		if ctx.Err() != nil {
 			return nil, a.undecided(context.Cause(ctx), answer.Err)
 		}
-		if s.api.Session().Closed() {
+		if wr.conn.api.Session().Closed() {
 			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
 		}
 		if errors.Is(answer.Err, ErrOtherStream) {
-			s.seen.distrust()
+			wr.seen.distrust()
 		}
-		if err := s.trusted(ctx); isDamage(err) {
+		if err := wr.trust.trusted(ctx); isDamage(err) {
 			return nil, a.hindered(err, answer.Err)
 		}
 		no := a.refusal(ctx, answer)
@@ -53,7 +53,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		found, last, err := a.look(ctx, answer)
 		switch {
 		case found:
-			s.counters.resolved.Add(1)
+			wr.resolved.Add(1)
 			return a.stored(ctx, last)
 		case errors.Is(err, ErrConflict):
 			return nil, err
@@ -62,7 +62,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		case denied && !a.doubt && (err == nil || errors.Is(err, nats.ErrPermissionViolation)):
 			return nil, no
 		}
-		if err := s.api.Pause(ctx, retries, try); err != nil {
+		if err := wr.conn.api.Pause(ctx, retries, try); err != nil {
 			return nil, a.undecided(err, answer.Err)
 		}
 		answer = a.publish(ctx)
@@ -73,10 +73,10 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 // server that comes up from a power cut may have half of a transaction that was acknowledged, and a commit on top of it
 // would vouch for it.
 func (a *attempt) publish(ctx context.Context) jsapi.Answer {
-	if err := a.store.ready(ctx); err != nil {
+	if err := a.writer.trust.ready(ctx); err != nil {
 		return jsapi.Answer{Class: jsapi.Unavailable, Err: err}
 	}
-	return a.store.api.PublishBatch(ctx, a.batch, a.store.cfg.ackTimeout())
+	return a.writer.conn.api.PublishBatch(ctx, a.batch, a.writer.conn.cfg.ackTimeout())
 }
 
 // stored waits until the commits are on disk, and fills in the positions. It is called with the last position, because
@@ -87,7 +87,7 @@ func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) 
 		a.doubt = true
 		return nil, a.undecided(err, nil)
 	}
-	if err := a.store.synced(a.store.disk.Stored(ctx, uint64(last))); err != nil {
+	if err := a.writer.conn.synced(a.writer.conn.disk.Stored(ctx, uint64(last))); err != nil {
 		a.doubt = true
 		return nil, a.undecided(err, nil)
 	}
@@ -97,7 +97,7 @@ func (a *attempt) stored(ctx context.Context, last Position) ([]*Commit, error) 
 			c.Position -= Position(c.Transaction.Count - 1 - c.Transaction.Index)
 		}
 		if c.Position == last {
-			a.store.seen.see(c)
+			a.writer.seen.see(c)
 		}
 		if a.isGuard(i) {
 			a.commits[i] = nil
@@ -112,8 +112,8 @@ func (a *attempt) again(last Position) error {
 	if a.seen == nil || last >= a.seen.Position+Position(len(a.commits)) {
 		return nil
 	}
-	s := a.store
-	return s.condemn(s.rewound(mark{Position: a.seen.Position, Commit: a.seen.ID.String()}, last,
+	wr := a.writer
+	return wr.trust.condemn(rewound(wr.conn.store, mark{Position: a.seen.Position, Commit: a.seen.ID.String()}, last,
 		fmt.Sprintf("a commit was stored at position %d after that", last-min(last, Position(len(a.commits)-1)))))
 }
 
@@ -121,18 +121,18 @@ func (a *attempt) again(last Position) error {
 func (a *attempt) refusal(ctx context.Context, answer jsapi.Answer) error {
 	switch answer.Class {
 	case jsapi.TooMany:
-		return a.refused(ErrTooLarge, a.store.adviseFewer(ctx, a.writes), answer.Err)
+		return a.refused(ErrTooLarge, a.writer.adviseFewer(ctx, a.writes), answer.Err)
 	case jsapi.NoBatches:
-		return a.refused(ErrRefused, "allow atomic batches (allow_atomic) in JetStream stream "+a.store.name, answer.Err)
+		return a.refused(ErrRefused, "allow atomic batches (allow_atomic) in JetStream stream "+a.writer.conn.store, answer.Err)
 	case jsapi.Full:
 		return a.refused(ErrFull, "free or add storage, or raise the store's MaxBytes", answer.Err)
 	case jsapi.TooLarge:
 		// The server's limit was lowered meanwhile.
 		largest := slices.MaxFunc(a.writes, func(x, y jsapi.Write) int { return cmp.Compare(len(x.Data), len(y.Data)) })
-		return a.refused(ErrTooLarge, a.store.adviseSmaller(len(largest.Data)), answer.Err)
+		return a.refused(ErrTooLarge, a.writer.adviseSmaller(len(largest.Data)), answer.Err)
 	case jsapi.Refused:
 		if errors.Is(answer.Err, nats.ErrPermissionViolation) {
-			return a.refused(ErrNoPermission, "allow this user to publish to "+a.store.name+".>", answer.Err)
+			return a.refused(ErrNoPermission, "allow this user to publish to "+a.writer.conn.store+".>", answer.Err)
 		}
 		return a.refused(ErrRefused, "", answer.Err)
 	default:
@@ -178,7 +178,7 @@ func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, la
 		if a.isGuard(i) {
 			continue
 		}
-		next, err := a.store.leaderNext(ctx, a.writes[i].Subject, a.expected[i].Position+1)
+		next, err := a.writer.fetcher.leaderNext(ctx, a.writes[i].Subject, a.expected[i].Position+1)
 		switch {
 		case errors.Is(err, jsapi.ErrNotFound) && answer.Class == jsapi.Conflict:
 			if err := a.checkExpectation(ctx, i); err != nil {
@@ -190,7 +190,7 @@ func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, la
 		case err != nil:
 			return false, 0, err
 		case next.ID == c.ID:
-			whole, err := a.store.whole(ctx, next)
+			whole, err := a.writer.fetcher.whole(ctx, next)
 			if whole || err != nil {
 				return whole, next.end(), err
 			}
@@ -208,7 +208,7 @@ func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 	if next.First == c.First {
 		a.doubt = false
 	}
-	head, err := a.store.Head(ctx, c.Stream)
+	head, err := a.writer.log.head(ctx, c.Stream)
 	if err != nil {
 		return err
 	}
@@ -224,7 +224,7 @@ func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 		return err
 	}
 	if a.doubt {
-		return &CorruptError{Store: a.store.name, Stream: c.Stream, Position: next.Position,
+		return &CorruptError{Store: a.writer.conn.store, Stream: c.Stream, Position: next.Position,
 			Err: fmt.Errorf("version %d stands behind position %d, where version %d should", next.First, a.expected[i].Position, c.First)}
 	}
 	return a.firstConflict(ctx, i, &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version})
@@ -235,7 +235,7 @@ func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 // that message may be ours and have come between the two questions, or the leader may be another that has not caught
 // up. Then what stands there is looked at again.
 func (a *attempt) checkExpectation(ctx context.Context, i int) error {
-	head, err := a.store.Head(ctx, a.commits[i].Stream)
+	head, err := a.writer.log.head(ctx, a.commits[i].Stream)
 	if err != nil || head.Position == a.expected[i].Position {
 		return err
 	}
@@ -257,7 +257,7 @@ func (a *attempt) refute(ctx context.Context, i int) error {
 	if !a.doubt || a.expected[i].Position == 0 {
 		return nil
 	}
-	there, err := a.store.at(ctx, a.expected[i].Position)
+	there, err := a.writer.fetcher.at(ctx, a.expected[i].Position)
 	if foreign, ok := errors.AsType[*foreignError](err); ok {
 		a.doubt = foreign.Subject == a.writes[i].Subject
 		return nil

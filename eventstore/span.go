@@ -21,17 +21,17 @@ type span struct {
 }
 
 // spanOf asks the leader what the options leave open.
-func (s *Store) spanOf(ctx context.Context, o readOptions) (span, error) {
+func (l *log) spanOf(ctx context.Context, o readOptions) (span, error) {
 	p := span{after: o.after, since: o.since}
 	var end Position
 	var err error
 	if !o.live || !o.since.IsZero() {
-		if end, err = s.awaitEnd(ctx); err != nil {
+		if end, err = l.trust.awaitEnd(ctx); err != nil {
 			return span{}, err
 		}
 	}
 	if o.live || end < o.after {
-		if err := s.reaches(ctx, o.after); err != nil {
+		if err := l.trust.reaches(ctx, o.after); err != nil {
 			return span{}, err
 		}
 	}
@@ -40,7 +40,7 @@ func (s *Store) spanOf(ctx context.Context, o readOptions) (span, error) {
 	}
 	if !o.since.IsZero() {
 		var begin Position
-		if begin, p.pending, err = s.behindTime(ctx, o.since, end); err != nil {
+		if begin, p.pending, err = l.behindTime(ctx, o.since, end); err != nil {
 			return span{}, err
 		}
 		p.after = max(p.after, begin)
@@ -54,7 +54,7 @@ func (s *Store) spanOf(ctx context.Context, o readOptions) (span, error) {
 
 // behindTime returns the position behind which a read of commits stored at or after a time begins. It reports pending
 // if no such commit was stored yet. end is where the log ended before the time was asked for.
-func (s *Store) behindTime(ctx context.Context, t time.Time, end Position) (after Position, pending bool, err error) {
+func (l *log) behindTime(ctx context.Context, t time.Time, end Position) (after Position, pending bool, err error) {
 	// The server counts nanoseconds since 1970 in 64 bits.
 	if t.Before(time.Unix(0, 0)) {
 		return 0, false, nil
@@ -62,16 +62,16 @@ func (s *Store) behindTime(ctx context.Context, t time.Time, end Position) (afte
 	if last := time.Unix(0, math.MaxInt64); t.After(last) {
 		t = last
 	}
-	err = s.patiently(ctx, fmt.Sprintf("look for %s in %s", t.Format(time.RFC3339Nano), s.name), func() error {
-		after, pending, err = s.searchTime(ctx, t, end)
+	err = l.conn.patiently(ctx, fmt.Sprintf("look for %s in %s", t.Format(time.RFC3339Nano), l.conn.store), func() error {
+		after, pending, err = l.searchTime(ctx, t, end)
 		return err
 	})
 	return after, pending, err
 }
 
-func (s *Store) searchTime(ctx context.Context, t time.Time, end Position) (after Position, pending bool, err error) {
-	msg, err := s.api.LeaderSince(ctx, s.name, t)
-	c, err := s.judge(ctx, msg, err)
+func (l *log) searchTime(ctx context.Context, t time.Time, end Position) (after Position, pending bool, err error) {
+	msg, err := l.conn.api.LeaderSince(ctx, l.conn.store, t)
+	c, err := l.fetcher.judge(ctx, msg, err)
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound):
 		after, pending = end, true
@@ -87,7 +87,7 @@ func (s *Store) searchTime(ctx context.Context, t time.Time, end Position) (afte
 	}
 	// The search passes over commits that the server does not find. A hole before the start may hold a commit that was
 	// asked for, so the reader must say what the hole is.
-	if _, err = s.at(ctx, after); errors.Is(err, jsapi.ErrNotFound) {
+	if _, err = l.fetcher.at(ctx, after); errors.Is(err, jsapi.ErrNotFound) {
 		return after - 1, pending, nil
 	}
 	if errors.Is(err, ErrForeign) {
@@ -97,11 +97,11 @@ func (s *Store) searchTime(ctx context.Context, t time.Time, end Position) (afte
 }
 
 // begins reports whether a read that was waiting for its time begins with c.
-func (p *span) begins(ctx context.Context, s *Store, c *Commit) (bool, error) {
+func (p *span) begins(ctx context.Context, l *log, c *Commit) (bool, error) {
 	if !p.pending {
 		return true, nil
 	}
-	after, pending, err := s.behindTime(ctx, p.since, c.Position)
+	after, pending, err := l.behindTime(ctx, p.since, c.Position)
 	if err != nil || pending || c.Position <= after {
 		return false, err
 	}

@@ -29,7 +29,7 @@ type StreamInfo struct {
 func (s *Store) Streams(ctx context.Context, category string, options ...StreamsOption) iter.Seq2[StreamInfo, error] {
 	o := readOptionsOf(options)
 	return func(yield func(StreamInfo, error) bool) {
-		l, err := s.newListing(category, o)
+		l, err := s.log.newListing(category, o)
 		if err != nil {
 			yield(StreamInfo{}, err)
 			return
@@ -40,9 +40,9 @@ func (s *Store) Streams(ctx context.Context, category string, options ...Streams
 				yield(StreamInfo{}, err)
 				return
 			}
-			if info.Stream, err = parseSubject(s.name, subject.name); err != nil {
+			if info.Stream, err = parseSubject(s.conn.store, subject.name); err != nil {
 				// No commit was ever stored there.
-				s.passForeign(ctx, &foreignError{Store: s.name, Subject: subject.name})
+				s.fetcher.passForeign(ctx, &foreignError{Store: s.conn.store, Subject: subject.name})
 				continue
 			}
 			info.Commits = int64(subject.messages)
@@ -83,35 +83,35 @@ type listing struct {
 	last string // the last subject that is done
 }
 
-func (s *Store) newListing(category string, o readOptions) (*listing, error) {
-	filter := s.name + ".*.*"
+func (l *log) newListing(category string, o readOptions) (*listing, error) {
+	filter := l.conn.store + ".*.*"
 	if category != "" {
 		if err := CheckCategory(category); err != nil {
 			return nil, err
 		}
-		filter = s.name + "." + category + ".*"
+		filter = l.conn.store + "." + category + ".*"
 	}
-	l := &listing{}
+	walk := &listing{}
 	if o.behind != nil {
 		var err error
-		if l.last, err = o.behind.subject(s.name); err != nil {
+		if walk.last, err = o.behind.subject(l.conn.store); err != nil {
 			return nil, err
 		}
 	}
-	l.page = func(ctx context.Context, offset int) (page jsapi.Info, err error) {
-		err = s.patiently(ctx, "list streams of "+s.name, func() error {
-			if err := s.trusted(ctx); err != nil {
+	walk.page = func(ctx context.Context, offset int) (page jsapi.Info, err error) {
+		err = l.conn.patiently(ctx, "list streams of "+l.conn.store, func() error {
+			if err := l.trust.trusted(ctx); err != nil {
 				return err
 			}
-			page, err = s.api.LeaderInfo(ctx, s.name, filter, offset)
+			page, err = l.conn.api.LeaderInfo(ctx, l.conn.store, filter, offset)
 			if err != nil {
 				return err
 			}
-			return s.onDisk(ctx, Position(page.Last))
+			return l.conn.onDisk(ctx, Position(page.Last))
 		})
 		return page, err
 	}
-	return l, nil
+	return walk, nil
 }
 
 // subjectTotal is a subject and how many messages it has.

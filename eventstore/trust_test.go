@@ -17,20 +17,20 @@ func TestALeaderThatIsNotAsFarAsTheOneBeforeOnlyLags(t *testing.T) {
 	stream := StreamID{Category: "account", ID: "1"}
 	c, err := store.Append(t.Context(), stream, Head{}, named{})
 	require.NoError(t, err)
-	info := jsapi.Info{Last: 2, Messages: 2, Replicas: 3, Created: store.log.created}
-	seen := mark{Store: store.identity, Position: 2, Commit: c.ID.String()}
+	info := jsapi.Info{Last: 2, Messages: 2, Replicas: 3, Created: store.conn.opened.created}
+	seen := mark{Store: store.conn.opened.identity, Position: 2, Commit: c.ID.String()}
 
-	lags, err := store.compareMark(t.Context(), seen, info)
+	lags, err := store.trust.compareMark(t.Context(), seen, info)
 	require.ErrorIs(t, err, ErrLogRewound)
 	require.ErrorContains(t, err, "it ends before that")
 	require.True(t, lags)
 
 	info.Replicas = 1
-	lags, err = store.compareMark(t.Context(), seen, info)
+	lags, err = store.trust.compareMark(t.Context(), seen, info)
 	require.ErrorIs(t, err, ErrLogRewound)
 	require.False(t, lags, "one replica has nobody to lag behind")
 
 	seen.Position = 1
-	_, err = store.compareMark(t.Context(), seen, info)
+	_, err = store.trust.compareMark(t.Context(), seen, info)
 	require.NoError(t, err)
 }

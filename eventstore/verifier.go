@@ -29,7 +29,9 @@ const recentIDs = 10_000
 
 // verifier is one verification under way.
 type verifier struct {
-	store   *Store
+	conn    *conn
+	fetcher *fetcher
+	log     *log
 	max     int
 	report  Report
 	seed    maphash.Seed
@@ -59,7 +61,7 @@ func (v *verifier) walk(ctx context.Context, after, end Position, progress *trac
 		return nil
 	}
 	o := scanOptions{after: after, upTo: end, sure: end, damage: v.damage}
-	for c, err := range v.store.scan(ctx, o) {
+	for c, err := range v.log.scan(ctx, o) {
 		if err != nil {
 			return err
 		}
@@ -139,7 +141,7 @@ func (v *verifier) endTransaction(ctx context.Context) error {
 		v.report.Transactions++
 	} else if v.damaged == 0 || v.damaged+1 != first.Position {
 		var err error
-		if whole, err = v.store.wholeForSure(ctx, last); errors.Is(err, ErrCorrupt) {
+		if whole, err = v.fetcher.wholeForSure(ctx, last); errors.Is(err, ErrCorrupt) {
 			whole, err = true, nil
 		}
 		if err != nil {
@@ -256,8 +258,8 @@ func (v *verifier) hash(links []Position) uint64 {
 func (v *verifier) links(ctx context.Context, c *Commit) error {
 	for _, link := range c.links {
 		var before *Commit
-		err := v.store.patiently(ctx, "verify "+v.store.name, func() (err error) {
-			before, err = v.store.place(ctx, link)
+		err := v.conn.patiently(ctx, "verify "+v.conn.store, func() (err error) {
+			before, err = v.fetcher.place(ctx, link)
 			return err
 		})
 		switch {
@@ -299,7 +301,7 @@ func (v *verifier) compareCounts(ctx context.Context, end Position) error {
 	if err != nil {
 		return err
 	}
-	now, err := v.store.End(ctx)
+	now, err := v.log.end(ctx)
 	if err != nil {
 		return err
 	}
@@ -334,7 +336,7 @@ func (v *verifier) later(ctx context.Context, after, end Position) (map[StreamID
 		return later, nil
 	}
 	ignore := func(Position, error) {}
-	for c, err := range v.store.scan(ctx, scanOptions{after: after, upTo: end, sure: end, damage: ignore}) {
+	for c, err := range v.log.scan(ctx, scanOptions{after: after, upTo: end, sure: end, damage: ignore}) {
 		if err != nil {
 			return nil, err
 		}
@@ -345,19 +347,19 @@ func (v *verifier) later(ctx context.Context, after, end Position) (map[StreamID
 
 // counts asks the leader for the number of messages of each stream.
 func (v *verifier) counts(ctx context.Context) (map[StreamID]uint64, error) {
-	s := v.store
+	c := v.conn
 	counts := make(map[StreamID]uint64, len(v.streams))
 	for offset := 0; ; {
 		var page jsapi.Info
-		err := s.patiently(ctx, "verify "+s.name, func() (err error) {
-			page, err = s.api.LeaderInfo(ctx, s.name, s.name+".*.*", offset)
+		err := c.patiently(ctx, "verify "+c.store, func() (err error) {
+			page, err = c.api.LeaderInfo(ctx, c.store, c.store+".*.*", offset)
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
 		for subject, n := range page.Subjects {
-			stream, err := parseSubject(s.name, subject)
+			stream, err := parseSubject(c.store, subject)
 			if err != nil {
 				continue // a message on it is a fault of its position
 			}

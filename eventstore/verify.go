@@ -130,10 +130,10 @@ func (r Report) String() string {
 //	the log, unfiltered -> each position -> its stream's versions and links -> the leader's count of each stream
 func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {
 	v := verifier{
-		store: s, max: cfg.maxFaults(), report: Report{Store: s.name}, seed: maphash.MakeSeed(),
+		conn: s.conn, fetcher: s.fetcher, log: s.log, max: cfg.maxFaults(), report: Report{Store: s.conn.store}, seed: maphash.MakeSeed(),
 		streams: make(map[StreamID]verified), gaps: make(map[StreamID]Fault), ids: make(map[uuid.UUID]struct{}),
 	}
-	end, err := s.End(ctx)
+	end, err := s.log.end(ctx)
 	if err != nil {
 		return v.report, err
 	}

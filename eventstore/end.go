@@ -1,0 +1,104 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+)
+
+// End returns the position of the log's newest commit, as the stream's leader knows it, or 0 for an empty log.
+// Interruptions are waited out for Config.ReadTimeout. It returns an error that matches ErrNoPermission,
+// ErrUnavailable, ErrRefused, ErrLogRewound or ErrOtherStream, or the cause of ctx.
+func (s *Store) End(ctx context.Context) (end Position, err error) { return s.log.end(ctx) }
+
+func (l *log) end(ctx context.Context) (end Position, err error) {
+	err = l.conn.patiently(ctx, "end of "+l.conn.store, func() (err error) {
+		end, err = l.trust.end(ctx)
+		return err
+	})
+	return end, err
+}
+
+// end asks the leader once where the log ends. It looks at the log if that ends before a commit that was seen, or is
+// another log.
+func (t *trust) end(ctx context.Context) (Position, error) {
+	if err := t.conn.verdict.get(); err != nil {
+		return 0, err
+	}
+	seen := t.seen.highest()
+	info, err := t.conn.api.LeaderInfo(ctx, t.conn.store, "", 0)
+	fell := err == nil && (Position(info.Last) < seen || info.Metadata[metaIdentity] != t.conn.opened.identity)
+	switch {
+	case fell, errors.Is(err, jetstream.ErrStreamNotFound):
+		if err := t.suspect(ctx); err != nil {
+			return 0, err
+		}
+		return t.conn.end(ctx)
+	case err != nil:
+		return 0, err
+	}
+	return Position(info.Last), t.conn.onDisk(ctx, Position(info.Last))
+}
+
+// Reaches reports whether the log goes up to a position. It asks for the log's end only if this Store has not met a
+// commit as high. It fails like [Store.End].
+func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
+	if position <= s.seen.highest() {
+		return true, nil
+	}
+	end, err := s.log.end(ctx)
+	return position <= end, err
+}
+
+// awaitEnd is End for readers of the log. They wait out interruptions from their first question on. A question that was
+// under way when the connection broke is asked again after Config.AckTimeout.
+func (t *trust) awaitEnd(ctx context.Context) (Position, error) {
+	deadline := time.Now().Add(t.conn.cfg.readTimeout())
+	for try := 1; ; try++ {
+		asking, cancel := context.WithTimeoutCause(ctx, t.conn.cfg.ackTimeout(), jsapi.ErrNoReply)
+		end, err := t.end(asking)
+		cancel()
+		switch {
+		case err == nil:
+			return end, nil
+		case ctx.Err() != nil:
+			return 0, context.Cause(ctx)
+		case isVerdict(err):
+			return 0, err
+		case jsapi.IsRefusal(err), t.conn.api.Session().Closed():
+			return 0, because("end of "+t.conn.store, err)
+		case t.conn.api.Session().Connected() != nil, jsapi.Transient(err), time.Now().Before(deadline):
+		default:
+			return 0, because("end of "+t.conn.store, err)
+		}
+		if err := t.conn.api.Pause(ctx, rescans, try); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// reaches makes sure that the log has a position behind which a read is to begin. Otherwise the read would pass over
+// commits until the log is as long.
+func (t *trust) reaches(ctx context.Context, after Position) error {
+	if after == 0 || after <= t.seen.highest() {
+		return nil
+	}
+	deadline := time.Now().Add(leaderLag)
+	for try := 1; ; try++ {
+		end, err := t.awaitEnd(ctx)
+		if err != nil || after <= end {
+			return err
+		}
+		ahead := positionAhead(t.conn.store, after, end)
+		if t.conn.opened.replicas < 2 || time.Now().After(deadline) {
+			return ahead
+		}
+		if err := recheck.Wait(ctx, try); err != nil {
+			return errors.Join(ahead, err) // a short ReadTimeout ends before the leader's time does
+		}
+	}
+}
