@@ -16,7 +16,7 @@ func (s *Store) AppendTorn(ctx context.Context, stream StreamID, head Head, even
 	if err != nil {
 		return Head{}, err
 	}
-	answer := s.conn.api.Publish(ctx, a.writes[0], s.conn.cfg.ackTimeout())
+	answer := s.conn.api.Session().Publish(ctx, a.writes[0], s.conn.cfg.ackTimeout())
 	if answer.Class != jsapi.Stored {
 		return Head{}, answer.Err
 	}
@@ -43,7 +43,7 @@ func (s *Store) AppendFirst(ctx context.Context, kept int, writes ...Write) erro
 		return err
 	}
 	for _, w := range a.batch[:kept] {
-		if answer := s.conn.api.Publish(ctx, w, s.conn.cfg.ackTimeout()); answer.Class != jsapi.Stored {
+		if answer := s.conn.api.Session().Publish(ctx, w, s.conn.cfg.ackTimeout()); answer.Class != jsapi.Stored {
 			return answer.Err
 		}
 	}

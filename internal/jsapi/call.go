@@ -14,12 +14,12 @@ import (
 
 // Call is one request under way.
 type Call struct {
-	client  *Client
-	number  uint64
-	sent    *Session
-	subject string
-	reply   chan *nats.Msg // holds one: the reply, or nil when the Client closes
-	timer   *time.Timer    // stopped, except during a wait
+	requests *requests
+	number   uint64
+	sent     *Session
+	subject  string
+	reply    chan *nats.Msg // holds one: the reply, or nil when the Client closes
+	timer    *time.Timer    // stopped, except during a wait
 
 	// The request is built here. After it was sent, nobody needs it.
 	msg      nats.Msg
@@ -30,23 +30,23 @@ type Call struct {
 
 // call returns a Call to send, perhaps one that was used before.
 func (s *Session) call() *Call {
-	if call, ok := s.client.calls.Get().(*Call); ok {
+	if call, ok := s.requests.calls.Get().(*Call); ok {
 		call.sent = s
 		return call
 	}
-	call := &Call{client: s.client, sent: s, reply: make(chan *nats.Msg, 1), timer: time.NewTimer(0)}
+	call := &Call{requests: s.requests, sent: s, reply: make(chan *nats.Msg, 1), timer: time.NewTimer(0)}
 	call.timer.Stop()
 	call.header = nats.Header{jetstream.ExpectedLastSubjSeqHeader: call.expected[:]}
 	return call
 }
 
 // free makes a Call reusable if its reply was taken. Otherwise the reply may still come.
-func (call *Call) free() { call.client.calls.Put(call) }
+func (call *Call) free() { call.requests.calls.Put(call) }
 
 // Send publishes a request and returns without waiting for its reply. An error means that the publish failed; [NotSent]
 // tells whether it certainly never left.
-func (c *Client) Send(subject string, header nats.Header, data []byte) (*Call, error) {
-	call := c.Session().call()
+func (r *requests) Send(subject string, header nats.Header, data []byte) (*Call, error) {
+	call := r.Session().call()
 	if err := call.send(subject, header, data); err != nil {
 		return nil, err
 	}
@@ -58,23 +58,23 @@ func (call *Call) send(subject string, header nats.Header, data []byte) error {
 	if err := call.sent.Connected(); err != nil {
 		return err
 	}
-	c := call.client
+	r := call.requests
 	call.subject = subject
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
 		return ErrClosed
 	}
-	c.next++
-	call.number = c.next
-	c.waiting[call.number] = call
-	c.mu.Unlock()
+	r.next++
+	call.number = r.next
+	r.waiting[call.number] = call
+	r.mu.Unlock()
 
-	call.msg = nats.Msg{Subject: subject, Reply: c.reply(call.number), Header: header, Data: data}
-	err := c.nc.PublishMsg(&call.msg)
+	call.msg = nats.Msg{Subject: subject, Reply: r.reply(call.number), Header: header, Data: data}
+	err := r.nc.PublishMsg(&call.msg)
 	call.msg = nats.Msg{}
 	if err != nil {
-		c.take(call.number)
+		r.take(call.number)
 	}
 	return err
 }
@@ -94,7 +94,7 @@ func (call *Call) WaitToRepeat(ctx context.Context, timeout time.Duration) (*nat
 func (call *Call) wait(ctx context.Context, timeout time.Duration, repeat bool) (*nats.Msg, error) {
 	msg, err := call.sent.wait(ctx, wait{replies: call.reply, timer: call.timer, timeout: timeout, repeat: repeat, subject: call.subject})
 	if err != nil {
-		call.client.take(call.number)
+		call.requests.take(call.number)
 	}
 	return msg, err
 }
@@ -124,7 +124,7 @@ func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 	select {
 	case msg := <-w.replies:
 		return replied(msg)
-	case <-s.client.pulse.while():
+	case <-s.requests.pulse.while():
 		return s.waitOn(ctx, w)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
@@ -184,11 +184,11 @@ const askEvery = 500 * time.Millisecond
 // timeout says that the server needs long for it. It gives up, with ErrNoReply, when the timeout has passed or
 // soon after the connection was lost. If the server said that the connection may not send the request, Request
 // returns that complaint. It sends nothing after ctx has ended.
-func (c *Client) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
+func (r *requests) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	call, err := c.Send(subject, nil, data)
+	call, err := r.Send(subject, nil, data)
 	if err != nil {
 		return nil, err
 	}
@@ -203,48 +203,48 @@ func (c *Client) Request(ctx context.Context, subject string, data []byte, timeo
 			return msg, nil
 		}
 		if !errors.Is(err, ErrNoReply) || errors.Is(err, errInterrupted) || left <= w.timeout || call.sent.broken() {
-			c.take(call.number)
+			r.take(call.number)
 			return nil, err
 		}
-		if err := c.nc.PublishRequest(subject, c.reply(call.number), data); err != nil {
-			c.take(call.number)
+		if err := r.nc.PublishRequest(subject, r.reply(call.number), data); err != nil {
+			r.take(call.number)
 			return nil, err
 		}
 	}
 }
 
 // reply is the subject of the reply to a call.
-func (c *Client) reply(number uint64) string {
+func (r *requests) reply(number uint64) string {
 	var room [64]byte
-	return string(strconv.AppendUint(append(room[:0], c.inbox...), number, 36))
+	return string(strconv.AppendUint(append(room[:0], r.inbox...), number, 36))
 }
 
 // receive runs on the subscription's own goroutine, one message at a time.
-func (c *Client) receive(msg *nats.Msg) {
-	token := msg.Subject[len(c.inbox):]
+func (r *requests) receive(msg *nats.Msg) {
+	token := msg.Subject[len(r.inbox):]
 	if probe, ok := strings.CutPrefix(token, probeToken); ok {
-		c.answered(msg, probe)
+		r.others.answered(msg, probe)
 		return
 	}
 	number, err := strconv.ParseUint(token, 36, 64)
 	if err != nil {
 		return // not a reply to a request of this client
 	}
-	if call := c.take(number); call != nil {
+	if call := r.take(number); call != nil {
 		call.reply <- msg
 		return
 	}
-	if !c.receiveMany(number, msg) {
-		c.late(msg)
+	if !r.receiveMany(number, msg) {
+		r.others.late(msg)
 	}
 }
 
 // take removes a waiting call and returns it. It returns nil if the reply came before, or if the waiter has
 // left.
-func (c *Client) take(number uint64) *Call {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	call := c.waiting[number]
-	delete(c.waiting, number)
+func (r *requests) take(number uint64) *Call {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	call := r.waiting[number]
+	delete(r.waiting, number)
 	return call
 }

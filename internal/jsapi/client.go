@@ -21,8 +21,16 @@ var ErrNoConnection = errors.New("there is no connection to a server")
 // ErrClosed means that the Client was closed.
 var ErrClosed = errors.New("client closed")
 
-// Client sends requests and collects their replies. It is safe for concurrent use.
+// Client asks JetStream. It is safe for concurrent use.
 type Client struct {
+	*requests
+	keeper keeper
+	idle   idle
+}
+
+// requests sends requests and collects their replies. It owns the inbox, the requests under way, and what is known of
+// the connection.
+type requests struct {
 	nc     *nats.Conn
 	prefix string // of the JetStream API, "$JS.API." unless a domain is set
 	inbox  string // the replies' subject up to their number, with its dot
@@ -40,26 +48,24 @@ type Client struct {
 	noted   uint64                  // counts how often changes were taken off
 	back    chan struct{}           // closed when the connection is back
 
-	pulse  *pulse
-	keeper keeper
+	pulse *pulse
 
 	mu      sync.Mutex // guards the fields below
 	next    uint64
 	waiting map[uint64]*Call
 	several map[uint64]chan *nats.Msg // for requests to which several replies come
-	idle    []*Gets
 	closed  bool
 }
 
 // New subscribes to an inbox of its own on the connection of js. Close ends the subscription, and so does
 // closing the connection. New returns the server's complaint if the connection may not subscribe to the inbox.
 func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
-	c := &Client{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{}), pulse: newPulse()}
-	c.waiting, c.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
-	c.others.found = make(chan struct{})
-	c.inbox = c.nc.NewInbox() + "."
-	c.session.Store(&Session{client: c})
-	sub, err := c.nc.Subscribe(c.inbox+"*", c.receive)
+	r := &requests{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{}), pulse: newPulse()}
+	r.waiting, r.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
+	r.others.found = make(chan struct{})
+	r.inbox = r.nc.NewInbox() + "."
+	r.session.Store(&Session{requests: r})
+	sub, err := r.nc.Subscribe(r.inbox+"*", r.receive)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to the reply inbox: %w", err)
 	}
@@ -67,13 +73,14 @@ func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return nil, errors.Join(err, sub.Unsubscribe())
 	}
-	c.sub = sub
-	c.changes = c.nc.StatusChanged()
-	c.asking.Lock()
-	c.ask()
-	c.asking.Unlock()
-	c.startKeeper()
-	if err := c.mayReply(ctx); err != nil {
+	r.sub = sub
+	r.changes = r.nc.StatusChanged()
+	r.asking.Lock()
+	r.ask()
+	r.asking.Unlock()
+	c := &Client{requests: r}
+	c.keeper.start(r)
+	if err := r.mayReply(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
@@ -82,16 +89,16 @@ func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
 // mayReply returns the server's complaint if replies cannot reach this client, or if the connection has too
 // many subscriptions. Otherwise each request would seem to be lost. It returns nil if the connection breaks
 // meanwhile.
-func (c *Client) mayReply(ctx context.Context) error {
+func (r *requests) mayReply(ctx context.Context) error {
 	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
 	defer cancel()
-	if err := c.nc.FlushWithContext(timed); err != nil {
+	if err := r.nc.FlushWithContext(timed); err != nil {
 		return context.Cause(ctx)
 	}
-	if err := c.nc.LastError(); isDenial(err, c.inbox+"*") {
+	if err := r.nc.LastError(); isDenial(err, r.inbox+"*") {
 		return fmt.Errorf("%w: allow this user to subscribe to it, or connect with nats.CustomInboxPrefix and a prefix that it may use", err)
 	}
-	return c.mayHear()
+	return r.mayHear()
 }
 
 // prefixOf returns the prefix of the subjects of the JetStream API.
@@ -107,43 +114,36 @@ func prefixOf(js jetstream.JetStream) string {
 }
 
 // Conn returns the connection of the requests.
-func (c *Client) Conn() *nats.Conn { return c.nc }
+func (r *requests) Conn() *nats.Conn { return r.nc }
 
 // Close ends the subscription. Calls under way end with ErrNoReply, because they were sent and their outcome is
 // not known.
 func (c *Client) Close() error {
-	c.mu.Lock()
-	waiting, several, idle := c.waiting, c.several, c.idle
-	already := c.closed
-	c.waiting, c.several, c.idle, c.closed = nil, nil, nil, true
-	c.mu.Unlock()
-	interruptMany(several)
-	for _, g := range idle {
-		g.close()
-	}
-	for _, call := range waiting {
-		call.reply <- nil
-	}
+	first := c.interrupt(true)
+	c.idle.close()
 	c.keeper.stop()
 	c.nc.RemoveStatusListener(c.changes)
-	if already || c.nc.IsClosed() {
+	if !first || c.nc.IsClosed() {
 		return nil
 	}
 	return c.sub.Unsubscribe()
 }
 
 // Interrupt ends the calls under way with ErrNoReply, because nobody needs their replies any more.
-func (c *Client) Interrupt() {
-	c.mu.Lock()
-	waiting, several := c.waiting, c.several
-	if !c.closed {
-		c.waiting, c.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
-	}
-	c.mu.Unlock()
+func (r *requests) Interrupt() { r.interrupt(false) }
+
+// interrupt ends the calls under way. It reports false if no more can be sent.
+func (r *requests) interrupt(closing bool) (open bool) {
+	r.mu.Lock()
+	waiting, several, open := r.waiting, r.several, !r.closed
+	r.closed = r.closed || closing
+	r.waiting, r.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
+	r.mu.Unlock()
 	interruptMany(several)
 	for _, call := range waiting {
 		call.reply <- nil
 	}
+	return open
 }
 
 // NotSent reports whether a publish that failed with err certainly never reached the server.
@@ -162,29 +162,29 @@ func NotSent(err error) bool {
 // Permitted sends a request of the JetStream API that changes nothing, and returns the server's complaint if
 // this connection may not send it. It takes a round trip, which is shorter than the wait for a reply that never
 // comes.
-func (c *Client) Permitted(ctx context.Context, request string) error {
-	subject := c.prefix + request
-	call, err := c.Send(subject, nil, nil)
+func (r *requests) Permitted(ctx context.Context, request string) error {
+	subject := r.prefix + request
+	call, err := r.Send(subject, nil, nil)
 	if err != nil {
 		return err
 	}
-	defer c.take(call.number)
+	defer r.take(call.number)
 	timed, cancel := context.WithTimeoutCause(ctx, getTimeout, ErrNoReply)
 	defer cancel()
-	if err := c.nc.FlushWithContext(timed); err != nil {
+	if err := r.nc.FlushWithContext(timed); err != nil {
 		if timed.Err() != nil {
 			return context.Cause(timed)
 		}
 		return err
 	}
-	c.askAgain()
+	r.askAgain()
 	return call.sent.denied(subject)
 }
 
 // Denied reports whether the last complaint of the server was about subject.
-func (c *Client) Denied(subject string) error {
-	c.askAgain()
-	if err := c.Session().complaint; isDenial(err, subject) {
+func (r *requests) Denied(subject string) error {
+	r.askAgain()
+	if err := r.Session().complaint; isDenial(err, subject) {
 		return err
 	}
 	return nil

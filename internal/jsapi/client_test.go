@@ -39,7 +39,7 @@ func newStream(t *testing.T, js jetstream.JetStream) {
 func publish(t *testing.T, client *jsapi.Client, subject string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
-		answer := client.Publish(t.Context(), jsapi.Write{Subject: subject, Unconditional: true, Data: []byte(text)}, timeout)
+		answer := client.Session().Publish(t.Context(), jsapi.Write{Subject: subject, Unconditional: true, Data: []byte(text)}, timeout)
 		require.Equal(t, jsapi.Stored, answer.Class, answer.Err)
 	}
 }
@@ -100,7 +100,7 @@ func TestAWaitThatEndsSaysNothingAboutThePublish(t *testing.T) {
 	proxy.DropAcksWhere(func() bool { return true })
 	write := jsapi.Write{Subject: "docs.a", Unconditional: true}
 
-	answer := client.Publish(t.Context(), write, time.Millisecond)
+	answer := client.Session().Publish(t.Context(), write, time.Millisecond)
 	require.Equal(t, jsapi.Unknown, answer.Class)
 	require.ErrorIs(t, answer.Err, jsapi.ErrNoReply)
 
@@ -126,7 +126,7 @@ func TestWhatWasUnderWayWhenTheClientClosedIsUnknownAndNothingIsSentAfter(t *tes
 	require.Equal(t, jsapi.Unknown, answer.Class)
 	require.ErrorIs(t, answer.Err, jsapi.ErrNoReply)
 
-	answer = client.Publish(t.Context(), jsapi.Write{Subject: "docs.a"}, timeout)
+	answer = client.Session().Publish(t.Context(), jsapi.Write{Subject: "docs.a"}, timeout)
 	require.Equal(t, jsapi.Unavailable, answer.Class)
 	require.ErrorIs(t, answer.Err, jsapi.ErrClosed)
 	_, err = client.DirectLast(t.Context(), "docs", "docs.a")

@@ -67,7 +67,7 @@ func IsRefusal(err error) bool {
 }
 
 // api sends a request of the JetStream API and reads the reply into answer.
-func (c *Client) api(ctx context.Context, request string, timeout time.Duration, body, answer any) error {
+func (r *requests) api(ctx context.Context, request string, timeout time.Duration, body, answer any) error {
 	var data []byte
 	if body != nil {
 		var err error
@@ -75,7 +75,7 @@ func (c *Client) api(ctx context.Context, request string, timeout time.Duration,
 			return err
 		}
 	}
-	msg, err := c.Request(ctx, c.prefix+request, data, timeout)
+	msg, err := r.Request(ctx, r.prefix+request, data, timeout)
 	if err != nil {
 		return err
 	}

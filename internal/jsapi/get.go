@@ -62,7 +62,7 @@ func (call *Call) direct(ctx context.Context, stream string) (Message, error) {
 	if ctx.Err() != nil {
 		return Message{}, context.Cause(ctx)
 	}
-	if err := call.send(call.client.prefix+"DIRECT.GET."+stream, nil, call.text); err != nil {
+	if err := call.send(call.requests.prefix+"DIRECT.GET."+stream, nil, call.text); err != nil {
 		return Message{}, err
 	}
 	msg, err := call.WaitToRepeat(ctx, getTimeout)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -48,7 +49,7 @@ type Gets struct {
 
 // Gets returns a Gets for one stream.
 func (c *Client) Gets(stream string) *Gets {
-	g, closed := c.idleGets()
+	g, closed := c.idle.take()
 	switch {
 	case closed:
 		return &Gets{client: c, failed: ErrClosed}
@@ -69,15 +70,33 @@ func (c *Client) Gets(stream string) *Gets {
 	return g
 }
 
-// idleGets returns a Gets that was used before, or nil if there is none, and whether the client was closed.
-func (c *Client) idleGets() (g *Gets, closed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if last := len(c.idle) - 1; last >= 0 {
-		g = c.idle[last]
-		c.idle = c.idle[:last]
+// idle holds Gets that were used before.
+type idle struct {
+	mu     sync.Mutex // guards the fields below
+	gets   []*Gets
+	closed bool
+}
+
+// take returns a Gets, or nil if there is none, and whether the client was closed.
+func (i *idle) take() (g *Gets, closed bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if last := len(i.gets) - 1; last >= 0 {
+		g = i.gets[last]
+		i.gets = i.gets[:last]
 	}
-	return g, c.closed
+	return g, i.closed
+}
+
+// close closes all Gets, and keeps no more.
+func (i *idle) close() {
+	i.mu.Lock()
+	gets := i.gets
+	i.gets, i.closed = nil, true
+	i.mu.Unlock()
+	for _, g := range gets {
+		g.close()
+	}
 }
 
 // Release returns the Gets to the client. A Gets that may still receive replies is not used again.
@@ -89,7 +108,7 @@ func (g *Gets) Release() {
 	whole := g.open == 0 && g.sub != nil && (g.failed == nil || errors.Is(g.failed, ErrNotFound))
 	clear(g.stored)
 	g.stored, g.bare, g.failed = g.stored[:0], g.bare[:0], nil
-	if !whole || !g.client.keep(g) {
+	if !whole || !g.client.idle.keep(g) {
 		g.close()
 	}
 }
@@ -102,13 +121,13 @@ func (g *Gets) close() {
 }
 
 // keep keeps a Gets for later, if there is room.
-func (c *Client) keep(g *Gets) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed || len(c.idle) == maxIdle {
+func (i *idle) keep(g *Gets) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed || len(i.gets) == maxIdle {
 		return false
 	}
-	c.idle = append(c.idle, g)
+	i.gets = append(i.gets, g)
 	return true
 }
 

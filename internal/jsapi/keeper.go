@@ -21,14 +21,13 @@ type keeper struct {
 	ended  bool
 }
 
-// startKeeper starts the keeper.
-func (c *Client) startKeeper() {
-	k := &c.keeper
+// start starts the keeper of the connection that r uses.
+func (k *keeper) start(r *requests) {
 	k.wake, k.quit = make(chan struct{}, 1), make(chan struct{})
-	k.alarm = c.nc.StatusChanged()
+	k.alarm = r.nc.StatusChanged()
 	k.owned.Go(func() {
-		defer c.nc.RemoveStatusListener(k.alarm)
-		for c.keepOn() {
+		defer r.nc.RemoveStatusListener(k.alarm)
+		for k.keepOn(r) {
 			k.work(false)
 		}
 		k.work(true)
@@ -36,16 +35,16 @@ func (c *Client) startKeeper() {
 }
 
 // keepOn waits for work, and returns false if no more comes.
-func (c *Client) keepOn() bool {
+func (k *keeper) keepOn(r *requests) bool {
 	select {
-	case <-c.keeper.quit:
+	case <-k.quit:
 		return false
-	case <-c.keeper.wake:
+	case <-k.wake:
 		return true
-	case <-c.keeper.alarm:
-		c.asking.Lock()
-		defer c.asking.Unlock()
-		return !c.ask().closed
+	case <-k.alarm:
+		r.asking.Lock()
+		defer r.asking.Unlock()
+		return !r.ask().closed
 	}
 }
 

@@ -93,28 +93,28 @@ func (c *Client) directMany(ctx context.Context, stream string, request []byte, 
 }
 
 // expectMany makes replies to a number go to a channel, which has room for all of them.
-func (c *Client) expectMany(replies chan *nats.Msg) (number uint64, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
+func (r *requests) expectMany(replies chan *nats.Msg) (number uint64, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
 		return 0, ErrClosed
 	}
-	c.next++
-	c.several[c.next] = replies
-	return c.next, nil
+	r.next++
+	r.several[r.next] = replies
+	return r.next, nil
 }
 
-func (c *Client) forgetMany(number uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.several, number)
+func (r *requests) forgetMany(number uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.several, number)
 }
 
 // receiveMany takes a reply to a request with several replies, and reports whether it was one.
-func (c *Client) receiveMany(number uint64, msg *nats.Msg) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	replies, ok := c.several[number]
+func (r *requests) receiveMany(number uint64, msg *nats.Msg) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	replies, ok := r.several[number]
 	if ok {
 		select {
 		case replies <- msg:

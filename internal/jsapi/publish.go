@@ -57,11 +57,6 @@ func (w Write) header() nats.Header {
 }
 
 // Publish sends one message and classifies the answer to this one try.
-func (c *Client) Publish(ctx context.Context, w Write, timeout time.Duration) Answer {
-	return c.Session().Publish(ctx, w, timeout)
-}
-
-// Publish is [Client.Publish] for a caller that has already asked for the session.
 func (s *Session) Publish(ctx context.Context, w Write, timeout time.Duration) Answer {
 	call := s.call()
 	if err := call.send(w.Subject, call.headerOf(w), w.Data); err != nil {
@@ -99,7 +94,7 @@ func (call *Call) answer(ctx context.Context, timeout time.Duration) (answer Ans
 	case err != nil:
 		return Answer{Class: Unknown, Err: err}, false
 	}
-	return call.client.classify(msg), true
+	return call.requests.others.classify(msg), true
 }
 
 // PublishBatch sends the writes as one atomic batch: all are stored, next to each other and in this order, or
@@ -107,9 +102,9 @@ func (call *Call) answer(ctx context.Context, timeout time.Duration) (answer Ans
 // writes again under the same expectations, at most one of the batches is stored.
 //
 // All messages are sent at once. The server answers the first, at which it can refuse the batch, and the last.
-func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.Duration) Answer {
+func (r *requests) PublishBatch(ctx context.Context, writes []Write, timeout time.Duration) Answer {
 	if len(writes) == 1 {
-		return c.Publish(ctx, writes[0], timeout)
+		return r.Session().Publish(ctx, writes[0], timeout)
 	}
 	id := uuid.NewString()
 	var first, last *Call
@@ -120,20 +115,20 @@ func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.
 		var err error
 		switch i {
 		case 0:
-			first, err = c.Send(w.Subject, h, w.Data)
+			first, err = r.Send(w.Subject, h, w.Data)
 		case len(writes) - 1:
 			h[HeaderBatchCommit] = []string{"1"}
-			last, err = c.Send(w.Subject, h, w.Data)
+			last, err = r.Send(w.Subject, h, w.Data)
 		default:
-			if err = c.Session().Connected(); err == nil {
-				err = c.nc.PublishMsg(&nats.Msg{Subject: w.Subject, Header: h, Data: w.Data})
+			if err = r.Session().Connected(); err == nil {
+				err = r.nc.PublishMsg(&nats.Msg{Subject: w.Subject, Header: h, Data: w.Data})
 			}
 		}
 		if err != nil {
 			// Without its last message the server stores nothing of a batch, so only a failed send of the last
 			// one leaves a doubt.
 			if first != nil {
-				c.take(first.number)
+				r.take(first.number)
 			}
 			answer := unsent(err)
 			if i < len(writes)-1 && answer.Class == Unknown {
@@ -144,26 +139,26 @@ func (c *Client) PublishBatch(ctx context.Context, writes []Write, timeout time.
 	}
 	answer := last.Answer(ctx, timeout)
 	if answer.Class == Stored {
-		c.take(first.number)
+		r.take(first.number)
 		return answer
 	}
-	return first.sent.permission(c.firstReason(first, answer), writes)
+	return first.sent.permission(r.firstReason(first, answer), writes)
 }
 
 // firstReason prefers the reason with which the server refused the first message, because the answer to the
 // last one then says only that the batch is incomplete. The answer to the first message was sent before, so it
 // has come by now.
-func (c *Client) firstReason(first *Call, answer Answer) Answer {
+func (r *requests) firstReason(first *Call, answer Answer) Answer {
 	select {
 	case msg := <-first.reply:
 		if msg == nil || len(msg.Data) == 0 && msg.Header.Get("Status") == "" {
 			return answer // the empty reply says that the batch was opened
 		}
-		if reason := c.classify(msg); reason.Class != Unknown && answer.Class != Unknown {
+		if reason := r.others.classify(msg); reason.Class != Unknown && answer.Class != Unknown {
 			return reason
 		}
 	default:
-		c.take(first.number)
+		r.take(first.number)
 	}
 	return answer
 }
@@ -175,7 +170,7 @@ func (s *Session) permission(answer Answer, writes []Write) Answer {
 	if answer.Class != Unavailable && (answer.Class != Unknown || !errors.Is(answer.Err, ErrNoReply)) {
 		return answer
 	}
-	s.client.askAgain()
+	s.requests.askAgain()
 	for _, w := range writes {
 		if err := s.denied(w.Subject); err != nil {
 			return Answer{Class: Refused, Err: err}

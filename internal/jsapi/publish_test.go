@@ -93,7 +93,7 @@ func TestAnswersOfOtherStreamsAreNotBelieved(t *testing.T) {
 			client.Expect(source)
 			sub, err := js.Conn().Subscribe("answered", func(msg *nats.Msg) { _ = msg.Respond([]byte(answer)) })
 			require.NoError(t, err)
-			got := client.Publish(t.Context(), jsapi.Write{Subject: "answered"}, 20*time.Second)
+			got := client.Session().Publish(t.Context(), jsapi.Write{Subject: "answered"}, 20*time.Second)
 			if ours {
 				require.Equal(t, jsapi.Answer{Class: jsapi.Stored, Sequence: 7}, got, answer)
 				require.NoError(t, client.Other())
@@ -119,7 +119,7 @@ func TestASecondAnswerOfAnotherStreamIsKept(t *testing.T) {
 	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, sub.Unsubscribe()) }()
-	require.Equal(t, jsapi.Stored, client.Publish(t.Context(), jsapi.Write{Subject: "answered"}, 20*time.Second).Class)
+	require.Equal(t, jsapi.Stored, client.Session().Publish(t.Context(), jsapi.Write{Subject: "answered"}, 20*time.Second).Class)
 	require.ErrorIs(t, client.AwaitOther(t.Context(), 20*time.Second), jsapi.ErrOtherStream)
 	require.EqualError(t, client.Other(), "another stream answers: messages for stream docs are answered by stream docs of domain hub")
 }
@@ -130,7 +130,7 @@ func TestCallsThatAreInterruptedEnd(t *testing.T) {
 	sub, err := js.Conn().Subscribe("silent", func(*nats.Msg) { client.Interrupt() })
 	require.NoError(t, err)
 	defer func() { require.NoError(t, sub.Unsubscribe()) }()
-	answer := client.Publish(t.Context(), jsapi.Write{Subject: "silent"}, time.Minute)
+	answer := client.Session().Publish(t.Context(), jsapi.Write{Subject: "silent"}, time.Minute)
 	require.Equal(t, jsapi.Unknown, answer.Class)
 	require.ErrorIs(t, answer.Err, jsapi.ErrNoReply)
 }

@@ -20,7 +20,7 @@ import (
 // Client asks it, so no caller waits for a dial. While it is connected, the answer is kept for a millisecond,
 // because the last complaint and the largest payload can change without a change of status.
 type Session struct {
-	client     *Client
+	requests   *requests
 	asked      time.Time
 	connected  bool
 	closed     bool // for good
@@ -34,14 +34,14 @@ type Session struct {
 const sessionAge = time.Millisecond
 
 // Session returns the connection as it is. It does not wait for a connection that dials.
-func (c *Client) Session() *Session {
-	if len(c.changes) > 0 || c.taking.Load() {
-		c.takeChanges()
+func (r *requests) Session() *Session {
+	if len(r.changes) > 0 || r.taking.Load() {
+		r.takeChanges()
 	}
-	s := c.session.Load()
-	if s.connected && time.Since(s.asked) > sessionAge && c.asking.TryLock() {
-		defer c.asking.Unlock()
-		return c.ask()
+	s := r.session.Load()
+	if s.connected && time.Since(s.asked) > sessionAge && r.asking.TryLock() {
+		defer r.asking.Unlock()
+		return r.ask()
 	}
 	return s
 }
@@ -52,21 +52,21 @@ const missed = 1 << 32
 
 // takeChanges notes changes of the status. After any change the connection counts as lost until it was asked.
 // So a caller that finds no change finds a Session that includes all changes.
-func (c *Client) takeChanges() {
-	c.noting.Lock()
-	defer c.noting.Unlock()
-	c.taking.Store(true)
-	defer c.taking.Store(false)
-	if len(c.changes) == 0 {
+func (r *requests) takeChanges() {
+	r.noting.Lock()
+	defer r.noting.Unlock()
+	r.taking.Store(true)
+	defer r.taking.Store(false)
+	if len(r.changes) == 0 {
 		return
 	}
-	s := *c.session.Load()
+	s := *r.session.Load()
 	s.asked, s.connected = time.Now(), false
-	if len(c.changes) == cap(c.changes) {
+	if len(r.changes) == cap(r.changes) {
 		s.number += missed // nats.go drops changes that do not fit
 	}
-	for len(c.changes) > 0 {
-		switch <-c.changes {
+	for len(r.changes) > 0 {
+		switch <-r.changes {
 		case nats.RECONNECTING:
 			s.number++ // of the next connection
 		case nats.CLOSED:
@@ -74,67 +74,67 @@ func (c *Client) takeChanges() {
 		default:
 		}
 	}
-	c.noted++
-	c.session.Store(&s)
+	r.noted++
+	r.session.Store(&s)
 }
 
 // ask asks the connection, and may wait for its lock. The caller holds c.asking. The answer counts if the
 // status did not change meanwhile.
-func (c *Client) ask() *Session {
+func (r *requests) ask() *Session {
 	for {
-		if len(c.changes) > 0 {
-			c.takeChanges()
+		if len(r.changes) > 0 {
+			r.takeChanges()
 		}
-		c.noting.Lock()
-		noted := c.noted
-		c.noting.Unlock()
+		r.noting.Lock()
+		noted := r.noted
+		r.noting.Unlock()
 		s := &Session{
-			client: c, asked: time.Now(), connected: c.nc.IsConnected(), closed: c.nc.IsClosed(),
-			number: c.nc.Stats().Reconnects + 1, complaint: c.nc.LastError(), maxPayload: c.nc.MaxPayload(),
+			requests: r, asked: time.Now(), connected: r.nc.IsConnected(), closed: r.nc.IsClosed(),
+			number: r.nc.Stats().Reconnects + 1, complaint: r.nc.LastError(), maxPayload: r.nc.MaxPayload(),
 		}
 		if !s.connected {
 			s.number++
 		}
-		if c.note(s, noted) {
+		if r.note(s, noted) {
 			return s
 		}
 	}
 }
 
 // askAgain makes the next Session a fresh one, if there is a connection.
-func (c *Client) askAgain() {
-	if c.Session().connected {
-		c.asking.Lock()
-		defer c.asking.Unlock()
-		c.ask()
+func (r *requests) askAgain() {
+	if r.Session().connected {
+		r.asking.Lock()
+		defer r.asking.Unlock()
+		r.ask()
 	}
 }
 
 // note keeps the answer of the connection, unless its status has changed since.
-func (c *Client) note(s *Session, noted uint64) bool {
-	c.noting.Lock()
-	defer c.noting.Unlock()
-	if len(c.changes) > 0 || c.noted != noted {
+func (r *requests) note(s *Session, noted uint64) bool {
+	r.noting.Lock()
+	defer r.noting.Unlock()
+	if len(r.changes) > 0 || r.noted != noted {
 		return false
 	}
-	before := c.session.Swap(s)
+	before := r.session.Swap(s)
 	if s.connected && !before.connected {
-		close(c.back)
-		c.back = make(chan struct{})
+		close(r.back)
+		r.back = make(chan struct{})
 	}
 	return true
 }
 
 // Back returns a channel that is closed when the connection comes back the next time.
-func (c *Client) Back() <-chan struct{} {
-	c.noting.Lock()
-	defer c.noting.Unlock()
-	return c.back
+func (r *requests) Back() <-chan struct{} {
+	r.noting.Lock()
+	defer r.noting.Unlock()
+	return r.back
 }
 
 // Pause waits before try n of a failed call, as long as the policy says, or until the connection comes back.
-func (c *Client) Pause(ctx context.Context, policy backoff.Policy, n int) error {
-	back := c.Back()
+func (r *requests) Pause(ctx context.Context, policy backoff.Policy, n int) error {
+	back := r.Back()
 	timer := time.NewTimer(policy.Delay(n))
 	defer timer.Stop()
 	select {
@@ -170,7 +170,7 @@ func (s *Session) Closed() bool { return s.closed }
 
 // broken reports whether the connection was lost since. Requests under way were lost with it.
 func (s *Session) broken() bool {
-	now := s.client.Session()
+	now := s.requests.Session()
 	return now.number != s.number || !now.connected
 }
 
@@ -179,7 +179,7 @@ func (s *Session) broken() bool {
 // another connection, may be stored. A complaint counts as well if it came after the connection was asked and
 // before the request went out, and was about another request on the same subject.
 func (s *Session) denied(subjects ...string) error {
-	now := s.client.Session()
+	now := s.requests.Session()
 	if now.number != s.number || !now.connected || errors.Is(now.complaint, s.complaint) {
 		return nil
 	}

@@ -91,7 +91,7 @@ func TestOnlyAComplaintThatCameSinceIsARefusal(t *testing.T) {
 	require.Eventually(t, refused(write), timeout, time.Millisecond)
 	proxy.Silence("docs.>")
 	require.ErrorIs(t, client.Denied("docs.a"), nats.ErrPermissionViolation)
-	answer := client.Publish(t.Context(), write, long)
+	answer := client.Session().Publish(t.Context(), write, long)
 	require.Equal(t, jsapi.Unknown, answer.Class)
 }
 
@@ -103,6 +103,6 @@ func TestAComplaintAboutAnothersRequestIsNotAboutOurs(t *testing.T) {
 	require.Eventually(t, func() bool { return client.Session() != old }, timeout, time.Millisecond)
 
 	proxy.Silence("docs.>")
-	answer := client.Publish(t.Context(), jsapi.Write{Subject: "docs.a", Unconditional: true}, 50*time.Millisecond)
+	answer := client.Session().Publish(t.Context(), jsapi.Write{Subject: "docs.a", Unconditional: true}, 50*time.Millisecond)
 	require.Equal(t, jsapi.Unknown, answer.Class, "it got lost, and nobody complained")
 }

@@ -72,42 +72,42 @@ func (o *others) note(err error) {
 	}
 }
 
-// Expect says which stream answers the publishes from now on. Call it before the first publish.
-func (c *Client) Expect(s Source) { c.others.source.Store(&s) }
-
-// source returns the expected source, or the zero Source before it is known. Replies to earlier requests may
+// asked returns the expected source, or the zero Source before it is known. Replies to earlier requests may
 // still come.
-func (c *Client) source() Source {
-	if s := c.others.source.Load(); s != nil {
+func (o *others) asked() Source {
+	if s := o.source.Load(); s != nil {
 		return *s
 	}
 	return Source{}
 }
 
+// Expect says which stream answers the publishes from now on. Call it before the first publish.
+func (r *requests) Expect(s Source) { r.others.source.Store(&s) }
+
 // Other returns an error that matches ErrOtherStream if a stream other than the expected one has answered a
 // publish, even if the expected one answered first. Both may have stored the message.
-func (c *Client) Other() error {
-	if err := c.others.first.Load(); err != nil {
+func (r *requests) Other() error {
+	if err := r.others.first.Load(); err != nil {
 		return err
 	}
 	return nil
 }
 
-// classify is Classify for this client's stream. If another stream answered, it keeps that for Other.
-func (c *Client) classify(msg *nats.Msg) Answer {
-	answer := c.source().classify(msg)
+// classify is Classify for the source. If another stream answered, it keeps that for Other.
+func (o *others) classify(msg *nats.Msg) Answer {
+	answer := o.asked().classify(msg)
 	if answer.Class == Unknown {
-		c.others.note(answer.Err)
+		o.note(answer.Err)
 	}
 	return answer
 }
 
 // late looks at a reply to a request that was answered before, or whose waiter has left.
-func (c *Client) late(msg *nats.Msg) {
-	if c.source().Stream == "" || len(msg.Header) > 0 || !strings.HasPrefix(string(msg.Data), `{"stream"`) {
+func (o *others) late(msg *nats.Msg) {
+	if o.asked().Stream == "" || len(msg.Header) > 0 || !strings.HasPrefix(string(msg.Data), `{"stream"`) {
 		return // not an acknowledgement: a requested message has headers
 	}
-	c.classify(msg)
+	o.classify(msg)
 }
 
 // probeToken begins the last token of the subject of replies to probes, before the number of the probe.
@@ -116,17 +116,17 @@ const probeToken = "-"
 // Probe asks all streams that take messages of a subject, and returns without an answer. No stream stores the
 // question, because it expects a stream name that no stream has. If another stream than the expected one
 // answers, at any time, Other returns it.
-func (c *Client) Probe(subject string) error {
+func (r *requests) Probe(subject string) error {
 	question := nats.NewMsg(subject)
-	question.Reply = c.inbox + probeToken + strconv.FormatUint(c.others.probes.Add(1), 10)
+	question.Reply = r.inbox + probeToken + strconv.FormatUint(r.others.probes.Add(1), 10)
 	question.Header.Set(jetstream.ExpectedStreamHeader, uuid.NewString())
-	return c.nc.PublishMsg(question)
+	return r.nc.PublishMsg(question)
 }
 
 // answered takes an answer to a probe.
-func (c *Client) answered(msg *nats.Msg, probe string) {
+func (o *others) answered(msg *nats.Msg, probe string) {
 	number, err := strconv.ParseUint(probe, 10, 64)
-	if err != nil || number != c.others.probes.Load() {
+	if err != nil || number != o.probes.Load() {
 		return
 	}
 	var ack pubAck
@@ -136,25 +136,25 @@ func (c *Client) answered(msg *nats.Msg, probe string) {
 		return
 	case err != nil || ack.Stream == "":
 		other = fmt.Sprintf("a program that replies %.80q", msg.Data)
-	case ack.Stream != c.source().Stream:
+	case ack.Stream != o.asked().Stream:
 		other = Source{ack.Stream, ack.Domain}.String()
-	case c.others.probed.Swap(number) == number:
+	case o.probed.Swap(number) == number:
 		other = "another stream " + ack.Stream + ", in another domain or account"
 	default:
 		return
 	}
-	c.others.note(&OtherStreamError{Asked: c.source(), Other: other})
+	o.note(&OtherStreamError{Asked: o.asked(), Other: other})
 }
 
 // AwaitOther waits for a while, then returns the result of Other.
-func (c *Client) AwaitOther(ctx context.Context, wait time.Duration) error {
+func (r *requests) AwaitOther(ctx context.Context, wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
-	case <-c.others.found:
+	case <-r.others.found:
 	case <-timer.C:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return c.Other()
+	return r.Other()
 }

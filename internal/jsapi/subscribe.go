@@ -15,12 +15,12 @@ import (
 
 // subscribe subscribes a channel, which must have room, to an inbox. It returns an error that matches
 // nats.ErrMaxSubscriptionsExceeded if the connection has too many subscriptions.
-func (c *Client) subscribe(inbox string, replies chan *nats.Msg) (*nats.Subscription, error) {
-	sub, err := c.nc.ChanSubscribe(inbox, replies)
-	if err != nil || !isFull(c.Session().complaint) {
+func (r *requests) subscribe(inbox string, replies chan *nats.Msg) (*nats.Subscription, error) {
+	sub, err := r.nc.ChanSubscribe(inbox, replies)
+	if err != nil || !isFull(r.Session().complaint) {
 		return sub, err
 	}
-	if err := c.sendToItself(inbox); err != nil {
+	if err := r.sendToItself(inbox); err != nil {
 		return nil, errors.Join(err, sub.Unsubscribe())
 	}
 	select {
@@ -32,11 +32,11 @@ func (c *Client) subscribe(inbox string, replies chan *nats.Msg) (*nats.Subscrip
 }
 
 // sendToItself sends a message to an inbox, and waits until it must have come.
-func (c *Client) sendToItself(inbox string) error {
-	if err := c.nc.Publish(strings.Replace(inbox, "*", "0", 1), nil); err != nil {
+func (r *requests) sendToItself(inbox string) error {
+	if err := r.nc.Publish(strings.Replace(inbox, "*", "0", 1), nil); err != nil {
 		return err
 	}
-	return c.nc.FlushTimeout(getTimeout)
+	return r.nc.FlushTimeout(getTimeout)
 }
 
 // isFull reports whether a complaint says that the connection has too many subscriptions.
@@ -50,7 +50,7 @@ func (s *Session) unheard(subject string) error {
 	if err := s.denied(subject); err != nil {
 		return err
 	}
-	if now := s.client.Session(); now.number == s.number && isFull(now.complaint) && !isFull(s.complaint) {
+	if now := s.requests.Session(); now.number == s.number && isFull(now.complaint) && !isFull(s.complaint) {
 		return errFull
 	}
 	return nil
@@ -58,18 +58,18 @@ func (s *Session) unheard(subject string) error {
 
 // mayHear returns an error that matches nats.ErrMaxSubscriptionsExceeded if the Client's own subscription was one
 // too many.
-func (c *Client) mayHear() error {
-	if !isFull(c.nc.LastError()) {
+func (r *requests) mayHear() error {
+	if !isFull(r.nc.LastError()) {
 		return nil
 	}
-	if err := c.sendToItself(c.inbox + "*"); err != nil {
+	if err := r.sendToItself(r.inbox + "*"); err != nil {
 		return err
 	}
-	delivered, err := c.sub.Delivered()
+	delivered, err := r.sub.Delivered()
 	if err != nil {
 		return err
 	}
-	pending, _, err := c.sub.Pending()
+	pending, _, err := r.sub.Pending()
 	if err == nil && delivered == 0 && pending == 0 {
 		return errFull
 	}
