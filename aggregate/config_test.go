@@ -7,23 +7,24 @@ import (
 
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/defaults/defaultstest"
 )
 
 func TestWrongNumbersAreRefused(t *testing.T) {
 	store := open(t)
-	for field, cfg := range map[string]aggregate.Config{
-		"CacheSize is -2": {CacheSize: -2}, "KeyWindow is -1": {KeyWindow: -1}, "MaxTries is -3": {MaxTries: -3},
-	} {
-		_, err := aggregate.New(store, "account", balance{}, &cfg)
-		require.ErrorIs(t, err, aggregate.ErrInvalid)
-		require.ErrorContains(t, err, field)
-		_, err = aggregate.NewUnique(store, "email", nil, &cfg)
-		require.ErrorIs(t, err, aggregate.ErrInvalid)
-	}
+	wrong := map[string][]aggregate.Config{"CacheSize": {{CacheSize: -2}}, "KeyWindow": {{KeyWindow: -1}}, "MaxTries": {{MaxTries: -3}}}
+	defaultstest.Refused(t, aggregate.ErrInvalid, func(cfg *aggregate.Config) error {
+		_, err := aggregate.New(store, "account", balance{}, cfg)
+		return err
+	}, wrong)
+	defaultstest.Refused(t, aggregate.ErrInvalid, func(cfg *aggregate.Config) error {
+		_, err := aggregate.NewUnique(store, "email", nil, cfg)
+		return err
+	}, wrong)
 	accounts := repository(t, store, nil)
-	err := aggregate.Transact(t.Context(), store, &aggregate.TransactConfig{MaxTries: -1}, accounts.On("1", deposit{1}))
-	require.ErrorIs(t, err, aggregate.ErrInvalid)
-	require.ErrorContains(t, err, "MaxTries is -1")
+	defaultstest.Refused(t, aggregate.ErrInvalid, func(cfg *aggregate.TransactConfig) error {
+		return aggregate.Transact(t.Context(), store, cfg, accounts.On("1", deposit{1}))
+	}, map[string][]aggregate.TransactConfig{"MaxTries": {{MaxTries: -1}}})
 }
 
 // A transaction has its own tries, whatever its operations' repositories allow their commands.

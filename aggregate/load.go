@@ -10,17 +10,17 @@ import (
 
 // openSnapshots prepares the snapshots of the repository's states, if it has any.
 func (r *Repository[S, E]) openSnapshots(cloneable bool) (err error) {
-	cache := r.cfg.Snapshots
+	cache := (*snapshots.Cache)(r.cfg.Snapshots)
 	switch {
 	case cache == nil:
 		return nil
-	case !cache.Internal.Of(r.store, r.category):
+	case !cache.Of(r.store, r.category):
 		return fmt.Errorf("%w: the snapshots are of other aggregates: open them on the repository's store, with its category", ErrInvalid)
 	case !cloneable:
 		return fmt.Errorf("%w: state %T holds maps, slices or pointers, which a snapshot would share with callers: give it a method Clone() %T",
 			ErrInvalid, r.initial, r.initial)
 	}
-	if r.snapshots, err = snapshots.For[S, E](cache.Internal, r.initial, r.clone, r.window); err != nil {
+	if r.snapshots, err = snapshots.For[S, E](cache, r.initial, r.clone, r.window); err != nil {
 		return fmt.Errorf("%w: state of %w", ErrInvalid, err)
 	}
 	return nil

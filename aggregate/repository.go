@@ -50,18 +50,12 @@ type Config struct {
 
 // withDefaults returns a copy in which every field is set. It refuses wrong numbers.
 func (c *Config) withDefaults() (Config, error) {
-	full := Config{}
-	if c != nil {
-		full = *c
-	}
-	err := errors.Join(
+	full := defaults.Of(c)
+	return full, errors.Join(
+		defaults.SetOr("CacheSize", &full.CacheSize, -1, 10_000),
 		defaults.Set("KeyWindow", &full.KeyWindow, 256),
 		defaults.Set("MaxTries", &full.MaxTries, 20),
 	)
-	if full.CacheSize != -1 {
-		err = errors.Join(err, defaults.Set("CacheSize", &full.CacheSize, 10_000))
-	}
-	return full, err
 }
 
 // Call is a command as [Config.Around] sees it.
@@ -103,8 +97,8 @@ func (r *Repository[S, E]) Counters() Counters {
 	counters := Counters{
 		Cached: r.counters.cached.Load(), Restored: r.counters.restored.Load(), Replayed: r.counters.replayed.Load(),
 	}
-	if cache := r.cfg.Snapshots; cache != nil {
-		counters.Snapshots = snapshot.Counters(cache.Internal.Counters())
+	if cache := (*snapshots.Cache)(r.cfg.Snapshots); cache != nil {
+		counters.Snapshots = snapshot.Counters(cache.Counters())
 	}
 	return counters
 }

@@ -38,17 +38,14 @@ const maxLooks = 20
 // the other operations are stored only if its aggregate is still at the version that it decided on. If no operation
 // decides events, nothing is stored, and all aggregates were at their versions at one moment during the call.
 func Transact(ctx context.Context, store *eventstore.Store, cfg *TransactConfig, operations ...Operation) error {
-	tries := 0
-	if cfg != nil {
-		tries = cfg.MaxTries
-	}
-	if err := defaults.Set("MaxTries", &tries, 20); err != nil {
+	full := defaults.Of(cfg)
+	if err := defaults.Set("MaxTries", &full.MaxTries, 20); err != nil {
 		return fmt.Errorf("aggregate: transaction: %w: %w", ErrInvalid, err)
 	}
 	if err := checkStreams(operations); err != nil {
 		return err
 	}
-	return runAround(ctx, store, operations, tries)
+	return runAround(ctx, store, operations, full.MaxTries)
 }
 
 // checkStreams refuses a transaction in which an aggregate takes part twice, because each operation would decide on a

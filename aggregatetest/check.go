@@ -25,10 +25,7 @@ type Config struct {
 
 // withDefaults returns a copy in which every field is set. It refuses a negative number.
 func (c *Config) withDefaults() (Config, error) {
-	full := Config{}
-	if c != nil {
-		full = *c
-	}
+	full := defaults.Of(c)
 	if full.Store == nil {
 		full.Store = &eventstore.Config{}
 	}

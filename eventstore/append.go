@@ -91,7 +91,7 @@ func (wr *writer) appendAll(ctx context.Context, writes []Write) ([]*Commit, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	deadline := time.Now().Add(wr.conn.cfg.appendTimeout())
+	deadline := time.Now().Add(wr.conn.cfg.AppendTimeout)
 	a, err := wr.prepare(ctx, writes)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (wr *writer) appendAll(ctx context.Context, writes []Write) ([]*Commit, err
 	a.seen = wr.seen.newest.Load()
 	if len(writes) == 1 {
 		// The first try is nearly always the only one, and does without a context of its own.
-		answer := session.Publish(ctx, a.writes[0], min(wr.conn.cfg.ackTimeout(), wr.conn.cfg.appendTimeout()))
+		answer := session.Publish(ctx, a.writes[0], min(wr.conn.cfg.AckTimeout, wr.conn.cfg.AppendTimeout))
 		if answer.Class == jsapi.Stored && wr.conn.disk == nil {
 			return a.stored(ctx, Position(answer.Sequence))
 		}
@@ -133,7 +133,7 @@ func (wr *writer) prepare(ctx context.Context, writes []Write) (*attempt, error)
 	if err := a.completeAll(ctx, writes); err != nil {
 		return nil, err
 	}
-	metadata, now := MetadataFrom(ctx), wr.conn.cfg.now().UTC().Round(0)
+	metadata, now := MetadataFrom(ctx), wr.conn.cfg.Now().UTC().Round(0)
 	var tx uuid.UUID
 	if len(writes) > 1 {
 		tx = newID(now)
@@ -165,7 +165,7 @@ func (wr *writer) mayAppend(ctx context.Context, w Write) (*jsapi.Session, error
 	refused := func(reason error, advice string, err error) (*jsapi.Session, error) {
 		return nil, &AppendError{Stream: w.Stream, Version: w.Expected.Version + 1, Reason: reason, Advice: advice, Err: err}
 	}
-	if wr.conn.cfg.salvage() {
+	if wr.conn.cfg.Salvage {
 		return refused(ErrRefused, "the store was opened with Config.Salvage, to be read only", nil)
 	}
 	if err := wr.conn.disk.Failed(); err != nil {
@@ -277,7 +277,7 @@ func (wr *writer) encodeWrite(m *appended, head *Head, w *Write) (jsapi.Write, e
 		c.events[i] = event{kind: kind, from: uint32(from), to: uint32(in.data.Len())}
 	}
 	c.body = in.data.Bytes()
-	payload, err := in.encode(c, wr.conn.cfg.compressAbove())
+	payload, err := in.encode(c, wr.conn.cfg.CompressAbove)
 	if err != nil {
 		return refused(ErrRefused, "the commit does not encode", err)
 	}

@@ -3,11 +3,11 @@ package eventstore
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"reflect"
 
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/runnel-go/runnel/internal/defaults"
 	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/internal/wellformed"
 )
@@ -24,12 +24,7 @@ const (
 	JSON Codec = "json"
 )
 
-func (c Codec) check() error {
-	if c != Msgpack && c != JSON {
-		return fmt.Errorf("eventstore: codec %q: there are %q and %q", string(c), Msgpack, JSON)
-	}
-	return nil
-}
+func (c Codec) check() error { return defaults.OneOf("Codec", c, Msgpack, JSON) }
 
 func (c Codec) format() plain.Format { return plain.Format(c) }
 

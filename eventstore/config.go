@@ -1,13 +1,18 @@
 package eventstore
 
 import (
+	"cmp"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/defaults"
 )
 
-// Config holds what Open needs beyond its arguments. A nil *Config and the zero Config give the defaults.
+// Config holds what Open needs beyond its arguments. A nil *Config and the zero Config give the defaults. Open refuses
+// impossible values, such as negative ones, with ErrSettings.
 type Config struct {
 	// Codec encodes the events. It is fixed when the store is created. Defaults to Msgpack.
 	Codec Codec
@@ -16,8 +21,8 @@ type Config struct {
 	// Erasure allows [Store.Erase], for which the server must be able to delete messages. It is fixed when the store is
 	// created. Defaults to false: nothing can be deleted.
 	Erasure bool
-	// Replicas is how many servers keep the store. Defaults to 3 when the store is created on a cluster, to 1 when it is
-	// created on a single server, and later to the number that it has.
+	// Replicas is how many servers keep the store. Defaults to 3 when the store is created on a cluster, to 1 when it
+	// is created on a single server, and later to the number that it has.
 	Replicas int
 	// MaxBytes bounds the store in bytes. Appends beyond it are refused with ErrFull. Defaults to no bound when the
 	// store is created, and later to the bound that it has.
@@ -54,97 +59,32 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-func (c *Config) codec() Codec {
-	if c == nil || c.Codec == "" {
-		return Msgpack
+// withDefaults returns a copy in which every field is set except Replicas and CompressAbove, whose 0 has a meaning.
+func (c *Config) withDefaults(js jetstream.JetStream) (Config, error) {
+	full := defaults.Of(c)
+	full.Codec = cmp.Or(full.Codec, Msgpack)
+	if full.Reads == nil {
+		full.Reads = js
 	}
-	return c.Codec
-}
-
-func (c *Config) upcasters() []Upcaster {
-	if c == nil {
-		return nil
+	if full.Now == nil {
+		full.Now = time.Now
 	}
-	return c.Upcasters
-}
-
-func (c *Config) salvage() bool { return c != nil && c.Salvage }
-
-func (c *Config) erasure() bool { return c != nil && c.Erasure }
-
-func (c *Config) replicas() int {
-	if c == nil {
-		return 0
+	if full.Logger == nil {
+		full.Logger = slog.New(slog.DiscardHandler)
 	}
-	return c.Replicas
-}
-
-func (c *Config) maxBytes() int64 {
-	if c == nil || c.MaxBytes <= 0 {
-		return -1
+	err := errors.Join(
+		full.Codec.check(),
+		defaults.Replicas(full.Replicas),
+		defaults.NotNegative("MaxBytes", full.MaxBytes),
+		defaults.OneOf("Storage", full.Storage, jetstream.FileStorage, jetstream.MemoryStorage),
+		defaults.OneOf("Compression", full.Compression, jetstream.NoCompression, jetstream.S2Compression),
+		defaults.NotNegative("CompressAbove", full.CompressAbove),
+		defaults.Set("AppendTimeout", &full.AppendTimeout, 30*time.Second),
+		defaults.Set("AckTimeout", &full.AckTimeout, 2*time.Second),
+		defaults.Set("ReadTimeout", &full.ReadTimeout, 10*time.Second),
+	)
+	if full.MaxBytes == 0 {
+		full.MaxBytes = -1
 	}
-	return c.MaxBytes
-}
-
-func (c *Config) storage() jetstream.StorageType {
-	if c == nil {
-		return jetstream.FileStorage
-	}
-	return c.Storage
-}
-
-func (c *Config) compression() jetstream.StoreCompression {
-	if c == nil {
-		return jetstream.NoCompression
-	}
-	return c.Compression
-}
-
-func (c *Config) compressAbove() int {
-	if c == nil {
-		return 0
-	}
-	return max(c.CompressAbove, 0)
-}
-
-func (c *Config) appendTimeout() time.Duration {
-	if c == nil || c.AppendTimeout <= 0 {
-		return 30 * time.Second
-	}
-	return c.AppendTimeout
-}
-
-func (c *Config) ackTimeout() time.Duration {
-	if c == nil || c.AckTimeout <= 0 {
-		return 2 * time.Second
-	}
-	return c.AckTimeout
-}
-
-func (c *Config) readTimeout() time.Duration {
-	if c == nil || c.ReadTimeout <= 0 {
-		return 10 * time.Second
-	}
-	return c.ReadTimeout
-}
-
-func (c *Config) reads(js jetstream.JetStream) jetstream.JetStream {
-	if c == nil || c.Reads == nil {
-		return js
-	}
-	return c.Reads
-}
-
-func (c *Config) now() time.Time {
-	if c == nil || c.Now == nil {
-		return time.Now()
-	}
-	return c.Now()
-}
-
-func (c *Config) logger() *slog.Logger {
-	if c == nil || c.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return c.Logger
+	return full, err
 }

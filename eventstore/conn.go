@@ -17,7 +17,7 @@ import (
 // interruptions out.
 type conn struct {
 	store   string // its name, and the name of the stream
-	cfg     *Config
+	cfg     Config // with defaults
 	js      jetstream.JetStream
 	api     *jsapi.Client
 	reads   *jsapi.Client  // for reads of the whole log; may be the same as api
@@ -36,8 +36,8 @@ type opened struct {
 }
 
 // newConn checks the connections, and makes the clients.
-func newConn(ctx context.Context, js jetstream.JetStream, name string, cfg *Config) (*conn, error) {
-	nc, reads := js.Conn(), cfg.reads(js)
+func newConn(ctx context.Context, js jetstream.JetStream, name string, cfg Config) (*conn, error) {
+	nc, reads := js.Conn(), cfg.Reads
 	if nc.Opts.ReconnectBufSize != -1 {
 		return nil, fmt.Errorf("eventstore: open %s: %w: connect with nats.ReconnectBufSize(-1)", name, ErrUnsafeConnection)
 	}
@@ -75,7 +75,7 @@ func (c *conn) close() error {
 
 // patiently calls read until it succeeds, cannot succeed any more, or Config.ReadTimeout has passed.
 func (c *conn) patiently(ctx context.Context, what string, read func() error) error {
-	return c.insist(ctx, c.cfg.readTimeout(), what, read)
+	return c.insist(ctx, c.cfg.ReadTimeout, what, read)
 }
 
 func (c *conn) insist(ctx context.Context, patience time.Duration, what string, read func() error) error {

@@ -57,9 +57,9 @@ func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
 // awaitEnd is End for readers of the log. They wait out interruptions from their first question on. A question that was
 // under way when the connection broke is asked again after Config.AckTimeout.
 func (t *trust) awaitEnd(ctx context.Context) (Position, error) {
-	deadline := time.Now().Add(t.conn.cfg.readTimeout())
+	deadline := time.Now().Add(t.conn.cfg.ReadTimeout)
 	for try := 1; ; try++ {
-		asking, cancel := context.WithTimeoutCause(ctx, t.conn.cfg.ackTimeout(), jsapi.ErrNoReply)
+		asking, cancel := context.WithTimeoutCause(ctx, t.conn.cfg.AckTimeout, jsapi.ErrNoReply)
 		end, err := t.end(asking)
 		cancel()
 		switch {

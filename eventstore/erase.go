@@ -30,7 +30,7 @@ var erasedStream = StreamID{Category: SystemCategory, ID: "erased"}
 // in the record, in the guards of transactions that relied on the stream, and in the metadata of other commits. So use
 // the HMAC of an id that is personal.
 func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error {
-	if !s.conn.cfg.erasure() {
+	if !s.conn.cfg.Erasure {
 		return fmt.Errorf("eventstore: erase %s: %w: the store must be made, and opened, with Config.Erasure", stream, ErrSettings)
 	}
 	if stream.Category == SystemCategory {
@@ -103,7 +103,7 @@ func (e *eraser) leftBefore(ctx context.Context, record *Commit) ([]*Commit, err
 		return nil, err
 	}
 	var left []*Commit
-	for c, err := range e.log.scan(ctx, scanOptions{subject: subject, upTo: record.Position, patience: e.conn.cfg.readTimeout()}) {
+	for c, err := range e.log.scan(ctx, scanOptions{subject: subject, upTo: record.Position, patience: e.conn.cfg.ReadTimeout}) {
 		if err != nil {
 			return nil, err
 		}

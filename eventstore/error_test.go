@@ -55,8 +55,6 @@ func TestPrototypesThatCannotBeStoredAreRefusedAtOpen(t *testing.T) {
 	_, err = eventstore.Open(t.Context(), js, "acme_eu", events, nil)
 	require.ErrorIs(t, err, eventstore.ErrInvalidID)
 	require.ErrorContains(t, err, `use "-"`)
-	_, err = eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Codec: "xml"})
-	require.ErrorContains(t, err, "xml")
 }
 
 func TestAConnectionThatBuffersPublishesIsRefused(t *testing.T) {

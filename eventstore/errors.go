@@ -15,9 +15,9 @@ var (
 	// ErrInvalidEvents means that a prototype cannot be used, or that the codec would lose a part of an event. The text
 	// names the field.
 	ErrInvalidEvents = errors.New("invalid events")
-	// ErrSettings means that the guarantees do not hold under the settings of the JetStream stream. The text lists each
-	// setting that differs.
-	ErrSettings = errors.New("settings differ")
+	// ErrSettings means that a field of a Config is impossible, or that the guarantees do not hold under the settings
+	// of the JetStream stream. The text lists each setting that does not fit, and says what does.
+	ErrSettings = errors.New("settings do not fit")
 	// ErrServerVersion means that the server is too old. The text names the versions that are supported.
 	ErrServerVersion = errors.New("server version not supported")
 	// ErrLogRewound means that the log lost its end, or was replaced: it lacks a commit that was acknowledged or read

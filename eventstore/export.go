@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/runnel-go/runnel/internal/defaults"
 )
 
 // ExportConfig holds what Export needs beyond its arguments. A nil *ExportConfig and the zero ExportConfig give the
@@ -19,10 +21,8 @@ type ExportConfig struct {
 	Progress func(Progress)
 }
 
-func (c *ExportConfig) buckets() []string {
-	if c == nil {
-		return nil
-	}
+// buckets returns each of the buckets once.
+func (c ExportConfig) buckets() []string {
 	var last []string
 	for i, bucket := range c.Buckets {
 		if !slices.Contains(c.Buckets[i+1:], bucket) {
@@ -30,13 +30,6 @@ func (c *ExportConfig) buckets() []string {
 		}
 	}
 	return last
-}
-
-func (c *ExportConfig) progress() func(Progress) {
-	if c == nil {
-		return nil
-	}
-	return c.Progress
 }
 
 // Summary says what an archive holds.
@@ -71,7 +64,7 @@ type Summary struct {
 func (s *Store) Export(ctx context.Context, w io.Writer, cfg *ExportConfig) (Summary, error) {
 	begun := time.Now()
 	e := &exporter{conn: s.conn, fetcher: s.fetcher, log: s.log}
-	if err := e.run(ctx, w, cfg); err != nil {
+	if err := e.run(ctx, w, defaults.Of(cfg)); err != nil {
 		return Summary{}, fmt.Errorf("eventstore: export %s: %w", s.conn.store, err)
 	}
 	progress := e.tracker.done()
@@ -89,15 +82,15 @@ type exporter struct {
 	summary Summary
 }
 
-func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) error {
+func (e *exporter) run(ctx context.Context, w io.Writer, cfg ExportConfig) error {
 	c, buckets := e.conn, cfg.buckets()
-	e.summary = Summary{Store: c.store, Identity: c.opened.identity, Time: c.cfg.now().UTC()}
+	e.summary = Summary{Store: c.store, Identity: c.opened.identity, Time: c.cfg.Now().UTC()}
 	var err error
 	if e.archive, err = newArchiveWriter(w); err != nil {
 		return err
 	}
 	header := headerFrame{
-		Store: c.store, Identity: c.opened.identity, Codec: c.cfg.codec(), Layout: layoutFormat, Erasure: c.cfg.erasure(),
+		Store: c.store, Identity: c.opened.identity, Codec: c.cfg.Codec, Layout: layoutFormat, Erasure: c.cfg.Erasure,
 		Time: e.summary.Time, Buckets: buckets,
 	}
 	if err := e.archive.write(header); err != nil {
@@ -110,7 +103,7 @@ func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) erro
 		}
 		e.summary.Messages += int64(b.written)
 	}
-	e.tracker = newTracker(0, cfg.progress())
+	e.tracker = newTracker(0, cfg.Progress)
 	if err := e.writeLog(ctx); err != nil {
 		return err
 	}
@@ -122,7 +115,7 @@ func (e *exporter) run(ctx context.Context, w io.Writer, cfg *ExportConfig) erro
 // writeLog writes the log with the remainders of torn transactions, because links and checkpoints hold positions, so
 // all of them are kept. It leaves out what is recorded as erased, even if that is not deleted yet.
 func (e *exporter) writeLog(ctx context.Context) error {
-	if e.conn.cfg.erasure() {
+	if e.conn.cfg.Erasure {
 		if _, err := e.fetcher.erasures.refresh(ctx, e.fetcher); err != nil {
 			return err
 		}
@@ -164,7 +157,7 @@ func (e *exporter) commits(ctx context.Context, upTo Position) error {
 }
 
 func (e *exporter) commit(c *Commit) error {
-	if c.erased || e.conn.cfg.erasure() && e.fetcher.erasures.at(c.Position) != nil {
+	if c.erased || e.conn.cfg.Erasure && e.fetcher.erasures.at(c.Position) != nil {
 		e.summary.Erased++
 		return e.archive.write(erasedFrame{Position: c.Position})
 	}

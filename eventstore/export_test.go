@@ -16,7 +16,7 @@ func (s *Store) AppendTorn(ctx context.Context, stream StreamID, head Head, even
 	if err != nil {
 		return Head{}, err
 	}
-	answer := s.conn.api.Session().Publish(ctx, a.writes[0], s.conn.cfg.ackTimeout())
+	answer := s.conn.api.Session().Publish(ctx, a.writes[0], s.conn.cfg.AckTimeout)
 	if answer.Class != jsapi.Stored {
 		return Head{}, answer.Err
 	}
@@ -43,7 +43,7 @@ func (s *Store) AppendFirst(ctx context.Context, kept int, writes ...Write) erro
 		return err
 	}
 	for _, w := range a.batch[:kept] {
-		if answer := s.conn.api.Session().Publish(ctx, w, s.conn.cfg.ackTimeout()); answer.Class != jsapi.Stored {
+		if answer := s.conn.api.Session().Publish(ctx, w, s.conn.cfg.AckTimeout); answer.Class != jsapi.Stored {
 			return answer.Err
 		}
 	}
@@ -55,7 +55,7 @@ func (s *Store) AppendUnguarded(ctx context.Context, writes ...Write) error {
 	a := newAttempt(s.writer, len(writes))
 	for i, w := range writes {
 		c := a.commits[i]
-		*c = Commit{Stream: w.Stream, First: w.Expected.Version + 1, ID: newID(s.conn.cfg.now()), Time: s.conn.cfg.now(), decoder: s.decoder,
+		*c = Commit{Stream: w.Stream, First: w.Expected.Version + 1, ID: newID(s.conn.cfg.Now()), Time: s.conn.cfg.Now(), decoder: s.decoder,
 			Transaction: &Transaction{ID: [16]byte{1}, Index: indexOf(writes, i), Count: len(writes)}}
 		var err error
 		if a.writes[i], err = s.writer.encodeWrite(&a.rooms[i], &w.Expected, &w); err != nil {

@@ -108,7 +108,7 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit
 		return false, nil
 	}
 	read := 0
-	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, upTo: now.Position, patience: l.fetcher.conn.cfg.readTimeout()}) {
+	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, upTo: now.Position, patience: l.fetcher.conn.cfg.ReadTimeout}) {
 		if err == nil && c.foreign == nil && c.Position <= tail.Position {
 			err = l.confirmTorn(ctx, c, commits)
 		}
@@ -145,7 +145,7 @@ func (l *load) hidden(tail *Commit, counted uint64, found int) error {
 
 // beforeAppend asks what must be known before an append, with the patience of an append.
 func (wr *writer) beforeAppend(ctx context.Context, w Write, ask func(context.Context) error) error {
-	patience := wr.conn.cfg.appendTimeout()
+	patience := wr.conn.cfg.AppendTimeout
 	timed, cancel := context.WithTimeoutCause(ctx, patience, errAppendTimeout)
 	defer cancel()
 	return wr.conn.insist(timed, patience, "append "+w.Stream.String(), func() error { return ask(timed) })
@@ -174,7 +174,7 @@ func (wr *writer) confirmFirst(ctx context.Context, w Write) (Head, error) {
 	}
 	var info jsapi.Info
 	err = wr.beforeAppend(ctx, w, func(ctx context.Context) (err error) {
-		try, cancel := context.WithTimeoutCause(ctx, wr.conn.cfg.ackTimeout(), jsapi.ErrNoReply)
+		try, cancel := context.WithTimeoutCause(ctx, wr.conn.cfg.AckTimeout, jsapi.ErrNoReply)
 		defer cancel()
 		info, err = wr.conn.api.LeaderInfo(try, wr.conn.store, subject, 0)
 		return err

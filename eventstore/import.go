@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/defaults"
 	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/token"
 )
@@ -24,34 +26,22 @@ type ImportConfig struct {
 	// and the records of views carry the old name. Then views are built anew. Defaults to the archive's name.
 	Name string
 	// Store is the configuration with which the store will be opened. Import uses its Replicas, MaxBytes, Storage and
-	// timeouts. The buckets get the same Replicas and Storage. Codec and Erasure are taken from the archive.
-	// Defaults to nil.
+	// timeouts. The buckets get the same Replicas and Storage. Codec and Erasure are the archive's, and Import refuses
+	// others. Defaults to nil.
 	Store *Config
 	// Progress is called from time to time, and at the log's end, with how far the log is stored. Defaults to none.
 	Progress func(Progress)
 }
 
-func (c *ImportConfig) name(archived string) string {
-	if c == nil || c.Name == "" {
-		return archived
+// store returns the configuration of the target. It refuses one with which the store could not be opened.
+func (c ImportConfig) store(header headerFrame) (*Config, error) {
+	cfg := defaults.Of(c.Store)
+	err := defaults.OneOf("Store.Codec", cmp.Or(cfg.Codec, header.Codec), header.Codec)
+	if cfg.Erasure && !header.Erasure {
+		err = errors.Join(err, errors.New("Store.Erasure is true: set false, because the archived store has no erasure"))
 	}
-	return c.Name
-}
-
-func (c *ImportConfig) store(codec Codec, erasure bool) *Config {
-	var cfg Config
-	if c != nil && c.Store != nil {
-		cfg = *c.Store
-	}
-	cfg.Codec, cfg.Erasure = codec, erasure
-	return &cfg
-}
-
-func (c *ImportConfig) progress() func(Progress) {
-	if c == nil {
-		return nil
-	}
-	return c.Progress
+	cfg.Codec, cfg.Erasure = header.Codec, header.Erasure
+	return &cfg, err
 }
 
 // Import makes a store on js from an archive that [Store.Export] wrote. The store keeps its identity, and every commit
@@ -75,8 +65,9 @@ func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *Impor
 	if err != nil {
 		return Summary{}, err
 	}
-	i := &importer{archive: archive, report: cfg.progress()}
-	if err := i.readHeader(ctx, js, cfg); err != nil {
+	full := defaults.Of(cfg)
+	i := &importer{archive: archive, report: full.Progress}
+	if err := i.readHeader(ctx, js, full); err != nil {
 		return Summary{}, err
 	}
 	defer func() { err = errors.Join(err, i.conn.close()) }()
@@ -111,7 +102,7 @@ type importer struct {
 }
 
 // readHeader reads the header and makes the Store value of the target, without asking JetStream for anything.
-func (i *importer) readHeader(ctx context.Context, js jetstream.JetStream, cfg *ImportConfig) error {
+func (i *importer) readHeader(ctx context.Context, js jetstream.JetStream, cfg ImportConfig) error {
 	f, err := i.archive.read()
 	if err != nil {
 		return err
@@ -130,7 +121,12 @@ func (i *importer) readHeader(ctx context.Context, js jetstream.JetStream, cfg *
 		return i.archive.fault(fmt.Errorf("its identity is %q", header.Identity), nil)
 	}
 	i.header, i.mark = header, hex.EncodeToString(i.archive.sum.Sum(nil)[:16])
-	target, err := newStore(ctx, js, cfg.name(header.Store), nil, cfg.store(header.Codec, header.Erasure))
+	name := cmp.Or(cfg.Name, header.Store)
+	store, err := cfg.store(header)
+	if err != nil {
+		return fmt.Errorf("eventstore: import %s: %w: %w", name, ErrSettings, err)
+	}
+	target, err := newStore(ctx, js, name, nil, store)
 	if err != nil {
 		return err
 	}

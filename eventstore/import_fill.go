@@ -135,7 +135,7 @@ func (t *target) flush(ctx context.Context) error {
 			n = min(n, t.batch)
 		}
 		last := t.pending[n-1].sequence
-		answer := t.conn.api.PublishBatch(ctx, t.writes(n), importPatience*t.conn.cfg.ackTimeout())
+		answer := t.conn.api.PublishBatch(ctx, t.writes(n), importPatience*t.conn.cfg.AckTimeout)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}

@@ -113,7 +113,7 @@ func (i *importer) logConfig() jetstream.StreamConfig {
 
 // bucketConfig returns the settings of a bucket that package kv can open.
 func (i *importer) bucketConfig(f bucketFrame) jetstream.StreamConfig {
-	cfg := kvstream.Settings(i.bucket, i.conn.cfg.storage(), i.conn.replicas())
+	cfg := kvstream.Settings(i.bucket, i.conn.cfg.Storage, i.conn.replicas())
 	cfg.Description = f.Description
 	cfg.MaxMsgsPerSubject = f.History
 	cfg.MaxBytes = f.MaxBytes

@@ -29,7 +29,7 @@ func commitLimit(maxPayload int64) int64 { return min(maxPayload, maxRecord) - h
 // adviseSmaller says what to do about a commit of size bytes, which is above the limit.
 func (wr *writer) adviseSmaller(size int) string {
 	compress := "compress it (Config.CompressAbove), "
-	if wr.conn.cfg.compressAbove() > 0 {
+	if wr.conn.cfg.CompressAbove > 0 {
 		compress = ""
 	}
 	return fmt.Sprintf("the commit has %d bytes and the server takes %d: "+
@@ -39,8 +39,8 @@ func (wr *writer) adviseSmaller(size int) string {
 
 // batchLimit asks how many messages the server takes in one batch to a subject.
 func (c *conn) batchLimit(ctx context.Context, subject string) (limit int, err error) {
-	err = c.insist(ctx, c.cfg.ackTimeout(), "ask how many messages a batch may have", func() error {
-		limit, err = c.api.BatchLimit(ctx, subject, c.cfg.ackTimeout())
+	err = c.insist(ctx, c.cfg.AckTimeout, "ask how many messages a batch may have", func() error {
+		limit, err = c.api.BatchLimit(ctx, subject, c.cfg.AckTimeout)
 		return err
 	})
 	return limit, err

@@ -102,7 +102,7 @@ func (l *log) reachesSoon(ctx context.Context, stream StreamID, after Position) 
 	if after == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, l.conn.cfg.readTimeout(),
+	ctx, cancel := context.WithTimeoutCause(ctx, l.conn.cfg.ReadTimeout,
 		fmt.Errorf("eventstore: load %s: %w: the log's end could not be asked", stream, ErrUnavailable))
 	defer cancel()
 	return l.trust.reaches(ctx, after)
@@ -297,7 +297,7 @@ func (l *load) belowForeign(ctx context.Context, tail *Commit) (newest *Commit, 
 		}
 		return l.fetcher.at(ctx, commit)
 	}
-	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, upTo: tail.Position, patience: l.fetcher.conn.cfg.readTimeout()}) {
+	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, upTo: tail.Position, patience: l.fetcher.conn.cfg.ReadTimeout}) {
 		if err != nil {
 			return nil, err
 		}
@@ -321,7 +321,7 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 		return nil, err
 	}
 	var all []*Commit
-	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, after: after, upTo: newest.Position, patience: l.fetcher.conn.cfg.readTimeout()}) {
+	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, after: after, upTo: newest.Position, patience: l.fetcher.conn.cfg.ReadTimeout}) {
 		if err != nil {
 			return nil, err
 		}

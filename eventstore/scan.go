@@ -138,7 +138,7 @@ func (r *scanner) final(err error) error {
 	switch {
 	case c.reads.Session().Closed():
 		return fmt.Errorf("eventstore: %s: %w: connect again", what, err)
-	case r.served && errors.Is(err, jetstream.ErrMaximumConsumersLimit) && failing < c.cfg.readTimeout():
+	case r.served && errors.Is(err, jetstream.ErrMaximumConsumersLimit) && failing < c.cfg.ReadTimeout:
 		return nil
 	case jsapi.IsRefusal(err):
 		return fmt.Errorf("%w: allow it to this user, or raise the limit", because(what, err))

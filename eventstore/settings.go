@@ -37,21 +37,21 @@ func (c *conn) streamConfig(identity string) jetstream.StreamConfig {
 		Description:        "runnel event store",
 		Subjects:           []string{c.store + ".*.*"},
 		Retention:          jetstream.LimitsPolicy,
-		Storage:            c.cfg.storage(),
+		Storage:            c.cfg.Storage,
 		Replicas:           c.replicas(),
 		Discard:            jetstream.DiscardNew,
-		Compression:        c.cfg.compression(),
-		MaxBytes:           c.cfg.maxBytes(),
+		Compression:        c.cfg.Compression,
+		MaxBytes:           c.cfg.MaxBytes,
 		MaxMsgs:            -1,
 		MaxMsgsPerSubject:  maxMsgsPerSubject,
 		MaxMsgSize:         -1,
-		DenyDelete:         !c.cfg.erasure(),
+		DenyDelete:         !c.cfg.Erasure,
 		DenyPurge:          true,
 		AllowDirect:        true,
 		AllowAtomicPublish: true,
 		Metadata: map[string]string{
 			metaFormat:   strconv.Itoa(layoutFormat),
-			metaCodec:    string(c.cfg.codec()),
+			metaCodec:    string(c.cfg.Codec),
 			metaIdentity: identity,
 		},
 	}
@@ -64,8 +64,8 @@ const clusterReplicas = 3
 // replicas returns how many servers keep a store that is made now.
 func (c *conn) replicas() int {
 	switch {
-	case c.cfg.replicas() > 0:
-		return c.cfg.replicas()
+	case c.cfg.Replicas > 0:
+		return c.cfg.Replicas
 	case c.js.Conn().ConnectedClusterName() != "":
 		return clusterReplicas
 	}
@@ -156,13 +156,13 @@ func (c *conn) compare(have jetstream.StreamConfig) []string {
 	must(metaFormat, have.Metadata[metaFormat], want.Metadata[metaFormat])
 	must(metaCodec, have.Metadata[metaCodec], want.Metadata[metaCodec])
 	must(metaIdentity+" present", have.Metadata[metaIdentity] != "", true)
-	if c.cfg.maxBytes() > 0 {
+	if c.cfg.MaxBytes > 0 {
 		must("max bytes", have.MaxBytes, want.MaxBytes)
 	}
-	if c.cfg.compression() != jetstream.NoCompression {
+	if c.cfg.Compression != jetstream.NoCompression {
 		must("compression", have.Compression, want.Compression)
 	}
-	if c.cfg.replicas() > 0 {
+	if c.cfg.Replicas > 0 {
 		must("replicas", have.Replicas, want.Replicas)
 	}
 	return differences

@@ -76,7 +76,7 @@ func (a *attempt) publish(ctx context.Context) jsapi.Answer {
 	if err := a.writer.trust.ready(ctx); err != nil {
 		return jsapi.Answer{Class: jsapi.Unavailable, Err: err}
 	}
-	return a.writer.conn.api.PublishBatch(ctx, a.batch, a.writer.conn.cfg.ackTimeout())
+	return a.writer.conn.api.PublishBatch(ctx, a.batch, a.writer.conn.cfg.AckTimeout)
 }
 
 // stored waits until the commits are on disk, and fills in the positions. It is called with the last position, because

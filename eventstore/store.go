@@ -68,14 +68,15 @@ func Open(ctx context.Context, js jetstream.JetStream, name string, events []Eve
 }
 
 // newStore checks what can be checked without the server's JetStream.
-func newStore(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
+func newStore(ctx context.Context, js jetstream.JetStream, name string, events []Event, config *Config) (*Store, error) {
 	if err := control.CheckStore(name); err != nil {
 		return nil, fmt.Errorf("eventstore: open: %w: store name: %w", ErrInvalidID, err)
 	}
-	if err := cfg.codec().check(); err != nil {
-		return nil, err
+	cfg, err := config.withDefaults(js)
+	if err != nil {
+		return nil, fmt.Errorf("eventstore: open %s: %w: %w", name, ErrSettings, err)
 	}
-	known, err := newRegistry(cfg.codec(), events, cfg.upcasters())
+	known, err := newRegistry(cfg.Codec, events, cfg.Upcasters)
 	if err != nil {
 		return nil, fmt.Errorf("eventstore: open %s: %w", name, err)
 	}
@@ -90,7 +91,7 @@ func newStore(ctx context.Context, js jetstream.JetStream, name string, events [
 func assemble(conn *conn, known *registry) *Store {
 	s := &Store{conn: conn, seen: newSeen()}
 	s.decoder = &decoder{store: conn.store, origin: &origin{conn.store}, registry: known, seen: s.seen}
-	s.fetcher = &fetcher{conn: conn, decoder: s.decoder, logger: conn.cfg.logger()}
+	s.fetcher = &fetcher{conn: conn, decoder: s.decoder, logger: conn.cfg.Logger}
 	s.fetcher.erasures.byPosition = make(map[Position]*Commit)
 	s.fetcher.foreign.accepted = make(map[Position]foreignAccepted)
 	s.trust = &trust{conn: conn, seen: s.seen, fetcher: s.fetcher}
@@ -114,7 +115,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.conn.patiently(ctx, "open "+s.conn.store, func() error { return s.conn.checkReads(ctx) }); err != nil {
 		return err
 	}
-	if s.conn.cfg.salvage() {
+	if s.conn.cfg.Salvage {
 		return nil
 	}
 	compare := s.trust.compareAlone
@@ -143,7 +144,7 @@ func (s *Store) mark(ctx context.Context) (marked, error) {
 			slog.String("store", s.conn.store), slog.String("bucket", control.Bucket(s.conn.store)), slog.Any("error", err))
 		err = nil
 	}
-	s.marker = newMarker(s, stored, denied || s.conn.cfg.salvage())
+	s.marker = newMarker(s, stored, denied || s.conn.cfg.Salvage)
 	return stored, err
 }
 

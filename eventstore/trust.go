@@ -66,7 +66,7 @@ func (t *trust) condemn(err error) error {
 // an error that matches ErrCorrupt, ErrLogRewound or ErrOtherStream if the log is not right, or the error that kept it
 // from looking.
 func (t *trust) trusted(ctx context.Context) error {
-	if t.conn.cfg.salvage() {
+	if t.conn.cfg.Salvage {
 		return nil
 	}
 	t.seen.used()
@@ -79,7 +79,7 @@ func (t *trust) trusted(ctx context.Context) error {
 
 // suspect looks at the log even if that was done on this connection, because something speaks against the log.
 func (t *trust) suspect(ctx context.Context) error {
-	if t.conn.cfg.salvage() {
+	if t.conn.cfg.Salvage {
 		return nil
 	}
 	return t.lookOnce(ctx, func() bool { return false }, t.conn.api.Session().Number())
@@ -142,7 +142,7 @@ func (t *trust) checkLog(ctx context.Context, known []mark) error {
 // lookAtLog is one look. It reports lags if a new leader that has not caught up yet may be the reason for what is
 // wrong.
 func (t *trust) lookAtLog(ctx context.Context, known []mark) (lags bool, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, t.conn.cfg.ackTimeout(), jsapi.ErrNoReply)
+	ctx, cancel := context.WithTimeoutCause(ctx, t.conn.cfg.AckTimeout, jsapi.ErrNoReply)
 	defer cancel()
 	info, err := t.conn.api.LeaderInfo(ctx, t.conn.store, "", 0)
 	if err == nil {
@@ -224,7 +224,7 @@ func (t *trust) compareOpened(ctx context.Context) error {
 // accountFor returns an error if more positions are missing inside the log than were erased.
 func (t *trust) accountFor(ctx context.Context, missing uint64) error {
 	var erased uint64
-	if t.conn.cfg.erasure() {
+	if t.conn.cfg.Erasure {
 		var err error
 		if erased, err = t.fetcher.erasures.count(ctx, t.fetcher); err != nil {
 			return err

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/internal/defaults"
 )
 
 // VerifyConfig holds what [Store.Verify] may be given. A nil *VerifyConfig and the zero VerifyConfig give the defaults.
@@ -16,20 +18,6 @@ type VerifyConfig struct {
 	MaxFaults int
 	// Progress is called from time to time, and at the end, from the goroutine that verifies. Defaults to none.
 	Progress func(Progress)
-}
-
-func (c *VerifyConfig) maxFaults() int {
-	if c == nil || c.MaxFaults <= 0 {
-		return 100
-	}
-	return c.MaxFaults
-}
-
-func (c *VerifyConfig) progress() func(Progress) {
-	if c == nil {
-		return nil
-	}
-	return c.Progress
 }
 
 // Fault is one thing about the log that does not hold. Its kind is one of
@@ -122,22 +110,27 @@ func (r Report) String() string {
 //	the leader counts as many messages of each stream as there are
 //
 // It goes on after damage, because it is to find all of it. It returns an error only if it could not go on, with what
-// was found so far. [Report.Err] says whether the log holds. Verify blocks until the end is reached, and reads about as
-// fast as [Store.All]. Appends meanwhile are allowed. With several replicas, one of them returns the log, and the
-// leader returns what that one lacks. The disks of the others are not seen. Verify keeps about 150 bytes for each
-// stream, twice that at the end, and makes the leader list all subjects, 100,000 at a time.
+// was found so far, or ErrSettings for a negative MaxFaults. [Report.Err] says whether the log holds. Verify blocks
+// until the end is reached, and reads about as fast as [Store.All]. Appends meanwhile are allowed. With several
+// replicas, one of them returns the log, and the leader returns what that one lacks. The disks of the others are not
+// seen. Verify keeps about 150 bytes for each stream, twice that at the end, and makes the leader list all subjects,
+// 100,000 at a time.
 //
 //	the log, unfiltered -> each position -> its stream's versions and links -> the leader's count of each stream
 func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {
+	full := defaults.Of(cfg)
+	if err := defaults.Set("MaxFaults", &full.MaxFaults, 100); err != nil {
+		return Report{Store: s.conn.store}, fmt.Errorf("eventstore: verify %s: %w: %w", s.conn.store, ErrSettings, err)
+	}
 	v := verifier{
-		conn: s.conn, fetcher: s.fetcher, log: s.log, max: cfg.maxFaults(), report: Report{Store: s.conn.store}, seed: maphash.MakeSeed(),
+		conn: s.conn, fetcher: s.fetcher, log: s.log, max: full.MaxFaults, report: Report{Store: s.conn.store}, seed: maphash.MakeSeed(),
 		streams: make(map[StreamID]verified), gaps: make(map[StreamID]Fault), ids: make(map[uuid.UUID]struct{}),
 	}
 	end, err := s.log.end(ctx)
 	if err != nil {
 		return v.report, err
 	}
-	progress := newTracker(end, cfg.progress())
+	progress := newTracker(end, full.Progress)
 	err = v.walk(ctx, 0, end, progress)
 	if err == nil {
 		v.report.End = end

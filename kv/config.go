@@ -1,11 +1,15 @@
 package kv
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/defaults"
 )
 
 // Config is what Open needs beside its arguments. A nil *Config and the zero Config have all defaults. Open returns
@@ -34,41 +38,40 @@ type Config struct {
 	// Metadata is kept with the bucket. Open returns ErrSettings if the bucket exists and has another value for one
 	// of the keys. Keys that begin with "runnel-kv-" or "_nats" are reserved. Defaults to none.
 	Metadata map[string]string
-	// Existing makes Open return ErrNoBucket if the bucket does not exist, instead of creating it.
+	// Existing makes Open return ErrNoBucket if the bucket does not exist, instead of creating it. Then Replicas,
+	// Storage and MaxBytes must be zero. Defaults to false.
 	Existing bool
 }
 
-// withDefaults returns the configuration with its defaults filled in.
+// withDefaults returns a copy in which every field is set except Metadata and Existing.
 func (c *Config) withDefaults() (Config, error) {
-	var full Config
-	if c != nil {
-		full = *c
-	}
-	switch {
-	case full.Timeout < 0:
-		return full, fmt.Errorf("Config.Timeout is %s: it must not be negative", full.Timeout)
-	case full.Replicas < 0:
-		return full, fmt.Errorf("Config.Replicas is %d: it must not be negative", full.Replicas)
-	case full.MaxBytes < 0:
-		return full, fmt.Errorf("Config.MaxBytes is %d: it must not be negative, and 0 means no limit", full.MaxBytes)
-	}
+	full := defaults.Of(c)
 	switch full.Codec.(type) {
 	case nil, *JSON:
 		full.Codec = JSON{}
 	case *Msgpack:
 		full.Codec = Msgpack{}
 	}
-	if full.Timeout == 0 {
-		full.Timeout = 10 * time.Second
-	}
 	if full.Logger == nil {
 		full.Logger = slog.New(slog.DiscardHandler)
 	}
-	if full.Replicas == 0 {
-		full.Replicas = 1
+	err := errors.Join(
+		defaults.Set("Timeout", &full.Timeout, 10*time.Second),
+		defaults.Replicas(full.Replicas),
+		defaults.OneOf("Storage", full.Storage, jetstream.FileStorage, jetstream.MemoryStorage),
+		defaults.NotNegative("MaxBytes", full.MaxBytes),
+	)
+	if full.Existing && (full.Replicas != 0 || full.Storage != 0 || full.MaxBytes != 0) {
+		err = errors.Join(err, errors.New("Existing is true: leave Replicas, Storage and MaxBytes out, which are for a bucket that Open creates"))
 	}
+	for key := range full.Metadata {
+		if strings.HasPrefix(key, "runnel-kv-") || strings.HasPrefix(key, "_nats") {
+			err = errors.Join(err, fmt.Errorf(`Metadata is wrong: the key %q is reserved: take one that begins with neither "runnel-kv-" nor "_nats"`, key))
+		}
+	}
+	full.Replicas = max(full.Replicas, 1)
 	if full.MaxBytes == 0 {
 		full.MaxBytes = -1
 	}
-	return full, nil
+	return full, err
 }

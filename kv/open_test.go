@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/defaults/defaultstest"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -159,15 +160,17 @@ func TestOpenRefusesNamesAndConnections(t *testing.T) {
 
 func TestOpenRefusesWrongSettings(t *testing.T) {
 	js := eventstoretest.JetStream(t)
-	for text, cfg := range map[string]*kv.Config{
-		"Config.Timeout is -1s":  {Timeout: -time.Second},
-		"Config.Replicas is -1":  {Replicas: -1},
-		"Config.MaxBytes is -10": {MaxBytes: -10},
-	} {
+	defaultstest.Refused(t, kv.ErrSettings, func(cfg *kv.Config) error {
 		_, err := kv.Open[doc](t.Context(), js, "docs", cfg)
-		require.ErrorIs(t, err, kv.ErrSettings, text)
-		require.ErrorContains(t, err, text)
-		_, err = js.Stream(t.Context(), "KV_docs")
-		require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
-	}
+		return err
+	}, map[string][]kv.Config{
+		"Timeout":  {{Timeout: -time.Second}},
+		"Replicas": {{Replicas: -1}, {Replicas: 6}},
+		"MaxBytes": {{MaxBytes: -10}},
+		"Storage":  {{Storage: 7}},
+		"Existing": {{Existing: true, Replicas: 1}, {Existing: true, MaxBytes: 1}, {Existing: true, Storage: jetstream.MemoryStorage}},
+		"Metadata": {{Metadata: map[string]string{"runnel-kv-codec": "json"}}, {Metadata: map[string]string{"_nats.req.level": "1"}}},
+	})
+	_, err := js.Stream(t.Context(), "KV_docs")
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
 }

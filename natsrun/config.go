@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/runnel-go/runnel/internal/defaults"
 )
 
 // SyncMode says when a server writes what it has acknowledged through to the disk.
@@ -69,12 +71,10 @@ type Config struct {
 	openDisk  func(dir string) (fileSystem, error) // the package's openDisk, unless a test replaces it
 }
 
-// resolve returns a copy with all defaults filled in. If fields cannot be used, it returns one error for each of them.
-func (c *Config) resolve() (*Config, error) {
-	var out Config
-	if c != nil {
-		out = *c
-	}
+// withDefaults returns a copy in which every field is set except URL, Sync, MaxStore and Options. It returns one error
+// for each field that cannot be used.
+func (c *Config) withDefaults() (*Config, error) {
+	out := defaults.Of(c)
 	out.ServiceName = cmp.Or(out.ServiceName, "runnel")
 	out.ShutdownTimeout = cmp.Or(out.ShutdownTimeout, 10*time.Second)
 	out.MaxReconnects = cmp.Or(out.MaxReconnects, -1)

@@ -30,15 +30,15 @@ const steady = time.Minute
 //
 // program must not close the Runtime. Run does not recover its panics.
 func Run(ctx context.Context, cfg *Config, program func(context.Context, *Runtime) error) error {
-	resolved, err := cfg.resolve()
+	full, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
-	r := &runner{cfg: resolved, program: program}
+	r := &runner{cfg: full, program: program}
 	again, err := r.once(ctx)
 	for again && r.opened {
 		r.tries++
-		if resolved.MaxReconnects > 0 && r.tries > resolved.MaxReconnects {
+		if full.MaxReconnects > 0 && r.tries > full.MaxReconnects {
 			return err
 		}
 		if waited := pauses().Wait(ctx, r.tries) == nil; !waited {

@@ -38,11 +38,11 @@ type Runtime struct {
 // cause of ctx. It returns an error without a sentinel if the data directory cannot be written or the embedded
 // server does not start. Then nothing is left running.
 func Open(ctx context.Context, cfg *Config) (*Runtime, error) {
-	resolved, err := cfg.resolve()
+	full, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	return open(ctx, resolved)
+	return open(ctx, full)
 }
 
 func open(ctx context.Context, cfg *Config) (*Runtime, error) {

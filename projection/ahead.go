@@ -56,7 +56,7 @@ func (s *session[V]) lookAhead(ctx context.Context, units []unit[V]) error {
 func (f *folder[V]) stored(ctx context.Context, bucket *kv.Bucket[V], key string) (document[V], error) {
 	var entry kv.Entry[V]
 	var err error
-	failed := guard.CallWithin(f.view.cfg.foldTimeout()+serverTime, func() { entry, err = bucket.GetLeader(ctx, key) })
+	failed := guard.CallWithin(f.view.cfg.FoldTimeout+serverTime, func() { entry, err = bucket.GetLeader(ctx, key) })
 	switch {
 	case failed != nil:
 		return document[V]{}, fmt.Errorf("%w: %w", kv.ErrDecode, failed)

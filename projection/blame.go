@@ -95,10 +95,10 @@ func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string
 func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
 	var err error
 	if b.view.shape == nil {
-		err = b.tried(key, b.view.cfg.foldTimeout(), func() error { _, err := within(b.sink).Encode(key, d.value); return err })
+		err = b.tried(key, b.view.cfg.FoldTimeout, func() error { _, err := within(b.sink).Encode(key, d.value); return err })
 	}
 	if err == nil {
-		err = b.tried(key, b.view.cfg.foldTimeout()+serverTime, func() error { return b.bulk.Put(ctx, key, d.value) })
+		err = b.tried(key, b.view.cfg.FoldTimeout+serverTime, func() error { return b.bulk.Put(ctx, key, d.value) })
 	}
 	return b.view.blamed(ctx, err, func(of string) (document[V], bool) {
 		if of == key {
@@ -126,7 +126,7 @@ func (v *View[V]) guardedReport(report func(eventstore.Progress)) func(eventstor
 		if failed {
 			return
 		}
-		if err := guard.CallWithin(v.cfg.foldTimeout(), func() { report(p) }); err != nil {
+		if err := guard.CallWithin(v.cfg.FoldTimeout, func() { report(p) }); err != nil {
 			failed = true
 			v.logger.Error("projection: the function for a build's progress is not called again", "error", err)
 		}

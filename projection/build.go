@@ -208,7 +208,7 @@ func because(ctx context.Context, err error) error {
 
 // live writes a sign of life each heartbeat until ctx ends.
 func (b *build[V]) live(ctx context.Context) {
-	beat := time.NewTicker(b.view.cfg.heartbeat())
+	beat := time.NewTicker(b.view.cfg.Heartbeat)
 	defer beat.Stop()
 	for ctx.Err() == nil {
 		var sign life

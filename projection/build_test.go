@@ -164,7 +164,7 @@ func TestOldAndNewCodeRunSideBySide(t *testing.T) {
 }
 
 // frozen is the configuration of an instance that shows no sign of life, like a process that was stopped.
-var frozen = &projection.Config{Heartbeat: time.Hour}
+var frozen = &projection.Config{Heartbeat: time.Hour, StandBy: time.Hour}
 
 func TestABuildThatWasLeftIsMadeAnewByAnother(t *testing.T) {
 	store := open(t)
@@ -205,7 +205,7 @@ func TestABuildThatThawsAfterAnotherIsMadeAnew(t *testing.T) {
 		deposit(t, store, fmt.Sprint(i%5), 1)
 	}
 	thawed := sums(t, store, 1, frozen)
-	other := sums(t, store, 1, &projection.Config{StandBy: 50 * time.Millisecond})
+	other := sums(t, store, 1, &projection.Config{Heartbeat: 20 * time.Millisecond, StandBy: 50 * time.Millisecond})
 	takeOver := sync.OnceFunc(func() { require.NoError(t, other.Rebuild(t.Context(), nil)) })
 	require.NoError(t, thawed.Rebuild(t.Context(), func(eventstore.Progress) { takeOver() }))
 	requireFolded(t, store, thawed)

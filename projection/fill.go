@@ -12,7 +12,7 @@ import (
 // fill folds the log as it is now into memory.
 func (b *build[V]) fill(ctx context.Context) error {
 	b.sink, b.bulk = b.generation.documents, within(b.generation.documents).Bulk()
-	b.docs, b.evicted = lru.New[string, built[V]](b.view.cfg.buildCacheSize()), make(map[string]struct{})
+	b.docs, b.evicted = lru.New[string, built[V]](b.view.cfg.BuildCacheSize), make(map[string]struct{})
 	var err error
 	if b.progress.End, err = b.view.store.End(ctx); err != nil {
 		return runner.Unavailable(err)

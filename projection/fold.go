@@ -86,7 +86,7 @@ func (t *touched[V]) out() bool { return t.waits || t.skips || t.err != nil }
 // or the error of the work.
 func (f *folder[V]) guarded(work func() error) (broken, err error) {
 	outer := f.calls
-	broken = guard.Run(f.view.cfg.foldTimeout(), func(calls *guard.Calls) {
+	broken = guard.Run(f.view.cfg.FoldTimeout, func(calls *guard.Calls) {
 		f.calls = calls
 		failed := work()
 		err = failed
@@ -261,7 +261,7 @@ func (f *folder[V]) touch(ctx context.Context, docs documents[V], key string, re
 
 // saves reports whether a document is kept encoded while an event is folded into it, since a fold may change it in
 // place before it fails.
-func (v *View[V]) saves() bool { return v.cfg.park() && v.shared }
+func (v *View[V]) saves() bool { return v.cfg.Park && v.shared }
 
 // encode encodes a touched document, unless it is encoded already. If that fails, the key must be parked.
 func (f *folder[V]) encode(i int) {
@@ -308,7 +308,7 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 		return docs.set(ctx, t.key, t.document)
 	case t.err == nil:
 		return nil
-	case !f.view.cfg.park():
+	case !f.view.cfg.Park:
 		return t.err
 	}
 	f.park(ctx, t)
@@ -326,7 +326,7 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 // because it stops at either.
 func (f *folder[V]) check(i int) {
 	t := &f.touched[i]
-	if t.out() || !t.changed || t.deleted || !f.view.cfg.park() && (f.scale == nil || !f.scale.weighs(t.key)) {
+	if t.out() || !t.changed || t.deleted || !f.view.cfg.Park && (f.scale == nil || !f.scale.weighs(t.key)) {
 		return
 	}
 	if f.encode(i); t.err == nil && f.scale != nil {

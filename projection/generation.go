@@ -48,19 +48,16 @@ func bucketGone(err error) bool {
 // openGeneration opens the bucket of a build. It returns an error that matches jetstream.ErrStreamNotFound if there is
 // none.
 func openGeneration[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
-	cfg := v.cfg.bucket(v.logger)
-	cfg.Metadata, cfg.Existing = v.metadata(), true
-	return generationIn(ctx, v, version, cfg)
+	return generationIn(ctx, v, version, &kv.Config{Existing: true})
 }
 
 // makeGeneration makes the bucket of a build.
 func makeGeneration[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
-	cfg := v.cfg.bucket(v.logger)
-	cfg.Metadata = v.metadata()
-	return generationIn(ctx, v, version, cfg)
+	return generationIn(ctx, v, version, &kv.Config{Replicas: v.cfg.Replicas})
 }
 
 func generationIn[V any](ctx context.Context, v *View[V], version Version, cfg *kv.Config) (*generation[V], error) {
+	cfg.Codec, cfg.Logger, cfg.Metadata = v.cfg.Codec, v.logger, v.metadata()
 	documents, err := kv.Open[V](ctx, v.store.JetStream(), version.Bucket, cfg)
 	if err != nil {
 		return nil, err

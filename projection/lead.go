@@ -63,7 +63,7 @@ func (v *View[V]) keepLeading(ctx context.Context, led chan<- error) {
 	for failures := 1; ctx.Err() == nil; failures++ {
 		now := v.tracker.now()
 		if now.confirmed.IsZero() {
-			_ = now.await(ctx, v.cfg.standBy()) // ended by ctx alone
+			_ = now.await(ctx, v.cfg.StandBy) // ended by ctx alone
 			continue
 		}
 		err := v.leadBy(ctx, now)
@@ -260,7 +260,7 @@ func (v *View[V]) acquire() (*served[V], error) {
 // fresh returns an error that matches ErrStale if the record could not be read for Config.StallAfter, and was asked for
 // at least some times.
 func (v *View[V]) fresh() error {
-	if age := time.Since(v.tracker.now().confirmed); age > max(v.cfg.stallAfter(), 3*v.cfg.standBy()) {
+	if age := time.Since(v.tracker.now().confirmed); age > max(v.cfg.StallAfter, 3*v.cfg.StandBy) {
 		return fmt.Errorf("%w: its record could not be read for %s: see whether bucket %s has a leader", ErrStale, age.Round(time.Second), v.Control())
 	}
 	return nil

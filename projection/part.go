@@ -58,7 +58,7 @@ func (s *session[V]) weighed(key string, size int) {
 // makeRoom writes what is folded if the next unit would not fit into the same batch, or if that is large or old.
 func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
 	writes := u.keys // of the documents
-	if s.view.cfg.park() {
+	if s.view.cfg.Park {
 		writes *= 2 // and of what parks them
 	}
 	if writes > s.room {
@@ -70,7 +70,7 @@ func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
 		s.begun = time.Now()
 		return nil
 	}
-	if len(s.dirty)+len(s.newly)+writes > s.room || s.bytes >= batchBytes || time.Since(s.begun) > s.view.cfg.heartbeat()/2 {
+	if len(s.dirty)+len(s.newly)+writes > s.room || s.bytes >= batchBytes || time.Since(s.begun) > s.view.cfg.Heartbeat/2 {
 		err := s.flush(ctx)
 		s.begun = time.Now()
 		return err

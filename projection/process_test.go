@@ -189,7 +189,7 @@ func TestAViewIsTheFoldOfTheLogHoweverOftenItsProcessDies(t *testing.T) {
 		}
 	}
 	end := book(t, store, 10)
-	view, err := tally(t.Context(), store, fold, &projection.Config{StandBy: 400 * time.Millisecond})
+	view, err := tally(t.Context(), store, fold, &projection.Config{Heartbeat: 100 * time.Millisecond, StandBy: 400 * time.Millisecond})
 	require.NoError(t, err)
 	defer view.Close()
 	run(t, view)

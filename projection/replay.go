@@ -82,7 +82,7 @@ func (s *session[V]) sizeOf(key string, d document[V]) int {
 		return 0
 	}
 	var encoded []byte
-	if err := guard.CallWithin(s.view.cfg.foldTimeout(), func() { encoded, _ = within(s.sink).Encode(key, d.value) }); err != nil {
+	if err := guard.CallWithin(s.view.cfg.FoldTimeout, func() { encoded, _ = within(s.sink).Encode(key, d.value) }); err != nil {
 		return 0
 	}
 	return len(encoded)
@@ -93,7 +93,7 @@ func (s *session[V]) sizeOf(key string, d document[V]) int {
 func (s *session[V]) wishes() map[string]Parked {
 	wishes := make(map[string]Parked)
 	for key, p := range s.parked {
-		if p.Wish == "" || len(wishes) >= s.view.cfg.cacheSize() {
+		if p.Wish == "" || len(wishes) >= s.view.cfg.CacheSize {
 			continue // the others come next
 		}
 		if p.Wish == wishDiscard {

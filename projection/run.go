@@ -79,7 +79,7 @@ func (v *View[V]) awaitResume(ctx context.Context) {
 		if ctx.Err() != nil || err == nil && !r.Paused {
 			return
 		}
-		_ = v.tracker.now().await(ctx, v.cfg.standBy()) // ended by ctx alone
+		_ = v.tracker.now().await(ctx, v.cfg.StandBy) // ended by ctx alone
 	}
 }
 
@@ -95,7 +95,7 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 	}
 	version, ok := r.version(v.foldVersion)
 	if !ok {
-		_, err := v.build(ctx, v.runner, v.cfg.onBuild)
+		_, err := v.build(ctx, v.runner, v.cfg.OnBuild)
 		return err == nil, err
 	}
 	server := v.server()
@@ -232,7 +232,7 @@ func (v *View[V]) lives(ctx context.Context, w *vigil, bucket string) (bool, err
 	if err != nil {
 		return false, err
 	}
-	return w.silence(bucket+" "+sign, 0, v.cfg.heartbeat()) < v.cfg.standBy(), nil
+	return w.silence(bucket+" "+sign, 0, v.cfg.Heartbeat) < v.cfg.StandBy, nil
 }
 
 // free reports whether no other runner has given a sign of life within Config.StandBy.
@@ -248,7 +248,7 @@ func (v *View[V]) free(ctx context.Context, w *vigil, g *generation[V], at stand
 		}
 		v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "runner", at.Runner)
 	}
-	return w.silence(fmt.Sprint(at.revision), age, v.cfg.heartbeat()) >= v.cfg.standBy(), nil
+	return w.silence(fmt.Sprint(at.revision), age, v.cfg.Heartbeat) >= v.cfg.StandBy, nil
 }
 
 // claim makes this the runner of a generation whose checkpoint is still as it was read, and folds until something ends

@@ -58,7 +58,7 @@ func (g *served[V]) followCheckpoint(v *View[V]) {
 		}
 		keepWatching(ctx, v.logger, "the checkpoint", watch, func(change kv.Change[checkpoint]) { g.heard(change.Value.Position) })
 	})
-	ask := time.NewTicker(min(v.cfg.heartbeat(), time.Second))
+	ask := time.NewTicker(min(v.cfg.Heartbeat, time.Second))
 	defer ask.Stop()
 	for {
 		select {

@@ -60,7 +60,7 @@ type session[V any] struct {
 
 func newSession[V any](v *View[V], g *generation[V]) *session[V] {
 	s := &session[V]{
-		folder: newFolder(v), generation: g, server: v.server(), clean: lru.New[string, document[V]](v.cfg.cacheSize()),
+		folder: newFolder(v), generation: g, server: v.server(), clean: lru.New[string, document[V]](v.cfg.CacheSize),
 		ahead: make(map[string]document[V]), dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
 		weights: make(map[string]weight),
 	}
@@ -150,7 +150,7 @@ func (s *session[V]) follow(ctx context.Context) error {
 				return log.err
 			}
 			// Under load a batch gathers until then; after a pause that moment is over.
-			if err := s.gather(ctx, log, group, time.After(time.Until(last.Add(v.cfg.interval())))); err != nil {
+			if err := s.gather(ctx, log, group, time.After(time.Until(last.Add(v.cfg.Interval)))); err != nil {
 				return err
 			}
 			last = time.Now()
@@ -181,7 +181,7 @@ func (s *session[V]) heed(r record) error {
 // live writes the checkpoint, without any change, whenever nothing else has written it for a heartbeat, until ctx
 // ends. It ends the session once the checkpoint is not this runner's any more.
 func (s *session[V]) live(ctx context.Context, lost context.CancelCauseFunc) {
-	beat := time.NewTicker(s.view.cfg.heartbeat())
+	beat := time.NewTicker(s.view.cfg.Heartbeat)
 	defer beat.Stop()
 	for {
 		select {
@@ -203,7 +203,7 @@ func (s *session[V]) live(ctx context.Context, lost context.CancelCauseFunc) {
 func (s *session[V]) beat(ctx context.Context) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if time.Since(s.wrote) < s.view.cfg.heartbeat()/2 {
+	if time.Since(s.wrote) < s.view.cfg.Heartbeat/2 {
 		return nil
 	}
 	next, err := s.writeLocked(ctx, s.at.checkpoint, s.generation.documents.Batch())

@@ -74,7 +74,7 @@ func (v *View[V]) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	defer v.release(g)
-	if err := s.read(ctx, v.cfg, g.version, g.checkpoint); err != nil {
+	if err := s.read(ctx, v.cfg.StandBy, g.version, g.checkpoint); err != nil {
 		return s, v.failed(err)
 	}
 	for _, err := range g.parked.List(ctx) {
@@ -84,18 +84,18 @@ func (v *View[V]) Status(ctx context.Context) (Status, error) {
 		s.Parked++
 	}
 	s.Lag, err = v.lag(ctx, s.Position, s.End)
-	s.Stalled = s.Lag.Age > v.cfg.stallAfter()
+	s.Stalled = s.Lag.Age > v.cfg.StallAfter
 	return s, v.failed(err)
 }
 
-func (s *Status) read(ctx context.Context, cfg *Config, serving Version, checkpoints *kv.Bucket[checkpoint]) error {
+func (s *Status) read(ctx context.Context, standBy time.Duration, serving Version, checkpoints *kv.Bucket[checkpoint]) error {
 	entry, err := checkpoints.GetLeader(ctx, checkpointKey)
 	if err != nil {
 		return err
 	}
 	s.Serving, s.Position = serving, entry.Value.Position
 	s.Runner, s.Beat = entry.Value.Runner, entry.Time
-	s.Running = time.Since(entry.Time) < cfg.standBy()
+	s.Running = time.Since(entry.Time) < standBy
 	return nil
 }
 
@@ -187,7 +187,7 @@ func (v *View[V]) retire(ctx context.Context, read record) error {
 				v.logger.InfoContext(ctx, "projection: a fold version is left as it is, since a program runs or builds it", "version", foldVersion)
 				delete(suspects, foldVersion)
 			}
-			if silence < 3*v.cfg.standBy() {
+			if silence < 3*v.cfg.StandBy {
 				continue
 			}
 			delete(suspects, foldVersion)
@@ -218,7 +218,7 @@ func (v *View[V]) look(ctx context.Context, w *vigil, f fold, served bool) (sile
 	}
 	first := w.looked.IsZero()
 	before := w.sign
-	silence = w.silence(sign, 0, v.cfg.heartbeat())
+	silence = w.silence(sign, 0, v.cfg.Heartbeat)
 	return silence, !first && before != sign, nil
 }
 

@@ -163,7 +163,7 @@ func (f *folder[V]) unreadable(all []step[V], recorded eventstore.Recorded, err 
 	} else {
 		err = f.view.blame(recorded, key, err)
 	}
-	if !byStream || !f.view.cfg.park() {
+	if !byStream || !f.view.cfg.Park {
 		return all, err
 	}
 	return append(all, step[V]{key: key, unit: key, recorded: recorded, fault: err}), nil

@@ -82,7 +82,7 @@ func (v *View[V]) track(ctx context.Context) {
 		}
 		keepWatching(ctx, v.logger, "the view's record", watch, v.heard)
 	})
-	ask := time.NewTicker(max(v.cfg.standBy()/2, time.Millisecond))
+	ask := time.NewTicker(max(v.cfg.StandBy/2, time.Millisecond))
 	defer ask.Stop()
 	for failures := 0; ctx.Err() == nil; {
 		err := v.confirm(ctx)

@@ -16,13 +16,15 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/control"
+	"github.com/runnel-go/runnel/internal/defaults"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
-// Config holds what Open needs beyond its arguments. A nil *Config and the zero Config give the defaults.
+// Config holds what Open needs beyond its arguments. A nil *Config and the zero Config give the defaults. Open refuses
+// impossible values, such as negative ones, with ErrInvalidView.
 type Config struct {
 	// Interval is how far batches are apart under load. Defaults to 20 milliseconds.
 	Interval time.Duration
@@ -54,101 +56,50 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-func (c *Config) interval() time.Duration {
-	if c == nil || c.Interval <= 0 {
-		return 20 * time.Millisecond
+// withDefaults returns a copy in which every field is set except Replicas.
+func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
+	full := defaults.Of(c)
+	if full.Codec == nil {
+		full.Codec = kv.JSON{}
 	}
-	return c.Interval
-}
-
-func (c *Config) cacheSize() int {
-	if c == nil || c.CacheSize <= 0 {
-		return 10_000
+	if full.OnBuild == nil {
+		full.OnBuild = func(eventstore.Progress) {}
 	}
-	return c.CacheSize
-}
-
-func (c *Config) buildCacheSize() int {
-	if c == nil || c.BuildCacheSize <= 0 {
-		return 1_000_000
+	if full.Logger == nil {
+		full.Logger = store.Logger()
 	}
-	return c.BuildCacheSize
-}
-
-func (c *Config) park() bool { return c != nil && c.Park }
-
-func (c *Config) foldTimeout() time.Duration {
-	if c == nil || c.FoldTimeout <= 0 {
-		return time.Minute
-	}
-	return c.FoldTimeout
-}
-
-func (c *Config) heartbeat() time.Duration {
-	if c == nil || c.Heartbeat <= 0 {
-		return 1500 * time.Millisecond
-	}
-	return c.Heartbeat
-}
-
-func (c *Config) standBy() time.Duration {
-	if c == nil || c.StandBy <= 0 {
-		return 4 * time.Second
-	}
-	return c.StandBy
+	return full, errors.Join(
+		defaults.Set("Interval", &full.Interval, 20*time.Millisecond),
+		defaults.Set("CacheSize", &full.CacheSize, 10_000),
+		defaults.Set("BuildCacheSize", &full.BuildCacheSize, 1_000_000),
+		defaults.Set("FoldTimeout", &full.FoldTimeout, time.Minute),
+		defaults.Set("Heartbeat", &full.Heartbeat, 1500*time.Millisecond),
+		defaults.Set("StandBy", &full.StandBy, 4*time.Second),
+		defaults.Ordered("Heartbeat", &full.Heartbeat, "StandBy", &full.StandBy),
+		defaults.Set("StallAfter", &full.StallAfter, 30*time.Second),
+		defaults.Replicas(full.Replicas),
+	)
 }
 
 // patience is how long a write waits for its answer. After that, what became of the write is looked up, and a sign of
 // life is given again, before another instance takes over.
-func (c *Config) patience() time.Duration { return c.standBy() / 2 }
+func (c *Config) patience() time.Duration { return c.StandBy / 2 }
 
 // restarts spaces the tries of a runner whose server is away. The last of them is soon enough to show life within
 // StandBy.
 func (c *Config) restarts() backoff.Policy {
-	return backoff.Policy{Base: runner.Restarts.Base, Max: min(runner.Restarts.Max, c.standBy()/2)}
+	return backoff.Policy{Base: runner.Restarts.Base, Max: min(runner.Restarts.Max, c.StandBy/2)}
 }
 
 // poll is how often something is looked at that is waited for.
 func (c *Config) poll() time.Duration {
-	return min(max(c.heartbeat()/6, 10*time.Millisecond), 250*time.Millisecond)
-}
-
-func (c *Config) stallAfter() time.Duration {
-	if c == nil || c.StallAfter <= 0 {
-		return 30 * time.Second
-	}
-	return c.StallAfter
-}
-
-func (c *Config) onBuild(p eventstore.Progress) {
-	if c != nil && c.OnBuild != nil {
-		c.OnBuild(p)
-	}
-}
-
-func (c *Config) logger(store *eventstore.Store) *slog.Logger {
-	if c == nil || c.Logger == nil {
-		return store.Logger()
-	}
-	return c.Logger
-}
-
-func (c *Config) bucket(logger *slog.Logger) *kv.Config {
-	cfg := &kv.Config{Logger: logger}
-	if c != nil {
-		cfg.Codec, cfg.Replicas = c.Codec, c.Replicas
-	}
-	return cfg
+	return min(max(c.Heartbeat/6, 10*time.Millisecond), 250*time.Millisecond)
 }
 
 // shape returns the shape of the documents. It refuses a type of which their codec would lose something. It returns nil
 // for a codec that is not of package kv, because such a codec knows itself what it keeps.
 func (c *Config) shape(documents reflect.Type) (*plain.Shape, error) {
-	var codec kv.Codec = kv.JSON{}
-	if c != nil && c.Codec != nil {
-		codec = c.Codec
-	}
-	switch codec.(type) {
+	switch c.Codec.(type) {
 	case kv.JSON:
 		return plain.JSON.Of(documents)
 	case kv.Msgpack:
@@ -167,7 +118,7 @@ type View[V any] struct {
 	shape       *plain.Shape // of the documents; nil if their codec is the caller's
 	shared      bool         // documents share memory with their copies
 	perStream   bool         // each document is folded from the events of one stream alone, like the documents of sagas
-	cfg         *Config
+	cfg         Config
 	logger      *slog.Logger
 	client      *jsapi.Client // for what package kv does not do
 	records     *records
@@ -201,14 +152,18 @@ func Open[V any](ctx context.Context, store *eventstore.Store, name string, fold
 	if err != nil {
 		return nil, fmt.Errorf("projection: view %s: %w", name, err)
 	}
-	shape, err := cfg.shape(reflect.TypeFor[V]())
+	full, err := cfg.withDefaults(store)
+	if err != nil {
+		return nil, fmt.Errorf("projection: view %s: %w: %w", name, ErrInvalidView, err)
+	}
+	shape, err := full.shape(reflect.TypeFor[V]())
 	if err != nil {
 		return nil, fmt.Errorf("projection: view %s: %w: its documents: %w", name, ErrInvalidView, err)
 	}
 	v := &View[V]{
-		store: store, name: name, foldVersion: foldVersion, runner: uuid.NewString(), rules: indexed, cfg: cfg,
+		store: store, name: name, foldVersion: foldVersion, runner: uuid.NewString(), rules: indexed, cfg: full,
 		shape: shape, tracker: newTracker(), shared: plain.KeepingOf(reflect.TypeFor[V]()) == plain.DecodedFor,
-		logger: cfg.logger(store).With("view", name, "fold", foldVersion), perStream: control.OfSaga(ctx),
+		logger: full.Logger.With("view", name, "fold", foldVersion), perStream: control.OfSaga(ctx),
 	}
 	if v.client, err = jsapi.New(ctx, store.JetStream()); err != nil {
 		return nil, v.failed(err)

@@ -35,14 +35,8 @@ type Config struct {
 // withDefaults returns a copy in which Timeout and View are set. It refuses a negative Timeout. The View's defaults let
 // another runner soon follow one that ends amid a build.
 func (c *Config) withDefaults() (Config, error) {
-	full := Config{}
-	if c != nil {
-		full = *c
-	}
-	view := projection.Config{}
-	if full.View != nil {
-		view = *full.View
-	}
+	full := defaults.Of(c)
+	view := defaults.Of(full.View)
 	if view.Heartbeat == 0 && view.StandBy == 0 {
 		view.Heartbeat, view.StandBy = 100*time.Millisecond, 500*time.Millisecond
 	}

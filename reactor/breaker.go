@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/runnel-go/runnel/internal/defaults"
 )
 
 // ErrOpen means that a [Breaker] keeps calls away from its downstream. See [OpenError].
@@ -56,20 +58,6 @@ type BreakerConfig struct {
 	Cooldown time.Duration
 }
 
-func (c *BreakerConfig) failures() int {
-	if c == nil || c.Failures <= 0 {
-		return 5
-	}
-	return c.Failures
-}
-
-func (c *BreakerConfig) cooldown() time.Duration {
-	if c == nil || c.Cooldown <= 0 {
-		return 30 * time.Second
-	}
-	return c.Cooldown
-}
-
 // Breaker keeps calls away from a downstream that fails, so that it can come back and its callers need not wait for
 // timeouts. Make one for each downstream and share it. It is safe for concurrent use.
 //
@@ -80,7 +68,7 @@ func (c *BreakerConfig) cooldown() time.Duration {
 // (The circuit breaker of Michael Nygard, "Release It!", 2007.)
 type Breaker struct {
 	name string
-	cfg  *BreakerConfig
+	cfg  BreakerConfig
 
 	mu       sync.Mutex // guards the fields below
 	failures int        // in a row, while closed
@@ -90,8 +78,19 @@ type Breaker struct {
 	period   int       // counts the changes of open: what was begun before one says nothing about the time after
 }
 
-// NewBreaker makes a closed breaker. The name is the downstream's, for errors and for [Reactor.Status].
-func NewBreaker(name string, cfg *BreakerConfig) *Breaker { return &Breaker{name: name, cfg: cfg} }
+// NewBreaker makes a closed breaker. The name is the downstream's, for errors and for [Reactor.Status]. It returns an
+// error that matches ErrInvalid for a negative value.
+func NewBreaker(name string, cfg *BreakerConfig) (*Breaker, error) {
+	b := &Breaker{name: name, cfg: defaults.Of(cfg)}
+	err := errors.Join(
+		defaults.Set("Failures", &b.cfg.Failures, 5),
+		defaults.Set("Cooldown", &b.cfg.Cooldown, 30*time.Second),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("reactor: breaker %s: %w: %w", name, ErrInvalid, err)
+	}
+	return b, nil
+}
 
 // State returns what the breaker does with calls now.
 func (b *Breaker) State() BreakerState {
@@ -135,7 +134,7 @@ func (b *Breaker) enter() (period int, err error) {
 	case !b.open:
 	case b.probing:
 		// How long the one call takes is not known; its end is worth waiting for.
-		return 0, b.refusalLocked(now.Add(max(b.cfg.cooldown()/20, time.Millisecond)), nil)
+		return 0, b.refusalLocked(now.Add(max(b.cfg.Cooldown/20, time.Millisecond)), nil)
 	case now.Before(b.until):
 		return 0, b.refusalLocked(b.until, nil)
 	default:
@@ -156,8 +155,8 @@ func (b *Breaker) leave(ctx context.Context, period int, err error) error {
 		return err
 	case failed:
 		b.failures++
-		if b.open || b.failures >= b.cfg.failures() {
-			half := b.cfg.cooldown() / 2
+		if b.open || b.failures >= b.cfg.Failures {
+			half := b.cfg.Cooldown / 2
 			b.turnLocked(true, time.Now().Add(half+rand.N(half+1)))
 		}
 	case b.open:

@@ -23,9 +23,16 @@ var errDown = errors.New("down")
 func fails(context.Context) error    { return errDown }
 func succeeds(context.Context) error { return nil }
 
+func newBreaker(t *testing.T, cfg *reactor.BreakerConfig) *reactor.Breaker {
+	t.Helper()
+	b, err := reactor.NewBreaker("webhook", cfg)
+	require.NoError(t, err)
+	return b
+}
+
 func TestABreakerOpensAfterFailuresInARowAndClosesAfterASuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 3, Cooldown: time.Minute})
+		b := newBreaker(t, &reactor.BreakerConfig{Failures: 3, Cooldown: time.Minute})
 		for range 5 { // a success in between begins the count anew
 			require.ErrorIs(t, b.Do(t.Context(), fails), errDown)
 			require.NotErrorIs(t, b.Do(t.Context(), fails), reactor.ErrOpen)
@@ -60,7 +67,7 @@ func TestABreakerOpensAfterFailuresInARowAndClosesAfterASuccess(t *testing.T) {
 
 func TestAHalfOpenBreakerLetsOneCallThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		b := newBreaker(t, &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
 		require.ErrorIs(t, b.Do(t.Context(), fails), reactor.ErrOpen)
 		<-time.After(time.Minute)
 		back := make(chan struct{})
@@ -83,7 +90,7 @@ func TestAHalfOpenBreakerLetsOneCallThrough(t *testing.T) {
 
 func TestWhatABreakerCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		b := newBreaker(t, &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
 		refused := errors.New("no such customer")
 		require.ErrorIs(t, b.Do(t.Context(), func(context.Context) error { return reactor.Permanent(refused) }), refused)
 		require.Equal(t, reactor.BreakerClosed, b.State(), "the downstream has answered")
@@ -109,7 +116,7 @@ func TestWhatABreakerCounts(t *testing.T) {
 
 func TestACallBegunBeforeTheBreakerOpenedSaysNothingAboutTheTimeAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		b := newBreaker(t, &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
 		late, answers := make(chan error), make(chan error)
 		for range 2 {
 			go func() { answers <- b.Do(t.Context(), func(context.Context) error { return <-late }) }()
@@ -140,7 +147,7 @@ func TestNothingIsParkedWhileADownstreamIsAway(t *testing.T) {
 		received[r.Header.Get("Idempotency-Key")]++
 	}))
 	defer webhook.Close()
-	breaker := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 2, Cooldown: 4 * time.Millisecond})
+	breaker := newBreaker(t, &reactor.BreakerConfig{Failures: 2, Cooldown: 4 * time.Millisecond})
 	var probes atomic.Int64
 	post := func(ctx context.Context, r eventstore.Recorded) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, webhook.URL, http.NoBody)
@@ -195,7 +202,7 @@ func TestNothingIsParkedWhileADownstreamIsAway(t *testing.T) {
 func TestAReactorWaitsForABreakerAsLongAsItTakes(t *testing.T) {
 	eventstoretest.Bubble(t, func(t *testing.T) {
 		store := open(t)
-		breaker := reactor.NewBreaker("webhook", nil)
+		breaker := newBreaker(t, nil)
 		back := time.Now().Add(20 * time.Minute)
 		var calls, handled int // the reactions of one stream never overlap
 		mails := newReactor(t, store, nil, reactor.On(func(ctx context.Context, _ deposited, _ eventstore.Recorded) error {

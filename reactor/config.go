@@ -2,13 +2,16 @@ package reactor
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/defaults"
 )
 
-// Config holds what Open needs beyond its arguments. A nil *Config and the zero one give the defaults.
+// Config holds what Open needs beyond its arguments. A nil *Config and the zero one give the defaults. Open refuses
+// impossible values, such as negative ones, with ErrInvalid.
 type Config struct {
 	// From is the position to begin at when the reactor is made for the first time; 1 is the first position of the log.
 	// It changes nothing later. Defaults to behind the log's end at that moment: history has no effects unless it is
@@ -22,7 +25,7 @@ type Config struct {
 	// Timeout is how long one reaction may take before its context ends. A reaction that has not returned after twice
 	// that time is left behind, and its stream is parked. Defaults to 30 seconds.
 	Timeout time.Duration
-	// Retries is how often an event that failed is tried again before its stream is parked; below 0 is never. It
+	// Retries is how often an event that failed is tried again before its stream is parked; -1 is never. It
 	// should be above the failures that open the breakers in use. Defaults to 10.
 	Retries int
 	// Backoff is the longest wait before the first retry. It doubles with each, and the waits are random below it.
@@ -46,32 +49,22 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// withDefaults returns a copy in which every field is set.
-func (c *Config) withDefaults(store *eventstore.Store) Config {
-	var full Config
-	if c != nil {
-		full = *c
-	}
-	orDefault(&full.Workers, 16)
-	orDefault(&full.Window, 4096)
-	orDefault(&full.Timeout, 30*time.Second)
-	if full.Retries == 0 {
-		full.Retries = 10
-	}
-	full.Retries = max(full.Retries, 0)
-	orDefault(&full.Backoff, 100*time.Millisecond)
-	orDefault(&full.MaxBackoff, 30*time.Second)
-	orDefault(&full.Interval, 100*time.Millisecond)
-	orDefault(&full.Heartbeat, 2*time.Second)
-	full.Interval = min(full.Interval, full.Heartbeat)
+// withDefaults returns a copy in which every field is set except From and Around.
+func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
+	full := defaults.Of(c)
 	if full.Logger == nil {
 		full.Logger = store.Logger()
 	}
-	return full
-}
-
-func orDefault[T int | time.Duration](field *T, value T) {
-	if *field <= 0 {
-		*field = value
-	}
+	return full, errors.Join(
+		defaults.Set("Workers", &full.Workers, 16),
+		defaults.Set("Window", &full.Window, 4096),
+		defaults.Set("Timeout", &full.Timeout, 30*time.Second),
+		defaults.SetOr("Retries", &full.Retries, -1, 10),
+		defaults.Set("Backoff", &full.Backoff, 100*time.Millisecond),
+		defaults.Set("MaxBackoff", &full.MaxBackoff, 30*time.Second),
+		defaults.Ordered("Backoff", &full.Backoff, "MaxBackoff", &full.MaxBackoff),
+		defaults.Set("Interval", &full.Interval, 100*time.Millisecond),
+		defaults.Set("Heartbeat", &full.Heartbeat, 2*time.Second),
+		defaults.Ordered("Interval", &full.Interval, "Heartbeat", &full.Heartbeat),
+	)
 }

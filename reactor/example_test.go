@@ -138,7 +138,10 @@ func ExampleReactor_ReplayParked() {
 // A breaker keeps calls away from a downstream that fails.
 func ExampleBreaker() {
 	ctx := context.Background()
-	webhook := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 2, Cooldown: 20 * time.Millisecond})
+	webhook, err := reactor.NewBreaker("webhook", &reactor.BreakerConfig{Failures: 2, Cooldown: 20 * time.Millisecond})
+	if err != nil {
+		log.Fatal(err)
+	}
 	down := true
 	call := func(context.Context) error {
 		if down {
@@ -148,7 +151,7 @@ func ExampleBreaker() {
 	}
 
 	fmt.Println(webhook.Do(ctx, call), webhook.State())
-	err := webhook.Do(ctx, call)
+	err = webhook.Do(ctx, call)
 	fmt.Println(errors.Is(err, reactor.ErrOpen), webhook.State())
 
 	down = false

@@ -56,7 +56,10 @@ func open(ctx context.Context, store *eventstore.Store, name string, cfg *Config
 	if err != nil {
 		return nil, err
 	}
-	full := cfg.withDefaults(store)
+	full, err := cfg.withDefaults(store)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
 	r := &Reactor{
 		store: store, name: name, cfg: full, logger: full.Logger.With("reactor", name),
 		reactions: byType, types: slices.Sorted(maps.Keys(decodes)),

@@ -45,7 +45,7 @@ func (m *Manager[S]) openEvents(ctx context.Context) (*reactor.Reactor, error) {
 	}
 	// Another takes over after 2.5 heartbeats at most. An error that may pass is tried again until it does.
 	cfg := &reactor.Config{
-		Workers: m.cfg.Workers, Heartbeat: m.cfg.Claim * 2 / 5, Logger: m.cfg.Logger,
+		Workers: m.cfg.Workers, Interval: m.cfg.Claim / 50, Heartbeat: m.cfg.Claim * 2 / 5, Logger: m.cfg.Logger,
 		Retries: math.MaxInt32, MaxBackoff: 2 * time.Second,
 	}
 	ctx, name := control.SagaName(ctx, m.definition.name)

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/defaults"
 	"github.com/runnel-go/runnel/projection"
 	"github.com/runnel-go/runnel/reactor"
 )
 
-// Config holds what New needs beyond its arguments. A nil *Config and the zero Config give the defaults.
+// Config holds what New needs beyond its arguments. A nil *Config and the zero Config give the defaults. New refuses
+// impossible values, such as negative ones, with ErrInvalidDefinition.
 type Config struct {
 	// Workers is how many sagas a runner works on at the same time. Sagas that wait need no worker. Defaults to 64.
 	Workers int
@@ -32,22 +34,17 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// withDefaults returns a copy in which every field is set.
-func (c *Config) withDefaults(store *eventstore.Store) Config {
-	var full Config
-	if c != nil {
-		full = *c
-	}
-	if full.Workers <= 0 {
-		full.Workers = 64
-	}
-	if full.Claim <= 0 {
-		full.Claim = 5 * time.Second
-	}
+// withDefaults returns a copy in which every field is set except Around and Replicas.
+func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
+	full := defaults.Of(c)
 	if full.Logger == nil {
 		full.Logger = store.Logger()
 	}
-	return full
+	return full, errors.Join(
+		defaults.Set("Workers", &full.Workers, 64),
+		defaults.Set("Claim", &full.Claim, 5*time.Second),
+		defaults.Replicas(full.Replicas),
+	)
 }
 
 // Manager starts the sagas of one definition over a store, shows them, and runs them. It is safe for concurrent use.
@@ -74,9 +71,12 @@ type Manager[S any] struct {
 // Events that are awaited, or start a saga, count from the moment at which New was called for a definition the first
 // time.
 func New[S any](ctx context.Context, store *eventstore.Store, definition *Definition[S], cfg *Config) (*Manager[S], error) {
-	m := &Manager[S]{store: store, definition: definition, cfg: cfg.withDefaults(store), search: newSearch(), early: newEarly()}
-	m.logger = m.cfg.Logger.With("saga", definition.name)
-	var err error
+	full, err := cfg.withDefaults(store)
+	if err != nil {
+		return nil, fmt.Errorf("saga: %s: %w: %w", definition.name, ErrInvalidDefinition, err)
+	}
+	m := &Manager[S]{store: store, definition: definition, cfg: full, search: newSearch(), early: newEarly()}
+	m.logger = full.Logger.With("saga", definition.name)
 	if m.listening, err = m.check(); err != nil {
 		return nil, fmt.Errorf("saga: %s: %w: %w", definition.name, ErrInvalidDefinition, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/reactor"
 )
 
@@ -198,10 +199,10 @@ func (d *Definition[S]) settle(s *Status, o outcome[S], now time.Time) []eventst
 		return append([]eventstore.Event{Undone{Step: current.Name, Data: o.changed}}, d.backward(s, s.At-1)...)
 	case o.failed == nil:
 		return append([]eventstore.Event{StepDone{Step: current.Name, Data: o.changed}}, d.onward(s, s.At+1, o.next)...)
-	case final(o.failed) || s.Failures+1 >= o.retry.tries():
+	case final(o.failed) || s.Failures+1 >= o.retry.Tries:
 		return d.giveUp(s, s.At, textOf(o.failed))
 	}
-	again := now.Add(o.retry.policy().Delay(s.Failures + 1)).UTC()
+	again := now.Add(backoff.Policy{Base: o.retry.Backoff, Max: o.retry.MaxBackoff}.Delay(s.Failures + 1)).UTC()
 	if undo {
 		return []eventstore.Event{UndoFailed{Step: current.Name, Error: textOf(o.failed), Again: again}}
 	}

@@ -2,10 +2,11 @@ package saga
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/defaults"
 )
 
 // Action is what a step does, or how it is undone. It is given the saga's data and returns what becomes of it; both are
@@ -79,17 +80,14 @@ func (s *DoStep[S]) add(d *Definition[S]) error {
 	case ways != 1:
 		return fmt.Errorf("step %q must have one of Undo, NoUndo and Retriable", s.name)
 	}
+	if err := errors.Join(s.retry.setDefaults(), defaults.Set("Timeout", &s.timeout, 30*time.Second)); err != nil {
+		return fmt.Errorf("step %q: %w", s.name, err)
+	}
 	return d.addStep(step[S]{name: s.name, do: s})
 }
 
-func (s *DoStep[S]) tryFor() time.Duration {
-	if s.timeout <= 0 {
-		return 30 * time.Second
-	}
-	return s.timeout
-}
-
 // Retry says how often something is tried, and how long is waited between. The zero Retry has the defaults.
+// [Define] refuses impossible values, such as negative ones.
 type Retry struct {
 	// Tries is how often it is tried at all; 1 is never again. Defaults to 10.
 	Tries int
@@ -100,20 +98,11 @@ type Retry struct {
 	MaxBackoff time.Duration
 }
 
-func (r Retry) tries() int {
-	if r.Tries <= 0 {
-		return 10
-	}
-	return r.Tries
-}
-
-func (r Retry) policy() backoff.Policy {
-	p := backoff.Policy{Base: r.Backoff, Max: r.MaxBackoff}
-	if p.Base <= 0 {
-		p.Base = 100 * time.Millisecond
-	}
-	if p.Max <= 0 {
-		p.Max = 30 * time.Second
-	}
-	return p
+func (r *Retry) setDefaults() error {
+	return errors.Join(
+		defaults.Set("Tries", &r.Tries, 10),
+		defaults.Set("Backoff", &r.Backoff, 100*time.Millisecond),
+		defaults.Set("MaxBackoff", &r.MaxBackoff, 30*time.Second),
+		defaults.Ordered("Backoff", &r.Backoff, "MaxBackoff", &r.MaxBackoff),
+	)
 }

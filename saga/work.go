@@ -137,9 +137,9 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 		}
 		return r.settle(ctx, in, outcome[S]{data: data, failed: err})
 	case current.State == Undoing:
-		data, err = r.perform(ctx, in, step.do.undo, step.do.tryFor(), data)
+		data, err = r.perform(ctx, in, step.do.undo, step.do.timeout, data)
 	default:
-		data, err = r.perform(ctx, in, step.do.do, step.do.tryFor(), data)
+		data, err = r.perform(ctx, in, step.do.do, step.do.timeout, data)
 	}
 	if nothingKnown(ctx, err) {
 		return err

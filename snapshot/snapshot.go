@@ -13,8 +13,8 @@ import (
 	"github.com/runnel-go/runnel/internal/snapshots"
 )
 
-// Config holds the settings of a Cache. A nil *Config and the zero Config give the defaults. Open refuses negative
-// numbers.
+// Config holds the settings of a Cache. A nil *Config and the zero Config give the defaults. Open refuses
+// impossible values, such as negative ones, with eventstore.ErrSettings.
 type Config struct {
 	// FoldVersion is the version of Evolve and of the upcasters. Raise it whenever they return something else for the
 	// same events. Snapshots of other fold versions are not read. Defaults to 1.
@@ -32,12 +32,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// withDefaults returns a copy in which every field is set. It refuses negative numbers.
+// withDefaults returns a copy in which every field is set except Replicas.
 func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
-	full := Config{}
-	if c != nil {
-		full = *c
-	}
+	full := defaults.Of(c)
 	if full.Logger == nil {
 		full.Logger = store.Logger()
 	}
@@ -45,15 +42,13 @@ func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 		defaults.Set("FoldVersion", &full.FoldVersion, 1),
 		defaults.Set("Every", &full.Every, 50),
 		defaults.Set("Queue", &full.Queue, 1000),
-		defaults.Set("Replicas", &full.Replicas, 1),
+		defaults.Replicas(full.Replicas),
+		defaults.OneOf("Storage", full.Storage, jetstream.FileStorage, jetstream.MemoryStorage),
 	)
 }
 
 // Cache keeps the snapshots of the aggregates of one category. It is safe for concurrent use.
-type Cache struct {
-	// Internal is for package aggregate. Its type is internal to this module and may change in any release.
-	Internal *snapshots.Cache
-}
+type Cache snapshots.Cache // what package aggregate does with it is not for programs
 
 // Counters counts what became of snapshots since a Cache was opened. Field Snapshots of aggregate.Counters has them.
 type Counters struct {
@@ -68,25 +63,25 @@ type Counters struct {
 
 // Open opens the snapshots of the streams of a category, and creates their bucket if there is none. It starts a
 // goroutine, which Close ends. The caller must call Close. Open returns an error that matches eventstore.ErrInvalidID
-// for a name that is not a category, an error for a negative number in cfg, or the error of opening the bucket. It
-// blocks until the server has answered or ctx ends.
+// for a name that is not a category, eventstore.ErrSettings for an impossible value in cfg, or the error of opening the
+// bucket. It blocks until the server has answered or ctx ends.
 func Open(ctx context.Context, store *eventstore.Store, category string, cfg *Config) (*Cache, error) {
 	full, err := cfg.withDefaults(store)
 	if err != nil {
-		return nil, fmt.Errorf("snapshot: open %s: %w", category, err)
+		return nil, fmt.Errorf("snapshot: open %s: %w: %w", category, eventstore.ErrSettings, err)
 	}
-	internal, err := snapshots.Open(ctx, store, category, snapshots.Config(full))
+	cache, err := snapshots.Open(ctx, store, category, snapshots.Config(full))
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: open %s: %w", category, err)
 	}
-	return &Cache{Internal: internal}, nil
+	return (*Cache)(cache), nil
 }
 
 // Delete removes the snapshot of an aggregate, as must be done after its stream is erased. Delete it after the stream:
 // until then, commands under way may save another. It blocks until the server has answered, and returns the errors of
 // kv.Bucket.Delete.
 func (c *Cache) Delete(ctx context.Context, id string) error {
-	if err := c.Internal.Delete(ctx, id); err != nil {
+	if err := (*snapshots.Cache)(c).Delete(ctx, id); err != nil {
 		return fmt.Errorf("snapshot: delete %w", err)
 	}
 	return nil
@@ -94,4 +89,4 @@ func (c *Cache) Delete(ctx context.Context, id string) error {
 
 // Close saves the snapshots that wait, for at most 5 seconds, and ends the goroutine. Repositories that use the Cache
 // go on without snapshots. Close may be called more than once. It returns the error of closing the bucket.
-func (c *Cache) Close() error { return c.Internal.Close() }
+func (c *Cache) Close() error { return (*snapshots.Cache)(c).Close() }

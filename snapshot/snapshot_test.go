@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/defaults/defaultstest"
 	"github.com/runnel-go/runnel/snapshot"
 )
 
@@ -14,10 +15,11 @@ func TestWrongNumbersAreRefused(t *testing.T) {
 	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), "grid", []eventstore.Event{Read{}}, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	for want, cfg := range map[string]snapshot.Config{
-		"FoldVersion is -1": {FoldVersion: -1}, "Every is -2": {Every: -2}, "Queue is -3": {Queue: -3}, "Replicas is -4": {Replicas: -4},
-	} {
-		_, err := snapshot.Open(t.Context(), store, "meter", &cfg)
-		require.ErrorContains(t, err, "snapshot: open meter: "+want)
-	}
+	defaultstest.Refused(t, eventstore.ErrSettings, func(cfg *snapshot.Config) error {
+		_, err := snapshot.Open(t.Context(), store, "meter", cfg)
+		return err
+	}, map[string][]snapshot.Config{
+		"FoldVersion": {{FoldVersion: -1}}, "Every": {{Every: -2}}, "Queue": {{Queue: -3}}, "Replicas": {{Replicas: -4}, {Replicas: 6}},
+		"Storage": {{Storage: 7}},
+	})
 }

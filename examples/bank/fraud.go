@@ -47,10 +47,13 @@ type Fraud struct {
 
 // openFraud opens the reactor. It does not report withdrawals before its first start. The caller must call Close.
 func openFraud(ctx context.Context, store *eventstore.Store, webhook string, cfg *reactor.Config, log *slog.Logger) (*Fraud, error) {
+	breaker, err := reactor.NewBreaker("fraud webhook", nil)
+	if err != nil {
+		return nil, err
+	}
 	f := &Fraud{
-		store: store, webhook: webhook, log: log,
-		client:  &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}, Timeout: 10 * time.Second},
-		breaker: reactor.NewBreaker("fraud webhook", nil),
+		store: store, webhook: webhook, log: log, breaker: breaker,
+		client: &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}, Timeout: 10 * time.Second},
 	}
 	reactor, err := reactor.Open(ctx, store, "fraud", cfg, reactor.On(f.withdrawn))
 	if err != nil {

@@ -67,7 +67,8 @@ func runFraud(t *testing.T, bank *Bank, url string) *Fraud {
 		Retries: 20, Backoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond, Interval: 5 * time.Millisecond,
 	}, slog.New(slog.NewTextHandler(t.Output(), nil)))
 	require.NoError(t, err)
-	fraud.breaker = reactor.NewBreaker("fraud webhook", &reactor.BreakerConfig{Cooldown: 10 * time.Millisecond})
+	fraud.breaker, err = reactor.NewBreaker("fraud webhook", &reactor.BreakerConfig{Cooldown: 10 * time.Millisecond})
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- fraud.Run(ctx) }()

@@ -31,7 +31,8 @@ func runOthers(t *testing.T, cfg otherbank.Config) (*otherbank.Bank, string) {
 	if cfg.Behave == nil {
 		cfg.Behave = otherbank.ByBank
 	}
-	other := otherbank.New(&cfg)
+	other, err := otherbank.New(&cfg)
+	require.NoError(t, err)
 	served := httptest.NewServer(other)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

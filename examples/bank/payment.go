@@ -37,34 +37,30 @@ type Terms struct {
 	Sagas *saga.Config
 }
 
-func (t *Terms) within() time.Duration {
-	if t == nil {
-		return time.Minute
+// withDefaults returns a copy in which Within is set.
+func (t *Terms) withDefaults() (Terms, error) {
+	var full Terms
+	if t != nil {
+		full = *t
 	}
-	return cmp.Or(t.Within, time.Minute)
-}
-
-func (t *Terms) retry() saga.Retry {
-	if t == nil {
-		return saga.Retry{}
+	if full.Within < 0 {
+		return full, fmt.Errorf("bank: Terms.Within is %v: set a positive value, or 0 for a minute", full.Within)
 	}
-	return t.Retry
-}
-
-func (t *Terms) sagas() *saga.Config {
-	if t == nil {
-		return nil
-	}
-	return t.Sagas
+	full.Within = cmp.Or(full.Within, time.Minute)
+	return full, nil
 }
 
 // openPayments opens the manager of payments.
 func (b *Bank) openPayments(ctx context.Context, terms *Terms) (*saga.Manager[Payment], error) {
-	payment, err := b.paymentSteps(terms)
+	full, err := terms.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	return saga.New(ctx, b.store, payment, terms.sagas())
+	payment, err := b.paymentSteps(full)
+	if err != nil {
+		return nil, err
+	}
+	return saga.New(ctx, b.store, payment, full.Sagas)
 }
 
 // paymentSteps returns the steps of a payment:
@@ -75,11 +71,11 @@ func (b *Bank) openPayments(ctx context.Context, terms *Terms) (*saga.Manager[Pa
 //	confirm    the account has paid; there is no way back
 //
 // From reserve to confirm the money is in flight. A payment ends paid or given back, and never both.
-func (b *Bank) paymentSteps(terms *Terms) (*saga.Definition[Payment], error) {
+func (b *Bank) paymentSteps(terms Terms) (*saga.Definition[Payment], error) {
 	return saga.Define(paymentCategory,
 		saga.Step("reserve", b.reserve).Undo(b.release),
-		saga.Step("send", b.send).Undo(b.recall).Retry(terms.retry()),
-		saga.Await("answer", saga.On(acceptedBy), saga.On(refusedBy)).Within(terms.within()),
+		saga.Step("send", b.send).Undo(b.recall).Retry(terms.Retry),
+		saga.Await("answer", saga.On(acceptedBy), saga.On(refusedBy)).Within(terms.Within),
 		saga.Step("confirm", b.confirm).Retriable(),
 	)
 }

@@ -47,7 +47,8 @@ func TestAPaymentEndsOnceWhereverItsProcessDies(t *testing.T) {
 
 // play stages the payment, between an account with 100.00 and another bank that answers as the script says.
 func (s script) play(t testing.TB, outside *eventstore.Store) sagatest.Play[Payment] {
-	books := otherbank.New(&otherbank.Config{Behave: func(otherbank.Payment) otherbank.Behaviour { return s.other }})
+	books, err := otherbank.New(&otherbank.Config{Behave: func(otherbank.Payment) otherbank.Behaviour { return s.other }})
+	require.NoError(t, err)
 	bank := paymentBank(t, outside, "")
 	server := httptest.NewServer(answering(t, books, bank))
 	t.Cleanup(server.Close)
@@ -58,7 +59,7 @@ func (s script) play(t testing.TB, outside *eventstore.Store) sagatest.Play[Paym
 	play := sagatest.Play[Payment]{
 		ID: "p1", Data: Payment{From: "anna", Bank: "YZ", To: "17", Amount: 30_00},
 		Define: func(store *eventstore.Store) (*saga.Definition[Payment], error) {
-			return paymentBank(t, store, server.URL).paymentSteps(&Terms{
+			return paymentBank(t, store, server.URL).paymentSteps(Terms{
 				Within: s.within, Retry: saga.Retry{Tries: 2, Backoff: time.Millisecond},
 			})
 		},

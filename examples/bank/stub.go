@@ -18,12 +18,16 @@ type stub struct {
 
 // openStub opens a stub that sends its answers to the bank's listener.
 func openStub(ctx context.Context, own net.Addr, cfg otherbank.Config) (*stub, error) {
+	cfg.Answers = urlOf(own)
+	banks, err := otherbank.New(&cfg)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	cfg.Answers = urlOf(own)
-	return &stub{Bank: otherbank.New(&cfg), listener: listener}, nil
+	return &stub{Bank: banks, listener: listener}, nil
 }
 
 // urlOf returns the URL under which this machine reaches a listener.

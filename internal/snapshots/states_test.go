@@ -204,16 +204,6 @@ func TestKeysBeyondTheWindowAreForgotten(t *testing.T) {
 	require.Equal(t, saved.Keys[2:], found.Keys, "8 commits, of which the last 4 count")
 }
 
-type hidden struct{ amount int64 }
-
-func (h hidden) Evolve(event) hidden { h.amount++; return h }
-
-func TestAStateThatWouldNotBeStoredWholeIsRefused(t *testing.T) {
-	c := openCache(t, openStore(t, eventstoretest.JetStream(t), nil))
-	_, err := For[hidden, event](c, hidden{}, itself[hidden], 1)
-	require.EqualError(t, err, "account: snapshots.hidden.amount is not exported, so it would be lost: export it, or leave it out with the tag `msgpack:\"-\"`")
-}
-
 // untagged has a field that its author keeps from the codec.
 type untagged struct {
 	Amount int64

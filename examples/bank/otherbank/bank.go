@@ -1,6 +1,7 @@
 package otherbank
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ type Config struct {
 }
 
 // withDefaults returns a copy in which every field except Answers, Token and Seed is set.
-func (c *Config) withDefaults() Config {
+func (c *Config) withDefaults() (Config, error) {
 	var full Config
 	if c != nil {
 		full = *c
@@ -40,16 +41,15 @@ func (c *Config) withDefaults() Config {
 	if full.Behave == nil {
 		full.Behave = func(Payment) Behaviour { return Prompt }
 	}
-	if full.Delay <= 0 {
-		full.Delay = 50 * time.Millisecond
-	}
-	if full.Slow <= 0 {
-		full.Slow = time.Second
-	}
+	full.Delay = cmp.Or(full.Delay, 50*time.Millisecond)
+	full.Slow = cmp.Or(full.Slow, time.Second)
 	if full.Logger == nil {
 		full.Logger = slog.New(slog.DiscardHandler)
 	}
-	return full
+	if full.Delay < 0 || full.Slow < 0 {
+		return full, fmt.Errorf("otherbank: Delay is %v and Slow is %v: set positive values, or 0 for the defaults", full.Delay, full.Slow)
+	}
+	return full, nil
 }
 
 // Payment is what a bank asks for.
@@ -96,16 +96,20 @@ type Bank struct {
 	waiting []answer // to be sent
 }
 
-// New returns banks with empty books. The caller must call Run for answers.
-func New(cfg *Config) *Bank {
+// New returns banks with empty books, or an error for a negative time. The caller must call Run for answers.
+func New(cfg *Config) (*Bank, error) {
+	full, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
 	b := &Bank{
-		cfg: cfg.withDefaults(), client: &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second},
+		cfg: full, client: &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second},
 		mux: http.NewServeMux(), wake: make(chan struct{}, 1), books: make(map[string]*Entry),
 	}
 	b.mux.HandleFunc("POST /payments", b.post)
 	b.mux.HandleFunc("DELETE /payments/{key}", b.cancel)
 	b.mux.HandleFunc("GET /payments/{key}", b.show)
-	return b
+	return b, nil
 }
 
 // ServeHTTP answers the requests that the package documentation lists.

@@ -44,7 +44,9 @@ func newAsking(t *testing.T, cfg otherbank.Config) *asking {
 	own := httptest.NewServer(mux)
 	t.Cleanup(own.Close)
 	cfg.Answers, cfg.Token, cfg.Delay = own.URL, "secret", 5*time.Millisecond
-	a.other = otherbank.New(&cfg)
+	var err error
+	a.other, err = otherbank.New(&cfg)
+	require.NoError(t, err)
 	served := httptest.NewServer(a.other)
 	t.Cleanup(served.Close)
 	a.url = served.URL
