@@ -88,28 +88,41 @@ func (s *Store) AppendAll(ctx context.Context, writes ...Write) ([]*Commit, erro
 }
 
 func (wr *writer) appendAll(ctx context.Context, writes []Write) ([]*Commit, error) {
+	end := wr.conn.cfg.Trace.beginAppend(ctx, writes)
+	commits, tries, err := wr.store(ctx, writes)
+	if end != nil {
+		end(commits, tries, err)
+	}
+	return commits, err
+}
+
+// store stores the writes, and returns how often they were sent.
+func (wr *writer) store(ctx context.Context, writes []Write) (commits []*Commit, tries int, err error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, 0, context.Cause(ctx)
 	}
 	deadline := time.Now().Add(wr.conn.cfg.AppendTimeout)
 	a, err := wr.prepare(ctx, writes)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	session, err := wr.mayAppend(ctx, writes[0])
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	a.seen = wr.seen.newest.Load()
 	if len(writes) == 1 {
 		// The first try is nearly always the only one, and does without a context of its own.
+		a.tries = 1
 		answer := session.Publish(ctx, a.writes[0], min(wr.conn.cfg.AckTimeout, wr.conn.cfg.AppendTimeout))
 		if answer.Class == jsapi.Stored && wr.conn.disk == nil {
-			return a.stored(ctx, Position(answer.Sequence))
+			commits, err := a.stored(ctx, Position(answer.Sequence))
+			return commits, a.tries, err
 		}
 		ctx, cancel := context.WithDeadlineCause(ctx, deadline, errAppendTimeout)
 		defer cancel()
-		return a.settle(ctx, answer)
+		commits, err := a.settle(ctx, answer)
+		return commits, a.tries, err
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, deadline, errAppendTimeout)
 	defer cancel()
@@ -117,9 +130,10 @@ func (wr *writer) appendAll(ctx context.Context, writes []Write) ([]*Commit, err
 	case wr.batches <- struct{}{}:
 		defer func() { <-wr.batches }()
 	case <-ctx.Done():
-		return nil, a.refused(ErrUnavailable, "too many transactions under way; try again", context.Cause(ctx))
+		return nil, 0, a.refused(ErrUnavailable, "too many transactions under way; try again", context.Cause(ctx))
 	}
-	return a.settle(ctx, a.publish(ctx))
+	commits, err = a.settle(ctx, a.publish(ctx))
+	return commits, a.tries, err
 }
 
 func (wr *writer) prepare(ctx context.Context, writes []Write) (*attempt, error) {

@@ -23,6 +23,8 @@ type attempt struct {
 	batch []jsapi.Write
 	named int // the first write that is not a guard: it names the append in errors
 
+	tries int // how often the writes were sent
+
 	// doubt is set while a try may be stored, now or later, and we do not know. Until an acknowledgement or the
 	// leader's tail settles that, no error says that nothing was stored.
 	doubt bool

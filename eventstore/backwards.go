@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 )
 
 // eventsDown yields the stream's events from a version down to 1.
@@ -42,35 +43,55 @@ func (l *log) eventsDown(ctx context.Context, stream StreamID, o readOptions, yi
 //	    -> a link that is missing or leads elsewhere: the rest is read filtered, from version 1 up, and held
 func (l *load) down(ctx context.Context, leader bool) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {
-		var oldest *Commit
-		err := l.patiently(ctx, func() (err error) {
-			if err := l.watch.trusted(ctx); err != nil {
-				return err
+		for oldest := (*Commit)(nil); oldest == nil || oldest.First > 1; {
+			end := l.fetcher.conn.cfg.Trace.beginLoad(ctx, l.stream)
+			commits, err := l.next(ctx, leader, oldest)
+			if end != nil {
+				end(historyOf(commits), err)
 			}
-			oldest, err = l.newest(ctx, leader)
-			return err
-		})
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		if oldest == nil || !yield(oldest, nil) {
-			return
-		}
-		for oldest.First > 1 {
-			below, err := l.below(ctx, oldest)
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			for _, c := range below {
+			for _, c := range commits {
 				if !yield(c, nil) {
 					return
 				}
 			}
-			oldest = below[len(below)-1]
+			if len(commits) == 0 {
+				return
+			}
+			oldest = commits[len(commits)-1]
 		}
 	}
+}
+
+// next returns commits that stand before a commit, or the newest commit if oldest is nil. They come newest first.
+func (l *load) next(ctx context.Context, leader bool, oldest *Commit) ([]*Commit, error) {
+	if oldest != nil {
+		return l.below(ctx, oldest)
+	}
+	err := l.patiently(ctx, func() (err error) {
+		if err := l.watch.trusted(ctx); err != nil {
+			return err
+		}
+		oldest, err = l.newest(ctx, leader)
+		return err
+	})
+	if err != nil || oldest == nil {
+		return nil, err
+	}
+	return []*Commit{oldest}, nil
+}
+
+// historyOf returns commits that come newest first as a history.
+func historyOf(commits []*Commit) History {
+	if len(commits) == 0 {
+		return History{}
+	}
+	commits = slices.Clone(commits)
+	slices.Reverse(commits)
+	return History{Head: commits[len(commits)-1].Head(), Commits: commits}
 }
 
 // newest returns the stream's newest commit, or nil if the stream has none.

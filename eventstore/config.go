@@ -54,6 +54,8 @@ type Config struct {
 	Salvage bool
 	// Now is the clock of Commit.Time. Defaults to time.Now.
 	Now func() time.Time
+	// Trace follows each append and each load. Defaults to none.
+	Trace *Trace
 	// Logger reports repairs and damage: links missed, positions refetched, torn transactions, a mark that cannot be
 	// kept. Defaults to no logging.
 	Logger *slog.Logger

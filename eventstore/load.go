@@ -75,8 +75,17 @@ func (s *Store) Load(ctx context.Context, stream StreamID, options ...LoadOption
 	return s.log.load(ctx, stream, readOptionsOf(options))
 }
 
-// load is Load. It compares the log with what is known of it, before the read and after it.
 func (l *log) load(ctx context.Context, stream StreamID, o readOptions) (History, error) {
+	end := l.conn.cfg.Trace.beginLoad(ctx, stream)
+	history, err := l.loadTrusted(ctx, stream, o)
+	if end != nil {
+		end(history, err)
+	}
+	return history, err
+}
+
+// loadTrusted is Load. It compares the log with what is known of it, before the read and after it.
+func (l *log) loadTrusted(ctx context.Context, stream StreamID, o readOptions) (History, error) {
 	trusted := func() error {
 		return l.conn.patiently(ctx, "load "+stream.String(), func() error { return l.trust.trusted(ctx) })
 	}

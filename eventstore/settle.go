@@ -76,6 +76,7 @@ func (a *attempt) publish(ctx context.Context) jsapi.Answer {
 	if err := a.writer.trust.ready(ctx); err != nil {
 		return jsapi.Answer{Class: jsapi.Unavailable, Err: err}
 	}
+	a.tries++
 	return a.writer.conn.api.PublishBatch(ctx, a.batch, a.writer.conn.cfg.AckTimeout)
 }
 
