@@ -31,7 +31,7 @@ type Write struct {
 	system bool // written by the toolkit, which may write what users may not
 }
 
-// writer appends. It makes commits, publishes them, and finds out what became of them.
+// writer appends and erases. It makes commits, publishes them, and finds out what became of them.
 type writer struct {
 	conn    *conn
 	seen    *seen

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -78,6 +79,15 @@ func (c *conn) patiently(ctx context.Context, what string, read func() error) er
 	return c.insist(ctx, c.cfg.ReadTimeout, what, read)
 }
 
+// patiently is conn.patiently for a question with an answer.
+func patiently[T any](ctx context.Context, c *conn, what string, read func() (T, error)) (answer T, err error) {
+	err = c.patiently(ctx, what, func() (err error) {
+		answer, err = read()
+		return err
+	})
+	return answer, err
+}
+
 func (c *conn) insist(ctx context.Context, patience time.Duration, what string, read func() error) error {
 	deadline := time.Now().Add(patience)
 	for try := 1; ; try++ {
@@ -144,42 +154,32 @@ func (c *conn) countOf(ctx context.Context, subject string) (uint64, error) {
 }
 
 // leaderInfo returns the state of a JetStream stream from its leader. It waits for a leader and for the connection.
-func (c *conn) leaderInfo(ctx context.Context, name string) (info jetstream.StreamInfo, err error) {
-	err = c.answered(ctx, func() (err error) {
-		info, err = c.api.StreamInfo(ctx, name)
-		return err
-	})
-	return info, err
+func (c *conn) leaderInfo(ctx context.Context, name string) (jetstream.StreamInfo, error) {
+	return answered(ctx, c, func() (jetstream.StreamInfo, error) { return c.api.StreamInfo(ctx, name) })
 }
 
 // message returns a message of a JetStream stream from its leader. It waits like leaderInfo.
 func (c *conn) message(ctx context.Context, stream string, sequence uint64) (jsapi.Message, error) {
-	var msg jsapi.Message
-	err := c.answered(ctx, func() error {
-		var err error
-		msg, err = c.api.LeaderSequence(ctx, stream, sequence)
-		return err
-	})
-	return msg, err
+	return answered(ctx, c, func() (jsapi.Message, error) { return c.api.LeaderSequence(ctx, stream, sequence) })
 }
 
 // answered asks JetStream until there is an answer or ctx ends. The question must be one that may be asked any number
 // of times.
-func (c *conn) answered(ctx context.Context, ask func() error) error {
+func answered[T any](ctx context.Context, c *conn, ask func() (T, error)) (T, error) {
 	for try := 1; ; try++ {
-		err := ask()
+		answer, err := ask()
 		switch {
 		case err == nil:
-			return nil
+			return answer, nil
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return answer, context.Cause(ctx)
 		case errors.Is(err, nats.ErrPermissionViolation):
-			return fmt.Errorf("%w: %w", ErrNoPermission, err)
+			return answer, fmt.Errorf("%w: %w", ErrNoPermission, err)
 		case !jsapi.Transient(err):
-			return err
+			return answer, err
 		}
 		if err := c.api.Pause(ctx, rescans, try); err != nil {
-			return err
+			return answer, err
 		}
 	}
 }
@@ -196,4 +196,22 @@ func (c *conn) deletePosition(ctx context.Context, position Position) error {
 		}
 		return err
 	})
+}
+
+// consumerFrom configures a consumer that begins at a sequence and acknowledges nothing.
+func consumerFrom(sequence uint64) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Name:              rand.Text(),
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       sequence,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: consumerInactive,
+	}
+}
+
+// aheadOf bounds how much of a pull the server sends before it is taken.
+func aheadOf(c *jsapi.Client) jsapi.Ahead {
+	return jsapi.Ahead{Messages: fetchMessages, Bytes: max(fetchBytes, 4*int(c.Session().MaxPayload())), Expires: fetchWait}
 }

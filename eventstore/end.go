@@ -15,12 +15,8 @@ import (
 // ErrUnavailable, ErrRefused, ErrLogRewound or ErrOtherStream, or the cause of ctx.
 func (s *Store) End(ctx context.Context) (end Position, err error) { return s.log.end(ctx) }
 
-func (l *log) end(ctx context.Context) (end Position, err error) {
-	err = l.conn.patiently(ctx, "end of "+l.conn.store, func() (err error) {
-		end, err = l.trust.end(ctx)
-		return err
-	})
-	return end, err
+func (l *log) end(ctx context.Context) (Position, error) {
+	return patiently(ctx, l.conn, "end of "+l.conn.store, func() (Position, error) { return l.trust.end(ctx) })
 }
 
 // end asks the leader once where the log ends. It looks at the log if that ends before a commit that was seen, or is

@@ -36,53 +36,43 @@ func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error
 	if stream.Category == SystemCategory {
 		return fmt.Errorf("eventstore: erase %s: %w: streams of category %s are the toolkit's own", stream, ErrInvalidID, SystemCategory)
 	}
-	return s.eraser().erase(ctx, stream, reason)
+	return s.writer.erase(ctx, stream, reason)
 }
 
-// eraser erases streams.
-type eraser struct {
-	conn    *conn
-	fetcher *fetcher
-	log     *log
-	writer  *writer
-}
-
-func (s *Store) eraser() *eraser { return &eraser{s.conn, s.fetcher, s.log, s.writer} }
-
-func (e *eraser) erase(ctx context.Context, stream StreamID, reason string) error {
-	record, err := e.endErased(ctx, stream, reason)
+func (wr *writer) erase(ctx context.Context, stream StreamID, reason string) error {
+	record, err := wr.endErased(ctx, stream, reason)
 	if err != nil || record == nil {
 		return err
 	}
-	left, err := e.leftBefore(ctx, record)
+	left, err := wr.leftBefore(ctx, record)
 	if err != nil {
 		return err
 	}
-	if err := e.recordErased(ctx, left); err != nil {
+	if err := wr.recordErased(ctx, left); err != nil {
 		return err
 	}
 	for _, c := range left {
-		if err := e.conn.deletePosition(ctx, c.Position); err != nil {
+		if err := wr.conn.deletePosition(ctx, c.Position); err != nil {
 			return fmt.Errorf("eventstore: erase %s: position %d: %w: erase it again to go on", stream, c.Position, err)
 		}
 	}
-	return e.conn.synced(e.conn.disk.Sync(ctx))
+	return wr.conn.synced(wr.conn.disk.Sync(ctx))
 }
 
 // endErased appends the record that ends the stream, so that nothing can follow, and returns it. It returns nil if the
 // stream has no events.
-func (e *eraser) endErased(ctx context.Context, stream StreamID, reason string) (*Commit, error) {
+func (wr *writer) endErased(ctx context.Context, stream StreamID, reason string) (*Commit, error) {
 	for try := 1; ; try++ {
-		history, err := e.log.load(ctx, stream, readOptions{from: ^Version(0), leader: true})
+		history, err := wr.log.load(ctx, stream, readOptions{from: ^Version(0), leader: true})
 		if before, ok := errors.AsType[*ErasedError](err); ok {
-			return e.log.at(ctx, before.Position)
+			return wr.log.at(ctx, before.Position)
 		}
 		if err != nil || history.Head.Position == 0 {
 			return nil, err
 		}
 		head := history.Head
 		head.end = streamOpen // a closed stream can be erased
-		commits, err := e.writer.appendAll(ctx, []Write{{Stream: stream, Expected: head, Events: []Event{StreamErased{reason}}, system: true}})
+		commits, err := wr.appendAll(ctx, []Write{{Stream: stream, Expected: head, Events: []Event{StreamErased{reason}}, system: true}})
 		if err == nil {
 			return commits[0], nil
 		}
@@ -97,13 +87,13 @@ func (e *eraser) endErased(ctx context.Context, stream StreamID, reason string) 
 
 // leftBefore returns the commits on the record's subject before it that are not deleted yet. Among them are remainders
 // of torn transactions, and placeholders for foreign messages, which may be copies.
-func (e *eraser) leftBefore(ctx context.Context, record *Commit) ([]*Commit, error) {
-	subject, err := record.Stream.subject(e.conn.store)
+func (wr *writer) leftBefore(ctx context.Context, record *Commit) ([]*Commit, error) {
+	subject, err := record.Stream.subject(wr.conn.store)
 	if err != nil {
 		return nil, err
 	}
 	var left []*Commit
-	for c, err := range e.log.scan(ctx, scanOptions{subject: subject, upTo: record.Position, patience: e.conn.cfg.ReadTimeout}) {
+	for c, err := range wr.log.scan(ctx, scanOptions{subject: subject, upTo: record.Position, patience: wr.conn.cfg.ReadTimeout}) {
 		if err != nil {
 			return nil, err
 		}
@@ -116,15 +106,15 @@ func (e *eraser) leftBefore(ctx context.Context, record *Commit) ([]*Commit, err
 
 // recordErased makes sure that each of the commits is recorded as erased. It runs before the first is deleted, so that
 // there is never a hole without a record.
-func (e *eraser) recordErased(ctx context.Context, commits []*Commit) error {
+func (wr *writer) recordErased(ctx context.Context, commits []*Commit) error {
 	for try := 1; ; try++ {
-		head, err := e.fetcher.erasures.refresh(ctx, e.fetcher)
+		head, err := wr.fetcher.erasures.refresh(ctx, wr.fetcher)
 		if err != nil {
 			return err
 		}
 		var missing []erasedCommit
 		for _, c := range commits {
-			if e.fetcher.erasures.at(c.Position) == nil {
+			if wr.fetcher.erasures.at(c.Position) == nil {
 				// A foreign message has the nil UUID.
 				missing = append(missing, erasedCommit{Position: c.Position, ID: c.ID.String(), Transaction: c.Transaction})
 			}
@@ -134,7 +124,7 @@ func (e *eraser) recordErased(ctx context.Context, commits []*Commit) error {
 		}
 		for chunk := range slices.Chunk(missing, erasedPerRecord) {
 			var done []*Commit
-			done, err = e.writer.appendAll(ctx, []Write{{Stream: erasedStream, Expected: head, Events: []Event{positionsErased{chunk}}, system: true}})
+			done, err = wr.appendAll(ctx, []Write{{Stream: erasedStream, Expected: head, Events: []Event{positionsErased{chunk}}, system: true}})
 			if err != nil {
 				break
 			}

@@ -2,7 +2,6 @@ package eventstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -125,17 +124,9 @@ func (b *bucketReader) pass(ctx context.Context, upTo uint64) error {
 	if b.last >= upTo {
 		return nil
 	}
-	stream, name := kvstream.Name(b.bucket), rand.Text()
-	defer b.conn.reads.DropConsumer(stream, name)
-	consumer, err := b.conn.reads.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
-		Name:              name,
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       b.last + 1,
-		AckPolicy:         jetstream.AckNonePolicy,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: consumerInactive,
-	})
+	stream, cfg := kvstream.Name(b.bucket), consumerFrom(b.last+1)
+	defer b.conn.reads.DropConsumer(stream, cfg.Name)
+	consumer, err := b.conn.reads.CreateConsumer(ctx, stream, cfg)
 	if err != nil {
 		return errors.Join(errAgain, err)
 	}

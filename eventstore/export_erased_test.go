@@ -21,11 +21,11 @@ func TestWhatIsRecordedAsErasedIsNotExportedThoughItIsNotDeletedYet(t *testing.T
 	stream := StreamID{Category: "person", ID: "1"}
 	_, err = store.Append(t.Context(), stream, Head{}, named{"Anna Secret"})
 	require.NoError(t, err)
-	record, err := store.eraser().endErased(t.Context(), stream, "asked for")
+	record, err := store.writer.endErased(t.Context(), stream, "asked for")
 	require.NoError(t, err)
-	left, err := store.eraser().leftBefore(t.Context(), record)
+	left, err := store.writer.leftBefore(t.Context(), record)
 	require.NoError(t, err)
-	require.NoError(t, store.eraser().recordErased(t.Context(), left))
+	require.NoError(t, store.writer.recordErased(t.Context(), left))
 
 	var archive bytes.Buffer
 	summary, err := store.Export(t.Context(), &archive, nil)

@@ -50,13 +50,11 @@ func (i *importer) checkTargets(ctx context.Context) error {
 // create makes a JetStream stream. If it was made meanwhile, by a try whose answer was lost or by another import of the
 // same archive, that is not an error.
 func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info jetstream.StreamInfo, err error) {
-	err = i.conn.answered(ctx, func() (err error) {
+	info, err = answered(ctx, i.conn, func() (jetstream.StreamInfo, error) {
 		if cfg.Name == i.conn.store { // the caller sets the log's bound
-			info, err = i.conn.api.CreateStream(ctx, cfg)
-		} else {
-			info, err = i.conn.api.CreateBounded(ctx, cfg, 0)
+			return i.conn.api.CreateStream(ctx, cfg)
 		}
-		return err
+		return i.conn.api.CreateBounded(ctx, cfg, 0)
 	})
 	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return info, err
@@ -169,11 +167,7 @@ func (i *importer) release(ctx context.Context, messages uint64) error {
 	}
 	cfg := info.Config
 	delete(cfg.Metadata, metaImport)
-	err = i.conn.answered(ctx, func() error {
-		_, err := i.conn.api.UpdateStream(ctx, cfg)
-		return err
-	})
-	if err != nil {
+	if _, err := answered(ctx, i.conn, func() (jetstream.StreamInfo, error) { return i.conn.api.UpdateStream(ctx, cfg) }); err != nil {
 		return err
 	}
 	return i.conn.synced(i.conn.disk.Sync(ctx))
@@ -183,13 +177,14 @@ func (i *importer) release(ctx context.Context, messages uint64) error {
 // would have been in the way. A mark of the same log stays. If it is beyond the archive's end, Open says what was lost.
 func (i *importer) forgetOtherMark(ctx context.Context) error {
 	c := i.conn
-	return c.answered(ctx, func() error {
-		have, err := readMark(ctx, c.api, c.store)
+	_, err := answered(ctx, c, func() (have marked, err error) {
+		have, err = readMark(ctx, c.api, c.store)
 		if err != nil || have.Position == 0 || have.Store == c.opened.identity {
-			return err
+			return have, err
 		}
-		return forgetMark(ctx, c.js, c.store, have)
+		return have, forgetMark(ctx, c.js, c.store, have)
 	})
+	return err
 }
 
 // deleteFillers deletes the messages that stand for erased commits.

@@ -183,11 +183,8 @@ func (f *fetcher) whole(ctx context.Context, c *Commit) (bool, error) {
 
 // wholeForSure is whole, but waits interruptions out.
 func (f *fetcher) wholeForSure(ctx context.Context, c *Commit) (whole bool, err error) {
-	err = f.conn.patiently(ctx, fmt.Sprintf("transaction at position %d of %s", c.Position, f.conn.store), func() (err error) {
-		whole, err = f.whole(ctx, c)
-		return err
-	})
-	return whole, err
+	what := fmt.Sprintf("transaction at position %d of %s", c.Position, f.conn.store)
+	return patiently(ctx, f.conn, what, func() (bool, error) { return f.whole(ctx, c) })
 }
 
 // skipTorn counts and reports a commit that is not part of the log because its transaction is not whole.

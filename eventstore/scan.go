@@ -2,7 +2,6 @@ package eventstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
@@ -240,19 +239,8 @@ func (r *scanner) open(ctx context.Context) error {
 	if err := r.fetcher.conn.checkReads(ctx); err != nil {
 		return err
 	}
-	r.consumer = rand.Text()
-	cfg := jetstream.ConsumerConfig{
-		Name:              r.consumer,
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       uint64(r.position) + 1,
-		AckPolicy:         jetstream.AckNonePolicy,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: consumerInactive,
-	}
-	if r.subject != "" {
-		cfg.FilterSubject = r.subject
-	}
+	cfg := consumerFrom(uint64(r.position) + 1)
+	cfg.FilterSubject, r.consumer = r.subject, cfg.Name
 	consumer, err := r.fetcher.conn.reads.CreateConsumer(ctx, r.fetcher.conn.store, cfg)
 	if err != nil {
 		return err
@@ -260,11 +248,6 @@ func (r *scanner) open(ctx context.Context) error {
 	r.served = true
 	r.pull, err = r.fetcher.conn.reads.NewPull(r.fetcher.conn.store, consumer, aheadOf(r.fetcher.conn.reads))
 	return err
-}
-
-// aheadOf bounds how much of a pull the server sends before it is taken.
-func aheadOf(c *jsapi.Client) jsapi.Ahead {
-	return jsapi.Ahead{Messages: fetchMessages, Bytes: max(fetchBytes, 4*int(c.Session().MaxPayload())), Expires: fetchWait}
 }
 
 // message yields the commit in a message, after the commits that the server skipped before it. Like fetch, it reports

@@ -96,24 +96,19 @@ func (c *conn) bind(ctx context.Context, seen mark) error {
 
 // ensure returns the state of the store's JetStream stream, and makes the stream if it does not exist.
 func (c *conn) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, error) {
-	var have jetstream.StreamInfo
-	ask := func(ask func() (jetstream.StreamInfo, error)) error {
-		return c.patiently(ctx, "open "+c.store, func() (err error) {
-			have, err = ask()
-			return err
-		})
+	ask := func(ask func() (jetstream.StreamInfo, error)) (jetstream.StreamInfo, error) {
+		return patiently(ctx, c, "open "+c.store, ask)
 	}
-	look := func() (jetstream.StreamInfo, error) { return c.api.StreamInfo(ctx, c.store) }
-	err := ask(look)
+	have, err := ask(func() (jetstream.StreamInfo, error) { return c.api.StreamInfo(ctx, c.store) })
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if seen.Position != 0 {
 			return have, rewound(c.store, seen, 0, "its JetStream stream is gone")
 		}
 		identity := uuid.NewString()
-		err = ask(func() (jetstream.StreamInfo, error) { return c.api.CreateStream(ctx, c.streamConfig(identity)) })
+		have, err = ask(func() (jetstream.StreamInfo, error) { return c.api.CreateStream(ctx, c.streamConfig(identity)) })
 		// The answer lacks the domain, and another process may have been faster.
 		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			err = ask(func() (jetstream.StreamInfo, error) { return c.api.MadeInfo(ctx, c.store) })
+			have, err = ask(func() (jetstream.StreamInfo, error) { return c.api.MadeInfo(ctx, c.store) })
 		}
 		if api := new(jetstream.APIError); jsapi.DemandsBound(err) && errors.As(err, &api) {
 			err = fmt.Errorf("eventstore: open %s: %w: the account demands that each stream has a bound: set Config.MaxBytes: %w", c.store, ErrRefused, api)

@@ -22,7 +22,7 @@ import (
 //	fetcher   reads what the servers have: commits, streams, the log
 //	trust     whether the log still has what was seen of it
 //	log       reads that trust the log
-//	writer    appends
+//	writer    appends, and erases
 //	marker    raises the high-water mark; its goroutine ends with Close
 type Store struct {
 	conn    *conn
@@ -133,10 +133,8 @@ func (s *Store) start(ctx context.Context) error {
 
 // mark reads the high-water mark and makes the marker that raises it.
 func (s *Store) mark(ctx context.Context) (marked, error) {
-	var stored marked
-	err := s.conn.patiently(ctx, "open "+s.conn.store, func() (err error) {
-		stored, err = readMark(ctx, s.conn.api, s.conn.store)
-		return err
+	stored, err := patiently(ctx, s.conn, "open "+s.conn.store, func() (marked, error) {
+		return readMark(ctx, s.conn.api, s.conn.store)
 	})
 	denied := errors.Is(err, ErrNoPermission)
 	if denied {

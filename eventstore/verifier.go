@@ -257,11 +257,7 @@ func (v *verifier) hash(links []Position) uint64 {
 // links follows the links of a commit if they are not those that follow from the stream's commits before it.
 func (v *verifier) links(ctx context.Context, c *Commit) error {
 	for _, link := range c.links {
-		var before *Commit
-		err := v.conn.patiently(ctx, "verify "+v.conn.store, func() (err error) {
-			before, err = v.fetcher.place(ctx, link)
-			return err
-		})
+		before, err := patiently(ctx, v.conn, "verify "+v.conn.store, func() (*Commit, error) { return v.fetcher.place(ctx, link) })
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			continue // which is a fault of that position
@@ -350,10 +346,8 @@ func (v *verifier) counts(ctx context.Context) (map[StreamID]uint64, error) {
 	c := v.conn
 	counts := make(map[StreamID]uint64, len(v.streams))
 	for offset := 0; ; {
-		var page jsapi.Info
-		err := c.patiently(ctx, "verify "+c.store, func() (err error) {
-			page, err = c.api.LeaderInfo(ctx, c.store, c.store+".*.*", offset)
-			return err
+		page, err := patiently(ctx, c, "verify "+c.store, func() (jsapi.Info, error) {
+			return c.api.LeaderInfo(ctx, c.store, c.store+".*.*", offset)
 		})
 		if err != nil {
 			return nil, err
