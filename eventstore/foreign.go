@@ -141,7 +141,7 @@ func (e *foreignError) placeholder(d *decoder) *Commit {
 func (f *fetcher) passForeign(ctx context.Context, e *foreignError) {
 	f.counters.foreign.Add(1)
 	if f.foreign.note(e.Subject, e.Position) {
-		f.logger.LogAttrs(ctx, slog.LevelWarn, "message of another program passed over", slog.String("store", f.conn.store),
+		f.conn.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "message of another program passed over", slog.String("store", f.conn.store),
 			slog.String("subject", e.Subject), slog.Uint64("position", uint64(e.Position)), slog.Bool("accepted", e.Accepted))
 	}
 }

@@ -236,7 +236,7 @@ func (l *load) last(ctx context.Context, leader bool) (tail *Commit, moved bool,
 // missed notes that links do not lead to the commits before a commit.
 func (l *load) missed(ctx context.Context, c *Commit) {
 	l.fetcher.counters.linkMisses.Add(1)
-	l.fetcher.logger.LogAttrs(ctx, slog.LevelDebug, "links do not reach, reading the subject filtered",
+	l.fetcher.conn.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "links do not reach, reading the subject filtered",
 		slog.String("stream", l.stream.String()), slog.Uint64("position", uint64(c.Position)))
 }
 

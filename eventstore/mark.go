@@ -85,12 +85,11 @@ func newest(marks []mark) mark {
 
 // marker looks at the log while the store is used, and raises the mark.
 type marker struct {
-	conn   *conn
-	seen   *seen
-	trust  *trust
-	logger *slog.Logger
-	quit   context.CancelFunc // ends the goroutine; nil while it does not run
-	owned  sync.WaitGroup
+	conn  *conn
+	seen  *seen
+	trust *trust
+	quit  context.CancelFunc // ends the goroutine; nil while it does not run
+	owned sync.WaitGroup
 
 	// stored and bucket belong to the goroutine, and to Close after the goroutine has ended.
 	stored marked
@@ -103,7 +102,7 @@ func newMarker(s *Store, stored marked, off bool) *marker {
 	if id, err := uuid.Parse(stored.Commit); err == nil {
 		s.seen.newest.Store(&Commit{Position: stored.Position, ID: id})
 	}
-	return &marker{conn: s.conn, seen: s.seen, trust: s.trust, logger: s.fetcher.logger, stored: stored, off: off}
+	return &marker{conn: s.conn, seen: s.seen, trust: s.trust, stored: stored, off: off}
 }
 
 // start begins to look at the log.
@@ -181,10 +180,10 @@ func (m *marker) tell(ctx context.Context, next mark, err error) {
 	switch {
 	case isDamage(err):
 		m.seen.distrust()
-		m.logger.LogAttrs(ctx, slog.LevelError, "log damaged, appends and loads are refused",
+		m.conn.cfg.Logger.LogAttrs(ctx, slog.LevelError, "log damaged, appends and loads are refused",
 			slog.String("store", m.conn.store), slog.Any("error", err))
 	case next.Position > m.stored.Position && !errors.Is(ctx.Err(), context.Canceled):
-		m.logger.LogAttrs(ctx, slog.LevelWarn, "high-water mark not raised", slog.String("store", m.conn.store),
+		m.conn.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "high-water mark not raised", slog.String("store", m.conn.store),
 			slog.Uint64("position", uint64(next.Position)), slog.Bool("off", m.off), slog.Any("error", err))
 	}
 }
@@ -287,7 +286,7 @@ func (m *marker) keep(ctx context.Context) {
 		return
 	}
 	m.off = errors.Is(err, nats.ErrPermissionViolation) || m.denied()
-	m.logger.LogAttrs(ctx, slog.LevelWarn, "the bucket of the high-water mark cannot be made, so a log that loses its end may not be noticed",
+	m.conn.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the bucket of the high-water mark cannot be made, so a log that loses its end may not be noticed",
 		slog.String("store", m.conn.store), slog.String("bucket", bucket), slog.Bool("off", m.off), slog.Any("error", err))
 }
 

@@ -61,7 +61,6 @@ func (d *decoder) commitIn(m *room, subject string, position Position, data []by
 type fetcher struct {
 	conn     *conn
 	decoder  *decoder
-	logger   *slog.Logger
 	erasures erasures
 	foreign  foreign
 	counters struct{ linkMisses, refetched, torn, foreign atomic.Int64 } // see Counters
@@ -190,7 +189,7 @@ func (f *fetcher) wholeForSure(ctx context.Context, c *Commit) (whole bool, err 
 // skipTorn counts and reports a commit that is not part of the log because its transaction is not whole.
 func (f *fetcher) skipTorn(ctx context.Context, c *Commit) {
 	f.counters.torn.Add(1)
-	f.logger.LogAttrs(ctx, slog.LevelWarn, "commit of a torn transaction skipped",
+	f.conn.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "commit of a torn transaction skipped",
 		slog.String("stream", c.Stream.String()), slog.Uint64("version", uint64(c.First)),
 		slog.Uint64("position", uint64(c.Position)), slog.String("transaction", c.Transaction.ID.String()))
 }

@@ -91,7 +91,7 @@ func newStore(ctx context.Context, js jetstream.JetStream, name string, events [
 func assemble(conn *conn, known *registry) *Store {
 	s := &Store{conn: conn, seen: newSeen()}
 	s.decoder = &decoder{store: conn.store, origin: &origin{conn.store}, registry: known, seen: s.seen}
-	s.fetcher = &fetcher{conn: conn, decoder: s.decoder, logger: conn.cfg.Logger}
+	s.fetcher = &fetcher{conn: conn, decoder: s.decoder}
 	s.fetcher.erasures.byPosition = make(map[Position]*Commit)
 	s.fetcher.foreign.accepted = make(map[Position]foreignAccepted)
 	s.trust = &trust{conn: conn, seen: s.seen, fetcher: s.fetcher}
@@ -138,7 +138,7 @@ func (s *Store) mark(ctx context.Context) (marked, error) {
 	})
 	denied := errors.Is(err, ErrNoPermission)
 	if denied {
-		s.fetcher.logger.LogAttrs(ctx, slog.LevelWarn, "no high-water mark is kept, the bucket is not for this connection",
+		s.conn.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "no high-water mark is kept, the bucket is not for this connection",
 			slog.String("store", s.conn.store), slog.String("bucket", control.Bucket(s.conn.store)), slog.Any("error", err))
 		err = nil
 	}
@@ -157,7 +157,7 @@ func (s *Store) Identity() string { return s.conn.opened.identity }
 func (s *Store) JetStream() jetstream.JetStream { return s.conn.js }
 
 // Logger is where the store reports repairs. It is never nil.
-func (s *Store) Logger() *slog.Logger { return s.fetcher.logger }
+func (s *Store) Logger() *slog.Logger { return s.conn.cfg.Logger }
 
 // Counters returns the store's counters.
 func (s *Store) Counters() Counters {
