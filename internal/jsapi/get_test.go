@@ -208,7 +208,7 @@ func TestInfoCountsMessagesAndSubjects(t *testing.T) {
 	require.WithinDuration(t, time.Now(), info.Created, time.Minute)
 	require.Contains(t, info.Metadata, "_nats.ver")
 	info.Subjects, info.Total, info.Limit, info.Created, info.Metadata = nil, 0, 0, time.Time{}, nil
-	require.Equal(t, jsapi.Info{First: 1, Last: 3, Messages: 3, Replicas: 1,
+	require.Equal(t, jsapi.Info{Last: 3, Messages: 3, Replicas: 1,
 		Leader: js.Conn().ConnectedServerName(), Version: js.Conn().ConnectedServerVersion()}, info)
 }
 

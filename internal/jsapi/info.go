@@ -20,15 +20,14 @@ const metaVersion = "_nats.ver"
 // Info is the description of a stream by its leader. Messages are counted, not read. So messages that are
 // damaged on disk count as well, as long as the server has its index.
 type Info struct {
-	First, Last uint64 // sequences; 0 and 0 if nothing was ever stored
-	Messages    uint64
-	Lost        int // sequences that the server itself knows to have lost
-	Replicas    int
-	Leader      string            // the name of the server that answered
-	Version     string            // of that server; "" if it does not say
-	Domain      string            // of JetStream; "" for none
-	Created     time.Time         // when the stream was made; a stream made anew has another time
-	Metadata    map[string]string // of the stream
+	Last     uint64 // sequence; 0 if nothing was ever stored
+	Messages uint64
+	Replicas int
+	Leader   string            // the name of the server that answered
+	Version  string            // of that server; "" if it does not say
+	Domain   string            // of JetStream; "" for none
+	Created  time.Time         // when the stream was made; a stream made anew has another time
+	Metadata map[string]string // of the stream
 
 	// Subjects has the number of messages on each requested subject of one page.
 	Subjects map[string]uint64
@@ -74,13 +73,9 @@ func readInfo(data []byte) (Info, error) {
 		} `json:"config"`
 		Cluster *jetstream.ClusterInfo `json:"cluster"`
 		State   struct {
-			First    uint64            `json:"first_seq"`
 			Last     uint64            `json:"last_seq"`
 			Messages uint64            `json:"messages"`
 			Subjects map[string]uint64 `json:"subjects"`
-			Lost     *struct {
-				Msgs []uint64 `json:"msgs"`
-			} `json:"lost"`
 		} `json:"state"`
 	}
 	if err := json.Unmarshal(data, &reply); err != nil {
@@ -97,16 +92,12 @@ func readInfo(data []byte) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	info := Info{
-		First: reply.State.First, Last: reply.State.Last, Messages: reply.State.Messages, Replicas: reply.Config.Replicas,
+	return Info{
+		Last: reply.State.Last, Messages: reply.State.Messages, Replicas: reply.Config.Replicas,
 		Leader: leader, Version: reply.Config.Metadata[metaVersion],
 		Domain: reply.Domain, Created: reply.Created, Metadata: reply.Config.Metadata,
 		Subjects: reply.State.Subjects, Total: reply.Total, Limit: reply.Limit,
-	}
-	if reply.State.Lost != nil {
-		info.Lost = len(reply.State.Lost.Msgs)
-	}
-	return info, nil
+	}, nil
 }
 
 // errNoLeader is the answer of a server for a stream without a leader.
