@@ -2,108 +2,108 @@ package projection
 
 import (
 	"context"
-	"sync"
+	"iter"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/runner"
 )
 
-// readAhead is how many commits, or transactions, are read from the log while others are folded and written.
-const readAhead = 1024
+const (
+	// readAhead is how many transactions are read from the log while others are folded and written.
+	readAhead = 1024
+	// groupsAtOnce is how many transactions are folded at once by what has no other reason to fold fewer. It makes the
+	// price of the guard small.
+	groupsAtOnce = 64
+)
 
-// follower reads the log on a goroutine of its own, so that a batch can be gathered for as long as more is there.
+// transactions yields the commits of a log up to a position, those of one transaction together. A commit that belongs
+// to no transaction comes alone. Position 0 means no bound.
+func transactions(log iter.Seq2[*eventstore.Commit, error], upTo eventstore.Position) iter.Seq2[[]*eventstore.Commit, error] {
+	return func(yield func([]*eventstore.Commit, error) bool) {
+		var group []*eventstore.Commit
+		for c, err := range log {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if upTo > 0 && c.Position > upTo {
+				return
+			}
+			if group = append(group, c); !c.Whole() {
+				continue
+			}
+			if !yield(group, nil) {
+				return
+			}
+			group = nil
+		}
+	}
+}
+
+// batches yields what transactions yields, many at a time.
+func batches(log iter.Seq2[*eventstore.Commit, error], upTo eventstore.Position) iter.Seq2[[][]*eventstore.Commit, error] {
+	return func(yield func([][]*eventstore.Commit, error) bool) {
+		var groups [][]*eventstore.Commit
+		for group, err := range transactions(log, upTo) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if groups = append(groups, group); len(groups) < groupsAtOnce {
+				continue
+			}
+			if !yield(groups, nil) {
+				return
+			}
+			groups = nil
+		}
+		if len(groups) > 0 {
+			yield(groups, nil)
+		}
+	}
+}
+
+// follower reads transactions beside other work, so that a batch can be gathered for as long as more is there.
 type follower struct {
-	groups chan []*eventstore.Commit // commits; a transaction's commits come together
-	err    error                     // why groups was closed; read after
-	cancel context.CancelFunc
-	reader sync.WaitGroup
+	*runner.Feed[[]*eventstore.Commit]
 }
 
 // follow begins to read behind a position. The caller stops it.
-func follow(ctx context.Context, store *eventstore.Store, after eventstore.Position) *follower {
-	ctx, cancel := context.WithCancel(ctx)
-	f := &follower{groups: make(chan []*eventstore.Commit, readAhead), cancel: cancel}
-	f.reader.Go(func() {
-		defer close(f.groups)
-		f.err = f.read(ctx, store, after)
-	})
-	return f
-}
-
-func (f *follower) read(ctx context.Context, store *eventstore.Store, after eventstore.Position) error {
-	var group []*eventstore.Commit
-	for c, err := range store.Log(ctx, eventstore.After(after), eventstore.Live()) {
-		if err != nil {
-			return err
-		}
-		group = append(group, c)
-		if !c.Whole() {
-			continue
-		}
-		select {
-		case f.groups <- group:
-			group = nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return context.Cause(ctx)
-}
-
-// stop ends the reader and waits for it.
-func (f *follower) stop() {
-	f.cancel()
-	f.reader.Wait()
+func follow(ctx context.Context, store *eventstore.Store, after eventstore.Position) follower {
+	return follower{runner.Read(ctx, func(ctx context.Context) iter.Seq2[[]*eventstore.Commit, error] {
+		return transactions(store.Log(ctx, eventstore.After(after), eventstore.Live()), 0)
+	}, readAhead)}
 }
 
 // gather appends groups as they come, until there are enough to be folded at once. Once full fires, the batch is
 // due: then it appends what is there already, and waits no more.
-func (f *follower) gather(ctx context.Context, groups [][]*eventstore.Commit, full <-chan time.Time) (_ [][]*eventstore.Commit, due bool, err error) {
+func (f follower) gather(ctx context.Context, groups [][]*eventstore.Commit, full <-chan time.Time) (_ [][]*eventstore.Commit, due bool, err error) {
 	for len(groups) < groupsAtOnce {
-		group, err := f.nextBefore(ctx, full)
-		if err != nil {
-			return nil, false, err
+		select {
+		case <-full:
+			return f.ready(groups), true, nil
+		default:
 		}
-		if group == nil {
-			return append(groups, f.ready()...), true, nil
+		select {
+		case group, ok := <-f.Items:
+			if !ok {
+				return nil, false, f.Err()
+			}
+			groups = append(groups, group)
+		case <-full:
+			return f.ready(groups), true, nil
+		case <-ctx.Done():
+			return nil, false, context.Cause(ctx)
 		}
-		groups = append(groups, group)
 	}
 	return groups, false, nil
 }
 
-// nextBefore returns the next group if it comes before full fires, or nil.
-func (f *follower) nextBefore(ctx context.Context, full <-chan time.Time) ([]*eventstore.Commit, error) {
-	select {
-	case <-full:
-		return nil, nil
-	default:
-	}
-	select {
-	case group, ok := <-f.groups:
-		if !ok {
-			return nil, f.err
-		}
-		return group, nil
-	case <-full:
-		return nil, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-// ready returns the groups that are there already, without waiting.
-func (f *follower) ready() (groups [][]*eventstore.Commit) {
-	for len(groups) < readAhead {
-		select {
-		case group, ok := <-f.groups:
-			if !ok {
-				return groups // nextBefore says why
-			}
-			groups = append(groups, group)
-		default:
-			return groups
-		}
+// ready appends the groups that are there already.
+func (f follower) ready(groups [][]*eventstore.Commit) [][]*eventstore.Commit {
+	for range len(f.Items) {
+		groups = append(groups, <-f.Items)
 	}
 	return groups
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // gather folds commits until the batch is due, and writes what changed.
-func (s *session[V]) gather(ctx context.Context, log *follower, first []*eventstore.Commit, full <-chan time.Time) error {
+func (s *session[V]) gather(ctx context.Context, log follower, first []*eventstore.Commit, full <-chan time.Time) error {
 	groups := [][]*eventstore.Commit{first}
 	for due := false; !due; groups = nil {
 		var err error

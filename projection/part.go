@@ -107,26 +107,19 @@ func (s *session[V]) complete(ctx context.Context) error {
 	if err := verify(ctx, v.store, "view "+v.name, whole); err != nil {
 		return err
 	}
-	var group []*eventstore.Commit
-	for c, err := range v.store.Log(ctx, eventstore.After(s.at.Position)) {
+	for groups, err := range batches(v.store.Log(ctx, eventstore.After(s.at.Position)), begun.Position) { // only one
 		if err != nil {
 			return err
 		}
-		if c.Position <= begun.Position {
-			group = append(group, c)
+		units, err := s.plan(groups)
+		if err != nil {
+			return err
 		}
-		if c.Position >= begun.Position {
-			break
+		last := units[len(units)-1].group
+		units = slices.DeleteFunc(units, func(u unit[V]) bool { return u.name <= begun.Through })
+		if err := s.foldUnits(ctx, append(units, unit[V]{group: last, whole: true})); err != nil {
+			return err
 		}
-	}
-	units, err := s.plan([][]*eventstore.Commit{group})
-	if err != nil {
-		return err
-	}
-	last := group[len(group)-1]
-	units = slices.DeleteFunc(units, func(u unit[V]) bool { return u.name <= begun.Through })
-	if err := s.foldUnits(ctx, append(units, unit[V]{group: last, whole: true})); err != nil {
-		return err
 	}
 	return s.flush(ctx)
 }

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"iter"
 	"maps"
 	"slices"
 
@@ -180,42 +179,6 @@ func (f *folder[V]) addSources(ctx context.Context, keys map[string]bool, upTo e
 		}
 	}
 	return nil
-}
-
-// groupsAtOnce is how many commits, or transactions, are folded at once by what has no other reason to fold fewer. It
-// makes the price of the guard small.
-const groupsAtOnce = 64
-
-// batches yields commits up to a position, many groups at a time. The commits of one transaction come together.
-// Position 0 means no bound.
-func batches(log iter.Seq2[*eventstore.Commit, error], upTo eventstore.Position) iter.Seq2[[][]*eventstore.Commit, error] {
-	return func(yield func([][]*eventstore.Commit, error) bool) {
-		var groups [][]*eventstore.Commit
-		var group []*eventstore.Commit
-		for c, err := range log {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if upTo > 0 && c.Position > upTo {
-				break
-			}
-			if group = append(group, c); !c.Whole() {
-				continue
-			}
-			groups, group = append(groups, group), nil
-			if len(groups) < groupsAtOnce {
-				continue
-			}
-			if !yield(groups, nil) {
-				return
-			}
-			groups = nil
-		}
-		if len(groups) > 0 {
-			yield(groups, nil)
-		}
-	}
 }
 
 // memory is documents without a bucket.

@@ -130,7 +130,7 @@ func (s *session[V]) run(ctx context.Context) error {
 func (s *session[V]) follow(ctx context.Context) error {
 	v := s.view
 	log := follow(ctx, v.store, s.at.Position)
-	defer log.stop()
+	defer log.Stop()
 	attended := uint64(0)
 	var last time.Time
 	for {
@@ -145,9 +145,9 @@ func (s *session[V]) follow(ctx context.Context) error {
 			attended = now.Attend
 		}
 		select {
-		case group, ok := <-log.groups:
+		case group, ok := <-log.Items:
 			if !ok {
-				return log.err
+				return log.Err()
 			}
 			// Under load a batch gathers until then; after a pause that moment is over.
 			if err := s.gather(ctx, log, group, time.After(time.Until(last.Add(v.cfg.Interval)))); err != nil {
