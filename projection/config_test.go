@@ -23,5 +23,6 @@ func TestWrongValuesOfAConfigAreRefused(t *testing.T) {
 		"StandBy":        {{StandBy: -1}, {StandBy: time.Second}},
 		"StallAfter":     {{StallAfter: -1}},
 		"Replicas":       {{Replicas: -1}, {Replicas: 6}},
+		"MaxBytes":       {{MaxBytes: -1}},
 	})
 }

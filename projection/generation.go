@@ -53,7 +53,7 @@ func openGeneration[V any](ctx context.Context, v *View[V], version Version) (*g
 
 // makeGeneration makes the bucket of a build.
 func makeGeneration[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
-	return generationIn(ctx, v, version, &kv.Config{Replicas: v.cfg.Replicas})
+	return generationIn(ctx, v, version, &kv.Config{Replicas: v.cfg.Replicas, MaxBytes: v.cfg.MaxBytes})
 }
 
 func generationIn[V any](ctx context.Context, v *View[V], version Version, cfg *kv.Config) (*generation[V], error) {

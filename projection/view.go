@@ -52,11 +52,16 @@ type Config struct {
 	Codec kv.Codec
 	// Replicas is how many servers keep the view's buckets. Defaults to 1.
 	Replicas int
+	// MaxBytes is the size in bytes of each bucket that is made for the view. If one is full, its runner or build waits
+	// until it is larger, and Logger is told kv.ErrFull: raise the size with nats stream edit, and here for later
+	// builds. 0 means no limit or, if the account demands a limit for each stream, an eighth of what the account has
+	// left. Defaults to 0.
+	MaxBytes int64
 	// Logger reports interruptions, builds, parked keys and other runners. Defaults to the store's logger.
 	Logger *slog.Logger
 }
 
-// withDefaults returns a copy in which every field is set except Replicas.
+// withDefaults returns a copy in which every field is set except Replicas and MaxBytes.
 func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 	full := defaults.Of(c)
 	if full.Codec == nil {
@@ -78,6 +83,7 @@ func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 		defaults.Ordered("Heartbeat", &full.Heartbeat, "StandBy", &full.StandBy),
 		defaults.Set("StallAfter", &full.StallAfter, 30*time.Second),
 		defaults.Replicas(full.Replicas),
+		defaults.NotNegative("MaxBytes", full.MaxBytes),
 	)
 }
 
