@@ -56,7 +56,7 @@ func (s *session[V]) lookAhead(ctx context.Context, units []unit[V]) error {
 func (f *folder[V]) stored(ctx context.Context, bucket *kv.Bucket[V], key string) (document[V], error) {
 	var entry kv.Entry[V]
 	var err error
-	failed := guard.CallWithin(f.view.cfg.FoldTimeout+serverTime, func() { entry, err = bucket.GetLeader(ctx, key) })
+	failed := guard.CallWithin(f.spec.cfg.FoldTimeout+serverTime, func() { entry, err = bucket.GetLeader(ctx, key) })
 	switch {
 	case failed != nil:
 		return document[V]{}, fmt.Errorf("%w: %w", kv.ErrDecode, failed)
@@ -94,7 +94,7 @@ func (s *session[V]) unknown(units []unit[V]) []string {
 	}
 	for _, u := range units {
 		for _, step := range u.steps {
-			note(step.key, s.view.perStream && step.recorded.Version() == 1)
+			note(step.key, s.spec.perStream && step.recorded.Version() == 1)
 			note(step.from, false)
 		}
 	}

@@ -59,9 +59,9 @@ func (e *FoldError) Is(target error) bool { return target == ErrFold }
 func (e *FoldError) Unwrap() error { return e.Err }
 
 // blame returns the FoldError of an event and a key.
-func (v *View[V]) blame(r eventstore.Recorded, key string, err error) error {
+func (s *spec[V]) blame(r eventstore.Recorded, key string, err error) error {
 	failed := &FoldError{
-		View: v.name, Stream: r.Stream, Version: r.Version(), Position: r.Position, Type: r.Type(), Key: key, Err: err,
+		View: s.name, Stream: r.Stream, Version: r.Version(), Position: r.Position, Type: r.Type(), Key: key, Err: err,
 	}
 	if user, ok := errors.AsType[*guard.Error](err); ok {
 		failed.Panic = user.Panic
@@ -74,7 +74,7 @@ func (v *View[V]) blame(r eventstore.Recorded, key string, err error) error {
 
 // blamed returns the FoldError for an error that says of which key the document could not be written, or the error
 // itself. The document names the event that changed it last.
-func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string) (document[V], bool)) error {
+func (s *spec[V]) blamed(ctx context.Context, err error, changed func(key string) (document[V], bool)) error {
 	key := keyOf(err)
 	if key == "" {
 		return err
@@ -83,24 +83,24 @@ func (v *View[V]) blamed(ctx context.Context, err error, changed func(key string
 	if !ok || d.at == 0 {
 		return err
 	}
-	c, readErr := v.store.At(ctx, d.at)
+	c, readErr := s.store.At(ctx, d.at)
 	if readErr != nil || c == nil {
 		return err
 	}
-	return v.blame(eventstore.Recorded{Commit: c, Index: int(d.index)}, key, err)
+	return s.blame(eventstore.Recorded{Commit: c, Index: int(d.index)}, key, err)
 }
 
 // store sends a document to the bucket of a build. A codec of the user is tried first, since it may hang, and the
 // server may be slow.
 func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
 	var err error
-	if b.view.shape == nil {
-		err = b.tried(key, b.view.cfg.FoldTimeout, func() error { _, err := within(b.sink).Encode(key, d.value); return err })
+	if b.spec.shape == nil {
+		err = b.tried(key, b.spec.cfg.FoldTimeout, func() error { _, err := within(b.sink).Encode(key, d.value); return err })
 	}
 	if err == nil {
-		err = b.tried(key, b.view.cfg.FoldTimeout+serverTime, func() error { return b.bulk.Put(ctx, key, d.value) })
+		err = b.tried(key, b.spec.cfg.FoldTimeout+serverTime, func() error { return b.bulk.Put(ctx, key, d.value) })
 	}
-	return b.view.blamed(ctx, err, func(of string) (document[V], bool) {
+	return b.spec.blamed(ctx, err, func(of string) (document[V], bool) {
 		if of == key {
 			return d, true
 		}
@@ -120,15 +120,15 @@ func (b *build[V]) tried(key string, limit time.Duration, encode func() error) e
 
 // guardedReport returns a report of progress that cannot harm the build. A report that fails is told to the logger, and
 // not made again.
-func (v *View[V]) guardedReport(report func(eventstore.Progress)) func(eventstore.Progress) {
+func (s *spec[V]) guardedReport(report func(eventstore.Progress)) func(eventstore.Progress) {
 	failed := false
 	return func(p eventstore.Progress) {
 		if failed {
 			return
 		}
-		if err := guard.CallWithin(v.cfg.FoldTimeout, func() { report(p) }); err != nil {
+		if err := guard.CallWithin(s.cfg.FoldTimeout, func() { report(p) }); err != nil {
 			failed = true
-			v.logger.Error("projection: the function for a build's progress is not called again", "error", err)
+			s.logger.Error("projection: the function for a build's progress is not called again", "error", err)
 		}
 	}
 }
@@ -143,9 +143,9 @@ func keyOf(err error) string {
 }
 
 // unmarshal decodes an encoded document into a zero document.
-func (v *View[V]) unmarshal(data []byte, value *V) error {
-	if v.shape != nil {
-		return v.shape.Unmarshal(data, value)
+func (s *spec[V]) unmarshal(data []byte, value *V) error {
+	if s.shape != nil {
+		return s.shape.Unmarshal(data, value)
 	}
-	return v.cfg.Codec.Unmarshal(data, value)
+	return s.cfg.Codec.Unmarshal(data, value)
 }

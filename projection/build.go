@@ -37,19 +37,28 @@ func (v *View[V]) Rebuild(ctx context.Context, report func(eventstore.Progress))
 	if report == nil {
 		report = func(eventstore.Progress) {}
 	}
-	ctx, free := runner.WhileGood(ctx, v.store)
+	ctx, free := runner.WhileGood(ctx, v.spec.store)
 	defer free()
+	flipped, err := v.worker.rebuild(ctx, report)
+	if err != nil {
+		return err
+	}
+	return v.spec.failed(v.guide.serving.await(ctx, flipped))
+}
+
+// rebuild builds, again if it is interrupted, and returns the revision of the record that leads readers to the build.
+func (w *worker[V]) rebuild(ctx context.Context, report func(eventstore.Progress)) (flipped uint64, err error) {
 	for failures := 1; ; failures++ {
-		flipped, err := v.build(ctx, "", report)
+		flipped, err := w.build(ctx, "", report)
 		switch {
 		case err == nil:
-			return v.failed(v.serving.await(ctx, flipped))
+			return flipped, nil
 		case ctx.Err() != nil:
-			return v.failed(context.Cause(ctx))
+			return 0, w.failed(context.Cause(ctx))
 		case !errors.Is(err, errTaken) && !errors.Is(err, errRestarted) && !runner.Passing(err):
-			return err
+			return 0, err
 		}
-		v.logger.WarnContext(ctx, "projection: the build begins again", "error", err)
+		w.logger.WarnContext(ctx, "projection: the build begins again", "error", err)
 		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone
 	}
 }
@@ -62,9 +71,11 @@ func (v *View[V]) Rebuild(ctx context.Context, report func(eventstore.Progress))
 //
 // The runner is the one that goes on with the generation. If it is empty, any runner does. A runner that builds because
 // nothing serves is done once something does: the revision is 0 then.
-func (v *View[V]) build(ctx context.Context, by string, report func(eventstore.Progress)) (flipped uint64, err error) {
-	b := &build[V]{folder: newFolder(v), runner: by, begun: time.Now(), tell: v.guardedReport(report)}
-	b.server = v.server()
+func (w *worker[V]) build(ctx context.Context, by string, report func(eventstore.Progress)) (flipped uint64, err error) {
+	b := &build[V]{
+		folder: newFolder(w.spec), buckets: w.buckets, records: w.records, tracker: w.tracker, reached: w.progress,
+		runner: by, server: w.server(), begun: time.Now(), tell: w.guardedReport(report),
+	}
 	taken, err := b.take(ctx)
 	if err != nil && b.bucket != "" {
 		err = errors.Join(err, b.abandon(ctx)) // the place may be this build's though no answer said so
@@ -79,13 +90,17 @@ func (v *View[V]) build(ctx context.Context, by string, report func(eventstore.P
 	if err != nil {
 		return 0, errors.Join(err, b.abandon(ctx))
 	}
-	v.logger.InfoContext(ctx, "projection: view built", "bucket", b.bucket, "events", b.progress.Events, "took", time.Since(b.begun).String())
+	w.logger.InfoContext(ctx, "projection: view built", "bucket", b.bucket, "events", b.progress.Events, "took", time.Since(b.begun).String())
 	return flipped, b.generation.close()
 }
 
 // build is one build. Its bucket is written by nobody else and read by nobody until the flip.
 type build[V any] struct {
 	*folder[V]
+	buckets  *buckets[V]
+	records  *records
+	tracker  *tracker
+	reached  *progress // of the runner that goes on with the build
 	id       string
 	bucket   string
 	runner   string
@@ -113,23 +128,23 @@ type built[V any] struct {
 // take takes the place of the build, once no other build that lives has it. It returns false if a runner's build is
 // not needed any more.
 func (b *build[V]) take(ctx context.Context) (bool, error) {
-	v := b.view
+	of := b.spec
 	var other vigil
 	for {
-		r, _, err := v.records.read(ctx)
+		r, _, err := b.records.read(ctx)
 		if err != nil {
-			return false, v.failed(err)
+			return false, of.failed(err)
 		}
-		slot := r.slot(v.foldVersion)
+		slot := r.slot(of.foldVersion)
 		if b.runner != "" && slot.Serving != "" {
 			return false, nil
 		}
 		lives := false
 		if slot.Building != "" {
 			if other.looked.IsZero() {
-				v.logger.InfoContext(ctx, "projection: another build has the place, standing by", "bucket", slot.Building)
+				of.logger.InfoContext(ctx, "projection: another build has the place, standing by", "bucket", slot.Building)
 			}
-			if lives, err = v.lives(ctx, &other, slot.Building); err != nil {
+			if lives, err = b.buckets.lives(ctx, &other, slot.Building); err != nil {
 				return false, err
 			}
 		}
@@ -139,7 +154,7 @@ func (b *build[V]) take(ctx context.Context) (bool, error) {
 				return taken, err
 			}
 		}
-		if err := v.tracker.now().await(ctx, v.cfg.poll()); err != nil {
+		if err := b.tracker.now().await(ctx, of.cfg.poll()); err != nil {
 			return false, err
 		}
 	}
@@ -148,35 +163,35 @@ func (b *build[V]) take(ctx context.Context) (bool, error) {
 // rename changes the name of the build.
 func (b *build[V]) rename() {
 	b.id = newBuild()
-	b.bucket = control.ViewBucket(b.view.store.Name(), b.view.name, b.view.foldVersion, b.id)
+	b.bucket = control.ViewBucket(b.spec.store.Name(), b.spec.name, b.spec.foldVersion, b.id)
 }
 
 // takeFrom takes the place if it is still as it was read, and deletes the bucket of the build that had it.
 func (b *build[V]) takeFrom(ctx context.Context, read protocol.Slot[string]) (bool, error) {
-	v := b.view
-	r, revision, err := v.records.change(ctx, func(r record) (record, bool) {
-		slot := r.slot(v.foldVersion)
+	of := b.spec
+	r, revision, err := b.records.change(ctx, func(r record) (record, bool) {
+		slot := r.slot(of.foldVersion)
 		if slot.Building != read.Building || slot.Serving != read.Serving {
 			return r, false
 		}
 		b.rename() // a build that has lost its place must not take it again
-		return r.take(v.foldVersion, b.bucket, v.runner), true
+		return r.take(of.foldVersion, b.bucket, of.runner), true
 	})
-	if err != nil || b.bucket == "" || r.slot(v.foldVersion).Building != b.bucket {
+	if err != nil || b.bucket == "" || r.slot(of.foldVersion).Building != b.bucket {
 		return false, err
 	}
 	b.taken = revision
 	if read.Building != "" {
-		v.logger.WarnContext(ctx, "projection: a build has given no sign of life, building in its place", "bucket", read.Building)
-		v.discard(ctx, read.Building)
+		of.logger.WarnContext(ctx, "projection: a build has given no sign of life, building in its place", "bucket", read.Building)
+		b.buckets.discard(ctx, read.Building)
 	}
 	return true, nil
 }
 
 // run builds, beside its signs of life.
 func (b *build[V]) run(ctx context.Context) (flipped uint64, err error) {
-	v := b.view
-	if b.generation, err = makeGeneration(ctx, v, Version{FoldVersion: v.foldVersion, Bucket: b.bucket, Build: b.id}); err != nil {
+	of := b.spec
+	if b.generation, err = b.buckets.create(ctx, Version{FoldVersion: of.foldVersion, Bucket: b.bucket, Build: b.id}); err != nil {
 		return 0, err
 	}
 	ctx, end := context.WithCancelCause(ctx)
@@ -208,7 +223,7 @@ func because(ctx context.Context, err error) error {
 
 // live writes a sign of life each heartbeat until ctx ends.
 func (b *build[V]) live(ctx context.Context) {
-	beat := time.NewTicker(b.view.cfg.Heartbeat)
+	beat := time.NewTicker(b.spec.cfg.Heartbeat)
 	defer beat.Stop()
 	for ctx.Err() == nil {
 		var sign life
@@ -216,7 +231,7 @@ func (b *build[V]) live(ctx context.Context) {
 			sign.Progress = *told
 		}
 		if err := b.show(ctx, sign); err != nil && ctx.Err() == nil {
-			b.view.logger.DebugContext(ctx, "projection: no sign of life of a build could be written", "error", err)
+			b.spec.logger.DebugContext(ctx, "projection: no sign of life of a build could be written", "error", err)
 		}
 		select {
 		case <-beat.C:
@@ -227,7 +242,7 @@ func (b *build[V]) live(ctx context.Context) {
 
 // show writes one sign of life. It waits for no longer than leaves time for the next one.
 func (b *build[V]) show(ctx context.Context, sign life) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, b.view.cfg.patience(), errSilence)
+	ctx, cancel := context.WithTimeoutCause(ctx, b.spec.cfg.patience(), errSilence)
 	defer cancel()
 	_, err := b.generation.life.Put(ctx, lifeKey, sign)
 	return err
@@ -236,8 +251,8 @@ func (b *build[V]) show(ctx context.Context, sign life) error {
 // heed ends the build once another has its place, and waits for ctx to end.
 func (b *build[V]) heed(ctx context.Context, end context.CancelCauseFunc) {
 	for {
-		now := b.view.tracker.now()
-		if slot := now.slot(b.view.foldVersion); now.revision > b.taken && slot.Building != b.bucket && slot.Serving != b.bucket {
+		now := b.tracker.now()
+		if slot := now.slot(b.spec.foldVersion); now.revision > b.taken && slot.Building != b.bucket && slot.Serving != b.bucket {
 			end(errTaken)
 			return
 		}
@@ -265,7 +280,7 @@ func (b *build[V]) catchUp(ctx context.Context) error {
 // foldTo folds up to a position, or up to the log's end if that is 0. It goes on after interruptions.
 func (b *build[V]) foldTo(ctx context.Context, position eventstore.Position) error {
 	for try := 1; ; try++ {
-		s := newSession(b.view, b.generation)
+		s := newSession(b.spec, b.tracker, b.reached, b.generation)
 		s.runner, s.server = b.runner, b.server
 		err := s.load(ctx)
 		if err == nil {
@@ -275,7 +290,7 @@ func (b *build[V]) foldTo(ctx context.Context, position eventstore.Position) err
 		if err == nil || !runner.Passing(err) {
 			return err
 		}
-		b.view.logger.WarnContext(ctx, "projection: a build cannot go on, trying again", "bucket", b.bucket, "error", err)
+		b.spec.logger.WarnContext(ctx, "projection: a build cannot go on, trying again", "bucket", b.bucket, "error", err)
 		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return err
 		}
@@ -287,7 +302,6 @@ const nearEnd = 1000
 
 // flip retires what serves, catches up with where that ended, and leads readers to the build.
 func (b *build[V]) flip(ctx context.Context) (uint64, error) {
-	v := b.view
 	reached, err := b.retire(ctx)
 	if err != nil {
 		return 0, err
@@ -298,11 +312,11 @@ func (b *build[V]) flip(ctx context.Context) (uint64, error) {
 	}
 	to := b.generation.version
 	to.Since, to.Position = time.Now().UTC(), b.progress.Position
-	r, revision, err := v.records.change(ctx, func(r record) (record, bool) { return r.flip(to) })
+	r, revision, err := b.records.change(ctx, func(r record) (record, bool) { return r.flip(to) })
 	if err != nil {
 		return 0, fmt.Errorf("lead readers to build %s: %w", to.Build, err)
 	}
-	if r.slot(v.foldVersion).Serving != b.bucket {
+	if r.slot(b.spec.foldVersion).Serving != b.bucket {
 		return 0, errTaken
 	}
 	return revision, nil
@@ -311,20 +325,20 @@ func (b *build[V]) flip(ctx context.Context) (uint64, error) {
 // retire forbids the runner of what serves to write, and returns the position at which that has ended, or 0 if
 // nothing serves.
 func (b *build[V]) retire(ctx context.Context) (eventstore.Position, error) {
-	v := b.view
+	of := b.spec
 	for try := 1; ; try++ {
-		r, _, err := v.records.change(ctx, func(r record) (record, bool) { return r.close(v.foldVersion, b.bucket) })
+		r, _, err := b.records.change(ctx, func(r record) (record, bool) { return r.close(of.foldVersion, b.bucket) })
 		if err != nil {
-			return 0, v.failed(err)
+			return 0, of.failed(err)
 		}
-		serving, ok := r.version(v.foldVersion)
+		serving, ok := r.version(of.foldVersion)
 		switch {
-		case r.slot(v.foldVersion).Building != b.bucket:
+		case r.slot(of.foldVersion).Building != b.bucket:
 			return 0, errTaken
 		case !ok:
 			return 0, nil
 		}
-		at, err := v.touch(ctx, serving, func(at *checkpoint) {
+		at, err := b.buckets.touch(ctx, serving, func(at *checkpoint) {
 			at.Retired = protocol.Fence[string]{}.Retire(b.bucket).Retired
 		})
 		if !errors.Is(err, kv.ErrConflict) {
@@ -336,34 +350,13 @@ func (b *build[V]) retire(ctx context.Context) (eventstore.Position, error) {
 	}
 }
 
-// touch writes the checkpoint of what serves without anything else, so that the next write of its runner fails. It
-// returns the checkpoint as it is then, or the zero one if the bucket is gone. It returns an error that matches
-// kv.ErrConflict if the runner was faster.
-func (v *View[V]) touch(ctx context.Context, serving Version, change func(*checkpoint)) (checkpoint, error) {
-	g, err := openGeneration(ctx, v, serving)
-	if bucketGone(err) {
-		return checkpoint{}, nil
-	}
-	if err != nil {
-		return checkpoint{}, err
-	}
-	at, err := g.stand(ctx)
-	if err == nil {
-		change(&at.checkpoint)
-		at.Write = newBuild()
-		_, err = g.checkpoint.Update(ctx, checkpointKey, at.checkpoint, at.revision)
-	}
-	return at.checkpoint, errors.Join(err, g.close())
-}
-
 // abandon leaves the place of the build and deletes its bucket, unless the build serves after all. If the
 // server cannot be asked, the bucket stays for the next build or for Prune.
 func (b *build[V]) abandon(ctx context.Context) error {
-	v := b.view
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if v.abort(ctx, b.bucket) || b.lost(ctx) {
-		v.discard(ctx, b.bucket)
+	if b.records.abort(ctx, b.spec.foldVersion, b.bucket) || b.lost(ctx) {
+		b.buckets.discard(ctx, b.bucket)
 	}
 	if b.generation == nil {
 		return nil
@@ -373,6 +366,6 @@ func (b *build[V]) abandon(ctx context.Context) error {
 
 // lost reports whether the record says that the build can never serve.
 func (b *build[V]) lost(ctx context.Context) bool {
-	r, _, err := b.view.records.read(ctx)
+	r, _, err := b.records.read(ctx)
 	return err == nil && !r.uses(b.bucket)
 }

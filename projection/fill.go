@@ -12,12 +12,12 @@ import (
 // fill folds the log as it is now into memory.
 func (b *build[V]) fill(ctx context.Context) error {
 	b.sink, b.bulk = b.generation.documents, within(b.generation.documents).Bulk()
-	b.docs, b.evicted = lru.New[string, built[V]](b.view.cfg.BuildCacheSize), make(map[string]struct{})
+	b.docs, b.evicted = lru.New[string, built[V]](b.spec.cfg.BuildCacheSize), make(map[string]struct{})
 	var err error
-	if b.progress.End, err = b.view.store.End(ctx); err != nil {
+	if b.progress.End, err = b.spec.store.End(ctx); err != nil {
 		return runner.Unavailable(err)
 	}
-	for groups, err := range batches(b.view.store.Log(ctx), 0) {
+	for groups, err := range batches(b.spec.store.Log(ctx), 0) {
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (b *build[V]) write(ctx context.Context) error {
 	if err := b.writeParked(ctx); err != nil {
 		return err
 	}
-	at := checkpoint{Store: b.view.store.Identity(), Runner: b.runner, Write: b.id, Parked: len(b.parked) > 0}
+	at := checkpoint{Store: b.spec.store.Identity(), Runner: b.runner, Write: b.id, Parked: len(b.parked) > 0}
 	if b.last != nil {
 		at.Position, at.Commit = b.last.Position, b.last.ID.String()
 	}
@@ -167,7 +167,7 @@ func (b *build[V]) writeAll(ctx context.Context) error {
 		if err == nil || spilled || !runner.Passing(err) {
 			return err
 		}
-		b.view.logger.WarnContext(ctx, "projection: the documents of a build cannot be written, trying again", "error", err)
+		b.spec.logger.WarnContext(ctx, "projection: the documents of a build cannot be written, trying again", "error", err)
 		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ type documents[V any] interface {
 // All code of the user runs under guard. If it ends the goroutine or does not return, the folder goes on behind it on
 // another goroutine, from where next and touched say that it stands.
 type folder[V any] struct {
-	view    *View[V]
+	spec    *spec[V]
 	sink    *kv.Bucket[V] // where documents are stored
 	scale   scale         // nil if sizes are of no interest
 	parked  map[string]Parked
@@ -62,8 +62,8 @@ type scale interface {
 // none is the index of no element.
 const none = -1
 
-func newFolder[V any](v *View[V]) *folder[V] {
-	return &folder[V]{view: v, current: none, parked: make(map[string]Parked), newly: make(map[string]Parked)}
+func newFolder[V any](of *spec[V]) *folder[V] {
+	return &folder[V]{spec: of, current: none, parked: make(map[string]Parked), newly: make(map[string]Parked)}
 }
 
 // touched is a document while one event is folded into it.
@@ -86,7 +86,7 @@ func (t *touched[V]) out() bool { return t.waits || t.skips || t.err != nil }
 // or the error of the work.
 func (f *folder[V]) guarded(work func() error) (broken, err error) {
 	outer := f.calls
-	broken = guard.Run(f.view.cfg.FoldTimeout, func(calls *guard.Calls) {
+	broken = guard.Run(f.spec.cfg.FoldTimeout, func(calls *guard.Calls) {
 		f.calls = calls
 		failed := work()
 		err = failed
@@ -115,10 +115,10 @@ func (f *folder[V]) fold(ctx context.Context, docs documents[V], units []unit[V]
 			return err
 		}
 		if f.current == none {
-			return f.view.failed(broken)
+			return f.spec.failed(broken)
 		}
 		t := &f.touched[f.current]
-		t.err, f.current = f.view.blame(t.recorded, t.key, broken), none
+		t.err, f.current = f.spec.blame(t.recorded, t.key, broken), none
 	}
 }
 
@@ -185,7 +185,7 @@ func (f *folder[V]) apply(i int, s *step[V]) {
 	f.current = none
 	switch {
 	case failed != nil:
-		t.err = f.view.blame(s.recorded, s.key, failed)
+		t.err = f.spec.blame(s.recorded, s.key, failed)
 	case did == changed:
 		t.become(value, false)
 	case did == removed:
@@ -218,7 +218,7 @@ func (f *folder[V]) move(ctx context.Context, docs documents[V], s *step[V]) err
 	case from.skips:
 	case from.out():
 		if !to.out() {
-			to.err, to.source = f.view.blame(s.recorded, s.key, notMoved(s.from)), s.from
+			to.err, to.source = f.spec.blame(s.recorded, s.key, notMoved(s.from)), s.from
 		}
 	case from.deleted:
 	default:
@@ -245,14 +245,14 @@ func (f *folder[V]) touch(ctx context.Context, docs documents[V], key string, re
 		var err error
 		t.document, err = docs.get(ctx, key)
 		if errors.Is(err, kv.ErrDecode) {
-			t.err = f.view.blame(recorded, key, err)
+			t.err = f.spec.blame(recorded, key, err)
 		} else if err != nil {
 			return none, err
 		}
 	}
 	f.touched = append(f.touched, t)
 	i := len(f.touched) - 1
-	if f.view.saves() && !t.deleted && !t.out() {
+	if f.spec.saves() && !t.deleted && !t.out() {
 		f.encode(i)
 		f.touched[i].saved = f.touched[i].encoded
 	}
@@ -261,7 +261,7 @@ func (f *folder[V]) touch(ctx context.Context, docs documents[V], key string, re
 
 // saves reports whether a document is kept encoded while an event is folded into it, since a fold may change it in
 // place before it fails.
-func (v *View[V]) saves() bool { return v.cfg.Park && v.shared }
+func (s *spec[V]) saves() bool { return s.cfg.Park && s.shared }
 
 // encode encodes a touched document, unless it is encoded already. If that fails, the key must be parked.
 func (f *folder[V]) encode(i int) {
@@ -278,7 +278,7 @@ func (f *folder[V]) encode(i int) {
 	}
 	f.current = none
 	if err != nil {
-		t.err = f.view.blame(t.recorded, t.key, err)
+		t.err = f.spec.blame(t.recorded, t.key, err)
 		return
 	}
 	t.encoded = encoded
@@ -308,7 +308,7 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 		return docs.set(ctx, t.key, t.document)
 	case t.err == nil:
 		return nil
-	case !f.view.cfg.Park:
+	case !f.spec.cfg.Park:
 		return t.err
 	}
 	f.park(ctx, t)
@@ -316,7 +316,7 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 		return nil
 	}
 	before := document[V]{encoded: t.saved}
-	if err := f.view.unmarshal(t.saved, &before.value); err != nil {
+	if err := f.spec.unmarshal(t.saved, &before.value); err != nil {
 		return err
 	}
 	return docs.set(ctx, t.key, before)
@@ -326,7 +326,7 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 // because it stops at either.
 func (f *folder[V]) check(i int) {
 	t := &f.touched[i]
-	if t.out() || !t.changed || t.deleted || !f.view.cfg.Park && (f.scale == nil || !f.scale.weighs(t.key)) {
+	if t.out() || !t.changed || t.deleted || !f.spec.cfg.Park && (f.scale == nil || !f.scale.weighs(t.key)) {
 		return
 	}
 	if f.encode(i); t.err == nil && f.scale != nil {
@@ -347,15 +347,15 @@ func (f *folder[V]) park(ctx context.Context, t *touched[V]) {
 		}
 	}
 	f.parked[t.key], f.newly[t.key] = p, p
-	f.view.logger.ErrorContext(ctx, "projection: key parked", "key", t.key, "position", uint64(p.Position), "error", t.err)
+	f.spec.logger.ErrorContext(ctx, "projection: key parked", "key", t.key, "position", uint64(p.Position), "error", t.err)
 }
 
 // settle makes of a document in memory what is read of it.
-func (v *View[V]) settle(d document[V]) document[V] {
-	if v.shape != nil {
-		v.shape.Settle(reflect.ValueOf(&d.value).Elem())
+func (s *spec[V]) settle(d document[V]) document[V] {
+	if s.shape != nil {
+		s.shape.Settle(reflect.ValueOf(&d.value).Elem())
 	}
-	if !v.saves() {
+	if !s.saves() {
 		d.encoded = nil // nobody asks for it before the document changes
 	}
 	return d

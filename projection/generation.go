@@ -36,29 +36,24 @@ const (
 	metadataView  = "runnel-view"
 )
 
-func (v *View[V]) metadata() map[string]string {
-	return map[string]string{metadataStore: v.store.Identity(), metadataView: v.name}
-}
-
 // bucketGone reports whether an error says that a bucket does not exist, as its opening or its reading say it.
 func bucketGone(err error) bool {
 	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, kv.ErrNoBucket)
 }
 
-// openGeneration opens the bucket of a build. It returns an error that matches jetstream.ErrStreamNotFound if there is
-// none.
-func openGeneration[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
-	return generationIn(ctx, v, version, &kv.Config{Existing: true})
+// open opens the bucket of a build. It returns an error that matches jetstream.ErrStreamNotFound if there is none.
+func (b *buckets[V]) open(ctx context.Context, version Version) (*generation[V], error) {
+	return b.generation(ctx, version, &kv.Config{Existing: true})
 }
 
-// makeGeneration makes the bucket of a build.
-func makeGeneration[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
-	return generationIn(ctx, v, version, &kv.Config{Replicas: v.cfg.Replicas, MaxBytes: v.cfg.MaxBytes})
+// create makes the bucket of a build.
+func (b *buckets[V]) create(ctx context.Context, version Version) (*generation[V], error) {
+	return b.generation(ctx, version, &kv.Config{Replicas: b.cfg.Replicas, MaxBytes: b.cfg.MaxBytes})
 }
 
-func generationIn[V any](ctx context.Context, v *View[V], version Version, cfg *kv.Config) (*generation[V], error) {
-	cfg.Codec, cfg.Logger, cfg.Metadata = v.cfg.Codec, v.logger, v.metadata()
-	documents, err := kv.Open[V](ctx, v.store.JetStream(), version.Bucket, cfg)
+func (b *buckets[V]) generation(ctx context.Context, version Version, cfg *kv.Config) (*generation[V], error) {
+	cfg.Codec, cfg.Logger, cfg.Metadata = b.cfg.Codec, b.logger, b.metadata()
+	documents, err := kv.Open[V](ctx, b.store.JetStream(), version.Bucket, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -76,8 +71,8 @@ func generationIn[V any](ctx context.Context, v *View[V], version Version, cfg *
 }
 
 // openServed opens a build that readers were led to. It returns errDamaged if the build must not be read, or is gone.
-func openServed[V any](ctx context.Context, v *View[V], version Version) (*generation[V], error) {
-	g, err := openGeneration(ctx, v, version)
+func (b *buckets[V]) openServed(ctx context.Context, version Version) (*generation[V], error) {
+	g, err := b.open(ctx, version)
 	if err == nil {
 		if err = g.check(ctx); err != nil {
 			err = errors.Join(err, g.close())

@@ -53,11 +53,11 @@ func (w *vigil) silence(sign string, age, atMost time.Duration) time.Duration {
 
 // sign returns the last sign of life in a bucket, from the document "checkpoint" or "life". It is empty if there is
 // none yet, or no bucket.
-func (v *View[V]) sign(ctx context.Context, bucket, key string) (string, error) {
+func (b *buckets[V]) sign(ctx context.Context, bucket, key string) (string, error) {
 	if bucket == "" {
 		return "", nil
 	}
-	msg, err := v.client.LeaderLast(ctx, kvstream.Name(bucket), kvstream.Subject(bucket, inside.Single().Prefix()+key))
+	msg, err := b.client.LeaderLast(ctx, kvstream.Name(bucket), kvstream.Subject(bucket, inside.Single().Prefix()+key))
 	switch {
 	case errors.Is(err, jsapi.ErrNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
 		return "", nil
@@ -67,9 +67,18 @@ func (v *View[V]) sign(ctx context.Context, bucket, key string) (string, error) 
 	return fmt.Sprint(msg.Sequence), nil
 }
 
+// lives reports whether a build has given a sign of life within Config.StandBy.
+func (b *buckets[V]) lives(ctx context.Context, w *vigil, bucket string) (bool, error) {
+	sign, err := b.sign(ctx, bucket, "life")
+	if err != nil {
+		return false, err
+	}
+	return w.silence(bucket+" "+sign, 0, b.cfg.Heartbeat) < b.cfg.StandBy, nil
+}
+
 // progressOf reads how far a build is.
-func (v *View[V]) progressOf(ctx context.Context, bucket string) (eventstore.Progress, error) {
-	g, err := openGeneration(ctx, v, Version{Bucket: bucket})
+func (b *buckets[V]) progressOf(ctx context.Context, bucket string) (eventstore.Progress, error) {
+	g, err := b.open(ctx, Version{Bucket: bucket})
 	if bucketGone(err) {
 		return eventstore.Progress{}, nil
 	}
@@ -84,8 +93,8 @@ func (v *View[V]) progressOf(ctx context.Context, bucket string) (eventstore.Pro
 }
 
 // age returns how long ago the server that leads a bucket took a write, by its own clock.
-func (v *View[V]) age(ctx context.Context, bucket string, written time.Time) (time.Duration, error) {
-	info, err := v.client.StreamInfo(ctx, kvstream.Name(bucket))
+func (b *buckets[V]) age(ctx context.Context, bucket string, written time.Time) (time.Duration, error) {
+	info, err := b.client.StreamInfo(ctx, kvstream.Name(bucket))
 	if err != nil {
 		return 0, runner.Unavailable(err)
 	}

@@ -28,7 +28,7 @@ func (s *session[V]) gather(ctx context.Context, log follower, first []*eventsto
 // catchUp folds what the log holds now behind the checkpoint, or as much of it as is needed to come to a position, if
 // that is not 0.
 func (s *session[V]) catchUp(ctx context.Context, upTo eventstore.Position) error {
-	for groups, err := range batches(s.view.store.Log(ctx, eventstore.After(s.at.Position)), upTo) {
+	for groups, err := range batches(s.spec.store.Log(ctx, eventstore.After(s.at.Position)), upTo) {
 		if err != nil {
 			return err
 		}
@@ -94,10 +94,10 @@ func (s *session[V]) flush(ctx context.Context) error {
 		return nil
 	}
 	if err := s.writeChanged(ctx, s.nextCheckpoint()); err != nil {
-		return s.view.blamed(ctx, err, func(key string) (document[V], bool) { d, ok := s.dirty[key]; return d, ok })
+		return s.spec.blamed(ctx, err, func(key string) (document[V], bool) { d, ok := s.dirty[key]; return d, ok })
 	}
 	for key, d := range s.dirty {
-		s.clean.Put(key, s.view.settle(d))
+		s.clean.Put(key, s.spec.settle(d))
 	}
 	clear(s.dirty)
 	clear(s.newly)

@@ -50,7 +50,7 @@ func (p Parked) skips(r eventstore.Recorded) bool {
 
 // Parked lists the keys that are parked, as of the version that is read at present. It fails like [View.Get].
 func (v *View[V]) Parked(ctx context.Context) iter.Seq2[kv.Entry[Parked], error] {
-	return listOf(ctx, v, func(g *served[V]) iter.Seq2[kv.Entry[Parked], error] { return g.parked.List(ctx) })
+	return listOf(ctx, v.reader, func(g *served[V]) iter.Seq2[kv.Entry[Parked], error] { return g.parked.List(ctx) })
 }
 
 // Replay asks the view's runner to fold parked keys again, from the start of the log with the rules of today. If no key
@@ -58,37 +58,37 @@ func (v *View[V]) Parked(ctx context.Context) iter.Seq2[kv.Entry[Parked], error]
 // within a second, or as soon as one runs, and folds nothing else meanwhile. A key that fails again stays parked. It
 // returns an error that matches ErrNotFound for a key that is not parked.
 func (v *View[V]) Replay(ctx context.Context, keys ...string) error {
-	return v.wish(ctx, wishReplay, keys)
+	return v.operator.wish(ctx, wishReplay, keys)
 }
 
 // Discard is Replay without the event that the key is parked for. Once the key is folded again, the event is not
 // remembered, so a later build of the view meets it again.
 func (v *View[V]) Discard(ctx context.Context, keys ...string) error {
-	return v.wish(ctx, wishDiscard, keys)
+	return v.operator.wish(ctx, wishDiscard, keys)
 }
 
 // wish notes a wish in parked documents, and then in the record, which wakes the runner. If readers were led to another
 // build meanwhile, it does so there again.
-func (v *View[V]) wish(ctx context.Context, wish string, keys []string) error {
+func (o *operator[V]) wish(ctx context.Context, wish string, keys []string) error {
 	for first := true; ; first = false {
-		g, err := v.acquire()
+		g, err := o.guide.acquire()
 		if err != nil {
 			return err
 		}
-		serves, revision, err := v.wishOn(ctx, g, wish, keys, first)
-		v.release(g)
+		serves, revision, err := o.wishOn(ctx, g, wish, keys, first)
+		o.guide.release(g)
 		if serves || err != nil {
-			return v.failed(err)
+			return o.failed(err)
 		}
-		if err := v.serving.await(ctx, revision); err != nil {
-			return v.failed(err)
+		if err := o.guide.serving.await(ctx, revision); err != nil {
+			return o.failed(err)
 		}
 	}
 }
 
 // wishOn notes a wish on one generation, and reports whether that serves still. A key that is not parked is an error
 // the first time only: a build may have folded it again.
-func (v *View[V]) wishOn(ctx context.Context, g *served[V], wish string, keys []string, first bool) (serves bool, revision uint64, err error) {
+func (o *operator[V]) wishOn(ctx context.Context, g *served[V], wish string, keys []string, first bool) (serves bool, revision uint64, err error) {
 	if len(keys) == 0 {
 		for entry, err := range g.parked.List(ctx) {
 			if err != nil {
@@ -102,7 +102,7 @@ func (v *View[V]) wishOn(ctx context.Context, g *served[V], wish string, keys []
 			return false, 0, fmt.Errorf("parked key %q: %w", key, err)
 		}
 	}
-	r, revision, err := v.records.change(ctx, func(r record) (record, bool) {
+	r, revision, err := o.records.change(ctx, func(r record) (record, bool) {
 		r.Attend++
 		return r, true
 	})
@@ -131,23 +131,23 @@ func (g *generation[V]) wish(ctx context.Context, wish, key string) error {
 // returned, none folds any more. Readers go on, and so does a build, which serves once it is done, but is not kept up
 // to date.
 func (v *View[V]) Pause(ctx context.Context) error {
-	r, err := v.pause(ctx, true)
+	r, err := v.operator.pause(ctx, true)
 	for foldVersion := range r.Folds {
 		if err == nil {
-			err = v.halt(ctx, foldVersion)
+			err = v.operator.halt(ctx, foldVersion)
 		}
 	}
-	return v.failed(err)
+	return v.spec.failed(err)
 }
 
 // Resume takes Pause back.
 func (v *View[V]) Resume(ctx context.Context) error {
-	_, err := v.pause(ctx, false)
-	return v.failed(err)
+	_, err := v.operator.pause(ctx, false)
+	return v.spec.failed(err)
 }
 
-func (v *View[V]) pause(ctx context.Context, paused bool) (record, error) {
-	r, _, err := v.records.change(ctx, func(r record) (record, bool) {
+func (o *operator[V]) pause(ctx context.Context, paused bool) (record, error) {
+	r, _, err := o.records.change(ctx, func(r record) (record, bool) {
 		changed := r.Paused != paused
 		r.Paused = paused
 		return r, changed
@@ -157,9 +157,9 @@ func (v *View[V]) pause(ctx context.Context, paused bool) (record, error) {
 
 // halt makes the next write of a fold version's runner fail, once the record says that the view is paused. A build that
 // serves from now on needs none, since no runner claims it.
-func (v *View[V]) halt(ctx context.Context, foldVersion int) error {
+func (o *operator[V]) halt(ctx context.Context, foldVersion int) error {
 	for try := 1; ; try++ {
-		r, _, err := v.records.read(ctx)
+		r, _, err := o.records.read(ctx)
 		if err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func (v *View[V]) halt(ctx context.Context, foldVersion int) error {
 		if !ok || !r.Paused {
 			return nil
 		}
-		if _, err = v.touch(ctx, serving, func(*checkpoint) {}); !errors.Is(err, kv.ErrConflict) {
+		if _, err = o.buckets.touch(ctx, serving, func(*checkpoint) {}); !errors.Is(err, kv.ErrConflict) {
 			return err
 		}
 		if err := runner.Restarts.Wait(ctx, try); err != nil {

@@ -58,11 +58,11 @@ func (s *session[V]) weighed(key string, size int) {
 // makeRoom writes what is folded if the next unit would not fit into the same batch, or if that is large or old.
 func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
 	writes := u.keys // of the documents
-	if s.view.cfg.Park {
+	if s.spec.cfg.Park {
 		writes *= 2 // and of what parks them
 	}
 	if writes > s.room {
-		return s.view.blame(u.steps[0].recorded, u.name, fmt.Errorf(
+		return s.spec.blame(u.steps[0].recorded, u.name, fmt.Errorf(
 			"%w: it moves documents between %d keys, which takes %d writes, and a batch takes %d: raise max_batch_size, or move fewer at a time",
 			ErrTooManyDocuments, u.keys, writes, s.room))
 	}
@@ -70,7 +70,7 @@ func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
 		s.begun = time.Now()
 		return nil
 	}
-	if len(s.dirty)+len(s.newly)+writes > s.room || s.bytes >= batchBytes || time.Since(s.begun) > s.view.cfg.Heartbeat/2 {
+	if len(s.dirty)+len(s.newly)+writes > s.room || s.bytes >= batchBytes || time.Since(s.begun) > s.spec.cfg.Heartbeat/2 {
 		err := s.flush(ctx)
 		s.begun = time.Now()
 		return err
@@ -87,7 +87,7 @@ func (s *session[V]) passed(u *unit[V]) {
 
 // next returns the checkpoint for what is folded.
 func (s *session[V]) nextCheckpoint() checkpoint {
-	next := checkpoint{Store: s.view.store.Identity(), Position: s.at.Position, Commit: s.at.Commit, Parked: len(s.parked) > 0}
+	next := checkpoint{Store: s.spec.store.Identity(), Position: s.at.Position, Commit: s.at.Commit, Parked: len(s.parked) > 0}
 	if s.folded != nil {
 		next.Position, next.Commit = s.folded.Position, s.folded.ID.String()
 	}
@@ -103,11 +103,11 @@ func (s *session[V]) complete(ctx context.Context) error {
 	if begun == nil {
 		return nil
 	}
-	v, whole := s.view, checkpoint{Store: s.at.Store, Position: begun.Position, Commit: begun.Commit}
-	if err := verify(ctx, v.store, "view "+v.name, whole); err != nil {
+	of, whole := s.spec, checkpoint{Store: s.at.Store, Position: begun.Position, Commit: begun.Commit}
+	if err := verify(ctx, of.store, "view "+of.name, whole); err != nil {
 		return err
 	}
-	for groups, err := range batches(v.store.Log(ctx, eventstore.After(s.at.Position)), begun.Position) { // only one
+	for groups, err := range batches(of.store.Log(ctx, eventstore.After(s.at.Position)), begun.Position) { // only one
 		if err != nil {
 			return err
 		}

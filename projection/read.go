@@ -37,41 +37,51 @@ func (v *View[V]) Get(ctx context.Context, key string, options ...GetOption) (V,
 		option(&o)
 	}
 	if o.at > 0 {
-		return v.getAt(ctx, key, o.at)
+		return v.reader.getAt(ctx, key, o.at)
 	}
 	var document inside.Found[V]
-	err := v.onCurrent(ctx, func(g *served[V]) (err error) {
-		document, _, err = v.readSince(ctx, g, key, 0)
+	err := v.reader.onCurrent(ctx, func(g *served[V]) (err error) {
+		document, _, err = v.reader.readSince(ctx, g, key, 0)
 		return err
 	})
 	return document.Value, err
 }
 
+// reader reads from the generation to which a guide leads.
+type reader[V any] struct {
+	*spec[V]
+	buckets  *buckets[V]
+	tracker  *tracker
+	guide    *guide[V]
+	progress *progress // of the runner of this process
+	seen     highest
+}
+
 // onCurrent reads from the present generation, and again if readers were led to another meanwhile.
-func (v *View[V]) onCurrent(ctx context.Context, read func(*served[V]) error) error {
+func (r *reader[V]) onCurrent(ctx context.Context, read func(*served[V]) error) error {
 	for {
-		g, err := v.acquire()
+		g, err := r.guide.acquire()
 		if err != nil {
 			return err
 		}
 		err = read(g)
-		again, err := v.judge(ctx, g, err)
-		if v.release(g); !again {
-			return v.failed(err)
+		again, err := r.judge(ctx, g, err)
+		if r.guide.release(g); !again {
+			return r.failed(err)
 		}
 	}
 }
 
 // judge reports whether what was read on a generation must be read again: readers were led to another meanwhile, so
 // that it may be older than what another reader has read there, or the bucket is gone.
-func (v *View[V]) judge(ctx context.Context, g *served[V], err error) (again bool, _ error) {
+func (r *reader[V]) judge(ctx context.Context, g *served[V], err error) (again bool, _ error) {
 	switch {
 	case ctx.Err() != nil:
 		return false, err
-	case !v.serving.good(g):
+	case !r.guide.serving.good(g):
 		return true, nil
-	case errors.Is(err, errGone), bucketGone(err), errors.Is(err, kv.ErrUnavailable) && v.gone(ctx, g):
-		err := v.awaitOther(ctx, g)
+	case errors.Is(err, errGone), bucketGone(err), errors.Is(err, kv.ErrUnavailable) && r.buckets.gone(ctx, g.generation):
+		err := r.awaitOther(ctx, g)
 		return err == nil, err
 	}
 	return false, err
@@ -80,28 +90,12 @@ func (v *View[V]) judge(ctx context.Context, g *served[V], err error) (again boo
 // errGone says that the bucket of a generation was deleted while it was read.
 var errGone = errors.New("the bucket was deleted")
 
-// still returns errGone unless the bucket of a generation is there. Then the answers before that were true. A server
-// that deletes a bucket answers at first as if it were empty.
-func (v *View[V]) still(ctx context.Context, g *served[V]) error {
-	at, err := g.stand(ctx)
-	if err == nil && at.revision == 0 {
-		return errGone
-	}
-	return err
-}
-
-// gone reports whether the bucket of a generation does not exist any more. Direct gets of such a bucket have no answer.
-func (v *View[V]) gone(ctx context.Context, g *served[V]) bool {
-	_, err := v.client.StreamInfo(ctx, kvstream.Name(g.version.Bucket))
-	return errors.Is(err, jetstream.ErrStreamNotFound)
-}
-
 // awaitOther waits until readers are led away from a generation whose bucket is gone.
-func (v *View[V]) awaitOther(ctx context.Context, g *served[V]) error {
-	if err := v.confirm(ctx); err != nil {
+func (r *reader[V]) awaitOther(ctx context.Context, g *served[V]) error {
+	if err := r.tracker.ask(ctx); err != nil {
 		return err
 	}
-	if v.tracker.now().slot(g.version.FoldVersion).Serving == g.version.Bucket {
+	if r.tracker.now().slot(g.version.FoldVersion).Serving == g.version.Bucket {
 		return fmt.Errorf("%w: bucket %s was deleted, run the view to have it built anew", ErrNotReady, g.version.Bucket)
 	}
 	select {
@@ -112,19 +106,19 @@ func (v *View[V]) awaitOther(ctx context.Context, g *served[V]) error {
 	}
 }
 
-func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Position) (value V, err error) {
+func (r *reader[V]) getAt(ctx context.Context, key string, position eventstore.Position) (value V, err error) {
 	for {
-		g, err := v.await(ctx, position)
+		g, err := r.await(ctx, position)
 		if err != nil {
 			return value, err
 		}
-		document, parked, err := v.readSince(ctx, g, key, position)
+		document, parked, err := r.readSince(ctx, g, key, position)
 		if (err == nil || errors.Is(err, kv.ErrNotFound)) && parked.Revision != 0 {
 			err = fmt.Errorf("key %q: %w since position %d: %s", key, ErrParked, parked.Value.Position, parked.Value.Error)
 		}
-		again, err := v.judge(ctx, g, err)
-		if v.release(g); !again {
-			return document.Value, v.failed(err)
+		again, err := r.judge(ctx, g, err)
+		if r.guide.release(g); !again {
+			return document.Value, r.failed(err)
 		}
 	}
 }
@@ -132,7 +126,7 @@ func (v *View[V]) getAt(ctx context.Context, key string, position eventstore.Pos
 // readSince reads a document, and whether its key is parked, as of one point in time that is not before a position, nor
 // before what this View has read already. A replica may be behind, and so may a leader that was elected a moment ago,
 // so the checkpoint is read with the document, and if it is behind, both are read again.
-func (v *View[V]) readSince(
+func (r *reader[V]) readSince(
 	ctx context.Context, g *served[V], key string, position eventstore.Position,
 ) (document inside.Found[V], parked inside.Found[Parked], err error) {
 	bucket := within(g.documents)
@@ -147,17 +141,17 @@ func (v *View[V]) readSince(
 			err = &kv.Error{Op: "get", Bucket: g.documents.Name(), Key: key, Reason: kv.ErrNotFound}
 		}
 		// A server that deletes the bucket says at first that nothing is there, so a missing checkpoint proves nothing.
-		if at.Revision != 0 && at.Value.Position >= max(position, v.seen.get()) {
-			v.seen.raise(at.Value.Position)
-			sure := position == 0 || !at.Value.Parked || parked.Revision != 0 || v.unparked(ctx, g, key, at.Revision)
+		if at.Revision != 0 && at.Value.Position >= max(position, r.seen.get()) {
+			r.seen.raise(at.Value.Position)
+			sure := position == 0 || !at.Value.Parked || parked.Revision != 0 || r.buckets.unparked(ctx, g.generation, key, at.Revision)
 			if sure && (err == nil || g.absent(ctx, key)) {
 				return document, parked, err
 			}
 		}
-		if !v.serving.good(g) {
+		if !r.guide.serving.good(g) {
 			return document, parked, errMoved // read on another generation
 		}
-		if at.Revision == 0 && v.gone(ctx, g) {
+		if at.Revision == 0 && r.buckets.gone(ctx, g.generation) {
 			return document, parked, errGone
 		}
 		if err := runner.Restarts.Wait(ctx, try); err != nil {
@@ -170,9 +164,9 @@ func (v *View[V]) readSince(
 // absent. See [kv.Bucket.GetMany]. It fails like [View.Get].
 func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.Entry[V], error) {
 	var entries map[string]kv.Entry[V]
-	err := v.onCurrent(ctx, func(g *served[V]) (err error) {
+	err := v.reader.onCurrent(ctx, func(g *served[V]) (err error) {
 		if entries, err = g.documents.GetMany(ctx, keys...); err == nil && len(entries) < len(keys) {
-			err = v.still(ctx, g)
+			err = g.still(ctx)
 		}
 		return err
 	})
@@ -184,36 +178,36 @@ func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.En
 // [kv.Bucket.List] for what is guaranteed while the view changes. It fails like [View.Get], and with an error that
 // matches ErrVersionChanged if Prune has deleted the version meanwhile: list again.
 func (v *View[V]) List(ctx context.Context, patterns ...string) iter.Seq2[kv.Entry[V], error] {
-	return listOf(ctx, v, func(g *served[V]) iter.Seq2[kv.Entry[V], error] { return g.documents.List(ctx, patterns...) })
+	return listOf(ctx, v.reader, func(g *served[V]) iter.Seq2[kv.Entry[V], error] { return g.documents.List(ctx, patterns...) })
 }
 
 // listOf lists what the present generation has. If its bucket is gone before the first entry, it lists the next one.
-func listOf[V, E any](ctx context.Context, v *View[V], list func(*served[V]) iter.Seq2[E, error]) iter.Seq2[E, error] {
+func listOf[V, E any](ctx context.Context, r *reader[V], list func(*served[V]) iter.Seq2[E, error]) iter.Seq2[E, error] {
 	return func(yield func(E, error) bool) {
 		for again := true; again; {
-			g, err := v.acquire()
+			g, err := r.guide.acquire()
 			if err != nil {
 				yield(*new(E), err)
 				return
 			}
-			again = listOn(ctx, v, g, list(g), yield)
-			v.release(g)
+			again = listOn(ctx, r, g, list(g), yield)
+			r.guide.release(g)
 		}
 	}
 }
 
 // listOn lists one generation, and reports whether another one must be listed instead.
-func listOn[V, E any](ctx context.Context, v *View[V], g *served[V], entries iter.Seq2[E, error], yield func(E, error) bool) (again bool) {
+func listOn[V, E any](ctx context.Context, r *reader[V], g *served[V], entries iter.Seq2[E, error], yield func(E, error) bool) (again bool) {
 	yielded := false
 	fail := func(err error) (again bool) {
-		gone, reason := v.judge(ctx, g, err)
+		gone, reason := r.judge(ctx, g, err)
 		switch {
 		case gone && !yielded:
 			return true
 		case gone:
 			reason = fmt.Errorf("%w: %w", ErrVersionChanged, err)
 		}
-		yield(*new(E), v.failed(reason))
+		yield(*new(E), r.failed(reason))
 		return false
 	}
 	for entry, err := range entries {
@@ -224,7 +218,7 @@ func listOn[V, E any](ctx context.Context, v *View[V], g *served[V], entries ite
 			return false
 		}
 	}
-	if err := v.still(ctx, g); err != nil {
+	if err := g.still(ctx); err != nil {
 		return fail(err)
 	}
 	return false
@@ -235,20 +229,30 @@ func listOn[V, E any](ctx context.Context, v *View[V], g *served[V], entries ite
 // one from its start. See [kv.Bucket.Watch].
 func (v *View[V]) Watch(ctx context.Context, patterns ...string) iter.Seq2[kv.Change[V], error] {
 	return func(yield func(kv.Change[V], error) bool) {
-		g, err := v.acquire()
+		g, err := v.guide.acquire()
 		if err != nil {
 			yield(kv.Change[V]{}, err)
 			return
 		}
-		defer v.release(g)
+		defer v.guide.release(g)
 		ctx, end := g.whileServed(ctx)
 		defer end()
 		for change, err := range g.documents.Watch(ctx, patterns...) {
-			if !yield(change, v.failed(err)) {
+			if !yield(change, v.spec.failed(err)) {
 				return
 			}
 		}
 	}
+}
+
+// still returns errGone unless the bucket is there. Then the answers before that were true. A server that deletes a
+// bucket answers at first as if it were empty.
+func (g *generation[V]) still(ctx context.Context) error {
+	at, err := g.stand(ctx)
+	if err == nil && at.revision == 0 {
+		return errGone
+	}
+	return err
 }
 
 // absent reports whether the bucket's leader has no document under a key. A replica that catches up deletes what was
@@ -258,17 +262,23 @@ func (g *generation[V]) absent(ctx context.Context, key string) bool {
 	return errors.Is(err, kv.ErrNotFound)
 }
 
+// gone reports whether the bucket of a generation does not exist any more. Direct gets of such a bucket have no answer.
+func (b *buckets[V]) gone(ctx context.Context, g *generation[V]) bool {
+	_, err := b.client.StreamInfo(ctx, kvstream.Name(g.version.Bucket))
+	return errors.Is(err, jetstream.ErrStreamNotFound)
+}
+
 // unparked reports whether a key was not parked at a revision, as a replica has said. A replica that catches up deletes
 // what says that the key is parked before it gets what replaces that, so the leader is asked. Its answer counts if it
 // says that the key was not parked by then, and if the leader has come that far: one that was elected a moment ago may
 // not have.
-func (v *View[V]) unparked(ctx context.Context, g *served[V], key string, revision uint64) bool {
+func (b *buckets[V]) unparked(ctx context.Context, g *generation[V], key string, revision uint64) bool {
 	encoded, err := token.EncodeKey(key)
 	if err != nil {
 		return true // no document has such a key
 	}
 	bucket := g.version.Bucket
-	msg, err := v.client.LeaderLast(ctx, kvstream.Name(bucket), kvstream.Subject(bucket, inside.Named("parked").Prefix()+encoded))
+	msg, err := b.client.LeaderLast(ctx, kvstream.Name(bucket), kvstream.Subject(bucket, inside.Named("parked").Prefix()+encoded))
 	if errors.Is(err, jsapi.ErrNotFound) {
 		at, err := g.stand(ctx)
 		return err == nil && at.revision >= revision

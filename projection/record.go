@@ -160,6 +160,7 @@ type records struct {
 	bucket *kv.Bucket[record]
 	key    string
 	store  *eventstore.Store
+	logger *slog.Logger
 }
 
 func openRecords(ctx context.Context, store *eventstore.Store, view string, logger *slog.Logger) (*records, error) {
@@ -167,7 +168,7 @@ func openRecords(ctx context.Context, store *eventstore.Store, view string, logg
 	if err != nil {
 		return nil, err
 	}
-	return &records{bucket: bucket, key: "view." + view, store: store}, nil
+	return &records{bucket: bucket, key: "view." + view, store: store, logger: logger}, nil
 }
 
 func (c *records) close() error { return c.bucket.Close() }
@@ -225,4 +226,21 @@ func (c *records) change(ctx context.Context, change func(record) (record, bool)
 			return now, revision, err
 		}
 	}
+}
+
+// abort takes the place of a fold version from a build. It reports whether the build has not got it any more and does
+// not serve.
+func (c *records) abort(ctx context.Context, foldVersion int, bucket string) bool {
+	r, _, err := c.change(ctx, func(r record) (record, bool) {
+		if r.slot(foldVersion).Building != bucket {
+			return r, false
+		}
+		return r.abort(foldVersion), true
+	})
+	if err != nil {
+		c.logger.WarnContext(ctx, "projection: a build cannot be stopped, trying again", "bucket", bucket, "error", err)
+		return false
+	}
+	slot := r.slot(foldVersion)
+	return slot.Building == "" && slot.Serving != bucket
 }

@@ -68,8 +68,8 @@ func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs m
 	}
 	for key, d := range granted {
 		delete(wishes, key)
-		s.clean.Put(key, s.view.settle(d))
-		s.view.logger.InfoContext(ctx, "projection: parked key folded again", "key", key, "parked", again[key].Error != "")
+		s.clean.Put(key, s.spec.settle(d))
+		s.spec.logger.InfoContext(ctx, "projection: parked key folded again", "key", key, "parked", again[key].Error != "")
 	}
 	return nil
 }
@@ -81,7 +81,7 @@ func (s *session[V]) sizeOf(key string, d document[V]) int {
 		return 0
 	}
 	var encoded []byte
-	if err := guard.CallWithin(s.view.cfg.FoldTimeout, func() { encoded, _ = within(s.sink).Encode(key, d.value) }); err != nil {
+	if err := guard.CallWithin(s.spec.cfg.FoldTimeout, func() { encoded, _ = within(s.sink).Encode(key, d.value) }); err != nil {
 		return 0
 	}
 	return len(encoded)
@@ -92,7 +92,7 @@ func (s *session[V]) sizeOf(key string, d document[V]) int {
 func (s *session[V]) wishes() map[string]Parked {
 	wishes := make(map[string]Parked)
 	for key, p := range s.parked {
-		if p.Wish == "" || len(wishes) >= s.view.cfg.CacheSize {
+		if p.Wish == "" || len(wishes) >= s.spec.cfg.CacheSize {
 			continue // the others come next
 		}
 		if p.Wish == wishDiscard {
@@ -100,7 +100,7 @@ func (s *session[V]) wishes() map[string]Parked {
 		}
 		wishes[key] = p
 	}
-	for found := s.view.rules.moves; found; {
+	for found := s.spec.rules.moves; found; {
 		found = false
 		for key, p := range s.parked {
 			_, already := wishes[key]
@@ -115,19 +115,19 @@ func (s *session[V]) wishes() map[string]Parked {
 // refold folds keys from the start of the log up to a position, as a replay of the parked events. Events that were
 // discarded are left out. It returns the documents, and what is parked again.
 func (f *folder[V]) refold(ctx context.Context, wishes map[string]Parked, upTo eventstore.Position) (memory[V], map[string]Parked, error) {
-	again := newFolder(f.view)
+	again := newFolder(f.spec)
 	again.sink, again.skipped = f.sink, maps.Clone(f.parked)
 	wanted := make(map[string]bool)
 	for key, p := range wishes {
 		again.skipped[key], wanted[key] = p, true
 	}
-	if f.view.rules.moves {
+	if f.spec.rules.moves {
 		if err := again.addSources(ctx, wanted, upTo); err != nil {
 			return nil, nil, err
 		}
 	}
 	docs := make(memory[V], len(wanted))
-	for groups, err := range batches(f.view.store.Log(ctx), upTo) {
+	for groups, err := range batches(f.spec.store.Log(ctx), upTo) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -148,7 +148,7 @@ func (f *folder[V]) refold(ctx context.Context, wishes map[string]Parked, upTo e
 // addSources adds to keys those from which documents have moved to them, directly or over others.
 func (f *folder[V]) addSources(ctx context.Context, keys map[string]bool, upTo eventstore.Position) error {
 	sources := make(map[string][]string)
-	for groups, err := range batches(f.view.store.Log(ctx), upTo) {
+	for groups, err := range batches(f.spec.store.Log(ctx), upTo) {
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/runnel-go/runnel/internal/protocol"
@@ -25,88 +26,101 @@ var (
 //	              -> a bucket serves it               -> stand by while another runner lives, then claim it and go on
 //	       somebody else has moved the checkpoint     -> next turn
 //	       paused, server away                        -> wait, next turn
-func (v *View[V]) Run(ctx context.Context) error {
-	if !v.running.CompareAndSwap(false, true) {
-		return fmt.Errorf("projection: view %s: %w", v.name, ErrRunning)
+func (v *View[V]) Run(ctx context.Context) error { return v.worker.run(ctx) }
+
+// worker runs and builds a view, as long as no other instance does.
+type worker[V any] struct {
+	*spec[V]
+	buckets  *buckets[V]
+	records  *records
+	tracker  *tracker
+	progress *progress // for the readers of this process
+	running  atomic.Bool
+	torn     atomic.Int64 // times that the view was built anew because a power cut had left half of a batch
+}
+
+func (w *worker[V]) run(ctx context.Context) error {
+	if !w.running.CompareAndSwap(false, true) {
+		return fmt.Errorf("projection: view %s: %w", w.name, ErrRunning)
 	}
-	defer v.running.Store(false)
-	ctx, free := runner.WhileGood(ctx, v.store)
+	defer w.running.Store(false)
+	ctx, free := runner.WhileGood(ctx, w.store)
 	defer free()
 	for failures := 1; ; failures++ {
-		worked, err := v.turn(ctx)
-		v.progress.set("", 0)
+		worked, err := w.turn(ctx)
+		w.progress.set("", 0)
 		if worked {
 			failures = 1
 		}
 		if ctx.Err() != nil {
-			v.signOff(ctx)
-			return v.store.Err()
+			w.signOff(ctx)
+			return w.store.Err()
 		}
-		if err := v.between(ctx, err, failures); err != nil {
+		if err := w.between(ctx, err, failures); err != nil {
 			return err
 		}
 	}
 }
 
 // between waits until the next turn can be taken after one that ended in an error, or returns the error that ends Run.
-func (v *View[V]) between(ctx context.Context, err error, failures int) error {
+func (w *worker[V]) between(ctx context.Context, err error, failures int) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, errPaused):
-		v.logger.InfoContext(ctx, "projection: the view is paused")
-		v.awaitResume(ctx)
+		w.logger.InfoContext(ctx, "projection: the view is paused")
+		w.awaitResume(ctx)
 		return nil
 	case errors.Is(err, errMoved), errors.Is(err, errClosing):
-		v.logger.InfoContext(ctx, "projection: going on with another build", "because", err)
+		w.logger.InfoContext(ctx, "projection: going on with another build", "because", err)
 		return nil
 	case errors.Is(err, errLost):
-		v.logger.InfoContext(ctx, "projection: the checkpoint was moved, looking again", "because", err)
-		_ = v.cfg.restarts().Wait(ctx, failures) // ended by ctx alone, which Run looks at
+		w.logger.InfoContext(ctx, "projection: the checkpoint was moved, looking again", "because", err)
+		_ = w.cfg.restarts().Wait(ctx, failures) // ended by ctx alone, which Run looks at
 		return nil
 	case errors.Is(err, errRestarted), errors.Is(err, errTaken), runner.Passing(err):
-		v.logger.WarnContext(ctx, "projection: the view begins again", "error", err)
-		_ = v.cfg.restarts().Wait(ctx, failures) // ended by ctx alone, which Run looks at
+		w.logger.WarnContext(ctx, "projection: the view begins again", "error", err)
+		_ = w.cfg.restarts().Wait(ctx, failures) // ended by ctx alone, which Run looks at
 		return nil
 	}
 	return err
 }
 
 // awaitResume blocks until the view is not paused, or ctx ends.
-func (v *View[V]) awaitResume(ctx context.Context) {
+func (w *worker[V]) awaitResume(ctx context.Context) {
 	for {
-		r, _, err := v.records.read(ctx)
+		r, _, err := w.records.read(ctx)
 		if ctx.Err() != nil || err == nil && !r.Paused {
 			return
 		}
-		_ = v.tracker.now().await(ctx, v.cfg.StandBy) // ended by ctx alone
+		_ = w.tracker.now().await(ctx, w.cfg.StandBy) // ended by ctx alone
 	}
 }
 
 // turn takes one part in the work, until it is over for one of the reasons that Run knows. It reports whether anything
 // was written.
-func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
-	r, _, err := v.records.read(ctx)
+func (w *worker[V]) turn(ctx context.Context) (worked bool, err error) {
+	r, _, err := w.records.read(ctx)
 	if err != nil {
-		return false, v.failed(err)
+		return false, w.failed(err)
 	}
 	if r.Paused {
 		return false, errPaused
 	}
-	version, ok := r.version(v.foldVersion)
+	version, ok := r.version(w.foldVersion)
 	if !ok {
-		_, err := v.build(ctx, v.runner, v.cfg.OnBuild)
+		_, err := w.build(ctx, w.runner, w.cfg.OnBuild)
 		return err == nil, err
 	}
-	server := v.server()
-	g, err := openServed(ctx, v, version)
+	server := w.server()
+	g, err := w.buckets.openServed(ctx, version)
 	if errors.Is(err, errDamaged) {
-		return false, v.withdraw(ctx, version, err)
+		return false, w.withdraw(ctx, version, err)
 	}
 	if err != nil {
 		return false, err
 	}
-	worked, err = v.serve(ctx, g, server)
+	worked, err = w.serve(ctx, g, server)
 	if bucketGone(err) && !runner.OfTheLog(err) {
 		err = errors.Join(kv.ErrUnavailable, err) // the bucket was deleted, which the next turn finds out
 	}
@@ -115,8 +129,8 @@ func (v *View[V]) turn(ctx context.Context) (worked bool, err error) {
 
 // withdraw takes back that a damaged bucket serves, so that the view is built anew. It refuses a log that lacks what
 // the checkpoint has seen: a power cut may have cost the log its end too, and once the bucket is gone nobody knows.
-func (v *View[V]) withdraw(ctx context.Context, version Version, damaged error) error {
-	g, err := openGeneration(ctx, v, version)
+func (w *worker[V]) withdraw(ctx context.Context, version Version, damaged error) error {
+	g, err := w.buckets.open(ctx, version)
 	switch {
 	case bucketGone(err):
 	case err != nil:
@@ -124,59 +138,59 @@ func (v *View[V]) withdraw(ctx context.Context, version Version, damaged error) 
 	default:
 		at, err := g.stand(ctx)
 		if err == nil {
-			err = verify(ctx, v.store, "view "+v.name, at.checkpoint)
+			err = verify(ctx, w.store, "view "+w.name, at.checkpoint)
 		}
 		if err = errors.Join(err, g.close()); err != nil {
 			return err
 		}
 	}
 	withdrawn := false
-	_, _, err = v.records.change(ctx, func(r record) (record, bool) {
+	_, _, err = w.records.change(ctx, func(r record) (record, bool) {
 		next, serves := r.withdraw(version)
 		withdrawn = withdrawn || serves
 		return next, serves
 	})
 	if err == nil && withdrawn {
-		v.torn.Add(1)
-		v.logger.WarnContext(ctx, "projection: the view is built anew", "bucket", version.Bucket, "error", damaged)
+		w.torn.Add(1)
+		w.logger.WarnContext(ctx, "projection: the view is built anew", "bucket", version.Bucket, "error", damaged)
 	}
 	return err
 }
 
 // serve claims a generation once no other runner lives, and folds into it.
-func (v *View[V]) serve(ctx context.Context, g *generation[V], server string) (worked bool, err error) {
+func (w *worker[V]) serve(ctx context.Context, g *generation[V], server string) (worked bool, err error) {
 	var holder, builder vigil
 	for {
 		at, err := g.stand(ctx) // before the record
 		if err != nil {
 			return false, err
 		}
-		r, _, err := v.records.read(ctx)
+		r, _, err := w.records.read(ctx)
 		if err != nil {
-			return false, v.failed(err)
+			return false, w.failed(err)
 		}
-		action, err := v.decide(ctx, &builder, g, at, r)
+		action, err := w.decide(ctx, &builder, g, at, r)
 		if err != nil {
 			return false, err
 		}
-		if action == protocol.Abort && !v.giveUp(ctx, r.slot(v.foldVersion).Building) {
+		if action == protocol.Abort && !w.giveUp(ctx, r.slot(w.foldVersion).Building) {
 			action = protocol.Wait
 		}
 		switch {
 		case action == protocol.Move:
-			return false, fmt.Errorf("%w: %q", errMoved, r.slot(v.foldVersion).Serving)
+			return false, fmt.Errorf("%w: %q", errMoved, r.slot(w.foldVersion).Serving)
 		case action == protocol.Wait && r.Paused:
 			return false, errPaused
 		case action != protocol.Wait:
-			free, err := v.free(ctx, &holder, g, at)
+			free, err := w.free(ctx, &holder, g, at)
 			if err != nil {
 				return false, err
 			}
 			if free {
-				return v.claim(ctx, g, server, at, r.Term)
+				return w.claim(ctx, g, server, at, r.Term)
 			}
 		}
-		if err := v.tracker.now().await(ctx, v.cfg.poll()); err != nil {
+		if err := w.tracker.now().await(ctx, w.cfg.poll()); err != nil {
 			return false, err
 		}
 	}
@@ -184,13 +198,13 @@ func (v *View[V]) serve(ctx context.Context, g *generation[V], server string) (w
 
 // decide says what a runner does that has read the checkpoint, and then the record. Package protocol decides. Beside
 // that, a build that has said that it is closing is left alone as long as it lives.
-func (v *View[V]) decide(ctx context.Context, builder *vigil, g *generation[V], at stand, r record) (protocol.Action, error) {
-	slot := r.slot(v.foldVersion)
-	closing := slot.Building != "" && (at.Retired != "" || r.Folds[v.foldVersion].Closing)
+func (w *worker[V]) decide(ctx context.Context, builder *vigil, g *generation[V], at stand, r record) (protocol.Action, error) {
+	slot := r.slot(w.foldVersion)
+	closing := slot.Building != "" && (at.Retired != "" || r.Folds[w.foldVersion].Closing)
 	lives := false
 	if closing {
 		var err error
-		if lives, err = v.lives(ctx, builder, slot.Building); err != nil {
+		if lives, err = w.buckets.lives(ctx, builder, slot.Building); err != nil {
 			return protocol.Wait, err
 		}
 	}
@@ -205,69 +219,44 @@ func (v *View[V]) decide(ctx context.Context, builder *vigil, g *generation[V], 
 }
 
 // giveUp takes the place from a build that has stopped before it could serve.
-func (v *View[V]) giveUp(ctx context.Context, bucket string) bool {
-	v.logger.WarnContext(ctx, "projection: a build has stopped before it could serve, going on without it", "bucket", bucket)
-	return v.abort(ctx, bucket)
-}
-
-// abort takes the place from a build, and reports whether the build has not got it any more and does not serve.
-func (v *View[V]) abort(ctx context.Context, bucket string) bool {
-	r, _, err := v.records.change(ctx, func(r record) (record, bool) {
-		if r.slot(v.foldVersion).Building != bucket {
-			return r, false
-		}
-		return r.abort(v.foldVersion), true
-	})
-	if err != nil {
-		v.logger.WarnContext(ctx, "projection: a build cannot be stopped, trying again", "bucket", bucket, "error", err)
-		return false
-	}
-	slot := r.slot(v.foldVersion)
-	return slot.Building == "" && slot.Serving != bucket
-}
-
-// lives reports whether a build has given a sign of life within Config.StandBy.
-func (v *View[V]) lives(ctx context.Context, w *vigil, bucket string) (bool, error) {
-	sign, err := v.sign(ctx, bucket, "life")
-	if err != nil {
-		return false, err
-	}
-	return w.silence(bucket+" "+sign, 0, v.cfg.Heartbeat) < v.cfg.StandBy, nil
+func (w *worker[V]) giveUp(ctx context.Context, bucket string) bool {
+	w.logger.WarnContext(ctx, "projection: a build has stopped before it could serve, going on without it", "bucket", bucket)
+	return w.records.abort(ctx, w.foldVersion, bucket)
 }
 
 // free reports whether no other runner has given a sign of life within Config.StandBy.
-func (v *View[V]) free(ctx context.Context, w *vigil, g *generation[V], at stand) (bool, error) {
-	if at.Runner == "" || at.Runner == v.runner {
+func (w *worker[V]) free(ctx context.Context, silent *vigil, g *generation[V], at stand) (bool, error) {
+	if at.Runner == "" || at.Runner == w.runner {
 		return true, nil
 	}
 	age := time.Duration(0)
-	if w.looked.IsZero() {
+	if silent.looked.IsZero() {
 		var err error
-		if age, err = v.age(ctx, g.version.Bucket, at.written); err != nil {
+		if age, err = w.buckets.age(ctx, g.version.Bucket, at.written); err != nil {
 			return false, err
 		}
-		v.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "runner", at.Runner)
+		w.logger.InfoContext(ctx, "projection: another instance runs the view, standing by", "runner", at.Runner)
 	}
-	return w.silence(fmt.Sprint(at.revision), age, v.cfg.Heartbeat) >= v.cfg.StandBy, nil
+	return silent.silence(fmt.Sprint(at.revision), age, w.cfg.Heartbeat) >= w.cfg.StandBy, nil
 }
 
 // claim makes this the runner of a generation whose checkpoint is still as it was read, and folds until something ends
 // that.
-func (v *View[V]) claim(ctx context.Context, g *generation[V], server string, read stand, term uint64) (worked bool, err error) {
-	s := newSession(v, g)
-	s.runner, s.server, s.term = v.runner, server, term
+func (w *worker[V]) claim(ctx context.Context, g *generation[V], server string, read stand, term uint64) (worked bool, err error) {
+	s := newSession(w.spec, w.tracker, w.progress, g)
+	s.runner, s.server, s.term = w.runner, server, term
 	if err := s.load(ctx); err != nil {
 		return false, err
 	}
 	if err := s.claim(ctx, read); err != nil {
 		return false, err
 	}
-	r, _, err := v.records.read(ctx) // after the claim
+	r, _, err := w.records.read(ctx) // after the claim
 	if err != nil {
-		return false, v.failed(err)
+		return false, w.failed(err)
 	}
 	s.term = r.Term
-	switch slot := r.slot(v.foldVersion); protocol.Claimed(g.version.Bucket, slot) {
+	switch slot := r.slot(w.foldVersion); protocol.Claimed(g.version.Bucket, slot) {
 	case protocol.Move:
 		return false, fmt.Errorf("%w: %q", errMoved, slot.Serving)
 	case protocol.Wait:
@@ -284,36 +273,36 @@ func (v *View[V]) claim(ctx context.Context, g *generation[V], server string, re
 // signOff tells the other instances that this one does not run the view any more, so that one of them takes over at
 // once. It reads the checkpoint again, because a write of this runner may have arrived though nobody waited for the
 // answer.
-func (v *View[V]) signOff(ctx context.Context) {
+func (w *worker[V]) signOff(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	err := v.leaveServed(ctx)
+	err := w.leaveServed(ctx)
 	for errors.Is(err, errLost) && ctx.Err() == nil { // a write that was under way has arrived meanwhile
-		err = v.leaveServed(ctx)
+		err = w.leaveServed(ctx)
 	}
 	if err != nil {
-		v.logger.DebugContext(ctx, "projection: the others take over once they hear nothing any more", "error", err)
+		w.logger.DebugContext(ctx, "projection: the others take over once they hear nothing any more", "error", err)
 	}
 }
 
 // leaveServed removes the name of this runner from the checkpoint of the bucket that serves, if it stands there.
-func (v *View[V]) leaveServed(ctx context.Context) error {
-	r, _, err := v.records.read(ctx)
+func (w *worker[V]) leaveServed(ctx context.Context) error {
+	r, _, err := w.records.read(ctx)
 	if err != nil {
 		return err
 	}
-	version, ok := r.version(v.foldVersion)
+	version, ok := r.version(w.foldVersion)
 	if !ok {
 		return nil
 	}
-	server := v.server()
-	g, err := openServed(ctx, v, version)
+	server := w.server()
+	g, err := w.buckets.openServed(ctx, version)
 	if err != nil {
 		return err
 	}
-	s := newSession(v, g)
+	s := newSession(w.spec, w.tracker, w.progress, g)
 	s.server, s.term = server, r.Term
-	if s.at, err = g.stand(ctx); err == nil && s.at.Runner == v.runner {
+	if s.at, err = g.stand(ctx); err == nil && s.at.Runner == w.runner {
 		_, err = s.write(ctx, s.at.checkpoint, g.documents.Batch())
 	}
 	return errors.Join(err, g.close())

@@ -38,8 +38,8 @@ type served[V any] struct {
 
 // position returns the position of the checkpoint as it was heard last, and a channel that is closed when that changes.
 // The first call begins to follow the checkpoint, until readers are led elsewhere.
-func (g *served[V]) position(v *View[V]) (eventstore.Position, <-chan struct{}) {
-	g.follow.Do(func() { g.follows.Go(func() { g.followCheckpoint(v) }) })
+func (g *served[V]) position(of *spec[V]) (eventstore.Position, <-chan struct{}) {
+	g.follow.Do(func() { g.follows.Go(func() { g.followCheckpoint(of) }) })
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.at, g.changed
@@ -47,7 +47,7 @@ func (g *served[V]) position(v *View[V]) (eventstore.Position, <-chan struct{}) 
 
 // followCheckpoint watches the checkpoint, which another process moves. It also reads it now and then, since a watch
 // may be late.
-func (g *served[V]) followCheckpoint(v *View[V]) {
+func (g *served[V]) followCheckpoint(of *spec[V]) {
 	ctx, end := g.whileServed(context.Background())
 	defer end()
 	var watcher sync.WaitGroup
@@ -56,9 +56,9 @@ func (g *served[V]) followCheckpoint(v *View[V]) {
 		watch := func(ctx context.Context) iter.Seq2[kv.Change[checkpoint], error] {
 			return g.checkpoint.Watch(ctx, checkpointKey)
 		}
-		keepWatching(ctx, v.logger, "the checkpoint", watch, func(change kv.Change[checkpoint]) { g.heard(change.Value.Position) })
+		keepWatching(ctx, of.logger, "the checkpoint", watch, func(change kv.Change[checkpoint]) { g.heard(change.Value.Position) })
 	})
-	ask := time.NewTicker(min(v.cfg.Heartbeat, time.Second))
+	ask := time.NewTicker(min(of.cfg.Heartbeat, time.Second))
 	defer ask.Stop()
 	for {
 		select {
@@ -116,9 +116,6 @@ func (s *serving[V]) acquire() (g *served[V], changed <-chan struct{}, err error
 		s.mu.Lock()
 	}
 	defer s.mu.Unlock()
-	if s.changed == nil {
-		s.changed = make(chan struct{})
-	}
 	if s.current != nil {
 		s.current.readers++
 	}
@@ -213,11 +210,7 @@ func (s *serving[V]) hear(revision uint64) {
 func (s *serving[V]) await(ctx context.Context, revision uint64) error {
 	for {
 		s.mu.Lock()
-		heard, err := s.heard, s.err
-		if s.changed == nil {
-			s.changed = make(chan struct{})
-		}
-		changed := s.changed
+		heard, err, changed := s.heard, s.err, s.changed
 		s.mu.Unlock()
 		switch {
 		case heard >= revision:
@@ -234,8 +227,6 @@ func (s *serving[V]) await(ctx context.Context, revision uint64) error {
 }
 
 func (s *serving[V]) changeLocked() {
-	if s.changed != nil {
-		close(s.changed)
-	}
+	close(s.changed)
 	s.changed = make(chan struct{})
 }

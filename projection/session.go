@@ -38,6 +38,8 @@ var (
 type session[V any] struct {
 	*folder[V]
 	generation *generation[V]
+	tracker    *tracker
+	progress   *progress                       // for the readers of this process
 	runner     string                          // name of the runner in the checkpoint; empty if nobody goes on with it
 	server     string                          // the server that the bucket was looked at on
 	term       uint64                          // of the record that the session goes by
@@ -58,9 +60,10 @@ type session[V any] struct {
 	wrote   time.Time  // when the last write was sent that is stored
 }
 
-func newSession[V any](v *View[V], g *generation[V]) *session[V] {
+func newSession[V any](of *spec[V], tracker *tracker, progress *progress, g *generation[V]) *session[V] {
 	s := &session[V]{
-		folder: newFolder(v), generation: g, server: v.server(), clean: lru.New[string, document[V]](v.cfg.CacheSize),
+		folder: newFolder(of), generation: g, tracker: tracker, progress: progress, server: of.server(),
+		clean: lru.New[string, document[V]](of.cfg.CacheSize),
 		ahead: make(map[string]document[V]), dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
 		weights: make(map[string]weight),
 	}
@@ -70,13 +73,13 @@ func newSession[V any](v *View[V], g *generation[V]) *session[V] {
 
 // load reads how the generation stands, and what is parked.
 func (s *session[V]) load(ctx context.Context) error {
-	v := s.view
+	of := s.spec
 	at, err := s.generation.stand(ctx)
 	if err != nil {
 		return err
 	}
 	s.at = at
-	if err := verify(ctx, v.store, "view "+v.name, at.checkpoint); err != nil {
+	if err := verify(ctx, of.store, "view "+of.name, at.checkpoint); err != nil {
 		return err
 	}
 	if s.room, err = runner.RoomIn(ctx, s.generation.documents); err != nil {
@@ -106,7 +109,7 @@ func (s *session[V]) claim(ctx context.Context, read stand) error {
 	claim := s.at.checkpoint
 	claim.Retired, claim.Parked = "", len(s.parked) > 0
 	if claim.Store == "" {
-		claim.Store = s.view.store.Identity()
+		claim.Store = s.spec.store.Identity()
 	}
 	_, err := s.write(ctx, claim, s.generation.documents.Batch())
 	return err
@@ -128,13 +131,13 @@ func (s *session[V]) run(ctx context.Context) error {
 
 // follow folds what the log has, and what it gets.
 func (s *session[V]) follow(ctx context.Context) error {
-	v := s.view
-	log := follow(ctx, v.store, s.at.Position)
+	of := s.spec
+	log := follow(ctx, of.store, s.at.Position)
 	defer log.Stop()
 	attended := uint64(0)
 	var last time.Time
 	for {
-		now := v.tracker.now()
+		now := s.tracker.now()
 		if err := s.heed(now.record); err != nil {
 			return err
 		}
@@ -150,7 +153,7 @@ func (s *session[V]) follow(ctx context.Context) error {
 				return log.Err()
 			}
 			// Under load a batch gathers until then; after a pause that moment is over.
-			if err := s.gather(ctx, log, group, time.After(time.Until(last.Add(v.cfg.Interval)))); err != nil {
+			if err := s.gather(ctx, log, group, time.After(time.Until(last.Add(of.cfg.Interval)))); err != nil {
 				return err
 			}
 			last = time.Now()
@@ -166,11 +169,11 @@ func (s *session[V]) heed(r record) error {
 	if r.Term < s.term {
 		return nil
 	}
-	slot := r.slot(s.view.foldVersion)
+	slot := r.slot(s.spec.foldVersion)
 	switch {
 	case slot.Paused:
 		return errPaused
-	case r.Folds[s.view.foldVersion].Closing:
+	case r.Folds[s.spec.foldVersion].Closing:
 		return errClosing
 	case slot.Serving != s.generation.version.Bucket:
 		return fmt.Errorf("%w: %q", errMoved, slot.Serving)
@@ -181,7 +184,7 @@ func (s *session[V]) heed(r record) error {
 // live writes the checkpoint, without any change, whenever nothing else has written it for a heartbeat, until ctx
 // ends. It ends the session once the checkpoint is not this runner's any more.
 func (s *session[V]) live(ctx context.Context, lost context.CancelCauseFunc) {
-	beat := time.NewTicker(s.view.cfg.Heartbeat)
+	beat := time.NewTicker(s.spec.cfg.Heartbeat)
 	defer beat.Stop()
 	for {
 		select {
@@ -195,7 +198,7 @@ func (s *session[V]) live(ctx context.Context, lost context.CancelCauseFunc) {
 			lost(err)
 			return
 		case err != nil && ctx.Err() == nil:
-			s.view.logger.DebugContext(ctx, "projection: no sign of life could be written", "error", err)
+			s.spec.logger.DebugContext(ctx, "projection: no sign of life could be written", "error", err)
 		}
 	}
 }
@@ -203,7 +206,7 @@ func (s *session[V]) live(ctx context.Context, lost context.CancelCauseFunc) {
 func (s *session[V]) beat(ctx context.Context) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if time.Since(s.wrote) < s.view.cfg.Heartbeat/2 {
+	if time.Since(s.wrote) < s.spec.cfg.Heartbeat/2 {
 		return nil
 	}
 	next, err := s.writeLocked(ctx, s.at.checkpoint, s.generation.documents.Batch())
@@ -226,7 +229,7 @@ func (s *session[V]) release(ctx context.Context) {
 	defer cancel()
 	s.runner = ""
 	if _, err := s.write(ctx, s.at.checkpoint, s.generation.documents.Batch()); err != nil {
-		s.view.logger.DebugContext(ctx, "projection: the others take over once they hear nothing any more", "error", err)
+		s.spec.logger.DebugContext(ctx, "projection: the others take over once they hear nothing any more", "error", err)
 	}
 }
 
@@ -241,7 +244,7 @@ func (s *session[V]) write(ctx context.Context, next checkpoint, batch *kv.Batch
 	}
 	s.at = written
 	if s.runner != "" {
-		s.view.progress.set(s.generation.version.Build, next.Position)
+		s.progress.set(s.generation.version.Build, next.Position)
 	}
 	return written.revision, nil
 }
@@ -249,7 +252,7 @@ func (s *session[V]) write(ctx context.Context, next checkpoint, batch *kv.Batch
 // writeLocked refuses to write if the server was restarted since the bucket was looked at: on top of half of a
 // batch, the half would not be seen any more.
 func (s *session[V]) writeLocked(ctx context.Context, next checkpoint, batch *kv.Batch[V]) (stand, error) {
-	if now := s.view.server(); now != s.server && now != "" {
+	if now := s.spec.server(); now != s.server && now != "" {
 		return stand{}, errRestarted
 	}
 	next.Runner, next.Write, next.Term = s.runner, uuid.NewString(), s.term
@@ -263,7 +266,7 @@ func (s *session[V]) writeLocked(ctx context.Context, next checkpoint, batch *kv
 	case errors.Is(err, kv.ErrConflict):
 		return stand{}, fmt.Errorf("%w: %w", errLost, err)
 	case err != nil:
-		return stand{}, fmt.Errorf("projection: view %s: write up to position %d: %w", s.view.name, next.Position, err)
+		return stand{}, fmt.Errorf("projection: view %s: write up to position %d: %w", s.spec.name, next.Position, err)
 	}
 	s.wrote = sent
 	return stand{checkpoint: next, revision: revision}, nil
@@ -271,7 +274,7 @@ func (s *session[V]) writeLocked(ctx context.Context, next checkpoint, batch *kv
 
 // commit waits for no longer than leaves time to show life in another way.
 func (s *session[V]) commit(ctx context.Context, batch *kv.Batch[V]) (uint64, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.view.cfg.patience(), errSilence)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.spec.cfg.patience(), errSilence)
 	defer cancel()
 	return batch.Commit(ctx)
 }

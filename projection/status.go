@@ -49,43 +49,56 @@ type Building struct {
 // Status reads how the view is: who runs it, how far it is, and what is parked. It reads the log behind the checkpoint,
 // at most 1000 commits. It returns what the servers said if they cannot be asked.
 func (v *View[V]) Status(ctx context.Context) (Status, error) {
-	s := Status{View: v.name, FoldVersion: v.foldVersion, Torn: v.torn.Load()}
-	var err error
-	if s.End, err = v.store.End(ctx); err != nil {
-		return s, v.failed(err)
+	s, err := v.operator.status(ctx)
+	s.Torn = v.worker.torn.Load()
+	return s, err
+}
+
+// operator does what operators of a view want, whichever process runs it.
+type operator[V any] struct {
+	*spec[V]
+	buckets *buckets[V]
+	records *records
+	guide   *guide[V]
+}
+
+func (o *operator[V]) status(ctx context.Context) (s Status, err error) {
+	s.View, s.FoldVersion = o.name, o.foldVersion
+	if s.End, err = o.store.End(ctx); err != nil {
+		return s, o.failed(err)
 	}
-	r, _, err := v.records.read(ctx)
+	r, _, err := o.records.read(ctx)
 	if err != nil {
-		return s, v.failed(err)
+		return s, o.failed(err)
 	}
 	s.Paused = r.Paused
-	if f := r.Folds[v.foldVersion]; f.Building != "" {
+	if f := r.Folds[o.foldVersion]; f.Building != "" {
 		s.Building = &Building{Build: buildOf(f.Building), Bucket: f.Building, Runner: f.Builder}
-		if s.Building.Progress, err = v.progressOf(ctx, f.Building); err != nil {
-			return s, v.failed(err)
+		if s.Building.Progress, err = o.buckets.progressOf(ctx, f.Building); err != nil {
+			return s, o.failed(err)
 		}
 	}
-	g, err := v.acquire()
+	g, err := o.guide.acquire()
 	if errors.Is(err, ErrNotReady) {
-		s.Lag, err = v.lag(ctx, 0, s.End)
-		return s, v.failed(err)
+		s.Lag, err = o.lag(ctx, 0, s.End)
+		return s, o.failed(err)
 	}
 	if err != nil {
 		return s, err
 	}
-	defer v.release(g)
-	if err := s.read(ctx, v.cfg.StandBy, g.version, g.checkpoint); err != nil {
-		return s, v.failed(err)
+	defer o.guide.release(g)
+	if err := s.read(ctx, o.cfg.StandBy, g.version, g.checkpoint); err != nil {
+		return s, o.failed(err)
 	}
 	for _, err := range g.parked.List(ctx) {
 		if err != nil {
-			return s, v.failed(err)
+			return s, o.failed(err)
 		}
 		s.Parked++
 	}
-	s.Lag, err = v.lag(ctx, s.Position, s.End)
-	s.Stalled = s.Lag.Age > v.cfg.StallAfter
-	return s, v.failed(err)
+	s.Lag, err = o.lag(ctx, s.Position, s.End)
+	s.Stalled = s.Lag.Age > o.cfg.StallAfter
+	return s, o.failed(err)
 }
 
 func (s *Status) read(ctx context.Context, standBy time.Duration, serving Version, checkpoints *kv.Bucket[checkpoint]) error {
@@ -100,14 +113,14 @@ func (s *Status) read(ctx context.Context, standBy time.Duration, serving Versio
 }
 
 // lag measures how far a position is behind the log's end.
-func (v *View[V]) lag(ctx context.Context, at, end eventstore.Position) (Lag, error) {
+func (o *operator[V]) lag(ctx context.Context, at, end eventstore.Position) (Lag, error) {
 	var lag Lag
 	if at >= end {
 		return lag, nil
 	}
 	lag.Commits = uint64(end - at)
 	counted := uint64(0)
-	for c, err := range v.store.Log(ctx, eventstore.After(at)) {
+	for c, err := range o.store.Log(ctx, eventstore.After(at)) {
 		if err != nil {
 			return lag, err
 		}
@@ -130,7 +143,7 @@ func (v *View[V]) lag(ctx context.Context, at, end eventstore.Position) (Lag, er
 // [View.Get].
 func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 	var position eventstore.Position
-	err := v.onCurrent(ctx, func(g *served[V]) error {
+	err := v.reader.onCurrent(ctx, func(g *served[V]) error {
 		at, err := g.stand(ctx)
 		position = at.Position
 		return err
@@ -142,60 +155,62 @@ func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 // serves, buckets that a rebuild has replaced, and buckets of builds that failed. It returns their names. A fold
 // version that a program of an older release still runs or builds is kept, and Config.Logger says so. To see that,
 // Prune blocks for three times Config.StandBy if there is an older fold version or a build.
-func (v *View[V]) Prune(ctx context.Context) ([]string, error) {
-	r, _, err := v.records.read(ctx)
+func (v *View[V]) Prune(ctx context.Context) ([]string, error) { return v.operator.prune(ctx) }
+
+func (o *operator[V]) prune(ctx context.Context) ([]string, error) {
+	r, _, err := o.records.read(ctx)
 	if err != nil {
-		return nil, v.failed(err)
+		return nil, o.failed(err)
 	}
-	if _, ready := r.version(v.foldVersion); !ready {
-		return nil, v.failed(ErrNotReady)
+	if _, ready := r.version(o.foldVersion); !ready {
+		return nil, o.failed(ErrNotReady)
 	}
-	if err := v.retire(ctx, r); err != nil {
-		return nil, v.failed(err)
+	if err := o.retire(ctx, r); err != nil {
+		return nil, o.failed(err)
 	}
 	// A bucket is made after the record has named it. So a bucket that is there already, and that the record does not
 	// name any more, is never named again.
-	there, err := v.buckets(ctx)
+	there, err := o.buckets.list(ctx)
 	if err != nil {
-		return nil, v.failed(err)
+		return nil, o.failed(err)
 	}
-	if r, _, err = v.records.read(ctx); err != nil {
-		return nil, v.failed(err)
+	if r, _, err = o.records.read(ctx); err != nil {
+		return nil, o.failed(err)
 	}
 	pruned := slices.DeleteFunc(there, r.uses)
-	return pruned, v.failed(v.deleteBuckets(ctx, pruned))
+	return pruned, o.failed(o.buckets.remove(ctx, pruned))
 }
 
 // retire takes older fold versions and builds out of the record that no instance runs or builds any more. Every
 // instance that lives shows a sign of life within three times Config.StandBy. That leaves time for a runner that is
 // about to take over.
-func (v *View[V]) retire(ctx context.Context, read record) error {
+func (o *operator[V]) retire(ctx context.Context, read record) error {
 	suspects := make(map[int]*vigil)
 	for foldVersion, f := range read.Folds {
-		if !read.Paused && (foldVersion < v.foldVersion || f.Building != "") { // while paused, nobody shows life
+		if !read.Paused && (foldVersion < o.foldVersion || f.Building != "") { // while paused, nobody shows life
 			suspects[foldVersion] = &vigil{}
 		}
 	}
 	for len(suspects) > 0 {
 		for foldVersion, suspect := range suspects {
 			f := read.Folds[foldVersion]
-			silence, lives, err := v.look(ctx, suspect, f, foldVersion < v.foldVersion)
+			silence, lives, err := o.look(ctx, suspect, f, foldVersion < o.foldVersion)
 			if err != nil {
 				return err
 			}
 			if lives {
-				v.logger.InfoContext(ctx, "projection: a fold version is left as it is, since a program runs or builds it", "version", foldVersion)
+				o.logger.InfoContext(ctx, "projection: a fold version is left as it is, since a program runs or builds it", "version", foldVersion)
 				delete(suspects, foldVersion)
 			}
-			if silence < 3*v.cfg.StandBy {
+			if silence < 3*o.cfg.StandBy {
 				continue
 			}
 			delete(suspects, foldVersion)
-			if err := v.takeOut(ctx, foldVersion, f); err != nil {
+			if err := o.takeOut(ctx, foldVersion, f); err != nil {
 				return err
 			}
 		}
-		if err := (known{}).await(ctx, v.cfg.poll()); err != nil {
+		if err := (known{}).await(ctx, o.cfg.poll()); err != nil {
 			return err
 		}
 	}
@@ -204,13 +219,13 @@ func (v *View[V]) retire(ctx context.Context, read record) error {
 
 // look returns for how long a fold version has given no sign of life, and whether it has given one since the first
 // look.
-func (v *View[V]) look(ctx context.Context, w *vigil, f fold, served bool) (silence time.Duration, lives bool, err error) {
-	sign, err := v.sign(ctx, f.Building, "life")
+func (o *operator[V]) look(ctx context.Context, w *vigil, f fold, served bool) (silence time.Duration, lives bool, err error) {
+	sign, err := o.buckets.sign(ctx, f.Building, "life")
 	if err != nil {
 		return 0, false, err
 	}
 	if served {
-		serving, err := v.sign(ctx, f.Serving, "checkpoint")
+		serving, err := o.buckets.sign(ctx, f.Serving, "checkpoint")
 		if err != nil {
 			return 0, false, err
 		}
@@ -218,26 +233,26 @@ func (v *View[V]) look(ctx context.Context, w *vigil, f fold, served bool) (sile
 	}
 	first := w.looked.IsZero()
 	before := w.sign
-	silence = w.silence(sign, 0, v.cfg.Heartbeat)
+	silence = w.silence(sign, 0, o.cfg.Heartbeat)
 	return silence, !first && before != sign, nil
 }
 
 // takeOut takes an older fold version out of the record, or the build of a newer one, if the record still has it as it
 // was.
-func (v *View[V]) takeOut(ctx context.Context, foldVersion int, f fold) error {
+func (o *operator[V]) takeOut(ctx context.Context, foldVersion int, f fold) error {
 	taken := false
-	_, _, err := v.records.change(ctx, func(r record) (record, bool) {
+	_, _, err := o.records.change(ctx, func(r record) (record, bool) {
 		taken = !r.Paused && r.Folds[foldVersion] == f
 		switch {
 		case !taken:
 			return r, false
-		case foldVersion < v.foldVersion:
+		case foldVersion < o.foldVersion:
 			return r.with(foldVersion, fold{}), true
 		}
 		return r.abort(foldVersion), true
 	})
 	if err == nil && taken {
-		v.logger.InfoContext(ctx, "projection: nobody runs or builds a fold version any more", "version", foldVersion,
+		o.logger.InfoContext(ctx, "projection: nobody runs or builds a fold version any more", "version", foldVersion,
 			"serving", f.Serving, "building", f.Building)
 	}
 	return err

@@ -36,7 +36,7 @@ func (f *folder[V]) plan(groups [][]*eventstore.Commit) ([]unit[V], error) {
 	for _, group := range groups {
 		for _, c := range group {
 			for recorded := range c.Events() {
-				if _, ok := f.view.rules.stored[recorded.Type()]; ok {
+				if _, ok := f.spec.rules.stored[recorded.Type()]; ok {
 					f.wanted = append(f.wanted, recorded)
 				}
 			}
@@ -89,16 +89,16 @@ func (f *folder[V]) stepsOfEvent(all []step[V], recorded eventstore.Recorded) ([
 	}
 	first := len(all)
 	for i, event := range events {
-		name, err := f.view.store.TypeOf(event)
+		name, err := f.spec.store.TypeOf(event)
 		if err != nil {
 			return all, err // unreachable: what Decode returns is registered and current
 		}
-		for _, rule := range f.view.rules.byType[name] {
+		for _, rule := range f.spec.rules.byType[name] {
 			begun := len(all)
 			if all, err = f.stepsOfRule(all, rule, event, recorded); err != nil {
 				return all, err
 			}
-			for at := max(begun, first+1); at < len(all) && f.view.rules.shared[name]; at++ {
+			for at := max(begun, first+1); at < len(all) && f.spec.rules.shared[name]; at++ {
 				own, err := f.decode(recorded)
 				if err != nil {
 					return f.unreadable(all[:first], recorded, err)
@@ -123,7 +123,7 @@ func (f *folder[V]) decode(recorded eventstore.Recorded) (events []eventstore.Ev
 func (f *folder[V]) stepsOfRule(all []step[V], rule Rule[V], event eventstore.Event, recorded eventstore.Recorded) ([]step[V], error) {
 	var keys []string
 	if failed := f.calls.Call(func() { keys = rule.keysOf(event, recorded) }); failed != nil {
-		return all, f.view.blame(recorded, "", failed)
+		return all, f.spec.blame(recorded, "", failed)
 	}
 	if rule.moves() {
 		from, to := keys[0], keys[1]
@@ -145,7 +145,7 @@ func (f *folder[V]) stepsOfRule(all []step[V], rule Rule[V], event eventstore.Ev
 func (f *folder[V]) stepFor(rule Rule[V], key string, event eventstore.Event, recorded eventstore.Recorded) step[V] {
 	s := step[V]{rule: rule, key: key, event: event, recorded: recorded}
 	if err := checkKey(key); err != nil {
-		s.key, s.fault = standIn(key), f.view.blame(recorded, key, err)
+		s.key, s.fault = standIn(key), f.spec.blame(recorded, key, err)
 	}
 	s.unit = s.key
 	return s
@@ -154,16 +154,16 @@ func (f *folder[V]) stepFor(rule Rule[V], key string, event eventstore.Event, re
 // unreadable appends the step of an event that could not be decoded. Its key is known if all rules for it go by the
 // stream.
 func (f *folder[V]) unreadable(all []step[V], recorded eventstore.Recorded, err error) ([]step[V], error) {
-	byStream, key := f.view.rules.stored[recorded.Type()], ""
+	byStream, key := f.spec.rules.stored[recorded.Type()], ""
 	if byStream {
 		key = recorded.Stream.ID
 	}
 	if _, ok := errors.AsType[*eventstore.EventError](err); ok {
-		err = f.view.failed(err) // it names the event
+		err = f.spec.failed(err) // it names the event
 	} else {
-		err = f.view.blame(recorded, key, err)
+		err = f.spec.blame(recorded, key, err)
 	}
-	if !byStream || !f.view.cfg.Park {
+	if !byStream || !f.spec.cfg.Park {
 		return all, err
 	}
 	return append(all, step[V]{key: key, unit: key, recorded: recorded, fault: err}), nil
@@ -186,7 +186,7 @@ func distinct(keys []string) []string {
 
 // divide appends the units of the steps of one group, which it sorts.
 func (f *folder[V]) divide(units []unit[V], steps []step[V], group *eventstore.Commit) []unit[V] {
-	if f.view.rules.moves {
+	if f.spec.rules.moves {
 		couple(steps)
 	}
 	slices.SortStableFunc(steps, func(a, b step[V]) int { return strings.Compare(a.unit, b.unit) })
@@ -232,7 +232,7 @@ func couple[V any](steps []step[V]) {
 
 // keysIn counts the keys of one unit's steps.
 func (f *folder[V]) keysIn(steps []step[V]) int {
-	if !f.view.rules.moves {
+	if !f.spec.rules.moves {
 		return 1
 	}
 	keys := make(map[string]bool)

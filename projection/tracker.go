@@ -15,6 +15,9 @@ import (
 // tracker knows the record of a view, for as long as the View is open. It watches the record, and it also asks the
 // leader now and then, because a watch may be late. Neither ends before the View does.
 type tracker struct {
+	records *records
+	every   time.Duration // how often the leader is asked
+
 	mu        sync.Mutex // guards the fields below
 	record    record
 	revision  uint64
@@ -24,7 +27,9 @@ type tracker struct {
 	changed   chan struct{} // closed when one of record, revision, and err changes
 }
 
-func newTracker() *tracker { return &tracker{changed: make(chan struct{})} }
+func newTracker(records *records, every time.Duration) *tracker {
+	return &tracker{records: records, every: max(every, time.Millisecond), changed: make(chan struct{})}
+}
 
 // known is what a tracker knows of the record.
 type known struct {
@@ -73,19 +78,19 @@ func (t *tracker) setLocked(r record, revision uint64, err error) {
 }
 
 // track keeps a tracker up to date until ctx ends.
-func (v *View[V]) track(ctx context.Context) {
+func (t *tracker) track(ctx context.Context) {
 	var watcher sync.WaitGroup
 	defer watcher.Wait()
 	watcher.Go(func() {
 		watch := func(ctx context.Context) iter.Seq2[kv.Change[record], error] {
-			return v.records.bucket.Watch(ctx, v.records.key)
+			return t.records.bucket.Watch(ctx, t.records.key)
 		}
-		keepWatching(ctx, v.logger, "the view's record", watch, v.heard)
+		keepWatching(ctx, t.records.logger, "the view's record", watch, t.heard)
 	})
-	ask := time.NewTicker(max(v.cfg.StandBy/2, time.Millisecond))
+	ask := time.NewTicker(t.every)
 	defer ask.Stop()
 	for failures := 0; ctx.Err() == nil; {
-		err := v.confirm(ctx)
+		err := t.ask(ctx)
 		if err == nil {
 			failures = 0
 			select {
@@ -95,19 +100,19 @@ func (v *View[V]) track(ctx context.Context) {
 			continue
 		}
 		failures++
-		v.logger.WarnContext(ctx, "projection: the view's record cannot be read, trying again", "error", err)
+		t.records.logger.WarnContext(ctx, "projection: the view's record cannot be read, trying again", "error", err)
 		_ = runner.Restarts.Wait(ctx, failures) // ended by ctx alone
 	}
 }
 
-// confirm reads the record from the leader.
-func (v *View[V]) confirm(ctx context.Context) error {
+// ask reads the record from the leader.
+func (t *tracker) ask(ctx context.Context) error {
 	asked := time.Now()
-	r, revision, err := v.records.read(ctx)
+	r, revision, err := t.records.read(ctx)
 	if err != nil && revision == 0 {
 		return err
 	}
-	v.tracker.confirm(r, revision, err, asked)
+	t.confirm(r, revision, err, asked)
 	return nil
 }
 
@@ -135,13 +140,13 @@ func keepWatching[U any](
 	}
 }
 
-func (v *View[V]) heard(change kv.Change[record]) {
+func (t *tracker) heard(change kv.Change[record]) {
 	switch {
 	case change.Synced:
 	case change.Deleted:
-		v.tracker.hear(record{Store: v.store.Identity()}, change.Revision, nil)
+		t.hear(record{Store: t.records.store.Identity()}, change.Revision, nil)
 	default:
-		v.tracker.hear(change.Value, change.Revision, v.records.compare(change.Value))
+		t.hear(change.Value, change.Revision, t.records.compare(change.Value))
 	}
 }
 

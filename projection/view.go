@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"reflect"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -115,28 +113,19 @@ func (c *Config) shape(documents reflect.Type) (*plain.Shape, error) {
 }
 
 // View is a read model of documents V. It is safe for concurrent use.
+//
+// Its parts know only the parts to their right:
+//
+//	reader, operator -> guide -> tracker -> records
+//	worker -> build -> session -> folder    (both: -> buckets -> spec)
 type View[V any] struct {
-	store       *eventstore.Store
-	name        string
-	foldVersion int
-	runner      string // who this is, for other runners
-	rules       *rules[V]
-	shape       *plain.Shape // of the documents; nil if their codec is the caller's
-	shared      bool         // documents share memory with their copies
-	perStream   bool         // each document is folded from the events of one stream alone, like the documents of sagas
-	cfg         Config
-	logger      *slog.Logger
-	client      *jsapi.Client // for what package kv does not do
-	records     *records
-	tracker     *tracker
-	serving     serving[V]
-	seen        highest
-	progress    progress
-	running     atomic.Bool
-	torn        atomic.Int64
-
-	stop     func()         // ends watchers, and waits for them
-	watchers sync.WaitGroup // keep serving up to date
+	spec     *spec[V]
+	buckets  *buckets[V]
+	records  *records
+	guide    *guide[V]
+	reader   *reader[V]
+	worker   *worker[V]
+	operator *operator[V]
 }
 
 // Open opens the view of that name over a store, at a fold version of 1 or more. Names of store and view have 51
@@ -166,25 +155,39 @@ func Open[V any](ctx context.Context, store *eventstore.Store, name string, fold
 	if err != nil {
 		return nil, fmt.Errorf("projection: view %s: %w: its documents: %w", name, ErrInvalidView, err)
 	}
-	v := &View[V]{
+	return open(ctx, &spec[V]{
 		store: store, name: name, foldVersion: foldVersion, runner: uuid.NewString(), rules: indexed, cfg: full,
-		shape: shape, tracker: newTracker(), shared: plain.KeepingOf(reflect.TypeFor[V]()) == plain.DecodedFor,
+		shape: shape, shared: plain.KeepingOf(reflect.TypeFor[V]()) == plain.DecodedFor,
 		logger: full.Logger.With("view", name, "fold", foldVersion), perStream: control.OfSaga(ctx),
+	})
+}
+
+// open makes the parts of a View, and leads its readers to what serves.
+func open[V any](ctx context.Context, of *spec[V]) (*View[V], error) {
+	client, err := jsapi.New(ctx, of.store.JetStream())
+	if err != nil {
+		return nil, of.failed(err)
 	}
-	if v.client, err = jsapi.New(ctx, store.JetStream()); err != nil {
-		return nil, v.failed(err)
+	records, err := openRecords(ctx, of.store, of.name, of.logger)
+	if err != nil {
+		return nil, errors.Join(of.failed(err), client.Close())
 	}
-	if v.records, err = openRecords(ctx, store, name, v.logger); err != nil {
-		return nil, errors.Join(v.failed(err), v.client.Close())
+	buckets, tracker, progress := &buckets[V]{spec: of, client: client}, newTracker(records, of.cfg.StandBy/2), new(progress)
+	guide := &guide[V]{spec: of, buckets: buckets, tracker: tracker, serving: serving[V]{changed: make(chan struct{})}}
+	v := &View[V]{
+		spec: of, buckets: buckets, records: records, guide: guide,
+		reader:   &reader[V]{spec: of, buckets: buckets, tracker: tracker, guide: guide, progress: progress},
+		worker:   &worker[V]{spec: of, buckets: buckets, records: records, tracker: tracker, progress: progress},
+		operator: &operator[V]{spec: of, buckets: buckets, records: records, guide: guide},
 	}
-	if err := v.watch(ctx); err != nil {
-		return nil, errors.Join(v.failed(err), v.Close())
+	if err := guide.watch(ctx); err != nil {
+		return nil, errors.Join(of.failed(err), v.Close())
 	}
 	return v, nil
 }
 
 // Name is the view's name.
-func (v *View[V]) Name() string { return v.name }
+func (v *View[V]) Name() string { return v.spec.name }
 
 // Control is the name of the bucket that says which bucket holds the documents: its key "view.<name>" is a JSON
 // document with the name in its field "bucket". It is the same for all views of a store.
@@ -192,11 +195,11 @@ func (v *View[V]) Control() string { return v.records.bucket.Name() }
 
 // Bucket is the name of the bucket that is read at present, or "" if there is none.
 func (v *View[V]) Bucket() string {
-	g, err := v.acquire()
+	g, err := v.guide.acquire()
 	if err != nil {
 		return ""
 	}
-	defer v.release(g)
+	defer v.guide.release(g)
 	return g.version.Bucket
 }
 
@@ -214,8 +217,5 @@ func (v *View[V]) Buckets() []string {
 
 // Close ends what follows the record and returns the subscriptions for replies. End Run first.
 func (v *View[V]) Close() error {
-	if v.stop != nil { // Open may close what it has not started
-		v.stop()
-	}
-	return errors.Join(v.serving.lead(nil, errClosed), v.records.close(), v.client.Close())
+	return errors.Join(v.guide.close(), v.records.close(), v.buckets.client.Close())
 }

@@ -11,39 +11,39 @@ import (
 // something to read. It returns an error that matches ErrPositionAhead where the log does not have the position, or the
 // cause of ctx.
 func (v *View[V]) WaitFor(ctx context.Context, position eventstore.Position) error {
-	g, err := v.await(ctx, position)
+	g, err := v.reader.await(ctx, position)
 	if err == nil {
-		v.release(g)
+		v.guide.release(g)
 	}
 	return err
 }
 
 // await returns the generation that is read once it has come to a position. The caller releases it.
-func (v *View[V]) await(ctx context.Context, position eventstore.Position) (*served[V], error) {
+func (r *reader[V]) await(ctx context.Context, position eventstore.Position) (*served[V], error) {
 	checked := false
 	for {
-		g, changed, err := v.acquireOwn()
+		g, changed, err := r.acquireOwn()
 		if err != nil {
-			return nil, v.failed(err)
+			return nil, r.failed(err)
 		}
-		if g != nil && v.reached(g, position) {
+		if g != nil && r.reached(g, position) {
 			return g, nil
 		}
 		if !checked {
-			if err := v.checkAhead(ctx, position); err != nil {
+			if err := r.checkAhead(ctx, position); err != nil {
 				if g != nil {
-					v.release(g)
+					r.guide.release(g)
 				}
 				return nil, err
 			}
 			checked = true
 		}
 		if g != nil {
-			reached, err := v.reach(ctx, g, position)
+			reached, err := r.reach(ctx, g, position)
 			if reached {
 				return g, nil
 			}
-			v.release(g)
+			r.guide.release(g)
 			if err != nil {
 				return nil, err
 			}
@@ -52,47 +52,47 @@ func (v *View[V]) await(ctx context.Context, position eventstore.Position) (*ser
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, v.waited(ctx, position)
+			return nil, r.waited(ctx, position)
 		}
 	}
 }
 
 // acquireOwn returns the present generation if it is of this fold version, or nil, and what is closed when there is
 // another. The caller releases it.
-func (v *View[V]) acquireOwn() (g *served[V], changed <-chan struct{}, err error) {
-	g, changed, err = v.serving.acquire()
-	if g != nil && (err != nil || g.version.FoldVersion != v.foldVersion) {
-		v.release(g)
+func (r *reader[V]) acquireOwn() (g *served[V], changed <-chan struct{}, err error) {
+	g, changed, err = r.guide.serving.acquire()
+	if g != nil && (err != nil || g.version.FoldVersion != r.foldVersion) {
+		r.guide.release(g)
 		g = nil
 	}
 	return g, changed, err
 }
 
-func (v *View[V]) checkAhead(ctx context.Context, position eventstore.Position) error {
-	end, err := v.store.End(ctx)
+func (r *reader[V]) checkAhead(ctx context.Context, position eventstore.Position) error {
+	end, err := r.store.End(ctx)
 	if err != nil {
-		return v.failed(err)
+		return r.failed(err)
 	}
 	if position > end {
-		return v.failed(fmt.Errorf("%w: %d is asked for, the log ends at %d", ErrPositionAhead, position, end))
+		return r.failed(fmt.Errorf("%w: %d is asked for, the log ends at %d", ErrPositionAhead, position, end))
 	}
 	return nil
 }
 
 // reached reports whether the runner of this process has come to the position.
-func (v *View[V]) reached(g *served[V], position eventstore.Position) bool {
-	now := v.progress.get()
+func (r *reader[V]) reached(g *served[V], position eventstore.Position) bool {
+	now := r.progress.get()
 	return now.build == g.version.Build && now.position >= position
 }
 
 // reach blocks until a generation has come to the position, or readers are led elsewhere, which is neither reached nor
 // an error.
-func (v *View[V]) reach(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
+func (r *reader[V]) reach(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
 	for {
-		now := v.progress.get()
+		now := r.progress.get()
 		switch {
 		case now.build != g.version.Build:
-			return v.reachElsewhere(ctx, g, position)
+			return r.reachElsewhere(ctx, g, position)
 		case now.position >= position:
 			return true, nil
 		}
@@ -101,15 +101,15 @@ func (v *View[V]) reach(ctx context.Context, g *served[V], position eventstore.P
 		case <-g.until:
 			return false, nil
 		case <-ctx.Done():
-			return false, v.waited(ctx, position)
+			return false, r.waited(ctx, position)
 		}
 	}
 }
 
 // reachElsewhere waits for the checkpoint in the bucket, which another process moves.
-func (v *View[V]) reachElsewhere(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
+func (r *reader[V]) reachElsewhere(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
 	for {
-		at, changed := g.position(v)
+		at, changed := g.position(r.spec)
 		if at >= position {
 			return true, nil
 		}
@@ -118,11 +118,11 @@ func (v *View[V]) reachElsewhere(ctx context.Context, g *served[V], position eve
 		case <-g.until:
 			return false, nil
 		case <-ctx.Done():
-			return false, v.waited(ctx, position)
+			return false, r.waited(ctx, position)
 		}
 	}
 }
 
-func (v *View[V]) waited(ctx context.Context, position eventstore.Position) error {
-	return fmt.Errorf("projection: view %s has not reached position %d: is it running? %w", v.name, position, context.Cause(ctx))
+func (r *reader[V]) waited(ctx context.Context, position eventstore.Position) error {
+	return fmt.Errorf("projection: view %s has not reached position %d: is it running? %w", r.name, position, context.Cause(ctx))
 }
