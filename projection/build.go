@@ -83,6 +83,8 @@ func (w *worker[V]) build(ctx context.Context, by string, report func(eventstore
 	if !taken || err != nil {
 		return 0, err
 	}
+	end := w.cfg.Trace.build(ctx, w.name, w.foldVersion, b.id)
+	defer func() { end(b.progress.Position, flipped != 0, err) }()
 	flipped, err = b.run(ctx)
 	if bucketGone(err) {
 		err = errors.Join(errTaken, err) // the build that has the place now has deleted the bucket

@@ -100,6 +100,11 @@
 // while nothing is built, ErrPositionAhead for a position that the log does not have, and ErrStale if nobody could be
 // asked for [Config.StallAfter] which bucket serves.
 //
+// # Metrics
+//
+// [View.Status] says how a view is, from any process. A [Trace] is called as each batch and each build of this process
+// begins and ends.
+//
 // # Concurrency
 //
 // A View is safe for concurrent use. Run blocks until its context ends, and returns nil, or until it fails. It waits

@@ -27,7 +27,8 @@ func (s *session[V]) gather(ctx context.Context, log follower, first []*eventsto
 
 // catchUp folds what the log holds now behind the checkpoint, or as much of it as is needed to come to a position, if
 // that is not 0.
-func (s *session[V]) catchUp(ctx context.Context, upTo eventstore.Position) error {
+func (s *session[V]) catchUp(ctx context.Context, upTo eventstore.Position) (err error) {
+	defer func() { s.traced.finish(s.at.Position, 0, err) }()
 	for groups, err := range batches(s.spec.store.Log(ctx, eventstore.After(s.at.Position)), upTo) {
 		if err != nil {
 			return err
@@ -53,6 +54,7 @@ func (s *session[V]) foldAll(ctx context.Context, groups [][]*eventstore.Commit)
 func (s *session[V]) foldUnits(ctx context.Context, units []unit[V]) error {
 	for len(units) > 0 {
 		n := min(len(units), unitsAhead)
+		s.traced.begin(ctx, s.spec.name, s.at.Position)
 		if err := s.lookAhead(ctx, units[:n]); err != nil {
 			return err
 		}
@@ -96,6 +98,7 @@ func (s *session[V]) flush(ctx context.Context) error {
 	if err := s.writeChanged(ctx, s.nextCheckpoint()); err != nil {
 		return s.spec.blamed(ctx, err, func(key string) (document[V], bool) { d, ok := s.dirty[key]; return d, ok })
 	}
+	s.traced.finish(s.at.Position, len(s.dirty), nil)
 	for key, d := range s.dirty {
 		s.clean.Put(key, s.spec.settle(d))
 	}

@@ -73,6 +73,7 @@ func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
 	if len(s.dirty)+len(s.newly)+writes > s.room || s.bytes >= batchBytes || time.Since(s.begun) > s.spec.cfg.Heartbeat/2 {
 		err := s.flush(ctx)
 		s.begun = time.Now()
+		s.traced.begin(ctx, s.spec.name, s.at.Position)
 		return err
 	}
 	return nil
@@ -82,6 +83,7 @@ func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
 func (s *session[V]) passed(u *unit[V]) {
 	if s.half = u; u.whole {
 		s.folded, s.half = u.group, nil
+		s.traced.events += u.events
 	}
 }
 

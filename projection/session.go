@@ -52,6 +52,7 @@ type session[V any] struct {
 	weights    map[string]weight               // of the documents changed since the last batch
 	bytes      int                             // of these documents
 	revisions  map[string]uint64               // of the parked documents in the bucket
+	traced     tracedBatch                     // as Config.Trace knows it
 	flushed    bool                            // a batch was written
 	room       int                             // documents in a batch, parked ones included
 
@@ -63,7 +64,7 @@ type session[V any] struct {
 func newSession[V any](of *spec[V], tracker *tracker, progress *progress, g *generation[V]) *session[V] {
 	s := &session[V]{
 		folder: newFolder(of), generation: g, tracker: tracker, progress: progress, server: of.server(),
-		clean: lru.New[string, document[V]](of.cfg.CacheSize),
+		clean: lru.New[string, document[V]](of.cfg.CacheSize), traced: tracedBatch{trace: of.cfg.Trace},
 		ahead: make(map[string]document[V]), dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
 		weights: make(map[string]weight),
 	}
@@ -126,7 +127,9 @@ func (s *session[V]) run(ctx context.Context) error {
 	if err == nil {
 		err = s.follow(ctx)
 	}
-	return because(ctx, err)
+	err = because(ctx, err)
+	s.traced.finish(s.at.Position, 0, err)
+	return err
 }
 
 // follow folds what the log has, and what it gets.

@@ -26,7 +26,9 @@ type unit[V any] struct {
 	keys  int
 	steps []step[V] // in the order of the log and of the rules
 	group *eventstore.Commit
-	whole bool // with it, all of the group is folded; group is the last commit of it
+
+	whole  bool // with it, all of the group is folded; group is the last commit of it
+	events int  // of the group, those with a rule; known if it is whole
 }
 
 // plan decodes the events of groups of commits that the view has rules for, and returns what they do, unit by unit. The
@@ -46,7 +48,7 @@ func (f *folder[V]) plan(groups [][]*eventstore.Commit) ([]unit[V], error) {
 	if err != nil {
 		return nil, err
 	}
-	units := make([]unit[V], 0, max(len(groups), len(steps)))
+	units, wanted := make([]unit[V], 0, max(len(groups), len(steps))), f.wanted
 	for _, group := range groups {
 		last := group[len(group)-1]
 		n := 0
@@ -55,6 +57,11 @@ func (f *folder[V]) plan(groups [][]*eventstore.Commit) ([]unit[V], error) {
 		}
 		units = f.divide(units, steps[:n:n], last)
 		steps = steps[n:]
+		whole := &units[len(units)-1]
+		for whole.events < len(wanted) && wanted[whole.events].Position <= last.Position {
+			whole.events++
+		}
+		wanted = wanted[whole.events:]
 	}
 	return units, nil
 }

@@ -46,6 +46,8 @@ type Config struct {
 	StallAfter time.Duration
 	// OnBuild is told how a build of this process goes on, a few times a second. It must return soon. Defaults to none.
 	OnBuild func(eventstore.Progress)
+	// Trace is called as batches and builds begin and end. Defaults to none.
+	Trace *Trace
 	// Codec encodes the documents. Defaults to kv.JSON.
 	Codec kv.Codec
 	// Replicas is how many servers keep the view's buckets. Defaults to 1.
@@ -59,7 +61,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// withDefaults returns a copy in which every field is set except Replicas and MaxBytes.
+// withDefaults returns a copy in which every field is set except Trace, Replicas and MaxBytes.
 func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 	full := defaults.Of(c)
 	if full.Codec == nil {
