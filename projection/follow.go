@@ -17,8 +17,8 @@ const (
 	groupsAtOnce = 64
 )
 
-// transactions yields the commits of a log up to a position, those of one transaction together. A commit that belongs
-// to no transaction comes alone. Position 0 means no bound.
+// transactions yields the commits of a log up to a position: all commits of a transaction together, and any other
+// commit alone. Position 0 means no bound.
 func transactions(log iter.Seq2[*eventstore.Commit, error], upTo eventstore.Position) iter.Seq2[[]*eventstore.Commit, error] {
 	return func(yield func([]*eventstore.Commit, error) bool) {
 		var group []*eventstore.Commit
