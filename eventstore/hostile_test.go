@@ -364,7 +364,7 @@ func withSagas(ctx context.Context, store *eventstore.Store, use func(*saga.Mana
 	if err != nil {
 		return err
 	}
-	manager, err := saga.New(ctx, store, definition, nil)
+	manager, err := saga.Open(ctx, store, definition, nil)
 	if err != nil {
 		return err
 	}

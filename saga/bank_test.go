@@ -199,7 +199,7 @@ func define[S any](t testing.TB, name string, parts ...saga.Part[S]) *saga.Defin
 // open returns a manager that does not run.
 func open[S any](t testing.TB, b *bank, d *saga.Definition[S], cfg *saga.Config) *saga.Manager[S] {
 	t.Helper()
-	m, err := saga.New(t.Context(), b.store, d, cfg)
+	m, err := saga.Open(t.Context(), b.store, d, cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m

@@ -47,7 +47,7 @@ func BenchmarkThreeSteps(b *testing.B) {
 	}
 	definition, err := saga.Define("payment", step("a"), step("b"), step("c"))
 	require.NoError(b, err)
-	m, err := saga.New(b.Context(), store, definition, &saga.Config{Workers: benchWorkers})
+	m, err := saga.Open(b.Context(), store, definition, &saga.Config{Workers: benchWorkers})
 	require.NoError(b, err)
 	defer m.Close()
 	defer run(b, m)()

@@ -112,7 +112,7 @@ func (s *storm) manager(t *testing.T, store *eventstore.Store) *saga.Manager[pay
 	t.Helper()
 	definition, err := stormSteps(bankOf(t, store), s.outside, s.other)
 	require.NoError(t, err)
-	m, err := saga.New(t.Context(), store, definition, &saga.Config{Claim: time.Second, Replicas: 3})
+	m, err := saga.Open(t.Context(), store, definition, &saga.Config{Claim: time.Second, Replicas: 3})
 	require.NoError(t, err)
 	return m
 }
@@ -153,8 +153,8 @@ func (s *storm) strike(ctx context.Context, t *testing.T, n int) {
 		s.freezes++
 	default:
 		p.thaw()
-		streams := []string{"bank", "KV_bank-payment-sagas-reactor", "KV_bank_control"}
-		if changeLeader(ctx, s.js.Conn(), streams[n/3%len(streams)]) {
+		streams := []string{"bank", "KV_" + s.client.View().Bucket(), "KV_bank_control"}
+		if changeLeader(ctx, t, s.js.Conn(), streams[n/3%len(streams)]) {
 			s.leaders++
 		}
 	}
@@ -196,11 +196,15 @@ func TestPaymentsOnThreeReplicas(t *testing.T) {
 	}
 }
 
-// changeLeader has another replica lead a stream, if there is such a stream.
-func changeLeader(ctx context.Context, nc *nats.Conn, stream string) bool {
+// changeLeader has another replica lead a stream, and reports whether the servers could do so.
+func changeLeader(ctx context.Context, t *testing.T, nc *nats.Conn, stream string) bool {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	reply, err := nc.RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN."+stream, nil)
+	if err == nil {
+		require.NotContains(t, string(reply.Data), "stream not found", stream)
+	}
 	return err == nil && strings.Contains(string(reply.Data), `"success":true`)
 }
 

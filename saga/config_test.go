@@ -15,7 +15,7 @@ func TestWrongValuesOfAConfigAreRefused(t *testing.T) {
 	store := openBank(t, eventstoretest.JetStream(t)).store
 	definition := define(t, "payout", saga.Step("note", noted("note")).NoUndo())
 	defaultstest.Refused(t, saga.ErrInvalidDefinition, func(cfg *saga.Config) error {
-		_, err := saga.New(t.Context(), store, definition, cfg)
+		_, err := saga.Open(t.Context(), store, definition, cfg)
 		return err
 	}, map[string][]saga.Config{
 		"Workers":  {{Workers: -1}},

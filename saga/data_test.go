@@ -27,7 +27,7 @@ func TestDataThatPanicsStopsNobody(t *testing.T) {
 	b := openBank(t, eventstoretest.JetStream(t))
 	definition, err := saga.Define("payment", saga.Step("a", func(_ context.Context, _ saga.Call, d brittleData) (brittleData, error) { return d, nil }).NoUndo())
 	require.NoError(t, err)
-	m, err := saga.New(t.Context(), b.store, definition, nil)
+	m, err := saga.Open(t.Context(), b.store, definition, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	run(t, m)

@@ -51,14 +51,14 @@ func TestTheStoreMustKnowTheEvents(t *testing.T) {
 	store, err := eventstore.Open(t.Context(), js, "other", []eventstore.Event{paidIn{}}, nil)
 	require.NoError(t, err)
 	defer store.Close()
-	_, err = saga.New(t.Context(), store, define(t, "payment", saga.Step("a", noted("a")).NoUndo()), nil)
+	_, err = saga.Open(t.Context(), store, define(t, "payment", saga.Step("a", noted("a")).NoUndo()), nil)
 	require.ErrorIs(t, err, saga.ErrInvalidDefinition)
 	require.ErrorContains(t, err, "saga.Events()")
 
 	store2, err := eventstore.Open(t.Context(), js, "another", saga.Events(), nil)
 	require.NoError(t, err)
 	defer store2.Close()
-	_, err = saga.New(t.Context(), store2, define(t, "payment", saga.Await("a", onAnswer()).Within(1)), nil)
+	_, err = saga.Open(t.Context(), store2, define(t, "payment", saga.Await("a", onAnswer()).Within(1)), nil)
 	require.ErrorIs(t, err, saga.ErrInvalidDefinition)
 	require.ErrorIs(t, err, eventstore.ErrUnknownType)
 }

@@ -10,7 +10,7 @@
 //		saga.Await("answer", saga.On(accepted), saga.On(refused)).Within(24*time.Hour),
 //		saga.Step("confirm", bank.confirm).Retriable(),
 //	)
-//	manager, err := saga.New(ctx, store, payments, nil)
+//	manager, err := saga.Open(ctx, store, payments, nil)
 //	go manager.Run(ctx)
 //	position, err := manager.Start(ctx, "4711", Payment{From: "42", Amount: 100})
 //
@@ -104,7 +104,7 @@
 //
 // # Errors
 //
-// [Define] and [New] return errors that match ErrInvalidDefinition. The errors of actions are in the saga:
+// [Define] and [Open] return errors that match ErrInvalidDefinition. The errors of actions are in the saga:
 // [Status.Error], the history, and the log of the runner. A panic of a function of the definition is an error of its
 // saga, and so is one that ends its goroutine or does not return. A request that a saga cannot fulfil in its state ends
 // with a [StateError].
@@ -118,7 +118,7 @@
 //
 // A Manager is safe for concurrent use. [Manager.Run] blocks until its context ends, and waits for all goroutines that
 // it starts: one for each saga it works on, and one for its action. Only a function of the user that does not return
-// when it must is left behind. New starts the goroutines of the view that it opens; see projection.Open.
+// when it must is left behind. Open starts the goroutines of the view that it opens; see projection.Open.
 //
 // # Caveats
 //

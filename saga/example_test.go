@@ -156,7 +156,7 @@ func openAgency(ctx context.Context) (a *agency, stop func()) {
 
 // manage opens the sagas of a definition and runs them until stop.
 func manage(ctx context.Context, store *eventstore.Store, trips *saga.Definition[Trip]) (*saga.Manager[Trip], func()) {
-	manager, err := saga.New(ctx, store, trips, nil)
+	manager, err := saga.Open(ctx, store, trips, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

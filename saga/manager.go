@@ -14,7 +14,7 @@ import (
 	"github.com/runnel-go/runnel/reactor"
 )
 
-// Config holds what New needs beyond its arguments. A nil *Config and the zero Config give the defaults. New refuses
+// Config holds what Open needs beyond its arguments. A nil *Config and the zero Config give the defaults. Open refuses
 // impossible values, such as negative ones, with ErrInvalidDefinition.
 type Config struct {
 	// Workers is how many sagas a runner works on at the same time. Sagas that wait need no worker. Defaults to 64.
@@ -63,14 +63,14 @@ type Manager[S any] struct {
 	runner *runner[S] // nil while Run does not run
 }
 
-// New opens the manager of a definition's sagas. The store must have been opened with [Events] and those that the
+// Open opens the manager of a definition's sagas. The store must have been opened with [Events] and those that the
 // definition awaits. Names of store and definition have 45 characters together at most. It returns an error that
 // matches ErrInvalidDefinition, or the error of opening the view or the reactor of the events. The caller must call
 // Close.
 //
-// Events that are awaited, or start a saga, count from the moment at which New was called for a definition the first
+// Events that are awaited, or start a saga, count from the moment at which Open was called for a definition the first
 // time.
-func New[S any](ctx context.Context, store *eventstore.Store, definition *Definition[S], cfg *Config) (*Manager[S], error) {
+func Open[S any](ctx context.Context, store *eventstore.Store, definition *Definition[S], cfg *Config) (*Manager[S], error) {
 	full, err := cfg.withDefaults(store)
 	if err != nil {
 		return nil, fmt.Errorf("saga: %s: %w: %w", definition.name, ErrInvalidDefinition, err)

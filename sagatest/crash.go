@@ -247,7 +247,7 @@ func (c *crash[S]) manager(
 	if err != nil {
 		t.Fatalf("sagatest: define: %v", err)
 	}
-	m, err := saga.New(t.Context(), store, definition, &saga.Config{Claim: claim, Around: hook})
+	m, err := saga.Open(t.Context(), store, definition, &saga.Config{Claim: claim, Around: hook})
 	if err != nil {
 		t.Fatalf("sagatest: %v", err)
 	}

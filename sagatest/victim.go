@@ -59,11 +59,7 @@ func newVictim(proxy *eventstoretest.Proxy, store string, at, how string) *victi
 // sagas and to the logs of further stores, whose names begin with the name of the first. Messages of the
 // listener that brings awaited events are points as well.
 func pointOf(subject, store string) string {
-	if key, isListener := strings.CutPrefix(subject, "$KV."+store); isListener {
-		bucket, key, _ := strings.Cut(key, ".")
-		if !strings.HasSuffix(bucket, "-reactor") && (bucket != "_control" || !strings.HasPrefix(key, "reactor.")) {
-			return "" // of the view, or the store's own
-		}
+	if key, isListener := strings.CutPrefix(subject, "$KV."+store+"_control.reactor."); isListener {
 		return listener + key
 	}
 	rest, isLog := strings.CutPrefix(subject, store)
@@ -72,7 +68,7 @@ func pointOf(subject, store string) string {
 		return "" // no stream stores the question of Open, so it is not a point
 	}
 	if other != "" {
-		to = strings.TrimLeft(other, "-_") + "." + to
+		to = strings.TrimLeft(other, "-") + "." + to
 	}
 	return message + to
 }

@@ -60,7 +60,7 @@ func (b *Bank) openPayments(ctx context.Context, terms *Terms) (*saga.Manager[Pa
 	if err != nil {
 		return nil, err
 	}
-	return saga.New(ctx, b.store, payment, full.Sagas)
+	return saga.Open(ctx, b.store, payment, full.Sagas)
 }
 
 // paymentSteps returns the steps of a payment:

@@ -81,7 +81,7 @@ func newPayments(ctx context.Context, run *measure.Run, store *eventstore.Store)
 	if err != nil {
 		return nil, err
 	}
-	payments, err := saga.New(ctx, store, definition, &saga.Config{Workers: 64})
+	payments, err := saga.Open(ctx, store, definition, &saga.Config{Workers: 64})
 	if err != nil {
 		return nil, err
 	}
