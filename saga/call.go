@@ -16,7 +16,6 @@ type Call struct {
 	step  string
 	undo  bool
 	begun eventstore.Position
-	try   int
 	nth   int
 }
 
@@ -25,10 +24,6 @@ func (c Call) Saga() string { return c.saga.ID }
 
 // Step is the name of the step.
 func (c Call) Step() string { return c.step }
-
-// Try counts the tries of this Do or Undo, from 1. A try is not counted if its runner died before it could write the
-// outcome down.
-func (c Call) Try() int { return c.try }
 
 // Nth returns the call for another command on the same stream, or another effect outside, within one step: the first is
 // number 0, which is what an action is given.

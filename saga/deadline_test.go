@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/saga"
 )
 
@@ -61,7 +62,7 @@ func TestADeadlineOfAnOlderReleaseStopsNobody(t *testing.T) {
 	m := open(t, b, define(t, "payment", saga.Await[dueData]("due").Until(func(d dueData) time.Time { return d.Due }).
 		Else(func(d dueData) (dueData, error) { return d, nil })), nil)
 	_, err := b.store.Append(t.Context(), eventstore.StreamID{Category: "payment", ID: "never"}, eventstore.Head{},
-		saga.Started{Steps: []string{"due"}, Data: []byte("\x80")}, saga.StepBegun{Step: "due", Deadline: never})
+		sagaevent.Started{Steps: []string{"due"}, Data: []byte("\x80")}, sagaevent.StepBegun{Step: "due", Deadline: never})
 	require.NoError(t, err)
 	run(t, m)
 	requireOthersGoOn(t, m, "now", dueData{time.Now()})

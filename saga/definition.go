@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/plain"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 )
 
 // Definition says of which steps the sagas of one kind, with data S, consist. [Define] makes definitions. It has no
@@ -107,25 +108,13 @@ func (d *Definition[S]) find(name string) (step[S], bool) {
 	return d.steps[i], true
 }
 
-// Name is the category of the streams of the sagas.
-func (d *Definition[S]) Name() string { return d.name }
-
-// Steps are the names of the steps, in order.
-func (d *Definition[S]) Steps() []string {
-	names := make([]string, len(d.steps))
-	for i, s := range d.steps {
-		names[i] = s.name
+// started is the first event of a saga with encoded data, started by an event at a place or by no event.
+func (d *Definition[S]) started(data []byte, cause place) sagaevent.Started {
+	started := sagaevent.Started{Data: data, Cause: cause.position, CauseIndex: cause.index}
+	for _, s := range d.steps {
+		started.Steps, started.Kinds = append(started.Steps, s.name), append(started.Kinds, s.kind())
 	}
-	return names
-}
-
-// kinds are the kinds of the steps, in order.
-func (d *Definition[S]) kinds() []StepKind {
-	kinds := make([]StepKind, len(d.steps))
-	for i, s := range d.steps {
-		kinds[i] = s.kind()
-	}
-	return kinds
+	return started
 }
 
 // awaitsNext reports whether the step after the current one has a deadline.
@@ -137,11 +126,11 @@ func (d *Definition[S]) awaitsNext(s *Status) bool {
 	return next.await != nil
 }
 
-func (s step[S]) kind() StepKind {
+func (s step[S]) kind() string {
 	if s.await != nil {
-		return KindAwait
+		return kindAwait
 	}
-	return KindDo
+	return kindDo
 }
 
 // fits returns nil if a saga can be run with the definition, or says why not: it was started with a step that is not

@@ -54,7 +54,7 @@
 //
 // # What is stored
 //
-//	stream payment/4711                        the saga's history: see Events
+//	stream payment/4711                        the saga's history: see Instance
 //	view   payment-sagas                       a Status for each saga, in NATS KV, for List and for runners that begin
 //	reactor payment-sagas                      up to where the log was read for events that are awaited
 //	stream account/42                          the events of commands, under keys such as payment/4711/reserve/do

@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 )
 
 // instance is one saga as its history says, up to some version.
@@ -94,11 +95,11 @@ func (in *instance[S]) append(c *eventstore.Commit, events []eventstore.Event) {
 func (in *instance[S]) apply(event eventstore.Event, r eventstore.Recorded) {
 	in.status = in.status.apply(event, r)
 	switch e := event.(type) {
-	case Started:
+	case sagaevent.Started:
 		in.data, in.started, in.meta = e.Data, e.Data, r.Metadata
-	case StepDone:
+	case sagaevent.StepDone:
 		in.keep(e.Data)
-	case Undone:
+	case sagaevent.Undone:
 		in.keep(e.Data)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/control"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/reactor"
 )
 
@@ -106,7 +107,7 @@ func (m *Manager[S]) startOn(ctx context.Context, l listener[S], event eventstor
 
 // receive writes an event into the history of the saga that awaits it. One that comes too late, or after another, is
 // not written.
-func (m *Manager[S]) receive(ctx context.Context, id string, received EventReceived) error {
+func (m *Manager[S]) receive(ctx context.Context, id string, received sagaevent.EventReceived) error {
 	in, err := m.loadToReceive(ctx, id, received)
 	if _, unfit := errors.AsType[*unfitError](orUnfit(err)); unfit {
 		m.logger.WarnContext(ctx, "saga: left alone: a release that can run it has to look for the event", "id", id,
@@ -134,7 +135,7 @@ func (m *Manager[S]) receive(ctx context.Context, id string, received EventRecei
 
 // loadToReceive loads the saga that an event is for. If the saga may be started by an event that is handled later,
 // the event is kept for it.
-func (m *Manager[S]) loadToReceive(ctx context.Context, id string, received EventReceived) (instance[S], error) {
+func (m *Manager[S]) loadToReceive(ctx context.Context, id string, received sagaevent.EventReceived) (instance[S], error) {
 	in, err := m.load(ctx, id)
 	if err != nil || in.status.Version > 0 || len(m.definition.starts) == 0 {
 		return in, err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 )
 
 // This file is the state machine of a saga: which event may follow in which state, and what the saga is then.
@@ -36,7 +37,7 @@ func (s Status) stamped(r eventstore.Recorded) Status {
 func (s Status) permits(event eventstore.Event) bool {
 	switch s.State {
 	case "":
-		started, is := event.(Started)
+		started, is := event.(sagaevent.Started)
 		return is && len(started.Steps) > 0
 	case StateRunning, StateWaiting:
 		return s.permitsForwards(event, s.State == StateRunning)
@@ -52,23 +53,23 @@ func (s Status) permits(event eventstore.Event) bool {
 // permitsForwards is permits for a saga on its way forwards. It runs, or it waits.
 func (s Status) permitsForwards(event eventstore.Event, running bool) bool {
 	switch e := event.(type) {
-	case Claimed, Compensating:
+	case sagaevent.Claimed, sagaevent.Compensating:
 		return true
-	case Released:
+	case sagaevent.Released:
 		return s.claimedBy(e.Runner)
-	case StepBegun:
+	case sagaevent.StepBegun:
 		return running && s.ahead(e.Step)
-	case StepFailed:
+	case sagaevent.StepFailed:
 		return running && s.at(e.Step, UnderWay)
-	case StepDone:
+	case sagaevent.StepDone:
 		return running && s.at(e.Step, UnderWay)
-	case EventReceived:
+	case sagaevent.EventReceived:
 		return s.awaits(e)
-	case DeadlinePassed:
+	case sagaevent.DeadlinePassed:
 		return !running && s.at(e.Step, UnderWay)
-	case Completed:
+	case sagaevent.Completed:
 		return running && s.unfinished() == len(s.Steps)
-	case Stuck:
+	case sagaevent.Stuck:
 		return running && s.nextStep(e.Step)
 	}
 	return false
@@ -77,19 +78,19 @@ func (s Status) permitsForwards(event eventstore.Event, running bool) bool {
 // permitsBackwards is permits for a saga that goes back.
 func (s Status) permitsBackwards(event eventstore.Event) bool {
 	switch e := event.(type) {
-	case Claimed:
+	case sagaevent.Claimed:
 		return true
-	case Released:
+	case sagaevent.Released:
 		return s.claimedBy(e.Runner)
-	case UndoBegun:
+	case sagaevent.UndoBegun:
 		return s.mayUndo(e.Step)
-	case UndoFailed:
+	case sagaevent.UndoFailed:
 		return s.at(e.Step, Undoing)
-	case Undone:
+	case sagaevent.Undone:
 		return s.at(e.Step, Undoing)
-	case Compensated:
+	case sagaevent.Compensated:
 		return s.Current().State != Undoing
-	case Stuck:
+	case sagaevent.Stuck:
 		return s.at(e.Step, Undoing)
 	}
 	return false
@@ -98,11 +99,11 @@ func (s Status) permitsBackwards(event eventstore.Event) bool {
 // permitsStuck is permits for a saga that is stuck.
 func (s Status) permitsStuck(event eventstore.Event) bool {
 	switch e := event.(type) {
-	case EventReceived:
+	case sagaevent.EventReceived:
 		return !s.Back && s.awaits(e)
-	case Compensating:
+	case sagaevent.Compensating:
 		return !s.Back
-	case Retried, Resolved:
+	case sagaevent.Retried, sagaevent.Resolved:
 		return true
 	}
 	return false
@@ -147,13 +148,13 @@ func (s Status) mayUndo(step string) bool {
 
 // awaits reports whether an event is in time for a step that awaits it: it happened after what started the saga, before
 // the step's deadline passed, and no other was received.
-func (s Status) awaits(e EventReceived) bool {
+func (s Status) awaits(e sagaevent.EventReceived) bool {
 	i := s.index(e.Step)
 	if i < 0 || !s.origin().before(place{e.Position, e.Index}) {
 		return false
 	}
 	one := s.Steps[i]
-	return one.Kind != KindDo && (one.State == Ahead || one.State == UnderWay) && one.Received == nil &&
+	return one.Kind != kindDo && (one.State == Ahead || one.State == UnderWay) && one.Received == 0 &&
 		(!one.Passed || e.Position < one.PassedAt)
 }
 
@@ -178,54 +179,54 @@ func (s Status) origin() place {
 // after returns the status after an event that it permits.
 func (s Status) after(event eventstore.Event, r eventstore.Recorded) Status {
 	switch e := event.(type) {
-	case Started:
+	case sagaevent.Started:
 		s = s.start(e, r)
-	case Claimed:
+	case sagaevent.Claimed:
 		s.Runner, s.ClaimFor, s.Again = e.Runner, e.For, time.Time{}
 		s.Claims++
-	case Released:
+	case sagaevent.Released:
 		s.Runner = ""
-	case StepBegun:
+	case sagaevent.StepBegun:
 		s = s.begin(e, r.Position)
-	case StepFailed:
+	case sagaevent.StepFailed:
 		s = s.fail(e.Error, e.Again)
-	case StepDone:
+	case sagaevent.StepDone:
 		s = s.step(e.Step, func(one *StepStatus) { one.State = Finished })
 		s.Failures, s.Error = 0, ""
-	case EventReceived:
-		s = s.step(e.Step, func(one *StepStatus) { one.Kind, one.Received = KindAwait, &e })
+	case sagaevent.EventReceived:
+		s = s.step(e.Step, func(one *StepStatus) { one.Kind, one.Received, one.ReceivedIndex = kindAwait, e.Position, e.Index })
 		s = s.awake(e.Step)
-	case DeadlinePassed:
+	case sagaevent.DeadlinePassed:
 		s = s.step(e.Step, func(one *StepStatus) { one.Passed, one.PassedAt = true, r.Position })
 		s = s.awake(e.Step)
-	case Completed:
+	case sagaevent.Completed:
 		s = s.end(StateCompleted)
-	case Compensating:
+	case sagaevent.Compensating:
 		s.State, s.Back, s.Error, s.Failures, s.Again = StateCompensating, true, e.Error, 0, time.Time{}
-	case UndoBegun:
+	case sagaevent.UndoBegun:
 		s = s.step(e.Step, func(one *StepStatus) { one.State, one.Begun = Undoing, r.Position })
 		s.At, s.Failures = s.index(e.Step), 0
-	case UndoFailed:
+	case sagaevent.UndoFailed:
 		s = s.fail(s.Error, e.Again)
-	case Undone:
+	case sagaevent.Undone:
 		s = s.step(e.Step, func(one *StepStatus) { one.State = Reverted })
-	case Compensated:
+	case sagaevent.Compensated:
 		s = s.end(StateCompensated)
-	case Stuck:
+	case sagaevent.Stuck:
 		s = s.end(StateStuck)
 		s.At, s.Error = s.index(e.Step), e.Error
-	case Retried:
+	case sagaevent.Retried:
 		s.State, s.Failures = StateRunning, 0
 		if s.Back {
 			s.State = StateCompensating
 		}
-	case Resolved:
+	case sagaevent.Resolved:
 		s = s.end(StateResolved)
 	}
 	return s
 }
 
-func (s Status) start(e Started, r eventstore.Recorded) Status {
+func (s Status) start(e sagaevent.Started, r eventstore.Recorded) Status {
 	s.ID, s.State, s.Started, s.First = r.Stream.ID, StateRunning, storable(r.Time), r.Position
 	s.Cause, s.CauseIndex = e.Cause, e.CauseIndex
 	for i, name := range e.Steps {
@@ -245,16 +246,16 @@ func (s Status) step(name string, change func(*StepStatus)) Status {
 	return s
 }
 
-func (s Status) begin(e StepBegun, position eventstore.Position) Status {
-	kind := KindDo
+func (s Status) begin(e sagaevent.StepBegun, position eventstore.Position) Status {
+	kind := kindDo
 	if !e.Deadline.IsZero() {
-		kind = KindAwait
+		kind = kindAwait
 	}
 	s = s.step(e.Step, func(one *StepStatus) {
 		one.State, one.Kind, one.Begun, one.Deadline = UnderWay, kind, position, storable(e.Deadline)
 	})
 	s.At, s.Failures = s.index(e.Step), 0
-	if kind == KindAwait && s.Current().Received == nil {
+	if kind == kindAwait && s.Current().Received == 0 {
 		s.State, s.Runner = StateWaiting, ""
 	}
 	return s

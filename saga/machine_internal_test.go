@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 )
 
 // The states of the table in the guide, in its order. A saga that is stuck has a direction.
@@ -40,19 +41,19 @@ const (
 // tableEvents are all events that can happen to a saga of three steps, in all variants that matter.
 func tableEvents() []eventstore.Event {
 	events := []eventstore.Event{
-		Started{Steps: []string{"do", "await", "last"}, Kinds: []StepKind{KindDo, KindAwait, KindAwait}}, Started{},
-		Claimed{Runner: "a", For: time.Second}, Claimed{Runner: "b", For: time.Second}, Released{}, Released{Runner: "a"}, Released{Runner: "b"},
-		Completed{}, Compensating{Error: "no"}, Compensated{}, Retried{}, Resolved{},
+		sagaevent.Started{Steps: []string{"do", "await", "last"}, Kinds: []string{kindDo, kindAwait, kindAwait}}, sagaevent.Started{},
+		sagaevent.Claimed{Runner: "a", For: time.Second}, sagaevent.Claimed{Runner: "b", For: time.Second}, sagaevent.Released{}, sagaevent.Released{Runner: "a"}, sagaevent.Released{Runner: "b"},
+		sagaevent.Completed{}, sagaevent.Compensating{Error: "no"}, sagaevent.Compensated{}, sagaevent.Retried{}, sagaevent.Resolved{},
 	}
 	for _, step := range []string{"do", "await", "last", "unknown"} {
-		begun := StepBegun{Step: step}
+		begun := sagaevent.StepBegun{Step: step}
 		if step == "await" || step == "last" {
 			begun.Deadline = time.Unix(1, 0)
 		}
-		events = append(events, begun, StepFailed{Step: step}, StepDone{Step: step}, DeadlinePassed{Step: step},
-			UndoBegun{Step: step}, UndoFailed{Step: step}, Undone{Step: step}, Stuck{Step: step})
+		events = append(events, begun, sagaevent.StepFailed{Step: step}, sagaevent.StepDone{Step: step}, sagaevent.DeadlinePassed{Step: step},
+			sagaevent.UndoBegun{Step: step}, sagaevent.UndoFailed{Step: step}, sagaevent.Undone{Step: step}, sagaevent.Stuck{Step: step})
 		for _, at := range []eventstore.Position{startsAt - 1, startsAt + 1, passesAt + 1} {
-			events = append(events, EventReceived{Step: step, Position: at})
+			events = append(events, sagaevent.EventReceived{Step: step, Position: at})
 		}
 	}
 	return events
@@ -61,7 +62,7 @@ func tableEvents() []eventstore.Event {
 // in is the event as the log has it.
 func in(event eventstore.Event) eventstore.Recorded {
 	at := passesAt
-	if _, starts := event.(Started); starts {
+	if _, starts := event.(sagaevent.Started); starts {
 		at = startsAt
 	}
 	return eventstore.Recorded{Commit: &eventstore.Commit{Stream: eventstore.StreamID{Category: "c", ID: "1"}, First: 1, Position: at}}
@@ -78,7 +79,7 @@ type statusKey struct {
 
 type stepKey struct {
 	state    StepState
-	kind     StepKind
+	kind     string
 	passed   bool
 	received eventstore.Position
 }
@@ -86,10 +87,7 @@ type stepKey struct {
 func keyOf(s Status) statusKey {
 	key := statusKey{state: s.State, back: s.Back, at: s.At, runner: s.Runner}
 	for i, one := range s.Steps {
-		key.steps[i] = stepKey{state: one.State, kind: one.Kind, passed: one.Passed}
-		if one.Received != nil {
-			key.steps[i].received = one.Received.Position
-		}
+		key.steps[i] = stepKey{state: one.State, kind: one.Kind, passed: one.Passed, received: one.Received}
 	}
 	return key
 }
@@ -175,7 +173,7 @@ func wrong(s, after Status, permitted bool) string {
 		return "a saga is completed that is not done"
 	case after.State == StateCompensated && !after.Back:
 		return "a saga is compensated that did not go back"
-	case after.State == StateWaiting && (after.Current().State != UnderWay || after.Current().Kind != KindAwait || after.Current().Received != nil):
+	case after.State == StateWaiting && (after.Current().State != UnderWay || after.Current().Kind != kindAwait || after.Current().Received > 0):
 		return "a saga waits for nothing"
 	}
 	return ""
@@ -191,11 +189,13 @@ func TestDecisionsKeepToTheStateMachine(t *testing.T) {
 	require.NoError(t, err)
 	failed := errors.New("no")
 	decisions := map[string]transition{
-		"expire": expire(Claimed{Runner: "a"}, "await"), "cancel": definition.cancel("why"),
-		"retry": definition.whenStuck(Retried{}, ""), "resolve": definition.whenStuck(Resolved{}, ""),
-		"give back": owned("a", only(Released{Runner: "a"})),
-		"claim":     func(s Status) ([]eventstore.Event, error) { return definition.claim(Claimed{Runner: "a"}, s.Claims)(s) },
-		"receive":   receive(EventReceived{Step: "await", Position: startsAt + 1}, &Claimed{Runner: "a"}),
+		"expire": expire(sagaevent.Claimed{Runner: "a"}, "await"), "cancel": definition.cancel("why"),
+		"retry": definition.whenStuck(sagaevent.Retried{}, ""), "resolve": definition.whenStuck(sagaevent.Resolved{}, ""),
+		"give back": owned("a", only(sagaevent.Released{Runner: "a"})),
+		"claim": func(s Status) ([]eventstore.Event, error) {
+			return definition.claim(sagaevent.Claimed{Runner: "a"}, s.Claims)(s)
+		},
+		"receive": receive(sagaevent.EventReceived{Step: "await", Position: startsAt + 1}, &sagaevent.Claimed{Runner: "a"}),
 	}
 	for name, o := range map[string]outcome[data]{"done": {}, "fails": {failed: failed}, "fails for good": {failed: Permanent(failed)}} {
 		decisions[name] = owned("a", func(s Status) ([]eventstore.Event, error) {

@@ -179,15 +179,15 @@ func requireWord(t *testing.T, p plan, in saga.Instance[payment]) {
 	word := ""
 	var begun, undone []string
 	for i, entry := range in.History {
-		letter, known := letters[entry.Event.EventType()]
+		letter, known := letters[entry.Type]
 		require.True(t, known)
 		require.EqualValues(t, i+1, entry.Version)
 		word += letter
-		switch e := entry.Event.(type) {
-		case saga.StepBegun:
-			begun = append(begun, e.Step)
-		case saga.UndoBegun:
-			undone = append(undone, e.Step)
+		switch entry.Type {
+		case "saga.step.begun":
+			begun = append(begun, entry.Step)
+		case "saga.undo.begun":
+			undone = append(undone, entry.Step)
 		}
 	}
 	require.Regexp(t, words, word, "%v", p)

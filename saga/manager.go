@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/defaults"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/projection"
 	"github.com/runnel-go/runnel/reactor"
 )
@@ -137,7 +138,7 @@ func (m *Manager[S]) start(ctx context.Context, id string, data S, cause place) 
 	if err != nil {
 		return 0, fmt.Errorf("saga: %s/%s: %w", d.name, id, err)
 	}
-	started := Started{Steps: d.Steps(), Kinds: d.kinds(), Data: encoded, Cause: cause.position, CauseIndex: cause.index}
+	started := d.started(encoded, cause)
 	in := instance[S]{id: id}
 	r, now := m.admit(id), time.Now()
 	var first due
@@ -159,11 +160,11 @@ func (m *Manager[S]) start(ctx context.Context, id string, data S, cause place) 
 }
 
 // claimFor is the claim of a runner that has room for a saga, or nil for no runner.
-func (m *Manager[S]) claimFor(r *runner[S]) *Claimed {
+func (m *Manager[S]) claimFor(r *runner[S]) *sagaevent.Claimed {
 	if r == nil {
 		return nil
 	}
-	return &Claimed{Runner: r.id, For: m.cfg.Claim}
+	return &sagaevent.Claimed{Runner: r.id, For: m.cfg.Claim}
 }
 
 // launch has a saga worked on by a runner that has kept room for it, if the saga was claimed after a time and has

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/projection"
 )
 
@@ -17,15 +17,6 @@ type Instance[S any] struct {
 	Status
 	Data    S       // after the last step that was done or undone
 	History []Entry // oldest first
-}
-
-// Entry is one event of a saga's history.
-type Entry struct {
-	Version  eventstore.Version
-	Position eventstore.Position
-	Time     time.Time // by the clock of the writer
-	Actor    string    // the person that asked for it, if one did; see eventstore.Metadata
-	Event    eventstore.Event
 }
 
 // Get returns a saga with its history, from the leader's newest version. It returns an error that matches
@@ -45,9 +36,7 @@ func (m *Manager[S]) Get(ctx context.Context, id string) (Instance[S], error) {
 			return found, err
 		}
 		in.apply(decoded[0], recorded)
-		found.History = append(found.History, Entry{
-			Version: recorded.Version(), Position: recorded.Position, Time: recorded.Time, Actor: recorded.Actor, Event: decoded[0],
-		})
+		found.History = append(found.History, entryOf(decoded[0], recorded))
 	}
 	if in.status.Version == 0 {
 		return found, m.notFound(id)
@@ -136,13 +125,13 @@ func (m *Manager[S]) await(ctx context.Context, id string, version eventstore.Ve
 // Retry makes a saga that is stuck go on with the step at which it is, in the direction it had. It returns an error
 // that matches ErrNotFound or ErrState, or the error of appending.
 func (m *Manager[S]) Retry(ctx context.Context, id string) error {
-	return m.operate(ctx, id, m.definition.whenStuck(Retried{}, "only a saga that is stuck can be retried"))
+	return m.operate(ctx, id, m.definition.whenStuck(sagaevent.Retried{}, "only a saga that is stuck can be retried"))
 }
 
 // Resolve ends a saga that is stuck. It is for a person who has done, or undone, by hand what the saga could not. It
 // fails like [Manager.Retry].
 func (m *Manager[S]) Resolve(ctx context.Context, id, reason string) error {
-	return m.operate(ctx, id, m.definition.whenStuck(Resolved{Reason: reason}, "only a saga that is stuck can be resolved: retry or cancel it, or wait"))
+	return m.operate(ctx, id, m.definition.whenStuck(sagaevent.Resolved{Reason: reason}, "only a saga that is stuck can be resolved: retry or cancel it, or wait"))
 }
 
 // Cancel makes a saga go back that runs, waits, or is stuck on its way forwards. It returns once that is written

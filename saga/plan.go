@@ -10,6 +10,7 @@ import (
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/reactor"
 )
 
@@ -64,11 +65,11 @@ func (d *Definition[S]) due(s *Status, step int, data S, now time.Time) (next du
 func (d *Definition[S]) onward(s *Status, from int, next due) []eventstore.Event {
 	switch {
 	case from == len(s.Steps):
-		return []eventstore.Event{Completed{}}
+		return []eventstore.Event{sagaevent.Completed{}}
 	case next.err != nil:
 		return d.giveUp(s, from, textOf(next.err))
 	}
-	return []eventstore.Event{StepBegun{Step: s.Steps[from].Name, Deadline: next.at}}
+	return []eventstore.Event{sagaevent.StepBegun{Step: s.Steps[from].Name, Deadline: next.at}}
 }
 
 // backward returns what follows once the steps behind one are undone: that step is undone if it has begun and can be,
@@ -78,10 +79,10 @@ func (d *Definition[S]) backward(s *Status, from int) []eventstore.Event {
 		one := s.Steps[i]
 		step, _ := d.find(one.Name)
 		if one.State != Ahead && one.State != Reverted && step.do != nil && step.do.undo != nil {
-			return []eventstore.Event{UndoBegun{Step: one.Name}}
+			return []eventstore.Event{sagaevent.UndoBegun{Step: one.Name}}
 		}
 	}
-	return []eventstore.Event{Compensated{}}
+	return []eventstore.Event{sagaevent.Compensated{}}
 }
 
 // giveUp returns what follows when a step has failed for good: the saga goes back. If there is no way back, or if what
@@ -89,9 +90,9 @@ func (d *Definition[S]) backward(s *Status, from int) []eventstore.Event {
 func (d *Definition[S]) giveUp(s *Status, at int, reason string) []eventstore.Event {
 	one := s.Steps[at]
 	if one.State == Undoing || !d.mayReturn(s) {
-		return []eventstore.Event{Stuck{Step: one.Name, Error: reason}}
+		return []eventstore.Event{sagaevent.Stuck{Step: one.Name, Error: reason}}
 	}
-	return append([]eventstore.Event{Compensating{Error: reason}}, d.backward(s, at)...)
+	return append([]eventstore.Event{sagaevent.Compensating{Error: reason}}, d.backward(s, at)...)
 }
 
 // mayReturn reports whether no step has begun from which there is no way back.
@@ -106,7 +107,7 @@ func (d *Definition[S]) mayReturn(s *Status) bool {
 
 // starting starts a saga that was not started. If a runner has room for the saga, it claims the saga in the same
 // commit, and the first step begins.
-func (d *Definition[S]) starting(started Started, stream eventstore.StreamID, claim *Claimed, first due) transition {
+func (d *Definition[S]) starting(started sagaevent.Started, stream eventstore.StreamID, claim *sagaevent.Claimed, first due) transition {
 	return func(s Status) ([]eventstore.Event, error) {
 		if s.Version > 0 {
 			return nil, nil
@@ -120,14 +121,14 @@ func (d *Definition[S]) starting(started Started, stream eventstore.StreamID, cl
 }
 
 // startedAs is the status of a saga once it is started.
-func startedAs(started Started, stream eventstore.StreamID) Status {
+func startedAs(started sagaevent.Started, stream eventstore.StreamID) Status {
 	return Status{}.apply(started, eventstore.Recorded{Commit: &eventstore.Commit{Stream: stream}})
 }
 
 // claim makes a saga a runner's, if the claim before it is still the one that is known to be over. If a Do is the next
 // to begin, it begins in the same commit. The deadline of a step that awaits an event is only set once the claim is
 // known, since a function of the definition says it.
-func (d *Definition[S]) claim(claimed Claimed, claims int) transition {
+func (d *Definition[S]) claim(claimed sagaevent.Claimed, claims int) transition {
 	return func(s Status) ([]eventstore.Event, error) {
 		if s.Claims != claims || s.State != StateRunning && s.State != StateCompensating {
 			return nil, errNotOurs
@@ -157,18 +158,18 @@ func only(event eventstore.Event) transition {
 
 // expire decides that the deadline of a step has passed, and claims the saga for what follows. From then on it is
 // settled which events are in time: those that stand before this decision in the log. See runner.answer.
-func expire(claimed Claimed, step string) transition {
+func expire(claimed sagaevent.Claimed, step string) transition {
 	return func(s Status) ([]eventstore.Event, error) {
 		if s.State != StateWaiting || s.Current().Name != step {
 			return nil, errNotOurs
 		}
-		return []eventstore.Event{claimed, DeadlinePassed{Step: step}}, nil
+		return []eventstore.Event{claimed, sagaevent.DeadlinePassed{Step: step}}, nil
 	}
 }
 
 // receive decides that an event has happened that a step awaits. A runner claims the saga if it was waiting for that
 // event. An event that comes too late, or after another, changes nothing.
-func receive(received EventReceived, claim *Claimed) transition {
+func receive(received sagaevent.EventReceived, claim *sagaevent.Claimed) transition {
 	return func(s Status) ([]eventstore.Event, error) {
 		if !s.permits(received) {
 			return nil, nil
@@ -196,17 +197,17 @@ func (d *Definition[S]) settle(s *Status, o outcome[S], now time.Time) []eventst
 	undo := current.State == Undoing
 	switch {
 	case o.failed == nil && undo:
-		return append([]eventstore.Event{Undone{Step: current.Name, Data: o.changed}}, d.backward(s, s.At-1)...)
+		return append([]eventstore.Event{sagaevent.Undone{Step: current.Name, Data: o.changed}}, d.backward(s, s.At-1)...)
 	case o.failed == nil:
-		return append([]eventstore.Event{StepDone{Step: current.Name, Data: o.changed}}, d.onward(s, s.At+1, o.next)...)
+		return append([]eventstore.Event{sagaevent.StepDone{Step: current.Name, Data: o.changed}}, d.onward(s, s.At+1, o.next)...)
 	case final(o.failed) || s.Failures+1 >= o.retry.Tries:
 		return d.giveUp(s, s.At, textOf(o.failed))
 	}
 	again := now.Add(backoff.Policy{Base: o.retry.Backoff, Max: o.retry.MaxBackoff}.Delay(s.Failures + 1)).UTC()
 	if undo {
-		return []eventstore.Event{UndoFailed{Step: current.Name, Error: textOf(o.failed), Again: again}}
+		return []eventstore.Event{sagaevent.UndoFailed{Step: current.Name, Error: textOf(o.failed), Again: again}}
 	}
-	return []eventstore.Event{StepFailed{Step: current.Name, Error: textOf(o.failed), Again: again}}
+	return []eventstore.Event{sagaevent.StepFailed{Step: current.Name, Error: textOf(o.failed), Again: again}}
 }
 
 // final reports whether no other try helps against an error.
@@ -232,9 +233,9 @@ func (d *Definition[S]) cancel(reason string) transition {
 		}
 		var events []eventstore.Event
 		if s.Runner != "" {
-			events = append(events, Released{Runner: s.Runner})
+			events = append(events, sagaevent.Released{Runner: s.Runner})
 		}
-		events = append(events, Compensating{Error: "cancelled: " + reason})
+		events = append(events, sagaevent.Compensating{Error: "cancelled: " + reason})
 		return append(events, d.backward(&s, s.At)...), nil
 	}
 }

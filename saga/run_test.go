@@ -167,7 +167,7 @@ func commitsOf[S any](in saga.Instance[S]) (commits [][]string) {
 		if entry.Position != last {
 			commits, last = append(commits, nil), entry.Position
 		}
-		commits[len(commits)-1] = append(commits[len(commits)-1], entry.Event.EventType())
+		commits[len(commits)-1] = append(commits[len(commits)-1], entry.Type)
 	}
 	return commits
 }

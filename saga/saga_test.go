@@ -33,7 +33,7 @@ func states(s saga.Status) []saga.StepState {
 func types[S any](in saga.Instance[S]) []string {
 	var all []string
 	for _, entry := range in.History {
-		all = append(all, entry.Event.EventType())
+		all = append(all, entry.Type)
 	}
 	return all
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/lru"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 )
 
 // The reactor of a manager brings awaited events to their sagas. It may not have come to an event yet, the event may
@@ -24,12 +25,12 @@ type question struct {
 	saga  string
 	after place
 	until eventstore.Position
-	found []EventReceived // in the log's order, the first for each step
+	found []sagaevent.EventReceived // in the log's order, the first for each step
 	done  bool
 }
 
 // note takes in an event for a step of the saga, if it is the first in time.
-func (q *question) note(received EventReceived) {
+func (q *question) note(received sagaevent.EventReceived) {
 	if !q.after.before(place{received.Position, received.Index}) || received.Position >= q.until {
 		return
 	}
@@ -137,8 +138,8 @@ func (m *Manager[S]) answer(ctx context.Context, questions []*question) error {
 	return nil
 }
 
-func received(step string, recorded eventstore.Recorded) EventReceived {
-	return EventReceived{Step: step, Type: recorded.Type(), Position: recorded.Position, Index: recorded.Index}
+func received(step string, recorded eventstore.Recorded) sagaevent.EventReceived {
+	return sagaevent.EventReceived{Step: step, Type: recorded.Type(), Position: recorded.Position, Index: recorded.Index}
 }
 
 // match says for which sagas and steps an event is. One that does not decode, or whose key function fails, is for
@@ -227,16 +228,16 @@ func (m *Manager[S]) keyOf(l listener[S], event eventstore.Event, recorded event
 // search finds the others.
 type early struct {
 	mu    sync.Mutex // guards sagas
-	sagas *lru.Cache[string, []EventReceived]
+	sagas *lru.Cache[string, []sagaevent.EventReceived]
 }
 
 // maxEarly is for how many sagas early events are kept, as many as a reactor has under way.
 const maxEarly = 4096
 
-func newEarly() *early { return &early{sagas: lru.New[string, []EventReceived](maxEarly)} }
+func newEarly() *early { return &early{sagas: lru.New[string, []sagaevent.EventReceived](maxEarly)} }
 
 // keep keeps an event for a saga.
-func (e *early) keep(saga string, received EventReceived) {
+func (e *early) keep(saga string, received sagaevent.EventReceived) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	before, _ := e.sagas.Get(saga)
@@ -249,7 +250,7 @@ func (e *early) keep(saga string, received EventReceived) {
 const maxEarlyEach = 100
 
 // take returns the events of a saga, and forgets them.
-func (e *early) take(saga string) []EventReceived {
+func (e *early) take(saga string) []sagaevent.EventReceived {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	events, _ := e.sagas.Get(saga)

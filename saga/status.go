@@ -38,13 +38,10 @@ const (
 	Reverted StepState = "reverted"
 )
 
-// StepKind says what a step does.
-type StepKind string
-
 // The kinds of steps.
 const (
-	KindDo    StepKind = "do"    // made by [Step]
-	KindAwait StepKind = "await" // made by [Await]
+	kindDo    = "do"    // made by Step
+	kindAwait = "await" // made by Await
 )
 
 // Status is what a saga's history amounts to, without its data. It is also the document of the saga, in JSON, in the
@@ -79,13 +76,15 @@ type Status struct {
 // StepStatus says how one step of a saga is.
 type StepStatus struct {
 	Name     string              `json:"name"`
-	Kind     StepKind            `json:"kind,omitempty"` // "" if it has not begun and an old release started the saga
+	Kind     string              `json:"kind,omitempty"` // "do" or "await"; can be "" before it begins
 	State    StepState           `json:"state"`
 	Begun    eventstore.Position `json:"begun,omitempty"`    // where the step began, or its Undo once that has
 	Deadline time.Time           `json:"deadline,omitzero"`  // until when its event is awaited
 	Passed   bool                `json:"passed,omitempty"`   // the deadline has
 	PassedAt eventstore.Position `json:"passedAt,omitempty"` // where: events that stand behind it are too late
-	Received *EventReceived      `json:"received,omitempty"` // the event it awaits, perhaps before the step began
+
+	Received      eventstore.Position `json:"received,omitempty"`      // of the awaited event, or 0; also before Begun
+	ReceivedIndex int                 `json:"receivedIndex,omitempty"` // of that event in its commit
 }
 
 // Current returns the step that is under way, or was last. It is zero in a status without a history.

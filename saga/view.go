@@ -7,12 +7,13 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/control"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
 )
 
 // viewVersion is raised when Status or what it is folded from changes.
-const viewVersion = 2
+const viewVersion = 3
 
 // viewInterval is how far writes of the view are apart. A saga that goes through several states within it is written
 // once.
@@ -26,10 +27,10 @@ func openView(ctx context.Context, store *eventstore.Store, name string, cfg Con
 			Interval: min(viewInterval, cfg.Claim/10), Heartbeat: cfg.Claim * 3 / 10, StandBy: cfg.Claim * 4 / 5,
 			Park: true, Replicas: cfg.Replicas, Logger: cfg.Logger,
 		},
-		follows[Started](name), follows[Claimed](name), follows[Released](name), follows[StepBegun](name), follows[StepFailed](name),
-		follows[StepDone](name), follows[EventReceived](name), follows[DeadlinePassed](name), follows[Completed](name),
-		follows[Compensating](name), follows[UndoBegun](name), follows[UndoFailed](name), follows[Undone](name),
-		follows[Compensated](name), follows[Stuck](name), follows[Retried](name), follows[Resolved](name),
+		follows[sagaevent.Started](name), follows[sagaevent.Claimed](name), follows[sagaevent.Released](name), follows[sagaevent.StepBegun](name), follows[sagaevent.StepFailed](name),
+		follows[sagaevent.StepDone](name), follows[sagaevent.EventReceived](name), follows[sagaevent.DeadlinePassed](name), follows[sagaevent.Completed](name),
+		follows[sagaevent.Compensating](name), follows[sagaevent.UndoBegun](name), follows[sagaevent.UndoFailed](name), follows[sagaevent.Undone](name),
+		follows[sagaevent.Compensated](name), follows[sagaevent.Stuck](name), follows[sagaevent.Retried](name), follows[sagaevent.Resolved](name),
 	)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/runnel-go/runnel/internal/guard"
 	"github.com/runnel-go/runnel/internal/hook"
 	runners "github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/reactor"
 )
 
@@ -106,7 +107,7 @@ func (r *runner[S]) withMetadata(ctx context.Context, in *instance[S]) context.C
 func (r *runner[S]) giveBack(ctx context.Context, in *instance[S]) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.m.cfg.Claim)
 	defer cancel()
-	err := r.m.change(ctx, in, owned(r.id, only(Released{Runner: r.id})))
+	err := r.m.change(ctx, in, owned(r.id, only(sagaevent.Released{Runner: r.id})))
 	if err != nil && !errors.Is(err, errNotOurs) {
 		r.logger.Warn("saga: not given back", "id", in.id, "error", err)
 	}
@@ -127,7 +128,7 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 	switch {
 	case current.State == Ahead: // its deadline is yet to be set
 		return r.beginStep(ctx, in, data)
-	case step.await != nil && current.Received == nil:
+	case step.await != nil && current.Received == 0:
 		return r.late(ctx, in, step, data)
 	case step.await != nil:
 		whole := *in
@@ -224,7 +225,7 @@ func (r *runner[S]) late(ctx context.Context, in *instance[S], step step[S], dat
 				return err
 			}
 		}
-		if in.status.Runner != r.id || in.status.Current().Received != nil {
+		if in.status.Runner != r.id || in.status.Current().Received > 0 {
 			return nil
 		}
 	}
@@ -247,9 +248,9 @@ func nothingKnown(ctx context.Context, err error) bool {
 }
 
 // ask searches the log for what a saga awaits, from what started it up to where its deadline passed.
-func (r *runner[S]) ask(ctx context.Context, in *instance[S]) ([]EventReceived, error) {
+func (r *runner[S]) ask(ctx context.Context, in *instance[S]) ([]sagaevent.EventReceived, error) {
 	q := &question{saga: in.id, after: in.status.origin(), until: in.status.Current().PassedAt}
-	return holding(ctx, r, in, 0, func(ctx context.Context) ([]EventReceived, error) {
+	return holding(ctx, r, in, 0, func(ctx context.Context) ([]sagaevent.EventReceived, error) {
 		err := r.m.ask(ctx, q)
 		if err != nil {
 			return nil, err
@@ -261,20 +262,20 @@ func (r *runner[S]) ask(ctx context.Context, in *instance[S]) ([]EventReceived, 
 // take returns the data after the event that a step awaited.
 func (r *runner[S]) take(ctx context.Context, in *instance[S], data S) (S, error) {
 	current := in.status.Current()
-	received := current.Received
-	c, err := r.m.store.At(ctx, received.Position)
+	position := current.Received
+	c, err := r.m.store.At(ctx, position)
 	if err != nil {
-		return data, fmt.Errorf("the event at position %d cannot be read: %w", received.Position, err)
+		return data, fmt.Errorf("the event at position %d cannot be read: %w", position, err)
 	}
 	if c == nil {
-		return data, Permanent(fmt.Errorf("the log ends before the event at position %d", received.Position))
+		return data, Permanent(fmt.Errorf("the log ends before the event at position %d", position))
 	}
-	event, by, err := r.m.awaited(eventstore.Recorded{Commit: c, Index: received.Index}, in.id, current.Name)
+	event, by, err := r.m.awaited(eventstore.Recorded{Commit: c, Index: current.ReceivedIndex}, in.id, current.Name)
 	if err != nil {
-		return data, fmt.Errorf("the event at position %d cannot be decoded: %w", received.Position, err)
+		return data, fmt.Errorf("the event at position %d cannot be decoded: %w", position, err)
 	}
 	if event == nil {
-		return data, Permanent(fmt.Errorf("the event at position %d is not awaited by the step any more", received.Position))
+		return data, Permanent(fmt.Errorf("the event at position %d is not awaited by the step any more", position))
 	}
 	return r.m.definition.pure(in.id, current.Name, "what takes the event", data, func() (S, error) { return by.take(data, event) })
 }
@@ -319,6 +320,6 @@ func (r *runner[S]) within(ctx context.Context, action Action[S], call Call, dat
 func (r *runner[S]) call(in *instance[S]) Call {
 	current := in.status.Current()
 	return Call{
-		store: r.m.store.Identity(), saga: r.m.stream(in.id), step: current.Name, undo: current.State == Undoing, begun: current.Begun, try: in.status.Failures + 1,
+		store: r.m.store.Identity(), saga: r.m.stream(in.id), step: current.Name, undo: current.State == Undoing, begun: current.Begun,
 	}
 }

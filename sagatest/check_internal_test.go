@@ -28,11 +28,15 @@ func (r *recorder) Errorf(format string, args ...any) {
 	r.said = append(r.said, line)
 }
 
-// history is a saga with these events, each at a position of its own, from 1 on.
-func history(state saga.State, events ...eventstore.Event) saga.Instance[struct{}] {
+// history is a saga with these events, each at a position of its own, from 1 on. An event is its name behind "saga.",
+// and its step if it has one.
+func history(state saga.State, events ...string) saga.Instance[struct{}] {
 	in := saga.Instance[struct{}]{Status: saga.Status{ID: "1", State: state, First: 1}}
 	for i, event := range events {
-		in.History = append(in.History, saga.Entry{Version: eventstore.Version(i + 1), Position: eventstore.Position(i + 1), Event: event})
+		name, step, _ := strings.Cut(event, " ")
+		in.History = append(in.History, saga.Entry{
+			Version: eventstore.Version(i + 1), Position: eventstore.Position(i + 1), Type: "saga." + name, Step: step,
+		})
 	}
 	return in
 }
@@ -40,10 +44,10 @@ func history(state saga.State, events ...eventstore.Event) saga.Instance[struct{
 func TestAnEndThatMustNotBeIsReported(t *testing.T) {
 	for says, in := range map[string]saga.Instance[struct{}]{
 		"sagatest: the saga does not end:":                  history(saga.StateRunning),
-		"sagatest: the saga is completed and undone:":       history(saga.StateCompleted, saga.UndoBegun{Step: "a"}, saga.Completed{}),
-		"sagatest: the saga ends 2 times:":                  history(saga.StateCompleted, saga.Completed{}, saga.Compensated{}),
-		"sagatest: step a is done 2 times:":                 history(saga.StateCompleted, saga.StepDone{Step: "a"}, saga.StepDone{Step: "a"}, saga.Completed{}),
-		"sagatest: the saga is stuck at a without a cause:": history(saga.StateStuck, saga.StepBegun{Step: "a"}, saga.Stuck{Step: "a"}),
+		"sagatest: the saga is completed and undone:":       history(saga.StateCompleted, "undo.begun a", "completed"),
+		"sagatest: the saga ends 2 times:":                  history(saga.StateCompleted, "completed", "compensated"),
+		"sagatest: step a is done 2 times:":                 history(saga.StateCompleted, "step.done a", "step.done a", "completed"),
+		"sagatest: the saga is stuck at a without a cause:": history(saga.StateStuck, "step.begun a", "stuck a"),
 	} {
 		r := &recorder{}
 		checkEnd(r, in)
@@ -52,8 +56,10 @@ func TestAnEndThatMustNotBeIsReported(t *testing.T) {
 	}
 	r, failed := &recorder{}, &failures{steps: make(map[string]bool)}
 	failed.note("a", errors.New("no"))
-	checkStuck(r, history(saga.StateStuck, saga.StepBegun{Step: "a"}, saga.Stuck{Step: "a"}), failed)
-	checkStuck(r, history(saga.StateStuck, saga.StepBegun{Step: "b", Deadline: time.Now()}, saga.Stuck{Step: "b"}), failed)
+	checkStuck(r, history(saga.StateStuck, "step.begun a", "stuck a"), failed)
+	awaiting := history(saga.StateStuck, "step.begun b", "stuck b")
+	awaiting.Steps = []saga.StepStatus{{Name: "b", Deadline: time.Now()}}
+	checkStuck(r, awaiting, failed)
 	require.Empty(t, r.said)
 }
 
@@ -66,9 +72,9 @@ func TestAnAnswerThatIsLostIsReported(t *testing.T) {
 		require.NoError(t, err)
 	}
 	awaits := func(eventstore.Event) string { return "wait" }
-	late := history(saga.StateCompensated, saga.Started{}, saga.DeadlinePassed{Step: "wait"})
-	lost := history(saga.StateCompensated, saga.Started{}, saga.StepBegun{}, saga.DeadlinePassed{Step: "wait"})
-	found := history(saga.StateCompleted, saga.Started{}, saga.StepBegun{}, saga.DeadlinePassed{Step: "wait"}, saga.EventReceived{Step: "wait"})
+	late := history(saga.StateCompensated, "started", "deadline.passed wait")
+	lost := history(saga.StateCompensated, "started", "step.begun wait", "deadline.passed wait")
+	found := history(saga.StateCompleted, "started", "step.begun wait", "deadline.passed wait", "event.received wait")
 	r := &recorder{}
 	for _, in := range []saga.Instance[struct{}]{late, lost, found} {
 		checkAnswers(t.Context(), r, store, in, awaits)

@@ -284,35 +284,14 @@ func Story[S any](in saga.Instance[S]) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "saga %s is %s:\n", in.ID, in.State)
 	for _, entry := range in.History {
-		fmt.Fprintf(&text, "%4d  %s\n", entry.Version, line(entry.Event))
+		fmt.Fprintf(&text, "%4d  %s", entry.Version, entry.Type)
+		if entry.Step != "" {
+			text.WriteString(" " + entry.Step)
+		}
+		if entry.Reason != "" {
+			text.WriteString(": " + entry.Reason)
+		}
+		text.WriteString("\n")
 	}
 	return text.String()
-}
-
-// line describes one event for the reader of a failure.
-func line(event eventstore.Event) string {
-	text := event.EventType()
-	switch e := event.(type) {
-	case saga.StepBegun:
-		text += " " + e.Step
-	case saga.StepFailed:
-		text += " " + e.Step + ": " + e.Error
-	case saga.StepDone:
-		text += " " + e.Step
-	case saga.EventReceived:
-		text += " " + e.Step
-	case saga.DeadlinePassed:
-		text += " " + e.Step
-	case saga.Compensating:
-		text += ": " + e.Error
-	case saga.UndoBegun:
-		text += " " + e.Step
-	case saga.UndoFailed:
-		text += " " + e.Step + ": " + e.Error
-	case saga.Undone:
-		text += " " + e.Step
-	case saga.Stuck:
-		text += " " + e.Step + ": " + e.Error
-	}
-	return text
 }

@@ -50,16 +50,13 @@ func TestWhatDoesNotHoldFailsTheRun(t *testing.T) {
 }
 
 func TestAStoryTellsWhyThingsHappened(t *testing.T) {
-	for want, event := range map[string]eventstore.Event{
-		"saga.step.failed pay: no":  saga.StepFailed{Step: "pay", Error: "no"},
-		"saga.step.done pay":        saga.StepDone{Step: "pay"},
-		"saga.event.received wait":  saga.EventReceived{Step: "wait"},
-		"saga.deadline.passed wait": saga.DeadlinePassed{Step: "wait"},
-		"saga.undo.failed pay: no":  saga.UndoFailed{Step: "pay", Error: "no"},
-		"saga.stuck pay: no":        saga.Stuck{Step: "pay", Error: "no"},
+	for want, entry := range map[string]saga.Entry{
+		"saga.step.failed pay: no": {Version: 1, Type: "saga.step.failed", Step: "pay", Reason: "no"},
+		"saga.step.done pay":       {Version: 1, Type: "saga.step.done", Step: "pay"},
+		"saga.compensating: no":    {Version: 1, Type: "saga.compensating", Reason: "no"},
 	} {
 		story := sagatest.Story(saga.Instance[struct{}]{
-			Status: saga.Status{ID: "1", State: saga.StateStuck}, History: []saga.Entry{{Version: 1, Event: event}},
+			Status: saga.Status{ID: "1", State: saga.StateStuck}, History: []saga.Entry{entry},
 		})
 		require.Equal(t, "saga 1 is stuck:\n   1  "+want+"\n", story)
 	}

@@ -11,12 +11,12 @@ func ExampleStory() {
 	fmt.Print(sagatest.Story(saga.Instance[struct{}]{
 		Status: saga.Status{ID: "4711", State: saga.StateCompensated},
 		History: []saga.Entry{
-			{Version: 1, Event: saga.Started{Steps: []string{"reserve", "pay"}}},
-			{Version: 2, Event: saga.StepBegun{Step: "reserve"}},
-			{Version: 3, Event: saga.Compensating{Error: "not enough money"}},
-			{Version: 4, Event: saga.UndoBegun{Step: "reserve"}},
-			{Version: 5, Event: saga.Undone{Step: "reserve"}},
-			{Version: 6, Event: saga.Compensated{}},
+			{Version: 1, Type: "saga.started"},
+			{Version: 2, Type: "saga.step.begun", Step: "reserve"},
+			{Version: 3, Type: "saga.compensating", Reason: "not enough money"},
+			{Version: 4, Type: "saga.undo.begun", Step: "reserve"},
+			{Version: 5, Type: "saga.undone", Step: "reserve"},
+			{Version: 6, Type: "saga.compensated"},
 		},
 	}))
 	// Output:

@@ -13,7 +13,7 @@ import (
 func TestAnAuditFindsPaymentsThatEndedOtherwiseInTheAccounts(t *testing.T) {
 	bank := newBank(t, newRuntime(t), nil)
 	pay(t, bank, "anna") // o1 is in flight, o2 paid, o3 given back
-	started := saga.Started{Steps: []string{"reserve"}}
+	started := saga.Events()[0]
 	for id, events := range map[string][]eventstore.Event{
 		"o1": {started, saga.Completed{}},
 		"o2": {started, saga.Compensated{}},

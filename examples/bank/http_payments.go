@@ -175,7 +175,8 @@ type historyLine struct {
 	Time    time.Time          `json:"time"`
 	Actor   string             `json:"actor,omitempty"`
 	Type    string             `json:"type"`
-	Event   eventstore.Event   `json:"event"`
+	Step    string             `json:"step,omitempty"`
+	Reason  string             `json:"reason,omitempty"`
 }
 
 // payment returns a payment as the log has it.
@@ -187,7 +188,7 @@ func (s *server) payment(ctx context.Context, id string) (paymentDocument, error
 	document := paymentDocument{Status: found.Status, Payment: found.Data}
 	for _, entry := range found.History {
 		document.History = append(document.History, historyLine{
-			Version: entry.Version, Time: entry.Time, Actor: entry.Actor, Type: entry.Event.EventType(), Event: entry.Event,
+			Version: entry.Version, Time: entry.Time, Actor: entry.Actor, Type: entry.Type, Step: entry.Step, Reason: entry.Reason,
 		})
 	}
 	return document, nil

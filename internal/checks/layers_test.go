@@ -33,7 +33,9 @@ var layers = [][]part{
 		{path: "sagatest", uses: []string{"saga", "eventstore", "eventstoretest/..."}},
 	},
 	{
-		{path: "saga", uses: []string{"aggregate", "projection", "reactor", "eventstore", "kv", "internal/runner", "internal/..."}},
+		{path: "saga", uses: []string{
+			"aggregate", "projection", "reactor", "eventstore", "kv", "internal/runner", "internal/sagaevent", "internal/...",
+		}},
 	},
 	{
 		{path: "aggregate", uses: []string{"snapshot", "internal/snapshots", "eventstore", "internal/..."}},
@@ -42,6 +44,7 @@ var layers = [][]part{
 	},
 	{
 		{path: "internal/runner", uses: []string{"eventstore", "kv", "internal/..."}},
+		{path: "internal/sagaevent", uses: []string{"eventstore"}},
 	},
 	{
 		{path: "snapshot", uses: []string{"internal/snapshots", "eventstore", "internal/..."}},
