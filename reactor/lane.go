@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"cmp"
 	"container/heap"
 	"container/list"
 	"slices"
@@ -43,48 +44,65 @@ const (
 	laneHeld                   // at a breaker
 )
 
-func (s *session) lane(stream eventstore.StreamID) *lane {
-	l := s.lanes[stream]
+// lanes are the streams of a session, by what can be done for them now.
+type lanes struct {
+	log      progress
+	byStream map[eventstore.StreamID]*lane
+	ready    []*lane // whose first event can be handled now
+	retry    retries // that wait until it is time to try again
+	held     map[*Breaker]*hold
+}
+
+// of returns the lane of a stream.
+func (q *lanes) of(stream eventstore.StreamID) *lane {
+	l := q.byStream[stream]
 	if l == nil {
 		l = &lane{stream: stream}
-		s.lanes[stream] = l
+		q.byStream[stream] = l
 	}
 	return l
 }
 
-// forget drops a lane about which there is nothing to know.
-func (s *session) forget(l *lane) {
-	if l.state == laneIdle && len(l.queue) == 0 && l.document == nil && !s.dirty[l] && !l.writing {
-		delete(s.lanes, l.stream)
+// next returns the lane that has been ready longest, for a worker, or nil.
+func (q *lanes) next(now time.Time) *lane {
+	if len(q.ready) == 0 {
+		return nil
 	}
+	l := q.ready[0]
+	q.ready = q.ready[1:]
+	l.state = laneBusy
+	if l.first.IsZero() {
+		l.first = now
+	}
+	return l
 }
 
-func (s *session) push(l *lane, t task) {
+func (q *lanes) push(l *lane, t task) {
 	l.queue = append(l.queue, t)
-	s.makeReady(l)
+	q.makeReady(l)
 }
 
-func (s *session) makeReady(l *lane) {
+func (q *lanes) makeReady(l *lane) {
 	if l.state == laneIdle && len(l.queue) > 0 {
 		l.state = laneReady
-		s.ready = append(s.ready, l)
+		q.ready = append(q.ready, l)
 	}
 }
 
 // pop takes the first event off a lane, because it is done or its document has it.
-func (s *session) pop(l *lane) task {
+func (q *lanes) pop(l *lane) task {
 	t := l.queue[0]
 	l.queue[0] = task{}
 	l.queue = l.queue[1:]
 	l.attempts, l.first = 0, time.Time{}
-	s.pass(t)
+	q.log.pass(t)
 	return t
 }
 
 // tryLater makes a lane wait for a time.
-func (s *session) tryLater(l *lane, at time.Time) {
+func (q *lanes) tryLater(l *lane, at time.Time) {
 	l.state, l.wakeAt = laneRetry, at
-	heap.Push(&s.retry, l)
+	heap.Push(&q.retry, l)
 }
 
 // hold is the lanes that wait for a breaker.
@@ -95,11 +113,11 @@ type hold struct {
 }
 
 // holdAt makes a lane wait for a breaker, behind those that wait already.
-func (s *session) holdAt(l *lane, open *OpenError) {
-	h := s.held[open.breaker]
+func (q *lanes) holdAt(l *lane, open *OpenError) {
+	h := q.held[open.breaker]
 	if h == nil {
 		h = new(hold)
-		s.held[open.breaker] = h
+		q.held[open.breaker] = h
 	}
 	if h.probe == l {
 		h.probe = nil
@@ -110,36 +128,80 @@ func (s *session) holdAt(l *lane, open *OpenError) {
 }
 
 // letThrough ends the wait at the breaker that a lane was let through, since it was not refused there.
-func (s *session) letThrough(l *lane, refused *Breaker) {
-	for breaker, h := range s.held {
+func (q *lanes) letThrough(l *lane, refused *Breaker) {
+	for breaker, h := range q.held {
 		if h.probe != l || breaker == refused {
 			continue
 		}
-		delete(s.held, breaker)
+		delete(q.held, breaker)
 		for _, waiting := range h.lanes {
 			waiting.state = laneIdle
-			s.makeReady(waiting)
+			q.makeReady(waiting)
 		}
 	}
 }
 
 // wake makes those ready whose time has come. Of those at a breaker it is one: the others wait for what becomes of
 // it.
-func (s *session) wake(now time.Time) {
-	for len(s.retry) > 0 && !s.retry[0].wakeAt.After(now) {
-		l := heap.Pop(&s.retry).(*lane)
+func (q *lanes) wake(now time.Time) {
+	for len(q.retry) > 0 && !q.retry[0].wakeAt.After(now) {
+		l := heap.Pop(&q.retry).(*lane)
 		l.state = laneIdle
-		s.makeReady(l)
+		q.makeReady(l)
 	}
-	for _, h := range s.held {
+	for _, h := range q.held {
 		if h.probe != nil || h.until.After(now) {
 			continue
 		}
 		h.probe = h.lanes[0]
 		h.lanes = slices.Delete(h.lanes, 0, 1)
 		h.probe.state = laneIdle
-		s.makeReady(h.probe)
+		q.makeReady(h.probe)
 	}
+}
+
+// wakeBefore returns when the first wait of a lane ends, if that is before a time, or else that time.
+func (q *lanes) wakeBefore(next time.Time) time.Time {
+	if len(q.retry) > 0 && q.retry[0].wakeAt.Before(next) {
+		next = q.retry[0].wakeAt
+	}
+	for _, h := range q.held {
+		if h.probe == nil && h.until.Before(next) {
+			next = h.until
+		}
+	}
+	return next
+}
+
+// heldBy returns how many lanes wait for each breaker, or nil if none does.
+func (q *lanes) heldBy() (held map[string]int) {
+	for breaker, h := range q.held {
+		if held == nil {
+			held = make(map[string]int)
+		}
+		held[breaker.name] += len(h.lanes)
+		if h.probe != nil {
+			held[breaker.name]++
+		}
+	}
+	return held
+}
+
+// open lists the events that were read from the log and are not done, in the log's order.
+func (q *lanes) open() []openEvent {
+	var open []openEvent
+	for _, l := range q.byStream {
+		for _, t := range l.queue {
+			if t.passage == nil {
+				continue
+			}
+			open = append(open, openEvent{Position: t.event.Position, Index: t.event.Index, Type: t.event.Type(), Done: t.done})
+		}
+	}
+	slices.SortFunc(open, func(a, b openEvent) int {
+		return cmp.Or(cmp.Compare(a.Position, b.Position), cmp.Compare(a.Index, b.Index))
+	})
+	return open
 }
 
 // retries is a heap of lanes by the time at which they are tried again.

@@ -3,6 +3,8 @@ package reactor
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -20,6 +22,23 @@ import (
 // Events that come from the log meanwhile are counted, because the stream is read again, from the stream's leader,
 // until all that were counted have been read.
 
+// parking is the parked lanes of a session, and the documents that the bucket lacks of them.
+type parking struct {
+	reactor *Reactor
+	lanes   *lanes
+	synced  bool                           // the watch has given all documents that it found
+	parked  map[string]*lane               // those with a document in the bucket, or to be, by its key
+	passed  map[string]eventstore.Position // passed events of types without a reaction: before the first
+
+	dirty     map[*lane]bool // whose document is not in the bucket as it should be
+	discarded []document     // records that are not in the bucket yet
+
+	replays   []*lane // that wait for their turn to be replayed
+	replaying int     // lanes that are replayed
+	loaded    chan loadedLane
+	loaders   sync.WaitGroup // goroutines that send to loaded
+}
+
 // loadedLane is what reading a parked stream gave.
 type loadedLane struct {
 	lane    *lane
@@ -28,7 +47,7 @@ type loadedLane struct {
 }
 
 // park makes a lane wait for a decision of people. Its events leave memory; the document has the first.
-func (s *session) park(ctx context.Context, l *lane, cause error) {
+func (p *parking) park(ctx context.Context, l *lane, cause error) {
 	event := l.queue[0].event
 	document := document{State: stateParked, Attempts: max(l.attempts, 1), First: l.first, Last: time.Now()}.failedAt(event, cause)
 	if l.document == nil {
@@ -36,202 +55,242 @@ func (s *session) park(ctx context.Context, l *lane, cause error) {
 		document.Until = l.queue[len(l.queue)-1].event.Version()
 	} else {
 		document.Waiting, document.Until = l.document.Waiting, l.document.Until
-		s.replaying--
+		p.replaying--
 	}
-	s.setDocument(l, document)
+	l.document = document
+	p.parked[p.reactor.parkedKey(l.stream)] = l
+	p.dirty[l] = true
 	for len(l.queue) > 0 {
-		s.pop(l)
+		p.lanes.pop(l)
 	}
 	l.queue = nil
-	s.reactor.logger.ErrorContext(ctx, "reactor: stream parked: mend what failed, then replay or discard it", "stream", l.stream.String(),
+	p.reactor.logger.ErrorContext(ctx, "reactor: stream parked: mend what failed, then replay or discard it", "stream", l.stream.String(),
 		"version", event.Version(), "position", event.Position, "type", event.Type(), "attempts", document.Attempts, "error", cause)
 }
 
-func (s *session) setDocument(l *lane, document *document) {
-	l.document = document
-	s.parked[s.reactor.parkedKey(l.stream)] = l
-	s.dirty[l] = true
-}
-
 // count notes an event that comes behind a parked one.
-func (s *session) count(l *lane, event eventstore.Recorded) {
+func (p *parking) count(l *lane, event eventstore.Recorded) {
 	if event.Version() <= l.document.Until {
 		return // it is counted, and read again after a crash
 	}
 	l.document.Waiting++
 	l.document.Until = event.Version()
-	s.dirty[l] = true
+	p.dirty[l] = true
 }
 
-// note takes in what was written: what was there when the session began, and since then what other processes write.
-func (s *session) note(ctx context.Context, change kv.Change[document]) error {
+// note takes in the document of a parked stream. Once all of them are known, only this session writes new ones.
+func (p *parking) note(ctx context.Context, change kv.Change[document], known bool) {
+	l := p.parked[change.Key]
 	switch {
-	case change.Synced:
-		s.synced = true
-	case change.Key == s.reactor.key(checkpointName):
-		return s.noteCheckpoint(change)
-	default:
-		s.noteParked(ctx, change)
-	}
-	return nil
-}
-
-// noteCheckpoint takes in a checkpoint. Others change the one of this session to announce a release, or to ask it to
-// stop.
-func (s *session) noteCheckpoint(change kv.Change[document]) error {
-	if change.Revision < s.at.revision {
-		return nil
-	}
-	if change.Deleted {
-		return s.reactor.deleted()
-	}
-	now, err := s.reactor.standOf(change.Entry)
-	if err != nil {
-		return err
-	}
-	if now.Runner != s.runner {
-		return errReplaced
-	}
-	s.claimed = true
-	if now.revision > s.at.revision {
-		s.adopt(now)
-	}
-	return nil
-}
-
-// noteParked takes in the document of a parked stream.
-func (s *session) noteParked(ctx context.Context, change kv.Change[document]) {
-	l := s.parked[change.Key]
-	switch {
-	case l == nil && (change.Deleted || s.known()):
+	case l == nil && (change.Deleted || known):
 		// This session writes the documents, so it has deleted those that it does not know any more.
 	case l == nil:
-		l = s.lane(change.Value.stream())
+		l = p.lanes.of(change.Value.stream())
 		document := change.Value
 		l.document, l.revision = &document, change.Revision
-		s.parked[change.Key] = l
-		s.act(ctx, l)
+		p.parked[change.Key] = l
+		p.act(ctx, l)
 	case change.Revision <= l.revision, change.Deleted && l.revision == 0: // it is this session's own, or older
 	case change.Deleted:
-		s.reactor.logger.WarnContext(ctx, "reactor: the document of a parked stream was deleted: it is put back: use Discard", "key", change.Key)
+		p.reactor.logger.WarnContext(ctx, "reactor: the document of a parked stream was deleted: it is put back: use Discard", "key", change.Key)
 		l.revision = change.Revision
-		s.dirty[l] = true
+		p.dirty[l] = true
 	default:
 		l.revision = change.Revision
-		s.wish(ctx, l, change.Value)
+		p.wish(ctx, l, change.Value)
 	}
 }
 
 // wish takes a wish over from the bucket. Nothing else of a document is written by others.
-func (s *session) wish(ctx context.Context, l *lane, stored document) {
+func (p *parking) wish(ctx context.Context, l *lane, stored document) {
 	if l.document == nil || l.document.State != stateParked || stored.State == stateParked || stored.Version != l.document.Version {
-		s.dirty[l] = true // the bucket is behind
+		p.dirty[l] = true // the bucket is behind
 		return
 	}
 	l.document.State = stored.State
-	s.act(ctx, l)
+	p.act(ctx, l)
 }
 
 // act does what a document says is to be done.
-func (s *session) act(ctx context.Context, l *lane) {
+func (p *parking) act(ctx context.Context, l *lane) {
 	d := l.document
 	switch d.State {
 	case stateReplay:
 	case stateDiscard:
 		record := *d
 		record.State = stateDiscarded
-		s.discarded = append(s.discarded, record)
-		s.reactor.logger.WarnContext(ctx, "reactor: event discarded", "stream", l.stream.String(), "version", d.Version, "error", d.Error)
+		p.discarded = append(p.discarded, record)
+		p.reactor.logger.WarnContext(ctx, "reactor: event discarded", "stream", l.stream.String(), "version", d.Version, "error", d.Error)
 		d.State = stateReplay
-		s.replayedTo(l, d.Version)
+		p.replayedTo(l, d.Version)
 	default:
 		return
 	}
-	s.replays = append(s.replays, l)
+	p.replays = append(p.replays, l)
 }
 
 // replayedTo notes that the version was handled, or discarded.
-func (s *session) replayedTo(l *lane, version eventstore.Version) {
+func (p *parking) replayedTo(l *lane, version eventstore.Version) {
 	l.document.Version = version + 1
 	l.document.Waiting = max(l.document.Waiting-1, 0)
-	s.dirty[l] = true
+	p.dirty[l] = true
+}
+
+// replayed goes on with a replay after the version was handled.
+func (p *parking) replayed(l *lane, version eventstore.Version) {
+	p.replayedTo(l, version)
+	p.lanes.makeReady(l)
+	if len(l.queue) == 0 {
+		p.replays = append(p.replays, l) // there may be more since
+		p.replaying--
+	}
 }
 
 // startReplays reads streams that are to be handled again, as many at a time as there are workers.
-func (s *session) startReplays(ctx context.Context) {
-	for len(s.replays) > 0 && s.replaying < s.reactor.cfg.Workers {
-		l := s.replays[0]
-		s.replays = s.replays[1:]
-		s.replaying++
+func (p *parking) startReplays(ctx context.Context) {
+	for len(p.replays) > 0 && p.replaying < p.reactor.cfg.Workers {
+		l := p.replays[0]
+		p.replays = p.replays[1:]
+		p.replaying++
 		from := l.document.Version
-		s.workers.Go(func() {
-			history, err := s.reactor.store.Load(ctx, l.stream, eventstore.From(from), eventstore.Leader())
-			s.loaded <- loadedLane{l, history, err}
+		p.loaders.Go(func() {
+			history, err := p.reactor.store.Load(ctx, l.stream, eventstore.From(from), eventstore.Leader())
+			p.loaded <- loadedLane{l, history, err}
 		})
 	}
 }
 
 // replay queues what is to be handled again, or unparks the lane when nothing is left. Events that the log has not
-// yielded yet are left to the log.
-func (s *session) replay(ctx context.Context, loaded loadedLane) {
+// yielded yet are left to the log. Events of the types in since are noted, because another release reacts to them.
+func (p *parking) replay(ctx context.Context, loaded loadedLane, since map[string]eventstore.Position) {
 	l := loaded.lane
 	switch err := loaded.err; {
 	case ctx.Err() != nil:
 	case errors.Is(err, eventstore.ErrErased):
-		s.unpark(ctx, l) // there is nothing left to handle
+		p.unpark(ctx, l) // there is nothing left to handle
 	case errors.Is(err, eventstore.ErrLogRewound):
-		s.replaying-- // the log's reader ends the session with it
+		p.replaying-- // the log's reader ends the session with it
 	case errors.Is(err, eventstore.ErrUnavailable), err == nil && loaded.history.Head.Version < l.document.Until:
-		s.replaying--
-		s.replays = append(s.replays, l)
+		p.replaying--
+		p.replays = append(p.replays, l)
 	case err != nil:
-		s.replaying--
+		p.replaying--
 		l.document.State, l.document.Error, l.document.Last = stateParked, runner.Shortened(err.Error()), time.Now()
-		s.dirty[l] = true
+		p.dirty[l] = true
 	default:
-		s.replayCommits(ctx, l, loaded.history.Commits)
+		p.replayCommits(ctx, l, loaded.history.Commits, since)
 	}
 }
 
-func (s *session) replayCommits(ctx context.Context, l *lane, commits []*eventstore.Commit) {
+func (p *parking) replayCommits(ctx context.Context, l *lane, commits []*eventstore.Commit, since map[string]eventstore.Position) {
 	for _, c := range commits {
-		if c.Position > s.frontier {
+		if c.Position > p.lanes.log.frontier {
 			break
 		}
 		for event := range c.Events() {
 			if event.Version() < l.document.Version {
 				continue
 			}
-			if s.reactor.handles(event.Type()) {
+			if p.reactor.handles(event.Type()) {
 				l.queue = append(l.queue, task{event: event})
 			} else {
-				s.passBy(event)
+				p.passBy(event, since)
 			}
 		}
 	}
 	if len(l.queue) == 0 {
-		s.unpark(ctx, l)
+		p.unpark(ctx, l)
 		return
 	}
-	s.makeReady(l)
+	p.lanes.makeReady(l)
 }
 
 // passBy notes that a replay has passed an event of a type to which another release reacts.
-func (s *session) passBy(event eventstore.Recorded) {
-	at, apart := s.at.Since[event.Type()]
-	if before, noted := s.passed[event.Type()]; noted {
+func (p *parking) passBy(event eventstore.Recorded, since map[string]eventstore.Position) {
+	at, apart := since[event.Type()]
+	if before, noted := p.passed[event.Type()]; noted {
 		at = min(at, before)
 	}
 	if apart && event.Position <= at {
-		s.passed[event.Type()] = event.Position - 1
+		p.passed[event.Type()] = event.Position - 1
 	}
 }
 
 // unpark makes a lane an ordinary one. Its document is deleted with the next write of the checkpoint.
-func (s *session) unpark(ctx context.Context, l *lane) {
-	s.replaying--
-	delete(s.parked, s.reactor.parkedKey(l.stream))
+func (p *parking) unpark(ctx context.Context, l *lane) {
+	p.replaying--
+	delete(p.parked, p.reactor.parkedKey(l.stream))
 	l.document = nil
-	s.dirty[l] = true
-	s.reactor.logger.InfoContext(ctx, "reactor: stream goes on", "stream", l.stream.String())
+	p.dirty[l] = true
+	p.reactor.logger.InfoContext(ctx, "reactor: stream goes on", "stream", l.stream.String())
+}
+
+// forget drops a lane about which there is nothing to know.
+func (p *parking) forget(l *lane) {
+	if l.state == laneIdle && len(l.queue) == 0 && l.document == nil && !p.dirty[l] && !l.writing {
+		delete(p.lanes.byStream, l.stream)
+	}
+}
+
+// fill puts what the bucket lacks into a part, as far as there is room.
+func (p *parking) fill(part *writePart, room int) {
+	r := p.reactor
+	for part.records < len(p.discarded) && part.batch.Len() < room {
+		record := p.discarded[part.records]
+		part.batch.Put(r.discardedKey(record), record)
+		part.records++
+	}
+	for l := range p.dirty {
+		if part.batch.Len() == room {
+			break
+		}
+		switch key := r.parkedKey(l.stream); {
+		case l.document != nil:
+			part.batch.Update(key, *l.document, l.revision)
+			part.lanes = append(part.lanes, l)
+		case l.revision > 0:
+			part.batch.Delete(key)
+			part.lanes = append(part.lanes, l)
+		default:
+			part.clean = append(part.clean, l)
+		}
+		delete(p.dirty, l)
+		l.writing = true
+	}
+	part.more = part.records < len(p.discarded) || len(p.dirty) > 0
+}
+
+// stored notes that a part is in the bucket, with the checkpoint at a revision.
+func (p *parking) stored(part *writePart, revision uint64) {
+	p.discarded = p.discarded[part.records:]
+	for i, l := range part.lanes {
+		l.revision = revision - uint64(len(part.lanes)-i)
+	}
+	for _, l := range slices.Concat(part.lanes, part.clean) {
+		l.writing = false
+		p.forget(l)
+	}
+}
+
+// unwritten notes that a part is not in the bucket, as far as is known.
+func (p *parking) unwritten(part *writePart) {
+	for _, l := range slices.Concat(part.lanes, part.clean) {
+		l.writing = false
+		p.dirty[l] = true
+	}
+}
+
+// reread takes in what the bucket has of a lane.
+func (p *parking) reread(ctx context.Context, l *lane) error {
+	entry, err := p.reactor.documents.GetLeader(ctx, p.reactor.parkedKey(l.stream))
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		l.revision = 0
+	case err != nil:
+		return err
+	default:
+		l.revision = entry.Revision
+		p.wish(ctx, l, entry.Value)
+	}
+	return nil
 }

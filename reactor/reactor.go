@@ -134,7 +134,7 @@ func (r *Reactor) runOnce(ctx context.Context, id string) (handled bool, err err
 		return false, err
 	}
 	s := newSession(r, id, at)
-	s.room = room
+	s.writer.room = room
 	err = s.run(ctx)
 	return s.handled, err
 }

@@ -173,17 +173,17 @@ func (s *session) finish(ctx context.Context, o outcome) {
 	l.state, l.queue[0].done = laneIdle, o.done
 	switch {
 	case o.late:
-		s.makeReady(l)
+		s.lanes.makeReady(l)
 	case o.err == nil:
-		s.letThrough(l, nil)
+		s.lanes.letThrough(l, nil)
 		s.complete(l)
 	case ctx.Err() != nil && !o.err.permanent:
 		// It failed because the session ends.
 	case o.err.open != nil:
-		s.letThrough(l, o.err.open.breaker)
-		s.holdAt(l, o.err.open)
+		s.lanes.letThrough(l, o.err.open.breaker)
+		s.lanes.holdAt(l, o.err.open)
 	default:
-		s.letThrough(l, nil)
+		s.lanes.letThrough(l, nil)
 		s.retryOrPark(ctx, l, o.err)
 	}
 }
@@ -191,29 +191,23 @@ func (s *session) finish(ctx context.Context, o outcome) {
 func (s *session) retryOrPark(ctx context.Context, l *lane, failed *failure) {
 	l.attempts++
 	if failed.permanent || l.attempts > s.reactor.cfg.Retries {
-		s.park(ctx, l, failed)
+		s.parking.park(ctx, l, failed)
 		return
 	}
 	wait := backoff.Policy{Base: s.reactor.cfg.Backoff, Max: s.reactor.cfg.MaxBackoff}.Delay(l.attempts)
 	s.reactor.logger.WarnContext(ctx, "reactor: a reaction failed", "stream", l.stream.String(), "position", l.queue[0].event.Position,
 		"attempt", l.attempts, "again in", wait, "error", failed.text)
-	s.tryLater(l, time.Now().Add(wait))
+	s.lanes.tryLater(l, time.Now().Add(wait))
 }
 
 // complete goes on with the next event of a lane, because the first is done.
 func (s *session) complete(l *lane) {
 	s.handled = true
-	version := s.pop(l).event.Version()
-	switch {
-	case l.document == nil:
-		s.makeReady(l)
-		s.forget(l)
-	case len(l.queue) > 0:
-		s.replayedTo(l, version)
-		s.makeReady(l)
-	default:
-		s.replayedTo(l, version)
-		s.replays = append(s.replays, l) // there may be more since
-		s.replaying--
+	version := s.lanes.pop(l).event.Version()
+	if l.document != nil {
+		s.parking.replayed(l, version)
+		return
 	}
+	s.lanes.makeReady(l)
+	s.parking.forget(l)
 }
