@@ -68,7 +68,7 @@ func (r *Reactor) create(ctx context.Context) error {
 		after = r.cfg.From - 1
 	}
 	if after > end {
-		return fmt.Errorf("%w: it is to begin at position %d, the log ends at %d", ErrPositionAhead, r.cfg.From, end)
+		return fmt.Errorf("%w: it is to begin at position %d, the log ends at %d", eventstore.ErrPositionAhead, r.cfg.From, end)
 	}
 	at, err := r.markBefore(ctx, after)
 	if err != nil {
@@ -98,7 +98,7 @@ func (r *Reactor) markBefore(ctx context.Context, position eventstore.Position) 
 		case err != nil:
 			return logMark{}, err
 		case c == nil:
-			return logMark{}, fmt.Errorf("%w: the log ends before position %d", ErrLogRewound, position)
+			return logMark{}, fmt.Errorf("%w: the log ends before position %d", eventstore.ErrLogRewound, position)
 		case c.Whole():
 			return logMark{position, c.ID}, nil
 		default:

@@ -4,25 +4,16 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/runner"
 )
 
-// Errors of Open.
-var (
-	// ErrInvalid means that the reactor's name or its reactions cannot be used, or that its checkpoint is lost.
-	ErrInvalid = errors.New("invalid reactor")
-	// ErrPositionAhead means that the reactor is to begin beyond the log's end. It is the one of package eventstore.
-	ErrPositionAhead = eventstore.ErrPositionAhead
-)
+// ErrInvalid means that the reactor's name or its reactions cannot be used, or that its checkpoint is lost.
+var ErrInvalid = errors.New("invalid reactor")
 
 // Errors of Run.
 var (
 	// ErrOtherStore means that the checkpoint was written for another store of the same name.
 	ErrOtherStore = runner.ErrOtherStore
-	// ErrLogRewound means that the log ends before the checkpoint, or holds another commit there. It is the one of
-	// package eventstore.
-	ErrLogRewound = eventstore.ErrLogRewound
 	// ErrRunning means that the reactor already runs in this Reactor.
 	ErrRunning = runner.ErrRunning
 

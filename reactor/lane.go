@@ -77,11 +77,6 @@ func (q *lanes) next(now time.Time) *lane {
 	return l
 }
 
-func (q *lanes) push(l *lane, t task) {
-	l.queue = append(l.queue, t)
-	q.makeReady(l)
-}
-
 func (q *lanes) makeReady(l *lane) {
 	if l.state == laneIdle && len(l.queue) > 0 {
 		l.state = laneReady

@@ -35,8 +35,9 @@ type Reactor struct {
 // Open opens the reactor of a name over a store. A new reactor reacts to what is appended after Open has returned, or
 // from [Config.From] on. A reaction that a reactor did not have before reacts to what is appended after Open has
 // returned. Open returns an error that matches ErrInvalid if the name or the reactions cannot be used. It returns an
-// error that matches ErrPositionAhead if From is beyond the log's end, and ErrOtherStore if the checkpoint belongs to a
-// store that had the name before. Otherwise it returns the error of asking the servers. The caller must call Close.
+// error that matches eventstore.ErrPositionAhead if From is beyond the log's end, and ErrOtherStore if the checkpoint
+// belongs to a store that had the name before. Otherwise it returns the error of asking the servers. The caller must
+// call Close.
 func Open(ctx context.Context, store *eventstore.Store, name string, cfg *Config, reactions ...Reaction) (*Reactor, error) {
 	if err := eventstore.CheckCategory(name); err != nil {
 		return nil, fmt.Errorf("reactor: %q: %w: the name has 1 to 64 letters, digits, - or _", name, ErrInvalid)
@@ -92,10 +93,10 @@ func (r *Reactor) Close() error { return r.documents.Close() }
 // that fail for it are repeated at the next Run. While another instance runs, Run stands by. It takes over when the
 // other instance ends, falls silent, or has fewer reactions.
 //
-// Run returns an error that matches ErrOtherStore or ErrLogRewound if the checkpoint does not fit the log, one that
-// matches eventstore.ErrCorrupt if the log is damaged, or the refusal of the server. It waits out whatever passes:
-// interruptions of the connection, a lost quorum, a server that ends. Run waits for the reactions that it has begun,
-// for twice [Config.Timeout] at most. It returns ErrRunning if it is called while it runs.
+// Run returns an error that matches ErrOtherStore or eventstore.ErrLogRewound if the checkpoint does not fit the log,
+// one that matches eventstore.ErrCorrupt if the log is damaged, or the refusal of the server. It waits out whatever
+// passes: interruptions of the connection, a lost quorum, a server that ends. Run waits for the reactions that it has
+// begun, for twice [Config.Timeout] at most. It returns ErrRunning if it is called while it runs.
 func (r *Reactor) Run(ctx context.Context) error {
 	if !r.running.CompareAndSwap(false, true) {
 		return fmt.Errorf("reactor: %s: %w", r.name, ErrRunning)

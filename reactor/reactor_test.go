@@ -182,7 +182,7 @@ func TestAReactorBeginsAtTheLogsEndUnlessItIsToldOtherwise(t *testing.T) {
 	cfg := quick()
 	cfg.From = 99
 	_, err := reactor.Open(t.Context(), store, "ahead", cfg, live.reaction())
-	require.ErrorIs(t, err, reactor.ErrPositionAhead)
+	require.ErrorIs(t, err, eventstore.ErrPositionAhead)
 
 	last := deposit(t, store, "a", 1) // appended before it runs, and after it was made
 	react(t, a)

@@ -37,7 +37,7 @@ func TestAReactorEndsWithALogThatIsReplaced(t *testing.T) {
 	require.ErrorIs(t, err, eventstore.ErrLogRewound)
 	select {
 	case err := <-ended:
-		require.ErrorIs(t, err, reactor.ErrLogRewound)
+		require.ErrorIs(t, err, eventstore.ErrLogRewound)
 	case <-time.After(30 * time.Second):
 		t.Fatal("the reactor goes on")
 	}

@@ -73,7 +73,7 @@ func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	notes := runner.Read(ctx, s.watch, readAhead)
-	commits := runner.Read(ctx, s.readAfter(s.lanes.log.frontier), readAhead)
+	commits := runner.Read(ctx, s.read, readAhead)
 	for range s.reactor.cfg.Workers {
 		s.workers.Go(func() { s.work(ctx) })
 	}
@@ -98,7 +98,11 @@ func (s *session) run(ctx context.Context) error {
 	for o := range s.results {
 		s.finish(ctx, o)
 	}
-	return errors.Join(err, s.writer.release(ctx))
+	released := s.writer.release(ctx)
+	if errors.Is(released, errReplaced) {
+		return err
+	}
+	return errors.Join(err, released)
 }
 
 // begin sets where the session reads on: behind the lowest position of its types, which may be below the
@@ -120,17 +124,15 @@ func (s *session) watch(ctx context.Context) iter.Seq2[kv.Change[document], erro
 	return r.documents.Watch(ctx, r.key(parkedPrefix)+".>", r.key(checkpointName))
 }
 
-func (s *session) readAfter(position eventstore.Position) func(context.Context) iter.Seq2[*eventstore.Commit, error] {
-	return func(ctx context.Context) iter.Seq2[*eventstore.Commit, error] {
-		return s.reactor.store.Log(ctx, eventstore.After(position), eventstore.Live())
-	}
+func (s *session) read(ctx context.Context) iter.Seq2[*eventstore.Commit, error] {
+	return s.reactor.store.Log(ctx, eventstore.After(s.from.lowest(s.from.Types)), eventstore.Live())
 }
 
 // step does what is due and then waits for one thing to happen.
 func (s *session) step(ctx context.Context, commits *runner.Feed[*eventstore.Commit], notes *runner.Feed[kv.Change[document]]) error {
 	now := time.Now()
 	s.lanes.wake(now)
-	if s.writer.writeDue(now) {
+	if s.writer.writing == nil && !now.Before(s.writer.writeAt()) {
 		if err := s.hear(ctx, notes); err != nil {
 			return err
 		}
@@ -140,8 +142,8 @@ func (s *session) step(ctx context.Context, commits *runner.Feed[*eventstore.Com
 		s.parking.startReplays(ctx)
 		s.assign(now)
 	}
-	if s.left() {
-		return errAsked
+	if s.writer.leaving && s.idle == s.reactor.cfg.Workers && s.writer.writing == nil {
+		return errAsked // nothing is under way any more
 	}
 	s.timer.Reset(s.nextWake(now).Sub(now))
 	select {
@@ -216,11 +218,6 @@ func (s *session) note(ctx context.Context, change kv.Change[document]) error {
 	return nil
 }
 
-// left reports whether nothing is under way any more in a session that was asked to stop.
-func (s *session) left() bool {
-	return s.writer.leaving && s.idle == s.reactor.cfg.Workers && s.writer.writing == nil
-}
-
 // take puts the events of one commit that are to be handled into the lane of their stream.
 func (s *session) take(c *eventstore.Commit) {
 	var in *list.Element
@@ -235,7 +232,8 @@ func (s *session) take(c *eventstore.Commit) {
 			continue
 		}
 		in = s.lanes.log.add(in)
-		s.lanes.push(l, task{event: event, done: done, passage: in})
+		l.queue = append(l.queue, task{event: event, done: done, passage: in})
+		s.lanes.makeReady(l)
 	}
 	s.lanes.log.read(c)
 }

@@ -68,22 +68,14 @@ func (w *writer) note(change kv.Change[document]) error {
 	return nil
 }
 
-// changed reports whether the bucket is behind what the session knows.
-func (w *writer) changed() bool {
-	return len(w.parking.dirty) > 0 || len(w.parking.discarded) > 0 || w.lanes.log.mark().position != w.low
-}
-
-func (w *writer) writeDue(now time.Time) bool {
-	return w.writing == nil && !now.Before(w.writeAt())
-}
-
 // writeAt is when the next write is due.
 func (w *writer) writeAt() time.Time {
 	at := w.at.written.Add(w.reactor.cfg.Heartbeat)
+	changed := len(w.parking.dirty) > 0 || len(w.parking.discarded) > 0 || w.lanes.log.mark().position != w.low
 	switch {
 	case w.writing != nil:
 		return time.Now().Add(w.reactor.cfg.Heartbeat) // its answer comes first
-	case w.changed(), at.Before(w.nextWrite):
+	case changed, at.Before(w.nextWrite):
 		return w.nextWrite
 	}
 	return at
@@ -246,21 +238,14 @@ func (w *writer) release(ctx context.Context) error {
 	defer cancel()
 	if w.writing != nil {
 		if err := w.settle(ctx, <-w.answers); err != nil {
-			return unlessReplaced(err)
+			return err
 		}
 	}
 	for w.failures = 0; w.at.Runner != "" && w.failures == 0; {
 		w.write(ctx, w.nextPart(""))
 		if err := w.settle(ctx, <-w.answers); err != nil {
-			return unlessReplaced(err)
+			return err
 		}
 	}
 	return nil
-}
-
-func unlessReplaced(err error) error {
-	if errors.Is(err, errReplaced) {
-		return nil
-	}
-	return err
 }

@@ -1,6 +1,8 @@
 package saga
 
 import (
+	"cmp"
+	"reflect"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -39,32 +41,16 @@ type Entry struct {
 	Reason   string    // the error behind it, or what Cancel or Resolve was given, or ""
 }
 
-// entryOf returns the entry of an event.
+// entryOf returns the entry of an event. All types of events name their fields alike.
 func entryOf(event eventstore.Event, r eventstore.Recorded) Entry {
-	entry := Entry{Version: r.Version(), Position: r.Position, Time: r.Time, Actor: r.Actor, Type: event.EventType()}
-	switch e := event.(type) {
-	case sagaevent.StepBegun:
-		entry.Step = e.Step
-	case sagaevent.StepFailed:
-		entry.Step, entry.Reason = e.Step, e.Error
-	case sagaevent.StepDone:
-		entry.Step = e.Step
-	case sagaevent.EventReceived:
-		entry.Step = e.Step
-	case sagaevent.DeadlinePassed:
-		entry.Step = e.Step
-	case sagaevent.Compensating:
-		entry.Reason = e.Error
-	case sagaevent.UndoBegun:
-		entry.Step = e.Step
-	case sagaevent.UndoFailed:
-		entry.Step, entry.Reason = e.Step, e.Error
-	case sagaevent.Undone:
-		entry.Step = e.Step
-	case Stuck:
-		entry.Step, entry.Reason = e.Step, e.Error
-	case Resolved:
-		entry.Reason = e.Reason
+	text := func(field string) string {
+		if f := reflect.ValueOf(event).FieldByName(field); f.IsValid() {
+			return f.String()
+		}
+		return ""
 	}
-	return entry
+	return Entry{
+		Version: r.Version(), Position: r.Position, Time: r.Time, Actor: r.Actor, Type: event.EventType(),
+		Step: text("Step"), Reason: cmp.Or(text("Error"), text("Reason")),
+	}
 }

@@ -163,7 +163,7 @@ func TestAnEventWithoutAKeyParksItsStreamOnly(t *testing.T) {
 			_, err := b.store.Append(t.Context(), broken, eventstore.Head{}, answered{"broken", true}, answered{"answered", true})
 			require.NoError(t, err)
 			require.Eventually(t, func() bool {
-				for parked, err := range m.Parked(t.Context()) {
+				for parked, err := range m.Reactor().Parked(t.Context()) {
 					return err == nil && parked.Stream == broken && parked.Version == 1
 				}
 				return false
@@ -177,9 +177,9 @@ func TestAnEventWithoutAKeyParksItsStreamOnly(t *testing.T) {
 			require.Contains(t, done.Error, "no answer until")
 
 			mended.Store(true)
-			require.NoError(t, m.ReplayParked(t.Context(), broken))
+			require.NoError(t, m.Reactor().ReplayParked(t.Context(), broken))
 			require.Eventually(t, func() bool {
-				for _, err := range m.Parked(t.Context()) {
+				for _, err := range m.Reactor().Parked(t.Context()) {
 					require.NoError(t, err)
 					return false
 				}
@@ -204,7 +204,7 @@ func TestAnEventThatCannotBeBroughtIsDiscarded(t *testing.T) {
 	stream := eventstore.StreamID{Category: "answer", ID: "both"}
 	_, err = b.store.Append(t.Context(), stream, eventstore.Head{}, answered{"broken", true}, answered{"1", true})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return m.DiscardParked(t.Context(), stream, 1) == nil }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return m.Reactor().Discard(t.Context(), stream, 1) == nil }, 20*time.Second, 10*time.Millisecond)
 	done, err := m.Wait(soon(t), "1")
 	require.NoError(t, err)
 	require.Equal(t, saga.StateCompleted, done.State)

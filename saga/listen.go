@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"time"
 
@@ -159,31 +158,10 @@ func (m *Manager[S]) awaited(recorded eventstore.Recorded, id, step string) (eve
 	return event, by, err
 }
 
-// Parked returns the streams with events that could not be brought to their sagas, and that wait: see reactor.Parked.
-// An event that says for which saga it is in a way that no saga can have, or whose function fails, parks its stream,
-// and what comes behind it waits. A saga that awaits such an event is given it when its deadline passes, at the
-// latest.
-func (m *Manager[S]) Parked(ctx context.Context) iter.Seq2[reactor.Parked, error] {
-	if m.events == nil {
-		return func(func(reactor.Parked, error) bool) {}
-	}
-	return m.events.Parked(ctx)
-}
-
-// ReplayParked asks that a parked stream is brought again, from the event that failed on. It returns an error that
-// matches reactor.ErrNotParked if the stream is not parked. It blocks until the wish is stored.
-func (m *Manager[S]) ReplayParked(ctx context.Context, stream eventstore.StreamID) error {
-	if m.events == nil {
-		return fmt.Errorf("saga: %s: %s: %w: the definition awaits no events", m.definition.name, stream, reactor.ErrNotParked)
-	}
-	return m.events.ReplayParked(ctx, stream)
-}
-
-// DiscardParked asks that the event at which a stream is parked is left out, and that the stream goes on behind it. The
-// event is named by its version. It fails and blocks like [Manager.ReplayParked].
-func (m *Manager[S]) DiscardParked(ctx context.Context, stream eventstore.StreamID, version eventstore.Version) error {
-	if m.events == nil {
-		return fmt.Errorf("saga: %s: %s: %w: the definition awaits no events", m.definition.name, stream, reactor.ErrNotParked)
-	}
-	return m.events.Discard(ctx, stream, version)
-}
+// Reactor is the reactor that brings awaited events to their sagas, or nil if the definition has none: for its status,
+// and for its parked streams. [Manager.Run] runs it.
+//
+// If the function that says for which saga an event is fails, or returns an id that no saga can have, the stream of
+// the event is parked, and what comes behind it waits. A saga that awaits such an event is given it when its deadline
+// passes, at the latest.
+func (m *Manager[S]) Reactor() *reactor.Reactor { return m.events }

@@ -81,7 +81,7 @@ func TestAnAnswerBehindAParkedEventIsInTime(t *testing.T) {
 	done, err := m.Wait(soon(t), "1")
 	require.NoError(t, err)
 	require.Equal(t, saga.StateCompleted, done.State, done.Error)
-	for parked, err := range m.Parked(t.Context()) {
+	for parked, err := range m.Reactor().Parked(t.Context()) {
 		require.NoError(t, err)
 		require.Contains(t, parked.Error, "invalid id of a saga")
 	}

@@ -104,8 +104,6 @@ type Retried struct{}
 // Resolved is the last event of a saga that was stuck and that a person has brought to its end.
 type Resolved struct{ Reason string }
 
-// The names of the events in the log.
-
 func (Started) EventType() string        { return "saga.started" }
 func (Claimed) EventType() string        { return "saga.claimed" }
 func (Released) EventType() string       { return "saga.released" }
