@@ -9,7 +9,6 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
-	"github.com/runnel-go/runnel/reactor"
 )
 
 // The log is replaced by an older backup under a reactor that has nothing to do at the time.
