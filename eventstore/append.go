@@ -170,7 +170,7 @@ func (wr *writer) prepare(ctx context.Context, writes []Write) (*attempt, error)
 			return nil, err
 		}
 	}
-	return a, a.arrange()
+	return a, a.checkStreams()
 }
 
 // mayAppend is ready for appends. They wait for it with the same patience as for everything else. It returns the

@@ -18,9 +18,6 @@ type attempt struct {
 	writes   []jsapi.Write
 	seen     *Commit // the highest before the first try, behind which an acknowledgement must be, or nil
 
-	// batch holds the writes as they are sent, the guards before all others, so that a commit of a stream ends the
-	// transaction.
-	batch []jsapi.Write
 	named int // the first write that is not a guard: it names the append in errors
 
 	tries int // how often the writes were sent
@@ -94,10 +91,8 @@ func (a *attempt) firstConflict(ctx context.Context, n int, conflict error) erro
 	return cmp.Or(err, conflict)
 }
 
-// arrange puts the writes into the order in which they are sent. It refuses a transaction that has a stream twice, or
-// nothing but guards.
-func (a *attempt) arrange() error {
-	a.batch = a.writes
+// checkStreams refuses a transaction that has a stream twice, or nothing but guards.
+func (a *attempt) checkStreams() error {
 	first := slices.IndexFunc(a.writes, func(w jsapi.Write) bool { return w.Guards == "" })
 	if first < 0 {
 		return a.refused(ErrRefused, "a guard holds what is written beside it: give a write with events, or ask Store.Head", nil)
@@ -105,7 +100,6 @@ func (a *attempt) arrange() error {
 	if a.named = first; len(a.writes) == 1 {
 		return nil
 	}
-	a.batch = make([]jsapi.Write, len(a.writes))
 	seen := make(map[StreamID]bool, len(a.writes))
 	for i, c := range a.commits {
 		if seen[c.Stream] {
@@ -113,7 +107,6 @@ func (a *attempt) arrange() error {
 				Advice: "a transaction has each stream once: put all its events into one write, which needs no guard beside it"}
 		}
 		seen[c.Stream] = true
-		a.batch[c.Transaction.Index] = a.writes[i]
 	}
 	return nil
 }

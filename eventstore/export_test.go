@@ -42,7 +42,7 @@ func (s *Store) AppendFirst(ctx context.Context, kept int, writes ...Write) erro
 	if err != nil {
 		return err
 	}
-	for _, w := range a.batch[:kept] {
+	for _, w := range a.batch()[:kept] {
 		if answer := s.conn.api.Session().Publish(ctx, w, s.conn.cfg.AckTimeout); answer.Class != jsapi.Stored {
 			return answer.Err
 		}
@@ -63,7 +63,7 @@ func (s *Store) AppendUnguarded(ctx context.Context, writes ...Write) error {
 		}
 		a.writes[i].Unconditional, a.writes[i].Guards = true, ""
 	}
-	if err := a.arrange(); err != nil {
+	if err := a.checkStreams(); err != nil {
 		return err
 	}
 	return a.publish(ctx).Err

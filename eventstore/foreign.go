@@ -22,7 +22,7 @@ import (
 //	header of every commit      the expectation under which it was published, and in a batch the batch's id
 //	header of another's message neither
 //
-// The server keeps both. // A flipped bit cannot take the header off a commit: the server's checksum covers the header,
+// The server keeps both. A flipped bit cannot take the header off a commit: the server's checksum covers the header,
 // so the server would not return the message at all. Only the header's length is not covered. If a bit of the length
 // flips, the header is missing or stands in the payload.
 //

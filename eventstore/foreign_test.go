@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -85,7 +86,7 @@ func requireEvents(t *testing.T, store *eventstore.Store, deposits ...int64) {
 
 func TestAMessageOfAnotherProgramIsPassedOver(t *testing.T) {
 	t.Parallel()
-	for _, subject := range []string{"bank.account.a", "bank.customers.find", "bank.customers.fi=nd", "bank.runnel.erased"} {
+	for _, subject := range []string{"bank.account.a", "bank.customers.find", "bank.customers.fi=nd", "bank.runnel.erased", "bank.cust*.fi>nd", "bank.*.>"} {
 		for name := range strays(subject, []byte("xx")) {
 			t.Run(subject+"/"+name, func(t *testing.T) {
 				t.Parallel()
@@ -164,6 +165,39 @@ func TestAStreamMayBeginBehindAMessageOfAnotherProgram(t *testing.T) {
 		eventstore.Write{Stream: account("b"), Expected: head, Events: []eventstore.Event{opened{}}})
 	require.NoError(t, err)
 	require.Equal(t, []eventstore.Event{opened{}, deposited{1}, opened{}}, decode(t, store.All(t.Context())))
+}
+
+// Another program publishes between the load of a stream and the transaction that writes or guards it.
+func TestATransactionStandsOnAMessageOfAnotherProgram(t *testing.T) {
+	t.Parallel()
+	for _, begun := range []bool{true, false} {
+		for _, id := range []string{"a", "b", "guarded"} {
+			t.Run(fmt.Sprintf("%s, begun: %t", id, begun), func(t *testing.T) {
+				t.Parallel()
+				store := open(t, nil)
+				head := func(id string) eventstore.Head {
+					if begun {
+						_, err := store.Append(t.Context(), account(id), eventstore.Head{}, opened{})
+						require.NoError(t, err)
+					}
+					history, err := store.Load(t.Context(), account(id))
+					require.NoError(t, err)
+					return history.Head
+				}
+				writes := []eventstore.Write{
+					{Stream: account("a"), Expected: head("a"), Events: []eventstore.Event{deposited{1}}},
+					{Stream: account("guarded"), Expected: head("guarded"), Guard: true},
+					{Stream: account("b"), Expected: head("b"), Events: []eventstore.Event{deposited{2}}},
+				}
+				stray(t, store, &nats.Msg{Subject: "bank.account." + id, Data: []byte("x")})
+				_, err := store.AppendAll(t.Context(), writes...)
+				require.NoError(t, err)
+				report, err := store.Verify(t.Context(), nil)
+				require.NoError(t, err)
+				require.NoError(t, report.Err())
+			})
+		}
+	}
 }
 
 func TestALiveReaderPassesOverMessagesOfOtherPrograms(t *testing.T) {

@@ -258,7 +258,7 @@ func (i *importer) hole(ctx context.Context, f erasedFrame) error {
 // belong to the store.
 func (i *importer) foreign(ctx context.Context, f foreignFrame) error {
 	category, id, ok := strings.Cut(f.Subject, ".")
-	if !i.logging || f.Position != i.summary.End+1 || !ok || !literal(category) || !literal(id) {
+	if !i.logging || f.Position != i.summary.End+1 || !ok || !publishable(category) || !publishable(id) {
 		return i.misplaced(f)
 	}
 	i.summary.End++
@@ -267,9 +267,9 @@ func (i *importer) foreign(ctx context.Context, f foreignFrame) error {
 	return i.target.add(ctx, restored{subject: i.conn.store + "." + f.Subject, header: []string{headerForeign, "1"}, data: f.Data})
 }
 
-// literal reports whether a text can be one token of a subject to publish to.
-func literal(token string) bool {
-	return token != "" && len(token) < 512 && !strings.ContainsAny(token, ".*> \t\r\n")
+// publishable reports whether a text can be one token of a subject to publish to. Wildcards stand for themselves there.
+func publishable(token string) bool {
+	return token != "" && len(token) < 512 && !strings.ContainsAny(token, ". \t\r\n")
 }
 
 // fillerSubject is the subject of the messages that take the place of erased commits until they are deleted.

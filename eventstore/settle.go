@@ -77,7 +77,19 @@ func (a *attempt) publish(ctx context.Context) jsapi.Answer {
 		return jsapi.Answer{Class: jsapi.Unavailable, Err: err}
 	}
 	a.tries++
-	return a.writer.conn.api.PublishBatch(ctx, a.batch, a.writer.conn.cfg.AckTimeout)
+	return a.writer.conn.api.PublishBatch(ctx, a.batch(), a.writer.conn.cfg.AckTimeout)
+}
+
+// batch returns the writes in the order in which they are sent. Guards come first, so a commit ends the transaction.
+func (a *attempt) batch() []jsapi.Write {
+	if len(a.writes) == 1 {
+		return a.writes
+	}
+	batch := make([]jsapi.Write, len(a.writes))
+	for i, c := range a.commits {
+		batch[c.Transaction.Index] = a.writes[i]
+	}
+	return batch
 }
 
 // stored waits until the commits are on disk, and fills in the positions. It is called with the last position, because
@@ -216,9 +228,6 @@ func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 	if a.expected[i].Position == 0 && head.Version == 0 && !a.doubt {
 		// There are only remainders of torn transactions, which no count noticed in a burst of new streams.
 		a.expected[i], a.writes[i].Expected = head, uint64(head.Position)
-		if c.Transaction != nil {
-			a.batch[c.Transaction.Index] = a.writes[i]
-		}
 		return nil
 	}
 	if err := a.refute(ctx, i); err != nil {
