@@ -304,6 +304,43 @@ func TestALiveReaderGoesOnSoonAfterAnElection(t *testing.T) {
 	requireMedian(t, time.Second, took)
 }
 
+// The only replica is on a node that is away when the reader begins, and the server refuses the reader's consumer.
+func TestALiveReaderThatBeginsWhileTheLogIsAwayWaits(t *testing.T) {
+	cluster := eventstoretest.NewCluster(t, 3)
+	first, err := eventstore.Open(t.Context(), cluster.JetStream(t), "bank", events, &eventstore.Config{Replicas: 1})
+	require.NoError(t, err)
+	c, err := first.Append(t.Context(), account("a"), eventstore.Head{}, opened{})
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+	holder := cluster.StreamLeader(t, "bank")
+	others := slices.DeleteFunc(cluster.Nodes(), func(node *eventstoretest.Server) bool { return node == holder })
+	js := others[0].JetStream(t)
+	store, err := eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Replicas: 1})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	_, err = store.Load(t.Context(), account("a"))
+	require.NoError(t, err)
+	holder.Stop()
+	require.Eventually(t, func() bool {
+		_, err := js.CreateConsumer(t.Context(), "bank", jetstream.ConsumerConfig{MemoryStorage: true, Replicas: 1})
+		refused, ok := errors.AsType[*jetstream.APIError](err)
+		return ok && refused.ErrorCode == 10023
+	}, time.Minute, 10*time.Millisecond)
+	positions := follow(t, store)
+	select {
+	case position := <-positions:
+		t.Fatal("read while the log is away: ", position)
+	case <-time.After(time.Second):
+	}
+	holder.Restart()
+	select {
+	case position := <-positions:
+		require.Equal(t, c.Position, position)
+	case <-time.After(time.Minute):
+		t.Fatal("the reader has ended")
+	}
+}
+
 func TestALiveReaderGoesOnWhenItsConsumerIsGone(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	store, head := openWithTwo(t, js)

@@ -23,9 +23,12 @@ const codeInactiveTooLong jetstream.ErrorCode = 10153
 // the time that the stream allows.
 func (c *Client) CreateConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.ConsumerInfo, error) {
 	info, err := c.createConsumer(ctx, stream, cfg)
-	if code, ok := errorCode(err); ok && code == codeInactiveTooLong {
+	switch code, _ := errorCode(err); code {
+	case codeInactiveTooLong:
 		cfg.InactiveThreshold = 0
 		return c.createConsumer(ctx, stream, cfg)
+	case codeInsufficientResources: // the servers that hold the stream are away, which passes
+		err = fmt.Errorf("%w: %s", nats.ErrNoResponders, err.Error())
 	}
 	return info, err
 }
