@@ -459,7 +459,7 @@ func (p *program) allEnded() {
 // A stream on one node of a cluster is lost with its node, and made anew on another. The connection is to a third.
 func TestAStreamThatIsRemadeOnAnotherNodeIsNoticed(t *testing.T) {
 	cluster := eventstoretest.NewCluster(t, 3, eventstoretest.Memory())
-	first, err := eventstore.Open(t.Context(), cluster.JetStream(t), "bank", events, nil)
+	first, err := eventstore.Open(t.Context(), cluster.JetStream(t), "bank", events, &eventstore.Config{Replicas: 1})
 	require.NoError(t, err)
 	require.NoError(t, first.Close())
 	leader := cluster.StreamLeader(t, "bank")

@@ -105,7 +105,12 @@ func (c *conn) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, err
 			return have, rewound(c.store, seen, 0, "its JetStream stream is gone")
 		}
 		identity := uuid.NewString()
-		have, err = ask(func() (jetstream.StreamInfo, error) { return c.api.CreateStream(ctx, c.streamConfig(identity)) })
+		cfg := c.streamConfig(identity)
+		have, err = ask(func() (jetstream.StreamInfo, error) { return c.api.CreateStream(ctx, cfg) })
+		if c.cfg.Replicas == 0 && jsapi.IsAlone(err) { // a server alone that has a cluster's name, to take leaf nodes
+			cfg.Replicas = 1
+			have, err = ask(func() (jetstream.StreamInfo, error) { return c.api.CreateStream(ctx, cfg) })
+		}
 		// The answer lacks the domain, and another process may have been faster.
 		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			have, err = ask(func() (jetstream.StreamInfo, error) { return c.api.MadeInfo(ctx, c.store) })

@@ -70,6 +70,9 @@ func (c *Client) bound(ctx context.Context, cfg jetstream.StreamConfig) int64 {
 // DemandsBound reports whether a refusal says that the account demands a bound for each stream.
 func DemandsBound(err error) bool { return hasCode(err, codeMaxBytesRequired) }
 
+// IsAlone reports whether a refusal says that a server without a cluster cannot keep several replicas.
+func IsAlone(err error) bool { return hasCode(err, codeReplicasNotSupported) }
+
 // exceeds reports whether a stream was refused because of its bound.
 func exceeds(err error) bool {
 	return hasCode(err, codeMaxStreamBytes) || hasCode(err, codeStorageResources) || hasCode(err, codeMemoryResources)

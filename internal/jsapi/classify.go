@@ -82,6 +82,7 @@ const (
 	codeSequenceNotMatch      jetstream.ErrorCode = 10063
 	codeHeaderTooLarge        jetstream.ErrorCode = 10097
 	codeMaxBytesRequired      jetstream.ErrorCode = 10113
+	codeReplicasNotSupported  jetstream.ErrorCode = 10074
 	codeMaxStreamBytes        jetstream.ErrorCode = 10122
 )
 
