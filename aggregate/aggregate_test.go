@@ -252,7 +252,7 @@ func TestWhatCannotBeDecodedFailsTheCommand(t *testing.T) {
 	for id, reason := range map[string]error{"undecodable": eventstore.ErrUndecodable, "unknown": eventstore.ErrUnknownType} {
 		_, err := accounts.Do(t.Context(), id, deposit{1})
 		require.ErrorIs(t, err, reason)
-		var fault *eventstore.EventError
+		var fault *eventstore.ReadError
 		require.ErrorAs(t, err, &fault)
 		require.Equal(t, eventstore.Version(1), fault.Version)
 		require.Equal(t, id, fault.Stream.ID)

@@ -3,9 +3,12 @@ package aggregate
 import (
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/plain"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // eventsOf decodes the events of a commit. It passes over the toolkit's own events, unless E includes them.
@@ -21,7 +24,7 @@ func eventsOf[E eventstore.Event](c *eventstore.Commit) ([]E, error) {
 			switch {
 			case ok:
 				events = append(events, event)
-			case !recorded.System():
+			case !strings.HasPrefix(recorded.Type(), system.Prefix):
 				return nil, fmt.Errorf("aggregate: %s version %d at position %d: %w: %q is a %T: no other category may write it here",
 					recorded.Stream, recorded.Version(), recorded.Position, ErrForeignEvent, recorded.Type(), one)
 			}
@@ -33,7 +36,7 @@ func eventsOf[E eventstore.Event](c *eventstore.Commit) ([]E, error) {
 // keptTypes returns how the events of E may be kept beside their stored form.
 func keptTypes[E eventstore.Event](store *eventstore.Store) map[reflect.Type]plain.Keeping {
 	kept := make(map[reflect.Type]plain.Keeping)
-	for _, prototype := range store.Prototypes() {
+	for _, prototype := range eventstore.Inside(inside.Pass{}, store).Prototypes() {
 		if _, ok := prototype.(E); ok {
 			t := reflect.TypeOf(prototype)
 			kept[t] = plain.KeepingOf(t)

@@ -14,6 +14,7 @@ import (
 	"github.com/runnel-go/runnel/internal/defaults"
 	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/internal/snapshots"
+	"github.com/runnel-go/runnel/internal/token"
 	"github.com/runnel-go/runnel/snapshot"
 )
 
@@ -108,8 +109,8 @@ func (r *Repository[S, E]) Counters() Counters {
 // closed. New returns an error that matches eventstore.ErrInvalidID for a wrong category, or ErrInvalid for a state
 // type or a Config that cannot be used.
 func New[S State[S, E], E eventstore.Event](store *eventstore.Store, category string, initial S, cfg *Config) (*Repository[S, E], error) {
-	if err := eventstore.CheckCategory(category); err != nil {
-		return nil, fmt.Errorf("aggregate: %w", err)
+	if err := token.CheckName(category); err != nil {
+		return nil, fmt.Errorf("aggregate: %w: category: %w", eventstore.ErrInvalidID, err)
 	}
 	full, err := cfg.withDefaults()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/snapshots"
 )
 
@@ -23,7 +24,7 @@ func (op *Op[S, E]) checkIssued(ctx context.Context) error {
 	if issued == nil {
 		return nil
 	}
-	reached, err := op.repository.store.Reaches(ctx, *issued)
+	reached, err := eventstore.Inside(inside.Pass{}, op.repository.store).Reaches(ctx, uint64(*issued))
 	if err == nil && !reached {
 		err = fmt.Errorf("aggregate: %s: issued at position %d: %w: give a position that was in the log before the command was first issued",
 			op.streamID(), *issued, eventstore.ErrPositionAhead)

@@ -12,7 +12,9 @@ import (
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/literal"
+	"github.com/runnel-go/runnel/internal/system"
 	"github.com/runnel-go/runnel/snapshot"
 )
 
@@ -21,9 +23,6 @@ const (
 	category = "aggregate"
 	samples  = "sample"
 )
-
-// systemPrefix begins the names of the toolkit's own events.
-const systemPrefix = "runnel."
 
 // lab is a store on a server of its own. Each trial has an aggregate of its own in it.
 type lab[S aggregate.State[S, E], E eventstore.Event] struct {
@@ -67,8 +66,8 @@ func openLab[S aggregate.State[S, E], E eventstore.Event](
 
 // userEvents returns the prototypes of a store that are not the toolkit's own.
 func userEvents(store *eventstore.Store) (prototypes []eventstore.Event) {
-	for _, p := range store.Prototypes() {
-		if !strings.HasPrefix(p.EventType(), systemPrefix) {
+	for _, p := range eventstore.Inside(inside.Pass{}, store).Prototypes() {
+		if !strings.HasPrefix(p.EventType(), system.Prefix) {
 			prototypes = append(prototypes, p)
 		}
 	}
@@ -264,7 +263,7 @@ func (l *lab[S, E]) sample(ctx context.Context, h *history[S, E], event eventsto
 	if _, err := l.writer.AppendAll(ctx, eventstore.Write{Stream: id, Events: []eventstore.Event{event}}); err != nil {
 		return unfit(lawCodec, err)
 	}
-	want, err := l.store.Upcast(event)
+	want, err := eventstore.Inside(inside.Pass{}, l.store).Upcast(event)
 	if err != nil {
 		return broken(lawCodec, "%v", err)
 	}

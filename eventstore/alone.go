@@ -10,6 +10,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // A store's own stream must take what is published for the store, and no other stream may. Its reads must be answered
@@ -77,7 +80,7 @@ func (c *conn) checkReads(ctx context.Context) error {
 }
 
 func (c *conn) otherReads(what string) error {
-	return otherStream(c.store, fmt.Errorf("%w: Config.Reads is not on the connection's own stream: %s", ErrOtherStream, what))
+	return otherStream(c.store, fmt.Errorf("%w: Config.Reads is not on the connection's own stream: %s", jsapi.ErrOtherStream, what))
 }
 
 // overlapping names the stream that has taken the store's subjects, if the server refused to make the store's stream
@@ -91,14 +94,14 @@ func (c *conn) overlapping(ctx context.Context, err error) error {
 	if findErr != nil {
 		return errors.Join(err, findErr)
 	}
-	return otherStream(c.store, fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", ErrOtherStream, other, c.store, err))
+	return otherStream(c.store, fmt.Errorf("%w: stream %s takes subjects of %s.*.*: %w", jsapi.ErrOtherStream, other, c.store, err))
 }
 
 // compareAlone is compareOpened that also asks which streams take what is published for the store. No stream stores the
 // question. If there are domains, it waits for the answer of one that is further away. A later answer is found by the
 // next check.
 func (t *trust) compareAlone(ctx context.Context) error {
-	if err := t.conn.api.Probe(t.conn.store + "." + SystemCategory + ".probe"); err != nil {
+	if err := t.conn.api.Probe(t.conn.store + "." + system.Category + ".probe"); err != nil {
 		return err
 	}
 	if err := t.compareOpened(ctx); err != nil {
@@ -109,7 +112,7 @@ func (t *trust) compareAlone(ctx context.Context) error {
 		other = func() error { return t.conn.api.AwaitOther(ctx, probeWait) }
 	}
 	err := other()
-	if errors.Is(err, ErrOtherStream) {
+	if errors.Is(err, jsapi.ErrOtherStream) {
 		err = otherStream(t.conn.store, err)
 	}
 	return err

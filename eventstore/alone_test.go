@@ -45,7 +45,7 @@ func TestOneNameInTwoDomainsIsRefusedByName(t *testing.T) {
 	require.NoError(t, err, "a domain alone is no fault")
 
 	other, err := eventstore.Open(t.Context(), leaf, "bank", events, nil)
-	require.ErrorIs(t, err, eventstore.ErrOtherStream)
+	require.ErrorIs(t, err, eventstore.ErrSettings)
 	require.ErrorContains(t, err, "bank")
 	require.Nil(t, other)
 
@@ -57,14 +57,14 @@ func TestOneNameInTwoDomainsIsRefusedByName(t *testing.T) {
 		if err == nil {
 			return false
 		}
-		require.ErrorIs(t, err, eventstore.ErrOtherStream)
+		require.ErrorIs(t, err, eventstore.ErrSettings)
 		require.ErrorContains(t, err, "stream bank of domain leaf")
 		return true
 	}, 20*time.Second, 10*time.Millisecond)
 	_, err = store.Load(t.Context(), account("1"))
-	require.ErrorIs(t, err, eventstore.ErrOtherStream)
+	require.ErrorIs(t, err, eventstore.ErrSettings)
 	for _, err := range store.All(t.Context(), eventstore.Live()) {
-		require.ErrorIs(t, err, eventstore.ErrOtherStream)
+		require.ErrorIs(t, err, eventstore.ErrSettings)
 	}
 }
 
@@ -90,9 +90,9 @@ func TestAContextOfAnotherDomainIsRefusedWhereTheOwnAnswers(t *testing.T) {
 		_, err = store.Append(t.Context(), account("2"), eventstore.Head{}, deposited{1})
 		return isTold(err)
 	}, 20*time.Second, 10*time.Millisecond)
-	require.ErrorIs(t, err, eventstore.ErrOtherStream, "the other answers at a position that was given out before, too")
+	require.ErrorIs(t, err, eventstore.ErrSettings, "the other answers at a position that was given out before, too")
 	_, err = eventstore.Open(t.Context(), throughLeaf, "bank", events, nil)
-	require.ErrorIs(t, err, eventstore.ErrOtherStream)
+	require.ErrorIs(t, err, eventstore.ErrSettings)
 }
 
 func TestReadsOfAnotherLogAreRefused(t *testing.T) {
@@ -115,7 +115,7 @@ func TestReadsOfAnotherLogAreRefused(t *testing.T) {
 	refused := func(why string) {
 		t.Helper()
 		err := with(elsewhere.JetStream(t))
-		require.ErrorIs(t, err, eventstore.ErrOtherStream)
+		require.ErrorIs(t, err, eventstore.ErrSettings)
 		require.ErrorContains(t, err, why)
 	}
 	require.NoError(t, with(server.JetStream(t)))
@@ -157,7 +157,7 @@ func TestReadsThatMoveToAnotherLogEnd(t *testing.T) {
 	proxy.Cut()
 	require.Eventually(t, func() bool { return nc.ConnectedUrl() == elsewhere.URL() }, 20*time.Second, 10*time.Millisecond)
 	for _, err := range store.All(t.Context(), eventstore.Live()) {
-		require.ErrorIs(t, err, eventstore.ErrOtherStream)
+		require.ErrorIs(t, err, eventstore.ErrSettings)
 	}
 	_, err = store.Append(t.Context(), account("1"), c.Head(), deposited{1})
 	require.NoError(t, err, "appends do not go that way")
@@ -204,7 +204,7 @@ func TestAnotherStreamInTheAccountIsRefusedByName(t *testing.T) {
 	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "everything", Subjects: []string{"bank.account.>"}})
 	require.NoError(t, err)
 	_, err = eventstore.Open(t.Context(), js, "bank", events, nil)
-	require.ErrorIs(t, err, eventstore.ErrOtherStream)
+	require.ErrorIs(t, err, eventstore.ErrSettings)
 	require.ErrorContains(t, err, "stream everything takes subjects of bank.*.*")
 }
 
@@ -221,7 +221,7 @@ func TestAProgramThatAnswersForTheStoreIsRefused(t *testing.T) {
 			return err != nil
 		}, 20*time.Second, 10*time.Millisecond)
 	}
-	require.ErrorIs(t, err, eventstore.ErrOtherStream)
+	require.ErrorIs(t, err, eventstore.ErrSettings)
 	require.ErrorContains(t, err, `a program that replies "unknown request"`)
 	require.NoError(t, sub.Unsubscribe())
 
@@ -278,7 +278,7 @@ func TestAStreamOfAnotherAccountThatIsImportedIsRefused(t *testing.T) {
 			return err != nil
 		}, 20*time.Second, 10*time.Millisecond)
 	}
-	require.ErrorIs(t, err, eventstore.ErrOtherStream)
+	require.ErrorIs(t, err, eventstore.ErrSettings)
 }
 
 func TestStreamsOfTheToolkitAreNotErased(t *testing.T) {
@@ -287,7 +287,7 @@ func TestStreamsOfTheToolkitAreNotErased(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, store.Erase(t.Context(), account("1"), "asked for"))
 	for _, id := range []string{"erased", "anything"} {
-		err := store.Erase(t.Context(), eventstore.StreamID{Category: eventstore.SystemCategory, ID: id}, "all of them")
+		err := store.Erase(t.Context(), eventstore.StreamID{Category: "runnel", ID: id}, "all of them")
 		require.ErrorIs(t, err, eventstore.ErrInvalidID)
 	}
 	require.Empty(t, decode(t, store.All(t.Context(), eventstore.Categories("account"), eventstore.Types("account.deposited"))))

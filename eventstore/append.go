@@ -61,7 +61,7 @@ var retries = backoff.Policy{Base: 10 * time.Millisecond, Max: time.Second}
 //
 // It returns an error that matches ErrConflict, ErrUnknownOutcome, ErrTooLarge, ErrFull, ErrNoPermission,
 // ErrUnavailable, ErrUnknownType, ErrInvalidID, ErrClosed, ErrErased, ErrRefused, ErrDisk, ErrCorrupt, ErrLogRewound or
-// ErrOtherStream. Nothing was stored, unless it matches ErrUnknownOutcome. An error that matches ErrUnknownOutcome may
+// ErrSettings. Nothing was stored, unless it matches ErrUnknownOutcome. An error that matches ErrUnknownOutcome may
 // match another of them, which is why the outcome could not be found out. If ctx has ended before the first try, Append
 // returns its cause.
 //
@@ -237,8 +237,8 @@ func (w *Write) check(head *Head) error {
 	if w.system {
 		return nil
 	}
-	if w.Stream.Category == SystemCategory {
-		return refused(ErrInvalidID, "streams of category "+SystemCategory+" are the toolkit's own")
+	if w.Stream.Category == system.Category {
+		return refused(ErrInvalidID, "streams of category "+system.Category+" are the toolkit's own")
 	}
 	for i, e := range w.Events {
 		switch e.(type) {

@@ -147,8 +147,9 @@ func TestADamagedLogIsNotExported(t *testing.T) {
 	publishAsACommit(t, js, "bank.account.z", []byte("no envelope"))
 	var archive bytes.Buffer
 	_, err := store.Export(t.Context(), &archive, nil)
-	var corrupt *eventstore.CorruptError
+	var corrupt *eventstore.ReadError
 	require.ErrorAs(t, err, &corrupt)
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
 	require.Equal(t, eventstore.Position(5), corrupt.Position)
 	require.ErrorIs(t, importInto(eventstoretest.JetStream(t), archive.Bytes(), nil), eventstore.ErrArchive, "it has no trailer")
 }
@@ -176,7 +177,7 @@ func TestWhichBucketsCannotBeExported(t *testing.T) {
 		"fading: its documents expire, which": {"bank-totals", "fading"},
 	} {
 		_, err := store.Export(t.Context(), new(bytes.Buffer), &eventstore.ExportConfig{Buckets: buckets})
-		require.ErrorIs(t, err, eventstore.ErrBucket)
+		require.ErrorIs(t, err, eventstore.ErrSettings)
 		require.ErrorContains(t, err, says)
 	}
 }
@@ -201,7 +202,7 @@ func TestATornBucketIsNotExported(t *testing.T) {
 	js = srv.JetStream(t)
 	require.Equal(t, uint64(1), last(t, js, "KV_bank-pairs"))
 	_, err = openDay(t, js).Export(t.Context(), new(bytes.Buffer), &eventstore.ExportConfig{Buckets: []string{"bank-pairs"}})
-	require.ErrorIs(t, err, eventstore.ErrBucket)
+	require.ErrorIs(t, err, eventstore.ErrSettings)
 	require.ErrorContains(t, err, "part of an atomic batch without its end")
 }
 

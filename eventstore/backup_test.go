@@ -166,7 +166,7 @@ func TestAnImportThatWasCutShortGoesOnWhereItWasCut(t *testing.T) {
 		require.NotErrorIs(t, err, eventstore.ErrArchive, "the archive may be good")
 		if cut > 500 {
 			_, err = eventstore.Open(t.Context(), to, "bank", events, nil)
-			require.ErrorIs(t, err, eventstore.ErrUnfinished)
+			require.ErrorIs(t, err, eventstore.ErrUnavailable)
 		}
 		require.GreaterOrEqual(t, last(t, to, "bank"), before)
 		before = last(t, to, "bank")
@@ -187,7 +187,7 @@ func TestWhatIsNotTheWholeArchiveIsRefused(t *testing.T) {
 		require.ErrorIs(t, importInto(to, flipped, nil), eventstore.ErrArchive, "flipped at %d", cut)
 	}
 	_, err := eventstore.Open(t.Context(), to, "bank", events, nil)
-	require.ErrorIs(t, err, eventstore.ErrUnfinished)
+	require.ErrorIs(t, err, eventstore.ErrUnavailable)
 	require.NoError(t, importInto(to, archive, nil), "the good one goes on")
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
 func TestAClosedStreamTakesNoMore(t *testing.T) {
@@ -38,13 +39,13 @@ func TestAClosedStreamTakesNoMore(t *testing.T) {
 
 func TestTheToolkitsOwnEventsAndStreamsAreNotForOthers(t *testing.T) {
 	store := open(t, nil)
-	prototypes := store.Prototypes()
+	prototypes := eventstore.Inside(inside.Pass{}, store).Prototypes()
 	positions := prototypes[slices.IndexFunc(prototypes, func(e eventstore.Event) bool { return e.EventType() == "runnel.positions.erased" })]
 	for name, write := range map[string]eventstore.Write{
 		"closed in between": {Stream: account("1"), Events: []eventstore.Event{eventstore.StreamClosed{}, deposited{1}}},
 		"erased":            {Stream: account("1"), Events: []eventstore.Event{eventstore.StreamErased{}}},
 		"positions":         {Stream: account("1"), Events: []eventstore.Event{positions}},
-		"category": {Stream: eventstore.StreamID{Category: eventstore.SystemCategory, ID: "erased"},
+		"category": {Stream: eventstore.StreamID{Category: "runnel", ID: "erased"},
 			Events: []eventstore.Event{deposited{1}}},
 	} {
 		_, err := store.AppendAll(t.Context(), write)

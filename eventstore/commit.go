@@ -3,12 +3,9 @@ package eventstore
 import (
 	"fmt"
 	"iter"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/runnel-go/runnel/internal/system"
 )
 
 // Commit is what one append wrote to one stream: one message at one position, with one event or more. It is read-only
@@ -134,7 +131,7 @@ func (r Recorded) Data() []byte { return r.data(r.events[r.Index]) }
 func (r Recorded) EventID() string { return fmt.Sprintf("%s/%d", r.ID, r.Index) }
 
 // Decode returns one value of the event's registered type or, if an upcaster says so, one or more of newer types. It
-// returns an [EventError] that matches ErrUnknownType or ErrUndecodable.
+// returns an [ReadError] that matches ErrUnknownType or ErrUndecodable.
 func (r Recorded) Decode() ([]Event, error) {
 	// This function is inlined, so the list costs nothing if the caller only reads it.
 	return r.decode(make([]Event, 0, 1))
@@ -160,11 +157,8 @@ func (r Recorded) decode(room []Event) ([]Event, error) {
 	return current, nil
 }
 
-// System reports whether the event is one of the toolkit's own, such as [StreamClosed].
-func (r Recorded) System() bool { return strings.HasPrefix(r.Type(), system.Prefix) }
-
 func (r Recorded) fault(reason, err error) error {
-	return &EventError{
-		Stream: r.Stream, Version: r.Version(), Position: r.Position, Type: r.Type(), Reason: reason, Err: err,
+	return &ReadError{
+		Store: r.decoder.store, Stream: r.Stream, Version: r.Version(), Position: r.Position, Type: r.Type(), Reason: reason, Err: err,
 	}
 }

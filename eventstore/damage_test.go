@@ -116,9 +116,8 @@ func (w *witness) read(store *eventstore.Store) {
 }
 
 func (w *witness) verify(store *eventstore.Store) {
-	report, err := store.Verify(w.t.Context(), nil)
-	require.NoError(w.t, err, w.what)
-	w.tell("Verify", report.Err())
+	_, err := store.Verify(w.t.Context(), nil)
+	w.tell("Verify", err)
 }
 
 // append tries to begin each stream anew, and to go on where its load says it is.
@@ -279,7 +278,7 @@ func TestAHoleInsideTheLogIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	defer store.Close()
 	report, err := store.Verify(t.Context(), nil)
-	require.NoError(t, err)
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
 	require.Equal(t, "missing", report.Faults[0].Kind)
 	require.Equal(t, eventstore.Position(2), report.Faults[0].Position)
 	require.Greater(t, report.Faults[0].Last, eventstore.Position(2), "the rest of the block is gone too")

@@ -73,7 +73,7 @@
 //	Store.Log       the same, by commits
 //	Store.Replay    any part of both into a function, and goes on where it failed; OfStream, OnProgress
 //	Store.Streams   the streams of a category, Behind one; Store.Categories the categories
-//	Store.Exists    whether a stream was begun; Store.Head its last version
+//	Store.Head      the last version of a stream, or 0 if it was not begun
 //
 // Positions order the log. Two clocks are recorded beside them and order nothing. Commit.Time is the writer's clock.
 // [FromTime] goes by the clock of the server that stored the commit.
@@ -133,10 +133,10 @@
 // used, and when a reader has lost its consumer. A log that ends before the mark, has another commit there or has
 // another identity is refused with ErrLogRewound. An acknowledgement at a position that was seen before is a proof,
 // too. From the first proof on, everything that the store does ends with that error, views, reactors and sagas
-// included, until the store is opened again. [Store.Done] is closed then. The mark is raised every half second while
-// positions rise, and by [Store.Close]. It is raised only after the log was compared, so that it always belongs to the
-// log. A read behind a position that the log does not have ends with ErrPositionAhead. docs/guides/operations.md says
-// what to do about each error.
+// included, until the store is opened again. The mark is raised every half second while positions rise, and by
+// [Store.Close]. It is raised only after the log was compared, so that it always belongs to the log. A read behind a
+// position that the log does not have ends with ErrPositionAhead. docs/guides/operations.md says what to do about each
+// error.
 //
 // [Store.Verify] reads the whole log and reports all damage.
 //
@@ -145,9 +145,9 @@
 // A store's own JetStream stream must take what is published for it, and no other stream may. Within one account and
 // domain the server ensures that. Across leaf nodes with domains, imported services and programs that answer on the
 // store's subjects, the store checks for itself. Open publishes a question to <store>.runnel.probe that no stream
-// stores, and each acknowledgement names its stream and domain. If another stream answers, Open ends with
-// ErrOtherStream and the name, and so does everything that the store does from then on. Open and each read of the log
-// also end with it if [Config.Reads] leads to another log or to a copy. A store cannot have the name of an inbox.
+// stores, and each acknowledgement names its stream and domain. If another stream answers, Open ends with ErrSettings
+// and the name, and so does everything that the store does from then on. Open and each read of the log also end with it
+// if [Config.Reads] leads to another log or to a copy. A store cannot have the name of an inbox.
 //
 // # Messages of other programs
 //
@@ -178,14 +178,14 @@
 //	file    bucket bank_balances_v1_9f86d081, bucket bank_control, log 1 to 1200, counts, checksum
 //
 // The file is written in this order so that no checkpoint in it is ahead of the log in it. Open refuses a store that is
-// half imported with ErrUnfinished. docs/guides/backup.md says how to use archives, and docs/archive-format.md
+// half imported with ErrUnavailable. docs/guides/backup.md says how to use archives, and docs/archive-format.md
 // describes the file.
 //
 // # Errors
 //
 // Every error says what failed on which stream and version, and matches one sentinel of this package through
-// [errors.Is]. Errors with fields that a program needs have a type: [ConflictError], [AppendError],
-// [UnknownOutcomeError], [EventError], [CorruptError], [ErasedError] and [LogRewoundError].
+// [errors.Is]. Errors with fields that a program needs have a type: [ConflictError], [AppendError], [ReadError] and
+// [LogRewoundError].
 //
 // The store waits out what passes: an interrupted connection, the election of a leader. Appends wait for
 // [Config.AppendTimeout]. Reads of one stream, and questions such as [Store.At] and [Store.End], wait for

@@ -12,7 +12,7 @@ import (
 
 // End returns the position of the log's newest commit, as the stream's leader knows it, or 0 for an empty log.
 // Interruptions are waited out for Config.ReadTimeout. It returns an error that matches ErrNoPermission,
-// ErrUnavailable, ErrRefused, ErrLogRewound or ErrOtherStream, or the cause of ctx.
+// ErrUnavailable, ErrRefused, ErrLogRewound or ErrSettings, or the cause of ctx.
 func (s *Store) End(ctx context.Context) (end Position, err error) { return s.log.end(ctx) }
 
 func (l *log) end(ctx context.Context) (Position, error) {

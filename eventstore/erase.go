@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // erasedPerRecord is how many commits one record of an erasure lists. An entry has about 130 bytes with its
@@ -14,7 +16,7 @@ import (
 const erasedPerRecord = 2000
 
 // erasedStream is the stream of the records that say which positions were erased.
-var erasedStream = StreamID{Category: SystemCategory, ID: "erased"}
+var erasedStream = StreamID{Category: system.Category, ID: "erased"}
 
 // Erase deletes all events of a stream from the disks of the servers, and leaves a record. Then loads and appends end
 // with ErrErased, and the whole log is read without the erased commits. The store must have been made with
@@ -33,8 +35,8 @@ func (s *Store) Erase(ctx context.Context, stream StreamID, reason string) error
 	if !s.conn.cfg.Erasure {
 		return fmt.Errorf("eventstore: erase %s: %w: the store must be made, and opened, with Config.Erasure", stream, ErrSettings)
 	}
-	if stream.Category == SystemCategory {
-		return fmt.Errorf("eventstore: erase %s: %w: streams of category %s are the toolkit's own", stream, ErrInvalidID, SystemCategory)
+	if stream.Category == system.Category {
+		return fmt.Errorf("eventstore: erase %s: %w: streams of category %s are the toolkit's own", stream, ErrInvalidID, system.Category)
 	}
 	return s.writer.erase(ctx, stream, reason)
 }
@@ -64,7 +66,7 @@ func (wr *writer) erase(ctx context.Context, stream StreamID, reason string) err
 func (wr *writer) endErased(ctx context.Context, stream StreamID, reason string) (*Commit, error) {
 	for try := 1; ; try++ {
 		history, err := wr.log.load(ctx, stream, readOptions{from: ^Version(0), leader: true})
-		if before, ok := errors.AsType[*ErasedError](err); ok {
+		if before, ok := errors.AsType[*ReadError](err); ok && errors.Is(err, ErrErased) {
 			return wr.log.at(ctx, before.Position)
 		}
 		if err != nil || history.Head.Position == 0 {
@@ -187,7 +189,7 @@ func (e *erasures) addLocked(c *Commit, record positionsErased) error {
 	for _, erased := range record.Commits {
 		id, err := uuid.Parse(erased.ID)
 		if err != nil {
-			return &CorruptError{Store: c.decoder.store, Stream: c.Stream, Position: c.Position, Err: err}
+			return &ReadError{Store: c.decoder.store, Reason: ErrCorrupt, Stream: c.Stream, Position: c.Position, Err: err}
 		}
 		e.byPosition[erased.Position] = &Commit{
 			Position: erased.Position, ID: id, Transaction: erased.Transaction, decoder: c.decoder, erased: true,

@@ -67,10 +67,10 @@ func TestAnErasedStreamIsGoneFromDiskAndSaysSo(t *testing.T) {
 	srv.Restart()
 	for name, s := range map[string]*eventstore.Store{"the same store": store, "another": openErasing(t, srv.JetStream(t))} {
 		_, err := s.Load(t.Context(), account("a"))
-		var erased *eventstore.ErasedError
+		var erased *eventstore.ReadError
 		require.ErrorAs(t, err, &erased, name)
 		require.ErrorIs(t, err, eventstore.ErrErased)
-		require.Equal(t, "asked for on 2026-05-01", erased.Reason)
+		require.EqualError(t, erased.Err, "asked for on 2026-05-01")
 		_, err = s.Append(t.Context(), account("a"), head, opened{"x"})
 		require.ErrorIs(t, err, eventstore.ErrErased, name)
 		_, err = s.Append(t.Context(), account("a"), eventstore.Head{Version: 4}, opened{"x"})

@@ -62,7 +62,7 @@ func TestAConnectionThatBuffersPublishesIsRefused(t *testing.T) {
 	js, err := jetstream.New(nc)
 	require.NoError(t, err)
 	_, err = eventstore.Open(t.Context(), js, "bank", events, nil)
-	require.ErrorIs(t, err, eventstore.ErrUnsafeConnection)
+	require.ErrorIs(t, err, eventstore.ErrSettings)
 	require.ErrorContains(t, err, "nats.ReconnectBufSize(-1)")
 }
 
@@ -80,7 +80,7 @@ func TestServersInWhichBatchesAreBrokenAreRefused(t *testing.T) {
 				require.NoError(t, store.Close())
 				return
 			}
-			require.ErrorIs(t, err, eventstore.ErrServerVersion)
+			require.ErrorIs(t, err, eventstore.ErrSettings)
 			require.ErrorContains(t, err, strconv.Quote(version))
 		})
 	}
@@ -203,11 +203,11 @@ func TestEventsThatCannotBeDecodedAreNeverSkipped(t *testing.T) {
 	_, err = writer.Append(t.Context(), account("1"), eventstore.Head{}, opened{"anna"}, otherDeposited{"five"})
 	require.NoError(t, err)
 
-	var faults []eventstore.EventError
+	var faults []eventstore.ReadError
 	for recorded, err := range reader.All(t.Context()) {
 		require.NoError(t, err)
 		_, err = recorded.Decode()
-		var fault *eventstore.EventError
+		var fault *eventstore.ReadError
 		require.ErrorAs(t, err, &fault)
 		faults = append(faults, *fault)
 	}
@@ -277,8 +277,9 @@ func TestWhatIsPublishedAsACommitAndIsNoneIsDamage(t *testing.T) {
 	defer store.Close()
 	publishAsACommit(t, js, "bank.account.1", []byte("not ours"))
 	_, err = store.Load(t.Context(), account("1"))
-	var corrupt *eventstore.CorruptError
+	var corrupt *eventstore.ReadError
 	require.ErrorAs(t, err, &corrupt)
+	require.ErrorIs(t, err, eventstore.ErrCorrupt)
 	require.Equal(t, account("1"), corrupt.Stream)
 	require.Equal(t, eventstore.Position(1), corrupt.Position)
 	for _, err := range store.All(t.Context()) {

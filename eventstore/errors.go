@@ -6,28 +6,21 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-
-	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// Errors of [Open]. Appends and reads of an open store also end with ErrLogRewound and ErrOtherStream.
+// Errors of [Open]. Appends and reads of an open store also end with ErrLogRewound, and with ErrSettings if another
+// JetStream stream stores what is published for the store, or answers its reads.
 var (
 	// ErrInvalidEvents means that a prototype cannot be used, or that the codec would lose a part of an event. The text
 	// names the field.
 	ErrInvalidEvents = errors.New("invalid events")
-	// ErrSettings means that a field of a Config is impossible, or that the guarantees do not hold under the settings
-	// of the JetStream stream. The text lists each setting that does not fit, and says what does.
+	// ErrSettings means that a field of a Config is impossible, or that the guarantees do not hold as things are set up:
+	// a setting of the connection or of a JetStream stream, the version of the server, or another stream on the
+	// subjects. The text says what to change.
 	ErrSettings = errors.New("settings do not fit")
-	// ErrServerVersion means that the server is too old. The text names the versions that are supported.
-	ErrServerVersion = errors.New("server version not supported")
 	// ErrLogRewound means that the log lost its end, or was replaced: it lacks a commit that was acknowledged or read
 	// before. See [LogRewoundError].
 	ErrLogRewound = errors.New("log went backwards")
-	// ErrOtherStream means that another JetStream stream stores what is published for the store, or answers its reads.
-	// The text names the other stream.
-	ErrOtherStream = jsapi.ErrOtherStream
-	// ErrUnsafeConnection means that the connection keeps publishes while it is disconnected and sends them later.
-	ErrUnsafeConnection = errors.New("connection buffers publishes while disconnected")
 )
 
 // ErrDisk means that the disk of a server in this process failed to take a write. Appends end with it, and so do reads
@@ -39,7 +32,7 @@ var ErrDisk = errors.New("disk failed")
 var (
 	// ErrConflict means that the stream was not at the version that the append expected. See [ConflictError].
 	ErrConflict = errors.New("conflict")
-	// ErrUnknownOutcome means that it could not be found out whether the commit was stored. See [UnknownOutcomeError].
+	// ErrUnknownOutcome means that it could not be found out whether the commit was stored. See [AppendError].
 	ErrUnknownOutcome = errors.New("outcome unknown")
 	// ErrTooLarge means that the commit is larger than the server accepts.
 	ErrTooLarge = errors.New("too large")
@@ -47,7 +40,8 @@ var (
 	ErrFull = errors.New("store full")
 	// ErrNoPermission means that the server does not let this connection write, or read, the subject.
 	ErrNoPermission = errors.New("no permission")
-	// ErrUnavailable means that the stream had no leader that could store the commit in all of the time.
+	// ErrUnavailable means that the stream had no leader that could store the commit in all of the time. Try again. Open
+	// also returns it if there is no connection, or while the store is being imported.
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrClosed means that the stream was closed. Begin a new stream.
 	ErrClosed = errors.New("stream closed")
@@ -59,15 +53,15 @@ var (
 
 // Errors of reads.
 var (
-	// ErrUnknownType means that the store was not opened with the type of an event. See [EventError].
+	// ErrUnknownType means that the store was not opened with the type of an event. See [ReadError].
 	ErrUnknownType = errors.New("unknown event type")
 	// ErrErased means that the stream, or the commit at the position, was erased. Appends also end with it. See
-	// [ErasedError].
+	// [ReadError].
 	ErrErased = errors.New("erased")
 	// ErrUndecodable means that an event's data does not decode into its type, or that its upcaster fails. See
-	// [EventError].
+	// [ReadError].
 	ErrUndecodable = errors.New("undecodable event")
-	// ErrCorrupt means that the log is damaged: a checksum, a version or a position does not hold. See [CorruptError].
+	// ErrCorrupt means that the log is damaged: a checksum, a version or a position does not hold. See [ReadError].
 	ErrCorrupt = errors.New("log corrupt")
 	// ErrPositionAhead means that a read was to begin behind a position which the log does not have.
 	ErrPositionAhead = errors.New("position beyond the log's end")
@@ -76,16 +70,12 @@ var (
 	ErrForeign = errors.New("not of this store")
 )
 
-// Errors of [Store.Export] and [Import]. Open also returns ErrUnfinished.
+// Errors of [Import].
 var (
 	// ErrArchive means that a file is not an archive, is damaged, or was cut off. The text names the byte.
 	ErrArchive = errors.New("archive damaged")
 	// ErrTarget means that an import needs a name under which something else is. The text names the JetStream stream.
 	ErrTarget = errors.New("something else is there")
-	// ErrUnfinished means that the store is being imported, or that its import was interrupted.
-	ErrUnfinished = errors.New("import not finished")
-	// ErrBucket means that a bucket cannot be exported.
-	ErrBucket = errors.New("bucket cannot be exported")
 )
 
 // ConflictError says that a stream was not where an append expected it. It matches ErrConflict. Load the stream again,
@@ -108,38 +98,24 @@ func (e *ConflictError) Error() string {
 // Is reports whether target is ErrConflict.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
-// UnknownOutcomeError says that no acknowledgement came, and that no read of the stream could tell whether the commit
-// was stored. It matches ErrUnknownOutcome. Ask [Store.Outcome] later, or append again with the same head: at most one
-// of the two commits is ever stored.
-type UnknownOutcomeError struct {
+// AppendError says that a commit was refused and is not in the log, or, with the reason ErrUnknownOutcome, that it could
+// not be found out whether it is. It matches its Reason. If the outcome is unknown, ask [Store.Outcome] later, or append
+// again with the same head: at most one of the two commits is ever stored.
+type AppendError struct {
 	Stream   StreamID
 	Version  Version   // of the commit's first event
-	CommitID uuid.UUID // what Outcome looks for
-	Err      error     // why the wait ended
-}
-
-func (e *UnknownOutcomeError) Error() string {
-	return fmt.Sprintf("eventstore: append %s at version %d: not known whether commit %s was stored: ask Store.Outcome when the server answers: %v",
-		e.Stream, e.Version, e.CommitID, e.Err)
-}
-
-// Is reports whether target is ErrUnknownOutcome.
-func (e *UnknownOutcomeError) Is(target error) bool { return target == ErrUnknownOutcome }
-
-// Unwrap returns the cause.
-func (e *UnknownOutcomeError) Unwrap() error { return e.Err }
-
-// AppendError says that a commit was refused and is not in the log. It matches its Reason.
-type AppendError struct {
-	Stream  StreamID
-	Version Version // of the commit's first event
-	Reason  error   // one of the errors of appends, or ErrUnknownType, ErrErased or ErrDisk
-	Advice  string  // what to do next
-	Err     error   // what the server, the connection or the codec said; may be nil
+	CommitID uuid.UUID // what Store.Outcome looks for; zero unless the outcome is unknown
+	Reason   error     // one of the errors of appends, or ErrUnknownType, ErrErased or ErrDisk
+	Advice   string    // what to do next
+	Err      error     // what the server, the connection or the codec said, or why the wait ended; may be nil
 }
 
 func (e *AppendError) Error() string {
-	text := fmt.Sprintf("eventstore: append %s at version %d: %v, nothing was stored", e.Stream, e.Version, e.Reason)
+	outcome := "nothing was stored"
+	if e.CommitID != uuid.Nil {
+		outcome = "commit " + e.CommitID.String()
+	}
+	text := fmt.Sprintf("eventstore: append %s at version %d: %v, %s", e.Stream, e.Version, e.Reason, outcome)
 	if e.Advice != "" {
 		text += ": " + e.Advice
 	}
@@ -152,82 +128,62 @@ func (e *AppendError) Error() string {
 // Unwrap returns the reason and the cause.
 func (e *AppendError) Unwrap() []error { return []error{e.Reason, e.Err} }
 
-// EventError says that one event could not be decoded. It matches its Reason. No event is skipped: the reader stops
-// there, unless it asks for other types only.
-type EventError struct {
-	Stream   StreamID
-	Version  Version
-	Position Position
-	Type     string
-	Reason   error // ErrUnknownType or ErrUndecodable
-	Err      error // what the codec said; may be nil
-}
-
-func (e *EventError) Error() string {
-	text := fmt.Sprintf("eventstore: %s version %d at position %d: %v %q", e.Stream, e.Version, e.Position, e.Reason, e.Type)
-	if errors.Is(e.Reason, ErrUnknownType) {
-		text += ": add its prototype to the events the store is opened with, or deploy the release that knows it"
-	}
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
-	}
-	return text
-}
-
-// Unwrap returns the reason and the cause.
-func (e *EventError) Unwrap() []error { return []error{e.Reason, e.Err} }
-
-// CorruptError says what is wrong with the log, and at which position. It matches ErrCorrupt. Readers stop there until
-// the position is restored from a replica or a backup. If another program published a message with headers that only
-// commits have, give its position to [Store.AcceptForeign].
-type CorruptError struct {
+// ReadError says what could not be read, and where. It matches its Reason. No event is skipped: the reader stops there,
+// unless it asks for other types only.
+//
+// ErrCorrupt stays until the position is restored from a replica or a backup. If another program published a message
+// with headers that only commits have, give its position to [Store.AcceptForeign].
+type ReadError struct {
 	Store    string
-	Stream   StreamID // zero if the damage is not in one stream
-	Position Position // 0 if the damage is not at one position
-	Err      error    // what does not hold
+	Stream   StreamID // zero if the error is not about one stream, or if the stream is not known
+	Version  Version  // of the event; 0 if the error is not about one event
+	Position Position // of the commit, or of the record of an erasure; 0 if the error is not about one position
+	Type     string   // of the event; "" if the error is not about one event
+	CommitID string   // of the erased commit; "" if the error is not about one
+	Reason   error    // ErrCorrupt, ErrErased, ErrUnknownType or ErrUndecodable
+	Err      error    // what does not hold, what the codec said, or what Store.Erase was told; may be nil
 
 	there bool // the message at the position is not a commit
 }
 
-func (e *CorruptError) Error() string {
+func (e *ReadError) Error() string {
 	where := "store " + e.Store
 	if e.Stream != (StreamID{}) {
 		where = e.Stream.String()
 	}
+	if e.Version != 0 {
+		where += fmt.Sprintf(" version %d", e.Version)
+	}
 	if e.Position != 0 {
 		where += fmt.Sprintf(" at position %d", e.Position)
 	}
-	text := fmt.Sprintf("eventstore: %s: %v: %v: restore it from a replica or a backup", where, ErrCorrupt, e.Err)
-	if e.there {
-		text += ", or, if another program published it, accept it with Store.AcceptForeign"
+	text := fmt.Sprintf("eventstore: %s: %v", where, e.Reason)
+	for _, what := range []string{e.Type, e.CommitID} {
+		if what != "" {
+			text += fmt.Sprintf(" %q", what)
+		}
 	}
-	return text
-}
-
-// Is reports whether target is ErrCorrupt.
-func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
-
-// Unwrap returns the cause.
-func (e *CorruptError) Unwrap() error { return e.Err }
-
-// ErasedError says that a stream's events, or the commit at one position, were erased by [Store.Erase]. It matches
-// ErrErased.
-type ErasedError struct {
-	Stream   StreamID // zero if a position was asked for, because its stream is not kept
-	Position Position // of the record of the erasure, or the position that was asked for
-	CommitID string   // of the commit that was at the position; "" if a stream was asked for
-	Reason   string   // as Store.Erase was given it; "" if a position was asked for
-}
-
-func (e *ErasedError) Error() string {
-	if e.CommitID != "" {
-		return fmt.Sprintf("eventstore: commit %s at position %d: %v", e.CommitID, e.Position, ErrErased)
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
 	}
-	return fmt.Sprintf("eventstore: %s: %v: %s (recorded at position %d)", e.Stream, ErrErased, e.Reason, e.Position)
+	return text + e.advice()
 }
 
-// Is reports whether target is ErrErased.
-func (e *ErasedError) Is(target error) bool { return target == ErrErased }
+func (e *ReadError) advice() string {
+	switch {
+	case errors.Is(e.Reason, ErrUnknownType):
+		return ": add its prototype to the events the store is opened with, or deploy the release that knows it"
+	case !errors.Is(e.Reason, ErrCorrupt):
+		return ""
+	case e.there:
+		return ": restore it from a replica or a backup, or, if another program published it, accept it with Store.AcceptForeign"
+	default:
+		return ": restore it from a replica or a backup"
+	}
+}
+
+// Unwrap returns the reason and the cause.
+func (e *ReadError) Unwrap() []error { return []error{e.Reason, e.Err} }
 
 // LogRewoundError says that the log lacks a commit that it had: it ends before a position that was acknowledged or
 // read, or it has another commit there. It matches ErrLogRewound. The store writes nothing to such a log, because the
@@ -264,8 +220,8 @@ func positionAhead(store string, after, end Position) error {
 // otherStream is the error of a store beside which, or instead of which, another JetStream stream takes what is
 // published or answers reads. The cause names the other stream. Commits that were appended since may be in both.
 func otherStream(store string, cause error) error {
-	return fmt.Errorf("eventstore: store %s: %w: give one of the two another name, or keep their subjects apart, and open the store again",
-		store, cause)
+	return fmt.Errorf("eventstore: store %s: %w: %w: give one of the two another name, or keep their subjects apart, and open the store again",
+		store, ErrSettings, cause)
 }
 
 // settingsDiffer is the error of a JetStream stream whose settings are not as the store needs them.

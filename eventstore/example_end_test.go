@@ -57,5 +57,5 @@ func ExampleStore_Erase() {
 	fmt.Println(err)
 	// Output:
 	// true
-	// eventstore: person/81f3: erased: request 2026-17 (recorded at position 2)
+	// eventstore: person/81f3 at position 2: erased: request 2026-17
 }

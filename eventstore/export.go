@@ -58,7 +58,7 @@ type Summary struct {
 // written without a pause is read until ctx ends, and the archive grows by what is written.
 //
 // Export blocks until everything is written. It returns an error that matches ErrCorrupt with the position if the log
-// is damaged, and ErrBucket if a bucket is missing or cannot be exported. Otherwise it returns the error of w, the
+// is damaged, and ErrSettings if a bucket is missing or cannot be exported. Otherwise it returns the error of w, the
 // cause of ctx, or the server's error. The output of an Export that failed is useless, because Import demands the
 // trailer. Interruptions of the connection are waited out.
 func (s *Store) Export(ctx context.Context, w io.Writer, cfg *ExportConfig) (Summary, error) {

@@ -47,14 +47,14 @@ type bucketReader struct {
 // before it was read, the newer message was read. The archive may hold both, and the later counts.
 func (b *bucketReader) run(ctx context.Context) error {
 	if err := token.CheckName(b.bucket); err != nil {
-		return fmt.Errorf("%w: name: %w", ErrBucket, err)
+		return fmt.Errorf("%w: name: %w", ErrSettings, err)
 	}
 	info, err := b.info(ctx)
 	if err != nil {
 		return err
 	}
 	if reason := unfitBucket(info.Config, b.bucket); reason != "" {
-		return fmt.Errorf("%w: %s: %s", ErrBucket, b.bucket, reason)
+		return fmt.Errorf("%w: %s: %s", ErrSettings, b.bucket, reason)
 	}
 	if err := b.write(bucketFrameOf(b.bucket, info.Config)); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (b *bucketReader) run(ctx context.Context) error {
 			return b.complete(info.State.Msgs)
 		case b.inside && time.Since(b.moved) > tornAfter:
 			return fmt.Errorf("%w: %s: its last message is part of an atomic batch without its end, which a power cut tore: leave it out, or build it anew",
-				ErrBucket, b.bucket)
+				ErrSettings, b.bucket)
 		}
 		if b.last == before {
 			try++
@@ -93,7 +93,7 @@ func (b *bucketReader) run(ctx context.Context) error {
 // hides such damage.
 func (b *bucketReader) complete(messages uint64) error {
 	if uint64(b.read) < messages {
-		return &CorruptError{Store: b.conn.store,
+		return &ReadError{Store: b.conn.store, Reason: ErrCorrupt,
 			Err: fmt.Errorf("bucket %s holds %d messages, of which %d can be read", b.bucket, messages, b.read)}
 	}
 	return nil
@@ -103,7 +103,7 @@ func (b *bucketReader) complete(messages uint64) error {
 func (b *bucketReader) info(ctx context.Context) (jetstream.StreamInfo, error) {
 	info, err := b.conn.leaderInfo(ctx, kvstream.Name(b.bucket))
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return info, fmt.Errorf("%w: there is no bucket %s", ErrBucket, b.bucket)
+		return info, fmt.Errorf("%w: there is no bucket %s", ErrSettings, b.bucket)
 	}
 	if err != nil {
 		return info, fmt.Errorf("bucket %s: %w", b.bucket, err)
@@ -177,7 +177,7 @@ func (b *bucketReader) rest(ctx context.Context, upTo uint64) error {
 func (b *bucketReader) message(msg *nats.Msg, sequence uint64) error {
 	key, ok := strings.CutPrefix(msg.Subject, kvstream.Subject(b.bucket, ""))
 	if !ok || !validKey(key) {
-		return fmt.Errorf("%w: %s: subject %q is not one of a NATS KV key", ErrBucket, b.bucket, msg.Subject)
+		return fmt.Errorf("%w: %s: subject %q is not one of a NATS KV key", ErrSettings, b.bucket, msg.Subject)
 	}
 	header := msg.Header
 	b.last = sequence

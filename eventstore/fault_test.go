@@ -225,7 +225,7 @@ func TestAnAppendWithoutAnyAnswerEndsUnknownAndTheTruthIsFoundLater(t *testing.T
 	// The server stops answering publishes, which it never sees.
 	proxy.Silence("bank.>")
 	_, err = store.Append(t.Context(), account("lost"), eventstore.Head{}, deposited{1})
-	var lost *eventstore.UnknownOutcomeError
+	var lost *eventstore.AppendError
 	require.ErrorAs(t, err, &lost)
 	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome)
 	require.Equal(t, account("lost"), lost.Stream)
@@ -243,7 +243,7 @@ func TestAnAppendWithoutAnyAnswerEndsUnknownAndTheTruthIsFoundLater(t *testing.T
 	require.NoError(t, err)
 	proxy.DropReplies(func(string, []byte) bool { return true })
 	_, err = store.Append(t.Context(), account("kept"), keptHead, deposited{3})
-	var kept *eventstore.UnknownOutcomeError
+	var kept *eventstore.AppendError
 	require.ErrorAs(t, err, &kept)
 	proxy.DropReplies(nil)
 	c, err := store.Outcome(t.Context(), kept.Stream, kept.Version, kept.CommitID)

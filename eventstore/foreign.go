@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // Any program in the account may publish to a subject of the store, and JetStream stores the message. It is neither a
@@ -150,7 +151,7 @@ func (f *fetcher) passForeign(ctx context.Context, e *foreignError) {
 // looks like damage.
 func (f *fetcher) judge(ctx context.Context, msg jsapi.Message, err error) (*Commit, error) {
 	c, err := f.decoder.parse(msg, err)
-	damaged, ok := errors.AsType[*CorruptError](err)
+	damaged, ok := errors.AsType[*ReadError](err)
 	if !ok || damaged.Stream == acceptedStream {
 		return c, err
 	}
@@ -188,7 +189,7 @@ func sumOf(msg jsapi.Message) []byte {
 }
 
 // acceptedStream is the stream of the records that say which messages were accepted.
-var acceptedStream = StreamID{Category: SystemCategory, ID: "foreign"}
+var acceptedStream = StreamID{Category: system.Category, ID: "foreign"}
 
 // refresh reads the records that came since the last time, and returns the head of their stream.
 func (f *foreign) refresh(ctx context.Context, from *fetcher) (Head, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // A guard is a message of an atomic batch whose expectation is about the subject of a stream that the batch does not
@@ -19,10 +20,10 @@ import (
 // that guard one stream are all stored. Subjects of expectations are literal: see Append.
 
 // guardStream stands for the guards in the log. It is not a stream, because guards have no versions.
-var guardStream = StreamID{Category: SystemCategory, ID: "guards"}
+var guardStream = StreamID{Category: system.Category, ID: "guards"}
 
 // guardSubject is the end of the subject of all guards of a store.
-const guardSubject = "." + SystemCategory + ".guards"
+const guardSubject = "." + system.Category + ".guards"
 
 // isGuard reports whether a commit that was read is a guard.
 func (c *Commit) isGuard() bool { return c.Stream == guardStream }

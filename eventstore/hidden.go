@@ -55,7 +55,7 @@ func (l *load) confirmEmpty(ctx context.Context) (moved bool, err error) {
 	}
 	_, err = l.tail(ctx, true)
 	if errors.Is(err, jsapi.ErrNotFound) {
-		err = &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream,
+		err = &ReadError{Store: l.fetcher.conn.store, Reason: ErrCorrupt, Stream: l.stream,
 			Err: fmt.Errorf("the server counts %d messages of the stream and has no last one", counted)}
 	}
 	return true, err
@@ -132,14 +132,14 @@ func (l *load) confirmTorn(ctx context.Context, c *Commit, commits []*Commit) er
 	}
 	whole, err := l.fetcher.whole(ctx, c)
 	if err == nil && whole {
-		err = &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream, Position: c.Position,
+		err = &ReadError{Store: l.fetcher.conn.store, Reason: ErrCorrupt, Stream: l.stream, Position: c.Position,
 			Err: fmt.Errorf("version %d stands here, and the stream's later commits do not go on from it", c.First)}
 	}
 	return err
 }
 
 func (l *load) hidden(tail *Commit, counted uint64, found int) error {
-	return &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream, Position: tail.Position,
+	return &ReadError{Store: l.fetcher.conn.store, Reason: ErrCorrupt, Stream: l.stream, Position: tail.Position,
 		Err: fmt.Errorf("the server counts %d messages of the stream, %d of them can be read", counted, found)}
 }
 

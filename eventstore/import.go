@@ -52,13 +52,13 @@ func (c ImportConfig) store(header headerFrame) (*Config, error) {
 //	look at targets -> make streams, marked as unfinished -> buckets -> log -> counts, checksums -> remove marks
 //
 // The archive is read once from start to end. Until all of it is stored and verified, [Open] refuses the store with
-// ErrUnfinished. After an interruption, whatever its cause, call Import again with the same archive: it goes on where
+// ErrUnavailable. After an interruption, whatever its cause, call Import again with the same archive: it goes on where
 // it ended. After it has finished, another call changes nothing.
 //
 // Import blocks until everything is stored, and waits out interruptions of the connection. It returns an error that
 // matches ErrTarget if something else is under a name that the archive needs, which is left as it is. ErrArchive means
-// that the archive is damaged or cut off. Other errors match ErrSettings, ErrServerVersion, ErrUnsafeConnection,
-// ErrInvalidID, ErrFull, ErrTooLarge or ErrRefused, or are the error of r, the cause of ctx, or the server's.
+// that the archive is damaged or cut off. Other errors match ErrSettings, ErrInvalidID, ErrFull, ErrTooLarge or
+// ErrRefused, or are the error of r, the cause of ctx, or the server's.
 func Import(ctx context.Context, js jetstream.JetStream, r io.Reader, cfg *ImportConfig) (summary Summary, err error) {
 	begun := time.Now()
 	archive, err := newArchiveReader(r)

@@ -58,16 +58,6 @@ func (l *log) head(ctx context.Context, stream StreamID) (Head, error) {
 	return history.Head, err
 }
 
-// Exists reports whether a stream was begun, as its leader knows it. A closed stream exists, and so does an erased one,
-// because no other stream can be begun in its place. It fails like [Store.Stream].
-func (s *Store) Exists(ctx context.Context, stream StreamID) (bool, error) {
-	head, err := s.Head(ctx, stream)
-	if errors.Is(err, ErrErased) {
-		return true, nil
-	}
-	return head.Version > 0, err
-}
-
 // Load returns a stream's commits, and its head for an append on top of them. It verifies versions and checksums. If it
 // reads the whole stream, it also verifies that the server counts no more messages than it returned. A stream without
 // events has no commits and version 0. Load fails like [Store.Stream].
@@ -242,14 +232,14 @@ func (l *load) missed(ctx context.Context, c *Commit) {
 
 // erased returns the error for a stream whose newest commit records that it was erased.
 func (l *load) erased(newest *Commit) error {
-	e := &ErasedError{Stream: l.stream, Position: newest.Position}
+	e := &ReadError{Store: l.fetcher.conn.store, Stream: l.stream, Position: newest.Position, Reason: ErrErased}
 	for recorded := range newest.Events() {
 		decoded, err := recorded.Decode()
 		if err != nil {
 			return err
 		}
-		if record, ok := decoded[0].(StreamErased); ok {
-			e.Reason = record.Reason
+		if record, ok := decoded[0].(StreamErased); ok && record.Reason != "" {
+			e.Err = errors.New(record.Reason)
 		}
 	}
 	return e
@@ -352,13 +342,13 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 			next = all[len(all)-1].Last() + 1
 		}
 		if c.First != next {
-			return nil, &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream, Position: c.Position,
+			return nil, &ReadError{Store: l.fetcher.conn.store, Reason: ErrCorrupt, Stream: l.stream, Position: c.Position,
 				Err: fmt.Errorf("version %d stands where version %d should", c.First, next)}
 		}
 		all = append(all, c)
 	}
 	if len(all) == 0 || all[len(all)-1].Position != newest.Position {
-		return nil, &CorruptError{Store: l.fetcher.conn.store, Stream: l.stream, Position: newest.Position,
+		return nil, &ReadError{Store: l.fetcher.conn.store, Reason: ErrCorrupt, Stream: l.stream, Position: newest.Position,
 			Err: errors.New("the newest commit is not found again when the stream is read from its start")}
 	}
 	slices.Reverse(all)

@@ -16,7 +16,7 @@ type log struct {
 
 // All yields the events of the whole store in the order of their positions, up to the log's end at the time of the
 // call, or with [Live] until ctx ends. A transaction is yielded whole, or not at all if a power cut tore it. On failure
-// All yields one error and ends: an error that matches ErrCorrupt, ErrLogRewound, ErrOtherStream, ErrPositionAhead,
+// All yields one error and ends: an error that matches ErrCorrupt, ErrLogRewound, ErrSettings, ErrPositionAhead,
 // ErrNoPermission or ErrRefused, or the cause of ctx. Interruptions of the connection are waited out.
 func (s *Store) All(ctx context.Context, options ...AllOption) iter.Seq2[Recorded, error] {
 	o := readOptionsOf(options)

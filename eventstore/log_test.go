@@ -47,5 +47,5 @@ func TestAStoreIsNotOpenedWhileThereIsNoConnection(t *testing.T) {
 	require.Eventually(t, func() bool { return !js.Conn().IsConnected() }, 10*time.Second, time.Millisecond)
 	_, err := eventstore.Open(t.Context(), js, "bank", events, nil)
 	require.ErrorIs(t, err, eventstore.ErrUnavailable)
-	require.NotErrorIs(t, err, eventstore.ErrServerVersion)
+	require.NotErrorIs(t, err, eventstore.ErrSettings)
 }

@@ -25,7 +25,7 @@ type decoder struct {
 func (d *decoder) parse(msg jsapi.Message, err error) (*Commit, error) {
 	if errors.Is(err, jsapi.ErrMalformed) {
 		stream, _ := parseSubject(d.store, msg.Subject)
-		return nil, &CorruptError{Store: d.store, Stream: stream, Position: Position(msg.Sequence), Err: err, there: true}
+		return nil, &ReadError{Store: d.store, Reason: ErrCorrupt, Stream: stream, Position: Position(msg.Sequence), Err: err, there: true}
 	}
 	if err != nil {
 		return nil, err
@@ -44,11 +44,11 @@ func (d *decoder) commitOf(subject string, position Position, data []byte) (*Com
 func (d *decoder) commitIn(m *room, subject string, position Position, data []byte) (*Commit, error) {
 	stream, err := parseSubject(d.store, subject)
 	if err != nil {
-		return nil, &CorruptError{Store: d.store, Position: position, Err: err, there: true}
+		return nil, &ReadError{Store: d.store, Reason: ErrCorrupt, Position: position, Err: err, there: true}
 	}
 	c, err := m.decode(data, d.registry)
 	if err != nil {
-		return nil, &CorruptError{Store: d.store, Stream: stream, Position: position, Err: err, there: true}
+		return nil, &ReadError{Store: d.store, Reason: ErrCorrupt, Stream: stream, Position: position, Err: err, there: true}
 	}
 	c.Stream, c.Position, c.payload, c.decoder = stream, position, data, d
 	d.seen.see(c)
@@ -107,7 +107,7 @@ func (l *log) at(ctx context.Context, position Position) (c *Commit, err error) 
 	case c != nil && c.foreign != nil:
 		return nil, c.foreign
 	case c != nil && c.erased:
-		return nil, &ErasedError{Position: position, CommitID: c.ID.String()}
+		return nil, &ReadError{Store: l.fetcher.conn.store, Position: position, CommitID: c.ID.String(), Reason: ErrErased}
 	}
 	if c != nil {
 		c.unproven = !c.Whole()
@@ -155,7 +155,7 @@ func (f *fetcher) place(ctx context.Context, position Position) (*Commit, error)
 var errMissing = errors.New("the position is missing, and no erasure is recorded for it")
 
 func (f *fetcher) missing(position Position) error {
-	return &CorruptError{Store: f.conn.store, Position: position, Err: errMissing}
+	return &ReadError{Store: f.conn.store, Reason: ErrCorrupt, Position: position, Err: errMissing}
 }
 
 // ofReplica reports whether an answer may be true of one replica only. The replica may lag behind or be damaged, so

@@ -234,8 +234,9 @@ func TestAnAppendThatTheDiskDoesNotTakeInTimeIsUnknownAndItsOutcomeIsFoundLater(
 	store := openLazily(t, js, &eventstore.Config{AppendTimeout: 50 * time.Millisecond})
 	_, release := disk.Hold()
 	_, err := store.Append(t.Context(), account("1"), eventstore.Head{}, opened{"Ada"})
-	unknown, ok := errors.AsType[*eventstore.UnknownOutcomeError](err)
+	unknown, ok := errors.AsType[*eventstore.AppendError](err)
 	require.True(t, ok, "%v", err)
+	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome)
 
 	early, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/projection"
 )
@@ -114,7 +115,7 @@ func (p *program) run(what string, f func() error) {
 }
 
 func isTold(err error) bool {
-	return errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream)
+	return errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrSettings)
 }
 
 // append appends to a stream until it is told.
@@ -573,7 +574,7 @@ func TestAReplicaThatIsLeftAloneIsNotBelieved(t *testing.T) {
 	require.Eventually(t, func() bool { _, err := js.Stream(t.Context(), "bank"); return err == nil }, time.Minute, 100*time.Millisecond)
 	_, err = store.End(t.Context())
 	require.ErrorIs(t, err, eventstore.ErrUnavailable)
-	require.NoError(t, store.Err())
+	require.NoError(t, eventstore.Inside(inside.Pass{}, store).Err())
 }
 
 func TestAStreamIsReadBehindAPositionWithThePatienceOfARead(t *testing.T) {

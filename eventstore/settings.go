@@ -81,8 +81,8 @@ func (c *conn) bind(ctx context.Context, seen mark) error {
 	}
 	have := info.Config
 	if have.Metadata[metaImport] != "" {
-		return fmt.Errorf("eventstore: open %s: %w: import the same archive again, which goes on where it ended, or delete the stream (nats stream rm %s)",
-			c.store, ErrUnfinished, c.store)
+		return fmt.Errorf("eventstore: open %s: %w: it is imported and not finished: import the same archive again, which goes on where it ended, or delete the stream (nats stream rm %s)",
+			c.store, ErrUnavailable, c.store)
 	}
 	if differences := c.compare(have); len(differences) > 0 {
 		return settingsDiffer(c.store, differences)
@@ -168,10 +168,10 @@ func (c *conn) compare(have jetstream.StreamConfig) []string {
 	return differences
 }
 
-// checkServer returns an error that matches ErrServerVersion if a store cannot rely on a server of that version.
+// checkServer returns an error that matches ErrSettings if a store cannot rely on a server of that version.
 func checkServer(version string) error {
 	if !serverversion.Supported(version) {
-		return fmt.Errorf("eventstore: %w: server %q: needs %s: upgrade the server", ErrServerVersion, version, serverversion.Required)
+		return fmt.Errorf("eventstore: %w: server %q: needs %s: upgrade the server", ErrSettings, version, serverversion.Required)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		if wr.conn.api.Session().Closed() {
 			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
 		}
-		if errors.Is(answer.Err, ErrOtherStream) {
+		if errors.Is(answer.Err, jsapi.ErrOtherStream) {
 			wr.seen.distrust()
 		}
 		if err := wr.trust.trusted(ctx); isDamage(err) {
@@ -167,7 +167,7 @@ func (a *attempt) undecided(cause, last error) error {
 		return a.refused(ErrUnavailable, "try again when the server answers", err)
 	}
 	c := a.commits[a.named]
-	return &UnknownOutcomeError{Stream: c.Stream, Version: c.First, CommitID: c.ID, Err: err}
+	return unknownOutcome(c.Stream, c.First, c.ID, err)
 }
 
 // hindered returns the error for an append that cannot go on because of the state of the log. If a try is in doubt, our
@@ -234,7 +234,7 @@ func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 		return err
 	}
 	if a.doubt {
-		return &CorruptError{Store: a.writer.conn.store, Stream: c.Stream, Position: next.Position,
+		return &ReadError{Store: a.writer.conn.store, Reason: ErrCorrupt, Stream: c.Stream, Position: next.Position,
 			Err: fmt.Errorf("version %d stands behind position %d, where version %d should", next.First, a.expected[i].Position, c.First)}
 	}
 	return a.firstConflict(ctx, i, &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version})

@@ -53,9 +53,9 @@ type Counters struct {
 // the connection may not read or write the bucket of the mark, or the account has no room for it, Open logs a warning,
 // and the store works without a mark.
 //
-// It returns an error that matches ErrInvalidEvents, ErrSettings, ErrServerVersion, ErrUnsafeConnection, ErrInvalidID,
-// ErrNoPermission, ErrLogRewound, ErrOtherStream, ErrCorrupt or ErrUnfinished. It returns ErrUnavailable if there is no
-// connection at the moment, and otherwise the server's error. The caller must call Close.
+// It returns an error that matches ErrInvalidEvents, ErrSettings, ErrInvalidID, ErrNoPermission, ErrLogRewound or
+// ErrCorrupt. It returns ErrUnavailable if there is no connection at the moment or an import of the store is not
+// finished, and otherwise the server's error. The caller must call Close.
 func Open(ctx context.Context, js jetstream.JetStream, name string, events []Event, cfg *Config) (*Store, error) {
 	s, err := newStore(ctx, js, name, events, cfg)
 	if err != nil {
@@ -156,9 +156,6 @@ func (s *Store) Identity() string { return s.conn.opened.identity }
 // JetStream is the context on which the store was opened, for programs that keep something beside it.
 func (s *Store) JetStream() jetstream.JetStream { return s.conn.js }
 
-// Logger is where the store reports repairs. It is never nil.
-func (s *Store) Logger() *slog.Logger { return s.conn.cfg.Logger }
-
 // Counters returns the store's counters.
 func (s *Store) Counters() Counters {
 	return Counters{
@@ -176,17 +173,3 @@ func (s *Store) Close() error {
 	s.closed.Do(s.marker.close)
 	return s.conn.close()
 }
-
-// TypeOf returns the name of an event's type. It returns an error that matches ErrUnknownType if the store was not
-// opened with the type, or if events of the type are upcast and so never come out of [Recorded.Decode].
-func (s *Store) TypeOf(event Event) (string, error) {
-	t, err := s.decoder.registry.typeOf(event)
-	if err != nil {
-		return "", err
-	}
-	return t.name, nil
-}
-
-// StoredAs returns the names under which events that decode to a type may stand in the log: its own, and the names of
-// the types that are upcast to it. The list must not be changed.
-func (s *Store) StoredAs(typeName string) []string { return s.decoder.registry.sources[typeName] }

@@ -27,7 +27,7 @@ func (s StreamID) String() string { return s.Category + "/" + s.ID }
 
 // subject is the stream's literal subject.
 func (s StreamID) subject(store string) (string, error) {
-	if err := CheckCategory(s.Category); err != nil {
+	if err := checkCategory(s.Category); err != nil {
 		return "", err
 	}
 	id, err := token.Encode(s.ID)
@@ -135,8 +135,8 @@ func linksAfter(position Position, before []Position) []Position {
 	return append(links, before[:min(len(before), maxLinks-1)]...)
 }
 
-// CheckCategory returns an error that matches ErrInvalidID unless category has 1 to 64 letters, digits, - or _.
-func CheckCategory(category string) error {
+// checkCategory returns an error that matches ErrInvalidID unless category has 1 to 64 letters, digits, - or _.
+func checkCategory(category string) error {
 	if err := token.CheckName(category); err != nil {
 		return fmt.Errorf("%w: category: %w", ErrInvalidID, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // StreamInfo is one entry of a list of streams.
@@ -17,7 +18,7 @@ type StreamInfo struct {
 }
 
 // Streams yields the streams of a category. With "" it yields the streams of all categories except the toolkit's own
-// (SystemCategory). They come in the order of their subjects' bytes, which is the same at every call. That is also the
+// ("runnel"). They come in the order of their subjects' bytes, which is the same at every call. That is also the
 // order of the ids, if they consist of letters, digits, - and _. A stream that exists during all of the call is
 // yielded, and none is yielded twice. A stream that is begun meanwhile may be missed. Closed and erased streams are
 // also yielded.
@@ -46,7 +47,7 @@ func (s *Store) Streams(ctx context.Context, category string, options ...Streams
 				continue
 			}
 			info.Commits = int64(subject.messages)
-			if category == "" && info.Stream.Category == SystemCategory || info.Stream == guardStream {
+			if category == "" && info.Stream.Category == system.Category || info.Stream == guardStream {
 				continue
 			}
 			if !yield(info, nil) {
@@ -86,7 +87,7 @@ type listing struct {
 func (l *log) newListing(category string, o readOptions) (*listing, error) {
 	filter := l.conn.store + ".*.*"
 	if category != "" {
-		if err := CheckCategory(category); err != nil {
+		if err := checkCategory(category); err != nil {
 			return nil, err
 		}
 		filter = l.conn.store + "." + category + ".*"

@@ -2,9 +2,6 @@ package eventstore
 
 import "github.com/runnel-go/runnel/internal/system"
 
-// SystemCategory is the category of the streams in which the toolkit keeps its own records.
-const SystemCategory = system.Category
-
 // systemEvents are the prototypes of the toolkit's own events. Every store knows them.
 func systemEvents() []Event {
 	return []Event{

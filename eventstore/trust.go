@@ -45,13 +45,6 @@ type trust struct {
 	mu sync.Mutex // held while the log is looked at
 }
 
-// Done is closed when the store has found that its log was replaced, has lost its end, or is not the only one. From
-// then on everything that the store does ends with the error that [Store.Err] returns.
-func (s *Store) Done() <-chan struct{} { return s.conn.verdict.done }
-
-// Err returns nil until [Store.Done] is closed, and then an error that matches ErrLogRewound or ErrOtherStream.
-func (s *Store) Err() error { return s.conn.verdict.get() }
-
 // condemn makes an error the verdict, unless there is one, and returns the verdict.
 func (t *trust) condemn(err error) error {
 	first, verdict := t.conn.verdict.set(err)
@@ -63,7 +56,7 @@ func (t *trust) condemn(err error) error {
 }
 
 // trusted returns nil if the log was found right on the present connection. Otherwise it looks at the log. It returns
-// an error that matches ErrCorrupt, ErrLogRewound or ErrOtherStream if the log is not right, or the error that kept it
+// an error that matches ErrCorrupt, ErrLogRewound or ErrSettings if the log is not right, or the error that kept it
 // from looking.
 func (t *trust) trusted(ctx context.Context) error {
 	if t.conn.cfg.Salvage {
@@ -233,7 +226,7 @@ func (t *trust) accountFor(ctx context.Context, missing uint64) error {
 	if missing <= erased {
 		return nil
 	}
-	return &CorruptError{Store: t.conn.store, Err: fmt.Errorf("the server says that %d positions are missing, %d were erased: run Store.Verify", missing, erased)}
+	return &ReadError{Store: t.conn.store, Reason: ErrCorrupt, Err: fmt.Errorf("the server says that %d positions are missing, %d were erased: run Store.Verify", missing, erased)}
 }
 
 func rewound(store string, seen mark, end Position, what string) error {
@@ -243,5 +236,5 @@ func rewound(store string, seen mark, end Position, what string) error {
 // otherDomain returns the error of a connection that leads to another JetStream domain than the one in which the store
 // was opened.
 func (t *trust) otherDomain(domain string) error {
-	return otherStream(t.conn.store, fmt.Errorf("%w: the connection leads to JetStream domain %q now, the store was opened in %q", ErrOtherStream, domain, t.conn.opened.domain))
+	return otherStream(t.conn.store, fmt.Errorf("%w: the connection leads to JetStream domain %q now, the store was opened in %q", jsapi.ErrOtherStream, domain, t.conn.opened.domain))
 }

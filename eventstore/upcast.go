@@ -2,7 +2,6 @@ package eventstore
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 )
@@ -144,29 +143,4 @@ func (u *upcaster) run(e Event) (newer []Event, err error) {
 		return nil, fmt.Errorf("the upcaster of %q returns no event", u.from)
 	}
 	return newer, nil
-}
-
-// Prototypes returns the zero value of each event type that the store can decode, in the order of their names: the
-// types with which it was opened, the old ones that are upcast, and the toolkit's own.
-func (s *Store) Prototypes() []Event {
-	prototypes := make([]Event, 0, len(s.decoder.registry.byName))
-	for _, name := range slices.Sorted(maps.Keys(s.decoder.registry.byName)) {
-		prototypes = append(prototypes, reflect.Zero(s.decoder.registry.byName[name].goType).Interface().(Event))
-	}
-	return prototypes
-}
-
-// Upcast returns what an event of one of the [Store.Prototypes] becomes today, as [Recorded.Decode] does for an event
-// in the log. It returns an error that matches ErrUnknownType for any other event, and ErrUndecodable if the upcaster
-// fails.
-func (s *Store) Upcast(event Event) ([]Event, error) {
-	t, ok := s.decoder.registry.byType[reflect.TypeOf(event)]
-	if !ok {
-		return nil, fmt.Errorf("eventstore: upcast %T: %w", event, ErrUnknownType)
-	}
-	current, err := s.decoder.registry.upcast(t, event)
-	if err != nil {
-		return nil, fmt.Errorf("eventstore: upcast %T: %w: %w", event, ErrUndecodable, err)
-	}
-	return current, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
 // paid became paidV2, which became a paidV3 and, if there was a fee, a charged.
@@ -84,7 +85,7 @@ func TestAReaderOfAnOldTypeGetsTheLogAsItStands(t *testing.T) {
 		_, err = recorded.Decode()
 		require.ErrorIs(t, err, eventstore.ErrUnknownType, "and says so where it is asked for what it does not")
 	}
-	require.Equal(t, []string{"account.charged", "account.paid", "account.paid.v2"}, third.StoredAs("account.charged"))
+	require.Equal(t, []string{"account.charged", "account.paid", "account.paid.v2"}, eventstore.Inside(inside.Pass{}, third).StoredAs("account.charged"))
 }
 
 func TestAnOldTypeIsNotWritten(t *testing.T) {
@@ -92,7 +93,7 @@ func TestAnOldTypeIsNotWritten(t *testing.T) {
 	_, err := store.Append(t.Context(), account("1"), eventstore.Head{}, paid{1})
 	require.ErrorIs(t, err, eventstore.ErrUnknownType)
 	require.ErrorContains(t, err, "old type")
-	_, err = store.TypeOf(paidV2{})
+	_, err = eventstore.Inside(inside.Pass{}, store).TypeOf(paidV2{})
 	require.ErrorIs(t, err, eventstore.ErrUnknownType)
 }
 
@@ -142,10 +143,10 @@ func TestAnUpcasterThatFailsMakesItsEventUndecodable(t *testing.T) {
 
 func TestAStoreUpcastsSamplesOfItsTypes(t *testing.T) {
 	store := release(t, eventstoretest.JetStream(t), []eventstore.Event{paidV3{}, charged{}}, upcasters...)
-	require.Equal(t, []eventstore.Event{charged{}, paid{}, paidV2{}, paidV3{}}, store.Prototypes()[:4], "and then the toolkit's own")
-	current, err := store.Upcast(paid{500})
+	require.Equal(t, []eventstore.Event{charged{}, paid{}, paidV2{}, paidV3{}}, eventstore.Inside(inside.Pass{}, store).Prototypes()[:4], "and then the toolkit's own")
+	current, err := eventstore.Inside(inside.Pass{}, store).Upcast(paid{500})
 	require.NoError(t, err)
 	require.Equal(t, []eventstore.Event{paidV3{500, "CZK"}, charged{5}}, current)
-	_, err = store.Upcast(opened{})
+	_, err = eventstore.Inside(inside.Pass{}, store).Upcast(opened{})
 	require.ErrorIs(t, err, eventstore.ErrUnknownType)
 }

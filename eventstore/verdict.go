@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // verdict is the error with which everything ends once the log was found to be another, or to have lost its end.
@@ -60,7 +62,7 @@ func (v *verdict) bind(ctx context.Context) (context.Context, func()) {
 
 // isVerdict reports whether an error is final: the log was replaced, has lost its end, or is not the only one.
 func isVerdict(err error) bool {
-	return errors.Is(err, ErrLogRewound) || errors.Is(err, ErrOtherStream)
+	return errors.Is(err, ErrLogRewound) || errors.Is(err, jsapi.ErrOtherStream)
 }
 
 // isDamage reports whether an error says something about the log itself, and not about the way to it.

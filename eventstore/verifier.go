@@ -77,7 +77,7 @@ func (v *verifier) walk(ctx context.Context, after, end Position, progress *trac
 func (v *verifier) damage(position Position, err error) {
 	v.damaged = position
 	fault := Fault{Kind: faultMissing, Position: position, Last: position, Err: err}
-	if corrupt, ok := errors.AsType[*CorruptError](err); ok {
+	if corrupt, ok := errors.AsType[*ReadError](err); ok {
 		fault.Stream, fault.Err = corrupt.Stream, corrupt.Err
 		if !errors.Is(err, errMissing) {
 			fault.Kind = faultUnreadable

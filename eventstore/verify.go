@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"strings"
@@ -68,13 +69,13 @@ type Report struct {
 	Found  int64   // how many there are in all; each position of a run counts
 }
 
-// Err returns nil if the log holds, and otherwise a CorruptError, which matches ErrCorrupt, with the first fault.
-func (r Report) Err() error {
+// fault returns nil if the log holds, and otherwise an error with the first fault.
+func (r Report) fault() error {
 	if r.Found == 0 {
 		return nil
 	}
 	first := r.Faults[0]
-	return &CorruptError{Store: r.Store, Stream: first.Stream, Position: first.Position,
+	return &ReadError{Store: r.Store, Reason: ErrCorrupt, Stream: first.Stream, Position: first.Position,
 		Err: fmt.Errorf("%d faults, the first: %s", r.Found, first)}
 }
 
@@ -109,12 +110,12 @@ func (r Report) String() string {
 //	commit ids are not used twice near each other
 //	the leader counts as many messages of each stream as there are
 //
-// It goes on after damage, because it is to find all of it. It returns an error only if it could not go on, with what
-// was found so far, or ErrSettings for a negative MaxFaults. [Report.Err] says whether the log holds. Verify blocks
-// until the end is reached, and reads about as fast as [Store.All]. Appends meanwhile are allowed. With several
-// replicas, one of them returns the log, and the leader returns what that one lacks. The disks of the others are not
-// seen. Verify keeps about 150 bytes for each stream, twice that at the end, and makes the leader list all subjects,
-// 100,000 at a time.
+// It goes on after damage, because it is to find all of it. It returns an error that matches ErrCorrupt if something
+// does not hold, and ErrSettings for a negative MaxFaults. If it could not go on, it returns why, with what was found
+// so far. Verify blocks until the end is reached, and reads about as fast as [Store.All]. Appends meanwhile are
+// allowed. With several replicas, one of them returns the log, and the leader returns what that one lacks. The disks of
+// the others are not seen. Verify keeps about 150 bytes for each stream, twice that at the end, and makes the leader
+// list all subjects, 100,000 at a time.
 //
 //	the log, unfiltered -> each position -> its stream's versions and links -> the leader's count of each stream
 func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {
@@ -144,5 +145,5 @@ func (s *Store) Verify(ctx context.Context, cfg *VerifyConfig) (Report, error) {
 	if _, guards := v.streams[guardStream]; guards {
 		v.report.Streams--
 	}
-	return v.report, err
+	return v.report, errors.Join(err, v.report.fault())
 }

@@ -11,9 +11,10 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
-func TestErrorsOfAppendsSayWhatWhereAndWhatToDo(t *testing.T) {
+func TestErrorsSayWhatWhereAndWhatToDo(t *testing.T) {
 	cause := errors.New("the cause")
 	id := uuid.MustParse("01a211c0-6a72-762a-8c23-2be6b678f5ab")
 	for text, err := range map[string]error{
@@ -21,11 +22,18 @@ func TestErrorsOfAppendsSayWhatWhereAndWhatToDo(t *testing.T) {
 			Stream: account("1"), Expected: 2, Actual: 3},
 		"eventstore: append account/1: another write came between while the stream is at version 2: load it and decide again": &eventstore.ConflictError{
 			Stream: account("1"), Expected: 2, Actual: 2},
-		"eventstore: append account/1 at version 3: not known whether commit " + id.String() + " was stored: ask Store.Outcome when the server answers: the cause": &eventstore.UnknownOutcomeError{
-			Stream: account("1"), Version: 3, CommitID: id, Err: cause},
-		"eventstore: account/1: erased: asked for (recorded at position 4)": &eventstore.ErasedError{
-			Stream: account("1"), Position: 4, Reason: "asked for"},
-		"eventstore: commit " + id.String() + " at position 4: erased": &eventstore.ErasedError{Position: 4, CommitID: id.String()},
+		"eventstore: append account/1 at version 3: outcome unknown, commit " + id.String() + ": look: the cause": &eventstore.AppendError{
+			Stream: account("1"), Version: 3, CommitID: id, Reason: eventstore.ErrUnknownOutcome, Advice: "look", Err: cause},
+		"eventstore: append account/1 at version 3: store full, nothing was stored: the cause": &eventstore.AppendError{
+			Stream: account("1"), Version: 3, Reason: eventstore.ErrFull, Err: cause},
+		"eventstore: account/1 at position 4: erased: the cause": &eventstore.ReadError{
+			Store: "bank", Stream: account("1"), Position: 4, Reason: eventstore.ErrErased, Err: cause},
+		`eventstore: store bank at position 4: erased "` + id.String() + `"`: &eventstore.ReadError{
+			Store: "bank", Position: 4, Reason: eventstore.ErrErased, CommitID: id.String()},
+		`eventstore: account/1 version 2 at position 4: undecodable event "account.paid": the cause`: &eventstore.ReadError{
+			Store: "bank", Stream: account("1"), Version: 2, Position: 4, Reason: eventstore.ErrUndecodable, Type: "account.paid", Err: cause},
+		"eventstore: account/1 at position 4: log corrupt: the sum: restore it from a replica or a backup": &eventstore.ReadError{
+			Store: "bank", Stream: account("1"), Position: 4, Reason: eventstore.ErrCorrupt, Err: errors.New("the sum")},
 	} {
 		require.EqualError(t, err, text)
 		require.Equal(t, strings.HasSuffix(text, "the cause"), errors.Is(err, cause))
@@ -41,11 +49,10 @@ func TestAnEventHasANameOfItsOwnInTheLog(t *testing.T) {
 		require.NoError(t, err)
 		ids = append(ids, event.EventID())
 		require.NotEmpty(t, event.Data())
-		require.False(t, event.System())
 	}
 	require.Equal(t, []string{c.ID.String() + "/0", c.ID.String() + "/1"}, ids)
 	for position, reached := range map[eventstore.Position]bool{0: true, 1: true, 2: false} {
-		got, err := store.Reaches(t.Context(), position)
+		got, err := eventstore.Inside(inside.Pass{}, store).Reaches(t.Context(), uint64(position))
 		require.NoError(t, err)
 		require.Equal(t, reached, got, position)
 	}

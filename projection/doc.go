@@ -94,7 +94,7 @@
 //
 // # Errors
 //
-// Run and Rebuild return a [FoldError] for an event that cannot be folded, an eventstore.EventError for one that does
+// Run and Rebuild return a [FoldError] for an event that cannot be folded, an eventstore.ReadError for one that does
 // not decode, and an error that matches ErrOtherStore or ErrLogRewound when the checkpoint does not fit the log.
 // Interruptions of the connection are waited out. Get returns ErrNotFound for a key without a document, ErrNotReady
 // while nothing is built, ErrPositionAhead for a position that the log does not have, and ErrStale if nobody could be

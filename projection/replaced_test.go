@@ -12,6 +12,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/projection"
 )
@@ -141,6 +142,6 @@ func TestAViewEndsWithALogThatIsReplaced(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("the view goes on")
 	}
-	<-store.Done()
-	require.ErrorIs(t, store.Err(), eventstore.ErrLogRewound)
+	<-eventstore.Inside(inside.Pass{}, store).Done()
+	require.ErrorIs(t, eventstore.Inside(inside.Pass{}, store).Err(), eventstore.ErrLogRewound)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/plain"
 )
 
@@ -174,7 +175,7 @@ func newRules[V any](store *eventstore.Store, all []Rule[V]) (*rules[V], error) 
 		if err != nil {
 			return nil, err
 		}
-		name, err := store.TypeOf(event)
+		name, err := eventstore.Inside(inside.Pass{}, store).TypeOf(event)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInvalidRule, err)
 		}
@@ -183,7 +184,7 @@ func newRules[V any](store *eventstore.Store, all []Rule[V]) (*rules[V], error) 
 		}
 		r.byType[name], r.moves = append(r.byType[name], rule), r.moves || rule.moves()
 		r.shared[name] = plain.KeepingOf(reflect.TypeOf(event)) == plain.DecodedFor
-		for _, stored := range store.StoredAs(name) {
+		for _, stored := range eventstore.Inside(inside.Pass{}, store).StoredAs(name) {
 			others, known := r.stored[stored]
 			r.stored[stored] = rule.byStream() && (others || !known)
 		}

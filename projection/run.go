@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/protocol"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
@@ -54,7 +56,7 @@ func (w *worker[V]) run(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			w.signOff(ctx)
-			return w.store.Err()
+			return eventstore.Inside(inside.Pass{}, w.store).Err()
 		}
 		if err := w.between(ctx, err, failures); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
 // step is one rule that is applied to one document because of one event.
@@ -96,7 +97,7 @@ func (f *folder[V]) stepsOfEvent(all []step[V], recorded eventstore.Recorded) ([
 	}
 	first := len(all)
 	for i, event := range events {
-		name, err := f.spec.store.TypeOf(event)
+		name, err := eventstore.Inside(inside.Pass{}, f.spec.store).TypeOf(event)
 		if err != nil {
 			return all, err // unreachable: what Decode returns is registered and current
 		}
@@ -165,7 +166,7 @@ func (f *folder[V]) unreadable(all []step[V], recorded eventstore.Recorded, err 
 	if byStream {
 		key = recorded.Stream.ID
 	}
-	if _, ok := errors.AsType[*eventstore.EventError](err); ok {
+	if _, ok := errors.AsType[*eventstore.ReadError](err); ok {
 		err = f.spec.failed(err) // it names the event
 	} else {
 		err = f.spec.blame(recorded, key, err)

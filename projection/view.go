@@ -15,9 +15,11 @@ import (
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/defaults"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/internal/token"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -71,7 +73,7 @@ func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 		full.OnBuild = func(eventstore.Progress) {}
 	}
 	if full.Logger == nil {
-		full.Logger = store.Logger()
+		full.Logger = eventstore.Inside(inside.Pass{}, store).Logger()
 	}
 	return full, errors.Join(
 		defaults.Set("Interval", &full.Interval, 20*time.Millisecond),
@@ -137,7 +139,7 @@ type View[V any] struct {
 func Open[V any](ctx context.Context, store *eventstore.Store, name string, foldVersion int, cfg *Config, all ...Rule[V]) (*View[V], error) {
 	const room = 64 - len("__v_01234567")
 	length := len(store.Name()) + len(name) + len(strconv.Itoa(foldVersion))
-	if err := eventstore.CheckCategory(name); err != nil || foldVersion < 1 || length > room {
+	if err := token.CheckName(name); err != nil || foldVersion < 1 || length > room {
 		return nil, fmt.Errorf("projection: view %q, fold version %d: %w: "+
 			"the name has letters, digits, - or _, and %d characters at most with the store's; the version is 1 or more",
 			name, foldVersion, ErrInvalidView, room-len(strconv.Itoa(foldVersion)))

@@ -91,9 +91,8 @@ func (r *Reactor) create(ctx context.Context) error {
 func (r *Reactor) markBefore(ctx context.Context, position eventstore.Position) (logMark, error) {
 	for position > 0 {
 		c, err := r.store.At(ctx, position)
-		var erased *eventstore.ErasedError
 		switch {
-		case errors.As(err, &erased): // it is not known whether the commit was inside a transaction
+		case errors.Is(err, eventstore.ErrErased): // it is not known whether the commit was inside a transaction
 			position--
 		case err != nil:
 			return logMark{}, err

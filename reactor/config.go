@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/defaults"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
 // Config holds what Open needs beyond its arguments. A nil *Config and the zero one give the defaults. Open refuses
@@ -53,7 +54,7 @@ type Config struct {
 func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 	full := defaults.Of(c)
 	if full.Logger == nil {
-		full.Logger = store.Logger()
+		full.Logger = eventstore.Inside(inside.Pass{}, store).Logger()
 	}
 	return full, errors.Join(
 		defaults.Set("Workers", &full.Workers, 16),

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
 // Reaction says what is done when an event of one type has happened. [On] makes reactions.
@@ -53,7 +54,7 @@ func reactionsByType(store *eventstore.Store, reactions []Reaction) (byType map[
 		if err != nil {
 			return nil, nil, err
 		}
-		name, err := store.TypeOf(event)
+		name, err := eventstore.Inside(inside.Pass{}, store).TypeOf(event)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
@@ -61,7 +62,7 @@ func reactionsByType(store *eventstore.Store, reactions []Reaction) (byType map[
 			return nil, nil, fmt.Errorf("%w: two reactions to %q: put what both do into one, or make two reactors", ErrInvalid, name)
 		}
 		byType[name] = reaction
-		for _, stored := range store.StoredAs(name) {
+		for _, stored := range eventstore.Inside(inside.Pass{}, store).StoredAs(name) {
 			decodes[stored] = true
 		}
 	}

@@ -14,7 +14,9 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/control"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/runner"
+	"github.com/runnel-go/runnel/internal/token"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -39,7 +41,7 @@ type Reactor struct {
 // belongs to a store that had the name before. Otherwise it returns the error of asking the servers. The caller must
 // call Close.
 func Open(ctx context.Context, store *eventstore.Store, name string, cfg *Config, reactions ...Reaction) (*Reactor, error) {
-	if err := eventstore.CheckCategory(name); err != nil {
+	if err := token.CheckName(name); err != nil {
 		return nil, fmt.Errorf("reactor: %q: %w: the name has 1 to 64 letters, digits, - or _", name, ErrInvalid)
 	}
 	if err := control.CheckOwner(ctx, name); err != nil {
@@ -109,7 +111,7 @@ func (r *Reactor) Run(ctx context.Context) error {
 		handled, err := r.runOnce(ctx, id)
 		switch {
 		case ctx.Err() != nil:
-			return r.store.Err()
+			return eventstore.Inside(inside.Pass{}, r.store).Err()
 		case !errors.Is(err, errReplaced) && !runner.Passing(err):
 			return fmt.Errorf("reactor: %s: %w", r.name, err)
 		}
@@ -118,7 +120,7 @@ func (r *Reactor) Run(ctx context.Context) error {
 		}
 		r.logger.WarnContext(ctx, "reactor: stands by", "error", err)
 		if runner.Restarts.Wait(ctx, failures) != nil {
-			return r.store.Err()
+			return eventstore.Inside(inside.Pass{}, r.store).Err()
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
 // The log is replaced by an older backup under a reactor that has nothing to do at the time.
@@ -40,6 +41,6 @@ func TestAReactorEndsWithALogThatIsReplaced(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("the reactor goes on")
 	}
-	<-store.Done()
-	require.ErrorIs(t, store.Err(), eventstore.ErrLogRewound)
+	<-eventstore.Inside(inside.Pass{}, store).Done()
+	require.ErrorIs(t, eventstore.Inside(inside.Pass{}, store).Err(), eventstore.ErrLogRewound)
 }

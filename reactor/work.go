@@ -10,6 +10,7 @@ import (
 	"github.com/runnel-go/runnel/internal/backoff"
 	"github.com/runnel-go/runnel/internal/guard"
 	"github.com/runnel-go/runnel/internal/hook"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
 // assignment is what a worker is to handle: the first event of a lane.
@@ -125,7 +126,7 @@ func (h *handling) decode(calls *guard.Calls) (decoded []eventstore.Event, faile
 // call calls the reaction to one decoded event, if there is one.
 func (h *handling) call(ctx context.Context, calls *guard.Calls, event eventstore.Event) (failed *failure) {
 	r := h.reactor
-	name, err := r.store.TypeOf(event)
+	name, err := eventstore.Inside(inside.Pass{}, r.store).TypeOf(event)
 	if err != nil {
 		return failureOf(Permanent(err)) // unreachable: what Decode returns is registered and current
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/reactor"
 )
 
@@ -83,7 +84,7 @@ func (typed[E]) eventType(store *eventstore.Store) (string, error) {
 		return "", fmt.Errorf("%s is not an event: name the event's own struct type", reflect.TypeFor[E]())
 	}
 	var zero E
-	return store.TypeOf(zero)
+	return eventstore.Inside(inside.Pass{}, store).TypeOf(zero)
 }
 
 // AwaitedEvent is the [Event] of type E for sagas with data S.

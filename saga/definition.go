@@ -8,6 +8,7 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/internal/sagaevent"
+	"github.com/runnel-go/runnel/internal/token"
 )
 
 // Definition says of which steps the sagas of one kind, with data S, consist. [Define] makes definitions. It has no
@@ -52,7 +53,7 @@ func Define[S any](name string, parts ...Part[S]) (*Definition[S], error) {
 }
 
 func (d *Definition[S]) define(parts []Part[S]) error {
-	if err := eventstore.CheckCategory(d.name); err != nil {
+	if err := token.CheckName(d.name); err != nil {
 		return err
 	}
 	var err error
@@ -90,7 +91,7 @@ func (d *Definition[S]) checkReturn() error {
 
 // addStep adds a step whose name is not taken.
 func (d *Definition[S]) addStep(s step[S]) error {
-	if err := eventstore.CheckCategory(s.name); err != nil || len(s.name) > maxStep {
+	if err := token.CheckName(s.name); err != nil || len(s.name) > maxStep {
 		return fmt.Errorf("step %q: the name has 1 to %d letters, digits, - or _", s.name, maxStep)
 	}
 	if _, taken := d.find(s.name); taken {

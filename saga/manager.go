@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/defaults"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/projection"
 	"github.com/runnel-go/runnel/reactor"
@@ -39,7 +40,7 @@ type Config struct {
 func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 	full := defaults.Of(c)
 	if full.Logger == nil {
-		full.Logger = store.Logger()
+		full.Logger = eventstore.Inside(inside.Pass{}, store).Logger()
 	}
 	return full, errors.Join(
 		defaults.Set("Workers", &full.Workers, 64),
@@ -92,7 +93,7 @@ func Open[S any](ctx context.Context, store *eventstore.Store, definition *Defin
 
 func (m *Manager[S]) check() (map[string][]listener[S], error) {
 	for _, event := range Events() {
-		if _, err := m.store.TypeOf(event); err != nil {
+		if _, err := eventstore.Inside(inside.Pass{}, m.store).TypeOf(event); err != nil {
 			return nil, fmt.Errorf("open the store with saga.Events() among its events: %w", err)
 		}
 	}

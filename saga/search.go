@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/lru"
 	"github.com/runnel-go/runnel/internal/sagaevent"
 )
@@ -181,7 +182,7 @@ func (m *Manager[S]) each(recorded eventstore.Recorded, f func(l listener[S], ev
 		return err
 	}
 	for _, event := range decoded {
-		name, err := m.store.TypeOf(event)
+		name, err := eventstore.Inside(inside.Pass{}, m.store).TypeOf(event)
 		if err != nil {
 			return err
 		}

@@ -54,7 +54,7 @@ func (m *Manager[S]) runView(ctx context.Context) error {
 		if time.Since(begun) > time.Minute {
 			failures = 1
 		}
-		if _, undecodable := errors.AsType[*eventstore.EventError](err); undecodable {
+		if errors.Is(err, eventstore.ErrUndecodable) || errors.Is(err, eventstore.ErrUnknownType) {
 			m.logger.ErrorContext(ctx, "saga: the view of all sagas has stopped, so List and Wait show what was before: "+
 				"run a release that can decode the event", "error", err)
 			return nil

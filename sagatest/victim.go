@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/system"
 )
 
 // The ways in which a process is struck. A dead process sends nothing any more. A frozen one sends later what it was
@@ -64,7 +64,7 @@ func pointOf(subject, store string) string {
 	}
 	rest, isLog := strings.CutPrefix(subject, store)
 	other, to, _ := strings.Cut(rest, ".")
-	if !isLog || to == "" || to == eventstore.SystemCategory+".probe" {
+	if !isLog || to == "" || to == system.Category+".probe" {
 		return "" // no stream stores the question of Open, so it is not a point
 	}
 	if other != "" {

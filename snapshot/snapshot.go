@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/defaults"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/snapshots"
 )
 
@@ -36,7 +37,7 @@ type Config struct {
 func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 	full := defaults.Of(c)
 	if full.Logger == nil {
-		full.Logger = store.Logger()
+		full.Logger = eventstore.Inside(inside.Pass{}, store).Logger()
 	}
 	return full, errors.Join(
 		defaults.Set("FoldVersion", &full.FoldVersion, 1),

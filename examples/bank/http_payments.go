@@ -131,11 +131,11 @@ func (s *server) answerPayment(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := writeContext(r)
 	defer cancel()
 	payment := eventstore.StreamID{Category: paymentCategory, ID: id}
-	known, err := s.bank.store.Exists(ctx, payment)
+	head, err := s.bank.store.Head(ctx, payment)
 	switch {
 	case err != nil:
 		return err
-	case !known:
+	case head.Version == 0:
 		return newProblem(http.StatusNotFound, "there is no such payment")
 	}
 	result, err := s.bank.answers.Do(ctx, id, GiveAnswer{

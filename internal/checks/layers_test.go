@@ -30,7 +30,7 @@ var layers = [][]part{
 		{path: "projectiontest", uses: []string{"projection", "eventstore", "eventstoretest/...", "internal/..."}},
 	},
 	{
-		{path: "sagatest", uses: []string{"saga", "eventstore", "eventstoretest/..."}},
+		{path: "sagatest", uses: []string{"saga", "eventstore", "eventstoretest/...", "internal/..."}},
 	},
 	{
 		{path: "saga", uses: []string{

@@ -1,5 +1,5 @@
-// Package inside names what package kv does for the other packages of this module. Programs cannot import it, so they
-// cannot call the functions of kv that take one of its types.
+// Package inside names what packages eventstore and kv do for the other packages of this module. Programs cannot import
+// it, so they cannot call the functions that take one of its types.
 //
 // A view keeps its documents, its checkpoint and its parked keys in one JetStream stream, so that one batch writes all
 // of them. Only the documents have keys of the user. All others have keys that no document can have:
@@ -15,7 +15,7 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// Pass is an argument of the functions of package kv that programs cannot call.
+// Pass is an argument of the functions of packages eventstore and kv that programs cannot call.
 type Pass struct{}
 
 // Place names the keys of documents that are kept beside the documents of a bucket. The encoding of keys continues "="

@@ -32,7 +32,7 @@ func Passing(err error) bool {
 // OfTheLog reports whether an error is about the state of the log. Such an error stays, however often the log
 // is read.
 func OfTheLog(err error) bool {
-	return errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrOtherStream)
+	return errors.Is(err, eventstore.ErrCorrupt) || errors.Is(err, eventstore.ErrLogRewound) || errors.Is(err, eventstore.ErrSettings)
 }
 
 // Unavailable marks an error of asking the log as passing, unless the log answered or the server refused.

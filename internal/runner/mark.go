@@ -28,10 +28,10 @@ func Verify(ctx context.Context, store *eventstore.Store, at Mark, anew string) 
 		return nil
 	}
 	c, err := store.At(ctx, at.Position)
-	var erased *eventstore.ErasedError
+	erased, ok := errors.AsType[*eventstore.ReadError](err)
 	found := ""
 	switch {
-	case errors.As(err, &erased):
+	case ok && errors.Is(err, eventstore.ErrErased):
 		found = erased.CommitID
 	case err != nil:
 		return Unavailable(err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/backoff"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
 // Restarts spaces the tries of a runner whose server is away.
@@ -19,8 +20,8 @@ func WhileGood(ctx context.Context, store *eventstore.Store) (good context.Conte
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
 		select {
-		case <-store.Done():
-			cancel(store.Err())
+		case <-eventstore.Inside(inside.Pass{}, store).Done():
+			cancel(eventstore.Inside(inside.Pass{}, store).Err())
 		case <-ctx.Done():
 		}
 	})

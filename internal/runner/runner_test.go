@@ -31,7 +31,7 @@ func TestWhatPassesIsToldFromWhatTheLogIsLike(t *testing.T) {
 		require.True(t, runner.Passing(passing), passing)
 	}
 	for _, final := range []error{
-		nil, eventstore.ErrCorrupt, eventstore.ErrLogRewound, eventstore.ErrOtherStream, runner.ErrOtherStore, nats.ErrConnectionClosed,
+		nil, eventstore.ErrCorrupt, eventstore.ErrLogRewound, eventstore.ErrSettings, runner.ErrOtherStore, nats.ErrConnectionClosed,
 		errors.Join(kv.ErrUnavailable, eventstore.ErrLogRewound), runner.Unavailable(eventstore.ErrNoPermission),
 	} {
 		require.False(t, runner.Passing(final), final)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/control"
+	"github.com/runnel-go/runnel/internal/token"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -60,8 +61,8 @@ type Counters struct {
 
 // Open opens the bucket of a category and starts the goroutine that saves.
 func Open(ctx context.Context, store *eventstore.Store, category string, cfg Config) (*Cache, error) {
-	if err := eventstore.CheckCategory(category); err != nil {
-		return nil, err
+	if err := token.CheckName(category); err != nil {
+		return nil, fmt.Errorf("%w: category: %w", eventstore.ErrInvalidID, err)
 	}
 	logger := cfg.Logger.With("snapshots", category)
 	bucket, err := kv.Open[[]byte](ctx, store.JetStream(), control.SnapshotBucket(store.Name(), category), &kv.Config{

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/plain"
 )
 
@@ -22,7 +23,7 @@ func fingerprint[S interface{ Evolve(event E) S }, E eventstore.Event](store *ev
 	}
 	describe(h, reflect.TypeFor[S](), nil)
 	_, _ = h.Write(begin) // a hash never fails
-	prototypes := store.Prototypes()
+	prototypes := eventstore.Inside(inside.Pass{}, store).Prototypes()
 	stored := storedAs[E](store, prototypes)
 	for _, prototype := range prototypes {
 		if slices.Contains(stored, prototype.EventType()) {
@@ -38,7 +39,7 @@ func storedAs[E eventstore.Event](store *eventstore.Store, prototypes []eventsto
 	var stored []string
 	for _, prototype := range prototypes {
 		if _, ok := prototype.(E); ok {
-			stored = append(stored, store.StoredAs(prototype.EventType())...)
+			stored = append(stored, eventstore.Inside(inside.Pass{}, store).StoredAs(prototype.EventType())...)
 		}
 	}
 	return stored

@@ -18,6 +18,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/plain"
 )
 
@@ -69,7 +70,7 @@ func openStore(t testing.TB, js jetstream.JetStream, cfg *eventstore.Config, eve
 // openCache opens the snapshots of accounts, with settings that are changed by the functions given.
 func openCache(t testing.TB, store *eventstore.Store, changes ...func(cfg *Config)) *Cache {
 	t.Helper()
-	cfg := Config{FoldVersion: 1, Every: 50, Queue: 1000, Replicas: 1, Logger: store.Logger()}
+	cfg := Config{FoldVersion: 1, Every: 50, Queue: 1000, Replicas: 1, Logger: eventstore.Inside(inside.Pass{}, store).Logger()}
 	for _, change := range changes {
 		change(&cfg)
 	}
