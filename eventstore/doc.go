@@ -72,7 +72,7 @@
 //	Store.All       the whole log      After a position, FromTime, Until a position, Live; Categories, Types
 //	Store.Log       the same, by commits
 //	Store.Replay    any part of both into a function, and goes on where it failed; OfStream, OnProgress
-//	Store.Streams   the streams of a category, Behind one; Store.Categories the categories
+//	Store.Streams   the streams of a category, Behind one
 //	Store.Head      the last version of a stream, or 0 if it was not begun
 //
 // Positions order the log. Two clocks are recorded beside them and order nothing. Commit.Time is the writer's clock.

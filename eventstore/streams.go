@@ -57,27 +57,6 @@ func (s *Store) Streams(ctx context.Context, category string, options ...Streams
 	}
 }
 
-// Categories yields the categories that have streams, except the toolkit's own, in the order of their bytes. It lists
-// all streams to find them, and costs and fails like [Store.Streams].
-func (s *Store) Categories(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		last := ""
-		for info, err := range s.Streams(ctx, "") {
-			if err != nil {
-				yield("", err)
-				return
-			}
-			if info.Stream.Category == last {
-				continue
-			}
-			last = info.Stream.Category
-			if !yield(last, nil) {
-				return
-			}
-		}
-	}
-}
-
 // listing is one walk over the subjects that have messages.
 type listing struct {
 	page func(ctx context.Context, offset int) (jsapi.Info, error)

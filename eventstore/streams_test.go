@@ -50,13 +50,6 @@ func TestStreamsAreListedWithTheNumberOfTheirCommits(t *testing.T) {
 	require.Equal(t, accounts[2:], listed(t, store, "account", eventstore.Behind(account("bb"))), "it need not exist")
 	require.Equal(t, []string{"ledger/x 1", "transfer/1 1"}, listed(t, store, "", eventstore.Behind(account("z"))))
 
-	categories := []string{}
-	for category, err := range store.Categories(t.Context()) {
-		require.NoError(t, err)
-		categories = append(categories, category)
-	}
-	require.Equal(t, []string{"account", "ledger", "transfer"}, categories)
-
 	for _, err := range store.Streams(t.Context(), "no.category") {
 		require.ErrorIs(t, err, eventstore.ErrInvalidID)
 	}
