@@ -12,9 +12,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
-
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // An archive, format 1 (docs/archive-format.md describes it for readers in other languages):
@@ -55,7 +53,7 @@ const (
 type frame interface {
 	kind() frameKind
 	fields() int // in the array, besides the kind
-	encode(enc *msgpack.Encoder) error
+	appendTo(b []byte) []byte
 }
 
 // headerFrame says what was exported.
@@ -144,74 +142,62 @@ func (erasedFrame) fields() int  { return 1 }
 func (trailerFrame) fields() int { return 4 }
 func (foreignFrame) fields() int { return 3 }
 
-func (f headerFrame) encode(enc *msgpack.Encoder) error {
-	return errors.Join(
-		enc.EncodeString(f.Store), enc.EncodeString(f.Identity), enc.EncodeString(string(f.Codec)), enc.EncodeUint(f.Layout),
-		enc.EncodeBool(f.Erasure), enc.EncodeInt(f.Time.UnixNano()), encodeList(enc, f.Buckets))
+func (f headerFrame) appendTo(b []byte) []byte {
+	b = msgpack.AppendString(msgpack.AppendString(msgpack.AppendString(b, f.Store), f.Identity), string(f.Codec))
+	b = msgpack.AppendBool(msgpack.AppendUint(b, f.Layout), f.Erasure)
+	return msgpack.AppendList(msgpack.AppendInt(b, f.Time.UnixNano()), f.Buckets)
 }
 
-func (f bucketFrame) encode(enc *msgpack.Encoder) error {
-	return errors.Join(
-		enc.EncodeString(f.Name), enc.EncodeString(f.Description), enc.EncodeInt(f.History), enc.EncodeInt(f.MaxBytes),
-		enc.EncodeInt(f.MaxSize), enc.EncodeBool(f.Compressed), encodeTexts(enc, f.Metadata))
+func (f bucketFrame) appendTo(b []byte) []byte {
+	b = msgpack.AppendString(msgpack.AppendString(b, f.Name), f.Description)
+	b = msgpack.AppendInt(msgpack.AppendInt(msgpack.AppendInt(b, f.History), f.MaxBytes), f.MaxSize)
+	return msgpack.AppendTexts(msgpack.AppendBool(b, f.Compressed), f.Metadata)
 }
 
-func (f messageFrame) encode(enc *msgpack.Encoder) error {
-	return errors.Join(enc.EncodeString(f.Key), encodeList(enc, f.Header), enc.EncodeBytes(f.Data))
+func (f messageFrame) appendTo(b []byte) []byte {
+	return msgpack.AppendBytes(msgpack.AppendList(msgpack.AppendString(b, f.Key), f.Header), f.Data)
 }
 
-func (f logFrame) encode(enc *msgpack.Encoder) error { return enc.EncodeUint(uint64(f.End)) }
+func (f logFrame) appendTo(b []byte) []byte { return msgpack.AppendUint(b, uint64(f.End)) }
 
-func (f commitFrame) encode(enc *msgpack.Encoder) error {
-	return errors.Join(enc.EncodeUint(uint64(f.Position)), enc.EncodeString(f.Stream), enc.EncodeBytes(f.Payload))
+func (f commitFrame) appendTo(b []byte) []byte {
+	return msgpack.AppendBytes(msgpack.AppendString(msgpack.AppendUint(b, uint64(f.Position)), f.Stream), f.Payload)
 }
 
-func (f erasedFrame) encode(enc *msgpack.Encoder) error { return enc.EncodeUint(uint64(f.Position)) }
+func (f erasedFrame) appendTo(b []byte) []byte { return msgpack.AppendUint(b, uint64(f.Position)) }
 
-func (f foreignFrame) encode(enc *msgpack.Encoder) error {
-	return errors.Join(enc.EncodeUint(uint64(f.Position)), enc.EncodeString(f.Subject), enc.EncodeBytes(f.Data))
+func (f foreignFrame) appendTo(b []byte) []byte {
+	return msgpack.AppendBytes(msgpack.AppendString(msgpack.AppendUint(b, uint64(f.Position)), f.Subject), f.Data)
 }
 
-func (f trailerFrame) encode(enc *msgpack.Encoder) error {
-	return errors.Join(enc.EncodeUint(f.Commits), enc.EncodeUint(f.Erased), enc.EncodeUint(f.Messages), enc.EncodeBytes(f.Sum))
+func (f trailerFrame) appendTo(b []byte) []byte {
+	return msgpack.AppendBytes(msgpack.AppendUint(msgpack.AppendUint(msgpack.AppendUint(b, f.Commits), f.Erased), f.Messages), f.Sum)
 }
 
-func encodeList(enc *msgpack.Encoder, list []string) error {
-	err := enc.EncodeArrayLen(len(list))
-	for _, text := range list {
-		err = errors.Join(err, enc.EncodeString(text))
-	}
-	return err
-}
-
-// encodeTexts writes equal maps as equal bytes.
-func encodeTexts(enc *msgpack.Encoder, texts map[string]string) error {
-	if len(texts) == 0 {
-		return enc.EncodeNil()
-	}
-	enc.SetSortMapKeys(true)
-	return enc.Encode(texts)
+// appendFrame appends a frame as it stands in an archive, behind its length and its checksum.
+func appendFrame(b []byte, f frame) []byte {
+	return f.appendTo(msgpack.AppendUint(msgpack.AppendArray(b, 1+f.fields()), uint64(f.kind())))
 }
 
 // decodeFrame returns the frame in a body. It never panics, and allocates in proportion to the body. The frame's data
 // points into the body.
 func decodeFrame(body []byte) (frame, error) {
-	if err := wellformed.Msgpack(body); err != nil {
+	if err := msgpack.Check(body); err != nil {
 		return nil, err
 	}
-	in := reader{rest: body}
-	n, kind := in.arrayLen(), frameKind(in.uint())
-	if in.err != nil {
-		return nil, in.err
+	in := reader{msgpack.Reader{Rest: body}}
+	n, kind := in.Array(), frameKind(in.Uint())
+	if in.Err != nil {
+		return nil, in.Err
 	}
 	f, err := in.frame(kind)
 	if err != nil {
 		return nil, err
 	}
-	if in.err == nil && n != 1+f.fields() {
+	if in.Err == nil && n != 1+f.fields() {
 		return nil, fmt.Errorf("frame of kind %d has %d fields instead of %d", kind, n, 1+f.fields())
 	}
-	return f, in.err
+	return f, in.Err
 }
 
 // frame decodes the fields of a frame. The caller looks at the reader's error.
@@ -219,79 +205,60 @@ func (r *reader) frame(kind frameKind) (frame, error) {
 	switch kind {
 	case kindHeader:
 		return headerFrame{
-			Store: r.text(), Identity: r.text(), Codec: Codec(r.text()), Layout: r.uint(),
-			Erasure: r.bool(), Time: time.Unix(0, r.int()).UTC(), Buckets: r.list(),
+			Store: r.Text(), Identity: r.Text(), Codec: Codec(r.Text()), Layout: r.Uint(),
+			Erasure: r.Bool(), Time: time.Unix(0, r.Int()).UTC(), Buckets: r.List(),
 		}, nil
 	case kindBucket:
 		return bucketFrame{
-			Name: r.text(), Description: r.text(), History: r.int(), MaxBytes: r.int(), MaxSize: r.int(),
-			Compressed: r.bool(), Metadata: r.texts(),
+			Name: r.Text(), Description: r.Text(), History: r.Int(), MaxBytes: r.Int(), MaxSize: r.Int(),
+			Compressed: r.Bool(), Metadata: r.Texts(),
 		}, nil
 	case kindMessage:
-		return messageFrame{Key: r.text(), Header: r.list(), Data: r.bytes()}, nil
+		return messageFrame{Key: r.Text(), Header: r.List(), Data: r.Bytes()}, nil
 	case kindLog:
-		return logFrame{End: Position(r.uint())}, nil
+		return logFrame{End: Position(r.Uint())}, nil
 	case kindCommit:
-		return commitFrame{Position: Position(r.uint()), Stream: r.text(), Payload: r.bytes()}, nil
+		return commitFrame{Position: Position(r.Uint()), Stream: r.Text(), Payload: r.Bytes()}, nil
 	case kindErased:
-		return erasedFrame{Position: Position(r.uint())}, nil
+		return erasedFrame{Position: Position(r.Uint())}, nil
 	case kindForeign:
-		return foreignFrame{Position: Position(r.uint()), Subject: r.text(), Data: r.bytes()}, nil
+		return foreignFrame{Position: Position(r.Uint()), Subject: r.Text(), Data: r.Bytes()}, nil
 	case kindTrailer:
-		return trailerFrame{Commits: r.uint(), Erased: r.uint(), Messages: r.uint(), Sum: r.bytes()}, nil
+		return trailerFrame{Commits: r.Uint(), Erased: r.Uint(), Messages: r.Uint(), Sum: r.Bytes()}, nil
 	default:
 		return nil, fmt.Errorf("frame of kind %d, which this release does not know: upgrade it", kind)
 	}
-}
-
-func (r *reader) list() []string {
-	n := r.arrayLen()
-	if r.err != nil || n <= 0 {
-		return nil
-	}
-	list := make([]string, n)
-	for i := range list {
-		list[i] = r.text()
-	}
-	return list
 }
 
 // archiveWriter writes the frames of one archive.
 type archiveWriter struct {
 	out   *bufio.Writer // to sum and the archive
 	sum   hash.Hash
-	body  bytes.Buffer
-	enc   *msgpack.Encoder
+	body  []byte // of one frame
 	bytes int64
 }
 
 func newArchiveWriter(w io.Writer) (*archiveWriter, error) {
 	a := &archiveWriter{sum: sha256.New()}
 	a.out = bufio.NewWriterSize(io.MultiWriter(w, a.sum), 256<<10)
-	a.enc = msgpack.NewEncoder(&a.body)
-	a.enc.UseCompactInts(true)
 	a.bytes = int64(len(archiveMagic))
 	_, err := a.out.WriteString(archiveMagic)
 	return a, err
 }
 
 func (a *archiveWriter) write(f frame) error {
-	a.body.Reset()
-	err := errors.Join(a.enc.EncodeArrayLen(1+f.fields()), a.enc.EncodeUint(uint64(f.kind())), f.encode(a.enc))
-	if err != nil {
-		return err
-	}
-	if a.body.Len() > maxFrame {
-		return fmt.Errorf("a frame of %d bytes; an archive takes %d", a.body.Len(), maxFrame)
+	a.body = appendFrame(a.body[:0], f)
+	if len(a.body) > maxFrame {
+		return fmt.Errorf("a frame of %d bytes; an archive takes %d", len(a.body), maxFrame)
 	}
 	var head [8]byte
-	binary.BigEndian.PutUint32(head[:4], uint32(a.body.Len()))
-	binary.BigEndian.PutUint32(head[4:], crc32.Checksum(a.body.Bytes(), castagnoli))
-	a.bytes += int64(len(head) + a.body.Len())
+	binary.BigEndian.PutUint32(head[:4], uint32(len(a.body)))
+	binary.BigEndian.PutUint32(head[4:], crc32.Checksum(a.body, castagnoli))
+	a.bytes += int64(len(head) + len(a.body))
 	if _, err := a.out.Write(head[:]); err != nil {
 		return err
 	}
-	_, err = a.out.Write(a.body.Bytes())
+	_, err := a.out.Write(a.body)
 	return err
 }
 

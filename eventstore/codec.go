@@ -2,14 +2,11 @@ package eventstore
 
 import (
 	"bytes"
-	"encoding/json"
 	"reflect"
 
-	"github.com/vmihailenco/msgpack/v5"
-
 	"github.com/runnel-go/runnel/internal/defaults"
+	"github.com/runnel-go/runnel/internal/msgpack"
 	"github.com/runnel-go/runnel/internal/plain"
-	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
 // Codec is how a store encodes the data of its events. It is chosen when the store is created, and recorded in the
@@ -43,9 +40,8 @@ func (c Codec) appendTo(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e
 	return t.shape.Kept(reflect.ValueOf(e), buf.Bytes()[from:])
 }
 
-// encode encodes an event. A panic of a type that encodes itself becomes an error.
-func (c Codec) encode(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e Event) (err error) {
-	defer plain.Recover(&err)
+// encode encodes an event.
+func (c Codec) encode(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e Event) error {
 	value := any(e)
 	if t.shape.ByPointer {
 		pointer := reflect.New(t.goType)
@@ -53,14 +49,11 @@ func (c Codec) encode(buf *bytes.Buffer, enc *msgpack.Encoder, t *eventType, e E
 		value = pointer.Interface()
 	}
 	if c == JSON {
-		data, err := json.Marshal(value)
+		data, err := plain.JSON.Encode(value)
 		buf.Write(data)
 		return err
 	}
-	enc.Reset(buf)
-	enc.UseCompactInts(true)
-	enc.SetSortMapKeys(true)
-	return enc.Encode(value)
+	return enc.Encode(buf, value)
 }
 
 // decode returns the event as a value of its registered type.
@@ -68,7 +61,7 @@ func (c Codec) decode(data []byte, t *eventType) (Event, error) {
 	u, ok := t.unpackers.Get().(*unpacker)
 	if !ok {
 		pointer := reflect.New(t.goType)
-		u = &unpacker{dec: msgpack.NewDecoder(nil), pointer: pointer.Interface(), value: pointer.Elem()}
+		u = &unpacker{dec: msgpack.NewDecoder(), pointer: pointer.Interface(), value: pointer.Elem()}
 	}
 	if err := c.unpack(data, t, u); err != nil {
 		return nil, err // a value that is half decoded is not used again
@@ -81,17 +74,15 @@ func (c Codec) decode(data []byte, t *eventType) (Event, error) {
 
 // unpacker is what decoding one event needs, kept between events of one type.
 type unpacker struct {
-	src     bytes.Reader
 	dec     *msgpack.Decoder
 	pointer any           // to value
 	value   reflect.Value // zero, except while an event is decoded into it
 }
 
-// unpack decodes into the unpacker's value. A panic of a type that decodes itself becomes an error.
-func (c Codec) unpack(data []byte, t *eventType, u *unpacker) (err error) {
-	defer plain.Recover(&err)
+// unpack decodes into the unpacker's value.
+func (c Codec) unpack(data []byte, t *eventType, u *unpacker) error {
 	if c == JSON {
-		if err := json.Unmarshal(data, u.pointer); err != nil {
+		if err := plain.JSON.Decode(data, u.pointer); err != nil {
 			return err
 		}
 		if err := t.shape.FitsJSON(data); err != nil {
@@ -100,16 +91,14 @@ func (c Codec) unpack(data []byte, t *eventType, u *unpacker) (err error) {
 		t.shape.Settle(u.value)
 		return nil
 	}
-	numbers, err := wellformed.Scan(data)
+	numbers, err := msgpack.Scan(data)
 	if err != nil {
 		return err
 	}
 	if err := t.shape.Fits(data, numbers); err != nil {
 		return err
 	}
-	u.src.Reset(data)
-	u.dec.Reset(&u.src)
-	if err := u.dec.DecodeValue(u.value); err != nil {
+	if err := u.dec.Decode(data, u.value); err != nil {
 		return err
 	}
 	t.shape.Settle(u.value)

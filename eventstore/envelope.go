@@ -8,9 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
-
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // The payload of a message (docs/wire-format.md describes it for readers in other languages):
@@ -40,7 +38,7 @@ type scratch struct {
 	body, compressed []byte
 }
 
-var scratches = sync.Pool{New: func() any { return &scratch{events: msgpack.NewEncoder(nil)} }}
+var scratches = sync.Pool{New: func() any { return &scratch{events: msgpack.NewEncoder()} }}
 
 // encode returns the payload of c, whose Position is not known yet. A body of more than compressAbove bytes is
 // compressed, if that makes it smaller. If compressAbove is 0, no body is compressed. From then on, c's events point
@@ -85,44 +83,44 @@ const headBytes = 1 + 1 + 5 + sizeBytes + 5
 // seal returns the envelope of a body of size bytes that is stored as stored.
 func seal(format uint64, stored []byte, size int) []byte {
 	b := make([]byte, 0, headBytes+len(stored))
-	b = packUint(packArray(b, elements(format)), format)
-	b = packUint32(b, crc32.Checksum(stored, castagnoli))
+	b = msgpack.AppendUint(msgpack.AppendArray(b, elements(format)), format)
+	b = msgpack.AppendUint32(b, crc32.Checksum(stored, castagnoli))
 	if format == formatCompressed {
-		b = packUint(b, uint64(size))
+		b = msgpack.AppendUint(b, uint64(size))
 	}
-	return packBytes(b, stored)
+	return msgpack.AppendBytes(b, stored)
 }
 
 // packBody writes the body of c, and notes where in it the data of its events stands. From then on c.body is that body,
 // or a copy of it.
 func (s *scratch) packBody(c *Commit) {
-	b := packArray(s.body[:0], bodyFields)
-	b = packBytes(b, c.ID[:])
-	b = packInt(b, c.Time.UnixNano())
-	b = packUint(b, uint64(c.First))
+	b := msgpack.AppendArray(s.body[:0], bodyFields)
+	b = msgpack.AppendBytes(b, c.ID[:])
+	b = msgpack.AppendInt(b, c.Time.UnixNano())
+	b = msgpack.AppendUint(b, uint64(c.First))
 	b = packLinks(b, c.links)
-	b = packText(b, c.Correlation)
-	b = packText(b, c.Causation)
-	b = packText(b, c.Actor)
-	b = packText(b, c.Key)
-	b = packBytes(b, c.KeyHash)
+	b = msgpack.AppendText(b, c.Correlation)
+	b = msgpack.AppendText(b, c.Causation)
+	b = msgpack.AppendText(b, c.Actor)
+	b = msgpack.AppendText(b, c.Key)
+	b = msgpack.AppendBytes(b, c.KeyHash)
 	if c.TraceParent == "" && c.TraceState == "" {
-		b = append(b, packedNil)
+		b = append(b, msgpack.Nil)
 	} else {
-		b = packString(packString(packArray(b, 2), c.TraceParent), c.TraceState)
+		b = msgpack.AppendString(msgpack.AppendString(msgpack.AppendArray(b, 2), c.TraceParent), c.TraceState)
 	}
-	b = packTexts(b, c.User)
+	b = msgpack.AppendTexts(b, c.User)
 	if tx := c.Transaction; tx == nil {
-		b = append(b, packedNil)
+		b = append(b, msgpack.Nil)
 	} else {
-		b = packBytes(packArray(b, 3), tx.ID[:])
-		b = packInt(packInt(b, int64(tx.Index)), int64(tx.Count))
+		b = msgpack.AppendBytes(msgpack.AppendArray(b, 3), tx.ID[:])
+		b = msgpack.AppendInt(msgpack.AppendInt(b, int64(tx.Index)), int64(tx.Count))
 	}
-	b = packArray(b, len(c.events))
+	b = msgpack.AppendArray(b, len(c.events))
 	for i := range c.events {
 		e := &c.events[i]
 		size := e.to - e.from
-		b = packBytes(packString(packArray(b, 2), e.kind.name), c.data(*e))
+		b = msgpack.AppendBytes(msgpack.AppendString(msgpack.AppendArray(b, 2), e.kind.name), c.data(*e))
 		e.from, e.to = uint32(len(b))-size, uint32(len(b))
 	}
 	s.body = b
@@ -130,12 +128,12 @@ func (s *scratch) packBody(c *Commit) {
 
 // packLinks writes the newest link as it is, and each further link as its distance from the one before.
 func packLinks(b []byte, links []Position) []byte {
-	b = packArray(b, len(links))
+	b = msgpack.AppendArray(b, len(links))
 	for i, link := range links {
 		if i > 0 {
 			link = links[i-1] - link
 		}
-		b = packUint(b, uint64(link))
+		b = msgpack.AppendUint(b, uint64(link))
 	}
 	return b
 }
@@ -165,15 +163,15 @@ func decodeEnvelope(payload []byte, known *registry) (*Commit, error) {
 
 // decode is decodeEnvelope into this room, which must not be used again.
 func (m *room) decode(payload []byte, known *registry) (*Commit, error) {
-	if err := wellformed.Msgpack(payload); err != nil {
+	if err := msgpack.Check(payload); err != nil {
 		return nil, err
 	}
-	in := reader{rest: payload}
+	in := reader{msgpack.Reader{Rest: payload}}
 	body, err := in.body()
 	if err != nil {
 		return nil, err
 	}
-	if err := wellformed.Msgpack(body); err != nil {
+	if err := msgpack.Check(body); err != nil {
 		return nil, err
 	}
 	return m.decodeBody(body, known)
@@ -181,22 +179,22 @@ func (m *room) decode(payload []byte, known *registry) (*Commit, error) {
 
 // body reads an envelope and returns the body in it, if its checksum holds.
 func (r *reader) body() ([]byte, error) {
-	n, format := r.arrayLen(), r.uint()
+	n, format := r.Array(), r.Uint()
 	switch want := elements(format); {
-	case r.err != nil:
-		return nil, r.err
+	case r.Err != nil:
+		return nil, r.Err
 	case want == 0:
 		return nil, fmt.Errorf("envelope of format %d, this release reads %d and %d: upgrade it", format, formatPlain, formatCompressed)
 	case n != want:
 		return nil, fmt.Errorf("envelope has %d elements instead of %d", n, want)
 	}
-	sum, size := r.uint(), uint64(0)
+	sum, size := r.Uint(), uint64(0)
 	if format == formatCompressed {
-		size = r.uint()
+		size = r.Uint()
 	}
-	stored := r.bytes()
-	if r.err != nil {
-		return nil, r.err
+	stored := r.Bytes()
+	if r.Err != nil {
+		return nil, r.Err
 	}
 	if actual := crc32.Checksum(stored, castagnoli); uint64(actual) != sum {
 		return nil, fmt.Errorf("checksum is %08x, the body's is %08x", sum, actual)
@@ -208,33 +206,33 @@ func (r *reader) body() ([]byte, error) {
 }
 
 func (m *room) decodeBody(body []byte, known *registry) (*Commit, error) {
-	in, c := reader{rest: body}, &m.commit
-	if n := in.arrayLen(); in.err == nil && n != bodyFields {
+	in, c := reader{msgpack.Reader{Rest: body}}, &m.commit
+	if n := in.Array(); in.Err == nil && n != bodyFields {
 		return nil, fmt.Errorf("body has %d fields instead of %d", n, bodyFields)
 	}
 	c.ID = in.uuid()
-	c.Time = time.Unix(0, in.int()).UTC()
-	c.First = Version(in.uint())
+	c.Time = time.Unix(0, in.Int()).UTC()
+	c.First = Version(in.Uint())
 	c.links = in.links(m)
-	c.Correlation, c.Causation, c.Actor = in.text(), in.text(), in.text()
-	c.Key, c.KeyHash = in.text(), in.bytes()
-	if in.present() {
-		if n := in.arrayLen(); in.err == nil && n != 2 {
+	c.Correlation, c.Causation, c.Actor = in.Text(), in.Text(), in.Text()
+	c.Key, c.KeyHash = in.Text(), in.Bytes()
+	if in.Present() {
+		if n := in.Array(); in.Err == nil && n != 2 {
 			return nil, fmt.Errorf("trace context has %d fields instead of 2", n)
 		}
-		c.TraceParent, c.TraceState = in.text(), in.text()
+		c.TraceParent, c.TraceState = in.Text(), in.Text()
 	}
-	c.User = in.texts()
-	if in.present() {
-		if n := in.arrayLen(); in.err == nil && n != 3 {
+	c.User = in.Texts()
+	if in.Present() {
+		if n := in.Array(); in.Err == nil && n != 3 {
 			return nil, fmt.Errorf("transaction has %d fields instead of 3", n)
 		}
-		c.Transaction = &Transaction{ID: in.uuid(), Index: int(in.uint()), Count: int(in.uint())}
+		c.Transaction = &Transaction{ID: in.uuid(), Index: int(in.Uint()), Count: int(in.Uint())}
 	}
 	c.body = body
 	c.events = in.events(body, known, m)
-	if in.err != nil {
-		return nil, in.err
+	if in.Err != nil {
+		return nil, in.Err
 	}
 	return c, c.check()
 }

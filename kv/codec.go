@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/vmihailenco/msgpack/v5"
-
+	"github.com/runnel-go/runnel/internal/guard"
+	"github.com/runnel-go/runnel/internal/msgpack"
 	"github.com/runnel-go/runnel/internal/plain"
-	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
 // Codec turns documents into bytes and back. Its methods may be called from several goroutines at once.
@@ -51,7 +50,7 @@ func (Msgpack) Marshal(v any) ([]byte, error) { return msgpack.Marshal(v) }
 
 // Unmarshal decodes MessagePack into v. It checks the bytes first, because the decoder allocates as much as they
 // claim to hold, and every client that may write the bucket may claim anything.
-func (Msgpack) Unmarshal(data []byte, v any) error { return wellformed.Unmarshal(data, v) }
+func (Msgpack) Unmarshal(data []byte, v any) error { return msgpack.Unmarshal(data, v) }
 
 // documents turns documents of one type into bytes and back.
 type documents struct {
@@ -85,17 +84,15 @@ func (d documents) marshal(pointer any) (data []byte, err error) {
 	if d.shape != nil {
 		return d.shape.Marshal(pointer)
 	}
-	err = plain.Guard(func() error {
-		data, err = d.codec.Marshal(reflect.ValueOf(pointer).Elem().Interface())
-		return err
-	})
-	return data, err
+	defer guard.Recover(&err)
+	return d.codec.Marshal(reflect.ValueOf(pointer).Elem().Interface())
 }
 
 // unmarshal decodes data into the zero document that a pointer points to.
-func (d documents) unmarshal(data []byte, pointer any) error {
+func (d documents) unmarshal(data []byte, pointer any) (err error) {
 	if d.shape != nil {
 		return d.shape.Unmarshal(data, pointer)
 	}
-	return plain.Guard(func() error { return d.codec.Unmarshal(data, pointer) })
+	defer guard.Recover(&err)
+	return d.codec.Unmarshal(data, pointer)
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/kvstream"
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // smallestMaxSize is the smallest limit of messages that a bucket may have: 64 bytes of a document with all headers.
@@ -129,7 +129,7 @@ func inFormat(codec Codec, data []byte) bool {
 	case JSON:
 		return json.Valid(data)
 	case Msgpack:
-		return wellformed.Msgpack(data) == nil
+		return msgpack.Check(data) == nil
 	default:
 		return true
 	}

@@ -145,3 +145,10 @@ func (c *Calls) Call(f func()) (err error) {
 	f()
 	return nil
 }
+
+// Recover turns a panic into the error of the function that defers it.
+func Recover(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v", p)
+	}
+}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"reflect"
 
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // Calls reports whether encoding or decoding calls methods of the user, which may do anything.
@@ -14,7 +14,7 @@ func (s *Shape) Calls() bool { return s.own }
 // only one of them has does not count, unless the type leaves it out if it is zero. So a value that was stored
 // by one release agrees with the same value of a release with a further field. Both must be well-formed.
 func (s *Shape) Agrees(stored, given []byte) bool {
-	if wellformed.Msgpack(stored) != nil || wellformed.Msgpack(given) != nil {
+	if msgpack.Check(stored) != nil || msgpack.Check(given) != nil {
 		return false
 	}
 	return agree(stored, given, s.root)
@@ -32,7 +32,7 @@ func agree(stored, given []byte, n *node) bool {
 	if n == nil || n.decodesItself() {
 		return false
 	}
-	left, right := wellformed.Cursor(stored), wellformed.Cursor(given)
+	left, right := msgpack.Cursor(stored), msgpack.Cursor(given)
 	size, isMap, isList := left.List()
 	size2, isMap2, isList2 := right.List()
 	switch {
@@ -47,7 +47,7 @@ func agree(stored, given []byte, n *node) bool {
 }
 
 // pairs returns the values of a map by the encodings of their keys.
-func pairs(c *wellformed.Cursor, size int) map[string][]byte {
+func pairs(c *msgpack.Cursor, size int) map[string][]byte {
 	all := make(map[string][]byte, size)
 	for range size {
 		key := next(c)
@@ -57,7 +57,7 @@ func pairs(c *wellformed.Cursor, size int) map[string][]byte {
 }
 
 // next passes over a value, and returns its encoding.
-func next(c *wellformed.Cursor) []byte {
+func next(c *msgpack.Cursor) []byte {
 	before := *c
 	c.Skip()
 	return before[:len(before)-len(*c)]
@@ -67,7 +67,7 @@ func next(c *wellformed.Cursor) []byte {
 // left it out because it is zero.
 func fieldsAgree(stored, given map[string][]byte, n *node) bool {
 	for key, before := range stored {
-		name := wellformed.Cursor(key)
+		name := msgpack.Cursor(key)
 		field, _ := n.stored(name.Text(), false)
 		now, has := given[key]
 		if !has && field != nil || has && !agree(before, now, field) {
@@ -90,7 +90,7 @@ func keysAgree(stored, given map[string][]byte, n *node) bool {
 	return true
 }
 
-func elementsAgree(stored, given wellformed.Cursor, size int, n *node) bool {
+func elementsAgree(stored, given msgpack.Cursor, size int, n *node) bool {
 	for range size {
 		if !agree(next(&stored), next(&given), n.elem) {
 			return false

@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // errNested also ends the walk through a value that holds itself.
@@ -31,14 +31,14 @@ var errNested = errors.New("is nested too deep to be stored")
 // values that are not plain, or that are nested deeper than a decoder goes. So it refuses values that hold
 // themselves.
 func Canonical(v any) ([]byte, error) {
-	return form{}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
+	return form{}.value(nil, reflect.ValueOf(v), msgpack.MaxDepth)
 }
 
 // Whole is another such form. In it all fields count, and a nil map differs from an empty one: two values that
 // share it are the same to a program. It refuses a value that has something in a field which is neither stored
 // nor plain.
 func Whole(v any) ([]byte, error) {
-	return form{whole: true}.value(nil, reflect.ValueOf(v), wellformed.MaxDepth)
+	return form{whole: true}.value(nil, reflect.ValueOf(v), msgpack.MaxDepth)
 }
 
 // Equal reports whether two values of one type have the same form [Whole].

@@ -5,27 +5,27 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // numbers returns the classes of integers that fit into every number of a type.
-func (n *node) numbers(seen map[*node]bool) wellformed.Numbers {
-	fits := wellformed.AllNumbers
+func (n *node) numbers(seen map[*node]bool) msgpack.Numbers {
+	fits := msgpack.AllNumbers
 	if seen[n] || n.decodesItself() {
 		return fits
 	}
 	seen[n] = true
 	switch n.t.Kind() {
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
-		fits = wellformed.SignedOf(n.t.Bits())
+		fits = msgpack.SignedOf(n.t.Bits())
 	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint:
-		fits = wellformed.UnsignedOf(n.t.Bits())
+		fits = msgpack.UnsignedOf(n.t.Bits())
 	case reflect.Float32:
-		fits = wellformed.SignedOf(16) | wellformed.UnsignedOf(16)
+		fits = msgpack.SignedOf(16) | msgpack.UnsignedOf(16)
 	case reflect.Float64:
-		fits = wellformed.SignedOf(32) | wellformed.UnsignedOf(32)
+		fits = msgpack.SignedOf(32) | msgpack.UnsignedOf(32)
 	case reflect.Struct:
-		fits &^= wellformed.EmptyLists // the library takes an empty list for the zero value
+		fits &^= msgpack.EmptyLists // the library takes an empty list for the zero value
 	case reflect.Slice, reflect.Array:
 		if n.elem.t.Kind() == reflect.Uint8 {
 			return fits // stored as bytes
@@ -54,11 +54,11 @@ func (f Format) narrows(n *node) bool {
 // Fits refuses an integer that does not fit into its number type, and a list of another length than its array
 // or struct. The msgpack library would cut the one, and cut or fill up the other. The data must be well-formed,
 // and have integers of the given classes. [Shape.FitsJSON] does so for JSON.
-func (s *Shape) Fits(data []byte, numbers wellformed.Numbers) error {
+func (s *Shape) Fits(data []byte, numbers msgpack.Numbers) error {
 	if numbers&^s.fits == 0 && !s.narrow {
 		return nil
 	}
-	rest := wellformed.Cursor(data)
+	rest := msgpack.Cursor(data)
 	if where, err := fits(&rest, s.root); err != nil {
 		return fmt.Errorf("%s%s: %w", s.root.t, where, err)
 	}
@@ -66,7 +66,7 @@ func (s *Shape) Fits(data []byte, numbers wellformed.Numbers) error {
 }
 
 // fits passes over a value. If a part of it does not fit, it returns the path to that part.
-func fits(rest *wellformed.Cursor, n *node) (where string, err error) {
+func fits(rest *msgpack.Cursor, n *node) (where string, err error) {
 	n = n.pointedTo()
 	if n == nil || n.decodesItself() {
 		rest.Skip()
@@ -99,7 +99,7 @@ func fits(rest *wellformed.Cursor, n *node) (where string, err error) {
 }
 
 // fitsAlone passes over a value without elements.
-func (n *node) fitsAlone(rest *wellformed.Cursor) error {
+func (n *node) fitsAlone(rest *msgpack.Cursor) error {
 	if n.t.Kind() == reflect.Array {
 		if bytes := rest.Text(); bytes != nil && len(bytes) != n.t.Len() {
 			return errElements(len(bytes), n.t)
@@ -166,7 +166,7 @@ func (f *field) inlined() *node {
 
 // holds reports whether a number type can hold an integer. Other types do not take integers, and the decoder
 // reports that.
-func holds(t reflect.Type, i wellformed.Integer) bool {
+func holds(t reflect.Type, i msgpack.Integer) bool {
 	v := reflect.Zero(t)
 	switch t.Kind() {
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:

@@ -6,8 +6,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-
-	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
 // FitsJSON refuses a number that does not fit into its float, and a list of another length than its array.
@@ -17,7 +15,7 @@ func (s *Shape) FitsJSON(data []byte) error {
 	if !s.narrow {
 		return nil
 	}
-	rest := wellformed.JSON(data)
+	rest := jsonCursor(data)
 	if where, err := fitsJSON(&rest, s.root); err != nil {
 		return fmt.Errorf("%s%s: %w", s.root.t, where, err)
 	}
@@ -25,7 +23,7 @@ func (s *Shape) FitsJSON(data []byte) error {
 }
 
 // fitsJSON passes over a value. If a part of it does not fit, it returns the path to that part.
-func fitsJSON(rest *wellformed.JSON, n *node) (where string, err error) {
+func fitsJSON(rest *jsonCursor, n *node) (where string, err error) {
 	n = n.pointedTo()
 	switch {
 	case n == nil || n.decodesItself():

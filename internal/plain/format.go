@@ -3,11 +3,9 @@ package plain
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 
-	"github.com/vmihailenco/msgpack/v5"
-
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/guard"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // Format is an encoding of plain data. Its name is the key of the struct tag that it reads.
@@ -19,43 +17,23 @@ const (
 	Msgpack Format = "msgpack"
 )
 
-// marshal encodes the value behind pointer. Through a pointer, methods of the pointer type are used as well.
-func (f Format) marshal(pointer any) (data []byte, err error) {
-	defer Recover(&err)
-	if f == JSON {
-		return json.Marshal(pointer)
+// Encode encodes the value behind pointer. Through a pointer, methods of the pointer type are used as well. A panic of
+// a type that encodes itself is an error.
+func (f Format) Encode(pointer any) (data []byte, err error) {
+	if f == Msgpack {
+		return msgpack.Marshal(pointer)
 	}
-	var buf bytes.Buffer
-	enc := msgpack.GetEncoder()
-	enc.Reset(&buf)
-	enc.UseCompactInts(true)
-	enc.SetSortMapKeys(true)
-	err = enc.Encode(pointer)
-	msgpack.PutEncoder(enc)
-	return buf.Bytes(), err
+	defer guard.Recover(&err)
+	return json.Marshal(pointer)
 }
 
-// unmarshal decodes into the value behind pointer, which must be zero.
-func (f Format) unmarshal(data []byte, pointer any) (err error) {
-	defer Recover(&err)
+// Decode decodes into the value behind pointer, which must be zero. A panic of a type that decodes itself is an error.
+func (f Format) Decode(data []byte, pointer any) (err error) {
+	defer guard.Recover(&err)
 	if f == JSON {
 		return json.Unmarshal(data, pointer)
 	}
-	return wellformed.Unmarshal(data, pointer)
-}
-
-// Guard calls f, and turns a panic of a type that encodes or decodes itself into an error.
-func Guard(f func() error) (err error) {
-	defer Recover(&err)
-	return f()
-}
-
-// Recover turns a panic into the error of the function that defers it. It is for functions that call methods of
-// types which encode or decode themselves.
-func Recover(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %v", p)
-	}
+	return msgpack.Unmarshal(data, pointer)
 }
 
 // replaced is the text that encoding/json writes for a byte that is not part of any UTF-8 text.

@@ -5,10 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/runnel-go/runnel/internal/msgpack"
 	"github.com/runnel-go/runnel/internal/plain"
-	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
 // Decoding never panics, whatever the bytes are, and the decoded value has the same numbers as the bytes.
@@ -70,10 +69,10 @@ func FuzzCursor(f *testing.F) {
 	f.Add([]byte{0x92, 0xa1, 'a', 0x81, 0xcd, 1, 0, 0xd3, 0xff, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte{0xdf, 0, 0, 0, 1, 0xd9, 1, 'a', 0xc4, 1, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if wellformed.Msgpack(data) != nil {
+		if msgpack.Check(data) != nil {
 			return
 		}
-		rest := wellformed.Cursor(data)
+		rest := msgpack.Cursor(data)
 		for left := 1; left > 0; left-- {
 			n, isMap, ok := rest.List()
 			switch {

@@ -72,9 +72,9 @@ func (s *Shape) try(n *node, path string, as style) error {
 func (s *Shape) sample(n *node, as style) (sample, back reflect.Value, err error) {
 	sample, back = reflect.New(n.t), reflect.New(n.t)
 	(&filler{style: as, budget: 300}).fill(sample.Elem(), n, 5)
-	data, err := s.format.marshal(sample.Interface())
+	data, err := s.format.Encode(sample.Interface())
 	if err == nil {
-		err = s.format.unmarshal(data, back.Interface())
+		err = s.format.Decode(data, back.Interface())
 	}
 	return sample.Elem(), back.Elem(), err
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"reflect"
 
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // Shape is what a format has to know about a type, found out once.
@@ -20,7 +20,7 @@ type Shape struct {
 	// Zoned says that the type holds times.
 	Zoned bool
 	// fits are the classes of numbers that fit into all numbers of the type.
-	fits wellformed.Numbers
+	fits msgpack.Numbers
 	// narrow says that data may not fit although all its numbers do: the type holds arrays, or floats that are read
 	// from JSON.
 	narrow bool

@@ -8,9 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/vmihailenco/msgpack/v5"
-
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // Marshal encodes the value behind a pointer. It refuses a value that the format cannot hold, and names the
@@ -20,7 +18,7 @@ func (s *Shape) Marshal(pointer any) ([]byte, error) {
 	if err := s.Refuse(v); err != nil {
 		return nil, err
 	}
-	data, err := s.format.marshal(pointer)
+	data, err := s.format.Encode(pointer)
 	if err != nil {
 		return nil, s.Blame(v, err)
 	}
@@ -39,19 +37,19 @@ func (s *Shape) Unmarshal(data []byte, pointer any) error {
 
 func (s *Shape) decode(data []byte, pointer any) error {
 	if s.format == JSON {
-		if err := s.format.unmarshal(data, pointer); err != nil {
+		if err := s.format.Decode(data, pointer); err != nil {
 			return err
 		}
 		return s.FitsJSON(data)
 	}
-	numbers, err := wellformed.Scan(data)
+	numbers, err := msgpack.Scan(data)
 	if err != nil {
 		return err
 	}
 	if err := s.Fits(data, numbers); err != nil {
 		return err
 	}
-	return Guard(func() error { return msgpack.Unmarshal(data, pointer) })
+	return msgpack.Decode(data, pointer)
 }
 
 // Refuse refuses a value that the format cannot hold, before it is encoded. It looks only if the shape is picky.
@@ -59,7 +57,7 @@ func (s *Shape) Refuse(v reflect.Value) error {
 	if !s.Picky {
 		return nil
 	}
-	if where, err := s.refuse(v, s.root, wellformed.MaxDepth); err != nil {
+	if where, err := s.refuse(v, s.root, msgpack.MaxDepth); err != nil {
 		return fmt.Errorf("%s%s %w", s.root.t, where, err)
 	}
 	return nil
@@ -160,7 +158,7 @@ func basic(n *node) bool { return !n.time && !n.userless && len(n.fields) == 0 &
 // Kept refuses a value if its encoding, data, has lost text or cannot be read.
 func (s *Shape) Kept(v reflect.Value, data []byte) error {
 	if s.raw {
-		if err := wellformed.Msgpack(data); err != nil {
+		if err := msgpack.Check(data); err != nil {
 			return fmt.Errorf("%s: a type in it that encodes itself must write one value: %w", s.root.t, err)
 		}
 	}
@@ -168,7 +166,7 @@ func (s *Shape) Kept(v reflect.Value, data []byte) error {
 		return nil
 	}
 	back := reflect.New(s.root.t)
-	if err := s.format.unmarshal(data, back.Interface()); err != nil {
+	if err := s.format.Decode(data, back.Interface()); err != nil {
 		return err
 	}
 	if d := s.different(v, back.Elem(), s.root); d != nil {
@@ -179,7 +177,7 @@ func (s *Shape) Kept(v reflect.Value, data []byte) error {
 
 // Blame says which part of a value an encoder's error is about.
 func (s *Shape) Blame(v reflect.Value, err error) error {
-	return fmt.Errorf("%s%s: %w", s.root.t, s.blame(v, s.root, wellformed.MaxDepth), err)
+	return fmt.Errorf("%s%s: %w", s.root.t, s.blame(v, s.root, msgpack.MaxDepth), err)
 }
 
 // blame returns the path to the innermost part that does not encode.
@@ -187,7 +185,7 @@ func (s *Shape) blame(v reflect.Value, n *node, depth int) string {
 	fails := func(part reflect.Value) bool {
 		pointer := reflect.New(part.Type())
 		pointer.Elem().Set(part)
-		_, err := s.format.marshal(pointer.Interface())
+		_, err := s.format.Encode(pointer.Interface())
 		return err != nil
 	}
 	if n.opaque || n.userless || n.time || depth < 0 {
@@ -382,7 +380,7 @@ func (s *Shape) sameOpaque(a, b reflect.Value) bool {
 	said := func(v reflect.Value) ([]byte, error) {
 		pointer := reflect.New(v.Type())
 		pointer.Elem().Set(v)
-		return s.format.marshal(pointer.Interface())
+		return s.format.Encode(pointer.Interface())
 	}
 	one, errOne := said(a)
 	other, errOther := said(b)

@@ -8,7 +8,7 @@ import (
 	"runtime"
 	"slices"
 
-	"github.com/vmihailenco/msgpack/v5"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // way is how a type is encoded or decoded.

@@ -1,15 +1,12 @@
 package snapshots
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
 
-	"github.com/vmihailenco/msgpack/v5"
-
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 // documentFormat is raised whenever a document changes in any way. Documents of other formats are not read.
@@ -51,26 +48,17 @@ type Key struct {
 }
 
 func (d *document) encode() ([]byte, error) {
-	body, err := encodeArray(d)
+	body, err := msgpack.MarshalArray(d)
 	if err != nil {
 		return nil, err
 	}
-	return encodeArray(&envelope{Format: documentFormat, Checksum: crc32.Checksum(body, castagnoli), Body: body})
-}
-
-// encodeArray encodes a struct as the array of its fields.
-func encodeArray(v any) ([]byte, error) {
-	var buf bytes.Buffer
-	enc := msgpack.NewEncoder(&buf)
-	enc.UseArrayEncodedStructs(true)
-	err := enc.Encode(v)
-	return buf.Bytes(), err
+	return msgpack.MarshalArray(&envelope{Format: documentFormat, Checksum: crc32.Checksum(body, castagnoli), Body: body})
 }
 
 // decodeDocument never panics, and allocates in proportion to the data, whatever the data holds.
 func decodeDocument(data []byte) (*document, error) {
 	var e envelope
-	if err := wellformed.Unmarshal(data, &e); err != nil {
+	if err := msgpack.Unmarshal(data, &e); err != nil {
 		return nil, err
 	}
 	if e.Format != documentFormat {
@@ -80,7 +68,7 @@ func decodeDocument(data []byte) (*document, error) {
 		return nil, fmt.Errorf("checksum is %08x, the body's is %08x", e.Checksum, sum)
 	}
 	d := new(document)
-	if err := wellformed.Unmarshal(e.Body, d); err != nil {
+	if err := msgpack.Unmarshal(e.Body, d); err != nil {
 		return nil, err
 	}
 	return d, d.check()

@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 func sampleDocument() *document {
@@ -74,7 +74,7 @@ func FuzzDecodeDocument(f *testing.F) {
 		if err != nil {
 			// A document with a right checksum must be as harmless.
 			var inner document
-			_ = wellformed.Unmarshal(data, &inner)
+			_ = msgpack.Unmarshal(data, &inner)
 			return
 		}
 		again, err := d.encode()

@@ -1,4 +1,4 @@
-package eventstore
+package msgpack
 
 import (
 	"encoding/binary"
@@ -7,11 +7,21 @@ import (
 	"slices"
 )
 
-// The part of msgpack that envelopes need: each function appends one value, or the start of one, in the shortest form.
+// Each of these functions appends one value, or the start of one, in its shortest form, and returns the extended bytes.
 
-const packedNil = 0xc0
+// Nil is the byte of a value that is absent.
+const Nil = 0xc0
 
-func packArray(b []byte, n int) []byte {
+// AppendBool appends true or false.
+func AppendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 0xc3)
+	}
+	return append(b, 0xc2)
+}
+
+// AppendArray begins an array of n elements.
+func AppendArray(b []byte, n int) []byte {
 	switch {
 	case n < 16:
 		return append(b, 0x90|byte(n))
@@ -22,7 +32,8 @@ func packArray(b []byte, n int) []byte {
 	}
 }
 
-func packMap(b []byte, n int) []byte {
+// AppendMap begins a map of n pairs.
+func AppendMap(b []byte, n int) []byte {
 	switch {
 	case n < 16:
 		return append(b, 0x80|byte(n))
@@ -33,7 +44,8 @@ func packMap(b []byte, n int) []byte {
 	}
 }
 
-func packUint(b []byte, n uint64) []byte {
+// AppendUint appends a number.
+func AppendUint(b []byte, n uint64) []byte {
 	switch {
 	case n < 128:
 		return append(b, byte(n))
@@ -42,21 +54,22 @@ func packUint(b []byte, n uint64) []byte {
 	case n <= math.MaxUint16:
 		return binary.BigEndian.AppendUint16(append(b, 0xcd), uint16(n))
 	case n <= math.MaxUint32:
-		return packUint32(b, uint32(n))
+		return AppendUint32(b, uint32(n))
 	default:
 		return binary.BigEndian.AppendUint64(append(b, 0xcf), n)
 	}
 }
 
-// packUint32 takes five bytes for any number.
-func packUint32(b []byte, n uint32) []byte {
+// AppendUint32 appends a number, and takes five bytes for any.
+func AppendUint32(b []byte, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(b, 0xce), n)
 }
 
-func packInt(b []byte, n int64) []byte {
+// AppendInt appends a number that may be negative.
+func AppendInt(b []byte, n int64) []byte {
 	switch {
 	case n >= 0:
-		return packUint(b, uint64(n))
+		return AppendUint(b, uint64(n))
 	case n >= -32:
 		return append(b, byte(n))
 	case n >= math.MinInt8:
@@ -70,7 +83,8 @@ func packInt(b []byte, n int64) []byte {
 	}
 }
 
-func packString(b []byte, s string) []byte {
+// AppendString appends a text.
+func AppendString(b []byte, s string) []byte {
 	switch n := len(s); {
 	case n < 32:
 		b = append(b, 0xa0|byte(n))
@@ -84,18 +98,18 @@ func packString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// packText writes nil for no text.
-func packText(b []byte, s string) []byte {
+// AppendText appends a text, or nil for none.
+func AppendText(b []byte, s string) []byte {
 	if s == "" {
-		return append(b, packedNil)
+		return append(b, Nil)
 	}
-	return packString(b, s)
+	return AppendString(b, s)
 }
 
-// packBytes writes nil for nil.
-func packBytes(b, data []byte) []byte {
+// AppendBytes appends bytes, or nil for nil.
+func AppendBytes(b, data []byte) []byte {
 	if data == nil {
-		return append(b, packedNil)
+		return append(b, Nil)
 	}
 	switch n := len(data); {
 	case n <= math.MaxUint8:
@@ -108,14 +122,23 @@ func packBytes(b, data []byte) []byte {
 	return append(b, data...)
 }
 
-// packTexts writes equal maps as equal bytes, and nil for a map without texts.
-func packTexts(b []byte, texts map[string]string) []byte {
+// AppendTexts appends equal maps as equal bytes, and nil for a map without texts.
+func AppendTexts(b []byte, texts map[string]string) []byte {
 	if len(texts) == 0 {
-		return append(b, packedNil)
+		return append(b, Nil)
 	}
-	b = packMap(b, len(texts))
+	b = AppendMap(b, len(texts))
 	for _, key := range slices.Sorted(maps.Keys(texts)) {
-		b = packString(packString(b, key), texts[key])
+		b = AppendString(AppendString(b, key), texts[key])
+	}
+	return b
+}
+
+// AppendList appends an array of texts.
+func AppendList(b []byte, list []string) []byte {
+	b = AppendArray(b, len(list))
+	for _, text := range list {
+		b = AppendString(b, text)
 	}
 	return b
 }

@@ -1,4 +1,4 @@
-package wellformed
+package msgpack
 
 // Numbers is a set of classes of integers, by the form in which they are written, and of empty lists. Numbers
 // from 0 to 127 are in no class.

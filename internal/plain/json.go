@@ -1,15 +1,15 @@
-package wellformed
+package plain
 
 import (
 	"bytes"
 	"encoding/json"
 )
 
-// JSON goes through JSON that encoding/json has accepted, one value after the other.
-type JSON []byte
+// jsonCursor goes through JSON that encoding/json has accepted, one value after the other.
+type jsonCursor []byte
 
 // Opens goes into an object or an array, if the next value begins with that bracket.
-func (j *JSON) Opens(bracket byte) bool {
+func (j *jsonCursor) Opens(bracket byte) bool {
 	if j.first() != bracket {
 		return false
 	}
@@ -18,7 +18,7 @@ func (j *JSON) Opens(bracket byte) bool {
 }
 
 // More reports whether another element follows in the object or array that is open. If none does, it goes out of it.
-func (j *JSON) More() bool {
+func (j *jsonCursor) More() bool {
 	switch j.first() {
 	case ',':
 		*j = (*j)[1:]
@@ -33,7 +33,7 @@ func (j *JSON) More() bool {
 }
 
 // Key passes over the name of a member of an object, and returns it.
-func (j *JSON) Key() []byte {
+func (j *jsonCursor) Key() []byte {
 	quoted := j.Skip()
 	if j.first() == ':' {
 		*j = (*j)[1:]
@@ -49,7 +49,7 @@ func (j *JSON) Key() []byte {
 }
 
 // Skip passes over a value, and returns it.
-func (j *JSON) Skip() []byte {
+func (j *jsonCursor) Skip() []byte {
 	j.first()
 	value := *j
 	for depth := 0; ; {
@@ -76,7 +76,7 @@ func (j *JSON) Skip() []byte {
 }
 
 // skipText passes over a text in quotes.
-func (j *JSON) skipText() {
+func (j *jsonCursor) skipText() {
 	for i := 1; i < len(*j); i++ {
 		switch (*j)[i] {
 		case '\\':
@@ -90,7 +90,7 @@ func (j *JSON) skipText() {
 }
 
 // skipLiteral passes over a number, true, false or null.
-func (j *JSON) skipLiteral() {
+func (j *jsonCursor) skipLiteral() {
 	end := bytes.IndexAny(*j, ",:]} \t\r\n")
 	if end < 0 {
 		end = len(*j)
@@ -99,7 +99,7 @@ func (j *JSON) skipLiteral() {
 }
 
 // first passes over space, and returns the next byte, or 0 at the end.
-func (j *JSON) first() byte {
+func (j *jsonCursor) first() byte {
 	for i, c := range *j {
 		if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
 			*j = (*j)[i:]

@@ -1,10 +1,4 @@
-// Package wellformed checks encoded bytes before a decoder sees them.
-//
-// The msgpack library allocates as much as a payload claims to hold, before it checks whether the bytes are
-// there (its issue 401). Five bytes can claim an array of four thousand million elements. [Msgpack] walks the
-// bytes once, without allocating, and compares every claim with the remaining bytes. After it, a decoder
-// allocates at most in proportion to the payload. [Unmarshal] is the guarded decoder.
-package wellformed
+package msgpack
 
 import (
 	"encoding/binary"
@@ -15,16 +9,16 @@ import (
 // MaxDepth is the depth to which arrays and maps may nest. It bounds the decoder's recursion.
 const MaxDepth = 64
 
-// ErrMalformed is matched by every error of this package.
+// ErrMalformed is matched by every error of [Check].
 var ErrMalformed = errors.New("malformed msgpack")
 
-// Msgpack reports whether data is exactly one complete msgpack value, nested at most MaxDepth deep.
-func Msgpack(data []byte) error {
+// Check reports whether data is exactly one complete value, nested at most MaxDepth deep. It does not allocate.
+func Check(data []byte) error {
 	_, err := Scan(data)
 	return err
 }
 
-// Scan is Msgpack that also returns which classes of integers data holds, and whether a list in it is empty.
+// Scan is Check that also returns which classes of integers data holds, and whether a list in it is empty.
 func Scan(data []byte) (Numbers, error) {
 	end, numbers, err := walk(data, 0, 1, 0)
 	if err == nil && end != len(data) {

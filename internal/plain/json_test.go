@@ -1,16 +1,14 @@
-package wellformed_test
+package plain
 
 import (
 	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/runnel-go/runnel/internal/wellformed"
 )
 
 func TestACursorFindsTheMembersOfJSON(t *testing.T) {
-	rest := wellformed.JSON(` { "a" : [ 1 , {"x":"]}\\\""} , [] ] , "\u0062" :-1.5e3,"":null } `)
+	rest := jsonCursor(` { "a" : [ 1 , {"x":"]}\\\""} , [] ] , "\u0062" :-1.5e3,"":null } `)
 	require.True(t, rest.Opens('{'))
 	require.True(t, rest.More())
 	require.Equal(t, "a", string(rest.Key()))
@@ -39,9 +37,9 @@ func FuzzJSON(f *testing.F) {
 		if !json.Valid(data) {
 			return
 		}
-		rest := wellformed.JSON(data)
+		rest := jsonCursor(data)
 		require.True(t, json.Valid(rest.Skip()))
-		rest = wellformed.JSON(data)
+		rest = jsonCursor(data)
 		var list []json.RawMessage
 		var object map[string]json.RawMessage
 		switch {

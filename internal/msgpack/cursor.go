@@ -1,8 +1,8 @@
-package wellformed
+package msgpack
 
 import "strconv"
 
-// Cursor goes through values that [Msgpack] has accepted, one after the other.
+// Cursor goes through values that [Check] has accepted, one after the other.
 type Cursor []byte
 
 // Skip passes over a value.

@@ -1,4 +1,4 @@
-package wellformed_test
+package msgpack_test
 
 import (
 	"bytes"
@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"github.com/vmihailenco/msgpack/v5"
+	library "github.com/vmihailenco/msgpack/v5"
 	"pgregory.net/rapid"
 
-	"github.com/runnel-go/runnel/internal/wellformed"
+	"github.com/runnel-go/runnel/internal/msgpack"
 )
 
 func TestHostilePayloadsAreRefused(t *testing.T) {
@@ -27,11 +27,11 @@ func TestHostilePayloadsAreRefused(t *testing.T) {
 		"bytes after the value":                        {0x01, 0x01},
 		"the unused byte":                              {0xc1},
 		"a million open arrays":                        bytes.Repeat([]byte{0x91}, 1_000_000),
-		"one level too many":                           append(bytes.Repeat([]byte{0x91}, wellformed.MaxDepth+1), 0xc0),
+		"one level too many":                           append(bytes.Repeat([]byte{0x91}, msgpack.MaxDepth+1), 0xc0),
 	} {
-		require.ErrorIs(t, wellformed.Msgpack(data), wellformed.ErrMalformed, name)
+		require.ErrorIs(t, msgpack.Check(data), msgpack.ErrMalformed, name)
 	}
-	require.NoError(t, wellformed.Msgpack(append(bytes.Repeat([]byte{0x91}, wellformed.MaxDepth), 0xc0)))
+	require.NoError(t, msgpack.Check(append(bytes.Repeat([]byte{0x91}, msgpack.MaxDepth), 0xc0)))
 }
 
 // TestEachValueIsAsLongAsItsFirstByteSays compares the sizes with the specification of msgpack.
@@ -49,9 +49,9 @@ func TestEachValueIsAsLongAsItsFirstByteSays(t *testing.T) {
 	for first, size := range sizes {
 		data := make([]byte, size+1)
 		data[0] = first
-		require.NoErrorf(t, wellformed.Msgpack(data[:size]), "%#x of %d bytes", first, size)
-		require.ErrorIsf(t, wellformed.Msgpack(data[:size-1]), wellformed.ErrMalformed, "%#x, one byte less", first)
-		require.ErrorIsf(t, wellformed.Msgpack(data), wellformed.ErrMalformed, "%#x, one byte more", first)
+		require.NoErrorf(t, msgpack.Check(data[:size]), "%#x of %d bytes", first, size)
+		require.ErrorIsf(t, msgpack.Check(data[:size-1]), msgpack.ErrMalformed, "%#x, one byte less", first)
+		require.ErrorIsf(t, msgpack.Check(data), msgpack.ErrMalformed, "%#x, one byte more", first)
 	}
 }
 
@@ -93,18 +93,18 @@ func value(t *rapid.T, depth int) any {
 
 func TestWhatTheLibraryEncodesIsWellFormedAndNoPrefixOfItIs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		data, err := msgpack.Marshal(value(t, 3))
+		data, err := library.Marshal(value(t, 3))
 		require.NoError(t, err)
-		require.NoError(t, wellformed.Msgpack(data))
+		require.NoError(t, msgpack.Check(data))
 		cut := rapid.IntRange(0, len(data)-1).Draw(t, "cut")
-		require.ErrorIs(t, wellformed.Msgpack(data[:cut]), wellformed.ErrMalformed)
+		require.ErrorIs(t, msgpack.Check(data[:cut]), msgpack.ErrMalformed)
 	})
 }
 
 func TestTheCheckDoesNotAllocate(t *testing.T) {
-	data, err := msgpack.Marshal(map[string]any{"a": []int{1, 2, 3}, "b": "text"})
+	data, err := library.Marshal(map[string]any{"a": []int{1, 2, 3}, "b": "text"})
 	require.NoError(t, err)
-	require.Zero(t, testing.AllocsPerRun(100, func() { _ = wellformed.Msgpack(data) }))
+	require.Zero(t, testing.AllocsPerRun(100, func() { _ = msgpack.Check(data) }))
 }
 
 // FuzzMsgpack decodes all data that passes the check into the types that hostile lengths hit hardest.
@@ -121,7 +121,7 @@ func FuzzMsgpack(f *testing.F) {
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		if wellformed.Msgpack(data) == nil {
+		if msgpack.Check(data) == nil {
 			var ints []int64
 			var strs map[string]string
 			var wide []struct{ A, B, C, D int64 }
@@ -136,7 +136,7 @@ func FuzzMsgpack(f *testing.F) {
 
 func TestUnmarshalRefusesAClaimBeforeItAllocates(t *testing.T) {
 	var list []int
-	require.NoError(t, wellformed.Unmarshal([]byte{0x92, 1, 2}, &list))
+	require.NoError(t, msgpack.Unmarshal([]byte{0x92, 1, 2}, &list))
 	require.Equal(t, []int{1, 2}, list)
-	require.ErrorIs(t, wellformed.Unmarshal([]byte{0xdc, 0x03, 0xe8}, &list), wellformed.ErrMalformed, "1,000 elements")
+	require.ErrorIs(t, msgpack.Unmarshal([]byte{0xdc, 0x03, 0xe8}, &list), msgpack.ErrMalformed, "1,000 elements")
 }
