@@ -14,9 +14,9 @@ var (
 	// ErrInvalidEvents means that a prototype cannot be used, or that the codec would lose a part of an event. The text
 	// names the field.
 	ErrInvalidEvents = errors.New("invalid events")
-	// ErrSettings means that a field of a Config is impossible, or that the guarantees do not hold as things are set up:
-	// a setting of the connection or of a JetStream stream, the version of the server, or another stream on the
-	// subjects. The text says what to change.
+	// ErrSettings means that a field of a Config is impossible, or that the guarantees do not hold as things are set up.
+	// That may be a setting of the connection or of a JetStream stream, the version of the server, or another stream on
+	// the subjects. The text says what to change.
 	ErrSettings = errors.New("settings do not fit")
 	// ErrLogRewound means that the log lost its end, or was replaced: it lacks a commit that was acknowledged or read
 	// before. See [LogRewoundError].
@@ -40,8 +40,8 @@ var (
 	ErrFull = errors.New("store full")
 	// ErrNoPermission means that the server does not let this connection write, or read, the subject.
 	ErrNoPermission = errors.New("no permission")
-	// ErrUnavailable means that the stream had no leader that could store the commit in all of the time. Try again. Open
-	// also returns it if there is no connection, or while the store is being imported.
+	// ErrUnavailable means that the stream had no leader that could store the commit in all of the time. Try again.
+	// Open also returns it if there is no connection, or while the store is being imported.
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrClosed means that the stream was closed. Begin a new stream.
 	ErrClosed = errors.New("stream closed")
@@ -98,9 +98,9 @@ func (e *ConflictError) Error() string {
 // Is reports whether target is ErrConflict.
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
 
-// AppendError says that a commit was refused and is not in the log, or, with the reason ErrUnknownOutcome, that it could
-// not be found out whether it is. It matches its Reason. If the outcome is unknown, ask [Store.Outcome] later, or append
-// again with the same head: at most one of the two commits is ever stored.
+// AppendError says that a commit was refused and is not in the log. If its reason is ErrUnknownOutcome, it could not be
+// found out whether the commit is in the log: ask [Store.Outcome] later, or append again with the same head, because at
+// most one of the two commits is ever stored. The error matches its Reason.
 type AppendError struct {
 	Stream   StreamID
 	Version  Version   // of the commit's first event

@@ -30,6 +30,8 @@ type VerifyConfig struct {
 //	link          a link leads to no earlier commit of the stream; loads find the stream's commits without it
 //	duplicate     two commits near each other have the same id
 //	count         the server counts more or fewer messages of the stream than there are
+//
+// [Report.String] has a line for each.
 type Fault struct {
 	Kind     string
 	Stream   StreamID // zero if it is not known
@@ -38,7 +40,8 @@ type Fault struct {
 	Err      error
 }
 
-func (f Fault) String() string {
+// line returns the fault for people.
+func (f Fault) line() string {
 	var where []string
 	switch {
 	case f.Last > f.Position:
@@ -76,7 +79,7 @@ func (r Report) fault() error {
 	}
 	first := r.Faults[0]
 	return &ReadError{Store: r.Store, Reason: ErrCorrupt, Stream: first.Stream, Position: first.Position,
-		Err: fmt.Errorf("%d faults, the first: %s", r.Found, first)}
+		Err: fmt.Errorf("%d faults, the first: %s", r.Found, first.line())}
 }
 
 // String returns the report in lines, for people.
@@ -92,7 +95,7 @@ func (r Report) String() string {
 	fmt.Fprintf(&b, "%d FAULTS\n", r.Found)
 	listed := int64(0)
 	for _, f := range r.Faults {
-		fmt.Fprintf(&b, "  %s\n", f)
+		fmt.Fprintf(&b, "  %s\n", f.line())
 		listed += int64(f.Last - f.Position + 1)
 	}
 	if r.Found > listed {
