@@ -40,7 +40,8 @@ type opened struct {
 func newConn(ctx context.Context, js jetstream.JetStream, name string, cfg Config) (*conn, error) {
 	nc, reads := js.Conn(), cfg.Reads
 	if nc.Opts.ReconnectBufSize != -1 {
-		return nil, fmt.Errorf("eventstore: open %s: %w: the connection sends publishes later that timed out while it was disconnected: connect with nats.ReconnectBufSize(-1)",
+		return nil, fmt.Errorf("eventstore: open %s: %w: the connection sends publishes later that timed out while it was disconnected: "+
+			"connect with nats.ReconnectBufSize(-1)",
 			name, ErrSettings)
 	}
 	if err := checkInbox(name, nc, reads.Conn()); err != nil {

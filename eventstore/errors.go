@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -158,10 +159,8 @@ func (e *ReadError) Error() string {
 		where += fmt.Sprintf(" at position %d", e.Position)
 	}
 	text := fmt.Sprintf("eventstore: %s: %v", where, e.Reason)
-	for _, what := range []string{e.Type, e.CommitID} {
-		if what != "" {
-			text += fmt.Sprintf(" %q", what)
-		}
+	if what := cmp.Or(e.Type, e.CommitID); what != "" {
+		text += fmt.Sprintf(" %q", what)
 	}
 	if e.Err != nil {
 		text += ": " + e.Err.Error()

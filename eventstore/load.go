@@ -320,7 +320,10 @@ func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) 
 		return nil, err
 	}
 	var all []*Commit
-	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, after: after, upTo: newest.Position, patience: l.fetcher.conn.cfg.ReadTimeout}) {
+	between := scanOptions{
+		watch: l.watch, subject: l.subject, after: after, upTo: newest.Position, patience: l.fetcher.conn.cfg.ReadTimeout,
+	}
+	for c, err := range l.fetcher.scan(ctx, between) {
 		if err != nil {
 			return nil, err
 		}

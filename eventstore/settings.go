@@ -81,7 +81,8 @@ func (c *conn) bind(ctx context.Context, seen mark) error {
 	}
 	have := info.Config
 	if have.Metadata[metaImport] != "" {
-		return fmt.Errorf("eventstore: open %s: %w: it is imported and not finished: import the same archive again, which goes on where it ended, or delete the stream (nats stream rm %s)",
+		return fmt.Errorf("eventstore: open %s: %w: it is imported and not finished: import the same archive again, "+
+			"which goes on where it ended, or delete the stream (nats stream rm %s)",
 			c.store, ErrUnavailable, c.store)
 	}
 	if differences := c.compare(have); len(differences) > 0 {

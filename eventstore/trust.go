@@ -226,7 +226,8 @@ func (t *trust) accountFor(ctx context.Context, missing uint64) error {
 	if missing <= erased {
 		return nil
 	}
-	return &ReadError{Store: t.conn.store, Reason: ErrCorrupt, Err: fmt.Errorf("the server says that %d positions are missing, %d were erased: run Store.Verify", missing, erased)}
+	lost := fmt.Errorf("the server says that %d positions are missing, %d were erased: run Store.Verify", missing, erased)
+	return &ReadError{Store: t.conn.store, Reason: ErrCorrupt, Err: lost}
 }
 
 func rewound(store string, seen mark, end Position, what string) error {
@@ -236,5 +237,6 @@ func rewound(store string, seen mark, end Position, what string) error {
 // otherDomain returns the error of a connection that leads to another JetStream domain than the one in which the store
 // was opened.
 func (t *trust) otherDomain(domain string) error {
-	return otherStream(t.conn.store, fmt.Errorf("%w: the connection leads to JetStream domain %q now, the store was opened in %q", jsapi.ErrOtherStream, domain, t.conn.opened.domain))
+	return otherStream(t.conn.store, fmt.Errorf("%w: the connection leads to JetStream domain %q now, the store was opened in %q",
+		jsapi.ErrOtherStream, domain, t.conn.opened.domain))
 }

@@ -281,7 +281,8 @@ func (gd *guide[V]) acquire() (*served[V], error) {
 // at least some times.
 func (gd *guide[V]) fresh() error {
 	if age := time.Since(gd.tracker.now().confirmed); age > max(gd.cfg.StallAfter, 3*gd.cfg.StandBy) {
-		return fmt.Errorf("%w: its record could not be read for %s: see whether bucket %s has a leader", ErrStale, age.Round(time.Second), gd.tracker.records.bucket.Name())
+		return fmt.Errorf("%w: its record could not be read for %s: see whether bucket %s has a leader",
+			ErrStale, age.Round(time.Second), gd.tracker.records.bucket.Name())
 	}
 	return nil
 }

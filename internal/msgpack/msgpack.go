@@ -20,12 +20,15 @@ import (
 	"github.com/runnel-go/runnel/internal/guard"
 )
 
-// The methods by which a type encodes and decodes itself.
 type (
+	// CustomEncoder has the method by which a type encodes itself.
 	CustomEncoder = library.CustomEncoder
+	// CustomDecoder has the method by which a type decodes itself.
 	CustomDecoder = library.CustomDecoder
-	Marshaler     = library.Marshaler
-	Unmarshaler   = library.Unmarshaler
+	// Marshaler has the method by which a type returns its encoding.
+	Marshaler = library.Marshaler
+	// Unmarshaler has the method by which a type takes its encoding.
+	Unmarshaler = library.Unmarshaler
 )
 
 // Marshal encodes a value: equal values as equal bytes, and integers in their shortest form.

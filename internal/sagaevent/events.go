@@ -104,20 +104,53 @@ type Retried struct{}
 // Resolved is the last event of a saga that was stuck and that a person has brought to its end.
 type Resolved struct{ Reason string }
 
-func (Started) EventType() string        { return "saga.started" }
-func (Claimed) EventType() string        { return "saga.claimed" }
-func (Released) EventType() string       { return "saga.released" }
-func (StepBegun) EventType() string      { return "saga.step.begun" }
-func (StepFailed) EventType() string     { return "saga.step.failed" }
-func (StepDone) EventType() string       { return "saga.step.done" }
-func (EventReceived) EventType() string  { return "saga.event.received" }
+// EventType is the name of the event in the log.
+func (Started) EventType() string { return "saga.started" }
+
+// EventType is the name of the event in the log.
+func (Claimed) EventType() string { return "saga.claimed" }
+
+// EventType is the name of the event in the log.
+func (Released) EventType() string { return "saga.released" }
+
+// EventType is the name of the event in the log.
+func (StepBegun) EventType() string { return "saga.step.begun" }
+
+// EventType is the name of the event in the log.
+func (StepFailed) EventType() string { return "saga.step.failed" }
+
+// EventType is the name of the event in the log.
+func (StepDone) EventType() string { return "saga.step.done" }
+
+// EventType is the name of the event in the log.
+func (EventReceived) EventType() string { return "saga.event.received" }
+
+// EventType is the name of the event in the log.
 func (DeadlinePassed) EventType() string { return "saga.deadline.passed" }
-func (Completed) EventType() string      { return "saga.completed" }
-func (Compensating) EventType() string   { return "saga.compensating" }
-func (UndoBegun) EventType() string      { return "saga.undo.begun" }
-func (UndoFailed) EventType() string     { return "saga.undo.failed" }
-func (Undone) EventType() string         { return "saga.undone" }
-func (Compensated) EventType() string    { return "saga.compensated" }
-func (Stuck) EventType() string          { return "saga.stuck" }
-func (Retried) EventType() string        { return "saga.retried" }
-func (Resolved) EventType() string       { return "saga.resolved" }
+
+// EventType is the name of the event in the log.
+func (Completed) EventType() string { return "saga.completed" }
+
+// EventType is the name of the event in the log.
+func (Compensating) EventType() string { return "saga.compensating" }
+
+// EventType is the name of the event in the log.
+func (UndoBegun) EventType() string { return "saga.undo.begun" }
+
+// EventType is the name of the event in the log.
+func (UndoFailed) EventType() string { return "saga.undo.failed" }
+
+// EventType is the name of the event in the log.
+func (Undone) EventType() string { return "saga.undone" }
+
+// EventType is the name of the event in the log.
+func (Compensated) EventType() string { return "saga.compensated" }
+
+// EventType is the name of the event in the log.
+func (Stuck) EventType() string { return "saga.stuck" }
+
+// EventType is the name of the event in the log.
+func (Retried) EventType() string { return "saga.retried" }
+
+// EventType is the name of the event in the log.
+func (Resolved) EventType() string { return "saga.resolved" }
