@@ -117,10 +117,13 @@ func (d deposits) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", strconv.Quote(strconv.FormatInt(version, 10)))
-	_ = json.NewEncoder(w).Encode(entry{ // an error means that the client has gone
+	err = json.NewEncoder(w).Encode(entry{
 		Account: r.PathValue("id"), Version: version, Kind: "deposited",
 		Amount: decimal(event.Amount), Balance: decimal(event.Balance), Date: event.Date, Text: event.Text,
 	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
 }
 
 // book appends the event on top of the account's last one, and again if another was faster.
