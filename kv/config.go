@@ -62,11 +62,11 @@ func (c *Config) withDefaults() (Config, error) {
 		defaults.NotNegative("MaxBytes", full.MaxBytes),
 	)
 	if full.Existing && (full.Replicas != 0 || full.Storage != 0 || full.MaxBytes != 0) {
-		err = errors.Join(err, errors.New("with Existing, leave Replicas, Storage and MaxBytes out, which are for a bucket that Open creates"))
+		err = errors.Join(err, errors.New("if Existing is true, leave out Replicas, Storage and MaxBytes, which are for a bucket that Open creates"))
 	}
 	for key := range full.Metadata {
 		if strings.HasPrefix(key, "runnel-kv-") || strings.HasPrefix(key, "_nats") {
-			err = errors.Join(err, fmt.Errorf(`the key %q of Metadata is reserved: take one that begins with neither "runnel-kv-" nor "_nats"`, key))
+			err = errors.Join(err, fmt.Errorf(`key %q of Metadata is reserved, and so Metadata is wrong: begin it with neither "runnel-kv-" nor "_nats"`, key))
 		}
 	}
 	full.Replicas = max(full.Replicas, 1)

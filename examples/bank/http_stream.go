@@ -36,6 +36,9 @@ func (s *server) streamChanges(w http.ResponseWriter, r *http.Request) error {
 	if err := s.awaitViews(r.Context()); err != nil {
 		return err
 	}
+	if err := s.reach(r, s.bank.views.Balances, s.bank.payments.View()); err != nil {
+		return err
+	}
 	stream := http.NewResponseController(w)
 	// The time for reading the request would end the stream.
 	if err := stream.SetReadDeadline(time.Time{}); err != nil {

@@ -30,7 +30,7 @@ func lines(t *testing.T, response *http.Response) func() string {
 func TestBalancesMoveByThemselves(t *testing.T) {
 	c := newClient(t, "", nil)
 	c.open("anna", "5")
-	response, err := http.Get(c.url + "/events")
+	response, err := http.Get(c.url + "/events?position=" + c.position)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, response.Body.Close()) }()
 	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
