@@ -15,9 +15,9 @@ var (
 	// ErrInvalidEvents means that a prototype cannot be used, or that the codec would lose a part of an event. The text
 	// names the field.
 	ErrInvalidEvents = errors.New("invalid events")
-	// ErrSettings means that a field of a Config is impossible, or that the guarantees do not hold as things are set up.
-	// That may be a setting of the connection or of a JetStream stream, the version of the server, or another stream
-	// on the subjects. The text says what to change.
+	// ErrSettings means that a field of a Config is impossible, or that the guarantees do not hold as things are set
+	// up. That may be a setting of the connection or of a JetStream stream, the version of the server, or another
+	// stream on the subjects. The text says what to change.
 	ErrSettings = errors.New("settings do not fit")
 	// ErrLogRewound means that the log lost its end, or was replaced: it lacks a commit that was acknowledged or read
 	// before. See [LogRewoundError].
