@@ -47,9 +47,9 @@ type Test[T any] interface {
 }
 
 const (
-	claim   = 150 * time.Millisecond // short, so that another takes over soon
-	limit   = time.Minute            // for one run, which takes half a second
-	abreast = 8                      // runs, which mostly wait
+	claim   = 500 * time.Millisecond // short, so that another takes over soon
+	limit   = 2 * time.Minute        // for one run, which takes two seconds
+	abreast = 6                      // runs, which mostly wait
 )
 
 // Crash strikes the process of a saga at every point that it reaches, as the package documentation says. It
