@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,11 @@ type hostility struct {
 	hinder    func(t *testing.T, admin jetstream.JetStream) // once the account is filled
 	names     []string                                      // one of them is in the error, if there is one
 	mustOpens bool                                          // Open works
+	long      int                                           // commits of the long stream, if not longStream
 }
+
+// longStream is how many commits the long stream has: more than a load follows links for.
+const longStream = 1100
 
 var hostilities = map[string]hostility{
 	"no stream info":            {denied: "$JS.API.STREAM.INFO.bank"},
@@ -88,7 +93,7 @@ var hostilities = map[string]hostility{
 		limits: func(l *server.JetStreamAccountLimits) { l.StoreMaxStreamBytes = 1 << 20 }, names: []string{"limit", "max", "bytes"}, mustOpens: true,
 	},
 	"small requests": {
-		options: func(o *server.Options) { o.JetStreamLimits.MaxRequestBatch = 3 }, mustOpens: true,
+		options: func(o *server.Options) { o.JetStreamLimits.MaxRequestBatch = 3 }, mustOpens: true, long: 300,
 	},
 	"small batches": {
 		options: func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 2 }, names: []string{"batch"}, mustOpens: true,
@@ -137,7 +142,7 @@ func fillOnce(t *testing.T) filled {
 	srv := eventstoretest.NewServer(t)
 	js, err := jetstream.New(srv.Connect(t))
 	require.NoError(t, err)
-	head := fillAccount(t, js)
+	head := fillAccount(t, js, longStream)
 	srv.Stop()
 	return filled{filepath.Join(srv.StoreDir(), "jetstream", server.DEFAULT_GLOBAL_ACCOUNT), head}
 }
@@ -180,11 +185,11 @@ func (h hostility) account(t *testing.T, from filled) (user jetstream.JetStream,
 	}
 	admin := connect("admin")
 	if head = from.head; h.options != nil {
-		head = fillAccount(t, admin)
+		head = fillAccount(t, admin, cmp.Or(h.long, longStream))
 	}
 	bank, err := admin.Stream(t.Context(), "bank")
 	require.NoError(t, err)
-	require.Greater(t, bank.CachedInfo().State.Msgs, uint64(1100))
+	require.Greater(t, bank.CachedInfo().State.Msgs, uint64(cmp.Or(h.long, longStream)))
 	if h.hinder != nil {
 		h.hinder(t, admin)
 	}
@@ -211,7 +216,7 @@ const hostileSubs = 100
 var hostileEvents = append(saga.Events(), opened{}, deposited{})
 
 // fillAccount makes a store with a short and a long stream, and a bucket with documents.
-func fillAccount(t *testing.T, js jetstream.JetStream) eventstore.Head {
+func fillAccount(t *testing.T, js jetstream.JetStream, long int) eventstore.Head {
 	t.Helper()
 	ctx := t.Context()
 	store, err := eventstore.Open(ctx, js, "bank", hostileEvents, &eventstore.Config{Erasure: true})
@@ -220,10 +225,10 @@ func fillAccount(t *testing.T, js jetstream.JetStream) eventstore.Head {
 	c, err := store.Append(ctx, account("a"), eventstore.Head{}, opened{})
 	require.NoError(t, err)
 	head := eventstore.Head{}
-	for i := range 1100 {
-		long, err := store.Append(ctx, account("long"), head, deposited{int64(i)})
+	for i := range long {
+		next, err := store.Append(ctx, account("long"), head, deposited{int64(i)})
 		require.NoError(t, err)
-		head = long.Head()
+		head = next.Head()
 	}
 	_, err = store.Append(ctx, account("erased"), eventstore.Head{}, opened{})
 	require.NoError(t, err)

@@ -67,9 +67,11 @@ func TestALongBuildIsMadeOnce(t *testing.T) {
 	var end eventstore.Position
 	load := time.NewTicker(20 * time.Millisecond)
 	defer load.Stop()
-	for views[0].Bucket() == "" {
+	for n := 0; views[0].Bucket() == ""; n++ {
 		<-load.C
-		end = deposit(t, store, "a", 1)
+		if n < 100 { // a busy machine folds slower than the log would grow
+			end = deposit(t, store, "a", 1)
+		}
 	}
 	require.NoError(t, views[1].WaitFor(t.Context(), end))
 	require.Equal(t, 1, strings.Count(said.String(), "projection: view built"))
