@@ -6,6 +6,7 @@ GOLANGCI := bin/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 CUTS ?= 100
+SOAK ?= 1h
 CHECKS ?= 200
 STEPS ?= 60
 FLIPS ?= 200
@@ -141,6 +142,21 @@ gobench: ## run the benchmarks of the packages, each for BENCHTIME=1s
 powercut: ## cut the power of a store under load, CUTS=100 times in each mode (Linux, root, mkfs.xfs; see chaos/powercut/doc.go)
 	go -C chaos build -o ../bin/powercut ./powercut
 	bin/powercut -cuts $(CUTS)
+
+# The programs of the rig that breaks a cluster.
+.PHONY: rig
+rig:
+	go -C chaos build -buildvcs=false -o ../bin/natsd github.com/runnel-go/runnel/eventstoretest/internal/natsd
+	go build -buildvcs=false -o bin/bank ./examples/bank
+	go -C chaos build -buildvcs=false -o ../bin/cluster ./cluster
+
+.PHONY: chaos
+chaos: rig ## break servers, links and processes of the example bank in all cases of chaos/cluster (ONLY=regexp: some), and check everything
+	bin/cluster -only '$(ONLY)' -tally chaos/tally.json -revision "$$(git rev-parse --short=12 HEAD)"
+
+.PHONY: chaos-long
+chaos-long: rig ## break one cluster for SOAK=1h, every 20 s in another way, and watch memory and goroutines
+	bin/cluster -soak $(SOAK) -tally chaos/tally.json -revision "$$(git rev-parse --short=12 HEAD)"
 
 .PHONY: browser
 browser: ## drive the bank's page in a headless browser, if there is one (BANK_PICTURE=docs/bank.png: take the README's picture)

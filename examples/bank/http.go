@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -182,9 +183,12 @@ func (t route) serve(w http.ResponseWriter, r *http.Request) error {
 	return p
 }
 
-// live answers that the process runs.
+// live answers that the process runs, and with how many goroutines. A number that grows for hours shows a leak.
 func (s *server) live(w http.ResponseWriter, _ *http.Request) error {
-	writeJSON(w, "application/json", http.StatusOK, map[string]string{"status": "live"})
+	writeJSON(w, "application/json", http.StatusOK, struct {
+		Status     string `json:"status"`
+		Goroutines int    `json:"goroutines"`
+	}{"live", runtime.NumGoroutine()})
 	return nil
 }
 
