@@ -13,7 +13,8 @@ FLIPS ?= 200
 
 # The number of packages that are tested at the same time: one more than there are processors, because tests of servers
 # mostly wait.
-ABREAST := $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
+PROCESSORS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+ABREAST := $(shell expr $(PROCESSORS) + 1)
 
 # The number of tests of one package that run at the same time, among those that allow it. They mostly wait as well.
 PARALLEL := 4
@@ -55,17 +56,15 @@ run: ## serve the example bank, with an embedded server and its data in ./data
 	go run ./examples/bank serve
 
 .PHONY: test
-test: ## run all tests, under the race detector if a C compiler is found (RUNNEL_LEDGER=folder of a ledger: also its tests, without the detector)
-	@race=-race; \
-	go build -race runtime/cgo 2>/dev/null || { race=; echo "no C compiler works here: testing without the race detector"; }; \
-	echo "go test $$race -p $(ABREAST) -parallel $(PARALLEL) -timeout 15m ./..."; \
-	RUNNEL_LEDGER= go test $$race -p $(ABREAST) -parallel $(PARALLEL) -timeout 15m ./...
-ifdef RUNNEL_LEDGER
-	go test -timeout 15m -run '^TestTheReal' ./examples/bank/...
-endif
+test: ## run all tests (RUNNEL_LEDGER=folder of a ledger: also its tests)
+	go test -p $(ABREAST) -parallel $(PARALLEL) -timeout 15m ./...
+
+.PHONY: race
+race: ## run the tests under the race detector, which needs a C compiler: without those about time, and with fewer repetitions
+	RUNNEL_LEDGER= go test -race -short -p $(PROCESSORS) -parallel $(PARALLEL) -timeout 15m ./...
 
 .PHONY: allocs
-allocs: ## compare the allocations of each command, append, load and replayed event with their bounds, which make test skips under the race detector
+allocs: ## print the allocations of each command, append, load and replayed event, and compare them with their bounds
 	go test -count=1 -run '^TestAllocations$$' -v ./eventstore ./aggregate
 
 .PHONY: test-long

@@ -20,6 +20,7 @@ import (
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
 	"github.com/runnel-go/runnel/reactor"
@@ -509,6 +510,7 @@ func timed(t *testing.T, run cell) (took time.Duration, err error) {
 }
 
 func TestEveryOperationInAHostileAccountWorksOrNamesWhatIsMissing(t *testing.T) {
+	proptest.AboutTime(t)
 	t.Parallel()
 	from := fillOnce(t)
 	for name, h := range hostilities {

@@ -47,6 +47,14 @@ const (
 	stormLog     = "RUNNEL_STORM_LOG"     // a file for what the programs log
 )
 
+// stormy is how long a storm lasts.
+func stormy() time.Duration {
+	if testing.Short() {
+		return 5 * time.Second
+	}
+	return longer(20*time.Second, 10*time.Minute)
+}
+
 func TestAViewIsRightAfterAStorm(t *testing.T) { testStorm(t, 1) }
 
 func TestAViewOnThreeReplicasIsRightAfterAStorm(t *testing.T) { testStorm(t, 3) }
@@ -116,7 +124,7 @@ func newStorm(t *testing.T, nodes int) *storm {
 	t.Helper()
 	s := &storm{
 		ledger: newLedger(), t: t, seed: rand.Uint64(),
-		lasts: longer(20*time.Second, 10*time.Minute), standBy: longer(400*time.Millisecond, time.Second),
+		lasts: stormy(), standBy: longer(400*time.Millisecond, time.Second),
 	}
 	s.configure()
 	t.Logf("repeat the plan with %s=%d", stormSeed, s.seed)

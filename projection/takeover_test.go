@@ -164,6 +164,7 @@ func (c *crew) waitFor(view *projection.View[balance], position eventstore.Posit
 }
 
 func TestAFoldLongerThanStandByIsNoDeathAndADeathIsSeenWithinFiveSeconds(t *testing.T) {
+	proptest.AboutTime(t)
 	fold := tenth(10 * time.Second)
 	c := newCrew(t, takes(fold))
 	n := 0
@@ -195,6 +196,7 @@ func TestAFoldLongerThanStandByIsNoDeathAndADeathIsSeenWithinFiveSeconds(t *test
 }
 
 func TestALongBuildIsMadeOnceUnlessItsBuilderDies(t *testing.T) {
+	proptest.AboutTime(t)
 	const size = 60
 	build := tenth(60 * time.Second)
 	c := newCrew(t, takes(build/size))
@@ -224,6 +226,7 @@ func TestALongBuildIsMadeOnceUnlessItsBuilderDies(t *testing.T) {
 // The log grows by 1,000 commits a second, up to three times its size, so that a machine that is too slow for that
 // comes to its end as well. A fold takes 0.2 ms, as a mean.
 func TestABuildUnderLoadTakesThreeInstancesNoLongerThanTwiceTheTimeOfOne(t *testing.T) {
+	proptest.AboutTime(t)
 	if !proptest.Long() {
 		require.Less(t, buildUnderLoad(t, 3, 2000), 20*time.Second)
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
 	"github.com/runnel-go/runnel/internal/ondisk/ondisktest"
+	"github.com/runnel-go/runnel/internal/proptest"
 )
 
 // slow makes each sync of a disk take a time, until the test ends.
@@ -39,6 +40,7 @@ func slow(t *testing.T, disk *ondisktest.Server, sync time.Duration) {
 }
 
 func TestASlowDiskDoesNotLookDead(t *testing.T) {
+	proptest.AboutTime(t)
 	server := eventstoretest.NewServer(t)
 	disk := ondisktest.New(server)
 	open := func(provider nats.InProcessConnProvider) *eventstore.Store {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/saga"
 )
 
@@ -146,6 +147,7 @@ func TestADeadlineIsDecidedOnceAndInTime(t *testing.T) {
 }
 
 func TestADeadlineSurvivesARestartOfEverything(t *testing.T) {
+	proptest.AboutTime(t)
 	srv := eventstoretest.NewServer(t)
 	definition := define(t, "payment", saga.Await("answer", onAnswer()).Until(func(p payment) time.Time { return time.UnixMilli(p.Amount) }))
 	b := openBank(t, srv.JetStream(t))

@@ -50,10 +50,13 @@ const (
 	claim   = 500 * time.Millisecond // short, so that another takes over soon
 	limit   = 2 * time.Minute        // for one run, which takes two seconds
 	abreast = 6                      // runs, which mostly wait
+
+	shortStride = 4 // of so many points one is tried in a short test
 )
 
 // Crash strikes the process of a saga at every point that it reaches, as the package documentation says. It
-// opens the store with the given events and the events of sagas. stage sets up each run. Its argument outside
+// opens the store with the given events and the events of sagas. With go test -short it tries every fourth point. stage
+// sets up each run. Its argument outside
 // is the store on a connection without faults.
 func Crash[S any, T Test[T]](t T, events []eventstore.Event, stage func(t testing.TB, outside *eventstore.Store) Play[S]) {
 	t.Helper()
@@ -67,6 +70,9 @@ func Crash[S any, T Test[T]](t T, events []eventstore.Event, stage func(t testin
 			return
 		}
 		for i, point := range distinct(points) {
+			if testing.Short() && i%shortStride != 0 {
+				continue
+			}
 			for _, how := range []string{dies, freezes} {
 				room <- struct{}{}
 				all.Go(func() {

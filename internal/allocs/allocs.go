@@ -2,7 +2,7 @@
 //
 // All goroutines of the process count, so a server that the operations use belongs in a process of its own
 // (eventstoretest.NewProcess). The race detector allocates as well. So [Countable] skips the test there, and
-// `make allocs` runs the tests that `make test` skips.
+// `make race` skips these tests.
 package allocs
 
 import (

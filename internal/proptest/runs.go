@@ -50,6 +50,15 @@ const long = "RUNNEL_TEST_LONG"
 // Long reports whether tests may take minutes, as in `make test-long`.
 func Long() bool { return os.Getenv(long) != "" }
 
+// AboutTime skips a test in a short run, as in `make race`. It is for tests that hold something to a time, or that take
+// much of the processor. The race detector makes everything five times slower.
+func AboutTime(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("about time: run make test")
+	}
+}
+
 // Volume returns the number of repetitions of a test: usual, or many if there is time. It is for tests that
 // only become more certain with repetition.
 func Volume(usual, many int) int {
