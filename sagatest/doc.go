@@ -48,8 +48,8 @@
 //
 // # Concurrency
 //
-// Six runs go on at the same time, each in a store of its own on one server in memory. Check and Interrupt are called on
-// the goroutine of their subtest, the actions of the definition on others.
+// Six runs go on at the same time, each in a store of its own on one server in memory. Check and Interrupt are called
+// on the goroutine of their subtest, the actions of the definition on others.
 //
 // # Caveats
 //
