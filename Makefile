@@ -65,7 +65,7 @@ race: ## run the tests under the race detector, which needs a C compiler: withou
 
 .PHONY: allocs
 allocs: ## print the allocations of each command, append, load and replayed event, and compare them with their bounds
-	go test -count=1 -run '^TestAllocations$$' -v ./eventstore ./aggregate
+	RUNNEL_TEST_ALLOCS=1 go test -count=1 -p 1 -run '^TestAllocations$$' -v ./eventstore ./aggregate
 
 .PHONY: test-long
 test-long: ## run all tests, with CHECKS=200 runs of each property and state machine, of about STEPS=60 actions each, 200 killed processes, 1,000 payments, and tests that take a minute

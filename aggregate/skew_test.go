@@ -197,9 +197,11 @@ func transactions() int {
 }
 
 func TestTransactionsAreSerializable(t *testing.T) {
+	t.Parallel()
 	total := transactions()
 	for _, replicas := range []int{1, 3} {
 		t.Run(fmt.Sprint("replicas=", replicas), func(t *testing.T) {
+			t.Parallel()
 			var store *eventstore.Store
 			var nodes []*eventstoretest.Server
 			if replicas == 1 {

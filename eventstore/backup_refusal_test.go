@@ -298,6 +298,7 @@ func TestImportsOfOneArchiveAtTheSameTimeMakeOneStore(t *testing.T) {
 
 // Acknowledgements are lost and the connection is cut again and again. Every commit gets its position all the same.
 func TestAnImportOutlivesLostAnswersAndCuts(t *testing.T) {
+	t.Parallel()
 	store := stock(t, eventstoretest.JetStream(t), 1500)
 	archive := export(t, store, "bank-totals")
 	deployments(t, func(t *testing.T, d deployment) {

@@ -28,6 +28,7 @@ func lead(t *testing.T, cluster *eventstoretest.Cluster, node *eventstoretest.Se
 // A bit flips on one of three replicas while its node is stopped. Whether that node then leads or follows, answers are
 // the truth, or report the damage.
 func TestOneDamagedReplicaOfThree(t *testing.T) {
+	t.Parallel()
 	cluster := eventstoretest.NewCluster(t, 3, eventstoretest.Memory())
 	js := cluster.JetStream(t)
 	store, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{numbered{}}, &eventstore.Config{Replicas: 3})

@@ -266,6 +266,7 @@ func TestAnAppendWithoutAnyAnswerEndsUnknownAndTheTruthIsFoundLater(t *testing.T
 }
 
 func TestATransactionWhoseAcknowledgementWasDroppedIsSettled(t *testing.T) {
+	t.Parallel()
 	deployments(t, func(t *testing.T, d deployment) {
 		proxy := eventstoretest.NewProxy(t, d.url)
 		store := d.open(t, proxy.JetStream(t), eventstore.Config{AckTimeout: 100 * time.Millisecond})

@@ -303,6 +303,7 @@ func TestALiveReaderGoesOnSoonAfterAnElection(t *testing.T) {
 
 // The only replica is on a node that is away when the reader begins, and the server refuses the reader's consumer.
 func TestALiveReaderThatBeginsWhileTheLogIsAwayWaits(t *testing.T) {
+	t.Parallel()
 	cluster := eventstoretest.NewCluster(t, 3)
 	first, err := eventstore.Open(t.Context(), cluster.JetStream(t), "bank", events, &eventstore.Config{Replicas: 1})
 	require.NoError(t, err)

@@ -343,6 +343,7 @@ func onOneReplicaAndThree(t *testing.T, f func(t *testing.T, replicas int, js, o
 }
 
 func TestALogThatIsReplacedUnderLoadIsNoticed(t *testing.T) {
+	t.Parallel()
 	other := longer(t)
 	onOneReplicaAndThree(t, func(t *testing.T, replicas int, js, operator jetstream.JetStream) {
 		n := 0
@@ -365,6 +366,7 @@ func TestALogThatIsReplacedUnderLoadIsNoticed(t *testing.T) {
 }
 
 func TestALogThatIsReplacedWhileNothingHappensIsNoticedAtTheFirstUse(t *testing.T) {
+	t.Parallel()
 	other := longer(t)
 	onOneReplicaAndThree(t, func(t *testing.T, replicas int, js, operator jetstream.JetStream) {
 		n := 0
@@ -459,6 +461,7 @@ func (p *program) allEnded() {
 
 // A stream on one node of a cluster is lost with its node, and made anew on another. The connection is to a third.
 func TestAStreamThatIsRemadeOnAnotherNodeIsNoticed(t *testing.T) {
+	t.Parallel()
 	cluster := eventstoretest.NewCluster(t, 3, eventstoretest.Memory())
 	first, err := eventstore.Open(t.Context(), cluster.JetStream(t), "bank", events, &eventstore.Config{Replicas: 1})
 	require.NoError(t, err)

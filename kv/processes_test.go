@@ -140,6 +140,7 @@ func (w *traffic) goesOn(t *testing.T) {
 
 // Servers in one process learn at once what one of them does, so this test runs them in processes.
 func TestNothingEndsForAReasonThatPasses(t *testing.T) {
+	t.Parallel()
 	cluster := eventstoretest.NewProcessCluster(t, 3)
 	w := newTraffic(t, cluster.JetStream(t), 20)
 	ctx, cancel := context.WithCancel(t.Context())

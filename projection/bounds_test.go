@@ -76,6 +76,7 @@ func positions(t *testing.T, messages chan *nats.Msg) (parts int) {
 
 // One commit changes documents of 36 MB together.
 func TestABatchIsBoundedByItsBytes(t *testing.T) {
+	t.Parallel()
 	store := cupStore(t)
 	text := strings.Repeat("x", 900_000)
 	view, err := projection.Open(t.Context(), store, "cups", 1, nil,

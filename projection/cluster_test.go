@@ -27,6 +27,7 @@ func viewOnCluster(t *testing.T, cluster *eventstoretest.ProcessCluster) (*event
 
 // The runner, the instance that stands by, and a reader outlive each trouble, and the view is the fold of the log.
 func TestAViewOutlivesWhatPasses(t *testing.T) {
+	t.Parallel()
 	cluster := eventstoretest.NewProcessCluster(t, 3)
 	up := time.Now()
 	store, view := viewOnCluster(t, cluster)

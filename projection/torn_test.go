@@ -118,6 +118,7 @@ func requireFolded(t *testing.T, store *eventstore.Store, view *projection.View[
 }
 
 func TestAViewWhoseLastBatchIsTornIsBuiltAnew(t *testing.T) {
+	t.Parallel()
 	for _, kept := range []uint64{0, 1, 2, 4, 5} { // messages of the last batch, of five
 		t.Run(fmt.Sprint(kept), func(t *testing.T) {
 			server := eventstoretest.NewServer(t)

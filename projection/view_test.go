@@ -196,6 +196,7 @@ func TestKeysAreChosenByEvents(t *testing.T) {
 }
 
 func TestMoreDocumentsThanABatchHolds(t *testing.T) {
+	t.Parallel()
 	store := open(t)
 	view, err := projection.Open(t.Context(), store, "entries", 1, nil,
 		projection.On(func(_ entry, e deposited) entry { return entry{e.Amount} }).
