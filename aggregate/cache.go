@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -20,6 +21,7 @@ type entry[S any] struct {
 	commits  uint64              // how many commits the stream has
 	position eventstore.Position // of the newest folded commit; the head may be a torn commit after it
 	keys     []snapshots.Key     // the keys of the last commits, oldest first
+	free     *atomic.Int64       // how many keys have room behind them; nil for none
 
 	snapshot uint64 // how many commits the stream had at its last known snapshot
 }

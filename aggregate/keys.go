@@ -3,6 +3,7 @@ package aggregate
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/snapshots"
@@ -12,21 +13,27 @@ import (
 func (e *entry[S]) remember(c *eventstore.Commit, closed []string, window uint64) {
 	e.commits++
 	e.last, e.position = c.ID, c.Position
-	keep := e.keys
-	for len(keep) > 0 && keep[0].Commit+window <= e.commits {
-		keep = keep[1:]
-	}
-	if c.Key != "" || len(closed) > 0 {
-		// A copy, because the entry that this one was made from may still be in use.
-		keep = append(make([]snapshots.Key, 0, len(keep)+1+len(closed)), keep...)
+	for len(e.keys) > 0 && e.keys[0].Commit+window <= e.commits {
+		e.keys = e.keys[1:]
 	}
 	if c.Key != "" {
-		keep = append(keep, keyOf(c, e.commits))
+		e.note(keyOf(c, e.commits))
 	}
 	for _, key := range closed {
-		keep = append(keep, closedKey(key, c, e.commits))
+		e.note(closedKey(key, c, e.commits))
 	}
-	e.keys = keep
+}
+
+// note adds a key. The entry that this one was made from may still be in use, and has the same memory. So of all
+// entries that it was copied to, only the first one that adds a key does so in that memory, behind what the others see.
+func (e *entry[S]) note(key snapshots.Key) {
+	free := int64(cap(e.keys) - len(e.keys))
+	if free == 0 || e.free == nil || !e.free.CompareAndSwap(free, free-1) {
+		e.keys = append(make([]snapshots.Key, 0, len(e.keys)+len(e.keys)/2+2), e.keys...)
+		e.free = new(atomic.Int64)
+		e.free.Store(int64(cap(e.keys)-len(e.keys)) - 1)
+	}
+	e.keys = append(e.keys, key)
 }
 
 // keyOf returns the key of a commit, which has that number in its stream.
