@@ -12,23 +12,12 @@ import (
 // Everything here is pure. Nothing else changes a Status, and no event is appended that permits refuses. The guide
 // has its table.
 
-// next returns the status after an event, or false if the event must not happen in that state.
-func (s Status) next(event eventstore.Event, r eventstore.Recorded) (after Status, permitted bool) {
-	if !s.permits(event) {
-		return s, false
-	}
-	return s.after(event, r).stamped(r), true
-}
-
 // apply returns the status after an event of the saga's history. An event that the state refuses changes nothing but
 // the version: an older release may have written it, and the history stays as it is.
 func (s Status) apply(event eventstore.Event, r eventstore.Recorded) Status {
-	after, _ := s.next(event, r)
-	return after.stamped(r)
-}
-
-// stamped returns the status with the version of the event that led to it.
-func (s Status) stamped(r eventstore.Recorded) Status {
+	if s.permits(event) {
+		s = s.after(event, r)
+	}
 	s.Version, s.Position, s.Changed = r.Version(), r.Position, storable(r.Time)
 	return s
 }

@@ -100,7 +100,7 @@ func reachable(visit func(s Status, event eventstore.Event, after Status, permit
 		s := open[0]
 		open = open[1:]
 		for _, event := range events {
-			after, permitted := s.next(event, in(event))
+			after, permitted := s.apply(event, in(event)), s.permits(event)
 			visit(s, event, after, permitted)
 			if key := keyOf(after); permitted && !seen[key] {
 				seen[key] = true

@@ -261,14 +261,15 @@ func (d *Definition[S]) checked(s Status, decide transition) ([]eventstore.Event
 	if err != nil {
 		return nil, err
 	}
-	after, stream := s, eventstore.StreamID{Category: d.name, ID: s.ID}
+	after := s
 	for i, event := range events {
-		c := &eventstore.Commit{Stream: stream, First: s.Version + 1, Position: s.Position + 1}
-		next, permitted := after.next(event, eventstore.Recorded{Commit: c, Index: i})
-		if !permitted {
+		if !after.permits(event) {
 			return nil, d.stateError(after, fmt.Sprintf("%s must not happen then", event.EventType()))
 		}
-		after = next
+		if i < len(events)-1 {
+			c := &eventstore.Commit{Stream: eventstore.StreamID{Category: d.name, ID: s.ID}, First: s.Version + 1, Position: s.Position + 1}
+			after = after.after(event, eventstore.Recorded{Commit: c, Index: i})
+		}
 	}
 	return events, nil
 }
