@@ -17,7 +17,7 @@ type document[V any] struct {
 	value   V
 	at      eventstore.Position // of the event that changed it last, 0 if it was read from the bucket
 	index   int32               // of that event in its commit
-	encoded []byte              // the value as it is written; nil if it was not encoded, or is not worth the memory
+	encoded []byte              // the value as it is written, or nil
 	deleted bool
 }
 
@@ -32,12 +32,15 @@ type documents[V any] interface {
 //
 //	commits -> plan -> units -> fold -> step, step, ... -> settle: park the key, or set the document
 //
+// A careful folder encodes each document after each event, so it knows the event after which a document cannot be
+// stored, and how the document was before. One that is not careful returns errUnsure instead of parking a key.
+//
 // All code of the user runs under guard. If it ends the goroutine or does not return, the folder goes on behind it on
 // another goroutine, from where next and touched say that it stands.
 type folder[V any] struct {
 	spec    *spec[V]
 	sink    *kv.Bucket[V] // where documents are stored
-	scale   scale         // nil if sizes are of no interest
+	careful bool
 	parked  map[string]Parked
 	newly   map[string]Parked // those parked, or counted up, since they were last written
 	skipped map[string]Parked // events that operators have discarded, by key; nil outside of a replay
@@ -51,19 +54,15 @@ type folder[V any] struct {
 	current int                   // of touched, in whose name user code runs; none for no
 }
 
-// scale is told how large documents are.
-type scale interface {
-	// weighs reports whether the size of a document is asked for once it has changed.
-	weighs(key string) bool
-	// weighed notes the size, which may come without having been asked for.
-	weighed(key string, size int)
-}
+// errUnsure says that an event cannot be folded, or that a document cannot be stored, and that a careful folder has to
+// find out which key is to be parked, and how its document was before.
+var errUnsure = errors.New("the events must be folded one by one")
 
 // none is the index of no element.
 const none = -1
 
 func newFolder[V any](of *spec[V]) *folder[V] {
-	return &folder[V]{spec: of, current: none, parked: make(map[string]Parked), newly: make(map[string]Parked)}
+	return &folder[V]{spec: of, careful: of.cfg.Park, current: none, parked: make(map[string]Parked), newly: make(map[string]Parked)}
 }
 
 // touched is a document while one event is folded into it.
@@ -252,16 +251,12 @@ func (f *folder[V]) touch(ctx context.Context, docs documents[V], key string, re
 	}
 	f.touched = append(f.touched, t)
 	i := len(f.touched) - 1
-	if f.spec.saves() && !t.deleted && !t.out() {
+	if f.careful && f.spec.shared && !t.deleted && !t.out() { // the fold may change it in place before it fails
 		f.encode(i)
 		f.touched[i].saved = f.touched[i].encoded
 	}
 	return i, nil
 }
-
-// saves reports whether a document is kept encoded while an event is folded into it, since a fold may change it in
-// place before it fails.
-func (s *spec[V]) saves() bool { return s.cfg.Park && s.shared }
 
 // encode encodes a touched document, unless it is encoded already. If that fails, the key must be parked.
 func (f *folder[V]) encode(i int) {
@@ -287,7 +282,9 @@ func (f *folder[V]) encode(i int) {
 // settle parks the keys that the event could not be folded into, and sets the documents that it changed.
 func (f *folder[V]) settle(ctx context.Context, docs documents[V]) error {
 	for ; f.settled < len(f.touched); f.settled++ {
-		f.check(f.settled)
+		if t := &f.touched[f.settled]; f.careful && t.changed && !t.deleted && !t.out() {
+			f.encode(f.settled)
+		}
 		if err := f.settleOne(ctx, docs, &f.touched[f.settled]); err != nil {
 			return err
 		}
@@ -310,6 +307,8 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 		return nil
 	case !f.spec.cfg.Park:
 		return t.err
+	case !f.careful:
+		return errUnsure
 	}
 	f.park(ctx, t)
 	if t.saved == nil {
@@ -320,18 +319,6 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 		return err
 	}
 	return docs.set(ctx, t.key, before)
-}
-
-// check looks whether a changed document can be stored. A view that does not park keys finds out when it writes,
-// because it stops at either.
-func (f *folder[V]) check(i int) {
-	t := &f.touched[i]
-	if t.out() || !t.changed || t.deleted || !f.spec.cfg.Park && (f.scale == nil || !f.scale.weighs(t.key)) {
-		return
-	}
-	if f.encode(i); t.err == nil && f.scale != nil {
-		f.scale.weighed(t.key, len(t.encoded))
-	}
 }
 
 func (f *folder[V]) park(ctx context.Context, t *touched[V]) {
@@ -355,8 +342,6 @@ func (s *spec[V]) settle(d document[V]) document[V] {
 	if s.shape != nil {
 		s.shape.Settle(reflect.ValueOf(&d.value).Elem())
 	}
-	if !s.saves() {
-		d.encoded = nil // nobody asks for it before the document changes
-	}
+	d.encoded = nil // it is seldom asked for before the document changes
 	return d
 }

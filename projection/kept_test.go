@@ -150,14 +150,30 @@ func TestADocumentInMemoryIsTheOneThatIsStored(t *testing.T) {
 
 // A fold that panics may have changed the document before. The key is parked with what its document was.
 func TestADocumentIsParkedAsItWas(t *testing.T) {
-	for name, last := range map[string]marked{"a panic": {User: "anna", Mark: "unlucky"}, "not to be stored": {User: "anna", Mark: "a", By: math.NaN()}} {
-		t.Run(name, func(t *testing.T) {
+	check := func(last marked, live bool) func(t *testing.T) {
+		return func(t *testing.T) {
 			store, add := noteStore(t)
-			add(shared{With: []string{"anna", "ben"}, Marks: map[string]int{"a": 1}, At: time.Unix(1, 0)})
-			add(marked{User: "ben", Mark: "b"}, last)
-			at := add(marked{User: "ben", Mark: "b"}, marked{User: "anna", Mark: "a"})
 			view := notes(t, store, &projection.Config{Park: true})
-			run(t, view)
+			at := add(shared{With: []string{"anna", "ben"}, Marks: map[string]int{"a": 1}, At: time.Unix(1, 0)})
+			follow := func() {
+				run(t, view)
+				require.NoError(t, view.WaitFor(soon(t), at))
+			}
+			want := map[string]int{"a": 1}
+			if live {
+				follow()
+				at = add(marked{User: "anna", Mark: "c"}) // so that the runner has the document in memory
+				require.NoError(t, view.WaitFor(soon(t), at))
+				want["c"] = 1
+			}
+			at = add(marked{User: "ben", Mark: "b"}, last)
+			if live {
+				require.NoError(t, view.WaitFor(soon(t), at))
+			}
+			at = add(marked{User: "ben", Mark: "b"}, marked{User: "anna", Mark: "a"})
+			if !live {
+				follow()
+			}
 			ben, err := view.Get(soon(t), "ben", projection.At(at))
 			require.NoError(t, err)
 			require.Equal(t, 2, ben.Marks["b"], "the others go on")
@@ -167,8 +183,12 @@ func TestADocumentIsParkedAsItWas(t *testing.T) {
 			if !errors.Is(err, projection.ErrParked) {
 				require.NoError(t, err)
 			}
-			require.Equal(t, map[string]int{"a": 1}, maps.Clone(anna.Marks))
-		})
+			require.Equal(t, want, maps.Clone(anna.Marks))
+		}
+	}
+	for name, last := range map[string]marked{"a panic": {User: "anna", Mark: "unlucky"}, "not to be stored": {User: "anna", Mark: "a", By: math.NaN()}} {
+		t.Run(name+", built", check(last, false))
+		t.Run(name+", live", check(last, true))
 	}
 }
 

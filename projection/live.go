@@ -3,10 +3,12 @@ package projection
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/inside"
+	"github.com/runnel-go/runnel/internal/lru"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -22,7 +24,7 @@ func (s *session[V]) gather(ctx context.Context, log follower, first []*eventsto
 			return err
 		}
 	}
-	return s.flush(ctx)
+	return s.again(ctx, s.flush(ctx))
 }
 
 // catchUp folds what the log holds now behind the checkpoint, or as much of it as is needed to come to a position, if
@@ -37,16 +39,48 @@ func (s *session[V]) catchUp(ctx context.Context, upTo eventstore.Position) (err
 			return err
 		}
 	}
-	return s.flush(ctx)
+	return s.again(ctx, s.flush(ctx))
 }
 
 // foldAll folds groups one after the other.
 func (s *session[V]) foldAll(ctx context.Context, groups [][]*eventstore.Commit) error {
+	if len(groups) == 0 {
+		return nil
+	}
+	last := groups[len(groups)-1]
+	s.reached = last[len(last)-1].Position
 	units, err := s.plan(groups)
-	if err != nil {
+	if err == nil {
+		err = s.foldUnits(ctx, units)
+	}
+	return s.again(ctx, err)
+}
+
+// again folds once more from the log what it has folded since the last batch, if err says that this cannot be written
+// as it is. Otherwise it returns err.
+func (s *session[V]) again(ctx context.Context, err error) error {
+	if !errors.Is(err, errUnsure) && !errors.Is(err, errHeavy) {
 		return err
 	}
-	return s.foldUnits(ctx, units)
+	s.traced.finish(s.at.Position, 0, err)
+	s.careful = s.careful || errors.Is(err, errUnsure)
+	clear(s.dirty)
+	clear(s.newly)
+	clear(s.ahead)
+	clear(s.touched)
+	s.folded, s.half, s.touched, s.settled = nil, nil, s.touched[:0], 0
+	s.clean = lru.New[string, document[V]](s.spec.cfg.CacheSize) // folds may have changed these documents in place
+	upTo := s.reached
+	if err = s.loadParked(ctx); err == nil {
+		err = s.complete(ctx)
+	}
+	if err == nil && s.at.Position < upTo {
+		err = s.catchUp(ctx, upTo)
+	}
+	if err == nil && s.at.Position < upTo {
+		err = fmt.Errorf("%w: the log ended at position %d, before %d", kv.ErrUnavailable, s.at.Position, upTo)
+	}
+	return err
 }
 
 // foldUnits folds units, once the documents that they change are read. It writes those changed before if both would not
@@ -96,6 +130,9 @@ func (s *session[V]) flush(ctx context.Context) error {
 		return nil
 	}
 	if err := s.writeChanged(ctx, s.nextCheckpoint()); err != nil {
+		if s.spec.cfg.Park && !s.careful && keyOf(err) != "" {
+			return errUnsure
+		}
 		return s.spec.blamed(ctx, err, func(key string) (document[V], bool) { d, ok := s.dirty[key]; return d, ok })
 	}
 	s.traced.finish(s.at.Position, len(s.dirty), nil)
@@ -104,8 +141,7 @@ func (s *session[V]) flush(ctx context.Context) error {
 	}
 	clear(s.dirty)
 	clear(s.newly)
-	clear(s.weights)
-	s.folded, s.half, s.bytes, s.flushed = nil, nil, 0, true
+	s.folded, s.half, s.flushed = nil, nil, true
 	return nil
 }
 
@@ -113,10 +149,10 @@ func (s *session[V]) flush(ctx context.Context) error {
 func (s *session[V]) writeChanged(ctx context.Context, next checkpoint) error {
 	for {
 		batch := s.generation.documents.Batch()
-		order, err := s.putChanged(batch)
-		if err != nil {
+		if err := s.putAll(batch, s.dirty); err != nil {
 			return err
 		}
+		order, parks := s.putParked(batch)
 		revision, err := s.write(ctx, next, batch)
 		if errors.Is(err, errLost) && len(order) > 0 {
 			// An operator may have written a wish into what is parked.
@@ -132,50 +168,56 @@ func (s *session[V]) writeChanged(ctx context.Context, next checkpoint) error {
 		for i, key := range order {
 			s.revisions[key] = revision - uint64(len(order)-i)
 		}
+		s.careful = parks
 		return nil
 	}
 }
 
-func put[V any](batch *kv.Batch[V], key string, d document[V]) {
-	switch {
-	case d.deleted:
-		batch.Delete(key)
-	case d.encoded != nil:
-		kv.PutEncoded(inside.Pass{}, batch, key, d.encoded)
-	default:
-		batch.Put(key, d.value)
-	}
-}
-
-// putChanged adds the changed documents to a batch, and then what is newly parked. It returns the keys of the latter in
-// the order of their writes.
-func (s *session[V]) putChanged(batch *kv.Batch[V]) (order []string, err error) {
-	if err := s.putAll(batch, s.dirty); err != nil {
-		return nil, err
-	}
+// putParked adds what is newly parked to a batch. It returns the keys in the order of their writes, and whether some
+// key was not parked before.
+func (s *session[V]) putParked(batch *kv.Batch[V]) (order []string, parks bool) {
 	for key, p := range s.newly {
 		joined(batch, s.generation.parked).Update(key, p, s.revisions[key])
-		order = append(order, key)
+		order, parks = append(order, key), parks || s.revisions[key] == 0
 	}
-	return order, nil
+	return order, parks
 }
 
-// putAll adds documents to a batch, which encodes them unless they are encoded already.
+// putAll adds documents to a batch. It encodes those that are not encoded yet. It returns errHeavy if they are too
+// large together, and then a batch will have fewer of them from now on.
 func (s *session[V]) putAll(batch *kv.Batch[V], docs map[string]document[V]) error {
-	under := ""
+	under, put, size := "", 0, 0
 	broken, err := s.guarded(func() error {
 		for key, d := range docs {
 			under = key
-			if failed := s.calls.Call(func() { put(batch, key, d) }); failed != nil {
-				return failed
+			if d.deleted {
+				batch.Delete(key)
+				continue
+			}
+			if d.encoded == nil {
+				var err error
+				if failed := s.calls.Call(func() { d.encoded, err = within(s.sink).Encode(key, d.value) }); failed != nil || err != nil {
+					return errors.Join(failed, err)
+				}
+			}
+			kv.PutEncoded(inside.Pass{}, batch, key, d.encoded)
+			put, size = put+1, size+len(d.encoded)
+			if size > batchBytes && put < len(docs) && s.few > 1 {
+				return errHeavy
 			}
 		}
 		return nil
 	})
-	if err = errors.Join(broken, err); err != nil {
-		return &kv.Error{Op: "put", Bucket: s.sink.Name(), Key: under, Reason: kv.ErrEncode, Err: err}
+	switch {
+	case errors.Is(err, errHeavy):
+		s.few = max(1, min(s.few/2, put))
+		return err
+	case broken != nil || err != nil && keyOf(err) == "":
+		return &kv.Error{Op: "put", Bucket: s.sink.Name(), Key: under, Reason: kv.ErrEncode, Err: errors.Join(broken, err)}
+	case err == nil && size < batchBytes/4:
+		s.few = min(2*s.few, s.room)
 	}
-	return nil
+	return err
 }
 
 // takeWishes reads again what is parked under keys that are about to be written. It reports whether the checkpoint is

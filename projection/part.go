@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -32,28 +33,8 @@ type part struct {
 // holds 128 MiB of a stream's messages that it has not stored yet, and drops what is beyond.
 const batchBytes = 16 << 20
 
-// weight is the size of a document that was changed since the last batch.
-type weight struct {
-	changes int
-	bytes   int
-}
-
-// weighs reports whether a document is to be encoded to know its size. That is so after 1, 2, 4, 8 changes and so on,
-// because it costs as much as writing it.
-func (s *session[V]) weighs(key string) bool {
-	w := s.weights[key]
-	w.changes++
-	s.weights[key] = w
-	return w.changes&(w.changes-1) == 0
-}
-
-// weighed notes the size of a document.
-func (s *session[V]) weighed(key string, size int) {
-	w := s.weights[key]
-	s.bytes += size - w.bytes
-	w.bytes = size
-	s.weights[key] = w
-}
+// errHeavy says that the documents of a batch are too large together.
+var errHeavy = errors.New("the batch is too large")
 
 // makeRoom writes what is folded if the next unit would not fit into the same batch, or if that is large or old.
 func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
@@ -70,7 +51,7 @@ func (s *session[V]) makeRoom(ctx context.Context, u *unit[V]) error {
 		s.begun = time.Now()
 		return nil
 	}
-	if len(s.dirty)+len(s.newly)+writes > s.room || s.bytes >= batchBytes || time.Since(s.begun) > s.spec.cfg.Heartbeat/2 {
+	if len(s.dirty)+len(s.newly)+writes > s.room || len(s.dirty) >= s.few || time.Since(s.begun) > s.spec.cfg.Heartbeat/2 {
 		err := s.flush(ctx)
 		s.begun = time.Now()
 		s.traced.begin(ctx, s.spec.name, s.at.Position)
@@ -105,6 +86,7 @@ func (s *session[V]) complete(ctx context.Context) error {
 	if begun == nil {
 		return nil
 	}
+	s.reached = begun.Position
 	of, whole := s.spec, checkpoint{Store: s.at.Store, Position: begun.Position, Commit: begun.Commit}
 	if err := verify(ctx, of.store, "view "+of.name, whole); err != nil {
 		return err
@@ -119,9 +101,9 @@ func (s *session[V]) complete(ctx context.Context) error {
 		}
 		last := units[len(units)-1].group
 		units = slices.DeleteFunc(units, func(u unit[V]) bool { return u.name <= begun.Through })
-		if err := s.foldUnits(ctx, append(units, unit[V]{group: last, whole: true})); err != nil {
+		if err := s.again(ctx, s.foldUnits(ctx, append(units, unit[V]{group: last, whole: true}))); err != nil {
 			return err
 		}
 	}
-	return s.flush(ctx)
+	return s.again(ctx, s.flush(ctx))
 }

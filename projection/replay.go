@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/internal/guard"
 )
 
 // A replay folds parked keys again, from the start of the log up to the checkpoint, beside the documents of the bucket.
@@ -15,9 +14,6 @@ import (
 
 // attend does what operators wish for parked keys: they are folded again from the log, up to the checkpoint.
 func (s *session[V]) attend(ctx context.Context) error {
-	if err := s.flush(ctx); err != nil {
-		return err
-	}
 	if err := s.loadParked(ctx); err != nil {
 		return err
 	}
@@ -50,7 +46,7 @@ func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs m
 		if err != nil {
 			return err
 		}
-		granted[key], size = d, size+s.sizeOf(key, d)
+		granted[key], size = d, size+len(d.encoded)
 		if p, failed := again[key]; failed {
 			joined(batch, s.generation.parked).Update(key, p, s.revisions[key])
 		} else {
@@ -72,19 +68,6 @@ func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs m
 		s.spec.logger.InfoContext(ctx, "projection: parked key folded again", "key", key, "parked", again[key].Error != "")
 	}
 	return nil
-}
-
-// sizeOf returns the size of a document that may be stored, or 0. An encoding that fails here fails again, with an
-// error, when the document is written.
-func (s *session[V]) sizeOf(key string, d document[V]) int {
-	if d.deleted {
-		return 0
-	}
-	var encoded []byte
-	if err := guard.CallWithin(s.spec.cfg.FoldTimeout, func() { encoded, _ = within(s.sink).Encode(key, d.value) }); err != nil {
-		return 0
-	}
-	return len(encoded)
 }
 
 // wishes returns what operators wish for parked keys. A key waits for the one from which its document would have come,

@@ -49,12 +49,12 @@ type session[V any] struct {
 	folded     *eventstore.Commit              // the last commit folded, or nil when it is in the bucket
 	half       *unit[V]                        // the last unit folded of the commits behind, or nil
 	begun      time.Time                       // when the first unit since the last batch was folded
-	weights    map[string]weight               // of the documents changed since the last batch
-	bytes      int                             // of these documents
 	revisions  map[string]uint64               // of the parked documents in the bucket
 	traced     tracedBatch                     // as Config.Trace knows it
 	flushed    bool                            // a batch was written
 	room       int                             // documents in a batch, parked ones included
+	few        int                             // documents in a batch, as large as they are at present
+	reached    eventstore.Position             // up to which the log was given to the folder
 
 	writing sync.Mutex // held while the checkpoint is written; guards wrote and at.revision
 	at      stand      // at.checkpoint is changed by the session's own goroutine alone
@@ -66,9 +66,8 @@ func newSession[V any](of *spec[V], tracker *tracker, progress *progress, g *gen
 		folder: newFolder(of), generation: g, tracker: tracker, progress: progress, server: of.server(),
 		clean: lru.New[string, document[V]](of.cfg.CacheSize), traced: tracedBatch{trace: of.cfg.Trace},
 		ahead: make(map[string]document[V]), dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
-		weights: make(map[string]weight),
 	}
-	s.sink, s.scale = g.documents, s
+	s.sink, s.careful = g.documents, false
 	return s
 }
 
@@ -86,6 +85,7 @@ func (s *session[V]) load(ctx context.Context) error {
 	if s.room, err = runner.RoomIn(ctx, s.generation.documents); err != nil {
 		return err
 	}
+	s.few = s.room
 	return s.loadParked(ctx)
 }
 
