@@ -31,7 +31,7 @@ type Bank struct {
 
 // openBank opens the store, the accounts, the payments and the views on a runtime. The caller must call Close.
 func openBank(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger, terms *Terms) (*Bank, error) {
-	return openBankWith(ctx, rt, log, terms, &eventstore.Config{Reads: rt.Reads(), Logger: log})
+	return openBankWith(ctx, rt, log, terms, &eventstore.Config{AckTimeout: ackTime, Reads: rt.Reads(), Logger: log})
 }
 
 func openBankWith(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger, terms *Terms, cfg *eventstore.Config) (*Bank, error) {

@@ -32,7 +32,7 @@ const maxStreams = 100
 
 func newServer(bank *Bank, rt *natsrun.Runtime, token string) *server {
 	return &server{
-		bank: bank, health: rt.Health, token: token, log: bank.log,
+		bank: bank, health: func() natsrun.Health { return rt.Health(storeName) }, token: token, log: bank.log,
 		today:   bank.today,
 		streams: make(chan struct{}, maxStreams),
 		closing: make(chan struct{}),
@@ -49,6 +49,7 @@ const (
 	answerTime   = 30 * time.Second
 	idleTime     = 2 * time.Minute
 	writeTime    = 2 * time.Second
+	ackTime      = writeTime / 4 // of one try, because a server that ceases to lead may not answer
 	readTime     = 5 * time.Second
 	shutdownTime = 5 * time.Second
 )
