@@ -54,7 +54,11 @@ func (r *Reactor) begin(ctx context.Context) error {
 func (r *Reactor) create(ctx context.Context) error {
 	_, err := r.documents.GetLeader(ctx, r.key(begunName))
 	if err == nil {
-		return fmt.Errorf("%w: it has run before, and its checkpoint is gone: restore it; %s", ErrInvalid, r.anew())
+		// Another instance may have stored both since the checkpoint was looked for.
+		if _, err = r.read(ctx); errors.Is(err, kv.ErrNotFound) {
+			return fmt.Errorf("%w: it has run before, and its checkpoint is gone: restore it; %s", ErrInvalid, r.anew())
+		}
+		return err
 	}
 	if !errors.Is(err, kv.ErrNotFound) {
 		return err

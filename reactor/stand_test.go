@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -137,4 +139,30 @@ func TestAReactorWhoseCheckpointIsGoneDoesNotBeginAtTheLogsEnd(t *testing.T) {
 	require.NoError(t, bucket.Purge(t.Context(), jetstream.WithPurgeSubject("$KV."+mails.Bucket()+".reactor.mails.checkpoint")))
 	_, err = reactor.Open(t.Context(), store, "mails", quick(), j.reaction())
 	require.ErrorIs(t, err, reactor.ErrInvalid)
+}
+
+// Another instance stores the first checkpoint between the two looks of this one.
+func TestAnInstanceThatBeginsBesideAnotherOpens(t *testing.T) {
+	s := eventstoretest.NewServer(t)
+	proxy, other, j := s.Proxy(t), storeOn(t, s), newJournal()
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, store.Close()) }()
+	var once sync.Once
+	var first *reactor.Reactor
+	proxy.DropRequests(func(_ string, payload []byte) bool {
+		if bytes.Contains(payload, []byte("reactor.mails.begun")) {
+			once.Do(func() {
+				r, err := reactor.Open(t.Context(), other, "mails", quick(), j.reaction())
+				assert.NoError(t, err)
+				first = r
+			})
+		}
+		return false
+	})
+	second, err := reactor.Open(t.Context(), store, "mails", quick(), j.reaction())
+	require.NoError(t, err)
+	require.NoError(t, second.Close())
+	require.NotNil(t, first)
+	require.NoError(t, first.Close())
 }

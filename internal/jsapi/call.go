@@ -223,7 +223,7 @@ func (r *requests) reply(number uint64) string {
 func (r *requests) receive(msg *nats.Msg) {
 	token := msg.Subject[len(r.inbox):]
 	if probe, ok := strings.CutPrefix(token, probeToken); ok {
-		r.others.answered(msg, probe)
+		r.answered(msg, probe)
 		return
 	}
 	number, err := strconv.ParseUint(token, 36, 64)

@@ -124,6 +124,36 @@ func TestASecondAnswerOfAnotherStreamIsKept(t *testing.T) {
 	require.EqualError(t, client.Other(), "another stream answers: messages for stream docs are answered by stream docs of domain hub")
 }
 
+// A server that stood still answers one probe beside the stream's new leader, and then hears that it no longer leads.
+func TestAProbeThatIsAnsweredTwiceOnceIsAskedAgain(t *testing.T) {
+	for _, twice := range []int{1, 2} {
+		js := eventstoretest.JetStream(t)
+		client := newClient(t, js)
+		client.Expect(jsapi.Source{Stream: "docs"})
+		asked := make(chan int, 3)
+		n := 0
+		sub, err := js.Conn().Subscribe("asked", func(msg *nats.Msg) {
+			n++
+			refusal := []byte(`{"stream":"docs","error":{"code":400,"err_code":10060,"description":"expected stream does not match"}}`)
+			_ = msg.Respond(refusal)
+			if n <= twice {
+				_ = msg.Respond(refusal)
+			}
+			asked <- n
+		})
+		require.NoError(t, err)
+		require.NoError(t, client.Probe("asked"))
+		require.Equal(t, 1, <-asked)
+		require.Equal(t, 2, <-asked)
+		if twice == 2 {
+			require.ErrorIs(t, client.AwaitOther(t.Context(), 20*time.Second), jsapi.ErrOtherStream)
+		} else {
+			require.NoError(t, client.AwaitOther(t.Context(), 100*time.Millisecond))
+		}
+		require.NoError(t, sub.Unsubscribe())
+	}
+}
+
 func TestCallsThatAreInterruptedEnd(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	client := newClient(t, js)

@@ -63,6 +63,8 @@ type others struct {
 	found  chan struct{}                    // closed when there is one
 	probes atomic.Uint64                    // number sent; only answers to the last count
 	probed atomic.Uint64                    // the last one that the source has answered
+	doubts atomic.Uint64                    // number that was answered twice
+	asks   atomic.Pointer[string]           // the subject of the probes
 }
 
 // note keeps the first error that names another stream.
@@ -117,14 +119,17 @@ const probeToken = "-"
 // question, because it expects a stream name that no stream has. If another stream than the expected one
 // answers, at any time, Other returns it.
 func (r *requests) Probe(subject string) error {
+	r.others.asks.Store(&subject)
 	question := nats.NewMsg(subject)
 	question.Reply = r.inbox + probeToken + strconv.FormatUint(r.others.probes.Add(1), 10)
 	question.Header.Set(jetstream.ExpectedStreamHeader, uuid.NewString())
 	return r.nc.PublishMsg(question)
 }
 
-// answered takes an answer to a probe.
-func (o *others) answered(msg *nats.Msg, probe string) {
+// answered takes an answer to a probe. A server that stood still answers beside the stream's new leader when it goes
+// on, until it hears that it no longer leads. So only two answers to each of two probes come from two streams.
+func (r *requests) answered(msg *nats.Msg, probe string) {
+	o := &r.others
 	number, err := strconv.ParseUint(probe, 10, 64)
 	if err != nil || number != o.probes.Load() {
 		return
@@ -138,10 +143,13 @@ func (o *others) answered(msg *nats.Msg, probe string) {
 		other = fmt.Sprintf("a program that replies %.80q", msg.Data)
 	case ack.Stream != o.asked().Stream:
 		other = Source{ack.Stream, ack.Domain}.String()
-	case o.probed.Swap(number) == number:
-		other = "another stream " + ack.Stream + ", in another domain or account"
-	default:
+	case o.probed.Swap(number) != number:
 		return
+	case o.doubts.Add(1) == 1:
+		_ = r.Probe(*o.asks.Load()) // if it cannot be sent, nothing is held against the stream
+		return
+	default:
+		other = "another stream " + ack.Stream + ", in another domain or account"
 	}
 	o.note(&OtherStreamError{Asked: o.asked(), Other: other})
 }
