@@ -114,7 +114,7 @@ func confirmed5(t *testing.T) message {
 	return booked(t, 6, 5, "", "confirmed", booking{Amount: 200, Balance: 300, Order: "p"})
 }
 
-// A bank that answers a write every 100 ms, says ready from the first second to the third, and not from then on.
+// A bank acknowledges a write every 100 ms for some time. It is ready after a second, and is asked again after 8.8 s.
 func TestReadyIsComparedWithTheWrites(t *testing.T) {
 	begin := time.Now()
 	at := func(s float64) time.Time { return begin.Add(time.Duration(s * float64(time.Second))) }
@@ -131,7 +131,9 @@ func TestReadyIsComparedWithTheWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := &instance{name: "bank-1", firstStart: at(-10)}
-			w := &world{report: &report{}, load: &load{}, looks: map[string][]look{"bank-1": {{sent: at(9), at: at(9), ready: c.ready, came: true}}}}
+			w := &world{report: &report{}, load: &load{}, looks: map[string][]look{"bank-1": {
+				{sent: at(1), at: at(1), ready: true, came: true}, {sent: at(8.8), at: at(8.8), ready: c.ready, came: true},
+			}}}
 			for s := c.writes[0]; s < c.writes[1]; s += 0.1 {
 				w.load.acks = append(w.load.acks, ack{bank: "bank-1", sent: at(s), at: at(s)})
 			}

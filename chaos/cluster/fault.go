@@ -18,7 +18,7 @@ type fault struct {
 	adds    bool                                // starts one more bank
 	blind   time.Duration                       // after which an old leader no longer seems to lead
 	gap     time.Duration                       // the longest time without any write; 0 for no bound
-	stops   func(t trial) bool                  // whether no write gets through until the end, with any leader
+	stops   func(t trial) bool                  // whether nothing gets through until the end
 	prepare func(context.Context, *world) error // before anything runs; nil for nothing
 	begin   func(ctx context.Context, w *world) (mend, error)
 }

@@ -53,11 +53,11 @@ func serverFaults() []*fault {
 		},
 		{
 			name: "lose the quorum", does: "two of three servers are killed, and start again", nodes: three, banks: many,
-			hold: electionHold, short: true, begin: loseQuorum(nil),
+			hold: electionHold, blind: blindTime, short: true, begin: loseQuorum(nil),
 		},
 		{
 			name: "start without a quorum", adds: true, does: "the same, and a bank is started meanwhile", nodes: three, banks: few,
-			hold: electionHold, begin: loseQuorum(startBank),
+			hold: electionHold, blind: blindTime, begin: loseQuorum(startBank),
 		},
 		{
 			name: "start without the server", adds: true, does: "the one server is killed, and a bank is started meanwhile", nodes: one, banks: few,

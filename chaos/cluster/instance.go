@@ -100,9 +100,9 @@ func lastLine(path string) string {
 // newInstance makes an instance with links to all nodes. It does not start it.
 func newInstance(ctx context.Context, number int, dir, binary, others string, c *cluster) (*instance, error) {
 	name := fmt.Sprintf("bank-%d", number)
-	ports, err := freePorts(ctx, 1)
-	if err != nil {
-		return nil, err
+	ports := freePorts(ctx, 1)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	b := &instance{name: name, binary: binary, log: dir + "/" + name + ".log", addr: "127.0.0.1:" + ports[0], others: others}
 	for _, n := range c.nodes {

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -67,9 +69,9 @@ func startCluster(ctx context.Context, dir, binary string, size int, maxStore st
 			c.close()
 		}
 	}()
-	ports, err := freePorts(ctx, 2*size)
-	if err != nil {
-		return nil, err
+	ports := freePorts(ctx, 2*size)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
 	for i := range size {
 		name := nodeName(i)
@@ -208,21 +210,25 @@ func (c *cluster) close() {
 	}
 }
 
+// The ports of servers and banks lie below those that the kernel chooses for connections and links, so that nobody else
+// takes one while its process is down.
+const (
+	firstPort = 10_000
+	lastPort  = 30_000
+)
+
 // freePorts returns ports that were free just now.
-func freePorts(ctx context.Context, count int) (ports []string, err error) {
-	for range count {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+func freePorts(ctx context.Context, count int) (ports []string) {
+	for len(ports) < count && ctx.Err() == nil {
+		port := strconv.Itoa(firstPort + rand.IntN(lastPort-firstPort))
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+port)
 		if err != nil {
-			return nil, err
+			continue
 		}
 		defer func() { _ = listener.Close() }()
-		_, port, err := net.SplitHostPort(listener.Addr().String())
-		if err != nil {
-			return nil, err
-		}
 		ports = append(ports, port)
 	}
-	return ports, nil
+	return ports
 }
 
 func nodeName(i int) string { return fmt.Sprintf("node-%d", i+1) }

@@ -48,15 +48,18 @@ func ask(ctx context.Context, client *http.Client, b *instance) look {
 }
 
 // readyBound is how long /readyz may be wrong, and readySlack what a look and a write may take on a busy machine.
+// A bank may say yes up to readyEarly before the first write goes through, and no up to readySlack before the last one.
 const (
 	readyBound = 2 * time.Second
+	readyEarly = time.Second
 	readySlack = 300 * time.Millisecond
 )
 
 // checkReady compares the looks of a bank with the writes that went through it, between two moments.
 //
-//	wrong yes: no write was acknowledged from readyBound before the look was sent until it was answered
-//	wrong no:  in each part of readyBound before the look, writes were acknowledged
+//	wrong yes: no write was acknowledged from readyBound before the look until readyEarly after it
+//	wrong no:  all answers have been no for readyBound, and in each part of that time, and for readySlack after it,
+//	           writes were acknowledged
 func (w *world) checkReady(b *instance, from, to time.Time) {
 	var acks []time.Time
 	for _, a := range w.load.acks {
@@ -66,17 +69,21 @@ func (w *world) checkReady(b *instance, from, to time.Time) {
 	}
 	slices.SortFunc(acks, time.Time.Compare)
 	began := b.firstStart
+	var lastYes time.Time
 	for _, l := range w.looks[b.name] {
-		if l.sent.Before(from.Add(readyBound)) || l.at.After(to) || l.sent.Before(began.Add(readyBound)) || !l.came {
+		if l.ready {
+			lastYes = l.at
+		}
+		if l.sent.Before(from.Add(readyBound)) || l.at.Add(readyEarly).After(to) || l.sent.Before(began.Add(readyBound)) || !l.came {
 			continue
 		}
 		since := l.sent.Add(-readyBound - readySlack)
-		got := between(acks, since, l.at)
+		got := between(acks, since, l.at.Add(readyEarly))
 		switch {
 		case l.ready && got == 0:
 			w.report.wrongf("ready", "%s says ready %s after the fault began, and no write went through for %s",
 				b.name, l.at.Sub(w.began).Round(time.Millisecond), readyBound)
-		case !l.ready && w.steady(acks, since, l.at):
+		case !l.ready && lastYes.Before(l.sent.Add(-readyBound)) && steady(acks, since, l.at.Add(readySlack)):
 			w.report.wrongf("ready", "%s says not ready %s after the fault began, and writes went through for %s: %s",
 				b.name, l.at.Sub(w.began).Round(time.Millisecond), readyBound, l.text)
 		}
@@ -84,7 +91,7 @@ func (w *world) checkReady(b *instance, from, to time.Time) {
 }
 
 // steady reports whether acknowledgements came in each of ten parts of the time.
-func (w *world) steady(acks []time.Time, from, to time.Time) bool {
+func steady(acks []time.Time, from, to time.Time) bool {
 	part := to.Sub(from) / 10
 	for i := range 10 {
 		begin := from.Add(time.Duration(i) * part)
