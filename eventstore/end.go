@@ -40,16 +40,6 @@ func (t *trust) end(ctx context.Context) (Position, error) {
 	return Position(info.Last), t.conn.onDisk(ctx, Position(info.Last))
 }
 
-// Reaches reports whether the log goes up to a position. It asks for the log's end only if this Store has not met a
-// commit as high. It fails like [Store.End].
-func (s *Store) Reaches(ctx context.Context, position Position) (bool, error) {
-	if position <= s.seen.highest() {
-		return true, nil
-	}
-	end, err := s.log.end(ctx)
-	return position <= end, err
-}
-
 // awaitEnd is End for readers of the log. They wait out interruptions from their first question on. A question that was
 // under way when the connection broke is asked again after Config.AckTimeout.
 func (t *trust) awaitEnd(ctx context.Context) (Position, error) {

@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -29,6 +30,22 @@ func (i insider) Reaches(ctx context.Context, position uint64) (bool, error) {
 	}
 	end, err := i.store.End(ctx)
 	return position <= uint64(end), err
+}
+
+func (i insider) Lacks(ctx context.Context, position uint64) bool {
+	end, err := i.store.End(ctx)
+	if err == nil && end < Position(position) {
+		err = i.store.log.trust.reaches(ctx, Position(position))
+	}
+	return errors.Is(err, ErrPositionAhead) || errors.Is(err, ErrLogRewound)
+}
+
+func (i insider) Replicas(ctx context.Context, wanted int) (int, error) {
+	if wanted != 0 {
+		return wanted, nil
+	}
+	c := i.store.conn
+	return patiently(ctx, c, "replicas of "+c.store, func() (int, error) { return c.replicasNow(ctx) })
 }
 
 func (i insider) Prototypes() []Event {

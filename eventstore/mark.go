@@ -262,7 +262,11 @@ func (m *marker) open(ctx context.Context) (err error) {
 	if !errors.Is(err, jetstream.ErrBucketNotFound) {
 		return err
 	}
-	if err := control.Ensure(ctx, c.api, c.store, c.opened.storage, c.opened.replicas); err != nil {
+	replicas, err := c.replicasNow(ctx)
+	if err == nil {
+		err = control.Ensure(ctx, c.api, c.store, c.opened.storage, replicas)
+	}
+	if err != nil {
 		return err
 	}
 	m.bucket, err = c.js.KeyValue(ctx, name)

@@ -72,6 +72,12 @@ func (c *conn) replicas() int {
 	return 1
 }
 
+// replicasNow asks how many servers keep the store.
+func (c *conn) replicasNow(ctx context.Context) (int, error) {
+	info, err := c.api.LeaderInfo(ctx, c.store, "", 0)
+	return max(info.Replicas, 1), err
+}
+
 // bind creates the store's JetStream stream, or compares the one that exists. If there is a mark and no stream, the
 // stream was lost, and an empty one must not take its place.
 func (c *conn) bind(ctx context.Context, seen mark) error {

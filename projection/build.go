@@ -112,6 +112,7 @@ type build[V any] struct {
 	reported time.Time
 	told     atomic.Pointer[eventstore.Progress] // for the signs of life
 	taken    uint64                              // the revision of the record in which the build has its place
+	replaced string                              // the bucket that served then, or ""
 
 	generation *generation[V] // nil before it is made
 	bulk       inside.Bulk[V]
@@ -182,7 +183,7 @@ func (b *build[V]) takeFrom(ctx context.Context, read protocol.Slot[string]) (bo
 	if err != nil || b.bucket == "" || r.slot(of.foldVersion).Building != b.bucket {
 		return false, err
 	}
-	b.taken = revision
+	b.taken, b.replaced = revision, read.Serving
 	if read.Building != "" {
 		of.logger.WarnContext(ctx, "projection: a build has given no sign of life, building in its place", "bucket", read.Building)
 		b.buckets.discard(ctx, read.Building)
@@ -193,7 +194,7 @@ func (b *build[V]) takeFrom(ctx context.Context, read protocol.Slot[string]) (bo
 // run builds, beside its signs of life.
 func (b *build[V]) run(ctx context.Context) (flipped uint64, err error) {
 	of := b.spec
-	if b.generation, err = b.buckets.create(ctx, Version{FoldVersion: of.foldVersion, Bucket: b.bucket, Build: b.id}); err != nil {
+	if b.generation, err = b.buckets.create(ctx, Version{FoldVersion: of.foldVersion, Bucket: b.bucket, Build: b.id}, b.replaced); err != nil {
 		return 0, err
 	}
 	ctx, end := context.WithCancelCause(ctx)

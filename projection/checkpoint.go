@@ -59,7 +59,7 @@ func verify(ctx context.Context, store *eventstore.Store, what string, at checkp
 		return nil
 	}
 	mark := runner.Mark{Store: at.Store, Position: at.Position, Commit: at.Commit}
-	if err := runner.Verify(ctx, store, mark, "raise the fold version"); err != nil {
+	if err := runner.Verify(ctx, store, mark, "rebuild the view, or raise its fold version"); err != nil {
 		return fmt.Errorf("projection: %s: %w", what, err)
 	}
 	return nil

@@ -7,7 +7,10 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/inside"
+	"github.com/runnel-go/runnel/internal/kvstream"
+	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -46,9 +49,20 @@ func (b *buckets[V]) open(ctx context.Context, version Version) (*generation[V],
 	return b.generation(ctx, version, &kv.Config{Existing: true})
 }
 
-// create makes the bucket of a build.
-func (b *buckets[V]) create(ctx context.Context, version Version) (*generation[V], error) {
-	return b.generation(ctx, version, &kv.Config{Replicas: b.cfg.Replicas, MaxBytes: b.cfg.MaxBytes})
+// create makes the bucket of a build that is to replace another bucket, or none.
+func (b *buckets[V]) create(ctx context.Context, version Version, replaced string) (*generation[V], error) {
+	replicas, err := eventstore.Inside(inside.Pass{}, b.store).Replicas(ctx, b.cfg.Replicas)
+	if err == nil && replaced != "" {
+		var info jetstream.StreamInfo
+		if info, err = b.client.StreamInfo(ctx, kvstream.Name(replaced)); errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = nil
+		}
+		replicas = max(replicas, info.Config.Replicas)
+	}
+	if err != nil {
+		return nil, runner.Unavailable(err)
+	}
+	return b.generation(ctx, version, &kv.Config{Replicas: replicas, MaxBytes: b.cfg.MaxBytes})
 }
 
 func (b *buckets[V]) generation(ctx context.Context, version Version, cfg *kv.Config) (*generation[V], error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/runner"
 )
 
@@ -35,7 +36,7 @@ type guide[V any] struct {
 // now. It returns an error if the record or what serves cannot be read for a reason that stays.
 func (gd *guide[V]) watch(ctx context.Context) error {
 	for try := 1; ; try++ {
-		err := gd.tracker.ask(ctx)
+		_, err := gd.tracker.ask(ctx)
 		if err == nil {
 			break
 		}
@@ -155,7 +156,7 @@ func (gd *guide[V]) choose(r record, g *served[V]) (Version, bool) {
 // unlessBehind returns errBehind if the leader has another record than the one that named a damaged bucket, which may
 // be gone for that.
 func (gd *guide[V]) unlessBehind(ctx context.Context, now known, damaged error) error {
-	if err := gd.tracker.ask(ctx); err != nil {
+	if _, err := gd.tracker.ask(ctx); err != nil {
 		return err
 	}
 	if gd.tracker.now().revision != now.revision {
@@ -189,16 +190,17 @@ func (gd *guide[V]) moveTo(ctx context.Context, from *served[V], to *generation[
 		if err := gd.awaitPosition(ctx, to, at.reach(), now); err != nil {
 			return err
 		}
-		moved, err := gd.moveAcross(ctx, from, to)
+		moved, err := gd.moveAcross(ctx, from, to, at.revision)
 		if moved || err != nil {
 			return err
 		}
 	}
 }
 
-// moveAcross leads readers to a generation of another fold version if it is as far as the one that they read. The two
-// have nothing to do with each other, so readers are held meanwhile.
-func (gd *guide[V]) moveAcross(ctx context.Context, from *served[V], to *generation[V]) (moved bool, err error) {
+// moveAcross leads readers to a generation of another fold version if it is as far as the one that they read, or if that
+// one still has the checkpoint that was waited for. The two have nothing to do with each other, so readers are held
+// meanwhile.
+func (gd *guide[V]) moveAcross(ctx context.Context, from *served[V], to *generation[V], awaited uint64) (moved bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	gd.serving.hold()
@@ -208,20 +210,21 @@ func (gd *guide[V]) moveAcross(ctx context.Context, from *served[V], to *generat
 		return false, err
 	}
 	here, err := from.stand(ctx)
-	if err != nil || there.Position < here.reach() {
+	if err != nil || there.Position < here.reach() && here.revision != awaited {
 		return false, err
 	}
 	return true, gd.serving.lead(to, nil)
 }
 
-// awaitPosition blocks until a generation has come to a position. It returns errBehind if the record changes before.
+// awaitPosition blocks until a generation has come to a position, or the log has lost that position. It returns errBehind
+// if the record changes before.
 func (gd *guide[V]) awaitPosition(ctx context.Context, g *generation[V], position eventstore.Position, now known) error {
 	for position > 0 {
 		at, err := g.stand(ctx)
 		if err != nil {
 			return err
 		}
-		if at.Position >= position {
+		if at.Position >= position || eventstore.Inside(inside.Pass{}, gd.store).Lacks(ctx, uint64(position)) {
 			return nil
 		}
 		if err := now.await(ctx, gd.cfg.poll()); err != nil {

@@ -92,7 +92,7 @@ var errGone = errors.New("the bucket was deleted")
 
 // awaitOther waits until readers are led away from a generation whose bucket is gone.
 func (r *reader[V]) awaitOther(ctx context.Context, g *served[V]) error {
-	if err := r.tracker.ask(ctx); err != nil {
+	if _, err := r.tracker.ask(ctx); err != nil {
 		return err
 	}
 	if r.tracker.now().slot(g.version.FoldVersion).Serving == g.version.Bucket {
@@ -141,8 +141,9 @@ func (r *reader[V]) readSince(
 			err = &kv.Error{Op: "get", Bucket: g.documents.Name(), Key: key, Reason: kv.ErrNotFound}
 		}
 		// A server that deletes the bucket says at first that nothing is there, so a missing checkpoint proves nothing.
-		if at.Revision != 0 && at.Value.Position >= max(position, r.seen.get()) {
-			r.seen.raise(at.Value.Position)
+		seen := r.seen.Load()
+		if at.Revision != 0 && at.Value.Position >= max(position, seen.Position) {
+			r.seen.raise(at.Value)
 			sure := position == 0 || !at.Value.Parked || parked.Revision != 0 || r.buckets.unparked(ctx, g.generation, key, at.Revision)
 			if sure && (err == nil || g.absent(ctx, key)) {
 				return document, parked, err
@@ -157,6 +158,23 @@ func (r *reader[V]) readSince(
 		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return document, parked, err
 		}
+		if try >= laggingTries && at.Value.Position < seen.Position {
+			r.forget(ctx, g, seen)
+		}
+	}
+}
+
+// laggingTries is how often a document is read again before the log is asked whether it still has what was read.
+const laggingTries = 4
+
+// forget takes back that a checkpoint was read if the log has lost the commit there. Then readers begin where the bucket
+// is now.
+func (r *reader[V]) forget(ctx context.Context, g *served[V], seen *checkpoint) {
+	if !errors.Is(verify(ctx, r.store, r.name, *seen), ErrLogRewound) {
+		return
+	}
+	if at, err := g.stand(ctx); err == nil && r.seen.CompareAndSwap(seen, &at.checkpoint) {
+		r.logger.WarnContext(ctx, "projection: the log has lost what readers have seen", "position", uint64(seen.Position), "now", uint64(at.Position))
 	}
 }
 
@@ -286,12 +304,14 @@ func (b *buckets[V]) unparked(ctx context.Context, g *generation[V], key string,
 	return err == nil && msg.Sequence <= revision && msg.Header.Get("KV-Operation") != ""
 }
 
-// highest is the highest position that was read.
-type highest struct{ position atomic.Uint64 }
+// highest is the highest checkpoint that was read.
+type highest struct{ atomic.Pointer[checkpoint] }
 
-func (h *highest) get() eventstore.Position { return eventstore.Position(h.position.Load()) }
-
-func (h *highest) raise(to eventstore.Position) {
-	for now := h.position.Load(); now < uint64(to) && !h.position.CompareAndSwap(now, uint64(to)); now = h.position.Load() {
+func (h *highest) raise(to checkpoint) {
+	for now := h.Load(); now.Position < to.Position; now = h.Load() {
+		next := to
+		if h.CompareAndSwap(now, &next) {
+			return
+		}
 	}
 }

@@ -56,7 +56,7 @@ type session[V any] struct {
 	few        int                             // documents in a batch, as large as they are at present
 	reached    eventstore.Position             // up to which the log was given to the folder
 
-	writing sync.Mutex // held while the checkpoint is written; guards wrote and at.revision
+	writing sync.Mutex // held while the checkpoint is written; guards wrote, term and at.revision
 	at      stand      // at.checkpoint is changed by the session's own goroutine alone
 	wrote   time.Time  // when the last write was sent that is stored
 }
@@ -141,7 +141,7 @@ func (s *session[V]) follow(ctx context.Context) error {
 	var last time.Time
 	for {
 		now := s.tracker.now()
-		if err := s.heed(now.record); err != nil {
+		if err := s.heed(ctx, now.record); err != nil {
 			return err
 		}
 		if now.Attend != attended {
@@ -167,10 +167,15 @@ func (s *session[V]) follow(ctx context.Context) error {
 	}
 }
 
-// heed returns an error if a record ends the session. One from before the session says nothing about it.
-func (s *session[V]) heed(r record) error {
+// heed returns an error if a record ends the session. If the record is from before the session, a watch is late, or the
+// record was deleted or lost. So its leader is asked.
+func (s *session[V]) heed(ctx context.Context, r record) error {
 	if r.Term < s.term {
-		return nil
+		var err error
+		if r, err = s.tracker.ask(ctx); err != nil {
+			return err
+		}
+		s.goBy(r.Term)
 	}
 	slot := r.slot(s.spec.foldVersion)
 	switch {
@@ -182,6 +187,13 @@ func (s *session[V]) heed(r record) error {
 		return fmt.Errorf("%w: %q", errMoved, slot.Serving)
 	}
 	return nil
+}
+
+// goBy notes the term of the record that the session goes by.
+func (s *session[V]) goBy(term uint64) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.term = term
 }
 
 // live writes the checkpoint, without any change, whenever nothing else has written it for a heartbeat, until ctx

@@ -90,7 +90,7 @@ func (t *tracker) track(ctx context.Context) {
 	ask := time.NewTicker(t.every)
 	defer ask.Stop()
 	for failures := 0; ctx.Err() == nil; {
-		err := t.ask(ctx)
+		_, err := t.ask(ctx)
 		if err == nil {
 			failures = 0
 			select {
@@ -105,15 +105,15 @@ func (t *tracker) track(ctx context.Context) {
 	}
 }
 
-// ask reads the record from the leader.
-func (t *tracker) ask(ctx context.Context) error {
+// ask reads the record from the leader. It returns an error if the leader could not be asked.
+func (t *tracker) ask(ctx context.Context) (record, error) {
 	asked := time.Now()
 	r, revision, err := t.records.read(ctx)
 	if err != nil && revision == 0 {
-		return err
+		return r, err
 	}
 	t.confirm(r, revision, err, asked)
-	return nil
+	return r, nil
 }
 
 // keepWatching calls heard for what a watch returns, and watches again when that ends, until ctx ends. If the server

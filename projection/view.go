@@ -52,7 +52,8 @@ type Config struct {
 	Trace *Trace
 	// Codec encodes the documents. Defaults to kv.JSON.
 	Codec kv.Codec
-	// Replicas is how many servers keep the view's buckets. Defaults to 1.
+	// Replicas is how many servers keep each bucket that is made for the view. A rebuild keeps as many as the bucket
+	// has that it replaces, if that is more. Defaults to as many as keep the store.
 	Replicas int
 	// MaxBytes is the size in bytes of each bucket that is made for the view. If one is full, its runner or build waits
 	// until it is larger, and Logger is told kv.ErrFull: raise the size with nats stream edit, and here for later
@@ -184,6 +185,7 @@ func open[V any](ctx context.Context, of *spec[V]) (*View[V], error) {
 		worker:   &worker[V]{spec: of, buckets: buckets, records: records, tracker: tracker, progress: progress},
 		operator: &operator[V]{spec: of, buckets: buckets, records: records, guide: guide},
 	}
+	v.reader.seen.Store(new(checkpoint))
 	if err := guide.watch(ctx); err != nil {
 		return nil, errors.Join(of.failed(err), v.Close())
 	}

@@ -25,7 +25,7 @@ type Config struct {
 	// awaited events. A runner that works on a step renews its claim three times as often. It must be the same in all
 	// runners. Defaults to 5 seconds.
 	Claim time.Duration
-	// Replicas is how many servers keep the buckets of the view and of the events that are awaited. Defaults to 1.
+	// Replicas is how many servers keep each bucket that is made for the view. Defaults to as many as keep the store.
 	Replicas int
 	// Around is called for each try of a Do or an Undo in place of the action, and runs it by calling do once with ctx
 	// or a context made from it. It returns the error of do, or an error of its own, which counts as the action's. It

@@ -25,7 +25,7 @@ type Config struct {
 	// Queue is how many snapshots may wait in memory to be saved. If there are more, the oldest is dropped. Defaults
 	// to 1000.
 	Queue int
-	// Replicas is how many servers keep the bucket. Defaults to 1.
+	// Replicas is how many servers keep the bucket that Open creates. Defaults to as many as keep the store.
 	Replicas int
 	// Storage is where the servers keep the bucket. Defaults to file storage.
 	Storage jetstream.StorageType

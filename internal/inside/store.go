@@ -19,6 +19,12 @@ type Store[E any] interface {
 	// Reaches reports whether the log goes up to a position. It asks for the log's end only if the store has not met a
 	// commit as high. It fails like End.
 	Reaches(ctx context.Context, position uint64) (bool, error)
+	// Lacks reports whether the log ends before a position for sure, or the store has ended. On several replicas it
+	// gives a new leader some seconds to catch up.
+	Lacks(ctx context.Context, position uint64) bool
+	// Replicas returns wanted or, if that is 0, how many servers keep the log now. So a bucket that is made for a store
+	// has the store's replicas unless its Config says otherwise. It fails like End.
+	Replicas(ctx context.Context, wanted int) (int, error)
 	// Prototypes returns the zero value of each event type that the store can decode, in the order of their names: the
 	// types with which it was opened, the old ones that are upcast, and the toolkit's own.
 	Prototypes() []E

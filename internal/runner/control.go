@@ -34,6 +34,6 @@ func OpenControl[T any](ctx context.Context, store *eventstore.Store, timeout ti
 	if err := errors.Join(err, client.Close()); err != nil {
 		return nil, fmt.Errorf("make bucket %s: %w", name, err)
 	}
-	cfg.Existing = false // a server may not know it yet
+	cfg.Existing, cfg.Replicas = false, log.Config.Replicas // a server may not know it yet
 	return kv.Open[T](ctx, store.JetStream(), name, cfg)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 )
 
 // Mark says at which commit of which log a checkpoint stands. Position 0 is before the first commit.
@@ -28,6 +29,9 @@ func Verify(ctx context.Context, store *eventstore.Store, at Mark, anew string) 
 		return nil
 	}
 	c, err := store.At(ctx, at.Position)
+	if err == nil && c == nil && !eventstore.Inside(inside.Pass{}, store).Lacks(ctx, uint64(at.Position)) {
+		c, err = store.At(ctx, at.Position) // a new leader of the log has caught up
+	}
 	erased, ok := errors.AsType[*eventstore.ReadError](err)
 	found := ""
 	switch {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/control"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/token"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -65,8 +66,12 @@ func Open(ctx context.Context, store *eventstore.Store, category string, cfg Con
 		return nil, fmt.Errorf("%w: category: %w", eventstore.ErrInvalidID, err)
 	}
 	logger := cfg.Logger.With("snapshots", category)
+	replicas, err := eventstore.Inside(inside.Pass{}, store).Replicas(ctx, cfg.Replicas)
+	if err != nil {
+		return nil, err
+	}
 	bucket, err := kv.Open[[]byte](ctx, store.JetStream(), control.SnapshotBucket(store.Name(), category), &kv.Config{
-		Codec: raw{}, Logger: logger, Timeout: putTimeout, Replicas: cfg.Replicas, Storage: cfg.Storage,
+		Codec: raw{}, Logger: logger, Timeout: putTimeout, Replicas: replicas, Storage: cfg.Storage,
 	})
 	if err != nil {
 		return nil, err
