@@ -32,6 +32,7 @@ type opened struct {
 	identity string
 	storage  jetstream.StorageType
 	replicas int
+	imported Position  // up to which an import has stored the log, or 0
 	domain   string    // of JetStream
 	created  time.Time // when the stream was made
 }

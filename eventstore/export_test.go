@@ -61,7 +61,7 @@ func (s *Store) AppendUnguarded(ctx context.Context, writes ...Write) error {
 		if a.writes[i], err = s.writer.encodeWrite(&a.rooms[i], &w.Expected, &w); err != nil {
 			return err
 		}
-		a.writes[i].Unconditional, a.writes[i].Guards = true, ""
+		a.writes[i].Unconditional, a.writes[i].Guards = w.Guard, ""
 	}
 	if err := a.checkStreams(); err != nil {
 		return err

@@ -27,8 +27,8 @@ import (
 // so the server would not return the message at all. Only the header's length is not covered. If a bit of the length
 // flips, the header is missing or stands in the payload.
 //
-// A message with such a header that is not a commit may be a damaged one. Readers end there, unless an operator has
-// accepted it.
+// A message with such a header that is not a commit may be a damaged one, or a copy of a commit. Readers end there,
+// unless an operator has accepted it.
 
 // headerForeign marks a message that an import stored in the place of a foreign one, because an import publishes in
 // batches, as for commits.
@@ -151,6 +151,9 @@ func (f *fetcher) passForeign(ctx context.Context, e *foreignError) {
 // looks like damage.
 func (f *fetcher) judge(ctx context.Context, msg jsapi.Message, err error) (*Commit, error) {
 	c, err := f.decoder.parse(msg, err)
+	if errors.Is(err, errCopied) {
+		c, err = f.original(ctx, msg, err)
+	}
 	damaged, ok := errors.AsType[*ReadError](err)
 	if !ok || damaged.Stream == acceptedStream {
 		return c, err
@@ -202,10 +205,10 @@ func (f *foreign) refresh(ctx context.Context, from *fetcher) (Head, error) {
 }
 
 // AcceptForeign records that the message at a position, at which a read ended with ErrCorrupt, is not a damaged commit
-// of the store: another program published it with headers that only commits have. From then on readers pass over it, as
-// they pass over all messages of other programs. Look at the message first (nats stream get). If it is a commit,
-// restore the position from a replica or a backup instead. A load of a stream that lacks the commit still ends with an
-// error.
+// of the store: another program published it with headers that only commits have. It may be a copy of a commit. From
+// then on readers pass over it, as they pass over all messages of other programs. Look at the message first (nats
+// stream get). If it is a commit, restore the position from a replica or a backup instead. A load of a stream that
+// lacks the commit still ends with an error.
 //
 // The record stands in the stream runnel/foreign, with the reason and a checksum of the message, and counts for that
 // message only. AcceptForeign returns an error that matches ErrRefused if a commit stands at the position, or nothing

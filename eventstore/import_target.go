@@ -167,6 +167,7 @@ func (i *importer) release(ctx context.Context, messages uint64) error {
 	}
 	cfg := info.Config
 	delete(cfg.Metadata, metaImport)
+	cfg.Metadata[metaImported] = fmt.Sprint(i.summary.End)
 	if _, err := answered(ctx, i.conn, func() (jetstream.StreamInfo, error) { return i.conn.api.UpdateStream(ctx, cfg) }); err != nil {
 		return err
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -14,10 +16,12 @@ import (
 
 // decoder makes commits of messages, and takes note of them. Commits keep it, to decode their events.
 type decoder struct {
-	store    string
-	origin   *origin
-	registry *registry
-	seen     *seen
+	store     string
+	origin    *origin
+	registry  *registry
+	seen      *seen
+	opened    *opened
+	originals sync.Map // positions of commits whose header does not fit them, and which are no copies
 }
 
 // parse returns the commit in a message. If there is no message, it returns the reason as it is. A message that does
@@ -33,15 +37,32 @@ func (d *decoder) parse(msg jsapi.Message, err error) (*Commit, error) {
 	if isForeign(msg.Header, msg.Data) {
 		return nil, &foreignError{Store: d.store, Position: Position(msg.Sequence), Subject: msg.Subject, data: msg.Data}
 	}
-	return d.commitOf(msg.Subject, Position(msg.Sequence), msg.Data)
+	return d.commitIn(new(room), msg.Subject, Position(msg.Sequence), msg.Header, msg.Data)
 }
 
+// commitOf returns the commit in a payload that is known to be one.
 func (d *decoder) commitOf(subject string, position Position, data []byte) (*Commit, error) {
-	return d.commitIn(new(room), subject, position, data)
+	c, err := d.decode(new(room), subject, position, data)
+	if err == nil {
+		d.seen.see(c)
+	}
+	return c, err
 }
 
-// commitIn is commitOf with memory for the commit.
-func (d *decoder) commitIn(m *room, subject string, position Position, data []byte) (*Commit, error) {
+// commitIn returns the commit in a message, in memory for it. It refuses a copy of a commit.
+func (d *decoder) commitIn(m *room, subject string, position Position, header nats.Header, data []byte) (*Commit, error) {
+	c, err := d.decode(m, subject, position, data)
+	switch {
+	case err != nil:
+		return nil, err
+	case !d.fits(header, c):
+		return nil, &ReadError{Store: d.store, Reason: ErrCorrupt, Stream: c.Stream, Position: position, Err: errCopied, there: true}
+	}
+	d.seen.see(c)
+	return c, nil
+}
+
+func (d *decoder) decode(m *room, subject string, position Position, data []byte) (*Commit, error) {
 	stream, err := parseSubject(d.store, subject)
 	if err != nil {
 		return nil, &ReadError{Store: d.store, Reason: ErrCorrupt, Position: position, Err: err, there: true}
@@ -51,7 +72,6 @@ func (d *decoder) commitIn(m *room, subject string, position Position, data []by
 		return nil, &ReadError{Store: d.store, Reason: ErrCorrupt, Stream: stream, Position: position, Err: err, there: true}
 	}
 	c.Stream, c.Position, c.payload, c.decoder = stream, position, data, d
-	d.seen.see(c)
 	return c, nil
 }
 

@@ -266,7 +266,7 @@ func (r *scanner) message(ctx context.Context, msg *nats.Msg) (more bool, err er
 		}
 	}
 	if !isForeign(msg.Header, msg.Data) {
-		c, err := r.fetcher.decoder.commitIn(r.room(), msg.Subject, position, msg.Data)
+		c, err := r.fetcher.decoder.commitIn(r.room(), msg.Subject, position, msg.Header, msg.Data)
 		if err == nil {
 			return r.commit(ctx, c)
 		}

@@ -21,6 +21,7 @@ const (
 	metaCodec    = "runnel.codec"    // of the events
 	metaIdentity = "runnel.identity" // a UUID that no other store has, even a later one of the same name
 	metaImport   = "runnel.import"   // the archive that is imported; the store's stream loses it at the end
+	metaImported = "runnel.imported" // the position up to which an import has stored the log
 )
 
 // layoutFormat is the format of everything in a store but its envelopes.
@@ -94,8 +95,10 @@ func (c *conn) bind(ctx context.Context, seen mark) error {
 	if differences := c.compare(have); len(differences) > 0 {
 		return settingsDiffer(c.store, differences)
 	}
+	imported, _ := strconv.ParseUint(have.Metadata[metaImported], 10, 64) // 0 if nothing was imported
 	c.opened = opened{
-		identity: have.Metadata[metaIdentity], storage: have.Storage, replicas: have.Replicas, domain: info.Domain, created: info.Created,
+		identity: have.Metadata[metaIdentity], storage: have.Storage, replicas: have.Replicas, imported: Position(imported),
+		domain: info.Domain, created: info.Created,
 	}
 	c.api.Expect(jsapi.Source{Stream: c.store, Domain: c.opened.domain})
 	return nil

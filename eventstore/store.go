@@ -90,7 +90,7 @@ func newStore(ctx context.Context, js jetstream.JetStream, name string, events [
 // assemble makes the parts of a store, each of those before it.
 func assemble(conn *conn, known *registry) *Store {
 	s := &Store{conn: conn, seen: newSeen()}
-	s.decoder = &decoder{store: conn.store, origin: &origin{conn.store}, registry: known, seen: s.seen}
+	s.decoder = &decoder{store: conn.store, origin: &origin{conn.store}, registry: known, seen: s.seen, opened: &conn.opened}
 	s.fetcher = &fetcher{conn: conn, decoder: s.decoder}
 	s.fetcher.erasures.byPosition = make(map[Position]*Commit)
 	s.fetcher.foreign.accepted = make(map[Position]foreignAccepted)

@@ -61,18 +61,18 @@ func TestVerifyNamesEachKindOfFault(t *testing.T) {
 	for _, f := range report.Faults {
 		kinds[f.Kind] = append(kinds[f.Kind], f.Position)
 	}
-	require.ElementsMatch(t, []eventstore.Position{5, 6}, kinds["version"])
-	require.Equal(t, []eventstore.Position{5, 6}, kinds["duplicate"])
-	require.Equal(t, []eventstore.Position{5, 6}, kinds["link"])
-	require.Equal(t, []eventstore.Position{7}, kinds["unreadable"])
+	require.Equal(t, []eventstore.Position{6}, kinds["version"])
+	require.Equal(t, []eventstore.Position{6}, kinds["duplicate"])
+	require.Equal(t, []eventstore.Position{6}, kinds["link"])
+	require.Equal(t, []eventstore.Position{5, 7}, kinds["unreadable"])
 	require.Empty(t, kinds["count"])
-	require.Contains(t, report.String(), "7 FAULTS")
+	require.Contains(t, report.String(), "5 FAULTS")
 
 	report, err = store.Verify(t.Context(), &eventstore.VerifyConfig{MaxFaults: 2})
 	require.ErrorIs(t, err, eventstore.ErrCorrupt)
 	require.Len(t, report.Faults, 2)
-	require.Equal(t, int64(7), report.Found)
-	require.Contains(t, report.String(), "and 5 more, which are not listed")
+	require.Equal(t, int64(5), report.Found)
+	require.Contains(t, report.String(), "and 3 more, which are not listed")
 }
 
 func TestVerifyBesideAppendsGivesNoFalseAlarm(t *testing.T) {
