@@ -11,8 +11,8 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// Another program may publish a copy of a commit on a subject of the store, with a header that only commits have. Such a
-// copy says versions that the stream has already. It is told from a commit by what it was published on top of:
+// Another program may publish a copy of a commit on a subject of the store, with a header that only commits have. The
+// copy says versions that the stream has already. What it was published on top of tells it from a commit:
 //
 //	the header expects               the newest link leads   it is
 //	nothing                          anywhere                a commit if an import has stored it, else a copy
@@ -50,8 +50,8 @@ func expectedBy(header nats.Header) (Position, bool) {
 	return Position(expected), err == nil
 }
 
-// original returns the commit in a leader's message whose header does not fit it, unless a commit below has its version.
-// Then it returns the error that says that the message is a copy.
+// original returns the commit in a leader's message whose header does not fit it. If a commit below has its version, it
+// returns the error that says that the message is a copy.
 func (f *fetcher) original(ctx context.Context, msg jsapi.Message, copied error) (*Commit, error) {
 	c, err := f.decoder.decode(new(room), msg.Subject, Position(msg.Sequence), msg.Data)
 	expected, ok := expectedBy(msg.Header)

@@ -21,7 +21,7 @@ type decoder struct {
 	registry  *registry
 	seen      *seen
 	opened    *opened
-	originals sync.Map // positions of commits whose header does not fit them, and which are no copies
+	originals sync.Map // positions of commits that are not copies, though their header does not fit them
 }
 
 // parse returns the commit in a message. If there is no message, it returns the reason as it is. A message that does

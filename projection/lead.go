@@ -197,9 +197,9 @@ func (gd *guide[V]) moveTo(ctx context.Context, from *served[V], to *generation[
 	}
 }
 
-// moveAcross leads readers to a generation of another fold version if it is as far as the one that they read, or if that
-// one still has the checkpoint that was waited for. The two have nothing to do with each other, so readers are held
-// meanwhile.
+// moveAcross leads readers to a generation of another fold version if it is as far as the one that they read, or if
+// that one still has the checkpoint that was waited for. The two have nothing to do with each other, so readers are
+// held meanwhile.
 func (gd *guide[V]) moveAcross(ctx context.Context, from *served[V], to *generation[V], awaited uint64) (moved bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -216,8 +216,8 @@ func (gd *guide[V]) moveAcross(ctx context.Context, from *served[V], to *generat
 	return true, gd.serving.lead(to, nil)
 }
 
-// awaitPosition blocks until a generation has come to a position, or the log has lost that position. It returns errBehind
-// if the record changes before.
+// awaitPosition blocks until a generation has come to a position, or the log has lost that position. It returns
+// errBehind if the record changes before.
 func (gd *guide[V]) awaitPosition(ctx context.Context, g *generation[V], position eventstore.Position, now known) error {
 	for position > 0 {
 		at, err := g.stand(ctx)

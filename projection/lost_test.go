@@ -15,8 +15,8 @@ import (
 	"github.com/runnel-go/runnel/projection"
 )
 
-// loseTheEnd deposits, lets a view fold and readers read that, and loses the deposits of "lost". It returns a store that
-// was opened after an operator accepted the loss.
+// loseTheEnd deposits, lets a view fold and readers read that, and loses the deposits of "lost". It returns a store
+// that was opened after an operator accepted the loss.
 func loseTheEnd(t *testing.T, js jetstream.JetStream, readers func(store *eventstore.Store) []*projection.View[balance]) *eventstore.Store {
 	t.Helper()
 	store := openAt(t, js)

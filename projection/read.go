@@ -167,8 +167,8 @@ func (r *reader[V]) readSince(
 // laggingTries is how often a document is read again before the log is asked whether it still has what was read.
 const laggingTries = 4
 
-// forget takes back that a checkpoint was read if the log has lost the commit there. Then readers begin where the bucket
-// is now.
+// forget takes back that a checkpoint was read if the log has lost the commit there. Then readers begin where the
+// bucket is now.
 func (r *reader[V]) forget(ctx context.Context, g *served[V], seen *checkpoint) {
 	if !errors.Is(verify(ctx, r.store, r.name, *seen), ErrLogRewound) {
 		return

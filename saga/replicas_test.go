@@ -17,8 +17,8 @@ import (
 	"github.com/runnel-go/runnel/snapshot"
 )
 
-// everything opens all that the toolkit makes buckets for, and runs it until they are made. Names of the view and of the
-// category of the snapshots begin with a word.
+// everything opens all that the toolkit makes buckets for, and runs it until they are made. Names of the view and of
+// the category of the snapshots begin with a word.
 func everything(t *testing.T, store *eventstore.Store, word string) *projection.View[int64] {
 	t.Helper()
 	cache, err := snapshot.Open(t.Context(), store, word+"-accounts", nil)
@@ -67,8 +67,8 @@ func raise(t *testing.T, js jetstream.JetStream, stream string, to int) {
 	require.NoError(t, err)
 }
 
-// What is made for a store has the store's replicas. The guide says how an operator raises them, for all that belongs to
-// the store. What is made later has the new number.
+// Each bucket that is made for a store has the store's replicas. The guide says how an operator raises their number for
+// all that belongs to the store. Buckets that are made later have the new number.
 func TestBucketsHaveTheReplicasOfTheirStore(t *testing.T) {
 	guide, err := os.ReadFile("../docs/guides/operations.md")
 	require.NoError(t, err)

@@ -20,7 +20,7 @@ type Store[E any] interface {
 	// commit as high. It fails like End.
 	Reaches(ctx context.Context, position uint64) (bool, error)
 	// Lacks reports whether the log ends before a position for sure, or the store has ended. On several replicas it
-	// gives a new leader some seconds to catch up.
+	// waits some seconds for a new leader to catch up.
 	Lacks(ctx context.Context, position uint64) bool
 	// Replicas returns wanted or, if that is 0, how many servers keep the log now. So a bucket that is made for a store
 	// has the store's replicas unless its Config says otherwise. It fails like End.
