@@ -12,7 +12,7 @@ import (
 )
 
 // Another program may publish a copy of a commit on a subject of the store, with a header that only commits have. The
-// copy says versions that the stream has already. What it was published on top of tells it from a commit:
+// copy says versions that the stream has already. The message on top of which it was published tells it from a commit:
 //
 //	the header expects               the newest link leads   it is
 //	nothing                          anywhere                a commit if an import has stored it, else a copy
