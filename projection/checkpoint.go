@@ -65,10 +65,13 @@ func verify(ctx context.Context, store *eventstore.Store, what string, at checkp
 	return nil
 }
 
-// progress tells the readers of one process how far the runner in the same process is.
+// progress tells the readers of one process how far the runner in the same process is, and the runner for which
+// position they wait.
 type progress struct {
-	mu    sync.Mutex // guards state
-	state progressState
+	mu     sync.Mutex // guards the fields below
+	state  progressState
+	wanted eventstore.Position // the highest that a reader waits for, or has waited for
+	asked  chan struct{}       // closed when wanted rises
 }
 
 // progressState is one state of the progress. Changed is closed when it is not the present one any more.
@@ -78,12 +81,14 @@ type progressState struct {
 	changed  chan struct{}
 }
 
+func newProgress() *progress {
+	return &progress{state: progressState{changed: make(chan struct{})}, asked: make(chan struct{})}
+}
+
 func (p *progress) set(build string, position eventstore.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state.changed != nil {
-		close(p.state.changed)
-	}
+	close(p.state.changed)
 	p.state = progressState{build: build, position: position, changed: make(chan struct{})}
 }
 
@@ -91,4 +96,21 @@ func (p *progress) get() progressState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state
+}
+
+// want asks the runner not to keep a reader waiting that waits for a position.
+func (p *progress) want(position eventstore.Position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if position > p.wanted {
+		p.wanted = position
+		close(p.asked)
+		p.asked = make(chan struct{})
+	}
+}
+
+func (p *progress) wants() (highest eventstore.Position, rises <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.wanted, p.asked
 }

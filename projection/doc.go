@@ -49,7 +49,8 @@
 // When it is built, the view goes on live. Commits are folded in batches. The documents that a batch changes, what is
 // parked and the checkpoint are written together, as one atomic batch of the bucket, under the condition that the
 // checkpoint is still the one that was read. The first event after a pause goes out at once. Under load, batches are
-// [Config.Interval] apart, so that they do not slow the appends beside them.
+// [Config.Interval] apart, so that they do not slow the appends beside them. They come sooner while a reader in the
+// same process waits for a position, with [At] or [View.WaitFor].
 //
 // Any number of instances may run one view. One works and the others stand by. The one that works writes the checkpoint
 // at least each [Config.Heartbeat], also while a fold takes longer than that. Another one takes over when the

@@ -76,12 +76,13 @@ func follow(ctx context.Context, store *eventstore.Store, after eventstore.Posit
 	}, readAhead)}
 }
 
-// gather appends groups as they come, until there are enough to be folded at once. Once full fires, the batch is
-// due: then it appends what is there already, and waits no more.
-func (f follower) gather(ctx context.Context, groups [][]*eventstore.Commit, full <-chan time.Time) (_ [][]*eventstore.Commit, due bool, err error) {
+// gather appends groups as they come, until there are enough to be folded at once. Once the batch is due, it appends
+// what is there already, and waits no more.
+func (f follower) gather(ctx context.Context, groups [][]*eventstore.Commit, batch *pace) (_ [][]*eventstore.Commit, due bool, err error) {
 	for len(groups) < groupsAtOnce {
+		asked := batch.hasCome(groups)
 		select {
-		case <-full:
+		case <-batch.due.C:
 			return f.ready(groups), true, nil
 		default:
 		}
@@ -91,7 +92,8 @@ func (f follower) gather(ctx context.Context, groups [][]*eventstore.Commit, ful
 				return nil, false, f.Err()
 			}
 			groups = append(groups, group)
-		case <-full:
+		case <-asked:
+		case <-batch.due.C:
 			return f.ready(groups), true, nil
 		case <-ctx.Done():
 			return nil, false, context.Cause(ctx)
@@ -106,4 +108,39 @@ func (f follower) ready(groups [][]*eventstore.Commit) [][]*eventstore.Commit {
 		groups = append(groups, <-f.Items)
 	}
 	return groups
+}
+
+// pace says when a batch is due. Under load a batch gathers for an interval. It is due sooner once it has come to a
+// position for which a reader of this process waits.
+type pace struct {
+	progress *progress
+	due      *time.Timer
+	sooner   time.Time // when the batch is due if a reader waits for it
+	written  eventstore.Position
+	come     eventstore.Position // where the batch has come to
+	hurries  bool                // a reader waits for it
+}
+
+// paceBehind returns the pace of a batch behind a position. The batch before was written at a time, which is over if
+// there was a pause.
+func (s *session[V]) paceBehind(before time.Time) *pace {
+	cfg := &s.spec.cfg
+	return &pace{
+		progress: s.progress, due: time.NewTimer(time.Until(before.Add(cfg.Interval))), sooner: before.Add(cfg.hurry()),
+		written: s.at.Position,
+	}
+}
+
+// hasCome takes note of the groups of the batch. The channel is closed when a reader asks for a higher position.
+func (p *pace) hasCome(groups [][]*eventstore.Commit) (asked <-chan struct{}) {
+	if n := len(groups); n > 0 {
+		last := groups[n-1]
+		p.come = last[len(last)-1].Position
+	}
+	wanted, asked := p.progress.wants()
+	if !p.hurries && p.written < wanted && wanted <= p.come {
+		p.hurries = true
+		p.due.Reset(time.Until(p.sooner))
+	}
+	return asked
 }

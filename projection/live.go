@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/inside"
@@ -13,11 +12,12 @@ import (
 )
 
 // gather folds commits until the batch is due, and writes what changed.
-func (s *session[V]) gather(ctx context.Context, log follower, first []*eventstore.Commit, full <-chan time.Time) error {
+func (s *session[V]) gather(ctx context.Context, log follower, first []*eventstore.Commit, batch *pace) error {
+	defer batch.due.Stop()
 	groups := [][]*eventstore.Commit{first}
 	for due := false; !due; groups = nil {
 		var err error
-		if groups, due, err = log.gather(ctx, groups, full); err != nil {
+		if groups, due, err = log.gather(ctx, groups, batch); err != nil {
 			return err
 		}
 		if err := s.foldAll(ctx, groups); err != nil {

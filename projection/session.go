@@ -155,8 +155,7 @@ func (s *session[V]) follow(ctx context.Context) error {
 			if !ok {
 				return log.Err()
 			}
-			// Under load a batch gathers until then; after a pause that moment is over.
-			if err := s.gather(ctx, log, group, time.After(time.Until(last.Add(of.cfg.Interval)))); err != nil {
+			if err := s.gather(ctx, log, group, s.paceBehind(last)); err != nil {
 				return err
 			}
 			last = time.Now()

@@ -26,7 +26,9 @@ import (
 // Config holds what Open needs beyond its arguments. A nil *Config and the zero Config give the defaults. Open refuses
 // impossible values, such as negative ones, with ErrInvalidView.
 type Config struct {
-	// Interval is how far batches are apart under load. Defaults to 20 milliseconds.
+	// Interval is how far batches are apart under load, and so how late a Watch or a reader in another process may see
+	// a change. While a reader in the runner's process waits for a position, they are a fifth of it apart. Defaults to
+	// 100 milliseconds.
 	Interval time.Duration
 	// CacheSize is how many documents a runner keeps in memory to fold into. Defaults to 10,000.
 	CacheSize int
@@ -77,7 +79,7 @@ func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 		full.Logger = eventstore.Inside(inside.Pass{}, store).Logger()
 	}
 	return full, errors.Join(
-		defaults.Set("Interval", &full.Interval, 20*time.Millisecond),
+		defaults.Set("Interval", &full.Interval, 100*time.Millisecond),
 		defaults.Set("CacheSize", &full.CacheSize, 10_000),
 		defaults.Set("BuildCacheSize", &full.BuildCacheSize, 1_000_000),
 		defaults.Set("FoldTimeout", &full.FoldTimeout, time.Minute),
@@ -93,6 +95,9 @@ func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 // patience is how long a write waits for its answer. After that, what became of the write is looked up, and a sign of
 // life is given again, before another instance takes over.
 func (c *Config) patience() time.Duration { return c.StandBy / 2 }
+
+// hurry is how far batches are apart while a reader waits for one.
+func (c *Config) hurry() time.Duration { return c.Interval / 5 }
 
 // restarts spaces the tries of a runner whose server is away. The last of them is soon enough to show life within
 // StandBy.
@@ -177,7 +182,7 @@ func open[V any](ctx context.Context, of *spec[V]) (*View[V], error) {
 	if err != nil {
 		return nil, errors.Join(of.failed(err), client.Close())
 	}
-	buckets, tracker, progress := &buckets[V]{spec: of, client: client}, newTracker(records, of.cfg.StandBy/2), new(progress)
+	buckets, tracker, progress := &buckets[V]{spec: of, client: client}, newTracker(records, of.cfg.StandBy/2), newProgress()
 	guide := &guide[V]{spec: of, buckets: buckets, tracker: tracker, serving: serving[V]{changed: make(chan struct{})}}
 	v := &View[V]{
 		spec: of, buckets: buckets, records: records, guide: guide,

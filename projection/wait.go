@@ -88,6 +88,7 @@ func (r *reader[V]) reached(g *served[V], position eventstore.Position) bool {
 // reach blocks until a generation has come to the position, or readers are led elsewhere, which is neither reached nor
 // an error.
 func (r *reader[V]) reach(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
+	r.progress.want(position)
 	for {
 		now := r.progress.get()
 		switch {
