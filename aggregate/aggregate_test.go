@@ -100,12 +100,12 @@ func TestDoDecidesAndAppends(t *testing.T) {
 
 func TestAKeyedCommandIsDoneOnce(t *testing.T) {
 	store := open(t)
-	accounts := repository(t, store, &aggregate.Config{KeyWindow: 5})
+	accounts := repository(t, store, &aggregate.Config{KeyWindow: 5, KeyAge: 1})
 	first, err := accounts.Do(t.Context(), "1", deposit{10}, aggregate.Key("k"))
 	require.NoError(t, err)
 
 	for name, accounts := range map[string]*aggregate.Repository[balance, event]{
-		"from the cache": accounts, "from the log": repository(t, store, &aggregate.Config{KeyWindow: 5}),
+		"from the cache": accounts, "from the log": repository(t, store, &aggregate.Config{KeyWindow: 5, KeyAge: 1}),
 	} {
 		again, err := accounts.Do(t.Context(), "1", deposit{10}, aggregate.Key("k"))
 		require.NoError(t, err, name)

@@ -2,13 +2,11 @@ package aggregate
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/lru"
-	"github.com/runnel-go/runnel/internal/snapshots"
 )
 
 // entry is what a repository knows of one aggregate. Entries are values: an entry never changes, except for memory that
@@ -20,8 +18,7 @@ type entry[S any] struct {
 
 	commits  uint64              // how many commits the stream has
 	position eventstore.Position // of the newest folded commit; the head may be a torn commit after it
-	keys     []snapshots.Key     // the keys of the last commits, oldest first
-	free     *atomic.Int64       // how many keys have room behind them; nil for none
+	keys     *keyring            // of the last commits
 
 	snapshot uint64 // how many commits the stream had at its last known snapshot
 }

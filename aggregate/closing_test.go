@@ -54,7 +54,7 @@ func TestACommandThatWasFrozenBeforeItsAppendFindsItsKeyClosed(t *testing.T) {
 
 func TestAKeyIsClosedWhereverTheStateIsFrom(t *testing.T) {
 	srv := eventstoretest.NewServer(t)
-	cfg := aggregate.Config{KeyWindow: 20}
+	cfg := aggregate.Config{KeyWindow: 20, KeyAge: 1}
 	p := start(t, srv.JetStream(t), balance{}, snapshot.Config{Every: 3}, cfg)
 	issued := p.deposit(t, "1", 3).Position
 	_, err := p.accounts.Do(t.Context(), "1", deposit{10}, aggregate.Key("done/0"))

@@ -12,7 +12,7 @@ import (
 
 func TestWrongNumbersAreRefused(t *testing.T) {
 	store := open(t)
-	wrong := map[string][]aggregate.Config{"CacheSize": {{CacheSize: -2}}, "KeyWindow": {{KeyWindow: -1}}, "MaxTries": {{MaxTries: -3}}}
+	wrong := map[string][]aggregate.Config{"CacheSize": {{CacheSize: -2}}, "KeyWindow": {{KeyWindow: -1}}, "KeyAge": {{KeyAge: -1}}, "MaxTries": {{MaxTries: -3}}}
 	defaultstest.Refused(t, aggregate.ErrInvalid, func(cfg *aggregate.Config) error {
 		_, err := aggregate.New(store, "account", balance{}, cfg)
 		return err

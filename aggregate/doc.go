@@ -19,10 +19,10 @@
 //
 // # Idempotency keys
 //
-// With [Key], a command that is sent again is not done again. The stream's last commits, [Config.KeyWindow] of them,
-// are searched for the key. If it is found, Do returns the events, version and position of the first commit, with
-// Repeated set. The same key with a different command is refused with ErrKeyReused. Rejections are not remembered: a
-// rejected command may be sent again under its key, and may be accepted then.
+// With [Key], a command that is sent again is not done again. The stream's last commits are searched for the key: the
+// last [Config.KeyWindow], and all of the last [Config.KeyAge]. If it is found, Do returns the events, version and
+// position of the first commit, with Repeated set. The same key with a different command is refused with ErrKeyReused.
+// Rejections are not remembered: a rejected command may be sent again under its key, and may be accepted then.
 //
 // Commands are compared by a hash of their Go type, with its package, and of their fields. So a key does not protect
 // across a release that renames or moves the command's type: a repeated command is then refused with ErrKeyReused.
@@ -39,9 +39,9 @@
 // Keys that begin with "runnel." are the toolkit's own, such as the keys of sagas, and are refused. So a program may
 // accept keys from strangers. It keeps its own keys apart from theirs by a prefix.
 //
-// The window is the same whether the state is from the cache, a snapshot or the log. A command that is repeated after
-// more commits than the window is done again. [KeyIssuedAt] makes the search exact: the caller names a position of the
-// log from before it first issued the command, and the stream is searched back to there.
+// The search is the same whether the state is from the cache, a snapshot or the log. A command that is repeated after
+// more commits than the window, and later than that age, is done again. [KeyIssuedAt] makes the search exact: the
+// caller names a position of the log from before it first issued the command, and the stream is searched back to there.
 //
 // # Unique values
 //

@@ -84,7 +84,7 @@ func (k keyed) repeats(t *testing.T, p *program[balance], key aggregate.Option) 
 
 func TestARepeatedCommandHasOneAnswerWhereverItsStateIsFrom(t *testing.T) {
 	srv := eventstoretest.NewServer(t)
-	cfg := aggregate.Config{KeyWindow: 20}
+	cfg := aggregate.Config{KeyWindow: 20, KeyAge: 1}
 	var commands []keyed
 	write := func(write func(p *program[balance], id string)) {
 		writer := start(t, srv.JetStream(t), balance{}, snapshot.Config{Every: 3}, cfg)
@@ -144,7 +144,7 @@ func TestARepeatedCommandGivesThePresentState(t *testing.T) {
 
 func TestAnExactSearchFollowsAConflict(t *testing.T) {
 	store := open(t)
-	cfg := &aggregate.Config{KeyWindow: 5}
+	cfg := &aggregate.Config{KeyWindow: 5, KeyAge: 1}
 	one, two := repository(t, store, cfg), repository(t, store, cfg)
 	before, err := one.Do(t.Context(), "1", deposit{1})
 	require.NoError(t, err)
@@ -177,7 +177,7 @@ func TestAnExactSearchFollowsAConflict(t *testing.T) {
 
 func TestAnExactSearchReadsWhatCameSince(t *testing.T) {
 	js := eventstoretest.JetStream(t)
-	p := start(t, js, balance{}, snapshot.Config{Every: 1000}, aggregate.Config{KeyWindow: 5}) // no snapshot is saved
+	p := start(t, js, balance{}, snapshot.Config{Every: 1000}, aggregate.Config{KeyWindow: 5, KeyAge: 1})
 	p.deposit(t, "1", 200)
 	issued := p.deposit(t, "1", 1).Position
 	p.deposit(t, "1", 30)
@@ -250,7 +250,7 @@ func TestAFieldThatIsLeftOutMayDifferWhenACommandIsRepeated(t *testing.T) {
 
 func TestAnOldCacheForgetsKeysToo(t *testing.T) {
 	store := open(t)
-	cfg := &aggregate.Config{KeyWindow: 2}
+	cfg := &aggregate.Config{KeyWindow: 2, KeyAge: 1}
 	accounts, other := repository(t, store, cfg), repository(t, store, cfg)
 	_, err := accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key("k"))
 	require.NoError(t, err)
@@ -262,4 +262,36 @@ func TestAnOldCacheForgetsKeysToo(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, again.Repeated, "the window is the stream's, whatever was cached")
 	require.Equal(t, eventstore.Version(4), again.Version)
+}
+
+// A client sends a command again within seconds, and meanwhile others write a thousand commits to the same stream.
+func TestAKeyOutlivesABurst(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	short := snapshot.Config{Every: 100}
+	p := start(t, js, balance{}, short, aggregate.Config{})
+	p.deposit(t, "1", 300)
+	first, err := p.accounts.Do(t.Context(), "1", deposit{10}, aggregate.Key("k"))
+	require.NoError(t, err)
+	_, err = p.accounts.Do(t.Context(), "1", deposit{1}, aggregate.CloseKey("closed"))
+	require.NoError(t, err)
+	for i := range 1000 {
+		_, err := p.accounts.Do(t.Context(), "1", deposit{1}, aggregate.Key(fmt.Sprint("burst", i)))
+		require.NoError(t, err)
+	}
+	repeat := func(where string, accounts *aggregate.Repository[balance, event]) {
+		again, err := accounts.Do(t.Context(), "1", deposit{10}, aggregate.Key("k"))
+		require.NoError(t, err, where)
+		require.True(t, again.Repeated, where)
+		require.Equal(t, first.Position, again.Position, where)
+		_, err = accounts.Do(t.Context(), "1", deposit{11}, aggregate.Key("k"))
+		require.ErrorIs(t, err, aggregate.ErrKeyReused, where)
+		_, err = accounts.Do(t.Context(), "1", deposit{10}, aggregate.Key("closed/below"))
+		require.ErrorIs(t, err, aggregate.ErrKeyClosed, where)
+	}
+	repeat("cache", p.accounts)
+	p.stop(t)
+	repeat("log", start(t, js, balance{}, snapshot.Config{FoldVersion: 2, Every: 1 << 30}, aggregate.Config{}).accounts)
+	restored := start(t, js, balance{}, short, aggregate.Config{})
+	repeat("snapshot", restored.accounts)
+	require.Equal(t, aggregate.Counters{Restored: 1, Cached: 2}, from(restored.accounts))
 }

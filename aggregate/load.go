@@ -44,10 +44,14 @@ func (r *Repository[S, E]) recall(ctx context.Context, id string, options ...eve
 		e, err := r.replay(ctx, id, options...)
 		return e, false, err
 	}
+	keys, err := r.restoreKeys(ctx, id, found)
+	if err != nil {
+		return entry[S]{}, false, err
+	}
 	r.counters.restored.Add(1)
 	e, err := r.fold(entry[S]{
 		state: found.State, last: found.Commit,
-		commits: found.Commits, position: found.Position, keys: found.Keys, snapshot: found.Commits,
+		commits: found.Commits, position: found.Position, keys: keys, snapshot: found.Commits,
 	}, history)
 	if err != nil {
 		return entry[S]{}, false, err
@@ -62,7 +66,7 @@ func (r *Repository[S, E]) replay(ctx context.Context, id string, options ...eve
 		return entry[S]{}, err
 	}
 	r.counters.replayed.Add(1)
-	e, err := r.fold(entry[S]{state: r.initial}, history)
+	e, err := r.fold(entry[S]{state: r.initial, keys: r.newKeyring(0, nil, 0)}, history)
 	if err != nil {
 		return entry[S]{}, err
 	}
@@ -128,7 +132,7 @@ func (r *Repository[S, E]) fold(e entry[S], history eventstore.History) (entry[S
 		if err != nil {
 			return e, err
 		}
-		e.remember(c, closed, r.window)
+		e.remember(c, closed)
 	}
 	e.head = history.Head
 	return e, nil
@@ -137,8 +141,9 @@ func (r *Repository[S, E]) fold(e entry[S], history eventstore.History) (entry[S
 // keep puts an entry into the cache, and saves a snapshot if the stream has grown enough since the last one.
 func (r *Repository[S, E]) keep(id string, e entry[S]) entry[S] {
 	if r.snapshots.Due(e.commits, e.snapshot) {
+		keys, left := e.keys.saved(e.commits)
 		r.snapshots.Save(id, snapshots.Snapshot[S]{
-			State: e.state, Version: e.head.Version, Position: e.position, Commit: e.last, Commits: e.commits, Keys: e.keys,
+			State: e.state, Version: e.head.Version, Position: e.position, Commit: e.last, Commits: e.commits, Keys: keys, Left: left,
 		})
 		e.snapshot = e.commits
 	}

@@ -132,7 +132,7 @@ type party struct {
 }
 
 func partyOf[S counter[S]](m *bankModel, rt *rapid.T, initial S, cfg aggregate.Config) party {
-	cfg.KeyWindow = modelWindow
+	cfg.KeyWindow, cfg.KeyAge = modelWindow, 1
 	r, err := aggregate.New(m.store, "account", initial, &cfg)
 	require.NoError(rt, err)
 	return party{

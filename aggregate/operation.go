@@ -167,7 +167,7 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) error {
 		for _, event := range folded {
 			e.state = e.state.Evolve(event)
 		}
-		e.remember(c, op.closes(), r.window)
+		e.remember(c, op.closes())
 		e.head = c.Head()
 	}
 	op.entry = r.keep(op.id, op.entry)

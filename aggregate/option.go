@@ -29,10 +29,9 @@ func Key(key string) Option {
 	return func(o *options) { o.key = o.checked(key) }
 }
 
-// KeyIssuedAt is [Key] with an exact search, however many commits came since the command was first issued. The
-// position must have been in the log before that, such as the position of the commit that led to the command. The
-// stream is searched back to it, beyond the [Config.KeyWindow]: the commits that are not remembered are read from the
-// log.
+// KeyIssuedAt is [Key] with an exact search, however many commits came since the command was first issued, and however
+// long ago that was. The position must have been in the log before that, such as the position of the commit that led
+// to the command. The stream is searched back to it: the commits that are not remembered are read from the log.
 //
 // A position that the log does not have is refused with an error that matches eventstore.ErrPositionAhead.
 func KeyIssuedAt(key string, position eventstore.Position) Option {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -35,8 +36,13 @@ type Command[S, E any] interface {
 type Config struct {
 	// CacheSize is how many states are kept in memory; -1 keeps none. Defaults to 10,000.
 	CacheSize int
-	// KeyWindow is how many of a stream's last commits are searched for an idempotency key. Defaults to 256.
+	// KeyWindow is how many of a stream's last commits are searched for an idempotency key, however old they are.
+	// Defaults to 256.
 	KeyWindow int
+	// KeyAge is for how long a key is found however many commits came since, by the clocks of the programs. Make it at
+	// least the time for which a client sends a command again. The keys are kept in memory with the cached states.
+	// Defaults to 2 minutes.
+	KeyAge time.Duration
 	// MaxTries is how many appends of one command may conflict before Do gives up. A transaction has its own: see
 	// [TransactConfig]. Defaults to 20.
 	MaxTries int
@@ -55,6 +61,7 @@ func (c *Config) withDefaults() (Config, error) {
 	return full, errors.Join(
 		defaults.SetOr("CacheSize", &full.CacheSize, -1, 10_000),
 		defaults.Set("KeyWindow", &full.KeyWindow, 256),
+		defaults.Set("KeyAge", &full.KeyAge, 2*time.Minute),
 		defaults.Set("MaxTries", &full.MaxTries, 20),
 	)
 }

@@ -36,7 +36,7 @@ func (op *Op[S, E]) checkIssued(ctx context.Context) error {
 // It runs before each try, because a conflict may bring more commits than are remembered.
 func (op *Op[S, E]) search(ctx context.Context) error {
 	issued := op.issuedAt()
-	if issued == nil || op.earlier != nil || op.entry.remembers(*issued, op.repository.window) {
+	if issued == nil || op.earlier != nil || op.entry.keys.remembers(*issued) {
 		return nil
 	}
 	for recorded, err := range op.repository.store.Stream(ctx, op.streamID(), eventstore.After(*issued), eventstore.Leader()) {
@@ -59,16 +59,17 @@ func (op *Op[S, E]) searchIn(c *eventstore.Commit) error {
 	if err != nil {
 		return err
 	}
-	key := op.options.key
-	found := entry[S]{}
-	if c.Key == key {
-		found.keys = append(found.keys, keyOf(c, 0)) // the commit's number is not known here, and not used
+	var found snapshots.Key // the commit's number is not known here, and not used
+	if c.Key == op.options.key {
+		found = keyOf(c, 0)
 	}
-	for _, one := range closed {
-		found.keys = append(found.keys, closedKey(one, c, 0))
+	for _, key := range closed {
+		if key == op.options.key || below(op.options.key, key) {
+			found = closedKey(key, c, 0)
+		}
 	}
-	if k, ok := found.find(key); ok {
-		op.earlier = &k
+	if found.Key != "" {
+		op.earlier = &found
 	}
 	return nil
 }
@@ -78,5 +79,5 @@ func (op *Op[S, E]) before() (snapshots.Key, bool) {
 	if op.earlier != nil {
 		return *op.earlier, true
 	}
-	return op.entry.find(op.options.key)
+	return op.entry.keys.find(op.options.key)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // documentFormat is raised whenever a document changes in any way. Documents of other formats are not read.
-const documentFormat = 2
+const documentFormat = 3
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -34,6 +34,7 @@ type document struct {
 	Commits  uint64 // how many commits the stream has up to that position
 	Window   uint64 // how many of the last commits Keys covers
 	Keys     []Key
+	Left     Left
 	State    []byte // in msgpack
 }
 
@@ -45,6 +46,14 @@ type Key struct {
 	Commit   uint64             // the commit's number in the stream, from 1
 	Version  eventstore.Version // of the commit's first event
 	Position eventstore.Position
+	Time     int64 // of the commit, in nanoseconds since 1970
+}
+
+// Left says which keys a snapshot leaves out because their commits are before its window.
+type Left struct {
+	First Key                 // the oldest that was still remembered; the zero Key for none
+	Last  eventstore.Position // of the newest that is left out or was forgotten; 0 for none
+	Until int64               // the time of the newest that was still remembered
 }
 
 func (d *document) encode() ([]byte, error) {

@@ -24,6 +24,7 @@ type Snapshot[S any] struct {
 	Commit   uuid.UUID           // the id of the commit
 	Commits  uint64              // how many commits the stream has up to it
 	Keys     []Key               // the keys of the stream's last commits, oldest first
+	Left     Left                // the keys of commits before these
 }
 
 // States reads and saves the snapshots of states of one type. A nil *States has no snapshots.
@@ -157,10 +158,7 @@ func (s *States[S]) decode(id string, data []byte) (*Snapshot[S], error) {
 		return nil, fmt.Errorf("it has the keys of %d commits, not of %d", d.Window, s.window)
 	}
 	snapshot := &Snapshot[S]{
-		Version: d.Version, Position: d.Position, Commit: uuid.UUID(d.Commit), Commits: d.Commits, Keys: d.Keys,
-	}
-	for len(snapshot.Keys) > 0 && snapshot.Keys[0].Commit+s.window <= d.Commits {
-		snapshot.Keys = snapshot.Keys[1:]
+		Version: d.Version, Position: d.Position, Commit: uuid.UUID(d.Commit), Commits: d.Commits, Keys: d.Keys, Left: d.Left,
 	}
 	return snapshot, s.shape.Unmarshal(d.State, &snapshot.State)
 }
@@ -183,7 +181,7 @@ func (s *States[S]) encode(ctx context.Context, id string, snapshot Snapshot[S])
 	d := document{
 		Store: s.cache.store.Identity(), FoldVersion: s.cache.cfg.FoldVersion, Fingerprint: s.fingerprint,
 		Stream: s.cache.stream(id).String(), Version: snapshot.Version, Position: snapshot.Position, Commit: snapshot.Commit[:],
-		Commits: snapshot.Commits, Window: s.window, Keys: snapshot.Keys, State: state,
+		Commits: snapshot.Commits, Window: s.window, Keys: snapshot.Keys, Left: snapshot.Left, State: state,
 	}
 	return d.encode()
 }

@@ -191,20 +191,6 @@ func TestWhatDoesNotFitTheLogIsIgnored(t *testing.T) {
 	require.True(t, restored("with more keys than are looked for", data))
 }
 
-func TestKeysBeyondTheWindowAreForgotten(t *testing.T) {
-	store := openStore(t, eventstoretest.JetStream(t), nil)
-	saved := fill(t, store, "1", 10)
-	saved.Keys = []Key{{Key: "old", Commit: 3}, {Key: "older than the window", Commit: 4}, {Key: "in it", Commit: 5}}
-	c := openCache(t, store)
-	wide, err := For[balance, event](c, balance{}, itself[balance], 100)
-	require.NoError(t, err)
-	data, err := wide.encode(t.Context(), "1", saved)
-	require.NoError(t, err)
-	found, err := statesOf(t, c).decode("1", data)
-	require.NoError(t, err)
-	require.Equal(t, saved.Keys[2:], found.Keys, "8 commits, of which the last 4 count")
-}
-
 // untagged has a field that its author keeps from the codec.
 type untagged struct {
 	Amount int64
