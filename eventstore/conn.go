@@ -24,6 +24,7 @@ type conn struct {
 	reads   *jsapi.Client  // for reads of the whole log; may be the same as api
 	disk    *ondisk.Stream // how far the log is on disk, or nil if the server need not be asked
 	opened  opened
+	clock   clock
 	verdict verdict // ends all that is under way, and all that is begun after it
 }
 

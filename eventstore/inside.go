@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/runnel-go/runnel/internal/inside"
 )
@@ -23,6 +24,15 @@ func (i insider) Logger() *slog.Logger { return i.store.conn.cfg.Logger }
 func (i insider) Done() <-chan struct{} { return i.store.conn.verdict.done }
 
 func (i insider) Err() error { return i.store.conn.verdict.get() }
+
+func (i insider) Clocks() (behind, ahead time.Time) {
+	now := time.Now()
+	skew := i.store.conn.clock.skew()
+	if skew != 0 {
+		i.store.seen.used()
+	}
+	return now.Add(-max(skew, 0)), now.Add(-min(skew, 0))
+}
 
 func (i insider) Reaches(ctx context.Context, position uint64) (bool, error) {
 	if position <= uint64(i.store.seen.highest()) {

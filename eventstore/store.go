@@ -33,6 +33,7 @@ type Store struct {
 	log     *log
 	writer  *writer
 	marker  *marker
+	prober  prober
 	closed  sync.Once
 }
 

@@ -137,8 +137,10 @@ func (t *trust) checkLog(ctx context.Context, known []mark) error {
 func (t *trust) lookAtLog(ctx context.Context, known []mark) (lags bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, t.conn.cfg.AckTimeout, jsapi.ErrNoReply)
 	defer cancel()
+	asked := time.Now()
 	info, err := t.conn.api.LeaderInfo(ctx, t.conn.store, "", 0)
 	if err == nil {
+		t.conn.hearTime(ctx, asked, info.Time)
 		lags, err = t.compareLog(ctx, known, info)
 	}
 	switch {

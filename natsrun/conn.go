@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -19,6 +20,10 @@ type conn struct {
 	nc     *nats.Conn
 	js     jetstream.JetStream
 	closed chan struct{} // closed when the client has closed the connection for good
+
+	// Health goes by these, because the client holds the connection's lock for seconds while it dials.
+	down   atomic.Bool
+	server atomic.Value // a string: the URL of the last connected server, without secrets
 }
 
 // dial connects to the servers of url, or to the server of a nats.InProcessServer among opts.
@@ -36,6 +41,7 @@ func dial(cfg *Config, url, name string, opts ...nats.Option) (*conn, error) {
 		return nil, err
 	}
 	c.nc, c.js = nc, js
+	c.server.Store(nc.ConnectedUrlRedacted())
 	return c, nil
 }
 
@@ -61,10 +67,13 @@ func (c *conn) fixed(log *slog.Logger) nats.Option {
 		o.NoCallbacksAfterClientClose = false
 		o.ClosedCB = both(o.ClosedCB, func(*nats.Conn) { close(c.closed) })
 		o.ReconnectedCB = both(o.ReconnectedCB, func(nc *nats.Conn) {
-			log.Info("reconnected to NATS", slog.String("server", nc.ConnectedUrlRedacted()))
+			c.down.Store(false)
+			c.server.Store(nc.ConnectedUrlRedacted())
+			log.Info("reconnected to NATS", slog.Any("server", c.server.Load()))
 		})
 		disconnected, failed := o.DisconnectedErrCB, o.AsyncErrorCB
 		o.DisconnectedErrCB = func(nc *nats.Conn, err error) {
+			c.down.Store(true)
 			if disconnected != nil {
 				disconnected(nc, err)
 			}

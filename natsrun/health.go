@@ -48,7 +48,7 @@ func (rt *Runtime) Health(streams ...string) Health {
 	h := Health{
 		Commands:   rt.commands.state(),
 		Reads:      rt.reads.state(),
-		Server:     rt.commands.nc.ConnectedUrlRedacted(),
+		Server:     rt.commands.server.Load().(string),
 		JetStream:  true,
 		Durability: rt.Durability(0),
 	}
@@ -127,6 +127,14 @@ func (e *embedded) writes() bool {
 }
 
 func (c *conn) state() ConnState {
+	select {
+	case <-c.closed:
+		return Closed
+	default:
+	}
+	if c.down.Load() {
+		return Reconnecting
+	}
 	switch c.nc.Status() {
 	case nats.CLOSED:
 		return Closed

@@ -129,6 +129,19 @@ func (m *Manager[S]) Start(ctx context.Context, id string, data S) (eventstore.P
 	return m.start(ctx, id, data, place{})
 }
 
+// ahead is the time from which a deadline is counted. See passed.
+func (m *Manager[S]) ahead() time.Time {
+	_, ahead := eventstore.Inside(inside.Pass{}, m.store).Clocks()
+	return ahead
+}
+
+// passed reports whether a deadline has passed. If the clock of this program is wrong, or the servers' clock is, a saga
+// waits too long, and never too short.
+func (m *Manager[S]) passed(deadline time.Time) bool {
+	behind, _ := eventstore.Inside(inside.Pass{}, m.store).Clocks()
+	return !behind.Before(deadline)
+}
+
 // start starts a saga because of an event at a place, or because of no event.
 func (m *Manager[S]) start(ctx context.Context, id string, data S, cause place) (eventstore.Position, error) {
 	d := m.definition
@@ -145,7 +158,7 @@ func (m *Manager[S]) start(ctx context.Context, id string, data S, cause place) 
 	var first due
 	if r != nil {
 		s := startedAs(started, m.stream(id))
-		first = d.due(&s, 0, data, now)
+		first = d.due(&s, 0, data, m.ahead())
 	}
 	err = m.change(ctx, &in, d.starting(started, m.stream(id), m.claimFor(r), first))
 	if r != nil {

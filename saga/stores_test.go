@@ -24,7 +24,7 @@ func TestOnceHoldsInAnotherStore(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(func() { require.NoError(t, store.Close()) })
 			vault := func() *aggregate.Repository[account, event] { // without a memory of what was done before
-				accounts, err := aggregate.New(store, "account", account{}, &aggregate.Config{KeyWindow: 1})
+				accounts, err := aggregate.New(store, "account", account{}, &aggregate.Config{KeyWindow: 1, KeyAge: 1})
 				require.NoError(t, err)
 				return accounts
 			}

@@ -26,6 +26,9 @@ func (e *unfitError) Unwrap() error { return e.reason }
 // passes. It returns an unfitError, and writes nothing, if this release cannot run the saga.
 func (r *runner[S]) claim(ctx context.Context, in *instance[S]) error {
 	due := in.status
+	if due.State == StateWaiting && !r.m.passed(due.Current().Deadline) {
+		return errNotOurs // it is looked at again
+	}
 	if err := r.m.definition.fits(&due); err != nil {
 		return &unfitError{err}
 	}
@@ -152,7 +155,7 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 func (r *runner[S]) beginStep(ctx context.Context, in *instance[S], data S) error {
 	s := in.status
 	next, err := holding(ctx, r, in, 0, func(context.Context) (due, error) {
-		return r.m.definition.due(&s, s.At, data, time.Now()), nil
+		return r.m.definition.due(&s, s.At, data, r.m.ahead()), nil
 	})
 	if err != nil {
 		return err
@@ -192,14 +195,14 @@ func (r *runner[S]) write(ctx context.Context, in *instance[S], o outcome[S]) er
 func (r *runner[S]) prepare(ctx context.Context, in *instance[S], o outcome[S]) (outcome[S], error) {
 	d := r.m.definition
 	if !d.shape.Calls() && !d.awaitsNext(&in.status) {
-		return d.prepared(in, o), nil
+		return d.prepared(in, o, r.m.ahead()), nil
 	}
 	whole := *in
-	return holding(ctx, r, in, 0, func(context.Context) (outcome[S], error) { return d.prepared(&whole, o), nil })
+	return holding(ctx, r, in, 0, func(context.Context) (outcome[S], error) { return d.prepared(&whole, o, r.m.ahead()), nil })
 }
 
 // prepared is the outcome of what succeeded, with what the definition's functions say of it.
-func (d *Definition[S]) prepared(in *instance[S], o outcome[S]) outcome[S] {
+func (d *Definition[S]) prepared(in *instance[S], o outcome[S], now time.Time) outcome[S] {
 	changed, err := d.changed(in, o.data)
 	if err != nil {
 		o.failed = Permanent(err)
@@ -207,7 +210,7 @@ func (d *Definition[S]) prepared(in *instance[S], o outcome[S]) outcome[S] {
 	}
 	o.changed = changed
 	if in.status.Current().State == UnderWay {
-		o.next = d.due(&in.status, in.status.At+1, o.data, time.Now())
+		o.next = d.due(&in.status, in.status.At+1, o.data, now)
 	}
 	return o
 }

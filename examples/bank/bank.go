@@ -81,5 +81,16 @@ func (b *Bank) addViews(group *natsrun.Group) {
 	}
 }
 
+// building returns the views that cannot be read, because they are being built for the first time.
+func (b *Bank) building() []string {
+	var names []string
+	for _, view := range append(b.views.all(), readModel(b.payments.View())) {
+		if view.Buckets() == nil {
+			names = append(names, view.Name())
+		}
+	}
+	return names
+}
+
 // addPayments adds the runner of the payments to a group.
 func (b *Bank) addPayments(group *natsrun.Group) { group.Add("payments", b.payments.Run) }

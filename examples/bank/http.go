@@ -193,17 +193,32 @@ func (s *server) live(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// ready answers whether bookings can be taken, and which failures a stored booking survives.
-func (s *server) ready(w http.ResponseWriter, _ *http.Request) error {
-	health := s.health()
-	status := http.StatusOK
-	if !health.Ready() {
-		status = http.StatusServiceUnavailable
-	}
-	writeJSON(w, "application/json", status, struct {
+// ready answers whether bookings can be taken and read, what is in the way, and which failures a stored booking
+// survives. It takes two seconds at most.
+func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
+	answer := struct {
 		Ready bool `json:"ready"`
 		natsrun.Health
-		Survives string `json:"survives"`
-	}{health.Ready(), health, health.Durability.String()})
+		Survives  string   `json:"survives"`
+		Building  []string `json:"building,omitempty"`  // the views that cannot be read yet
+		Reason    string   `json:"reason,omitempty"`    // why nothing can be stored
+		ClockSkew string   `json:"clockSkew,omitempty"` // how far this clock is ahead of the servers', if it is wrong
+	}{Health: s.health(), Building: s.bank.building()}
+	answer.Survives = answer.Durability.String()
+	if answer.Health.Ready() {
+		store := s.bank.store.Health(r.Context())
+		if store.Err != nil {
+			answer.Reason = store.Err.Error()
+		}
+		if store.ClockSkew != 0 {
+			answer.ClockSkew = store.ClockSkew.String()
+		}
+		answer.Ready = store.Err == nil && len(answer.Building) == 0
+	}
+	status := http.StatusOK
+	if !answer.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, "application/json", status, answer)
 	return nil
 }

@@ -84,8 +84,10 @@ func problemOf(err error) *problem {
 	case errors.Is(err, saga.ErrNotFound):
 		return newProblem(http.StatusNotFound, "there is no such payment")
 	case errors.Is(err, eventstore.ErrUnknownOutcome):
-		return newProblem(http.StatusGatewayTimeout, "it is unknown whether this was booked: send it again with the same "+
-			"Idempotency-Key, which is safe, or look at the statement").because(err).retryLater()
+		p := newProblem(http.StatusServiceUnavailable, "it is unknown whether this was booked: send it again with the same "+
+			"Idempotency-Key, which is safe, or look at the statement")
+		p.Type, p.Title = tagPrefix+"outcome-unknown", "Outcome unknown"
+		return p.because(err).retryLater()
 	case errors.Is(err, eventstore.ErrConflict):
 		return newProblem(http.StatusConflict, "other requests changed the account, nothing was booked: send it again").because(err).retryLater()
 	case errors.Is(err, eventstore.ErrFull):

@@ -21,7 +21,7 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		status int
 		says   string
 	}{
-		{&eventstore.AppendError{Stream: stream, Reason: eventstore.ErrUnknownOutcome, Err: context.DeadlineExceeded}, 504, "same Idempotency-Key, which is safe"},
+		{&eventstore.AppendError{Stream: stream, Reason: eventstore.ErrUnknownOutcome, Err: context.DeadlineExceeded}, 503, "same Idempotency-Key, which is safe"},
 		{&eventstore.ConflictError{Stream: stream}, 409, "nothing was booked"},
 		{refused(eventstore.ErrFull), 507, "nothing was booked"},
 		{refused(eventstore.ErrUnavailable), 503, "nothing was booked"},

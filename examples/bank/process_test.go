@@ -37,7 +37,9 @@ func startProcess(t *testing.T, data string) *process {
 	require.True(t, scanner.Scan(), "the bank did not start")
 	url, ok := strings.CutPrefix(scanner.Text(), "listening on ")
 	require.True(t, ok, scanner.Text())
-	return &process{client: &client{t: t, url: url}, cmd: cmd}
+	p := &process{client: &client{t: t, url: url}, cmd: cmd}
+	require.Eventually(t, func() bool { return p.get("/readyz").status == http.StatusOK }, time.Minute, 20*time.Millisecond)
+	return p
 }
 
 // kill ends the process as a crash would.
@@ -99,7 +101,7 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 			a := bank.get(fmt.Sprintf("/accounts/c%d", i)).is(http.StatusOK)
 			require.NoError(t, json.Unmarshal([]byte(a.body), &account))
 			return int(account.Version) >= 1+want
-		}, 10*time.Second, 20*time.Millisecond)
+		}, time.Minute, 20*time.Millisecond)
 		require.LessOrEqual(t, int(account.Version), 1+want+2, "one booking may have been under way at each kill")
 		require.Equal(t, int64(account.Version-1)*100, int64(account.Balance))
 	}

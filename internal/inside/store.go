@@ -3,6 +3,7 @@ package inside
 import (
 	"context"
 	"log/slog"
+	"time"
 )
 
 // Store is what a store of package eventstore does for this module alone. E is eventstore.Event. It is safe for
@@ -16,6 +17,10 @@ type Store[E any] interface {
 	// Err returns nil until Done is closed, and then an error that matches eventstore.ErrLogRewound or
 	// eventstore.ErrSettings.
 	Err() error
+	// Clocks returns the time by the clock that is behind and by the clock that is ahead, of this program's and the
+	// servers'. Both are this program's unless the clocks differ by more than five seconds. The store then compares
+	// them again soon.
+	Clocks() (behind, ahead time.Time)
 	// Reaches reports whether the log goes up to a position. It asks for the log's end only if the store has not met a
 	// commit as high. It fails like End.
 	Reaches(ctx context.Context, position uint64) (bool, error)

@@ -206,8 +206,9 @@ func TestInfoCountsMessagesAndSubjects(t *testing.T) {
 	require.Equal(t, map[string]uint64{"docs.b": 1}, info.Subjects)
 	require.Equal(t, 2, info.Total)
 	require.WithinDuration(t, time.Now(), info.Created, time.Minute)
+	require.WithinDuration(t, time.Now(), info.Time, time.Minute)
 	require.Contains(t, info.Metadata, "_nats.ver")
-	info.Subjects, info.Total, info.Limit, info.Created, info.Metadata = nil, 0, 0, time.Time{}, nil
+	info.Subjects, info.Total, info.Limit, info.Created, info.Time, info.Metadata = nil, 0, 0, time.Time{}, time.Time{}, nil
 	require.Equal(t, jsapi.Info{Last: 3, Messages: 3, Replicas: 1,
 		Leader: js.Conn().ConnectedServerName(), Version: js.Conn().ConnectedServerVersion()}, info)
 }

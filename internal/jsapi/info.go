@@ -26,6 +26,7 @@ type Info struct {
 	Leader   string            // the name of the server that answered
 	Version  string            // of that server; "" if it does not say
 	Domain   string            // of JetStream; "" for none
+	Time     time.Time         // by the clock of that server
 	Created  time.Time         // when the stream was made; a stream made anew has another time
 	Metadata map[string]string // of the stream
 
@@ -66,6 +67,7 @@ func readInfo(data []byte) (Info, error) {
 		Total   int                 `json:"total"`
 		Limit   int                 `json:"limit"`
 		Domain  string              `json:"domain"`
+		Time    time.Time           `json:"ts"`
 		Created time.Time           `json:"created"`
 		Config  struct {
 			Replicas int               `json:"num_replicas"`
@@ -95,7 +97,7 @@ func readInfo(data []byte) (Info, error) {
 	return Info{
 		Last: reply.State.Last, Messages: reply.State.Messages, Replicas: reply.Config.Replicas,
 		Leader: leader, Version: reply.Config.Metadata[metaVersion],
-		Domain: reply.Domain, Created: reply.Created, Metadata: reply.Config.Metadata,
+		Domain: reply.Domain, Time: reply.Time, Created: reply.Created, Metadata: reply.Config.Metadata,
 		Subjects: reply.State.Subjects, Total: reply.Total, Limit: reply.Limit,
 	}, nil
 }

@@ -1,0 +1,84 @@
+package eventstore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/runnel-go/runnel/internal/control"
+	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/kvstream"
+)
+
+const (
+	// probeKey is the key in the control bucket under which a message is stored to see whether anything can be stored.
+	probeKey = "probe"
+	// probeTime bounds one probe. A probe that is as old answers further questions.
+	probeTime = time.Second
+)
+
+// Health is the condition of a store.
+type Health struct {
+	// Err says why nothing can be stored, or is nil.
+	Err error
+	// ClockSkew is how far the clock of this program is ahead of the servers', or 0 if the two differ by less than five
+	// seconds. While they differ by more, deadlines of sagas wait until both clocks have passed them.
+	ClockSkew time.Duration
+}
+
+// Health asks the log's leader and stores a small message beside the log. It blocks for a second at most, so it notices
+// within two seconds that nothing can be stored, and that something can be again. It asks the servers once a second at
+// most, however often it is called, and otherwise returns what it found last.
+//
+// Err matches ErrUnavailable if the servers do not answer or do not store, ErrDisk if the disk has failed, and
+// ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails. Without permission to write to the
+// control bucket only the leader is asked. A log that has come to Config.MaxBytes is not noticed.
+func (s *Store) Health(ctx context.Context) Health {
+	return Health{Err: s.prober.ask(ctx, s.probe), ClockSkew: s.conn.clock.skew()}
+}
+
+// prober makes one probe for all callers that ask within a second.
+type prober struct {
+	mu    sync.Mutex // guards the fields below
+	next  time.Time  // when the next probe may begin
+	found error      // by the last probe
+}
+
+// ask returns what a probe finds that is not older than probeTime. Callers wait for the probe that is under way.
+func (p *prober) ask(ctx context.Context, probe func(ctx context.Context) error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Now().Before(p.next) {
+		return p.found
+	}
+	// A caller that leaves must not make the others believe that nothing is stored.
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), probeTime, jsapi.ErrNoReply)
+	defer cancel()
+	p.found = probe(ctx)
+	p.next = time.Now().Add(probeTime)
+	return p.found
+}
+
+// probe returns nil if the log has a leader, and messages are stored and come to disk.
+func (s *Store) probe(ctx context.Context) error {
+	if err := s.conn.verdict.get(); err != nil {
+		return err
+	}
+	if err := s.conn.api.Session().Connected(); err != nil {
+		return because("health of "+s.conn.store, err)
+	}
+	if _, err := s.trust.lookAtLog(ctx, nil); err != nil {
+		return because("health of "+s.conn.store, err)
+	}
+	subject := kvstream.Subject(control.Bucket(s.conn.store), probeKey)
+	if _, err := s.conn.js.Publish(ctx, subject, []byte("{}"), jetstream.WithRetryAttempts(0)); err != nil {
+		if s.conn.api.Denied(subject) != nil {
+			return nil
+		}
+		return fmt.Errorf("eventstore: health of %s: %w: a message beside the log was not stored: %w", s.conn.store, ErrUnavailable, err)
+	}
+	return s.conn.synced(s.conn.disk.Sync(ctx))
+}

@@ -1,0 +1,35 @@
+package eventstore_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
+)
+
+func TestHealthSaysWhetherAnythingIsStored(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	require.Equal(t, eventstore.Health{}, store.Health(t.Context()))
+
+	for what, subject := range map[string]string{"no leader": "$JS.API.STREAM.INFO.bank", "nothing is stored": "$KV.bank_control.>"} {
+		proxy.Silence(subject)
+		require.Eventually(t, func() bool { return store.Health(t.Context()).Err != nil }, 10*time.Second, time.Millisecond, what)
+		require.ErrorIs(t, store.Health(t.Context()).Err, eventstore.ErrUnavailable, what)
+		proxy.Resume()
+		require.Eventually(t, func() bool { return store.Health(t.Context()).Err == nil }, 10*time.Second, time.Millisecond, what)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	before := store.JetStream().Conn().Stats().OutMsgs
+	for range 1000 {
+		require.NoError(t, store.Health(ctx).Err)
+	}
+	require.LessOrEqual(t, store.JetStream().Conn().Stats().OutMsgs, before+5, "the servers are asked once a second")
+}
