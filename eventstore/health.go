@@ -74,10 +74,8 @@ func (s *Store) probe(ctx context.Context) error {
 		return because("health of "+s.conn.store, err)
 	}
 	subject := kvstream.Subject(control.Bucket(s.conn.store), probeKey)
-	if _, err := s.conn.js.Publish(ctx, subject, []byte("{}"), jetstream.WithRetryAttempts(0)); err != nil {
-		if s.conn.api.Denied(subject) != nil {
-			return nil
-		}
+	_, err := s.conn.js.Publish(ctx, subject, []byte("{}"), jetstream.WithRetryAttempts(0))
+	if err != nil && s.conn.api.Denied(subject) == nil { // or the leader's answer is all that can be had
 		return fmt.Errorf("eventstore: health of %s: %w: a message beside the log was not stored: %w", s.conn.store, ErrUnavailable, err)
 	}
 	return s.conn.synced(s.conn.disk.Sync(ctx))

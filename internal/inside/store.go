@@ -9,6 +9,12 @@ import (
 // Store is what a store of package eventstore does for this module alone. E is eventstore.Event. It is safe for
 // concurrent use.
 type Store[E any] interface {
+	Log
+	Types[E]
+}
+
+// Log is what a store says of its log and its servers.
+type Log interface {
 	// Logger is where the store reports repairs. It is never nil.
 	Logger() *slog.Logger
 	// Done is closed when the store has found that its log was replaced, has lost its end, or is not the only one. From
@@ -30,6 +36,10 @@ type Store[E any] interface {
 	// Replicas returns wanted or, if that is 0, how many servers keep the log now. So a bucket that is made for a store
 	// has the store's replicas unless its Config says otherwise. It fails like End.
 	Replicas(ctx context.Context, wanted int) (int, error)
+}
+
+// Types is what a store says of the types of its events.
+type Types[E any] interface {
 	// Prototypes returns the zero value of each event type that the store can decode, in the order of their names: the
 	// types with which it was opened, the old ones that are upcast, and the toolkit's own.
 	Prototypes() []E
