@@ -54,20 +54,43 @@ func expectedBy(header nats.Header) (Position, bool) {
 // returns the error that says that the message is a copy.
 func (f *fetcher) original(ctx context.Context, msg jsapi.Message, copied error) (*Commit, error) {
 	c, err := f.decoder.decode(new(room), msg.Subject, Position(msg.Sequence), msg.Data)
-	expected, ok := expectedBy(msg.Header)
-	if err != nil || !ok || expected >= c.Position {
+	if err != nil {
 		return nil, copied
 	}
-	below, err := f.below(ctx, msg.Subject, c, expected)
-	switch {
-	case err != nil:
+	expected, ok := expectedBy(msg.Header)
+	if ok {
+		err = f.onTop(ctx, msg.Subject, c, expected, copied)
+	} else {
+		err = f.importedSince(ctx, c, copied)
+	}
+	if err != nil {
 		return nil, err
-	case below != nil && c.First <= below.Last():
-		return nil, copied
 	}
 	f.decoder.originals.Store(c.Position, struct{}{})
 	f.decoder.seen.see(c)
 	return c, nil
+}
+
+// onTop returns the error that says that c is a copy if it expects a later message, or if a commit below has its version.
+func (f *fetcher) onTop(ctx context.Context, subject string, c *Commit, expected Position, copied error) error {
+	if expected >= c.Position {
+		return copied
+	}
+	below, err := f.below(ctx, subject, c, expected)
+	if err == nil && below != nil && c.First <= below.Last() {
+		return copied
+	}
+	return err
+}
+
+// importedSince returns the error that says that c is a copy unless an import has stored it after Open. Then the log was
+// replaced, which other checks notice.
+func (f *fetcher) importedSince(ctx context.Context, c *Commit, copied error) error {
+	info, err := f.conn.api.LeaderInfo(ctx, f.conn.store, "", 0)
+	if err == nil && c.Position > importedUpTo(info.Metadata) {
+		return copied
+	}
+	return err
 }
 
 // below returns the commit that the header of c expects. If the message there is no commit of the log, because it is

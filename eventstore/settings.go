@@ -79,6 +79,19 @@ func (c *conn) replicasNow(ctx context.Context) (int, error) {
 	return max(info.Replicas, 1), err
 }
 
+// importedUpTo returns the position up to which an import has stored a log, or may store it now. It returns 0 if nothing
+// was imported.
+func importedUpTo(metadata map[string]string) Position {
+	if metadata[metaImport] != "" {
+		return math.MaxUint64
+	}
+	position, err := strconv.ParseUint(metadata[metaImported], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return Position(position)
+}
+
 // bind creates the store's JetStream stream, or compares the one that exists. If there is a mark and no stream, the
 // stream was lost, and an empty one must not take its place.
 func (c *conn) bind(ctx context.Context, seen mark) error {
@@ -95,9 +108,8 @@ func (c *conn) bind(ctx context.Context, seen mark) error {
 	if differences := c.compare(have); len(differences) > 0 {
 		return settingsDiffer(c.store, differences)
 	}
-	imported, _ := strconv.ParseUint(have.Metadata[metaImported], 10, 64) // 0 if nothing was imported
 	c.opened = opened{
-		identity: have.Metadata[metaIdentity], storage: have.Storage, replicas: have.Replicas, imported: Position(imported),
+		identity: have.Metadata[metaIdentity], storage: have.Storage, replicas: have.Replicas, imported: importedUpTo(have.Metadata),
 		domain: info.Domain, created: info.Created,
 	}
 	c.api.Expect(jsapi.Source{Stream: c.store, Domain: c.opened.domain})
