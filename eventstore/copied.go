@@ -71,7 +71,8 @@ func (f *fetcher) original(ctx context.Context, msg jsapi.Message, copied error)
 	return c, nil
 }
 
-// onTop returns the error that says that c is a copy if it expects a later message, or if a commit below has its version.
+// onTop returns the error that says that c is a copy if it expects a later message, or if a commit below has its
+// version.
 func (f *fetcher) onTop(ctx context.Context, subject string, c *Commit, expected Position, copied error) error {
 	if expected >= c.Position {
 		return copied
@@ -83,8 +84,8 @@ func (f *fetcher) onTop(ctx context.Context, subject string, c *Commit, expected
 	return err
 }
 
-// importedSince returns the error that says that c is a copy unless an import has stored it after Open. Then the log was
-// replaced, which other checks notice.
+// importedSince returns the error that says that c is a copy unless an import has stored it after Open. Then the log
+// was replaced, which other checks notice.
 func (f *fetcher) importedSince(ctx context.Context, c *Commit, copied error) error {
 	info, err := f.conn.api.LeaderInfo(ctx, f.conn.store, "", 0)
 	if err == nil && c.Position > importedUpTo(info.Metadata) {

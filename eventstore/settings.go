@@ -79,8 +79,8 @@ func (c *conn) replicasNow(ctx context.Context) (int, error) {
 	return max(info.Replicas, 1), err
 }
 
-// importedUpTo returns the position up to which an import has stored a log, or may store it now. It returns 0 if nothing
-// was imported.
+// importedUpTo returns the position up to which an import has stored a log, or may store it now. It returns 0 if
+// nothing was imported.
 func importedUpTo(metadata map[string]string) Position {
 	if metadata[metaImport] != "" {
 		return math.MaxUint64

@@ -49,14 +49,6 @@ func Run(ctx context.Context, cfg *Config, program func(context.Context, *Runtim
 	return err
 }
 
-// unlessEnded returns nil in place of the error of an Open that failed because ctx ended.
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return nil
-	}
-	return err
-}
-
 type runner struct {
 	cfg     *Config
 	program func(context.Context, *Runtime) error
@@ -70,7 +62,10 @@ func (r *runner) once(ctx context.Context) (again bool, err error) {
 	rt, err := open(ctx, r.cfg)
 	if err != nil {
 		r.cfg.Logger.Error("cannot open NATS", slog.Any("error", err))
-		return ctx.Err() == nil, unlessEnded(ctx, err)
+		if ctx.Err() != nil && (r.opened || errors.Is(err, context.Cause(ctx))) {
+			return false, nil
+		}
+		return ctx.Err() == nil, err
 	}
 	r.opened = true
 	began := time.Now()

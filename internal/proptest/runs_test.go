@@ -24,8 +24,12 @@ func TestRunsHoldsForOneTest(t *testing.T) {
 	}
 	before := flag.Lookup("rapid.checks").Value.String()
 	t.Run("fewer", func(t *testing.T) {
-		proptest.Runs(t, 7)
-		require.Equal(t, 7, count(t))
+		proptest.Runs(t, 20)
+		wanted := 20
+		if testing.Short() {
+			wanted /= 5 // as rapid does
+		}
+		require.Equal(t, wanted, count(t))
 	})
 	require.Equal(t, before, flag.Lookup("rapid.checks").Value.String())
 }
