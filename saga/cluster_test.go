@@ -31,6 +31,14 @@ func stormPayments() int {
 	return 60
 }
 
+// pace is how far strikes are apart. Under the race detector a process must have the time to do something between them.
+func pace() time.Duration {
+	if testing.Short() {
+		return 3 * time.Second
+	}
+	return 700 * time.Millisecond
+}
+
 // fate is what the other bank does with a payment, as its id has it.
 func fate(id string) string {
 	sum := fnv.New32a()
@@ -181,7 +189,7 @@ func TestPaymentsOnThreeReplicas(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- startAndWait(ctx, s.client, payments) }()
-	tick := time.NewTicker(700 * time.Millisecond)
+	tick := time.NewTicker(pace())
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
