@@ -20,24 +20,20 @@ const (
 	probeTime = time.Second
 )
 
-// Health is the condition of a store.
-type Health struct {
-	// Err says why nothing can be stored, or is nil.
-	Err error
-	// ClockSkew is how far the clock of this program is ahead of the servers', or 0 if the two differ by less than five
-	// seconds. While they differ by more, deadlines of sagas wait until both clocks have passed them.
-	ClockSkew time.Duration
-}
-
 // Health asks the log's leader and stores a small message beside the log. It blocks for a second at most, so it notices
 // within two seconds that nothing can be stored, and that something can be again. It asks the servers once a second at
 // most, however often it is called, and otherwise returns what it found last.
 //
-// Err matches ErrUnavailable if the servers do not answer or do not store, ErrDisk if the disk has failed, and
-// ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails. Without permission to write to the
-// control bucket only the leader is asked. A log that has come to Config.MaxBytes is not noticed.
-func (s *Store) Health(ctx context.Context) Health {
-	return Health{Err: s.prober.ask(ctx, s.probe), ClockSkew: s.conn.clock.skew()}
+// Skew is how far the clock of this program is ahead of the servers', or 0 if the two differ by less than five seconds.
+// While they differ by more, deadlines of sagas wait until both clocks have passed them.
+//
+// The error says why nothing can be stored. It matches ErrUnavailable if the servers do not answer or do not store,
+// ErrDisk if the disk has failed, and ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails.
+// Without permission to write to the control bucket only the leader is asked. A log that has come to Config.MaxBytes is
+// not noticed.
+func (s *Store) Health(ctx context.Context) (skew time.Duration, err error) {
+	err = s.prober.ask(ctx, s.probe)
+	return s.conn.clock.skew(), err
 }
 
 // prober makes one probe for all callers that ask within a second.

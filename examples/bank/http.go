@@ -206,14 +206,14 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
 	}{Health: s.health(), Building: s.bank.building()}
 	answer.Survives = answer.Durability.String()
 	if answer.Health.Ready() {
-		store := s.bank.store.Health(r.Context())
-		if store.Err != nil {
-			answer.Reason = store.Err.Error()
+		skew, err := s.bank.store.Health(r.Context())
+		if err != nil {
+			answer.Reason = err.Error()
 		}
-		if store.ClockSkew != 0 {
-			answer.ClockSkew = store.ClockSkew.String()
+		if skew != 0 {
+			answer.ClockSkew = skew.String()
 		}
-		answer.Ready = store.Err == nil && len(answer.Building) == 0
+		answer.Ready = err == nil && len(answer.Building) == 0
 	}
 	status := http.StatusOK
 	if !answer.Ready {
