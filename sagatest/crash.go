@@ -54,10 +54,9 @@ const (
 	shortStride = 4 // of so many points one is tried in a short test
 )
 
-// Crash strikes the process of a saga at every point that it reaches, as the package documentation says. It
-// opens the store with the given events and the events of sagas. With go test -short it tries every fourth point. stage
-// sets up each run. Its argument outside
-// is the store on a connection without faults.
+// Crash strikes the process of a saga at every point that it reaches, as the package documentation says. It opens the
+// store with the given events and the events of sagas. stage sets up each run. Its argument outside is the store on a
+// connection without faults. With go test -short it tries every fourth point.
 func Crash[S any, T Test[T]](t T, events []eventstore.Event, stage func(t testing.TB, outside *eventstore.Store) Play[S]) {
 	t.Helper()
 	c := &crash[S]{srv: eventstoretest.NewServer(t, eventstoretest.Memory()), events: append(saga.Events(), events...), stage: stage}
