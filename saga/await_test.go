@@ -168,10 +168,11 @@ func TestADeadlineSurvivesARestartOfEverything(t *testing.T) {
 	<-wait.C
 	m = open(t, b, definition, nil)
 	run(t, m)
+	begun := time.Now()
 	late, err := m.Wait(soon(t), "late")
 	require.NoError(t, err)
 	require.Equal(t, saga.StateCompensated, late.State)
-	require.Less(t, late.Changed.Sub(due), time.Second)
+	require.Less(t, late.Changed.Sub(begun), 5*time.Second, "a process takes over within that time")
 	done, err := m.Wait(soon(t), "answered")
 	require.NoError(t, err)
 	require.Equal(t, saga.StateCompleted, done.State, "it was in the log before the deadline was decided")

@@ -210,8 +210,10 @@ func (d Types) lostEntries(a, b reflect.Value, format, where string) string {
 }
 
 func (d Types) lostFields(a, b reflect.Value, format, where string) string {
+	sparse := false // whether msgpack leaves out all empty fields
 	for f, value := range a.Fields() {
 		name, options, _ := strings.Cut(f.Tag.Get(format), ",")
+		sparse = sparse || format == "msgpack" && f.Name == "_msgpack" && options == "omitempty"
 		other := b.FieldByIndex(f.Index)
 		switch {
 		case !f.IsExported() && f.Anonymous:
@@ -224,7 +226,7 @@ func (d Types) lostFields(a, b reflect.Value, format, where string) string {
 				return where + "." + f.Name
 			}
 			continue
-		case options == "omitempty" && (value.Kind() == reflect.Slice || value.Kind() == reflect.Map) && value.Len() == 0:
+		case (sparse || options == "omitempty") && (value.Kind() == reflect.Slice || value.Kind() == reflect.Map) && value.Len() == 0:
 			if other.Len() > 0 {
 				return where + "." + f.Name
 			}
