@@ -3,6 +3,7 @@ package plain
 import (
 	"bytes"
 	"encoding/json"
+	"unicode/utf8"
 )
 
 // jsonCursor goes through JSON that encoding/json has accepted, one value after the other.
@@ -32,13 +33,13 @@ func (j *jsonCursor) More() bool {
 	return true
 }
 
-// Key passes over the name of a member of an object, and returns it.
+// Key passes over the name of a member of an object, and returns it as encoding/json reads it.
 func (j *jsonCursor) Key() []byte {
 	quoted := j.Skip()
 	if j.first() == ':' {
 		*j = (*j)[1:]
 	}
-	if !bytes.ContainsRune(quoted, '\\') {
+	if !bytes.ContainsRune(quoted, '\\') && utf8.Valid(quoted) {
 		return bytes.Trim(quoted, `"`)
 	}
 	var name string

@@ -30,7 +30,7 @@ func TestACursorFindsTheMembersOfJSON(t *testing.T) {
 
 // FuzzJSON walks through everything that encoding/json accepts, and finds the same values.
 func FuzzJSON(f *testing.F) {
-	for _, seed := range []string{`1`, ` "a\"]" `, `{"a":[1,{"\u0062":[]}],"c":{}}`, `[[],[ ],{}, true]`, "{\"a\"\n:\t-0.1E+1}"} {
+	for _, seed := range []string{`1`, ` "a\"]" `, `{"a":[1,{"\u0062":[]}],"c":{}}`, `[[],[ ],{}, true]`, "{\"a\"\n:\t-0.1E+1}", "{\"\x80\":{}}"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
