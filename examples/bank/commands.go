@@ -21,33 +21,58 @@ type service struct {
 	within          time.Duration
 }
 
-// serve serves until ctx ends.
+// serve serves until ctx ends. It waits for servers that do not answer at the start.
 func (env environment) serve(ctx context.Context, data string, cfg service) int {
-	return env.withBank(ctx, data, &Terms{Within: cfg.within}, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) (err error) {
-		fraud, err := openFraud(ctx, bank.store, cfg.webhook, nil, bank.log)
-		if err != nil {
-			return err
+	runtime, err := env.runtimeConfig(data)
+	if err != nil {
+		return env.fail(err)
+	}
+	front, err := listen(ctx, cfg.addr, runtime.Logger)
+	if err != nil {
+		return env.fail(err)
+	}
+	for {
+		err := natsrun.Run(ctx, runtime, func(ctx context.Context, rt *natsrun.Runtime) error {
+			return onBank(ctx, rt, runtime.Logger, &Terms{Within: cfg.within}, func(ctx context.Context, rt *natsrun.Runtime, bank *Bank) error {
+				return env.serveBank(ctx, rt, bank, front, cfg)
+			})
+		})
+		if ctx.Err() != nil || !passes(err) || !front.open() {
+			if err = errors.Join(err, front.close(ctx)); err != nil {
+				return env.fail(err)
+			}
+			return exitOK
 		}
-		defer func() { err = errors.Join(err, fraud.Close()) }()
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.addr)
-		if err != nil {
-			return fmt.Errorf("bank: %w: choose another --addr", err)
+		front.waits(err)
+		again := time.NewTimer(time.Second)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
 		}
-		defer func() { _ = listener.Close() }() // if the server has not started
-		group := rt.NewGroup()
-		if err := bank.findOthers(ctx, group, cfg, listener.Addr()); err != nil {
-			return err
-		}
-		bank.log.Info("durability", slog.String("grade", rt.Durability(0).String()))
-		if _, err := fmt.Fprintf(env.stdout, "listening on http://%s\n", listener.Addr()); err != nil {
-			return err
-		}
-		bank.addViews(group)
-		group.Add("fraud", fraud.Run)
-		bank.addPayments(group)
-		group.Add("http", func(ctx context.Context) error { return newServer(bank, rt, cfg.token).run(ctx, listener) })
-		return group.Run(ctx)
-	})
+	}
+}
+
+// serveBank runs everything that works on the bank, and answers for it.
+func (env environment) serveBank(ctx context.Context, rt *natsrun.Runtime, bank *Bank, front *front, cfg service) (err error) {
+	fraud, err := openFraud(ctx, bank.store, cfg.webhook, nil, bank.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fraud.Close()) }()
+	group := rt.NewGroup()
+	if err := bank.findOthers(ctx, group, cfg, front.listener.Addr()); err != nil {
+		return err
+	}
+	bank.log.Info("durability", slog.String("grade", rt.Durability(0).String()))
+	if _, err := fmt.Fprintf(env.stdout, "listening on http://%s\n", front.listener.Addr()); err != nil {
+		return err
+	}
+	bank.addViews(group)
+	group.Add("fraud", fraud.Run)
+	bank.addPayments(group)
+	group.Add("http", func(ctx context.Context) error { return front.serve(ctx, newServer(bank, rt, cfg.token)) })
+	return group.Run(ctx)
 }
 
 // The stub of the other banks takes so long, so that people can watch.
@@ -159,25 +184,27 @@ func (env environment) ending(run func(end func()) int) int {
 func (env environment) withBank(
 	ctx context.Context, data string, terms *Terms, program func(context.Context, *natsrun.Runtime, *Bank) error,
 ) int {
-	return env.withRuntime(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger) (err error) {
-		bank, err := openBank(ctx, rt, log, terms)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, bank.Close()) }()
-		return program(ctx, rt, bank)
+	return env.withRuntime(ctx, data, func(ctx context.Context, rt *natsrun.Runtime, log *slog.Logger) error {
+		return onBank(ctx, rt, log, terms, program)
 	})
+}
+
+// onBank opens the bank, runs a program on it, and closes it.
+func onBank(
+	ctx context.Context, rt *natsrun.Runtime, log *slog.Logger, terms *Terms, program func(context.Context, *natsrun.Runtime, *Bank) error,
+) (err error) {
+	bank, err := openBank(ctx, rt, log, terms)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, bank.Close()) }()
+	return program(ctx, rt, bank)
 }
 
 // withRuntime runs a program on the server of a data directory, or on the servers that the environment names.
 func (env environment) withRuntime(ctx context.Context, data string, program func(context.Context, *natsrun.Runtime, *slog.Logger) error) int {
-	cfg, err := natsrun.FromEnv(env.lookup)
+	cfg, err := env.runtimeConfig(data)
 	if err != nil {
-		return env.fail(err)
-	}
-	cfg.DataDir = data
-	cfg.ServiceName = cmp.Or(cfg.ServiceName, "bank")
-	if cfg.Logger, err = env.newLogger(cfg.ServiceName); err != nil {
 		return env.fail(err)
 	}
 	err = natsrun.Run(ctx, cfg, func(ctx context.Context, rt *natsrun.Runtime) error { return program(ctx, rt, cfg.Logger) })
@@ -185,6 +212,18 @@ func (env environment) withRuntime(ctx context.Context, data string, program fun
 		return env.fail(err)
 	}
 	return exitOK
+}
+
+// runtimeConfig returns the settings of the environment, for the server of a data directory unless they name servers.
+func (env environment) runtimeConfig(data string) (*natsrun.Config, error) {
+	cfg, err := natsrun.FromEnv(env.lookup)
+	if err != nil {
+		return nil, err
+	}
+	cfg.DataDir = data
+	cfg.ServiceName = cmp.Or(cfg.ServiceName, "bank")
+	cfg.Logger, err = env.newLogger(cfg.ServiceName)
+	return cfg, err
 }
 
 func (env environment) fail(err error) int {

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime"
 	"slices"
@@ -53,37 +50,6 @@ const (
 	readTime     = 5 * time.Second
 	shutdownTime = 5 * time.Second
 )
-
-// run serves on a listener until ctx ends. It finishes the requests under way and ends streams.
-func (s *server) run(ctx context.Context, listener net.Listener) error {
-	httpServer := &http.Server{
-		Handler:           s.handler(),
-		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       requestTime,
-		WriteTimeout:      answerTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}
-	served := make(chan error, 1)
-	go func() { served <- httpServer.Serve(listener) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	close(s.closing)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
-	defer cancel()
-	err := httpServer.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, httpServer.Close())
-	}
-	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
-		err = errors.Join(err, serveErr)
-	}
-	return err
-}
 
 // endpoint answers a request, or returns an error, which problemOf turns into an answer.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
@@ -184,13 +150,18 @@ func (t route) serve(w http.ResponseWriter, r *http.Request) error {
 	return p
 }
 
-// live answers that the process runs, and with how many goroutines. A number that grows for hours shows a leak.
+// live answers that the process runs.
 func (s *server) live(w http.ResponseWriter, _ *http.Request) error {
+	writeLive(w)
+	return nil
+}
+
+// writeLive answers with the number of goroutines. A number that grows for hours shows a leak.
+func writeLive(w http.ResponseWriter) {
 	writeJSON(w, "application/json", http.StatusOK, struct {
 		Status     string `json:"status"`
 		Goroutines int    `json:"goroutines"`
 	}{"live", runtime.NumGoroutine()})
-	return nil
 }
 
 // ready answers whether bookings can be taken and read, what is in the way, and which failures a stored booking

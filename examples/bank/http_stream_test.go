@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -85,13 +84,13 @@ func TestAShutdownEndsStreams(t *testing.T) {
 	bank := newBank(t, rt, nil)
 	runViews(t, rt, bank)
 	runPayments(t, rt, bank)
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	front, err := listen(t.Context(), "127.0.0.1:0", bank.log)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- newServer(bank, rt, "").run(ctx, listener) }()
+	go func() { ended <- front.serve(ctx, newServer(bank, rt, "")) }()
 
-	response, err := http.Get("http://" + listener.Addr().String() + "/events")
+	response, err := http.Get("http://" + front.listener.Addr().String() + "/events")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, response.Body.Close()) }()
 	next := lines(t, response)

@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -50,7 +49,7 @@ func parseOrders(args []string, env environment) (command, error) {
 
 // orders carries out every standing order of the ledger in a directory once, and prints how each ended. The other
 // banks behave as cfg says. A second run goes on after an interruption, and pays nothing twice.
-func (b *Bank) orders(ctx context.Context, rt *natsrun.Runtime, dir fs.FS, cfg otherbank.Config, stdout, stderr io.Writer) error {
+func (b *Bank) orders(ctx context.Context, rt *natsrun.Runtime, dir fs.FS, cfg otherbank.Config, stdout, stderr io.Writer) (err error) {
 	orders, err := ledger.ReadOrders(dir)
 	if err != nil {
 		return err
@@ -61,21 +60,22 @@ func (b *Bank) orders(ctx context.Context, rt *natsrun.Runtime, dir fs.FS, cfg o
 	if err := b.openForOrders(ctx, orders, stderr); err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	front, err := listen(ctx, "127.0.0.1:0", b.log)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, front.close(ctx)) }()
 	cfg.Token = rand.Text()
-	stub, err := openStub(ctx, listener.Addr(), cfg)
+	stub, err := openStub(ctx, front.listener.Addr(), cfg)
 	if err != nil {
-		return errors.Join(err, listener.Close())
+		return err
 	}
 	running, finished := context.WithCancel(ctx)
 	defer finished()
 	group := rt.NewGroup()
 	b.others = newOthers(stub.addTo(group))
 	b.addPayments(group)
-	group.Add("http", func(ctx context.Context) error { return newServer(b, rt, cfg.Token).run(ctx, listener) })
+	group.Add("http", func(ctx context.Context) error { return front.serve(ctx, newServer(b, rt, cfg.Token)) })
 	group.Add("orders", func(ctx context.Context) error {
 		defer finished()
 		ends, err := b.carryOut(ctx, orders, stderr)
