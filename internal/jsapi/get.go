@@ -23,6 +23,7 @@ var ErrMalformed = errors.New("malformed message")
 const (
 	headerPending = "Nats-Num-Pending"
 	headerUpTo    = "Nats-UpTo-Sequence"
+	headerBefore  = jetstream.LastSequenceHeader // of the message before, in the same answer
 )
 
 // getTimeout bounds one get. A get is idempotent, so a caller that cannot wait so long repeats it.

@@ -1,6 +1,7 @@
 package jsapi_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -151,6 +152,33 @@ func TestTheNextOfManyMessagesAreReadInParts(t *testing.T) {
 		}
 		require.Len(t, texts, n)
 		require.Equal(t, fmt.Sprint(n-1), texts[n-1])
+	}
+}
+
+func TestAReplyThatIsLostAmongManyIsMissed(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	js := proxy.JetStream(t)
+	newStream(t, js)
+	client := newClient(t, js)
+	var subjects []string
+	for i := range 3 {
+		subjects = append(subjects, fmt.Sprint("docs.", i))
+		publish(t, client, subjects[i], fmt.Sprint("text ", i))
+	}
+	for name, ask := range map[string]func() (jsapi.Part, error){
+		"last": func() (jsapi.Part, error) { return client.DirectLastMany(t.Context(), "docs", subjects, 1<<20) },
+		"next": func() (jsapi.Part, error) { return client.DirectNextMany(t.Context(), "docs", "docs.>", 1, 10, 1<<20) },
+	} {
+		whole, err := ask()
+		require.NoError(t, err)
+		require.Len(t, whole.Found, 3)
+		for lost := range 3 {
+			proxy.DropReplies(func(_ string, payload []byte) bool { return bytes.Contains(payload, fmt.Append(nil, "text ", lost)) })
+			_, err := ask()
+			require.ErrorIs(t, err, jsapi.ErrNoReply, "%s: reply %d was lost", name, lost)
+			require.True(t, jsapi.Transient(err))
+		}
+		proxy.DropReplies(func(string, []byte) bool { return false })
 	}
 }
 

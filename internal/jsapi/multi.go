@@ -135,7 +135,8 @@ func interruptMany(several map[uint64]chan *nats.Msg) {
 }
 
 // collect gathers the replies to one request until the last one. It waits for the first reply for manyTimeout,
-// and for each later one as long as a get may take.
+// and for each later one as long as a get may take. Each reply names the message before it, so one that a broken link
+// has swallowed is missed.
 func collect(ctx context.Context, sent *Session, subject string, replies <-chan *nats.Msg) (p Part, err error) {
 	look := time.NewTicker(interrupted)
 	defer look.Stop()
@@ -148,6 +149,9 @@ func collect(ctx context.Context, sent *Session, subject string, replies <-chan 
 				return Part{}, errInterrupted
 			}
 			one, end, err := oneOfMany(msg)
+			if err == nil && !continues(msg, p.Found) {
+				return Part{}, errIncomplete
+			}
 			switch {
 			case end != nil:
 				p.Pending, p.UpTo = end.Pending, end.UpTo
@@ -174,6 +178,23 @@ func collect(ctx context.Context, sent *Session, subject string, replies <-chan 
 		}
 	}
 }
+
+// continues reports whether a reply follows the messages that were found, with none between. The end of an empty answer
+// names no message.
+func continues(msg *nats.Msg, found []Message) bool {
+	named := msg.Header.Values(headerBefore)
+	if len(named) == 0 {
+		return len(found) == 0
+	}
+	before := uint64(0)
+	if len(found) > 0 {
+		before = found[len(found)-1].Sequence
+	}
+	return named[len(named)-1] == strconv.FormatUint(before, 10) // a stored header of that name stands before the server's
+}
+
+// errIncomplete means that one of several replies was lost.
+var errIncomplete = fmt.Errorf("%w: one of several replies was lost", ErrNoReply)
 
 // manyTimeout bounds the wait for the first of several replies. The replica that was asked may be gone.
 const manyTimeout = time.Second
