@@ -194,12 +194,13 @@
 // ErrRefused with the words of the server.
 //
 // A live reader goes on as soon as its connection is back. If the server that kept its consumer is gone, the reader
-// notices within a second, because heartbeats stop.
+// notices within a second, because heartbeats stop. All live readers of one Store share one consumer, and each new commit
+// is decoded once for all of them.
 //
 // # Concurrency
 //
 // A Store is safe for concurrent use. It has two goroutines of its own: one raises the high-water mark, and one watches
-// the connection. nats.go runs one for its replies. [Store.Close] ends all of them and waits for them. It waits a
+// the connection. One more reads the end of the log while there are live readers. nats.go runs one for its replies. [Store.Close] ends all of them and waits for them. It waits a
 // second at most for the last raise of the mark. The connection belongs to the caller: the store neither dials nor
 // closes it. It must have been made with nats.ReconnectBufSize(-1), because otherwise a publish that timed out while
 // disconnected is stored later. Open checks that. Give [Config.Reads] a connection of its own if whole logs are read

@@ -24,6 +24,12 @@ func (s *Store) AppendTorn(ctx context.Context, stream StreamID, head Head, even
 	return s.decoder.origin.give(stream, head), nil
 }
 
+// KeepForReaders makes the store keep so many of the newest commits for live readers.
+func (s *Store) KeepForReaders(commits int) { s.log.tail.room = Position(commits) }
+
+// EndForReaders ends the scan that live readers share with an error.
+func (s *Store) EndForReaders(err error) { s.log.tail.shared.take(nil, err) }
+
 // Give makes a head that was made by hand one that the store gave.
 func (s *Store) Give(stream StreamID, head Head) Head { return s.decoder.origin.give(stream, head) }
 

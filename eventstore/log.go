@@ -12,6 +12,7 @@ type log struct {
 	seen    *seen
 	fetcher *fetcher
 	trust   *trust
+	tail    tail
 }
 
 // All yields the events of the whole store in the order of their positions, up to the log's end at the time of the
@@ -103,6 +104,14 @@ func (l *log) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, error]
 	return l.fetcher.scan(ctx, o)
 }
 
+// behind yields all commits behind the begin of a part of the log.
+func (l *log) behind(ctx context.Context, p span) iter.Seq2[*Commit, error] {
+	if p.live {
+		return l.tail.follow(ctx, p.after)
+	}
+	return l.scan(ctx, scanOptions{after: p.after, sure: p.sure})
+}
+
 // within yields the commits of a part of the log.
 func (l *log) within(ctx context.Context, p span) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {
@@ -110,7 +119,7 @@ func (l *log) within(ctx context.Context, p span) iter.Seq2[*Commit, error] {
 			return
 		}
 		g := grouper{fetcher: l.fetcher, yield: yield, after: p.after, end: p.upTo}
-		for c, err := range l.scan(ctx, scanOptions{after: p.after, sure: p.sure}) {
+		for c, err := range l.behind(ctx, p) {
 			if err != nil {
 				yield(nil, err)
 				return

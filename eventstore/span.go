@@ -16,13 +16,14 @@ type span struct {
 	upTo    Position // or 0 for no end
 	sure    Position // up to where the leader has the log for certain
 	empty   bool
+	live    bool
 	pending bool // the log ended before since; the read begins with the first commit that is stored then
 	since   time.Time
 }
 
 // spanOf asks the leader what the options leave open.
 func (l *log) spanOf(ctx context.Context, o readOptions) (span, error) {
-	p := span{after: o.after, since: o.since}
+	p := span{after: o.after, live: o.live, since: o.since}
 	var end Position
 	var err error
 	if !o.live || !o.since.IsZero() {

@@ -21,7 +21,7 @@ import (
 //	decoder   makes commits of messages
 //	fetcher   reads what the servers have: commits, streams, the log
 //	trust     whether the log still has what was seen of it
-//	log       reads that trust the log
+//	log       reads that trust the log; its tail is what live readers share
 //	writer    appends, and erases
 //	marker    raises the high-water mark; its goroutine ends with Close
 type Store struct {
@@ -97,6 +97,7 @@ func assemble(conn *conn, known *registry) *Store {
 	s.fetcher.foreign.accepted = make(map[Position]foreignAccepted)
 	s.trust = &trust{conn: conn, seen: s.seen, fetcher: s.fetcher}
 	s.log = &log{conn: conn, seen: s.seen, fetcher: s.fetcher, trust: s.trust}
+	s.log.tail.log, s.log.tail.room = s.log, tailCommits
 	s.writer = &writer{
 		conn: conn, decoder: s.decoder, seen: s.seen, fetcher: s.fetcher, trust: s.trust, log: s.log, batches: make(chan struct{}, 32),
 	}

@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/runnel-go/runnel/internal/guard"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 )
 
 const (
-	// readers is how many documents a session reads at the same time.
+	// keysAtOnce is how many documents one request asks for.
+	keysAtOnce = 256
+	// readers is how many documents a session reads at the same time, if it reads each from the leader.
 	readers = 32
 	// unitsAhead is for how many units documents are read before they are folded.
 	unitsAhead = 256
@@ -28,6 +32,39 @@ func (s *session[V]) lookAhead(ctx context.Context, units []unit[V]) error {
 	if len(unknown) < 2 {
 		return nil // as well read when it is wanted
 	}
+	for keys := range slices.Chunk(unknown, keysAtOnce) {
+		if s.readAtOnce(ctx, keys) {
+			continue
+		}
+		if err := s.readEach(ctx, keys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readAtOnce reads documents with one request, and the checkpoint with them. It reports false if it could not, or if
+// the replica that answered is behind this session's last write.
+func (s *session[V]) readAtOnce(ctx context.Context, keys []string) bool {
+	docs, wrote := make([]inside.Found[V], len(keys)), s.revision()
+	var at inside.Found[checkpoint]
+	readings := []inside.Reading{within(s.generation.checkpoint).Into(checkpointKey, &at)}
+	for i, key := range keys {
+		readings = append(readings, within(s.sink).Into(key, &docs[i]))
+	}
+	var err error
+	failed := guard.CallWithin(s.spec.cfg.FoldTimeout+serverTime, func() { err = within(s.sink).Read(ctx, readings...) })
+	if failed != nil || err != nil || at.Revision < wrote {
+		return false
+	}
+	for i, key := range keys {
+		s.ahead[key] = document[V]{value: docs[i].Value, deleted: docs[i].Revision == 0}
+	}
+	return true
+}
+
+// readEach reads documents from the leader, each with a request.
+func (s *session[V]) readEach(ctx context.Context, unknown []string) error {
 	docs, errs := make([]document[V], len(unknown)), make([]error, len(unknown))
 	var next atomic.Int64
 	var reading sync.WaitGroup
