@@ -200,11 +200,11 @@
 // # Concurrency
 //
 // A Store is safe for concurrent use. It has two goroutines of its own: one raises the high-water mark, and one watches
-// the connection. One more reads the end of the log while there are live readers. nats.go runs one for its replies. [Store.Close] ends all of them and waits for them. It waits a
-// second at most for the last raise of the mark. The connection belongs to the caller: the store neither dials nor
-// closes it. It must have been made with nats.ReconnectBufSize(-1), because otherwise a publish that timed out while
-// disconnected is stored later. Open checks that. Give [Config.Reads] a connection of its own if whole logs are read
-// beside appends.
+// the connection. One more reads the end of the log while there are live readers. nats.go runs one for its replies.
+// [Store.Close] ends all of them and waits for them. It waits a second at most for the last raise of the mark. The
+// connection belongs to the caller: the store neither dials nor closes it. It must have been made with
+// nats.ReconnectBufSize(-1), because otherwise a publish that timed out while disconnected is stored later. Open checks
+// that. Give [Config.Reads] a connection of its own if whole logs are read beside appends.
 //
 // # Caveats
 //

@@ -27,7 +27,8 @@ const (
 // Skew is how far the clock of this program is ahead of the servers', or 0 if the two differ by less than five seconds.
 // While they differ by more, deadlines of sagas wait until both clocks have passed them.
 //
-// The error says why nothing can be stored. It matches ErrUnavailable if the servers do not answer or do not store,
+// The error says why nothing can be stored. It matches ErrUnavailable if the servers do not answer or do not store, or if
+// the leader of the log has heard nothing from a majority of its replicas for two seconds,
 // ErrDisk if the disk has failed, and ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails.
 // Without permission to write to the control bucket only the leader is asked. A log that has come to Config.MaxBytes is
 // not noticed.
@@ -66,11 +67,15 @@ func (s *Store) probe(ctx context.Context) error {
 	if err := s.conn.api.Session().Connected(); err != nil {
 		return because("health of "+s.conn.store, err)
 	}
-	if _, err := s.trust.lookAtLog(ctx, nil); err != nil {
+	info, _, err := s.trust.lookAtLog(ctx, nil)
+	if err != nil {
 		return because("health of "+s.conn.store, err)
 	}
+	if !info.Followed {
+		return fmt.Errorf("eventstore: health of %s: %w: %s leads the log and hears nothing from most of its replicas", s.conn.store, ErrUnavailable, info.Leader)
+	}
 	subject := kvstream.Subject(control.Bucket(s.conn.store), probeKey)
-	_, err := s.conn.js.Publish(ctx, subject, []byte("{}"), jetstream.WithRetryAttempts(0))
+	_, err = s.conn.js.Publish(ctx, subject, []byte("{}"), jetstream.WithRetryAttempts(0))
 	if err != nil && s.conn.api.Denied(subject) == nil { // or the leader's answer is all that can be had
 		return fmt.Errorf("eventstore: health of %s: %w: a message beside the log was not stored: %w", s.conn.store, ErrUnavailable, err)
 	}

@@ -119,7 +119,7 @@ func (t *trust) checkLog(ctx context.Context, known []mark) error {
 	}
 	deadline := time.Now().Add(leaderLag)
 	for try := 1; ; try++ {
-		lags, err := t.lookAtLog(ctx, known)
+		_, lags, err := t.lookAtLog(ctx, known)
 		switch {
 		case !isVerdict(err):
 			return err
@@ -134,22 +134,22 @@ func (t *trust) checkLog(ctx context.Context, known []mark) error {
 
 // lookAtLog is one look. It reports lags if a new leader that has not caught up yet may be the reason for what is
 // wrong.
-func (t *trust) lookAtLog(ctx context.Context, known []mark) (lags bool, err error) {
+func (t *trust) lookAtLog(ctx context.Context, known []mark) (info jsapi.Info, lags bool, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, t.conn.cfg.AckTimeout, jsapi.ErrNoReply)
 	defer cancel()
 	asked := time.Now()
-	info, err := t.conn.api.LeaderInfo(ctx, t.conn.store, "", 0)
+	info, err = t.conn.api.LeaderInfo(ctx, t.conn.store, "", 0)
 	if err == nil {
 		t.conn.hearTime(ctx, asked, info.Time)
 		lags, err = t.compareLog(ctx, known, info)
 	}
 	switch {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return false, rewound(t.conn.store, newest(known), 0, "its JetStream stream is gone")
+		return info, false, rewound(t.conn.store, newest(known), 0, "its JetStream stream is gone")
 	case err != nil && ctx.Err() != nil && !isDamage(err):
 		err = context.Cause(ctx)
 	}
-	return lags, err
+	return info, lags, err
 }
 
 // compareLog compares what is known with the log as its leader describes it.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ConnState is the state of a connection.
@@ -40,11 +39,10 @@ func (h Health) Ready() bool { return h.State == Connected && h.JetStream }
 // sync has failed. Health also counts a server as unable to store if one of its streams could not write a file,
 // because that stream takes no more messages until the program is started again. This check needs only memory.
 //
-// Health asks a remote server, and waits up to one second. It asks only if the server answered the same question when
-// the Runtime was opened. The server cannot store if JetStream has no leader or does not answer. Name the JetStream
-// streams that the program writes, such as the names of its stores: one that has no leader, or whose leader has heard
-// from no majority of its replicas for two seconds, counts as unable to store.
-func (rt *Runtime) Health(streams ...string) Health {
+// Health asks a remote server whether JetStream works, and waits up to one second. It asks only if the server answered
+// the same question when the Runtime was opened. Whether one store takes events is another question, because its
+// JetStream stream has a leader of its own: ask the store.
+func (rt *Runtime) Health() Health {
 	h := Health{
 		Commands:   rt.commands.state(),
 		Reads:      rt.reads.state(),
@@ -57,7 +55,7 @@ func (rt *Runtime) Health(streams ...string) Health {
 		h.Server = "embedded"
 		h.JetStream = rt.embedded.stores()
 	} else if rt.tells && h.Commands == Connected {
-		h.JetStream = rt.answers(streams)
+		h.JetStream = rt.answers()
 	}
 	return h
 }
@@ -65,38 +63,12 @@ func (rt *Runtime) Health(streams ...string) Health {
 // answerTime is how long a remote server may take to answer Health.
 const answerTime = time.Second
 
-// silence is how long a leader may hear nothing of a replica that counts. Replicas answer each second.
-const silence = 2 * time.Second
-
-// answers reports whether JetStream of a remote server works, and each of the streams has a leader.
-func (rt *Runtime) answers(streams []string) bool {
+// answers reports whether JetStream of a remote server works.
+func (rt *Runtime) answers() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
-	for _, name := range streams {
-		stream, err := rt.commands.js.Stream(ctx, name)
-		if err != nil || !led(stream.CachedInfo().Cluster) {
-			return false
-		}
-	}
-	if len(streams) > 0 {
-		return true
-	}
 	_, err := rt.commands.js.AccountInfo(ctx)
 	return err == nil
-}
-
-// led reports whether a stream has a leader that a majority follows. A stream of a server alone has no ClusterInfo.
-func led(cluster *jetstream.ClusterInfo) bool {
-	if cluster == nil {
-		return true
-	}
-	heard := 1
-	for _, replica := range cluster.Replicas {
-		if !replica.Offline && replica.Active < silence {
-			heard++
-		}
-	}
-	return cluster.Leader != "" && 2*heard > len(cluster.Replicas)+1
 }
 
 // stores reports whether messages that are stored from now on can be acknowledged.

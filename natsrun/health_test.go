@@ -2,10 +2,8 @@ package natsrun_test
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -91,36 +89,10 @@ func TestHealthOfAClusterWithoutALeader(t *testing.T) {
 	}
 	nodes := eventstoretest.NewCluster(t, 3).Nodes()
 	rt := open(t, natsrun.Config{URL: nodes[0].URL()})
-	_, err := rt.Commands().CreateStream(t.Context(), jetstream.StreamConfig{Name: "BANK", Replicas: 3, Storage: jetstream.MemoryStorage})
-	require.NoError(t, err)
-	require.True(t, rt.Health("BANK").Ready())
+	require.True(t, rt.Health().Ready())
 	nodes[1].Stop()
 	nodes[2].Stop()
 	require.Equal(t, nats.CONNECTED, rt.Conn().Status())
-	require.Eventually(t, func() bool { return !rt.Health("BANK").Ready() }, 5*time.Second, 10*time.Millisecond)
 	require.Eventually(t, func() bool { return !rt.Health().Ready() }, time.Minute, 10*time.Millisecond)
 	require.Equal(t, natsrun.Connected, rt.Health().State)
-}
-
-// A stream on one node goes away with it, and JetStream of the other nodes still answers.
-func TestHealthOfAStreamWithoutALeader(t *testing.T) {
-	cluster := eventstoretest.NewCluster(t, 3)
-	js := cluster.JetStream(t)
-	// The node must not lead JetStream, because an election takes seconds.
-	var only *eventstoretest.Server
-	name := ""
-	for n := 0; only == nil || only.NATS().JetStreamIsLeader(); n++ {
-		name = fmt.Sprintf("BANK-%d", n)
-		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Storage: jetstream.MemoryStorage})
-		require.NoError(t, err)
-		only = cluster.StreamLeader(t, name)
-	}
-	nodes := cluster.Nodes()
-	other := nodes[slices.IndexFunc(nodes, func(n *eventstoretest.Server) bool { return n != only })]
-	rt := open(t, natsrun.Config{URL: other.URL()})
-	require.True(t, rt.Health(name).Ready())
-	require.False(t, rt.Health(name, "SHOP").Ready(), "there is no such stream")
-	only.Stop()
-	require.False(t, rt.Health(name).Ready())
-	require.True(t, rt.Health().Ready())
 }

@@ -62,7 +62,7 @@ func TestDocumentsAreReadAtOnceFromNoReplicaThatIsBehind(t *testing.T) {
 			l := &lookingAhead{}
 			store := l.between(t)
 			var writes []eventstore.Write
-			for _, id := range strings.Split("abcdefghijklmnopqrstuvwxyz", "") {
+			for _, id := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
 				writes = append(writes, eventstore.Write{Stream: account(id), Events: []eventstore.Event{deposited{Amount: 1}}})
 			}
 			deposit := func() eventstore.Position {

@@ -29,7 +29,7 @@ const maxStreams = 100
 
 func newServer(bank *Bank, rt *natsrun.Runtime, token string) *server {
 	return &server{
-		bank: bank, health: func() natsrun.Health { return rt.Health(storeName) }, token: token, log: bank.log,
+		bank: bank, health: rt.Health, token: token, log: bank.log,
 		today:   bank.today,
 		streams: make(chan struct{}, maxStreams),
 		closing: make(chan struct{}),

@@ -24,6 +24,7 @@ type Info struct {
 	Messages uint64
 	Replicas int
 	Leader   string            // the name of the server that answered
+	Followed bool              // a majority of the replicas has answered that server within two seconds
 	Version  string            // of that server; "" if it does not say
 	Domain   string            // of JetStream; "" for none
 	Time     time.Time         // by the clock of that server
@@ -96,10 +97,27 @@ func readInfo(data []byte) (Info, error) {
 	}
 	return Info{
 		Last: reply.State.Last, Messages: reply.State.Messages, Replicas: reply.Config.Replicas,
-		Leader: leader, Version: reply.Config.Metadata[metaVersion],
+		Leader: leader, Followed: followed(reply.Cluster), Version: reply.Config.Metadata[metaVersion],
 		Domain: reply.Domain, Time: reply.Time, Created: reply.Created, Metadata: reply.Config.Metadata,
 		Subjects: reply.State.Subjects, Total: reply.Total, Limit: reply.Limit,
 	}, nil
+}
+
+// unheard is how long a leader may hear nothing of a replica that follows it. Replicas answer each second.
+const unheard = 2 * time.Second
+
+// followed reports whether a majority follows the leader that described a stream. A server alone has no ClusterInfo.
+func followed(cluster *jetstream.ClusterInfo) bool {
+	if cluster == nil {
+		return true
+	}
+	heard := 1
+	for _, replica := range cluster.Replicas {
+		if !replica.Offline && replica.Active < unheard {
+			heard++
+		}
+	}
+	return 2*heard > len(cluster.Replicas)+1
 }
 
 // errNoLeader is the answer of a server for a stream without a leader.

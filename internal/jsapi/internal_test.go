@@ -28,3 +28,18 @@ func TestChangesThatNobodyHasTakenNoteOfAreNotLost(t *testing.T) {
 	require.GreaterOrEqual(t, client.Session().Number(), nc.Stats().Reconnects+1)
 	require.Eventually(t, func() bool { return client.Session().Number() == nc.Stats().Reconnects+1 }, time.Minute, time.Millisecond)
 }
+
+// It is in the package because a test cannot make a leader that hears nothing for as long as it likes.
+func TestALeaderIsFollowedByAMajority(t *testing.T) {
+	heard, late := &jetstream.PeerInfo{Active: time.Second}, &jetstream.PeerInfo{Active: 3 * time.Second}
+	offline := &jetstream.PeerInfo{Offline: true}
+	require.True(t, followed(nil), "a server alone")
+	for want, replicas := range map[bool][][]*jetstream.PeerInfo{
+		true:  {nil, {heard, late}, {heard, heard}, {heard, heard, late, offline}},
+		false: {{late}, {late, late}, {offline, late}, {heard, late, late, offline}},
+	} {
+		for _, r := range replicas {
+			require.Equal(t, want, followed(&jetstream.ClusterInfo{Leader: "a", Replicas: r}), "%v", r)
+		}
+	}
+}
