@@ -14,8 +14,8 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// lookingAhead stands between a store and its server. It counts the requests for many documents at once, and those to the
-// leader for one.
+// lookingAhead stands between a store and its server. It counts the requests for many documents at once, and those to
+// the leader for one.
 type lookingAhead struct {
 	behind         atomic.Bool // answer the requests for many as a replica that has none of the newest documents
 	many, toLeader atomic.Int64

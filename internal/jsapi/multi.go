@@ -190,7 +190,8 @@ func continues(msg *nats.Msg, found []Message) bool {
 	if len(found) > 0 {
 		before = found[len(found)-1].Sequence
 	}
-	return named[len(named)-1] == strconv.FormatUint(before, 10) // a stored header of that name stands before the server's
+	// A stored header of that name stands before the server's.
+	return named[len(named)-1] == strconv.FormatUint(before, 10)
 }
 
 // errIncomplete means that one of several replies was lost.
