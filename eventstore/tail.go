@@ -78,13 +78,13 @@ func passAll(commits iter.Seq2[*Commit, error], pass func(*Commit, error) bool) 
 	return true
 }
 
-// join returns the scan that live readers share, and a channel that says that it has gone on. If there is no scan, it
-// begins one at the log's end, as far as that was seen, or where this reader stands, if that is near. The reader must
-// leave it.
+// join returns the scan that live readers share, and a channel that says that it has gone on. If there is no scan, or it
+// is far behind this reader, join begins one at the log's end, as far as that was seen, or where this reader stands, if
+// that is near. The reader must leave it.
 func (t *tail) join(ctx context.Context, after Position) (*sharedScan, chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.shared == nil || t.shared.over() {
+	if t.shared == nil || !t.shared.serves(after) {
 		if end := t.log.seen.highest(); after+t.room < end {
 			after = end
 		}
@@ -176,10 +176,11 @@ func (s *sharedScan) behind(position Position, room []*Commit) (commits []*Commi
 	return room, s.first, s.err
 }
 
-func (s *sharedScan) over() bool {
+// serves reports whether the scan goes on, and is not far behind a position.
+func (s *sharedScan) serves(position Position) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.err != nil
+	return s.err == nil && position < s.next+Position(len(s.kept))
 }
 
 func (s *sharedScan) enter(wake chan struct{}) {

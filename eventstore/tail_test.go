@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -219,6 +220,45 @@ func TestAReaderJoinsNoScanThatHasEnded(t *testing.T) {
 	_, err = store.Append(t.Context(), account("1"), c.Head(), deposited{1})
 	require.NoError(t, err)
 	require.EqualValues(t, 2, second.next(t))
-	_, err, _ = first.pull()
+	for err == nil { // its scan goes on, because only a test can end one so
+		_, err, _ = first.pull()
+	}
 	require.ErrorIs(t, err, refused)
+}
+
+// Nothing that was appended before a reader begins comes through the line. So the scan that others share stays behind.
+func TestAReaderWaitsForNoScanThatIsFarBehind(t *testing.T) {
+	server := eventstoretest.NewServer(t)
+	proxy := server.Proxy(t)
+	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, &eventstore.Config{Reads: proxy.JetStream(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	store.KeepForReaders(5)
+	proxy.DropReplies(func(_ string, payload []byte) bool { return bytes.Contains(payload, []byte("slow")) })
+	first := follow(t, store)
+	require.Eventually(t, func() bool { return consumersOf(t, store) == 1 }, 10*time.Second, time.Millisecond)
+	const before = 20
+	var head eventstore.Head
+	add := func(name string) {
+		c, err := store.Append(t.Context(), account("1"), head, opened{name})
+		require.NoError(t, err)
+		head = c.Head()
+	}
+	for range before {
+		add("slow")
+	}
+	second := make(chan eventstore.Position, 1)
+	go func() {
+		reader := pull(t.Context(), store, before)
+		defer reader.stop()
+		if c, err, _ := reader.pull(); err == nil {
+			second <- c.Position
+		}
+	}()
+	require.Eventually(t, func() bool { return consumersOf(t, store) == 2 }, 10*time.Second, time.Millisecond)
+	add("fast")
+	require.EqualValues(t, before+1, <-second)
+	for position := range eventstore.Position(before + 1) {
+		require.Equal(t, position+1, <-first)
+	}
 }
