@@ -7,11 +7,9 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/eventstoretest"
 )
 
 // lookingAhead stands between a store and its server. It counts the requests for many documents at once, and those to
@@ -21,37 +19,27 @@ type lookingAhead struct {
 	many, toLeader atomic.Int64
 }
 
-func (l *lookingAhead) between(t *testing.T) *eventstore.Store {
-	t.Helper()
-	nc := eventstoretest.JetStream(t).Conn()
-	_, err := nc.Subscribe("between.>", func(msg *nats.Msg) {
-		subject, data := strings.TrimPrefix(msg.Subject, "between."), msg.Data
+func (l *lookingAhead) open(t *testing.T) *eventstore.Store {
+	return openBetween(t, func(_ *nats.Conn, subject string, msg *nats.Msg) (answered bool) {
 		switch {
 		case strings.HasPrefix(subject, "DIRECT.GET.KV_bank_balances"):
 			var request map[string]any
-			require.NoError(t, json.Unmarshal(data, &request))
+			require.NoError(t, json.Unmarshal(msg.Data, &request))
 			if keys, _ := request["multi_last"].([]any); len(keys) < 5 {
-				break // of a reader
+				return false // of a reader
 			}
 			l.many.Add(1)
 			if l.behind.Load() {
 				request["up_to_seq"] = 1
 				var err error
-				data, err = json.Marshal(request)
+				msg.Data, err = json.Marshal(request)
 				require.NoError(t, err)
 			}
 		case strings.HasPrefix(subject, "STREAM.MSG.GET.KV_bank_balances"):
 			l.toLeader.Add(1)
 		}
-		require.NoError(t, nc.PublishRequest("$JS.API."+subject, msg.Reply, data))
+		return false
 	})
-	require.NoError(t, err)
-	js, err := jetstream.NewWithAPIPrefix(nc, "between")
-	require.NoError(t, err)
-	store, err := eventstore.Open(t.Context(), js, "bank", events, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	return store
 }
 
 // A runner that begins has no document in memory. It reads those that a batch changes with one request, unless the
@@ -60,9 +48,9 @@ func TestDocumentsAreReadAtOnceFromNoReplicaThatIsBehind(t *testing.T) {
 	for name, behind := range map[string]bool{"up to date": false, "behind": true} {
 		t.Run(name, func(t *testing.T) {
 			l := &lookingAhead{}
-			store := l.between(t)
+			store := l.open(t)
 			var writes []eventstore.Write
-			for _, id := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
+			for id := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
 				writes = append(writes, eventstore.Write{Stream: account(id), Events: []eventstore.Event{deposited{Amount: 1}}})
 			}
 			deposit := func() eventstore.Position {

@@ -76,20 +76,20 @@ type progress struct {
 
 // progressState is one state of the progress. Changed is closed when it is not the present one any more.
 type progressState struct {
-	build    string // whose documents the runner writes, or "" if none runs
-	position eventstore.Position
-	changed  chan struct{}
+	build   string     // whose documents the runner writes, or "" if none runs
+	at      checkpoint // that it has written last
+	changed chan struct{}
 }
 
 func newProgress() *progress {
 	return &progress{state: progressState{changed: make(chan struct{})}, asked: make(chan struct{})}
 }
 
-func (p *progress) set(build string, position eventstore.Position) {
+func (p *progress) set(build string, at checkpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.state.changed)
-	p.state = progressState{build: build, position: position, changed: make(chan struct{})}
+	p.state = progressState{build: build, at: at, changed: make(chan struct{})}
 }
 
 func (p *progress) get() progressState {

@@ -50,7 +50,7 @@ func (w *worker[V]) run(ctx context.Context) error {
 	defer free()
 	for failures := 1; ; failures++ {
 		worked, err := w.turn(ctx)
-		w.progress.set("", 0)
+		w.progress.set("", checkpoint{})
 		if worked {
 			failures = 1
 		}

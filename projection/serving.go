@@ -32,13 +32,13 @@ type served[V any] struct {
 	follow  sync.Once // begins to follow the checkpoint
 	follows sync.WaitGroup
 	mu      sync.Mutex // guards the fields below
-	at      eventstore.Position
+	at      checkpoint
 	changed chan struct{} // closed when at changes
 }
 
-// position returns the position of the checkpoint as it was heard last, and a channel that is closed when that changes.
+// stands returns the checkpoint as it was heard last, and a channel that is closed when that changes.
 // The first call begins to follow the checkpoint, until readers are led elsewhere.
-func (g *served[V]) position(of *spec[V]) (eventstore.Position, <-chan struct{}) {
+func (g *served[V]) stands(of *spec[V]) (checkpoint, <-chan struct{}) {
 	g.follow.Do(func() { g.follows.Go(func() { g.followCheckpoint(of) }) })
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -56,7 +56,7 @@ func (g *served[V]) followCheckpoint(of *spec[V]) {
 		watch := func(ctx context.Context) iter.Seq2[kv.Change[checkpoint], error] {
 			return g.checkpoint.Watch(ctx, checkpointKey)
 		}
-		keepWatching(ctx, of.logger, "the checkpoint", watch, func(change kv.Change[checkpoint]) { g.heard(change.Value.Position) })
+		keepWatching(ctx, of.logger, "the checkpoint", watch, func(change kv.Change[checkpoint]) { g.heard(change.Value) })
 	})
 	ask := time.NewTicker(min(of.cfg.Heartbeat, time.Second))
 	defer ask.Stop()
@@ -67,15 +67,15 @@ func (g *served[V]) followCheckpoint(of *spec[V]) {
 			return
 		}
 		if at, err := g.stand(ctx); err == nil {
-			g.heard(at.Position)
+			g.heard(at.checkpoint)
 		}
 	}
 }
 
-func (g *served[V]) heard(at eventstore.Position) {
+func (g *served[V]) heard(at checkpoint) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if at > g.at {
+	if at.Position > g.at.Position {
 		g.at = at
 		close(g.changed)
 		g.changed = make(chan struct{})

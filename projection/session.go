@@ -258,7 +258,7 @@ func (s *session[V]) write(ctx context.Context, next checkpoint, batch *kv.Batch
 	}
 	s.at = written
 	if s.runner != "" {
-		s.progress.set(s.generation.version.Build, next.Position)
+		s.progress.set(s.generation.version.Build, next)
 	}
 	return written.revision, nil
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // WaitFor blocks until the view has folded the log up to a position, by whichever process runs it, and there is
-// something to read. It returns an error that matches ErrPositionAhead where the log does not have the position, or the
-// cause of ctx.
+// something to read. A Get of this View that begins afterwards reads nothing older. WaitFor returns an error that
+// matches ErrPositionAhead if the log does not have the position, or the cause of ctx.
 func (v *View[V]) WaitFor(ctx context.Context, position eventstore.Position) error {
 	g, err := v.reader.await(ctx, position)
 	if err == nil {
@@ -82,7 +82,16 @@ func (r *reader[V]) checkAhead(ctx context.Context, position eventstore.Position
 // reached reports whether the runner of this process has come to the position.
 func (r *reader[V]) reached(g *served[V], position eventstore.Position) bool {
 	now := r.progress.get()
-	return now.build == g.version.Build && now.position >= position
+	return now.build == g.version.Build && r.comes(now.at, position)
+}
+
+// comes reports whether a checkpoint has come to the position. If so, nothing before it is read any more.
+func (r *reader[V]) comes(at checkpoint, position eventstore.Position) bool {
+	if at.Position < position {
+		return false
+	}
+	r.seen.raise(at)
+	return true
 }
 
 // reach blocks until a generation has come to the position, or readers are led elsewhere, which is neither reached nor
@@ -94,7 +103,7 @@ func (r *reader[V]) reach(ctx context.Context, g *served[V], position eventstore
 		switch {
 		case now.build != g.version.Build:
 			return r.reachElsewhere(ctx, g, position)
-		case now.position >= position:
+		case r.comes(now.at, position):
 			return true, nil
 		}
 		select {
@@ -110,8 +119,8 @@ func (r *reader[V]) reach(ctx context.Context, g *served[V], position eventstore
 // reachElsewhere waits for the checkpoint in the bucket, which another process moves.
 func (r *reader[V]) reachElsewhere(ctx context.Context, g *served[V], position eventstore.Position) (reached bool, err error) {
 	for {
-		at, changed := g.position(r.spec)
-		if at >= position {
+		at, changed := g.stands(r.spec)
+		if r.comes(at, position) {
 			return true, nil
 		}
 		select {
