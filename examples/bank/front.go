@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -148,6 +149,6 @@ func (f *front) close(ctx context.Context) (err error) {
 // cannot store at the moment.
 func passes(err error) bool {
 	var network *net.OpError
-	unreachable := errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.As(err, &network)
+	unreachable := errors.Is(err, nats.ErrNoServers) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, io.EOF) || errors.As(err, &network)
 	return errors.Is(err, natsrun.ErrConnect) && unreachable || errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, kv.ErrUnavailable)
 }
