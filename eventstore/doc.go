@@ -194,8 +194,8 @@
 // ErrRefused with the words of the server.
 //
 // A live reader goes on as soon as its connection is back. If the server that kept its consumer is gone, the reader
-// notices within a second, because heartbeats stop. All live readers of one Store share one consumer, and each new commit
-// is decoded once for all of them.
+// notices within a second, because heartbeats stop. All live readers of one Store share one consumer, and each new
+// commit is decoded once for all of them.
 //
 // # Concurrency
 //

@@ -27,9 +27,9 @@ const (
 // Skew is how far the clock of this program is ahead of the servers', or 0 if the two differ by less than five seconds.
 // While they differ by more, deadlines of sagas wait until both clocks have passed them.
 //
-// The error says why nothing can be stored. It matches ErrUnavailable if the servers do not answer or do not store, or if
-// the leader of the log has heard nothing from a majority of its replicas for two seconds,
-// ErrDisk if the disk has failed, and ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails.
+// The error says why nothing can be stored. It matches ErrUnavailable if the servers do not answer or do not store, or
+// if the leader of the log has heard nothing from a majority of its replicas for two seconds. It matches ErrDisk if the
+// disk has failed, and ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails.
 // Without permission to write to the control bucket only the leader is asked. A log that has come to Config.MaxBytes is
 // not noticed.
 func (s *Store) Health(ctx context.Context) (skew time.Duration, err error) {

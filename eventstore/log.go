@@ -104,7 +104,7 @@ func (l *log) scan(ctx context.Context, o scanOptions) iter.Seq2[*Commit, error]
 	return l.fetcher.scan(ctx, o)
 }
 
-// behind yields all commits behind the begin of a part of the log.
+// behind yields all commits from the start of a part of the log on.
 func (l *log) behind(ctx context.Context, p span) iter.Seq2[*Commit, error] {
 	if p.live {
 		return l.tail.follow(ctx, p.after)

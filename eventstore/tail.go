@@ -78,9 +78,9 @@ func passAll(commits iter.Seq2[*Commit, error], pass func(*Commit, error) bool) 
 	return true
 }
 
-// join returns the scan that live readers share, and a channel that says that it has gone on. If there is no scan, or it
-// is far behind this reader, join begins one at the log's end, as far as that was seen, or where this reader stands, if
-// that is near. The reader must leave it.
+// join returns the scan that live readers share, and a channel that says that it has gone on. If there is no scan, or
+// it is far behind this reader, join begins one at the log's end, as far as that was seen, or where this reader stands,
+// if that is near. The reader must leave it.
 func (t *tail) join(ctx context.Context, after Position) (*sharedScan, chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,7 +159,7 @@ func (s *sharedScan) take(c *Commit, err error) {
 	}
 }
 
-// at returns where a commit is kept.
+// at returns the place of a commit that is kept.
 func (s *sharedScan) at(position Position) **Commit { return &s.kept[position%Position(len(s.kept))] }
 
 // behind appends the next commits behind a position to room. It returns no commits if they are not kept any more, which

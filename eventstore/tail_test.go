@@ -75,7 +75,7 @@ func (p puller) next(t require.TestingT) eventstore.Position {
 }
 
 // Readers begin anywhere, read as much as they like and leave, while the log grows. Few commits are kept for them, so
-// those that fall behind must read by themselves. Each gets each commit behind its begin once, in order.
+// those that fall behind must read by themselves. Each gets each commit behind its start once, in order.
 func TestALiveReaderMissesNothingHoweverSlowItIs(t *testing.T) {
 	proptest.Runs(t, 20)
 	server := eventstoretest.NewServer(t)

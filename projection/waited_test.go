@@ -78,6 +78,6 @@ func TestNothingOlderIsReadThanWhatWasWaitedFor(t *testing.T) {
 		l.lags.Store(3)
 		got, err := view.Get(t.Context(), "a")
 		require.NoError(t, err)
-		require.EqualValues(t, 2*(round+1), got.Events)
+		require.Equal(t, 2*(round+1), got.Events)
 	}
 }
