@@ -237,7 +237,7 @@ func TestInfoCountsMessagesAndSubjects(t *testing.T) {
 	require.WithinDuration(t, time.Now(), info.Time, time.Minute)
 	require.Contains(t, info.Metadata, "_nats.ver")
 	info.Subjects, info.Total, info.Limit, info.Created, info.Time, info.Metadata = nil, 0, 0, time.Time{}, time.Time{}, nil
-	require.Equal(t, jsapi.Info{Last: 3, Messages: 3, Replicas: 1,
+	require.Equal(t, jsapi.Info{Last: 3, Messages: 3, Replicas: 1, Followed: true,
 		Leader: js.Conn().ConnectedServerName(), Version: js.Conn().ConnectedServerVersion()}, info)
 }
 
