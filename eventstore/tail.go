@@ -39,7 +39,7 @@ func (t *tail) follow(ctx context.Context, after Position) iter.Seq2[*Commit, er
 			return yield(c, err)
 		}
 		room := make([]*Commit, 0, tailAtOnce)
-		for {
+		for ctx.Err() == nil {
 			commits, first, err := shared.behind(position, room)
 			switch {
 			case position+1 < first:
@@ -61,10 +61,9 @@ func (t *tail) follow(ctx context.Context, after Position) iter.Seq2[*Commit, er
 			select {
 			case <-wake:
 			case <-ctx.Done():
-				yield(nil, context.Cause(ctx))
-				return
 			}
 		}
+		yield(nil, context.Cause(ctx))
 	}
 }
 

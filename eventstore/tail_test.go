@@ -262,3 +262,31 @@ func TestAReaderWaitsForNoScanThatIsFarBehind(t *testing.T) {
 		require.Equal(t, position+1, <-first)
 	}
 }
+
+func TestALiveReaderEndsWithItsContextThoughMoreIsThere(t *testing.T) {
+	store := open(t, nil)
+	const commits = 200
+	var head eventstore.Head
+	for range commits {
+		c, err := store.Append(t.Context(), account("1"), head, deposited{1})
+		require.NoError(t, err)
+		head = c.Head()
+	}
+	other := pull(t.Context(), store, 0)
+	defer other.stop()
+	for position := range eventstore.Position(commits) {
+		require.Equal(t, position+1, other.next(t)) // so that all of them are kept
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	reader := pull(ctx, store, 0)
+	defer reader.stop()
+	require.EqualValues(t, 1, reader.next(t))
+	cancel()
+	for read := 1; ; read++ {
+		if _, err, _ := reader.pull(); err != nil {
+			require.ErrorIs(t, err, context.Canceled)
+			return
+		}
+		require.Less(t, read, commits-1)
+	}
+}
