@@ -83,7 +83,7 @@ func TestALiveReaderMissesNothingHoweverSlowItIs(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		stores++
 		js := server.JetStream(t)
-		store, err := eventstore.Open(t.Context(), js, fmt.Sprint("tail-", stores), events, &eventstore.Config{Erasure: true})
+		store, err := eventstore.Open(t.Context(), js, fmt.Sprint("tail-", stores), events, nil)
 		require.NoError(rt, err)
 		defer func() { require.NoError(rt, store.Close()) }()
 		store.KeepForReaders(rapid.IntRange(1, 5).Draw(rt, "kept"))

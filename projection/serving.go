@@ -36,8 +36,8 @@ type served[V any] struct {
 	changed chan struct{} // closed when at changes
 }
 
-// stands returns the checkpoint as it was heard last, and a channel that is closed when that changes.
-// The first call begins to follow the checkpoint, until readers are led elsewhere.
+// stands returns the checkpoint as it was heard last, and a channel that is closed when that changes. The first call
+// begins to follow the checkpoint, until readers are led elsewhere.
 func (g *served[V]) stands(of *spec[V]) (checkpoint, <-chan struct{}) {
 	g.follow.Do(func() { g.follows.Go(func() { g.followCheckpoint(of) }) })
 	g.mu.Lock()

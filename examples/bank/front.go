@@ -25,7 +25,6 @@ type front struct {
 	http     *http.Server
 	listener net.Listener
 	log      *slog.Logger
-	begun    time.Time
 	bank     atomic.Pointer[http.Handler] // nil while no bank is open
 	reason   atomic.Pointer[string]       // why none is
 	served   chan error                   // receives why the server has stopped
@@ -40,7 +39,7 @@ func listen(ctx context.Context, addr string, log *slog.Logger) (*front, error) 
 	if err != nil {
 		return nil, fmt.Errorf("bank: %w: choose another --addr", err)
 	}
-	f := &front{listener: listener, log: log, begun: time.Now(), served: make(chan error, 1), stopped: make(chan struct{})}
+	f := &front{listener: listener, log: log, served: make(chan error, 1), stopped: make(chan struct{})}
 	f.http = &http.Server{
 		Handler:           f,
 		ReadHeaderTimeout: headerTime,
@@ -66,16 +65,19 @@ func (f *front) waits(why error) {
 func (f *front) tell() {
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
+	open := time.Now() // when the bank was open last, or the process began
 	for {
 		select {
 		case <-f.stopped:
 			return
 		case <-again.C:
 		}
-		if f.bank.Load() == nil {
-			f.log.Warn("the bank is not open yet", slog.Duration("since", time.Since(f.begun).Round(time.Second)),
-				slog.String("addr", f.listener.Addr().String()), slog.String("reason", *f.reason.Load()))
+		if f.bank.Load() != nil {
+			open = time.Now()
+			continue
 		}
+		f.log.Warn("the bank is not open yet", slog.Duration("since", time.Since(open).Round(time.Second)),
+			slog.String("addr", f.listener.Addr().String()), slog.String("reason", *f.reason.Load()))
 	}
 }
 
