@@ -48,6 +48,15 @@ type writer struct {
 	confirmed atomic.Pointer[confirmation]
 
 	resolved atomic.Int64 // see Counters
+
+	// stores is when the newest append began that was acknowledged at its first try, in nanoseconds since made.
+	stores atomic.Int64
+	made   time.Time
+}
+
+// storesSince reports whether an append that began after a moment was acknowledged at its first try.
+func (wr *writer) storesSince(t time.Time) bool {
+	return time.Duration(wr.stores.Load()) > t.Sub(wr.made)
 }
 
 // errAppendTimeout ends the context of an append.
@@ -101,7 +110,8 @@ func (wr *writer) store(ctx context.Context, writes []Write) (commits []*Commit,
 	if ctx.Err() != nil {
 		return nil, 0, context.Cause(ctx)
 	}
-	deadline := time.Now().Add(wr.conn.cfg.AppendTimeout)
+	begin := time.Now()
+	deadline := begin.Add(wr.conn.cfg.AppendTimeout)
 	a, err := wr.prepare(ctx, writes)
 	if err != nil {
 		return nil, 0, err
@@ -116,6 +126,7 @@ func (wr *writer) store(ctx context.Context, writes []Write) (commits []*Commit,
 		a.tries = 1
 		answer := session.Publish(ctx, a.writes[0], min(wr.conn.cfg.AckTimeout, wr.conn.cfg.AppendTimeout))
 		if answer.Class == jsapi.Stored && wr.conn.disk == nil {
+			wr.stores.Store(int64(begin.Sub(wr.made)))
 			commits, err := a.stored(ctx, Position(answer.Sequence))
 			return commits, a.tries, err
 		}

@@ -61,13 +61,20 @@ func newConn(ctx context.Context, js jetstream.JetStream, name string, cfg Confi
 	if c.api, err = jsapi.New(ctx, js); err != nil {
 		return nil, because("open "+name, err)
 	}
+	c.api.LeaveIfCutOff(name, c.leaves)
 	if c.reads = c.api; js == reads {
 		return c, nil
 	}
 	if c.reads, err = jsapi.New(ctx, reads); err != nil {
 		return nil, because("open "+name, errors.Join(err, c.api.Close()))
 	}
+	c.reads.LeaveIfCutOff(name, c.leaves)
 	return c, nil
+}
+
+// leaves tells that a connection leaves a server.
+func (c *conn) leaves(server string) {
+	c.cfg.Logger.Warn("the server does not reach the leader of the log and another does, connecting to that", "store", c.store, "server", server)
 }
 
 func (c *conn) close() error {

@@ -197,10 +197,14 @@
 // notices within a second, because heartbeats stop. All live readers of one Store share one consumer, and each new
 // commit is decoded once for all of them.
 //
+// A server that is cut off from the rest of its cluster keeps its clients. So if the leader of the log does not answer,
+// the store asks through the other servers that the connection knows. If it answers there, the store makes the
+// connection reconnect to another server, and logs that. A connection made with nats.NoReconnect is left as it is.
+//
 // # Concurrency
 //
-// A Store is safe for concurrent use. It has two goroutines of its own: one raises the high-water mark, and one watches
-// the connection. One more reads the end of the log while there are live readers. nats.go runs one for its replies.
+// A Store is safe for concurrent use. It has goroutines of its own: one raises the high-water mark, and some watch each
+// connection. One more reads the end of the log while there are live readers. nats.go runs one for its replies.
 // [Store.Close] ends all of them and waits for them. It waits a second at most for the last raise of the mark. The
 // connection belongs to the caller: the store neither dials nor closes it. It must have been made with
 // nats.ReconnectBufSize(-1), because otherwise a publish that timed out while disconnected is stored later. Open checks

@@ -18,11 +18,14 @@ const (
 	probeKey = "probe"
 	// probeTime bounds one probe. A probe that is as old answers further questions.
 	probeTime = time.Second
+	// unheard is how long the log's leader may hear nothing of a majority of its replicas. They answer each second.
+	unheard = 2 * time.Second
 )
 
-// Health asks the log's leader and stores a small message beside the log. It blocks for a second at most, so it notices
-// within two seconds that nothing can be stored, and that something can be again. It asks the servers once a second at
-// most, however often it is called, and otherwise returns what it found last.
+// Health asks the log's leader and stores a small message beside the log, unless an append of this store was
+// acknowledged within the last half second. It blocks for a second at most, so it notices within two seconds that
+// nothing can be stored, and that something can be again. It asks the servers once a second at most, however often it
+// is called, and otherwise returns what it found last.
 //
 // Skew is how far the clock of this program is ahead of the servers', or 0 if the two differ by less than five seconds.
 // While they differ by more, deadlines of sagas wait until both clocks have passed them.
@@ -67,11 +70,15 @@ func (s *Store) probe(ctx context.Context) error {
 	if err := s.conn.api.Session().Connected(); err != nil {
 		return because("health of "+s.conn.store, err)
 	}
+	// The message beside the log goes to another leader and other replicas, so an append says more.
+	if s.writer.storesSince(time.Now().Add(-probeTime / 2)) {
+		return s.conn.synced(s.conn.disk.Sync(ctx))
+	}
 	info, _, err := s.trust.lookAtLog(ctx, nil)
 	if err != nil {
 		return because("health of "+s.conn.store, err)
 	}
-	if !info.Followed {
+	if info.Heard > unheard {
 		return fmt.Errorf("eventstore: health of %s: %w: %s leads the log and hears nothing from most of its replicas", s.conn.store, ErrUnavailable, info.Leader)
 	}
 	subject := kvstream.Subject(control.Bucket(s.conn.store), probeKey)

@@ -34,6 +34,23 @@ func TestHealthSaysWhetherAnythingIsStored(t *testing.T) {
 	require.LessOrEqual(t, store.JetStream().Conn().Stats().OutMsgs, before+5, "the servers are asked once a second")
 }
 
+// A cluster may be unable to store anything but the log.
+func TestAppendsSayThatTheLogIsStored(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	proxy.Silence("$KV.bank_control.>")
+	head := eventstore.Head{}
+	for begin := time.Now(); time.Since(begin) < 2*time.Second; {
+		c, err := store.Append(t.Context(), account("1"), head, deposited{Amount: 1})
+		require.NoError(t, err)
+		head = c.Head()
+		require.NoError(t, health(t.Context(), store))
+	}
+	require.Eventually(t, func() bool { return health(t.Context(), store) != nil }, 10*time.Second, time.Millisecond, "no append says more")
+}
+
 func health(ctx context.Context, store *eventstore.Store) error {
 	_, err := store.Health(ctx)
 	return err

@@ -212,11 +212,11 @@ func (l *load) upTo(ctx context.Context, newest *Commit) ([]*Commit, error) {
 func (l *load) last(ctx context.Context, leader bool) (tail *Commit, moved bool, err error) {
 	tail, err = l.tail(ctx, leader)
 	switch {
-	case (errors.Is(err, ErrCorrupt) || errors.Is(err, ErrForeign)) && !leader:
-		return nil, true, nil // this may be true of one replica only
 	case errors.Is(err, jsapi.ErrNotFound):
 		moved, err = l.confirmEmpty(ctx)
 		return nil, moved, err
+	case ofReplica(err) && !leader:
+		return nil, true, nil
 	case err != nil:
 		return nil, false, err
 	}

@@ -179,9 +179,9 @@ func (f *fetcher) missing(position Position) error {
 }
 
 // ofReplica reports whether an answer may be true of one replica only. The replica may lag behind or be damaged, so
-// that a commit looks like another program's message. The leader knows.
+// that a commit looks like another program's message, or it may be silent. The leader knows.
 func ofReplica(err error) bool {
-	return errors.Is(err, jsapi.ErrNotFound) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrForeign)
+	return errors.Is(err, jsapi.ErrNotFound) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrForeign) || errors.Is(err, jsapi.ErrReplicaSilent)
 }
 
 // whole reports whether the transaction of c is in the log to its end, once that is on disk. On one replica that does

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -100,6 +101,7 @@ func assemble(conn *conn, known *registry) *Store {
 	s.log.tail.log, s.log.tail.room = s.log, tailCommits
 	s.writer = &writer{
 		conn: conn, decoder: s.decoder, seen: s.seen, fetcher: s.fetcher, trust: s.trust, log: s.log, batches: make(chan struct{}, 32),
+		made: time.Now(),
 	}
 	return s
 }

@@ -176,7 +176,8 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
 		ClockSkew string   `json:"clockSkew,omitempty"` // how far this clock is ahead of the servers', if it is wrong
 	}{Health: s.health(), Building: s.bank.building()}
 	answer.Survives = answer.Durability.String()
-	if answer.Health.Ready() {
+	// The leader of all of JetStream may be missing while the log has one.
+	if answer.State == natsrun.Connected && (answer.JetStream || answer.Server != "embedded") {
 		skew, err := s.bank.store.Health(r.Context())
 		if err != nil {
 			answer.Reason = err.Error()

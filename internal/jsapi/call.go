@@ -123,6 +123,7 @@ func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 	}
 	select {
 	case msg := <-w.replies:
+		s.requests.tookBeat()
 		return replied(msg)
 	case <-s.requests.pulse.while():
 		return s.waitOn(ctx, w)
@@ -134,6 +135,7 @@ func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 // waitOn continues a wait after its first beat.
 func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
 	defer w.timer.Stop()
+	begin := time.Now().Add(-beat)
 	for look := beat; ; {
 		if err := s.complaintAbout(w); err != nil {
 			return nil, err
@@ -145,10 +147,14 @@ func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
 		if w.repeat && s.broken() {
 			return nil, lost()
 		}
+		if time.Since(begin) > doubtAfter {
+			s.requests.doubt()
+		}
 		look = min(2*look, interrupted, w.timeout)
 		w.timer.Reset(look)
 		select {
 		case msg := <-w.replies:
+			s.requests.took.Store(int64(time.Since(begin)))
 			return replied(msg)
 		case <-w.timer.C:
 		case <-ctx.Done():

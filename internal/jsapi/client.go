@@ -48,7 +48,9 @@ type requests struct {
 	noted   uint64                  // counts how often changes were taken off
 	back    chan struct{}           // closed when the connection is back
 
-	pulse *pulse
+	pulse  *pulse
+	doubts chan struct{} // holds one if a reply is missing for a while
+	took   atomic.Int64  // nanoseconds that the last reply took, or 0 for no more than a beat
 
 	mu      sync.Mutex // guards the fields below
 	next    uint64
@@ -60,7 +62,7 @@ type requests struct {
 // New subscribes to an inbox of its own on the connection of js. Close ends the subscription, and so does
 // closing the connection. New returns the server's complaint if the connection may not subscribe to the inbox.
 func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
-	r := &requests{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{}), pulse: newPulse()}
+	r := &requests{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{}), pulse: newPulse(), doubts: make(chan struct{}, 1)}
 	r.waiting, r.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
 	r.others.found = make(chan struct{})
 	r.inbox = r.nc.NewInbox() + "."

@@ -43,7 +43,7 @@ type Message struct {
 }
 
 // DirectLast asks any replica for the last message of a literal subject. It returns ErrNotFound if that replica
-// has none.
+// has none. If the replica is silent, it asks the leader.
 func (c *Client) DirectLast(ctx context.Context, stream, subject string) (Message, error) {
 	call := c.Session().call()
 	call.text = lastRequest(call.text[:0], subject)
@@ -66,7 +66,10 @@ func (call *Call) direct(ctx context.Context, stream string) (Message, error) {
 	if err := call.send(call.requests.prefix+"DIRECT.GET."+stream, nil, call.text); err != nil {
 		return Message{}, err
 	}
-	msg, err := call.WaitToRepeat(ctx, getTimeout)
+	msg, err := call.WaitToRepeat(ctx, call.sent.replicaTime())
+	if call.sent.isSilence(err) {
+		return call.requests.leader(ctx, stream, call.text)
+	}
 	if err != nil {
 		return Message{}, err
 	}
@@ -152,8 +155,8 @@ func nextRequest(b []byte, subject string, from uint64) []byte {
 	return append(strconv.AppendQuote(b, subject), '}')
 }
 
-func (c *Client) leader(ctx context.Context, stream string, request []byte) (Message, error) {
-	msg, err := c.Request(ctx, c.prefix+"STREAM.MSG.GET."+stream, request, getTimeout)
+func (r *requests) leader(ctx context.Context, stream string, request []byte) (Message, error) {
+	msg, err := r.Request(ctx, r.prefix+"STREAM.MSG.GET."+stream, request, getTimeout)
 	if err != nil {
 		return Message{}, err
 	}

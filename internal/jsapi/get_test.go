@@ -210,7 +210,9 @@ func TestAMessageThatComesLateIsNoAcknowledgement(t *testing.T) {
 	late := nats.NewMsg("")
 	late.Data = []byte(`{"stream":"bank","seq":7}`)
 	late.Header.Set(jetstream.SequenceHeader, "1")
+	responded := make(chan struct{})
 	sub, err := js.Conn().Subscribe("twice", func(request *nats.Msg) {
+		defer close(responded)
 		assert.NoError(t, request.Respond(nil))
 		assert.NoError(t, request.RespondMsg(late))
 	})
@@ -218,6 +220,7 @@ func TestAMessageThatComesLateIsNoAcknowledgement(t *testing.T) {
 	defer func() { require.NoError(t, sub.Unsubscribe()) }()
 	_, err = client.Request(t.Context(), "twice", nil, timeout)
 	require.NoError(t, err)
+	<-responded
 	publish(t, client, "docs.a", "after it")
 	require.NoError(t, client.Other())
 }
@@ -237,7 +240,7 @@ func TestInfoCountsMessagesAndSubjects(t *testing.T) {
 	require.WithinDuration(t, time.Now(), info.Time, time.Minute)
 	require.Contains(t, info.Metadata, "_nats.ver")
 	info.Subjects, info.Total, info.Limit, info.Created, info.Time, info.Metadata = nil, 0, 0, time.Time{}, time.Time{}, nil
-	require.Equal(t, jsapi.Info{Last: 3, Messages: 3, Replicas: 1, Followed: true,
+	require.Equal(t, jsapi.Info{Last: 3, Messages: 3, Replicas: 1,
 		Leader: js.Conn().ConnectedServerName(), Version: js.Conn().ConnectedServerVersion()}, info)
 }
 

@@ -19,8 +19,9 @@ const MaxGets = 32
 // maxIdle is the number of Gets that a Client keeps for later.
 const maxIdle = 64
 
-// Gets asks any replica for several messages of a stream at once. One goroutine may use it, and must release
-// it.
+// Gets asks any replica for several messages of a stream at once. One goroutine may use it, and must release it. If a
+// replica of a cluster is silent, the messages that it was asked for are missing with ErrReplicaSilent. Then the leader
+// has to be asked.
 //
 // Its replies come to a subscription of its own, which is used again. That takes less time than the shared
 // inbox with its goroutine. A reply with headers names its message. A reply of data alone comes to a subject of
@@ -40,6 +41,7 @@ type Gets struct {
 	last   string    // the subject of AskLast
 	first  string    // the subject of AskFirst
 	open   int       // replies that are still expected
+	silent bool      // the replicas that were asked are given up
 	stored []Message // came before they were waited for
 	failed error     // why a message did not come, or could not be asked for
 
@@ -107,7 +109,7 @@ func (g *Gets) Release() {
 	// A request that seems not to have been sent may still be answered.
 	whole := g.open == 0 && g.sub != nil && (g.failed == nil || errors.Is(g.failed, ErrNotFound))
 	clear(g.stored)
-	g.stored, g.bare, g.failed = g.stored[:0], g.bare[:0], nil
+	g.stored, g.bare, g.failed, g.silent = g.stored[:0], g.bare[:0], nil, false
 	if !whole || !g.client.idle.keep(g) {
 		g.close()
 	}
@@ -208,7 +210,15 @@ func (g *Gets) wait(ctx context.Context, wanted func(*Message) bool) (Message, e
 		if g.open <= 0 {
 			return Message{}, g.reason()
 		}
-		msg, err := g.sent.wait(ctx, wait{replies: g.arrived, timer: g.timer, timeout: getTimeout, repeat: true, own: true, subject: g.subject})
+		if g.silent && len(g.arrived) == 0 {
+			return Message{}, ErrReplicaSilent
+		}
+		timeout := g.sent.replicaTime()
+		msg, err := g.sent.wait(ctx, wait{replies: g.arrived, timer: g.timer, timeout: timeout, repeat: true, own: true, subject: g.subject})
+		if g.sent.isSilence(err) {
+			g.silent = true
+			continue
+		}
 		if err != nil {
 			return Message{}, err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +26,7 @@ type Info struct {
 	Messages uint64
 	Replicas int
 	Leader   string            // the name of the server that answered
-	Followed bool              // a majority of the replicas has answered that server within two seconds
+	Heard    time.Duration     // since a majority of the replicas last answered that server
 	Version  string            // of that server; "" if it does not say
 	Domain   string            // of JetStream; "" for none
 	Time     time.Time         // by the clock of that server
@@ -97,27 +99,31 @@ func readInfo(data []byte) (Info, error) {
 	}
 	return Info{
 		Last: reply.State.Last, Messages: reply.State.Messages, Replicas: reply.Config.Replicas,
-		Leader: leader, Followed: followed(reply.Cluster), Version: reply.Config.Metadata[metaVersion],
+		Leader: leader, Heard: heard(reply.Cluster), Version: reply.Config.Metadata[metaVersion],
 		Domain: reply.Domain, Time: reply.Time, Created: reply.Created, Metadata: reply.Config.Metadata,
 		Subjects: reply.State.Subjects, Total: reply.Total, Limit: reply.Limit,
 	}, nil
 }
 
-// unheard is how long a leader may hear nothing of a replica that follows it. Replicas answer each second.
-const unheard = 2 * time.Second
+// never is what heard returns if the server hears no majority.
+const never = time.Duration(math.MaxInt64)
 
-// followed reports whether a majority follows the leader that described a stream. A server alone has no ClusterInfo.
-func followed(cluster *jetstream.ClusterInfo) bool {
-	if cluster == nil {
-		return true
+// heard returns how long ago a majority of the replicas, the leader among them, was last heard of by the leader that
+// described a stream. A server alone has no ClusterInfo.
+func heard(cluster *jetstream.ClusterInfo) time.Duration {
+	if cluster == nil || len(cluster.Replicas) == 0 {
+		return 0
 	}
-	heard := 1
+	var ago []time.Duration
 	for _, replica := range cluster.Replicas {
-		if !replica.Offline && replica.Active < unheard {
-			heard++
+		if replica.Offline {
+			replica.Active = never
 		}
+		ago = append(ago, replica.Active)
 	}
-	return 2*heard > len(cluster.Replicas)+1
+	slices.Sort(ago)
+	majority := (len(ago)+1)/2 + 1
+	return ago[majority-2]
 }
 
 // errNoLeader is the answer of a server for a stream without a leader.

@@ -30,16 +30,18 @@ func TestChangesThatNobodyHasTakenNoteOfAreNotLost(t *testing.T) {
 }
 
 // It is in the package because a test cannot make a leader that hears nothing for as long as it likes.
-func TestALeaderIsFollowedByAMajority(t *testing.T) {
-	heard, late := &jetstream.PeerInfo{Active: time.Second}, &jetstream.PeerInfo{Active: 3 * time.Second}
-	offline := &jetstream.PeerInfo{Offline: true}
-	require.True(t, followed(nil), "a server alone")
-	for want, replicas := range map[bool][][]*jetstream.PeerInfo{
-		true:  {nil, {heard, late}, {heard, heard}, {heard, heard, late, offline}},
-		false: {{late}, {late, late}, {offline, late}, {heard, late, late, offline}},
+func TestALeaderSaysWhenItHeardOfAMajority(t *testing.T) {
+	now, late := &jetstream.PeerInfo{Active: 1}, &jetstream.PeerInfo{Active: 3}
+	offline := &jetstream.PeerInfo{Offline: true, Active: 2}
+	require.Zero(t, heard(nil), "a server alone")
+	for want, replicas := range map[time.Duration][][]*jetstream.PeerInfo{
+		0:     {nil},
+		1:     {{now}, {late, now}, {now, now}, {now, now, late, offline}},
+		3:     {{late}, {late, late}, {offline, late}, {now, late, late, offline}},
+		never: {{offline}, {offline, offline}, {now, offline, offline, offline}},
 	} {
 		for _, r := range replicas {
-			require.Equal(t, want, followed(&jetstream.ClusterInfo{Leader: "a", Replicas: r}), "%v", r)
+			require.Equal(t, want, heard(&jetstream.ClusterInfo{Leader: "a", Replicas: r}), "%v", r)
 		}
 	}
 }

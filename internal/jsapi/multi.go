@@ -70,7 +70,8 @@ func (c *Client) DirectNextMany(ctx context.Context, stream, filter string, from
 	return part, err
 }
 
-// directMany sends a request whose replies are the messages, and one more that ends them.
+// directMany sends a request whose replies are the messages, and one more that ends them. If a cluster does not reply
+// soon, it asks again, because another replica may reply.
 func (c *Client) directMany(ctx context.Context, stream string, request []byte, most int) (Part, error) {
 	if ctx.Err() != nil {
 		return Part{}, context.Cause(ctx)
@@ -79,17 +80,37 @@ func (c *Client) directMany(ctx context.Context, stream string, request []byte, 
 	if err := sent.Connected(); err != nil {
 		return Part{}, err
 	}
-	replies := make(chan *nats.Msg, most+2) // one more than the server sends, and nil if the Client is closed
-	number, err := c.expectMany(replies)
+	many := many{sent: sent, subject: c.prefix + "DIRECT.GET." + stream, request: request, most: most}
+	for try := 0; sent.clustered && try < manyTries; try++ {
+		part, err := many.ask(ctx, sent.replicaTime())
+		if !sent.isSilence(err) {
+			return part, err
+		}
+	}
+	return many.ask(ctx, manyTimeout)
+}
+
+// many is a request for several messages.
+type many struct {
+	sent    *Session
+	subject string
+	request []byte
+	most    int
+}
+
+// ask sends the request, and gathers the replies. It waits so long for the first one.
+func (m *many) ask(ctx context.Context, first time.Duration) (Part, error) {
+	r := m.sent.requests
+	replies := make(chan *nats.Msg, m.most+2) // one more than the server sends, and nil if the Client is closed
+	number, err := r.expectMany(replies)
 	if err != nil {
 		return Part{}, err
 	}
-	defer c.forgetMany(number)
-	subject := c.prefix + "DIRECT.GET." + stream
-	if err := c.nc.PublishRequest(subject, c.reply(number), request); err != nil {
+	defer r.forgetMany(number)
+	if err := r.nc.PublishRequest(m.subject, r.reply(number), m.request); err != nil {
 		return Part{}, err
 	}
-	return collect(ctx, sent, subject, replies)
+	return m.collect(ctx, replies, first)
 }
 
 // expectMany makes replies to a number go to a channel, which has room for all of them.
@@ -134,13 +155,13 @@ func interruptMany(several map[uint64]chan *nats.Msg) {
 	}
 }
 
-// collect gathers the replies to one request until the last one. It waits for the first reply for manyTimeout,
+// collect gathers the replies to one request until the last one. It waits for the first reply as long as it is told,
 // and for each later one as long as a get may take. Each reply names the message before it, so one that a broken link
 // has swallowed is missed.
-func collect(ctx context.Context, sent *Session, subject string, replies <-chan *nats.Msg) (p Part, err error) {
+func (m *many) collect(ctx context.Context, replies <-chan *nats.Msg, first time.Duration) (p Part, err error) {
 	look := time.NewTicker(interrupted)
 	defer look.Stop()
-	quiet, patience := time.Duration(0), manyTimeout
+	quiet, patience := time.Duration(0), first
 	for {
 		select {
 		case msg := <-replies:
@@ -164,14 +185,14 @@ func collect(ctx context.Context, sent *Session, subject string, replies <-chan 
 			}
 			p.Found = append(p.Found, one)
 		case <-look.C:
-			if err := sent.denied(subject); err != nil {
+			if err := m.sent.denied(m.subject); err != nil {
 				return Part{}, err
+			}
+			if m.sent.broken() {
+				return Part{}, lost()
 			}
 			if quiet += interrupted; quiet >= patience {
 				return Part{}, ErrNoReply
-			}
-			if sent.broken() {
-				return Part{}, lost()
 			}
 		case <-ctx.Done():
 			return Part{}, context.Cause(ctx)
@@ -197,8 +218,12 @@ func continues(msg *nats.Msg, found []Message) bool {
 // errIncomplete means that one of several replies was lost.
 var errIncomplete = fmt.Errorf("%w: one of several replies was lost", ErrNoReply)
 
-// manyTimeout bounds the wait for the first of several replies. The replica that was asked may be gone.
-const manyTimeout = time.Second
+// manyTimeout bounds the wait for the first of several replies. A cluster is asked manyTries times before, because each
+// time another replica may reply.
+const (
+	manyTimeout = time.Second
+	manyTries   = 3
+)
 
 // oneOfMany returns the message in one of several replies, or the error in the reply that ends them.
 func oneOfMany(msg *nats.Msg) (one Message, end *Part, err error) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/backoff"
 )
@@ -27,6 +28,7 @@ type Session struct {
 	number     uint64
 	complaint  error // the server's last one
 	maxPayload int64 // bytes
+	clustered  bool  // JetStream may be several servers
 }
 
 // sessionAge bounds the age of a Session. A vain wait for a reply takes far longer, so the next request on the
@@ -91,6 +93,7 @@ func (r *requests) ask() *Session {
 		s := &Session{
 			requests: r, asked: time.Now(), connected: r.nc.IsConnected(), closed: r.nc.IsClosed(),
 			number: r.nc.Stats().Reconnects + 1, complaint: r.nc.LastError(), maxPayload: r.nc.MaxPayload(),
+			clustered: r.nc.ConnectedClusterName() != "" || r.prefix != jetstream.DefaultAPIPrefix,
 		}
 		if !s.connected {
 			s.number++
@@ -134,6 +137,9 @@ func (r *requests) Back() <-chan struct{} {
 
 // Pause waits before try n of a failed call, as long as the policy says, or until the connection comes back.
 func (r *requests) Pause(ctx context.Context, policy backoff.Policy, n int) error {
+	if n > 2 {
+		r.doubt()
+	}
 	back := r.Back()
 	timer := time.NewTimer(policy.Delay(n))
 	defer timer.Stop()

@@ -1,0 +1,39 @@
+package jsapi
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrReplicaSilent means that a replica did not reply as soon as others do. It matches ErrNoReply.
+var ErrReplicaSilent = fmt.Errorf("%w: a replica is silent", ErrNoReply)
+
+// A cluster chooses the replica that answers a direct get, and for a minute or longer it also chooses one that stands
+// still. After another has become leader, half of the gets may go there. So they are given up soon.
+const (
+	// replicaTime is the least time that a replica has for a reply.
+	replicaTime = 200 * time.Millisecond
+	// replicaFactor is how many times as long as the last reply a replica may take.
+	replicaFactor = 4
+)
+
+// replicaTime is how long to wait for the reply to a direct get. There is nobody else to ask if one server is alone.
+func (s *Session) replicaTime() time.Duration {
+	if !s.clustered {
+		return getTimeout
+	}
+	return min(max(replicaTime, replicaFactor*time.Duration(s.requests.took.Load())), getTimeout)
+}
+
+// tookBeat notes that a reply came within a beat.
+func (r *requests) tookBeat() {
+	if r.took.Load() != 0 { // or all callers would write to the same memory
+		r.took.Store(0)
+	}
+}
+
+// isSilence reports whether a wait for a replica has ended for nothing but the time.
+func (s *Session) isSilence(err error) bool {
+	return s.clustered && errors.Is(err, ErrNoReply) && !errors.Is(err, errInterrupted) && !s.broken()
+}
