@@ -1,6 +1,7 @@
 package jsapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,11 @@ type Call struct {
 	subject  string
 	reply    chan *nats.Msg // holds one: the reply, or nil when the Client closes
 	timer    *time.Timer    // stopped, except during a wait
+
+	// question is set if the leader of a stream has to reply. A server that knows no leader replies as well, and perhaps
+	// before the leader does, so its reply stands aside. Both are guarded by requests.mu.
+	question bool
+	aside    *nats.Msg
 
 	// The request is built here. After it was sent, nobody needs it.
 	msg      nats.Msg
@@ -41,7 +47,10 @@ func (s *Session) call() *Call {
 }
 
 // free makes a Call reusable if its reply was taken. Otherwise the reply may still come.
-func (call *Call) free() { call.requests.calls.Put(call) }
+func (call *Call) free() {
+	call.question, call.aside = false, nil
+	call.requests.calls.Put(call)
+}
 
 // Send publishes a request and returns without waiting for its reply. An error means that the publish failed; [NotSent]
 // tells whether it certainly never left.
@@ -186,33 +195,37 @@ func replied(msg *nats.Msg) (*nats.Msg, error) {
 // elects a leader loses requests.
 const askEvery = 500 * time.Millisecond
 
-// Request sends a request that is harmless to repeat. It sends it again while there is no reply, unless the
-// timeout says that the server needs long for it. It gives up, with ErrNoReply, when the timeout has passed or
-// soon after the connection was lost. If the server said that the connection may not send the request, Request
-// returns that complaint. It sends nothing after ctx has ended.
+// Request sends a request to the leader of a stream that is harmless to repeat. It sends it again while there is no
+// reply, unless the timeout says that the server needs long for it. A reply of a server that knows no leader counts if
+// no other comes soon. Request gives up, with ErrNoReply, when the timeout has passed or soon after the connection was
+// lost. If the server said that the connection may not send the request, Request returns that complaint. It sends
+// nothing after ctx has ended.
 func (r *requests) Request(ctx context.Context, subject string, data []byte, timeout time.Duration) (*nats.Msg, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	call, err := r.Send(subject, nil, data)
-	if err != nil {
+	call := r.Session().call()
+	call.question = true
+	if err := call.send(subject, nil, data); err != nil {
 		return nil, err
 	}
-	w := wait{replies: call.reply, timer: call.timer, timeout: timeout, repeat: true, subject: subject}
+	w := wait{replies: call.reply, timer: call.timer, repeat: true, subject: subject}
 	for left := timeout; ; left -= askEvery {
-		if timeout <= getTimeout {
-			w.timeout = min(left, askEvery)
-		}
+		w.timeout = min(left, askEvery)
 		msg, err := call.sent.wait(ctx, w)
 		if err == nil {
 			call.free()
 			return msg, nil
 		}
-		if !errors.Is(err, ErrNoReply) || errors.Is(err, errInterrupted) || left <= w.timeout || call.sent.broken() {
-			r.take(call.number)
-			return nil, err
+		if msg := r.leaderless(call); msg != nil {
+			return msg, nil
 		}
-		if err := r.nc.PublishRequest(subject, r.reply(call.number), data); err != nil {
+		again := errors.Is(err, ErrNoReply) && !errors.Is(err, errInterrupted) && left > w.timeout && !call.sent.broken()
+		if again && timeout <= getTimeout {
+			err = r.nc.PublishRequest(subject, r.reply(call.number), data)
+			again = err == nil
+		}
+		if !again {
 			r.take(call.number)
 			return nil, err
 		}
@@ -236,7 +249,9 @@ func (r *requests) receive(msg *nats.Msg) {
 	if err != nil {
 		return // not a reply to a request of this client
 	}
-	if call := r.take(number); call != nil {
+	if call, aside := r.replied(number, msg); aside {
+		return
+	} else if call != nil {
 		call.reply <- msg
 		return
 	}
@@ -244,6 +259,39 @@ func (r *requests) receive(msg *nats.Msg) {
 		r.others.late(msg)
 	}
 }
+
+// replied is take for a reply. It reports aside if the call waits for a better one.
+func (r *requests) replied(number uint64, msg *nats.Msg) (call *Call, aside bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	call = r.waiting[number]
+	if call != nil && call.question && isLeaderless(msg) {
+		call.aside = msg
+		return nil, true
+	}
+	delete(r.waiting, number)
+	return call, false
+}
+
+// leaderless ends a call and returns the reply that stood aside, if there was one and no other.
+func (r *requests) leaderless(call *Call) *nats.Msg {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if call.aside != nil {
+		delete(r.waiting, call.number)
+	}
+	return call.aside
+}
+
+// isLeaderless reports whether a server replied that it knows no leader, of a stream or of all of JetStream.
+func isLeaderless(msg *nats.Msg) bool {
+	return len(msg.Data) < maxAPIError && bytes.Contains(msg.Data, errorNoLeader)
+}
+
+// maxAPIError is more than the bytes of an error of the JetStream API.
+const maxAPIError = 1 << 10
+
+var errorNoLeader = fmt.Appendf(nil, `"err_code":%d,`, codeClusterNotAvailable)
 
 // take removes a waiting call and returns it. It returns nil if the reply came before, or if the waiter has
 // left.

@@ -225,6 +225,27 @@ func TestAMessageThatComesLateIsNoAcknowledgement(t *testing.T) {
 	require.NoError(t, client.Other())
 }
 
+// A server that was cut off knows no leader for a while after it is back, and its reply comes first.
+func TestAReplyOfAServerWithoutALeaderIsNotTheLeaders(t *testing.T) {
+	js := eventstoretest.NewServer(t).JetStream(t)
+	client := newClient(t, js)
+	const none = `{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}`
+	for text, replies := range map[string][]string{"it": {none, "it"}, "first": {"first", none}, none: {none, none}} {
+		sub, err := js.Conn().Subscribe("question", func(request *nats.Msg) {
+			for _, reply := range replies {
+				assert.NoError(t, request.Respond([]byte(reply)))
+			}
+		})
+		require.NoError(t, err)
+		for range 3 { // calls are used again
+			msg, err := client.Request(t.Context(), "question", nil, timeout)
+			require.NoError(t, err)
+			require.Equal(t, text, string(msg.Data))
+		}
+		require.NoError(t, sub.Unsubscribe())
+	}
+}
+
 func TestInfoCountsMessagesAndSubjects(t *testing.T) {
 	srv := eventstoretest.NewServer(t)
 	js := srv.JetStream(t)
