@@ -22,8 +22,8 @@ type Call struct {
 	reply    chan *nats.Msg // holds one: the reply, or nil when the Client closes
 	timer    *time.Timer    // stopped, except during a wait
 
-	// question is set if the leader of a stream has to reply. A server that knows no leader replies as well, and perhaps
-	// before the leader does, so its reply stands aside. Both are guarded by requests.mu.
+	// question is set if the leader of a stream has to reply. A server that knows no leader replies as well, perhaps
+	// before the leader. Its reply stands aside. Both fields are guarded by requests.mu.
 	question bool
 	aside    *nats.Msg
 
@@ -260,7 +260,8 @@ func (r *requests) receive(msg *nats.Msg) {
 	}
 }
 
-// replied is take for a reply. It reports aside if the call waits for a better one.
+// replied removes the call that waits for a reply and returns it. It returns nil if the reply came before, or if the
+// waiter has left. It reports aside if the call waits for a better reply.
 func (r *requests) replied(number uint64, msg *nats.Msg) (call *Call, aside bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -293,12 +294,9 @@ const maxAPIError = 1 << 10
 
 var errorNoLeader = fmt.Appendf(nil, `"err_code":%d,`, codeClusterNotAvailable)
 
-// take removes a waiting call and returns it. It returns nil if the reply came before, or if the waiter has
-// left.
-func (r *requests) take(number uint64) *Call {
+// take removes a waiting call, if the reply did not come before.
+func (r *requests) take(number uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	call := r.waiting[number]
 	delete(r.waiting, number)
-	return call
 }
