@@ -7,9 +7,13 @@ FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 CUTS ?= 100
 SOAK ?= 1h
+BEGINS ?= 10000
 CHECKS ?= 200
 STEPS ?= 60
 FLIPS ?= 200
+
+# The version of nats-server from which the rig upgrades.
+OLDER_NATS ?= v2.15.2
 
 # The number of packages that are tested at the same time: one more than there are processors, because tests of servers
 # mostly wait.
@@ -146,12 +150,20 @@ powercut: ## cut the power of a store under load, CUTS=100 times in each mode (L
 .PHONY: rig
 rig:
 	go -C chaos build -buildvcs=false -o ../bin/natsd github.com/runnel-go/runnel/eventstoretest/internal/natsd
+	cp chaos/go.mod bin/older.mod && cp chaos/go.sum bin/older.sum
+	go mod edit -replace github.com/nats-io/nats-server/v2=github.com/nats-io/nats-server/v2@$(OLDER_NATS) bin/older.mod
+	go -C chaos build -buildvcs=false -mod=mod -modfile=../bin/older.mod -o ../bin/natsd-older \
+		github.com/runnel-go/runnel/eventstoretest/internal/natsd
 	go build -buildvcs=false -o bin/bank ./examples/bank
 	go -C chaos build -buildvcs=false -o ../bin/cluster ./cluster
 
 .PHONY: chaos
 chaos: rig ## break servers, links and processes of the example bank in all cases of chaos/cluster (ONLY=regexp: some), and check everything
 	bin/cluster -only '$(ONLY)' -tally chaos/tally.json -revision "$$(git rev-parse --short=12 HEAD)"
+
+.PHONY: chaos-begins
+chaos-begins: rig ## time BEGINS=10000 lists, watches and starts on a healthy cluster of three
+	bin/cluster -begins $(BEGINS)
 
 .PHONY: chaos-long
 chaos-long: rig ## break one cluster for SOAK=1h, every 20 s in another way, and watch memory and goroutines

@@ -45,9 +45,11 @@
 // It needs Unix. Without root, the cases that need a small file system are left out.
 //
 //	make chaos          all cases, then a table
+//	make chaos-begins   how long lists, watches and starts take if nothing is wrong
 //	make chaos-long     one cluster for an hour with a fault every 20 seconds
 //
-// The flags are -only, a regular expression of the cases, -some, a number of cases that are chosen, and -list. The
+// The flags are -only, a regular expression of the cases, -some, a number of cases that are chosen, and -list. With
+// -times=false, only what must never happen makes a case wrong, and not what came late: for a busy machine. The
 // counts are added to tally.json, by revision. The program ends with 0 if all cases were right, and with 1 if not. It
 // keeps the folder of a case that was wrong, with the logs of all processes.
 package main

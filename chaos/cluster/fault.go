@@ -16,6 +16,7 @@ type fault struct {
 	short   bool                                // part of a reduced run
 	root    bool                                // needs root
 	adds    bool                                // starts one more bank
+	older   bool                                // begins with servers of an older version
 	blind   time.Duration                       // after which an old leader no longer seems to lead
 	gap     time.Duration                       // the longest time without any write; 0 for no bound
 	stops   func(t trial) bool                  // whether nothing gets through until the end

@@ -119,6 +119,16 @@ func restarts() []*fault {
 			name: "rolling restart", does: "one server after the other ends in lame duck mode and starts again", nodes: three, banks: many,
 			gap: time.Second, begin: rollingRestart,
 		},
+		{
+			name: "rolling upgrade", does: "the same, and each server comes back in a newer version", nodes: three, banks: few,
+			gap: time.Second, older: true,
+			begin: func(ctx context.Context, w *world) (mend, error) {
+				for _, n := range w.cluster.nodes {
+					n.binary = w.natsd
+				}
+				return rollingRestart(ctx, w)
+			},
+		},
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 type world struct {
 	dir      string
 	bank     string // the program
+	natsd    string // likewise
 	cluster  *cluster
 	others   *otherbank.Bank
 	address  string // of the other banks
@@ -40,12 +41,12 @@ type world struct {
 }
 
 // programs are the paths of what the rig runs.
-type programs struct{ natsd, bank string }
+type programs struct{ natsd, older, bank string }
 
 // newWorld starts servers, other banks and banks, and waits until all banks are ready. They run until close, or until
 // ctx ends, which stop ends.
 func newWorld(ctx context.Context, stop context.CancelFunc, dir string, p programs, t trial) (w *world, err error) {
-	w = &world{dir: dir, bank: p.bank, stop: stop, report: &report{}, looks: make(map[string][]look)}
+	w = &world{dir: dir, bank: p.bank, natsd: p.natsd, stop: stop, report: &report{}, looks: make(map[string][]look)}
 	w.load = newLoad(w)
 	defer func() {
 		if err != nil {
@@ -57,7 +58,11 @@ func newWorld(ctx context.Context, stop context.CancelFunc, dir string, p progra
 			return w, err
 		}
 	}
-	if w.cluster, err = startCluster(ctx, dir, p.natsd, t.nodes, w.maxStore); err != nil {
+	first := p.natsd
+	if t.fault.older {
+		first = p.older
+	}
+	if w.cluster, err = startCluster(ctx, dir, first, t.nodes, w.maxStore); err != nil {
 		return w, err
 	}
 	if err := w.startOthers(ctx); err != nil {
