@@ -61,6 +61,9 @@ type Config struct {
 	// Logger receives events of the connections and of the embedded server. Defaults to slog.Default().
 	Logger *slog.Logger
 
+	// Trace follows the syncs of the embedded server. Defaults to none.
+	Trace *Trace
+
 	// Options are added to both connections to URL: TLS, credentials, nkeys, handlers. Handlers are called beside the
 	// handlers of this package. The embedded server does not use them. They cannot change three things: no publish is
 	// buffered while the connection is down, the first connect is not retried, and the closed handler is always called.

@@ -67,7 +67,7 @@ func (e *embedded) chooseSync(cfg *Config) error {
 	disk, err := e.dir.openDisk(cfg.openDisk)
 	switch {
 	case err == nil:
-		e.sync, e.group = SyncGroup, newGroupServer(disk, cfg.DataDir, cfg.Logger)
+		e.sync, e.group = SyncGroup, newGroupServer(disk, cfg)
 	case e.sync == SyncGroup:
 		return wrongField("Sync", SyncGroup, "SyncAlways or SyncNone here, because "+err.Error())
 	default:

@@ -28,12 +28,12 @@ type groupServer struct {
 
 var _ ondisk.Server = (*groupServer)(nil)
 
-func newGroupServer(held fileSystem, dir string, log *slog.Logger) *groupServer {
+func newGroupServer(held fileSystem, cfg *Config) *groupServer {
 	return &groupServer{held: held, disk: ondisk.New(func() error {
-		err := held.sync()
+		err := cfg.Trace.sync(held)
 		if err != nil {
-			err = syncFailed(dir, err)
-			log.Error("sync failed, nothing is acknowledged any more", slog.Any("error", err))
+			err = syncFailed(cfg.DataDir, err)
+			cfg.Logger.Error("sync failed, nothing is acknowledged any more", slog.Any("error", err))
 		}
 		return err
 	})}

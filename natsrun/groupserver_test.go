@@ -54,7 +54,17 @@ var account = eventstore.StreamID{Category: "account", ID: "42"}
 
 func TestGroupSyncIsTheDefaultWhereItCanBeHad(t *testing.T) {
 	held := &testDisk{}
-	rt, err := Open(t.Context(), &Config{DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), openDisk: held.open})
+	var begun, ended atomic.Int32
+	trace := &Trace{Sync: func() func(error) {
+		begun.Add(1)
+		return func(err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			ended.Add(1)
+		}
+	}}
+	rt, err := Open(t.Context(), &Config{DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler), Trace: trace, openDisk: held.open})
 	require.NoError(t, err)
 	require.Equal(t, SyncGroup, rt.Durability(0).Sync)
 	require.False(t, rt.embedded.server.JetStreamConfig().SyncAlways)
@@ -77,6 +87,8 @@ func TestGroupSyncIsTheDefaultWhereItCanBeHad(t *testing.T) {
 	require.NoError(t, rt.Close(t.Context()))
 	require.Greater(t, held.synced.Load(), last, "what was published past the store is synced at the end")
 	require.True(t, held.closed.Load())
+	require.Equal(t, held.synced.Load(), begun.Load())
+	require.Equal(t, begun.Load(), ended.Load())
 }
 
 func TestWhereGroupSyncCannotBeHadTheServerSyncsAlways(t *testing.T) {
