@@ -25,6 +25,9 @@ type attempt struct {
 	// doubt is set while a try may be stored, now or later, and we do not know. Until an acknowledgement or the
 	// leader's tail settles that, no error says that nothing was stored.
 	doubt bool
+	// torn is set once the log had a part of our transaction only. A server that restarts may store the rest, as long
+	// as nothing stands behind that part.
+	torn bool
 
 	rooms []appended // of the commits
 

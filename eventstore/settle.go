@@ -22,6 +22,7 @@ import (
 //	               a guarded stream moved, and we were not before it -> conflict
 //	               no such version: a clear refusal, no try in doubt -> refused
 //	                                otherwise back off and publish again, of all tries at most one can win
+//	               a part of our transaction -----------------------> publish again; unknown if that is refused
 //	               damage, a lost log, an erasure ------------------> that error, or unknown if a try is in doubt
 //	        -> time is up: unavailable, or unknown if a try is in doubt
 func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, error) {
@@ -153,8 +154,13 @@ func (a *attempt) refusal(ctx context.Context, answer jsapi.Answer) error {
 	}
 }
 
+// refused returns the error of an append that is not stored. If a part of it is in the log, that is not certain.
 func (a *attempt) refused(reason error, advice string, err error) error {
-	return &AppendError{Stream: a.commits[a.named].Stream, Version: a.commits[a.named].First, Reason: reason, Advice: advice, Err: err}
+	c := a.commits[a.named]
+	if a.torn {
+		return unknownOutcome(c.Stream, c.First, c.ID, err)
+	}
+	return &AppendError{Stream: c.Stream, Version: c.First, Reason: reason, Advice: advice, Err: err}
 }
 
 // undecided returns the error for an append whose time is up.
@@ -207,6 +213,7 @@ func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, la
 			if whole || err != nil {
 				return whole, next.end(), err
 			}
+			a.torn = true
 		}
 		return false, 0, a.taken(ctx, i, next)
 	}

@@ -1,12 +1,15 @@
 package eventstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -171,4 +174,46 @@ func TestFalseLinksAreHintsOnly(t *testing.T) {
 	replay(t, js, 2, "c") // version 2 without a version 1
 	_, err = store.Load(t.Context(), account("c"))
 	require.ErrorIs(t, err, eventstore.ErrCorrupt)
+}
+
+// A server that holds the only replica keeps a part of a transaction that takes the account over its limit, and does
+// not answer. If it restarts with a higher limit, it stores the rest.
+func TestATransactionOfWhichTheServerHasAPartIsNotSaidNotToBeStored(t *testing.T) {
+	js := eventstoretest.Limited(t, func(l *server.JetStreamAccountLimits) { l.MaxStore = 30_000 })
+	store, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{opened{}},
+		&eventstore.Config{AckTimeout: 20 * time.Second, AppendTimeout: time.Minute})
+	require.NoError(t, err)
+	defer store.Close()
+	var writes []eventstore.Write
+	for _, id := range []string{"a", "b", "c", "d", "e"} {
+		writes = append(writes, eventstore.Write{Stream: account(id), Events: []eventstore.Event{opened{Owner: strings.Repeat("x", 8000)}}})
+	}
+	began := time.Now()
+	_, err = store.AppendAll(t.Context(), writes...)
+	require.ErrorIs(t, err, eventstore.ErrUnknownOutcome)
+	require.ErrorContains(t, err, "resource limits exceeded for account")
+	require.Empty(t, decode(t, store.All(t.Context())))
+	_, err = store.AppendAll(t.Context(), writes...)
+	require.ErrorIs(t, err, eventstore.ErrFull)
+	require.Less(t, time.Since(began), 15*time.Second)
+}
+
+func TestAnImportIntoAnAccountThatIsTooSmallSaysSo(t *testing.T) {
+	from := open(t, nil)
+	var head eventstore.Head
+	for _, size := range []int{1, 30_000, 30_000, 30_000, 1} {
+		c, err := from.Append(t.Context(), account("a"), head, opened{Owner: strings.Repeat("x", size)})
+		require.NoError(t, err)
+		head = c.Head()
+	}
+	archive := export(t, from)
+	for _, limit := range []int64{50_000, 80_000} {
+		js := eventstoretest.Limited(t, func(l *server.JetStreamAccountLimits) { l.MaxStore = limit })
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		_, err := eventstore.Import(ctx, js, bytes.NewReader(archive), &eventstore.ImportConfig{
+			Store: &eventstore.Config{AckTimeout: 20 * time.Second},
+		})
+		require.ErrorIs(t, err, eventstore.ErrFull)
+	}
 }

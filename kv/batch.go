@@ -81,8 +81,9 @@ func (t *Batch[T]) Len() int { return len(t.writes.list) }
 // ErrTooLarge, ErrFull, ErrRefused or ErrUnavailable. Nothing is stored then. A conflict is a *ConflictError with
 // the first key whose condition does not hold. An empty batch is an error, because it has no revision.
 //
-// After an error that matches ErrUnknownOutcome the batch is stored whole or not at all, now or later. To find out,
-// read with GetLeader a document that no other batch writes as this one does.
+// After an error that matches ErrUnknownOutcome the batch is stored whole or not at all, now or later, unless an
+// account reaches its limit: see Caveats. To find out, read with GetLeader a document that no other batch writes as
+// this one does.
 //
 // GetMany and reads of single documents never see a part of a batch. A List and a Watch may.
 func (t *Batch[T]) Commit(ctx context.Context) (revision uint64, err error) {

@@ -100,6 +100,10 @@
 //   - Each deleted key leaves a marker of about 100 bytes in the bucket.
 //   - A power cut can leave half of a batch on a server that holds the only replica and does not sync each write
 //     (sync_interval: always). The server then serves that half.
+//   - If a batch takes an account over its storage limit, a server that holds the only replica stores the part that
+//     fits, and does not answer. Commit returns ErrUnknownOutcome after a moment, and a server that restarts may store
+//     the rest. Config.MaxBytes prevents it: the bucket refuses a batch that exceeds it whole. Give the streams of an
+//     account bounds that add up to no more than its limit.
 //   - Other clients see keys in their escaped form. Keys of letters, digits, -, _ and dots look the same. If another
 //     client writes a key that this package would escape, such as "a/b", List and Watch skip it and tell
 //     Config.Logger.

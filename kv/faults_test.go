@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstoretest"
@@ -134,4 +136,24 @@ func TestReadsWaitForAConnection(t *testing.T) {
 		require.NoError(t, read(), name)
 		require.False(t, heal.Stop(), "it has waited")
 	}
+}
+
+// A server that holds the only replica stores a part of such a batch and does not answer.
+func TestABatchThatTakesAnAccountOverItsLimitEndsSoon(t *testing.T) {
+	js := eventstoretest.Limited(t, func(l *server.JetStreamAccountLimits) { l.MaxMemory = 20_000 })
+	b := open[[]byte](t, js, "docs", &kv.Config{Timeout: time.Minute, Storage: jetstream.MemoryStorage})
+	commit := func() error {
+		batch := b.Batch()
+		for _, key := range []string{"a", "b", "c", "d", "e"} {
+			batch.Put(key, make([]byte, 5000))
+		}
+		_, err := batch.Commit(t.Context())
+		return err
+	}
+	began := time.Now()
+	err := commit()
+	require.ErrorIs(t, err, kv.ErrUnknownOutcome)
+	require.ErrorContains(t, err, "the account reaches its storage limit")
+	require.ErrorIs(t, commit(), kv.ErrFull)
+	require.Less(t, time.Since(began), 20*time.Second)
 }

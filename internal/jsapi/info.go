@@ -42,7 +42,7 @@ type Info struct {
 // LeaderInfo asks a stream's leader for its state. If filter is not "", it also asks for the number of messages
 // on each subject that matches it, from the offset on in the order of the subjects. It returns
 // jetstream.ErrStreamNotFound if the stream does not exist.
-func (c *Client) LeaderInfo(ctx context.Context, stream, filter string, offset int) (Info, error) {
+func (r *requests) LeaderInfo(ctx context.Context, stream, filter string, offset int) (Info, error) {
 	request, err := json.Marshal(struct {
 		Filter string `json:"subjects_filter,omitempty"`
 		Offset int    `json:"offset,omitempty"`
@@ -54,7 +54,7 @@ func (c *Client) LeaderInfo(ctx context.Context, stream, filter string, offset i
 	if strings.Contains(filter, "*") {
 		timeout = infoTimeout
 	}
-	msg, err := c.Request(ctx, c.prefix+"STREAM.INFO."+stream, request, timeout)
+	msg, err := r.Request(ctx, r.prefix+"STREAM.INFO."+stream, request, timeout)
 	if err != nil {
 		return Info{}, err
 	}

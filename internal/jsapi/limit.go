@@ -38,9 +38,7 @@ func (c *Client) takesBatch(ctx context.Context, subject string, n int, timeout 
 	if n == 1 {
 		return true, nil // a batch of one is sent as a plain message, and number 1 would begin a batch
 	}
-	call, err := c.Send(subject, nats.Header{
-		HeaderBatchID: []string{uuid.NewString()}, HeaderBatchSequence: []string{strconv.Itoa(n)},
-	}, nil)
+	call, err := c.neverBegun(subject, n)
 	if err != nil {
 		return false, err
 	}
@@ -58,6 +56,11 @@ func (c *Client) takesBatch(ctx context.Context, subject string, n int, timeout 
 		return false, errors.New("the server acknowledged a message of a batch that was never begun")
 	}
 	return false, answer.Err
+}
+
+// neverBegun sends the n-th message of a batch that was never begun. The server refuses it and stores nothing.
+func (r *requests) neverBegun(subject string, n int) (*Call, error) {
+	return r.Send(subject, nats.Header{HeaderBatchID: []string{uuid.NewString()}, HeaderBatchSequence: []string{strconv.Itoa(n)}}, nil)
 }
 
 // Disallowed reports whether a refusal says that the stream does not allow atomic batches.

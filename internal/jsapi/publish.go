@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -87,7 +86,11 @@ func (call *Call) Answer(ctx context.Context, timeout time.Duration) Answer {
 
 // answer is Answer that also reports whether there was a reply.
 func (call *Call) answer(ctx context.Context, timeout time.Duration) (answer Answer, replied bool) {
-	msg, err := call.Wait(ctx, timeout)
+	return call.classify(call.Wait(ctx, timeout))
+}
+
+// classify classifies the end of a wait for the reply to a publish.
+func (call *Call) classify(msg *nats.Msg, err error) (answer Answer, replied bool) {
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return Answer{Class: Refused, Err: err}, false
@@ -95,72 +98,6 @@ func (call *Call) answer(ctx context.Context, timeout time.Duration) (answer Ans
 		return Answer{Class: Unknown, Err: err}, false
 	}
 	return call.requests.others.classify(msg), true
-}
-
-// PublishBatch sends the writes as one atomic batch: all are stored, next to each other and in this order, or
-// none. The answer has the sequence of the last write. Each batch has an id of its own. If a caller sends the
-// writes again under the same expectations, at most one of the batches is stored.
-//
-// All messages are sent at once. The server answers the first, at which it can refuse the batch, and the last.
-func (r *requests) PublishBatch(ctx context.Context, writes []Write, timeout time.Duration) Answer {
-	if len(writes) == 1 {
-		return r.Session().Publish(ctx, writes[0], timeout)
-	}
-	id := uuid.NewString()
-	var first, last *Call
-	for i, w := range writes {
-		h := w.header()
-		h[HeaderBatchID] = []string{id}
-		h[HeaderBatchSequence] = []string{strconv.Itoa(i + 1)}
-		var err error
-		switch i {
-		case 0:
-			first, err = r.Send(w.Subject, h, w.Data)
-		case len(writes) - 1:
-			h[HeaderBatchCommit] = []string{"1"}
-			last, err = r.Send(w.Subject, h, w.Data)
-		default:
-			if err = r.Session().Connected(); err == nil {
-				err = r.nc.PublishMsg(&nats.Msg{Subject: w.Subject, Header: h, Data: w.Data})
-			}
-		}
-		if err != nil {
-			// Without its last message the server stores nothing of a batch, so only a failed send of the last
-			// one leaves a doubt.
-			if first != nil {
-				r.take(first.number)
-			}
-			answer := unsent(err)
-			if i < len(writes)-1 && answer.Class == Unknown {
-				answer.Class = Unavailable
-			}
-			return answer
-		}
-	}
-	answer := last.Answer(ctx, timeout)
-	if answer.Class == Stored {
-		r.take(first.number)
-		return answer
-	}
-	return first.sent.permission(r.firstReason(first, answer), writes)
-}
-
-// firstReason prefers the reason with which the server refused the first message, because the answer to the
-// last one then says only that the batch is incomplete. The answer to the first message was sent before, so it
-// has come by now.
-func (r *requests) firstReason(first *Call, answer Answer) Answer {
-	select {
-	case msg := <-first.reply:
-		if msg == nil || len(msg.Data) == 0 && msg.Header.Get("Status") == "" {
-			return answer // the empty reply says that the batch was opened
-		}
-		if reason := r.others.classify(msg); reason.Class != Unknown && answer.Class != Unknown {
-			return reason
-		}
-	default:
-		r.take(first.number)
-	}
-	return answer
 }
 
 // permission turns the answer to a batch into a refusal if the server said that the connection may not publish
