@@ -7,7 +7,7 @@ import (
 )
 
 // MaxBatch asks the server how many writes it takes in one batch, and returns 1000, or less if the operator has set
-// less. The error matches ErrRefused or ErrUnavailable.
+// less. The error matches ErrNoBucket, ErrRefused or ErrUnavailable.
 func (b *Bucket[T]) MaxBatch(ctx context.Context) (int, error) {
 	c := b.core
 	probed := c.prefix + "=" // which no key has
@@ -17,6 +17,7 @@ func (b *Bucket[T]) MaxBatch(ctx context.Context) (int, error) {
 			limit, err = c.client.BatchLimit(ctx, probed, c.timeout/2)
 		}
 	}
+	err = c.confirmed(ctx, c.absent(ctx, err))
 	if err != nil {
 		return 0, c.readError("max batch", "", err)
 	}
@@ -78,8 +79,9 @@ func (t *Batch[T]) Len() int { return len(t.writes.list) }
 // until the server has answered, ctx ends or Config.Timeout has passed.
 //
 // It returns the error of a write that could not be collected, or one that matches ErrConflict, ErrBatchTooLarge,
-// ErrTooLarge, ErrFull, ErrRefused or ErrUnavailable. Nothing is stored then. A conflict is a *ConflictError with
-// the first key whose condition does not hold. An empty batch is an error, because it has no revision.
+// ErrTooLarge, ErrFull, ErrNoBucket, ErrRefused or ErrUnavailable. Nothing is stored then. A conflict is a
+// *ConflictError with the first key whose condition does not hold. An empty batch is an error, because it has no
+// revision.
 //
 // After an error that matches ErrUnknownOutcome the batch is stored whole or not at all, now or later, unless an
 // account reaches its limit: see Caveats. To find out, read with GetLeader a document that no other batch writes as

@@ -2,8 +2,10 @@ package kv
 
 import (
 	"context"
+	"errors"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/jsapi"
@@ -72,12 +74,21 @@ func (w *bulk[T]) await(ctx context.Context, n int) error {
 		if cause := context.Cause(ctx); answer.Class != jsapi.Stored && cause != nil {
 			w.err = &Error{Op: "put", Bucket: w.core.bucket, Key: c.key, Err: cause}
 		} else if answer.Class != jsapi.Stored {
-			w.err = &Error{Op: "put", Bucket: w.core.bucket, Key: c.key, Reason: reasonOfClass(answer.Class), Err: answer.Err}
+			w.err = w.core.refusal(ctx, c.key, answer)
 		}
 		w.last = max(w.last, answer.Sequence)
 	}
 	w.calls = append(w.calls[:0], w.calls[n:]...)
 	return w.err
+}
+
+// refusal returns the error of a put that was not stored.
+func (c *core) refusal(ctx context.Context, key string, answer jsapi.Answer) error {
+	err := c.confirmed(ctx, c.absent(ctx, answer.Err))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return &Error{Op: "put", Bucket: c.bucket, Key: key, Reason: ErrNoBucket, Err: err}
+	}
+	return &Error{Op: "put", Bucket: c.bucket, Key: key, Reason: reasonOfClass(answer.Class), Err: answer.Err}
 }
 
 // fail keeps the first error, and returns it.

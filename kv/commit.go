@@ -26,7 +26,7 @@ var errTimeout = errors.New("Config.Timeout has passed")
 //	answer         one write                                  batch
 //	stored         done                                       done
 //	conflict       read the leader: conflict, or again        read the leader: conflict, or again
-//	unavailable    again                                      again
+//	unavailable    no bucket, or again                        no bucket, or again
 //	none           ask the leader for the write's id, and     unknown outcome
 //	               send again if that is harmless
 //	no batches     -                                          allow them, and again
@@ -117,7 +117,7 @@ func (a *attempt) judge(ctx context.Context) (uint64, error) {
 	case class == jsapi.NoBatches:
 		return 0, a.allow(ctx)
 	case class == jsapi.Unavailable && !gone(a.answer.Err):
-		return 0, nil
+		return 0, a.missing(ctx)
 	}
 	return 0, a.failed(reasonOfClass(a.answer.Class), a.answer.Err)
 }
@@ -149,6 +149,15 @@ func (a *attempt) allow(ctx context.Context) error {
 	a.allowed = true
 	if err := a.allowBatches(ctx); err != nil {
 		return a.failed(ErrRefused, errors.Join(a.answer.Err, err))
+	}
+	return nil
+}
+
+// missing returns an error if the bucket does not exist any more, so that no later try can be stored.
+func (a *attempt) missing(ctx context.Context) error {
+	err := a.confirmed(ctx, a.absent(ctx, a.answer.Err))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return a.failed(ErrNoBucket, err)
 	}
 	return nil
 }
@@ -195,9 +204,10 @@ func (a *attempt) compare(w *write, m jsapi.Message, found bool) error {
 	return conflict
 }
 
-// newest reads what the leader has under a subject. It returns no error if there is nothing.
+// newest reads what the leader has under a subject, and waits interruptions out. It returns no error if there is
+// nothing.
 func (a *attempt) newest(ctx context.Context, subject string) (m jsapi.Message, found bool, err error) {
-	m, err = a.leader(ctx, subject)
+	m, err = a.retryMessage(ctx, a.op, subject, a.leader)
 	if errors.Is(err, jsapi.ErrNotFound) {
 		return jsapi.Message{}, false, nil
 	}
@@ -216,10 +226,8 @@ func (a *attempt) lookUp(ctx context.Context) (uint64, error) {
 	w := &a.writes[0]
 	m, found, err := a.newest(ctx, w.subject)
 	switch {
-	case err != nil && !w.conditional():
-		return 0, a.failed(ErrUnknownOutcome, errors.Join(a.answer.Err, err))
 	case err != nil:
-		return 0, nil // ask again, until the time is over
+		return 0, a.failed(ErrUnknownOutcome, errors.Join(a.answer.Err, err))
 	case found && m.Header.Get(headerWriteID) == a.id:
 		return m.Sequence, nil
 	case w.conditional() && m.Sequence == w.sequence:

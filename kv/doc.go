@@ -107,6 +107,9 @@
 //   - Other clients see keys in their escaped form. Keys of letters, digits, -, _ and dots look the same. If another
 //     client writes a key that this package would escape, such as "a/b", List and Watch skip it and tell
 //     Config.Logger.
-//   - If a bucket is deleted and created again under the same name, a Watch that is running may miss it.
+//   - If a bucket is deleted and created again under the same name, a Watch that is running may miss it. Revisions
+//     begin again, and the server compares nothing else. So a conditional write with a revision of the old bucket
+//     overwrites a document that has the same key and happens to have that revision in the new one. Stop programs that
+//     have the bucket open, or that keep revisions, before you delete it. To empty a bucket, delete its documents.
 //   - A JetStream context with a domain or an API prefix works if the subjects $KV.> reach the bucket unchanged.
 package kv

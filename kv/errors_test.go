@@ -41,7 +41,7 @@ func TestWhatTheServerRefusesIsSaidOfEachKindOfWrite(t *testing.T) {
 		"too large": {func(c *jetstream.StreamConfig) { c.MaxMsgSize = 600 }, kv.ErrTooLarge, time.Minute},
 		"full":      {func(c *jetstream.StreamConfig) { c.MaxBytes = 1000 }, kv.ErrFull, time.Minute},
 		"sealed":    {func(c *jetstream.StreamConfig) { c.Sealed = true }, kv.ErrRefused, time.Minute},
-		"gone":      {nil, kv.ErrUnavailable, time.Second},
+		"gone":      {nil, kv.ErrNoBucket, time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			js := eventstoretest.JetStream(t)

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
@@ -76,13 +73,8 @@ func (c *core) manyThat(
 	var part jsapi.Part
 	err = c.retry(ctx, "get", func(ctx context.Context) (err error) {
 		part, err = c.client.DirectLastMany(ctx, c.stream, subjects, c.manyBytes)
-		if errors.Is(err, nats.ErrNoResponders) { // perhaps because the bucket was deleted
-			if gone := c.same(ctx); errors.Is(gone, jetstream.ErrStreamNotFound) {
-				err = gone
-			}
-		}
 		if err != nil {
-			return err
+			return c.absent(ctx, err)
 		}
 		return check(ctx, part)
 	})

@@ -69,3 +69,32 @@ func TestAWriteThatAnotherStreamAcknowledgesIsNotBelieved(t *testing.T) {
 	_, err = b.Put(t.Context(), "a", doc{N: 3})
 	require.ErrorIs(t, err, kv.ErrRefused)
 }
+
+func TestEveryWriteSaysSoonThatTheBucketWasDeleted(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	b := open[doc](t, js, "docs", &kv.Config{Timeout: 20 * time.Second})
+	revision, err := b.Put(t.Context(), "a", doc{N: 1})
+	require.NoError(t, err)
+	require.NoError(t, js.DeleteStream(t.Context(), "KV_docs"))
+	began := time.Now()
+	for name, write := range map[string]func() error{
+		"Put":            func() error { _, err := b.Put(t.Context(), "a", doc{N: 2}); return err },
+		"Create":         func() error { _, err := b.Create(t.Context(), "b", doc{N: 2}); return err },
+		"Update":         func() error { _, err := b.Update(t.Context(), "a", doc{N: 2}, revision); return err },
+		"Delete":         func() error { return b.Delete(t.Context(), "a") },
+		"DeleteRevision": func() error { return b.DeleteRevision(t.Context(), "a", revision) },
+		"MaxBatch":       func() error { _, err := b.MaxBatch(t.Context()); return err },
+		"Commit": func() error {
+			batch := b.Batch()
+			batch.Put("a", doc{N: 2})
+			batch.Put("b", doc{N: 2})
+			_, err := batch.Commit(t.Context())
+			return err
+		},
+	} {
+		err := write()
+		require.ErrorIs(t, err, kv.ErrNoBucket, name)
+		require.ErrorIs(t, err, jetstream.ErrStreamNotFound, name)
+	}
+	require.Less(t, time.Since(began), 20*time.Second)
+}

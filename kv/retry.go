@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/runnel-go/runnel/internal/backoff"
@@ -64,6 +65,23 @@ func (b *shared) confirmed(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// absent returns err, unless err says that nobody takes what is sent to the bucket, and the leader says that the bucket
+// does not exist. Then it returns an error that matches jetstream.ErrStreamNotFound.
+func (b *shared) absent(ctx context.Context, err error) error {
+	if !errors.Is(err, nats.ErrNoResponders) {
+		return err
+	}
+	timed, cancel := context.WithTimeoutCause(ctx, absentTimeout, jsapi.ErrNoReply)
+	defer cancel()
+	if gone := b.same(timed); errors.Is(gone, jetstream.ErrStreamNotFound) {
+		return gone
+	}
+	return err
+}
+
+// absentTimeout bounds the question whether the bucket exists, for which a write waits.
+const absentTimeout = time.Second
 
 // same returns an error that matches jetstream.ErrStreamNotFound if the bucket is not the one that was opened. In a
 // bucket that was created again under the name, revisions begin again.

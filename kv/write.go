@@ -12,8 +12,9 @@ import (
 // Put stores value under key, whatever is there, and returns its revision. It blocks until the server has answered, ctx
 // ends or Config.Timeout has passed.
 //
-// It returns an error that matches ErrInvalidKey, ErrEncode, ErrTooLarge, ErrFull, ErrRefused or ErrUnavailable, and
-// nothing is stored then. After an error that matches ErrUnknownOutcome the value may be stored or not.
+// It returns an error that matches ErrInvalidKey, ErrEncode, ErrTooLarge, ErrFull, ErrNoBucket, ErrRefused or
+// ErrUnavailable, and nothing is stored then. After an error that matches ErrUnknownOutcome the value may be stored or
+// not.
 func (b *Bucket[T]) Put(ctx context.Context, key string, value T) (revision uint64, err error) {
 	return b.core.put(ctx, "put", key, &value, unconditional())
 }
