@@ -129,7 +129,15 @@ func TestOpenRefusesABucketThatCannotWork(t *testing.T) {
 		"no answers":     {Subjects: []string{"$KV.b.>"}, AllowDirect: true, NoAck: true},
 		"another codec":  {Subjects: []string{"$KV.b.>"}, AllowDirect: true, Metadata: map[string]string{"runnel-kv-codec": "msgpack"}},
 		"asynchronous":   {Subjects: []string{"$KV.b.>"}, AllowDirect: true, PersistMode: jetstream.AsyncPersistMode},
-		"a mirror":       {Mirror: &jetstream.StreamSource{Name: "KV_other"}, AllowDirect: true},
+		"moved subjects": {Subjects: []string{"$KV.b.>"}, AllowDirect: true, SubjectTransform: &jetstream.SubjectTransformConfig{
+			Source: "$KV.b.*", Destination: "$KV.b.x.{{wildcard(1)}}",
+		}},
+		"old ones go":  {Subjects: []string{"$KV.b.>"}, AllowDirect: true, MaxMsgs: 2, Discard: jetstream.DiscardOld},
+		"old bytes go": {Subjects: []string{"$KV.b.>"}, AllowDirect: true, MaxBytes: 2000, Discard: jetstream.DiscardOld},
+		"one per key": {
+			Subjects: []string{"$KV.b.>"}, AllowDirect: true, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true,
+		},
+		"a mirror": {Mirror: &jetstream.StreamSource{Name: "KV_other"}, AllowDirect: true},
 	}
 	for name, cfg := range cases {
 		t.Run(name, func(t *testing.T) {

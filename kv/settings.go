@@ -162,6 +162,12 @@ func unfit(have jetstream.StreamConfig, bucket string, cfg Config) error {
 		return errors.New("its JetStream stream does not take the subjects " + kvstream.Subject(bucket, ">") + "; add them")
 	case have.Retention != jetstream.LimitsPolicy:
 		return errors.New("its retention is not by limits, so documents vanish once they are consumed; create another bucket")
+	case have.SubjectTransform != nil:
+		return errors.New("it stores what is published under other subjects, so documents are not found under their keys; remove its subject_transform")
+	case have.Discard == jetstream.DiscardOld && (have.MaxMsgs > 0 || have.MaxBytes > 0):
+		return errors.New("it deletes old documents when it reaches max_msgs or max_bytes; set discard to new, or remove both limits")
+	case have.DiscardNewPerSubject:
+		return errors.New("it takes no second value for a key; switch discard_new_per_subject off")
 	case have.NoAck:
 		return errors.New("it does not acknowledge writes; switch no_ack off")
 	case have.Sealed:
