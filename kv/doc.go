@@ -72,9 +72,13 @@
 //
 // If a write was sent and no answer came, it may be stored. Each single write carries an id in the header
 // Runnel-Write-Id, so the leader is asked for it. A conditional write that is not there is sent again, because at
-// most one of the tries can be stored. ErrUnknownOutcome is left for three cases: the leader cannot be reached,
-// somebody wrote the key after the first try, or the write was a batch. To find out about a batch, let it write
-// something that no other batch writes, and read that with GetLeader.
+// most one of the tries can be stored. A Put or Delete that is not there is not sent again, because it could overwrite
+// what another writer stored after the first try. ErrUnknownOutcome is left for four cases: the leader cannot be
+// reached, somebody wrote the key after the first try, a Put or Delete is not there, or the write was a batch. To find
+// out about a batch, let it write something that no other batch writes, and read that with GetLeader.
+//
+// An answer is lost with the connection that it would come on. So a write whose connection breaks is looked up as soon
+// as there is another one.
 //
 // Iterators return one error and stop.
 //

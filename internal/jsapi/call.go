@@ -88,20 +88,11 @@ func (call *Call) send(subject string, header nats.Header, data []byte) error {
 	return err
 }
 
-// Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). If the server
-// says that the connection may not send the request, it returns that complaint. It may be called once.
+// Wait blocks until the reply is there, the timeout passes (ErrNoReply) or ctx ends (its cause). It gives up, with
+// ErrNoReply, soon after the connection was lost: the reply went with it. If the server says that the connection may
+// not send the request, it returns that complaint. It may be called once.
 func (call *Call) Wait(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
-	return call.wait(ctx, timeout, false)
-}
-
-// WaitToRepeat is Wait for a request that is harmless to repeat. It gives up, with ErrNoReply, soon after the
-// connection was lost: the reply went with it.
-func (call *Call) WaitToRepeat(ctx context.Context, timeout time.Duration) (*nats.Msg, error) {
-	return call.wait(ctx, timeout, true)
-}
-
-func (call *Call) wait(ctx context.Context, timeout time.Duration, repeat bool) (*nats.Msg, error) {
-	msg, err := call.sent.wait(ctx, wait{replies: call.reply, timer: call.timer, timeout: timeout, repeat: repeat, subject: call.subject})
+	msg, err := call.sent.wait(ctx, wait{replies: call.reply, timer: call.timer, timeout: timeout, subject: call.subject})
 	if err != nil {
 		call.requests.take(call.number)
 	}
@@ -118,7 +109,6 @@ type wait struct {
 	replies <-chan *nats.Msg
 	timer   *time.Timer // stopped
 	timeout time.Duration
-	repeat  bool   // the request may be sent again, so a wait ends when the connection is lost
 	own     bool   // the replies come to a subscription that may be new
 	subject string // of the request
 }
@@ -153,7 +143,7 @@ func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
 		if w.timeout <= 0 {
 			return nil, ErrNoReply
 		}
-		if w.repeat && s.broken() {
+		if s.broken() {
 			return nil, lost()
 		}
 		if time.Since(begin) > doubtAfter {
@@ -209,7 +199,7 @@ func (r *requests) Request(ctx context.Context, subject string, data []byte, tim
 	if err := call.send(subject, nil, data); err != nil {
 		return nil, err
 	}
-	w := wait{replies: call.reply, timer: call.timer, repeat: true, subject: subject}
+	w := wait{replies: call.reply, timer: call.timer, subject: subject}
 	for left := timeout; ; left -= askEvery {
 		w.timeout = min(left, askEvery)
 		msg, err := call.sent.wait(ctx, w)

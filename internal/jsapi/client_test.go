@@ -92,6 +92,29 @@ func TestAReadWhoseConnectionIsLostEndsSoon(t *testing.T) {
 	}
 }
 
+func TestAPublishWhoseConnectionIsLostEndsSoonAndIsInDoubt(t *testing.T) {
+	for n := range 2 {
+		srv := eventstoretest.NewServer(t)
+		asked := make(chan struct{}, 10)
+		other := srv.Connect(t)
+		_, err := other.Subscribe("silent.>", func(*nats.Msg) { asked <- struct{}{} })
+		require.NoError(t, err)
+		require.NoError(t, other.Flush())
+		client := newClient(t, srv.JetStream(t))
+		writes := []jsapi.Write{{Subject: "silent.a"}, {Subject: "silent.b"}}[n:]
+		ended := make(chan jsapi.Answer, 1)
+		go func() { ended <- client.PublishBatch(t.Context(), writes, timeout) }()
+		for range writes {
+			<-asked
+		}
+		srv.Stop() // the connection does not come back
+		answer := <-ended
+		require.Equal(t, jsapi.Unknown, answer.Class)
+		require.ErrorIs(t, answer.Err, jsapi.ErrNoReply)
+		require.ErrorContains(t, answer.Err, "the connection was lost", "it did not wait for longer")
+	}
+}
+
 func TestAWaitThatEndsSaysNothingAboutThePublish(t *testing.T) {
 	srv := eventstoretest.NewServer(t)
 	newStream(t, srv.JetStream(t))

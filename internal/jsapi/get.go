@@ -66,7 +66,7 @@ func (call *Call) direct(ctx context.Context, stream string) (Message, error) {
 	if err := call.send(call.requests.prefix+"DIRECT.GET."+stream, nil, call.text); err != nil {
 		return Message{}, err
 	}
-	msg, err := call.WaitToRepeat(ctx, call.sent.replicaTime())
+	msg, err := call.Wait(ctx, call.sent.replicaTime())
 	if call.sent.isSilence(err) {
 		return call.requests.leader(ctx, stream, call.text)
 	}

@@ -214,7 +214,7 @@ func (g *Gets) wait(ctx context.Context, wanted func(*Message) bool) (Message, e
 			return Message{}, ErrReplicaSilent
 		}
 		timeout := g.sent.replicaTime()
-		msg, err := g.sent.wait(ctx, wait{replies: g.arrived, timer: g.timer, timeout: timeout, repeat: true, own: true, subject: g.subject})
+		msg, err := g.sent.wait(ctx, wait{replies: g.arrived, timer: g.timer, timeout: timeout, own: true, subject: g.subject})
 		if g.sent.isSilence(err) {
 			g.silent = true
 			continue

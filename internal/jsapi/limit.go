@@ -42,7 +42,7 @@ func (c *Client) takesBatch(ctx context.Context, subject string, n int, timeout 
 	if err != nil {
 		return false, err
 	}
-	msg, err := call.WaitToRepeat(ctx, timeout)
+	msg, err := call.Wait(ctx, timeout)
 	if err != nil {
 		return false, call.sent.permission(Answer{Class: Unknown, Err: err}, []Write{{Subject: subject}}).Err
 	}

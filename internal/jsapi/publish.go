@@ -78,7 +78,7 @@ func (call *Call) headerOf(w Write) nats.Header {
 }
 
 // Answer waits like Wait and classifies the reply to a publish. The end of the wait says nothing about the
-// message, unless the server complained.
+// message, unless the server complained. A message that was sent before the connection was lost may be stored later.
 func (call *Call) Answer(ctx context.Context, timeout time.Duration) Answer {
 	answer, _ := call.answer(ctx, timeout)
 	return answer
