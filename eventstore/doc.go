@@ -160,7 +160,8 @@
 //
 // All readers, live or not, pass over such a message, count it in [Counters], and log its subject and position once as
 // a warning. Loads and appends see through it: an append on top of it expects it, because for the server it is the
-// subject's last message. [Store.At] returns ErrForeign, [Report] counts it, and archives keep it.
+// subject's last message. [Store.End] is a commit below it, [Store.At] returns ErrForeign, [Report] counts it, and
+// archives keep it.
 //
 // A message with the headers of a commit that is not a commit may be a damaged one, so readers end there with
 // ErrCorrupt. If an operator finds that another program published it, [Store.AcceptForeign] records that, and readers

@@ -10,11 +10,76 @@ import (
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
-// End returns the position of the log's newest commit, as the stream's leader knows it, or 0 for an empty log.
-// Interruptions are waited out for Config.ReadTimeout. It returns an error that matches ErrNoPermission,
+// End returns the position of the log's newest commit, as the stream's leader knows it, or 0 for a log without commits.
+// Messages of other programs and remainders of torn transactions behind that commit do not count. A damaged message
+// does. Interruptions are waited out for Config.ReadTimeout. It returns an error that matches ErrNoPermission,
 // ErrUnavailable, ErrRefused, ErrLogRewound or ErrSettings, or the cause of ctx.
-func (s *Store) End(ctx context.Context) (end Position, err error) { return s.log.end(ctx) }
+func (s *Store) End(ctx context.Context) (end Position, err error) {
+	l := s.log
+	return patiently(ctx, l.conn, "end of "+l.conn.store, func() (Position, error) {
+		end, err := l.trust.end(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return l.newest(ctx, end)
+	})
+}
 
+// passed says that readers pass over all messages behind a commit, up to a position.
+type passed struct{ commit, upTo Position }
+
+// newest returns the position of the newest commit up to the log's end.
+func (l *log) newest(ctx context.Context, end Position) (Position, error) {
+	known := l.passed.Load()
+	for position := end; position > 0; {
+		if known != nil && known.upTo == position {
+			return l.passedTo(known.commit, end), nil
+		}
+		if c := l.seen.newest.Load(); c != nil && c.Position == position && c.Transaction == nil {
+			return l.passedTo(position, end), nil
+		}
+		below, err := l.fetcher.passedAt(ctx, position)
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			return position, nil
+		case err != nil:
+			return 0, err
+		case below == position:
+			return l.passedTo(position, end), nil
+		}
+		position = below
+	}
+	return l.passedTo(0, end), nil
+}
+
+// passedTo remembers that readers pass over everything from the log's end down to a commit, and returns its position.
+func (l *log) passedTo(commit, end Position) Position {
+	if commit < end {
+		l.passed.Store(&passed{commit: commit, upTo: end})
+	}
+	return commit
+}
+
+// passedAt returns a position if a commit stands there, and otherwise a position below. Readers pass over everything
+// above that one.
+func (f *fetcher) passedAt(ctx context.Context, position Position) (Position, error) {
+	c, err := f.place(ctx, position)
+	switch {
+	case err != nil:
+		return 0, err
+	case c == nil: // the leader has changed since it said where the log ends
+		return 0, f.missing(position)
+	case c.absent():
+		return position - 1, nil
+	}
+	whole, err := f.whole(ctx, c)
+	if err == nil && !whole {
+		position = c.begin() - 1
+	}
+	return position, err
+}
+
+// end returns where the log ends, whatever stands there.
 func (l *log) end(ctx context.Context) (Position, error) {
 	return patiently(ctx, l.conn, "end of "+l.conn.store, func() (Position, error) { return l.trust.end(ctx) })
 }
@@ -40,7 +105,7 @@ func (t *trust) end(ctx context.Context) (Position, error) {
 	return Position(info.Last), t.conn.onDisk(ctx, Position(info.Last))
 }
 
-// awaitEnd is End for readers of the log. They wait out interruptions from their first question on. A question that was
+// awaitEnd is end for readers of the log. They wait out interruptions from their first question on. A question that was
 // under way when the connection broke is asked again after Config.AckTimeout.
 func (t *trust) awaitEnd(ctx context.Context) (Position, error) {
 	deadline := time.Now().Add(t.conn.cfg.ReadTimeout)

@@ -38,8 +38,9 @@ func strays(subject string, payload []byte) map[string]*nats.Msg {
 func stray(t *testing.T, store *eventstore.Store, msg *nats.Msg) eventstore.Position {
 	t.Helper()
 	nc := store.JetStream().Conn()
-	before, err := store.End(t.Context())
+	stream, err := store.JetStream().Stream(t.Context(), store.Name())
 	require.NoError(t, err)
+	before := eventstore.Position(stream.CachedInfo().State.LastSeq)
 	require.NoError(t, nc.PublishMsg(msg))
 	require.NoError(t, nc.Flush())
 	require.Eventually(t, func() bool {

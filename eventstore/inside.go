@@ -38,12 +38,12 @@ func (i insider) Reaches(ctx context.Context, position uint64) (bool, error) {
 	if position <= uint64(i.store.seen.highest()) {
 		return true, nil
 	}
-	end, err := i.store.End(ctx)
+	end, err := i.store.log.end(ctx)
 	return position <= uint64(end), err
 }
 
 func (i insider) Lacks(ctx context.Context, position uint64) bool {
-	end, err := i.store.End(ctx)
+	end, err := i.store.log.end(ctx)
 	if err == nil && end < Position(position) {
 		err = i.store.log.trust.reaches(ctx, Position(position))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sync/atomic"
 )
 
 // log reads the log, its streams and its commits, as users do: it looks at the log before, and waits interruptions out.
@@ -13,6 +14,7 @@ type log struct {
 	fetcher *fetcher
 	trust   *trust
 	tail    tail
+	passed  atomic.Pointer[passed] // what End has stepped over last, or nil
 }
 
 // All yields the events of the whole store in the order of their positions, up to the log's end at the time of the

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -71,7 +72,12 @@ func (r *Reactor) create(ctx context.Context) error {
 	if r.cfg.From > 0 {
 		after = r.cfg.From - 1
 	}
-	if after > end {
+	// Another program's message may stand behind the newest commit, so the log may go on behind its end.
+	reached, err := eventstore.Inside(inside.Pass{}, r.store).Reaches(ctx, uint64(after))
+	if err != nil {
+		return err
+	}
+	if !reached {
 		return fmt.Errorf("%w: it is to begin at position %d, the log ends at %d", eventstore.ErrPositionAhead, r.cfg.From, end)
 	}
 	at, err := r.markBefore(ctx, after)
@@ -96,7 +102,8 @@ func (r *Reactor) markBefore(ctx context.Context, position eventstore.Position) 
 	for position > 0 {
 		c, err := r.store.At(ctx, position)
 		switch {
-		case errors.Is(err, eventstore.ErrErased): // it is not known whether the commit was inside a transaction
+		case errors.Is(err, eventstore.ErrErased), // it is not known whether the commit was inside a transaction
+			errors.Is(err, eventstore.ErrForeign):
 			position--
 		case err != nil:
 			return logMark{}, err
