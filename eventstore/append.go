@@ -49,14 +49,15 @@ type writer struct {
 
 	resolved atomic.Int64 // see Counters
 
-	// stores is when the newest append began that was acknowledged at its first try, in nanoseconds since made.
+	// stores is when the newest append began that was acknowledged at its first try, in nanoseconds since made, or 0.
 	stores atomic.Int64
 	made   time.Time
 }
 
 // storesSince reports whether an append that began after a moment was acknowledged at its first try.
 func (wr *writer) storesSince(t time.Time) bool {
-	return time.Duration(wr.stores.Load()) > t.Sub(wr.made)
+	stores := wr.stores.Load()
+	return stores > 0 && time.Duration(stores) > t.Sub(wr.made)
 }
 
 // errAppendTimeout ends the context of an append.

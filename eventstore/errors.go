@@ -190,17 +190,24 @@ func (e *ReadError) Unwrap() []error { return []error{e.Reason, e.Err} }
 // the loss must be accepted, give the error that [Open] returns to [AcceptRewind], and open the store again.
 // [Config].Salvage opens the store to read the rest.
 //
+// If another program has written over the high-water mark, nobody knows whether the log had more commits. [Open] takes
+// that for a loss, too.
+//
 // If a server acknowledges an append at a position that the store has seen before, the append ends with this error and
 // with ErrUnknownOutcome, because the commit is in the log that the server has now.
 type LogRewoundError struct {
 	Store    string
 	End      Position // where the log ends now
-	Position Position // the high-water mark: the highest position that was acknowledged or read
-	CommitID string   // of the commit that was there
+	Position Position // the high-water mark: the highest position that was acknowledged or read; 0 if it is not known
+	CommitID string   // of the commit that was there; "" if it is not known
 	Reason   string   // what does not fit
 }
 
 func (e *LogRewoundError) Error() string {
+	if e.CommitID == "" {
+		return fmt.Sprintf("eventstore: store %s: %v: %s: restore it from a replica or a backup, or accept the loss with AcceptRewind",
+			e.Store, ErrLogRewound, e.Reason)
+	}
 	return fmt.Sprintf("eventstore: store %s: %v: it had commit %s at position %d, and %s (it ends at position %d): "+
 		"restore it from a replica or a backup, or accept the loss with AcceptRewind",
 		e.Store, ErrLogRewound, e.CommitID, e.Position, e.Reason, e.End)

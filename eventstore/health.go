@@ -2,6 +2,7 @@ package eventstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -33,8 +34,8 @@ const (
 // The error says why nothing can be stored. It matches ErrUnavailable if the servers do not answer or do not store, or
 // if the leader of the log has heard nothing from a majority of its replicas for two seconds. It matches ErrDisk if the
 // disk has failed, and ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails.
-// Without permission to write to the control bucket only the leader is asked. A log that has come to Config.MaxBytes is
-// not noticed.
+// Without the control bucket, or without permission to write to it, only the leader is asked. A log that has come to
+// Config.MaxBytes is not noticed.
 func (s *Store) Health(ctx context.Context) (skew time.Duration, err error) {
 	err = s.prober.ask(ctx, s.probe)
 	return s.conn.clock.skew(), err
@@ -83,8 +84,19 @@ func (s *Store) probe(ctx context.Context) error {
 	}
 	subject := kvstream.Subject(control.Bucket(s.conn.store), probeKey)
 	_, err = s.conn.js.Publish(ctx, subject, []byte("{}"), jetstream.WithRetryAttempts(0))
-	if err != nil && s.conn.api.Denied(subject) == nil { // or the leader's answer is all that can be had
+	// Without the permission or the bucket, the leader's answer is all that can be had.
+	if err != nil && s.conn.api.Denied(subject) == nil && !s.lacksControl(ctx, err) {
 		return fmt.Errorf("eventstore: health of %s: %w: a message beside the log was not stored: %w", s.conn.store, ErrUnavailable, err)
 	}
 	return s.conn.synced(s.conn.disk.Sync(ctx))
+}
+
+// lacksControl reports whether a message was not stored because there is no control bucket: the account has no room for
+// it, or somebody has deleted it. A bucket without a leader does not answer either.
+func (s *Store) lacksControl(ctx context.Context, err error) bool {
+	if !errors.Is(err, jetstream.ErrNoStreamResponse) {
+		return false
+	}
+	_, err = s.conn.api.LeaderInfo(ctx, kvstream.Name(control.Bucket(s.conn.store)), "", 0)
+	return errors.Is(err, jetstream.ErrStreamNotFound)
 }

@@ -51,6 +51,15 @@ func TestAppendsSayThatTheLogIsStored(t *testing.T) {
 	require.Eventually(t, func() bool { return health(t.Context(), store) != nil }, 10*time.Second, time.Millisecond, "no append says more")
 }
 
+func TestAStoreThatWasJustOpenedIsNotHealthyForThat(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	proxy.Silence("$KV.bank_control.>")
+	require.ErrorIs(t, health(t.Context(), store), eventstore.ErrUnavailable)
+}
+
 func health(ctx context.Context, store *eventstore.Store) error {
 	_, err := store.Health(ctx)
 	return err

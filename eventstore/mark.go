@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,6 +33,8 @@ const (
 	markInterval = 500 * time.Millisecond
 	// markClose is how long Close waits for the last raise of the mark.
 	markClose = time.Second
+	// kvOperation is the header of a deletion in a bucket.
+	kvOperation = "KV-Operation"
 	// markTries is how often one raise is tried if others raise the mark at the same time.
 	markTries = 5
 )
@@ -47,6 +50,13 @@ type mark struct {
 type marked struct {
 	mark
 	revision uint64
+	instead  []byte // what stands in the place of the mark, or nil
+}
+
+// noMark says that another program has written over the mark of a store.
+func noMark(store string) string {
+	return fmt.Sprintf("key %s of bucket %s holds something else than a mark, because another program wrote there, "+
+		"so nobody knows how far the log went: look at what it has (Config.Salvage)", markKey, control.Bucket(store))
 }
 
 // readMark reads the mark from the bucket's leader.
@@ -63,13 +73,19 @@ func readMark(ctx context.Context, api *jsapi.Client, store string) (marked, err
 		return marked{}, err
 	}
 	m := marked{revision: msg.Sequence}
-	if len(msg.Data) == 0 {
-		return m, nil // the mark was forgotten
-	}
-	if err := json.Unmarshal(msg.Data, &m.mark); err != nil {
-		return marked{}, fmt.Errorf("mark in bucket %s: %w", control.Bucket(store), err)
+	if msg.Header.Get(kvOperation) == "" && !m.parse(msg.Data) { // with the header, the mark was forgotten
+		m = marked{revision: msg.Sequence, instead: append([]byte{}, msg.Data...)}
 	}
 	return m, nil
+}
+
+// parse reads a mark, and reports whether it is one.
+func (m *mark) parse(data []byte) bool {
+	if json.Unmarshal(data, m) != nil || m.Position == 0 || m.Store == "" {
+		return false
+	}
+	_, err := uuid.Parse(m.Commit)
+	return err == nil
 }
 
 // newest returns the mark with the highest position.
@@ -210,6 +226,8 @@ func (m *marker) write(ctx context.Context, next mark) error {
 		switch {
 		case readErr != nil:
 			return errors.Join(err, readErr)
+		case have.instead != nil:
+			return errors.New(noMark(m.conn.store)) // the next Open says so, and an operator decides
 		case have.revision == 0:
 			m.bucket, m.stored = nil, marked{} // it was deleted, and is made anew
 			continue
@@ -273,6 +291,30 @@ func (m *marker) open(ctx context.Context) (err error) {
 	return err
 }
 
+// checkBucket refuses a bucket that loses the mark. A bucket that is missing is made later.
+func (m *marker) checkBucket(ctx context.Context) error {
+	if m.off {
+		return nil
+	}
+	stream := kvstream.Name(control.Bucket(m.conn.store))
+	err := m.conn.api.Permitted(ctx, "STREAM.INFO."+stream)
+	var info jetstream.StreamInfo
+	if err == nil {
+		info, err = m.conn.api.StreamInfo(ctx, stream)
+	}
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, nats.ErrPermissionViolation):
+		return nil
+	case err != nil:
+		return err
+	}
+	if differences := m.conn.controlDiffers(info.Config); len(differences) > 0 {
+		return fmt.Errorf("eventstore: open %s: %w: %s would lose the high-water mark: %s: put that back (nats stream edit %s), or make it anew",
+			m.conn.store, ErrSettings, stream, strings.Join(differences, "; "), stream)
+	}
+	return nil
+}
+
 // keep makes the bucket of a store that has none yet, so that Open reports if no mark can be kept. A store opens
 // without it.
 func (m *marker) keep(ctx context.Context) {
@@ -327,9 +369,11 @@ func forgetMark(ctx context.Context, js jetstream.JetStream, store string, have 
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(have.mark)
-	if err != nil {
-		return err
+	data := have.instead
+	if data == nil {
+		if data, err = json.Marshal(have.mark); err != nil {
+			return err
+		}
 	}
 	if _, err := bucket.Put(ctx, acceptedKey, data); err != nil {
 		return err

@@ -11,7 +11,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/runnel-go/runnel/internal/control"
 	"github.com/runnel-go/runnel/internal/jsapi"
+	"github.com/runnel-go/runnel/internal/kvstream"
 	"github.com/runnel-go/runnel/internal/serverversion"
 )
 
@@ -145,49 +147,71 @@ func (c *conn) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, err
 	return have, err
 }
 
+// differences lists settings that are not as they must be.
+type differences []string
+
+func (d *differences) must(what string, have, want any) {
+	if have != want {
+		*d = append(*d, fmt.Sprintf("%s: is %v, must be %v", what, have, want))
+	}
+}
+
 // compare lists the settings that differ from those on which the guarantees depend.
 func (c *conn) compare(have jetstream.StreamConfig) []string {
 	want := c.streamConfig("")
-	var differences []string
-	must := func(what string, have, want any) {
-		if have != want {
-			differences = append(differences, fmt.Sprintf("%s: is %v, must be %v", what, have, want))
-		}
-	}
-	must("subjects", strings.Join(have.Subjects, " "), strings.Join(want.Subjects, " "))
-	must("retention", have.Retention, want.Retention)
-	must("discard", have.Discard, want.Discard)
-	must("max age", have.MaxAge, want.MaxAge)
-	must("max messages", have.MaxMsgs, want.MaxMsgs)
-	must("max messages per subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
-	must("max message size", have.MaxMsgSize, want.MaxMsgSize)
-	must("deny delete", have.DenyDelete, want.DenyDelete)
-	must("deny purge", have.DenyPurge, want.DenyPurge)
-	must("allow direct", have.AllowDirect, want.AllowDirect)
-	must("allow atomic publish", have.AllowAtomicPublish, want.AllowAtomicPublish)
-	must("allow rollup", have.AllowRollup, false)
-	must("allow message schedules", have.AllowMsgSchedules, false)
-	must("allow message TTL", have.AllowMsgTTL, false)
-	must("allow message counters", have.AllowMsgCounter, false)
-	must("no acknowledgements", have.NoAck, false)
-	must("sealed", have.Sealed, false)
-	must("mirror", have.Mirror != nil, false)
-	must("sources", len(have.Sources), 0)
-	must("subject transform", have.SubjectTransform != nil, false)
-	must("storage", have.Storage, want.Storage)
-	must(metaFormat, have.Metadata[metaFormat], want.Metadata[metaFormat])
-	must(metaCodec, have.Metadata[metaCodec], want.Metadata[metaCodec])
-	must(metaIdentity+" present", have.Metadata[metaIdentity] != "", true)
+	var d differences
+	d.must("subjects", strings.Join(have.Subjects, " "), strings.Join(want.Subjects, " "))
+	d.must("retention", have.Retention, want.Retention)
+	d.must("discard", have.Discard, want.Discard)
+	d.must("max age", have.MaxAge, want.MaxAge)
+	d.must("max messages", have.MaxMsgs, want.MaxMsgs)
+	d.must("max messages per subject", have.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	d.must("max message size", have.MaxMsgSize, want.MaxMsgSize)
+	d.must("deny delete", have.DenyDelete, want.DenyDelete)
+	d.must("deny purge", have.DenyPurge, want.DenyPurge)
+	d.must("allow direct", have.AllowDirect, want.AllowDirect)
+	d.must("allow atomic publish", have.AllowAtomicPublish, want.AllowAtomicPublish)
+	d.must("allow rollup", have.AllowRollup, false)
+	d.must("allow message schedules", have.AllowMsgSchedules, false)
+	d.must("allow message TTL", have.AllowMsgTTL, false)
+	d.must("allow message counters", have.AllowMsgCounter, false)
+	d.must("no acknowledgements", have.NoAck, false)
+	d.must("sealed", have.Sealed, false)
+	d.must("mirror", have.Mirror != nil, false)
+	d.must("sources", len(have.Sources), 0)
+	d.must("subject transform", have.SubjectTransform != nil, false)
+	d.must("storage", have.Storage, want.Storage)
+	d.must(metaFormat, have.Metadata[metaFormat], want.Metadata[metaFormat])
+	d.must(metaCodec, have.Metadata[metaCodec], want.Metadata[metaCodec])
+	d.must(metaIdentity+" present", have.Metadata[metaIdentity] != "", true)
 	if c.cfg.MaxBytes > 0 {
-		must("max bytes", have.MaxBytes, want.MaxBytes)
+		d.must("max bytes", have.MaxBytes, want.MaxBytes)
 	}
 	if c.cfg.Compression != jetstream.NoCompression {
-		must("compression", have.Compression, want.Compression)
+		d.must("compression", have.Compression, want.Compression)
 	}
 	if c.cfg.Replicas > 0 {
-		must("replicas", have.Replicas, want.Replicas)
+		d.must("replicas", have.Replicas, want.Replicas)
 	}
-	return differences
+	return d
+}
+
+// controlDiffers lists the settings of the control bucket that lose the mark.
+func (c *conn) controlDiffers(have jetstream.StreamConfig) []string {
+	want := kvstream.Settings(control.Bucket(c.store), c.opened.storage, 1)
+	var d differences
+	d.must("subjects", strings.Join(have.Subjects, " "), strings.Join(want.Subjects, " "))
+	d.must("retention", have.Retention, want.Retention)
+	d.must("max age", have.MaxAge, want.MaxAge)
+	d.must("mirror", have.Mirror != nil, false)
+	d.must("subject transform", have.SubjectTransform != nil, false)
+	if have.MaxBytes > 0 || have.MaxMsgs > 0 {
+		d.must("discard", have.Discard, want.Discard)
+	}
+	if want.Storage == jetstream.FileStorage {
+		d.must("storage", have.Storage, want.Storage)
+	}
+	return d
 }
 
 // checkServer returns an error that matches ErrSettings if a store cannot rely on a server of that version.

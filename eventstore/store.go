@@ -130,6 +130,9 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	s.seen.compared.Store(connection)
+	if err := s.conn.patiently(ctx, "open "+s.conn.store, func() error { return s.marker.checkBucket(ctx) }); err != nil {
+		return err
+	}
 	s.marker.keep(ctx)
 	s.marker.start()
 	return nil
@@ -145,6 +148,9 @@ func (s *Store) mark(ctx context.Context) (marked, error) {
 		s.conn.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "no high-water mark is kept, the bucket is not for this connection",
 			slog.String("store", s.conn.store), slog.String("bucket", control.Bucket(s.conn.store)), slog.Any("error", err))
 		err = nil
+	}
+	if stored.instead != nil && !s.conn.cfg.Salvage {
+		return stored, rewound(s.conn.store, mark{}, 0, noMark(s.conn.store))
 	}
 	s.marker = newMarker(s, stored, denied || s.conn.cfg.Salvage)
 	return stored, err
