@@ -278,3 +278,21 @@ func open2(t *testing.T, store *eventstore.Store) *eventstore.Store {
 	t.Cleanup(func() { require.NoError(t, again.Close()) })
 	return again
 }
+
+// The server bounds a subject by the length of a line of its protocol only.
+func TestAMessageOnALongSubjectIsInTheBackup(t *testing.T) {
+	for _, length := range []int{500, 512, 3000} {
+		store := openWith(t, eventstoretest.JetStream(t), nil)
+		stray(t, store, &nats.Msg{Subject: "bank.customers." + strings.Repeat("x", length), Data: []byte("x")})
+		_, err := store.Append(t.Context(), account("a"), eventstore.Head{}, opened{"Ada"})
+		require.NoError(t, err)
+		var archive bytes.Buffer
+		_, err = store.Export(t.Context(), &archive, nil)
+		require.NoError(t, err)
+		elsewhere := eventstoretest.JetStream(t)
+		summary, err := eventstore.Import(t.Context(), elsewhere, &archive, nil)
+		require.NoError(t, err, length)
+		require.EqualValues(t, 1, summary.Foreign)
+		require.Equal(t, []eventstore.Event{opened{"Ada"}}, decode(t, openWith(t, elsewhere, nil).All(t.Context())))
+	}
+}

@@ -255,7 +255,7 @@ func (i *importer) hole(ctx context.Context, f erasedFrame) error {
 }
 
 // foreign stores a message of another program again, because positions are kept. Its header says that it does not
-// belong to the store.
+// belong to the store. A subject too long to be published with everything that an import adds is cut.
 func (i *importer) foreign(ctx context.Context, f foreignFrame) error {
 	category, id, ok := strings.Cut(f.Subject, ".")
 	if !i.logging || f.Position != i.summary.End+1 || !ok || !publishable(category) || !publishable(id) {
@@ -264,12 +264,24 @@ func (i *importer) foreign(ctx context.Context, f foreignFrame) error {
 	i.summary.End++
 	i.summary.Foreign++
 	i.tracker.passed(f.Position, 0)
-	return i.target.add(ctx, restored{subject: i.conn.store + "." + f.Subject, header: []string{headerForeign, "1"}, data: f.Data})
+	subject := i.conn.store + "." + cutToken(category) + "." + cutToken(id)
+	return i.target.add(ctx, restored{subject: subject, header: []string{headerForeign, "1"}, data: f.Data})
 }
 
 // publishable reports whether a text can be one token of a subject to publish to. Wildcards stand for themselves there.
 func publishable(token string) bool {
-	return token != "" && len(token) < 512 && !strings.ContainsAny(token, ". \t\r\n")
+	return token != "" && !strings.ContainsAny(token, ". \t\r\n")
+}
+
+// longestToken bounds a token of a subject, because the server takes 4096 bytes in a line of its protocol.
+const longestToken = 1800
+
+// cutToken returns the beginning of a token that is too long.
+func cutToken(token string) string {
+	if len(token) <= longestToken {
+		return token
+	}
+	return strings.ToValidUTF8(token[:longestToken], "")
 }
 
 // fillerSubject is the subject of the messages that take the place of erased commits until they are deleted.

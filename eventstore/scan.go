@@ -136,7 +136,7 @@ func (r *scanner) final(err error) error {
 	failing := time.Since(r.failing)
 	switch {
 	case c.reads.Session().Closed():
-		return fmt.Errorf("eventstore: %s: %w: connect again", what, err)
+		return fmt.Errorf("%w: connect again", because(what, err))
 	case r.served && errors.Is(err, jetstream.ErrMaximumConsumersLimit) && failing < c.cfg.ReadTimeout:
 		return nil
 	case jsapi.IsRefusal(err):

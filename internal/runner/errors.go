@@ -3,6 +3,8 @@ package runner
 import (
 	"errors"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/kv"
@@ -25,8 +27,9 @@ func Passing(err error) bool {
 	if OfTheLog(err) {
 		return false
 	}
-	return errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, eventstore.ErrUnavailable) ||
-		jsapi.Transient(err)
+	// A connection that its owner has closed does not come back.
+	unavailable := errors.Is(err, eventstore.ErrUnavailable) && !errors.Is(err, nats.ErrConnectionClosed)
+	return unavailable || errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || jsapi.Transient(err)
 }
 
 // OfTheLog reports whether an error is about the state of the log. Such an error stays, however often the log

@@ -33,6 +33,7 @@ func TestWhatPassesIsToldFromWhatTheLogIsLike(t *testing.T) {
 	for _, final := range []error{
 		nil, eventstore.ErrCorrupt, eventstore.ErrLogRewound, eventstore.ErrSettings, runner.ErrOtherStore, nats.ErrConnectionClosed,
 		errors.Join(kv.ErrUnavailable, eventstore.ErrLogRewound), runner.Unavailable(eventstore.ErrNoPermission),
+		fmt.Errorf("%w: %w", eventstore.ErrUnavailable, nats.ErrConnectionClosed),
 	} {
 		require.False(t, runner.Passing(final), final)
 	}
