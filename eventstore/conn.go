@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,6 +27,8 @@ type conn struct {
 	opened  opened
 	clock   clock
 	verdict verdict // ends all that is under way, and all that is begun after it
+
+	drifted atomic.Pointer[error] // what the last look at the settings found; nil before the first
 }
 
 // opened says which JetStream stream Open found.
@@ -111,13 +114,24 @@ func (c *conn) insist(ctx context.Context, patience time.Duration, what string, 
 		case !jsapi.Transient(err), time.Now().After(deadline):
 			return because(what, err)
 		}
-		if err := c.verdict.get(); err != nil {
+		if err := c.hopeless(); err != nil {
 			return err
 		}
 		if err := c.api.Pause(ctx, retries, try); err != nil {
 			return fmt.Errorf("eventstore: %s: %w", what, err)
 		}
 	}
+}
+
+// hopeless returns why no further try can succeed, or nil: the verdict, or settings that were changed.
+func (c *conn) hopeless() error {
+	if err := c.verdict.get(); err != nil {
+		return err
+	}
+	if drifted := c.drifted.Load(); drifted != nil {
+		return *drifted
+	}
+	return nil
 }
 
 // because returns the error of this package for a failure to ask the server. An error of this package is returned as it

@@ -118,7 +118,7 @@ func (t *trust) awaitEnd(ctx context.Context) (Position, error) {
 			return end, nil
 		case ctx.Err() != nil:
 			return 0, context.Cause(ctx)
-		case isVerdict(err):
+		case isDamage(err):
 			return 0, err
 		case jsapi.IsRefusal(err), t.conn.api.Session().Closed():
 			return 0, because("end of "+t.conn.store, err)

@@ -10,7 +10,8 @@ import (
 )
 
 // Errors of [Open]. Appends and reads of an open store also end with ErrLogRewound, and with ErrSettings if another
-// JetStream stream stores what is published for the store, or answers its reads.
+// JetStream stream stores what is published for the store, or answers its reads, or if the settings of the store's
+// stream were changed.
 var (
 	// ErrInvalidEvents means that a prototype cannot be used, or that the codec would lose a part of an event. The text
 	// names the field.
@@ -228,6 +229,15 @@ func positionAhead(store string, after, end Position) error {
 func otherStream(store string, cause error) error {
 	return fmt.Errorf("eventstore: store %s: %w: %w: give one of the two another name, or keep their subjects apart, and open the store again",
 		store, ErrSettings, cause)
+}
+
+// errDrifted says that the settings of a store's JetStream stream were changed under the open store. It ends once they
+// are put back.
+var errDrifted = errors.New("the settings of its JetStream stream were changed")
+
+func settingsDrifted(store string, differences []string) error {
+	return fmt.Errorf("eventstore: store %s: %w: %w: %s: put them back (nats stream edit %s)",
+		store, ErrSettings, errDrifted, strings.Join(differences, "; "), store)
 }
 
 // settingsDiffer is the error of a JetStream stream whose settings are not as the store needs them.

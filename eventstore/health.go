@@ -72,10 +72,13 @@ func (s *Store) probe(ctx context.Context) error {
 		return because("health of "+s.conn.store, err)
 	}
 	// The message beside the log goes to another leader and other replicas, so an append says more.
-	if s.writer.storesSince(time.Now().Add(-probeTime / 2)) {
+	if s.writer.storesSince(time.Now().Add(-probeTime/2)) && s.conn.hopeless() == nil {
 		return s.conn.synced(s.conn.disk.Sync(ctx))
 	}
 	info, _, err := s.trust.lookAtLog(ctx, nil)
+	if isDamage(err) {
+		return err
+	}
 	if err != nil {
 		return because("health of "+s.conn.store, err)
 	}

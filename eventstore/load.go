@@ -1,7 +1,6 @@
 package eventstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,8 +82,11 @@ func (l *log) loadTrusted(ctx context.Context, stream StreamID, o readOptions) (
 		return History{}, err
 	}
 	history, err := l.fetcher.load(ctx, l.trust, stream, o)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = cmp.Or(l.trust.suspect(ctx), err)
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, ErrCorrupt) {
+		// A setting may have deleted the missing commits.
+		if looked := l.trust.suspect(ctx); looked != nil && (errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(looked, errDrifted)) {
+			err = looked
+		}
 	}
 	if err != nil {
 		return history, err

@@ -285,8 +285,11 @@ func (r *scanner) commit(ctx context.Context, c *Commit) (more bool, _ error) {
 }
 
 // damaged ends the scan with what is wrong at a position, or reports it and goes on.
-func (r *scanner) damaged(position Position, err error) (more bool, _ error) {
+func (r *scanner) damaged(ctx context.Context, position Position, err error) (more bool, _ error) {
 	if r.damage == nil {
+		if looked := r.suspect(ctx); errors.Is(looked, errDrifted) {
+			err = looked
+		}
 		return r.fail(err)
 	}
 	r.damage(position, err)
@@ -304,7 +307,7 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err er
 		}
 		switch {
 		case errors.Is(err, ErrCorrupt):
-			more, err := r.damaged(missing, err)
+			more, err := r.damaged(ctx, missing, err)
 			if !more || err != nil {
 				return more, err
 			}

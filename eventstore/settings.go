@@ -156,8 +156,24 @@ func (d *differences) must(what string, have, want any) {
 	}
 }
 
-// compare lists the settings that differ from those on which the guarantees depend.
+// compare lists the settings that differ from those on which the guarantees depend, and from those in Config.
 func (c *conn) compare(have jetstream.StreamConfig) []string {
+	d := c.compareGuarantees(have)
+	want := c.streamConfig("")
+	if c.cfg.MaxBytes > 0 {
+		d.must("max bytes", have.MaxBytes, want.MaxBytes)
+	}
+	if c.cfg.Compression != jetstream.NoCompression {
+		d.must("compression", have.Compression, want.Compression)
+	}
+	if c.cfg.Replicas > 0 {
+		d.must("replicas", have.Replicas, want.Replicas)
+	}
+	return d
+}
+
+// compareGuarantees lists the settings that differ from those on which the guarantees depend.
+func (c *conn) compareGuarantees(have jetstream.StreamConfig) differences {
 	want := c.streamConfig("")
 	var d differences
 	d.must("subjects", strings.Join(have.Subjects, " "), strings.Join(want.Subjects, " "))
@@ -184,15 +200,6 @@ func (c *conn) compare(have jetstream.StreamConfig) []string {
 	d.must(metaFormat, have.Metadata[metaFormat], want.Metadata[metaFormat])
 	d.must(metaCodec, have.Metadata[metaCodec], want.Metadata[metaCodec])
 	d.must(metaIdentity+" present", have.Metadata[metaIdentity] != "", true)
-	if c.cfg.MaxBytes > 0 {
-		d.must("max bytes", have.MaxBytes, want.MaxBytes)
-	}
-	if c.cfg.Compression != jetstream.NoCompression {
-		d.must("compression", have.Compression, want.Compression)
-	}
-	if c.cfg.Replicas > 0 {
-		d.must("replicas", have.Replicas, want.Replicas)
-	}
 	return d
 }
 

@@ -39,7 +39,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		if wr.conn.api.Session().Closed() {
 			return nil, a.undecided(nats.ErrConnectionClosed, answer.Err)
 		}
-		if errors.Is(answer.Err, jsapi.ErrOtherStream) {
+		if errors.Is(answer.Err, jsapi.ErrOtherStream) || refusedBySettings(answer.Class) {
 			wr.seen.distrust()
 		}
 		if err := wr.trust.trusted(ctx); isDamage(err) {
@@ -68,6 +68,11 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		}
 		answer = a.publish(ctx)
 	}
+}
+
+// refusedBySettings reports whether a setting of the stream may be the reason for an answer.
+func refusedBySettings(class jsapi.Class) bool {
+	return class == jsapi.TooLarge || class == jsapi.NoBatches || class == jsapi.Refused
 }
 
 // publish is one try after a wait. The connection may have broken meanwhile, so the log is looked at again before. A

@@ -23,6 +23,7 @@ import (
 //	         It comes at Open, at the first use of each connection, half a second after a use, when a reader lost its
 //	         consumer, and if the leader says that the log ends before what was seen
 //	verdict  the first proof, or the first check that fails. Everything ends with it from then on
+//	settings that were changed are no verdict. Each use looks at the log again until they are put back
 //	mark     rises only right after a check found it and the commit to which it is to rise
 //
 // With several replicas, a log that ends too early does not lead to a verdict until leaderLag has passed, unless the
@@ -163,6 +164,9 @@ func (t *trust) compareLog(ctx context.Context, known []mark, info jsapi.Info) (
 	case info.Metadata[metaImport] != "":
 		return false, rewound(t.conn.store, newest(known), end, "it is being imported")
 	}
+	if err := t.compareSettings(info); err != nil {
+		return false, err // before it is asked what a changed setting may have deleted
+	}
 	if missing := info.Last - info.Messages; missing > 0 {
 		if err := t.accountFor(ctx, missing); err != nil {
 			return false, err
@@ -174,6 +178,21 @@ func (t *trust) compareLog(ctx context.Context, known []mark, info jsapi.Info) (
 		}
 	}
 	return false, nil
+}
+
+// compareSettings checks whether the stream still has the settings on which the guarantees depend.
+func (t *trust) compareSettings(info jsapi.Info) error {
+	have, err := info.Settings()
+	if err != nil {
+		return err
+	}
+	var drifted error
+	if differences := t.conn.compareGuarantees(have); len(differences) > 0 {
+		drifted = settingsDrifted(t.conn.store, differences)
+		t.seen.distrust() // until they are put back
+	}
+	t.conn.drifted.Store(&drifted)
+	return drifted
 }
 
 // compareMark checks whether a commit that was seen still stands in the log.

@@ -66,4 +66,6 @@ func isVerdict(err error) bool {
 }
 
 // isDamage reports whether an error says something about the log itself, and not about the way to it.
-func isDamage(err error) bool { return errors.Is(err, ErrCorrupt) || isVerdict(err) }
+func isDamage(err error) bool {
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, errDrifted) || isVerdict(err)
+}

@@ -37,6 +37,17 @@ type Info struct {
 	Subjects map[string]uint64
 	// Total is the number of such subjects on all pages, and Limit the number of subjects on a page.
 	Total, Limit int
+
+	reply []byte
+}
+
+// Settings reads the stream's settings, which most callers do not need.
+func (i Info) Settings() (jetstream.StreamConfig, error) {
+	var reply struct {
+		Config jetstream.StreamConfig `json:"config"`
+	}
+	err := json.Unmarshal(i.reply, &reply)
+	return reply.Config, err
 }
 
 // LeaderInfo asks a stream's leader for its state. If filter is not "", it also asks for the number of messages
@@ -102,6 +113,7 @@ func readInfo(data []byte) (Info, error) {
 		Leader: leader, Heard: heard(reply.Cluster), Version: reply.Config.Metadata[metaVersion],
 		Domain: reply.Domain, Time: reply.Time, Created: reply.Created, Metadata: reply.Config.Metadata,
 		Subjects: reply.State.Subjects, Total: reply.Total, Limit: reply.Limit,
+		reply: data,
 	}, nil
 }
 
