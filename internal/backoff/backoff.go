@@ -15,18 +15,17 @@ type Policy struct {
 	Max  time.Duration // the longest wait at all
 }
 
-// Delay is the wait before try n: the first repetition is 1. It is uniform between zero and Base doubled n-1 times,
-// at most Max.
+// Delay is the wait before try n: the first repetition is 1. It is above zero, and uniform up to Base doubled n-1
+// times, at most Max. It is zero if Base or Max is.
 func (p Policy) Delay(n int) time.Duration {
-	limit := p.Max
-	// 62 doublings overflow; far fewer reach any Max in use.
-	if shift := n - 1; shift < 30 && p.Base<<shift < p.Max {
-		limit = p.Base << shift
+	limit := min(p.Base, p.Max)
+	for ; n > 1 && limit > 0 && limit < p.Max; n-- {
+		limit += min(limit, p.Max-limit) // this doubling never overflows
 	}
 	if limit <= 0 {
 		return 0
 	}
-	return rand.N(limit)
+	return 1 + rand.N(limit)
 }
 
 // Wait blocks for Delay(n). If ctx ends before, it returns the cause of ctx.

@@ -3,6 +3,7 @@ package backoff_test
 import (
 	"context"
 	"errors"
+	"math/big"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,19 +14,28 @@ import (
 	"github.com/runnel-go/runnel/internal/backoff"
 )
 
-func TestDelayStaysBelowBothBounds(t *testing.T) {
+// A delay is drawn from the whole of what the policy allows for its try: never nothing, and never more.
+func TestDelaysAreDrawnFromWhatThePolicyAllows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		duration := rapid.Map(rapid.Uint64Range(0, 63), func(bits uint64) time.Duration { return time.Duration(1<<bits - 1) })
 		p := backoff.Policy{
-			Base: time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(t, "base")),
-			Max:  time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "max")),
+			Base: rapid.OneOf(duration, rapid.Just(time.Minute), rapid.Just(time.Hour)).Draw(t, "base"),
+			Max:  rapid.OneOf(duration, rapid.Just(time.Hour), rapid.Just(24*time.Hour)).Draw(t, "max"),
 		}
-		n := rapid.IntRange(1, 1000).Draw(t, "n")
-		d := p.Delay(n)
-		require.GreaterOrEqual(t, d, time.Duration(0))
-		require.LessOrEqual(t, d, p.Max)
-		if n == 1 {
-			require.LessOrEqual(t, d, p.Base)
+		n := rapid.OneOf(rapid.IntRange(1, 70), rapid.IntRange(1, 1000)).Draw(t, "n")
+		allowed := new(big.Int).Lsh(big.NewInt(int64(p.Base)), uint(n-1))
+		if longest := big.NewInt(int64(p.Max)); allowed.Cmp(longest) > 0 {
+			allowed = longest
 		}
+		limit := time.Duration(allowed.Int64())
+		highest := time.Duration(0)
+		for range 64 {
+			d := p.Delay(n)
+			require.LessOrEqual(t, d, limit)
+			require.Equal(t, limit > 0, d > 0, "a delay of %v", d)
+			highest = max(highest, d)
+		}
+		require.GreaterOrEqual(t, highest, limit/2, "all of many delays are short")
 	})
 }
 
