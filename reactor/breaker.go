@@ -16,12 +16,14 @@ var ErrOpen = errors.New("breaker open")
 
 // OpenError says that a call was not made, or that its failure left the breaker open. It matches ErrOpen and its
 // cause. A [Reactor] does not count it as a failure of the event: the stream waits until the breaker lets a call
-// through.
+// through. If the breaker does so already, an error that was made before the reaction began is a failure like any
+// other.
 type OpenError struct {
 	Breaker string
 	Until   time.Time // when it is worth to try again
 	Err     error     // the failure that opened the breaker; nil if the call was not made
 	breaker *Breaker
+	made    time.Time
 }
 
 func (e *OpenError) Error() string {
@@ -74,8 +76,14 @@ type Breaker struct {
 	failures int        // in a row, while closed
 	open     bool
 	until    time.Time // when open turns into half-open
-	probing  bool      // the one call of half-open is under way
+	probe    *attempt  // the one call of half-open, while it is under way
 	period   int       // counts the changes of open: what was begun before one says nothing about the time after
+}
+
+// attempt is one call that is made.
+type attempt struct {
+	period int
+	over   bool // it was counted
 }
 
 // NewBreaker makes a closed breaker. The name is the downstream's, for errors and for [Reactor.Status]. It returns an
@@ -99,7 +107,7 @@ func (b *Breaker) State() BreakerState {
 	switch {
 	case !b.open:
 		return BreakerClosed
-	case b.probing || !time.Now().Before(b.until):
+	case b.probe != nil || !time.Now().Before(b.until):
 		return BreakerHalfOpen
 	}
 	return BreakerOpen
@@ -111,47 +119,75 @@ func (b *Breaker) State() BreakerState {
 // An error or a panic counts as a failure of the downstream, unless the error is [Permanent]: then the downstream has
 // answered, and refused what it was asked. A call whose context was canceled counts for nothing. A call that ran out
 // of time has failed.
+//
+// If the context ends after some time, and the call has not returned after twice that time, the call is given up. Then
+// it counts as if it had returned an error, and what it returns later counts for nothing. So use a context that ends.
 func (b *Breaker) Do(ctx context.Context, call func(ctx context.Context) error) error {
-	period, err := b.enter()
+	a, err := b.enter()
 	if err != nil {
 		return err
 	}
+	defer b.watch(ctx, a)()
 	returned := false
 	defer func() {
 		if !returned {
-			_ = b.leave(ctx, period, errors.New("the call panicked"))
+			_ = b.leave(ctx, a, errors.New("the call panicked"))
 		}
 	}()
 	err = call(ctx)
 	returned = true
-	return b.leave(ctx, period, err)
+	return b.leave(ctx, a, err)
 }
 
-func (b *Breaker) enter() (period int, err error) {
+func (b *Breaker) enter() (*attempt, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch now := time.Now(); {
-	case !b.open:
-	case b.probing:
-		// How long the one call takes is not known; its end is worth waiting for.
-		return 0, b.refusalLocked(now.Add(max(b.cfg.Cooldown/20, time.Millisecond)), nil)
-	case now.Before(b.until):
-		return 0, b.refusalLocked(b.until, nil)
-	default:
-		b.probing = true
+	if refuses, until := b.refusesLocked(); refuses {
+		return nil, b.refusalLocked(until, nil)
 	}
-	return b.period, nil
+	a := &attempt{period: b.period}
+	if b.open {
+		b.probe = a
+	}
+	return a, nil
 }
 
-// leave counts the outcome of a call that was begun in a period.
-func (b *Breaker) leave(ctx context.Context, period int, err error) error {
+// refuses reports whether the next call is refused, and when it is worth to try again.
+func (b *Breaker) refuses() (refuses bool, until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refusesLocked()
+}
+
+func (b *Breaker) refusesLocked() (refuses bool, until time.Time) {
+	now := time.Now()
+	if b.probe != nil {
+		// How long the one call takes is not known; its end is worth waiting for.
+		return true, now.Add(max(b.cfg.Cooldown/20, time.Millisecond))
+	}
+	return b.open && now.Before(b.until), b.until
+}
+
+// watch gives up a call that does not return, by the rule by which a reactor leaves a reaction behind. The caller ends
+// the watch.
+func (b *Breaker) watch(ctx context.Context, a *attempt) (end func() bool) {
+	begun := time.Now()
+	return context.AfterFunc(ctx, func() {
+		time.AfterFunc((patience-1)*time.Since(begun), func() { _ = b.leave(ctx, a, errors.New("the call does not return")) })
+	})
+}
+
+// leave counts the outcome of a call, unless it was counted already.
+func (b *Breaker) leave(ctx context.Context, a *attempt, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	failed := err != nil && !IsPermanent(err)
+	counts := !a.over && a.period == b.period
+	a.over = true
 	switch {
-	case period != b.period:
+	case !counts:
 	case failed && errors.Is(ctx.Err(), context.Canceled):
-		b.probing = false
+		b.probe = nil
 		return err
 	case failed:
 		b.failures++
@@ -171,10 +207,10 @@ func (b *Breaker) leave(ctx context.Context, period int, err error) error {
 }
 
 func (b *Breaker) turnLocked(open bool, until time.Time) {
-	b.open, b.until, b.probing, b.failures = open, until, false, 0
+	b.open, b.until, b.probe, b.failures = open, until, nil, 0
 	b.period++
 }
 
 func (b *Breaker) refusalLocked(until time.Time, cause error) error {
-	return &OpenError{Breaker: b.name, Until: until, Err: cause, breaker: b}
+	return &OpenError{Breaker: b.name, Until: until, Err: cause, breaker: b, made: time.Now()}
 }

@@ -131,6 +131,110 @@ func TestACallBegunBeforeTheBreakerOpenedSaysNothingAboutTheTimeAfter(t *testing
 	})
 }
 
+func TestACallThatDoesNotReturnIsGivenUp(t *testing.T) {
+	for name, half := range map[string]bool{"while closed": false, "while half-open": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBreaker(t, &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+				if half {
+					require.ErrorIs(t, b.Do(t.Context(), fails), reactor.ErrOpen)
+					<-time.After(time.Minute)
+				}
+				begun, before := time.Now(), b.State()
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				back, answer := make(chan struct{}), make(chan error, 1)
+				release := sync.OnceFunc(func() { close(back) })
+				defer release()
+				go func() { answer <- b.Do(ctx, func(context.Context) error { <-back; return nil }) }()
+				<-time.After(20*time.Second - 1)
+				require.Equal(t, before, b.State(), "it may still return")
+				<-time.After(time.Second)
+				require.Equal(t, reactor.BreakerOpen, b.State(), "it has failed")
+				var open *reactor.OpenError
+				require.ErrorAs(t, b.Do(t.Context(), succeeds), &open)
+				require.WithinRange(t, open.Until, begun.Add(50*time.Second), begun.Add(80*time.Second))
+				release()
+				require.NoError(t, <-answer)
+				require.Equal(t, reactor.BreakerOpen, b.State(), "what it returns says nothing about the time after")
+				<-time.After(time.Minute)
+				require.NoError(t, b.Do(t.Context(), succeeds))
+				require.Equal(t, reactor.BreakerClosed, b.State())
+			})
+		})
+	}
+}
+
+func TestACallThatIsCanceledAndDoesNotReturnIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, &reactor.BreakerConfig{Failures: 1, Cooldown: time.Minute})
+		require.ErrorIs(t, b.Do(t.Context(), fails), reactor.ErrOpen)
+		<-time.After(time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		back, answer := make(chan struct{}), make(chan error, 1)
+		release := sync.OnceFunc(func() { close(back) })
+		defer release()
+		go func() { answer <- b.Do(ctx, func(context.Context) error { <-back; return errDown }) }()
+		<-time.After(time.Second)
+		cancel()
+		<-time.After(2 * time.Second)
+		require.NoError(t, b.Do(t.Context(), succeeds), "another call is let through")
+		require.Equal(t, reactor.BreakerClosed, b.State())
+		release()
+		require.ErrorIs(t, <-answer, errDown)
+		require.Equal(t, reactor.BreakerClosed, b.State())
+	})
+}
+
+// The one call that is let through to a downstream never returns. The other streams do not wait for it.
+func TestStreamsGoOnBehindACallThatNeverReturns(t *testing.T) {
+	store := open(t)
+	breaker := newBreaker(t, &reactor.BreakerConfig{Failures: 1, Cooldown: 4 * time.Millisecond})
+	goOn, ended := make(chan struct{}), make(chan struct{})
+	var calls atomic.Int64
+	cfg := quick()
+	cfg.Timeout = 20 * time.Millisecond
+	mails := newReactor(t, store, cfg, reactor.On(func(ctx context.Context, _ deposited, _ eventstore.Recorded) error {
+		return breaker.Do(ctx, func(context.Context) error {
+			switch calls.Add(1) {
+			case 1:
+				return errDown
+			case 2:
+				defer close(ended)
+				<-goOn
+			}
+			return nil
+		})
+	}))
+	react(t, mails)
+	t.Cleanup(func() {
+		close(goOn)
+		<-ended
+	})
+	deposit(t, store, "a", 1)
+	deposit(t, store, "b", 1)
+	require.Equal(t, 1, settled(t, mails, deposit(t, store, "c", 1)).Parked)
+	require.Equal(t, reactor.BreakerClosed, breaker.State())
+}
+
+// A reaction returns an error of the breaker that it has kept, and makes no call.
+func TestAnErrorThatIsKeptIsNoReasonToWaitForABreaker(t *testing.T) {
+	store := open(t)
+	breaker := newBreaker(t, &reactor.BreakerConfig{Failures: 1, Cooldown: time.Millisecond})
+	kept := breaker.Do(t.Context(), fails)
+	require.ErrorIs(t, kept, reactor.ErrOpen)
+	eventually(t, func() bool { return breaker.State() == reactor.BreakerHalfOpen }, "it lets a call through")
+	var calls atomic.Int64
+	mails := newReactor(t, store, quick(), reactor.On(func(context.Context, deposited, eventstore.Recorded) error {
+		calls.Add(1)
+		return kept
+	}))
+	react(t, mails)
+	require.Equal(t, 1, settled(t, mails, deposit(t, store, "a", 1)).Parked)
+	require.Equal(t, int64(4), calls.Load())
+	require.Equal(t, 4, parkedList(t, mails)[0].Attempts)
+}
+
 // A webhook is away for far longer than retries would last.
 func TestNothingIsParkedWhileADownstreamIsAway(t *testing.T) {
 	store := open(t)

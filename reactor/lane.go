@@ -107,19 +107,20 @@ type hold struct {
 	lanes []*lane   // the others, the one to be let through first
 }
 
-// holdAt makes a lane wait for a breaker, behind those that wait already.
-func (q *lanes) holdAt(l *lane, open *OpenError) {
-	h := q.held[open.breaker]
+// holdAt makes a lane wait for a breaker, behind those that wait already. The breaker itself says for how long, because
+// an error of it may be old.
+func (q *lanes) holdAt(l *lane, breaker *Breaker) {
+	h := q.held[breaker]
 	if h == nil {
 		h = new(hold)
-		q.held[open.breaker] = h
+		q.held[breaker] = h
 	}
 	if h.probe == l {
 		h.probe = nil
 	}
 	l.state = laneHeld
 	h.lanes = append(h.lanes, l)
-	h.until = open.Until
+	_, h.until = breaker.refuses()
 }
 
 // letThrough ends the wait at the breaker that a lane was let through, since it was not refused there.

@@ -33,16 +33,21 @@ type outcome struct {
 type failure struct {
 	text      string
 	permanent bool
-	open      *OpenError // of a breaker that is open, or nil
+	breaker   *Breaker // that has refused the call, or nil
 }
 
 func (f *failure) Error() string { return f.text }
 
-// failureOf reads an error. It calls methods of the error, which may be the user's.
-func failureOf(err error) *failure {
+// failureOf reads the error of a call that began at a time. It calls methods of the error, which may be the user's.
+//
+// The error of a breaker may have been kept from before the call. Then it counts only if the breaker still refuses
+// calls, since nothing else would end the wait for it.
+func failureOf(err error, begun time.Time) *failure {
 	f := &failure{text: err.Error(), permanent: IsPermanent(err)}
 	if open, ok := errors.AsType[*OpenError](err); ok && open.breaker != nil {
-		f.open = open
+		if refuses, _ := open.breaker.refuses(); refuses || !open.made.Before(begun) {
+			f.breaker = open.breaker
+		}
 	}
 	return f
 }
@@ -61,7 +66,7 @@ func (s *session) work(ctx context.Context) {
 	}
 }
 
-// patience is how many times its timeout a reaction may last before it is left behind.
+// patience is how many times its timeout a reaction, or a call of a breaker, may last before it is left behind.
 const patience = 2
 
 // handle calls the reactions to one event, to several if it decodes to several, and returns how many are done.
@@ -110,10 +115,11 @@ func (h *handling) run(ctx context.Context, calls *guard.Calls) {
 
 func (h *handling) decode(calls *guard.Calls) (decoded []eventstore.Event, failed *failure) {
 	h.step, h.decoding = "the decoding of the event", true
+	begun := time.Now()
 	stopped := calls.Call(func() {
 		var err error
 		if decoded, err = h.event.Decode(); err != nil {
-			failed = failureOf(Permanent(err))
+			failed = failureOf(Permanent(err), begun)
 		}
 	})
 	h.decoding = false
@@ -125,10 +131,10 @@ func (h *handling) decode(calls *guard.Calls) (decoded []eventstore.Event, faile
 
 // call calls the reaction to one decoded event, if there is one.
 func (h *handling) call(ctx context.Context, calls *guard.Calls, event eventstore.Event) (failed *failure) {
-	r := h.reactor
+	r, begun := h.reactor, time.Now()
 	name, err := eventstore.Inside(inside.Pass{}, r.store).TypeOf(event)
 	if err != nil {
-		return failureOf(Permanent(err)) // unreachable: what Decode returns is registered and current
+		return failureOf(Permanent(err), begun) // unreachable: what Decode returns is registered and current
 	}
 	reaction, ok := r.reactions[name]
 	if !ok {
@@ -139,7 +145,7 @@ func (h *handling) call(ctx context.Context, calls *guard.Calls, event eventstor
 	defer cancel()
 	stopped := calls.Call(func() {
 		if err := r.react(ctx, reaction, event, h.event); err != nil {
-			failed = failureOf(err)
+			failed = failureOf(err, begun)
 		}
 	})
 	if stopped == nil {
@@ -165,7 +171,7 @@ func (r *Reactor) react(ctx context.Context, reaction Reaction, event eventstore
 //
 //	done                                  the next event of the lane
 //	not begun                             again, if this instance still runs
-//	a breaker is open                     the lane waits for it; no attempt is counted
+//	a breaker has refused the call        the lane waits for it; no attempt is counted
 //	permanent, not decodable, lasts on    the lane is parked
 //	another error, a panic, Goexit        again after a wait; after Config.Retries the lane is parked
 func (s *session) finish(ctx context.Context, o outcome) {
@@ -180,9 +186,9 @@ func (s *session) finish(ctx context.Context, o outcome) {
 		s.complete(l)
 	case ctx.Err() != nil && !o.err.permanent:
 		// It failed because the session ends.
-	case o.err.open != nil:
-		s.lanes.letThrough(l, o.err.open.breaker)
-		s.lanes.holdAt(l, o.err.open)
+	case o.err.breaker != nil:
+		s.lanes.letThrough(l, o.err.breaker)
+		s.lanes.holdAt(l, o.err.breaker)
 	default:
 		s.lanes.letThrough(l, nil)
 		s.retryOrPark(ctx, l, o.err)
