@@ -99,7 +99,7 @@ func (o *operator[V]) wishOn(ctx context.Context, g *served[V], wish string, key
 	}
 	for _, key := range keys {
 		if err := g.wish(ctx, wish, standIn(key)); err != nil && (first || !errors.Is(err, kv.ErrNotFound)) {
-			return false, 0, fmt.Errorf("parked key %q: %w", key, err)
+			return false, 0, fmt.Errorf("parked key %s: %w", shownKey(key), err)
 		}
 	}
 	r, revision, err := o.records.change(ctx, func(r record) (record, bool) {

@@ -201,9 +201,11 @@ func TestPoisonParksItsKeyAndNoOther(t *testing.T) {
 		require.Equal(t, p.shown, parked.Key)
 		if p.shown == "" {
 			require.Equal(t, "bad", found[0].Key)
-			_, err = view.Get(soon(t), "bad", projection.At(end))
-			require.ErrorIs(t, err, projection.ErrParked)
 		}
+		_, err = view.Get(soon(t), p.Key, projection.At(end))
+		require.ErrorIs(t, err, projection.ErrParked)
+		_, err = view.Get(soon(t), found[0].Key, projection.At(end))
+		require.ErrorIs(t, err, projection.ErrParked, "by the name that Parked lists")
 		stop()
 
 		again := cups(t, store, w, cfg)
@@ -303,6 +305,22 @@ func TestAReportThatPanicsDoesNotEndTheBuild(t *testing.T) {
 			require.NoError(t, view.WaitFor(soon(t), end))
 			require.Equal(t, int64(1), told.Load())
 		})
+	}
+}
+
+// A key that no document can have is not found, with the reason.
+func TestAKeyThatNoDocumentCanHaveIsNotFound(t *testing.T) {
+	store, w := cupStore(t), newWrongs(t)
+	view := cups(t, store, w, projection.Config{Park: true})
+	end := fill(t, store, "a", filled{Key: "good"})
+	run(t, view)
+	require.NoError(t, view.WaitFor(soon(t), end))
+	for _, key := range []string{strings.Repeat("k", 300), "a\xff", "\uFFFDa"} {
+		for _, at := range []eventstore.Position{0, end} {
+			_, err := view.Get(soon(t), key, projection.At(at))
+			require.ErrorIs(t, err, projection.ErrNotFound)
+			require.ErrorIs(t, err, kv.ErrInvalidKey)
+		}
 	}
 }
 

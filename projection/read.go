@@ -114,7 +114,7 @@ func (r *reader[V]) getAt(ctx context.Context, key string, position eventstore.P
 		}
 		document, parked, err := r.readSince(ctx, g, key, position)
 		if (err == nil || errors.Is(err, kv.ErrNotFound)) && parked.Revision != 0 {
-			err = fmt.Errorf("key %q: %w since position %d: %s", key, ErrParked, parked.Value.Position, parked.Value.Error)
+			err = fmt.Errorf("key %s: %w since position %d: %s", shownKey(key), ErrParked, parked.Value.Position, parked.Value.Error)
 		}
 		again, err := r.judge(ctx, g, err)
 		if r.guide.release(g); !again {
@@ -125,27 +125,28 @@ func (r *reader[V]) getAt(ctx context.Context, key string, position eventstore.P
 
 // readSince reads a document, and whether its key is parked, as of one point in time that is not before a position, nor
 // before what this View has read already. A replica may be behind, and so may a leader that was elected a moment ago,
-// so the checkpoint is read with the document, and if it is behind, both are read again.
+// so the checkpoint is read with the document, and if it is behind, both are read again. A key that no document can
+// have may be parked, so it is looked up under the name under which it is parked then.
 func (r *reader[V]) readSince(
 	ctx context.Context, g *served[V], key string, position eventstore.Position,
 ) (document inside.Found[V], parked inside.Found[Parked], err error) {
-	bucket := within(g.documents)
+	bucket, name := within(g.documents), standIn(key)
 	for try := 1; ; try++ {
 		var at inside.Found[checkpoint]
 		document, parked = inside.Found[V]{}, inside.Found[Parked]{}
-		err = bucket.Read(ctx, bucket.Into(key, &document), within(g.checkpoint).Into(checkpointKey, &at), within(g.parked).Into(key, &parked))
+		err = bucket.Read(ctx, bucket.Into(name, &document), within(g.checkpoint).Into(checkpointKey, &at), within(g.parked).Into(name, &parked))
 		if err != nil {
 			return document, parked, err
 		}
 		if document.Revision == 0 {
-			err = &kv.Error{Op: "get", Bucket: g.documents.Name(), Key: key, Reason: kv.ErrNotFound}
+			err = &kv.Error{Op: "get", Bucket: g.documents.Name(), Key: key, Reason: kv.ErrNotFound, Err: checkKey(key)}
 		}
 		// A server that deletes the bucket says at first that nothing is there, so a missing checkpoint proves nothing.
 		seen := r.seen.Load()
 		if at.Revision != 0 && at.Value.Position >= max(position, seen.Position) {
 			r.seen.raise(at.Value)
-			sure := position == 0 || !at.Value.Parked || parked.Revision != 0 || r.buckets.unparked(ctx, g.generation, key, at.Revision)
-			if sure && (err == nil || g.absent(ctx, key)) {
+			sure := position == 0 || !at.Value.Parked || parked.Revision != 0 || r.buckets.unparked(ctx, g.generation, name, at.Revision)
+			if sure && (err == nil || g.absent(ctx, name)) {
 				return document, parked, err
 			}
 		}
