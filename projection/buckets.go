@@ -77,18 +77,21 @@ func (b *buckets[V]) belongs(ctx context.Context, bucket string) (bool, error) {
 }
 
 // touch writes the checkpoint of what serves without anything else, so that the next write of its runner fails. It
-// returns the checkpoint as it is then, or the zero one if the bucket is gone. It returns an error that matches
-// kv.ErrConflict if the runner was faster.
+// returns the checkpoint as it is then, or the zero one if the bucket is gone or cannot be read, because nobody can
+// fold into such a bucket. It returns an error that matches kv.ErrConflict if the runner was faster.
 func (b *buckets[V]) touch(ctx context.Context, serving Version, change func(*checkpoint)) (checkpoint, error) {
 	g, err := b.open(ctx, serving)
-	if bucketGone(err) {
+	if bucketGone(err) || errors.Is(err, errUnreadable) {
 		return checkpoint{}, nil
 	}
 	if err != nil {
 		return checkpoint{}, err
 	}
 	at, err := g.stand(ctx)
-	if err == nil {
+	switch {
+	case errors.Is(err, errUnreadable):
+		err = nil
+	case err == nil:
 		change(&at.checkpoint)
 		at.Write = newBuild()
 		_, err = g.checkpoint.Update(ctx, checkpointKey, at.checkpoint, at.revision)

@@ -43,13 +43,14 @@ type stand struct {
 	written  time.Time // by the clock of the server
 }
 
-// stand reads the checkpoint from the bucket's leader.
+// stand reads the checkpoint from the bucket's leader. It returns an error that matches errUnreadable if the checkpoint
+// does not decode.
 func (g *generation[V]) stand(ctx context.Context) (stand, error) {
 	entry, err := g.checkpoint.GetLeader(ctx, checkpointKey)
 	if errors.Is(err, kv.ErrNotFound) {
 		return stand{}, nil
 	}
-	return stand{checkpoint: entry.Value, revision: entry.Revision, written: entry.Time}, err
+	return stand{checkpoint: entry.Value, revision: entry.Revision, written: entry.Time}, unreadable(err)
 }
 
 // verify refuses a checkpoint that was not made from this log as it is. A bucket without a checkpoint has nothing to

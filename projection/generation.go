@@ -18,6 +18,18 @@ import (
 // emptied it.
 var errDamaged = errors.New("the view's bucket is damaged")
 
+// errUnreadable says that a build's bucket cannot be read with Config.Codec, and what to do.
+var errUnreadable = errors.New("what serves cannot be read: rebuild the view, or open it with the codec of its bucket")
+
+// unreadable adds errUnreadable to the error of a checkpoint that does not decode.
+func unreadable(err error) error {
+	failed, ok := errors.AsType[*kv.Error](err)
+	if ok && errors.Is(err, kv.ErrDecode) && failed.Key == inside.Single().Prefix()+checkpointKey {
+		return fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return err
+}
+
 // generation is one build of a view, opened: a bucket with documents, a checkpoint, and what is parked.
 type generation[V any] struct {
 	version    Version
@@ -44,9 +56,14 @@ func bucketGone(err error) bool {
 	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, kv.ErrNoBucket)
 }
 
-// open opens the bucket of a build. It returns an error that matches jetstream.ErrStreamNotFound if there is none.
+// open opens the bucket of a build. It returns an error that matches jetstream.ErrStreamNotFound if there is none, or
+// errUnreadable if it has another codec.
 func (b *buckets[V]) open(ctx context.Context, version Version) (*generation[V], error) {
-	return b.generation(ctx, version, &kv.Config{Existing: true})
+	g, err := b.generation(ctx, version, &kv.Config{Existing: true})
+	if errors.Is(err, kv.ErrSettings) {
+		err = fmt.Errorf("%w: %w", errUnreadable, err)
+	}
+	return g, err
 }
 
 // create makes the bucket of a build that is to replace another bucket, or none.

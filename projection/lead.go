@@ -134,6 +134,9 @@ func (gd *guide[V]) leadBy(ctx context.Context, now known) error {
 		}
 		return gd.leave(ctx)
 	}
+	if errors.Is(err, errUnreadable) {
+		return gd.refuse(ctx, version, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -164,6 +167,16 @@ func (gd *guide[V]) unlessBehind(ctx context.Context, now known, damaged error) 
 	}
 	gd.logger.WarnContext(ctx, "projection: not read until it is built anew", "error", damaged)
 	return nil
+}
+
+// refuse leads readers to nothing, because the generation that serves cannot be read. The error is theirs, unless they
+// would only read that generation until their own fold version is built.
+func (gd *guide[V]) refuse(ctx context.Context, version Version, unreadable error) error {
+	gd.logger.WarnContext(ctx, "projection: what serves cannot be read", "bucket", version.Bucket, "error", unreadable)
+	if version.FoldVersion != gd.foldVersion {
+		unreadable = nil
+	}
+	return gd.serving.lead(nil, unreadable)
 }
 
 // leave leads readers to nothing, because the generation that they read is damaged or withdrawn. The next one must

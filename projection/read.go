@@ -136,7 +136,7 @@ func (r *reader[V]) readSince(
 		document, parked = inside.Found[V]{}, inside.Found[Parked]{}
 		err = bucket.Read(ctx, bucket.Into(name, &document), within(g.checkpoint).Into(checkpointKey, &at), within(g.parked).Into(name, &parked))
 		if err != nil {
-			return document, parked, err
+			return document, parked, unreadable(err)
 		}
 		if document.Revision == 0 {
 			err = &kv.Error{Op: "get", Bucket: g.documents.Name(), Key: key, Reason: kv.ErrNotFound, Err: checkKey(key)}

@@ -189,6 +189,10 @@ func (c *records) read(ctx context.Context) (record, uint64, error) {
 	if errors.Is(err, kv.ErrNotFound) {
 		return record{Store: c.store.Identity()}, 0, nil
 	}
+	if errors.Is(err, kv.ErrDecode) {
+		err = fmt.Errorf("the record %s in bucket %s cannot be read: delete that key, and run the view to have it built anew: %w",
+			c.key, c.bucket.Name(), err)
+	}
 	if err != nil {
 		return record{}, 0, err
 	}

@@ -84,6 +84,8 @@ func (w *worker[V]) between(ctx context.Context, err error, failures int) error 
 		w.logger.WarnContext(ctx, "projection: the view begins again", "error", err)
 		_ = w.cfg.restarts().Wait(ctx, failures) // ended by ctx alone, which Run looks at
 		return nil
+	case errors.Is(err, errUnreadable):
+		return w.failed(err)
 	}
 	return err
 }

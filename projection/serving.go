@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 	"time"
@@ -206,7 +207,7 @@ func (s *serving[V]) hear(revision uint64) {
 	s.changeLocked()
 }
 
-// await blocks until current goes by the record as it is at a revision or later.
+// await blocks until current goes by the record as it is at a revision or later, or the view is closed.
 func (s *serving[V]) await(ctx context.Context, revision uint64) error {
 	for {
 		s.mu.Lock()
@@ -215,7 +216,7 @@ func (s *serving[V]) await(ctx context.Context, revision uint64) error {
 		switch {
 		case heard >= revision:
 			return nil
-		case err != nil:
+		case errors.Is(err, errClosed):
 			return err
 		}
 		select {

@@ -104,7 +104,7 @@ func (o *operator[V]) status(ctx context.Context) (s Status, err error) {
 func (s *Status) read(ctx context.Context, standBy time.Duration, serving Version, checkpoints *kv.Bucket[checkpoint]) error {
 	entry, err := checkpoints.GetLeader(ctx, checkpointKey)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	s.Serving, s.Position = serving, entry.Value.Position
 	s.Runner, s.Beat = entry.Value.Runner, entry.Time
