@@ -205,13 +205,13 @@ type LogRewoundError struct {
 }
 
 func (e *LogRewoundError) Error() string {
-	if e.CommitID == "" {
-		return fmt.Sprintf("eventstore: store %s: %v: %s: restore it from a replica or a backup, or accept the loss with AcceptRewind",
-			e.Store, ErrLogRewound, e.Reason)
+	seen := ""
+	if e.CommitID != "" {
+		seen = fmt.Sprintf("it had commit %s at position %d, and ", e.CommitID, e.Position)
 	}
-	return fmt.Sprintf("eventstore: store %s: %v: it had commit %s at position %d, and %s (it ends at position %d): "+
+	return fmt.Sprintf("eventstore: store %s: %v: %s%s (it ends at position %d): "+
 		"restore it from a replica or a backup, or accept the loss with AcceptRewind",
-		e.Store, ErrLogRewound, e.CommitID, e.Position, e.Reason, e.End)
+		e.Store, ErrLogRewound, seen, e.Reason, e.End)
 }
 
 // Is reports whether target is ErrLogRewound.

@@ -25,6 +25,8 @@ func (i insider) Done() <-chan struct{} { return i.store.conn.verdict.done }
 
 func (i insider) Err() error { return i.store.conn.verdict.get() }
 
+func (i insider) Look() { i.store.seen.used() }
+
 func (i insider) Clocks() (behind, ahead time.Time) {
 	now := time.Now()
 	skew := i.store.conn.clock.skew()

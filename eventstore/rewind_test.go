@@ -265,4 +265,8 @@ func TestErrorsOfARewoundLogSayWhatToDo(t *testing.T) {
 	require.ErrorIs(t, err, eventstore.ErrLogRewound)
 	require.EqualError(t, err, "eventstore: store bank: log went backwards: it had commit c at position 12, and it ends before that"+
 		" (it ends at position 10): restore it from a replica or a backup, or accept the loss with AcceptRewind")
+	// A store that has seen no commit has none to name.
+	err = &eventstore.LogRewoundError{Store: "bank", End: 3, Reason: "it is another log"}
+	require.EqualError(t, err, "eventstore: store bank: log went backwards: it is another log"+
+		" (it ends at position 3): restore it from a replica or a backup, or accept the loss with AcceptRewind")
 }

@@ -21,7 +21,8 @@ var (
 	// ErrOtherStore means that the checkpoint was written for another store of the same name.
 	ErrOtherStore = runner.ErrOtherStore
 	// ErrLogRewound means that the log ends before the checkpoint, or holds another commit there. It is the one of
-	// package eventstore.
+	// package eventstore. Reads end with it too, once the store has found that its log was replaced, or has lost its
+	// end.
 	ErrLogRewound = eventstore.ErrLogRewound
 	// ErrTooManyDocuments means that the server's atomic batches do not even take one document with what parks it and
 	// the checkpoint, or not all of the documents between whose keys one transaction moves documents.

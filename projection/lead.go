@@ -47,9 +47,9 @@ func (gd *guide[V]) watch(ctx context.Context) error {
 			return err
 		}
 	}
-	until, stop := context.WithCancel(context.WithoutCancel(ctx))
+	until, free := runner.WhileGood(context.WithoutCancel(ctx), gd.store)
 	gd.stop = func() {
-		stop()
+		free()
 		gd.watchers.Wait()
 	}
 	led := make(chan error, 1)
@@ -69,11 +69,11 @@ func (gd *guide[V]) close() error {
 	if gd.stop != nil {
 		gd.stop()
 	}
-	return gd.serving.lead(nil, errClosed)
+	return gd.serving.end(errClosed)
 }
 
-// keepLeading leads readers to what the record says, until ctx ends. It tells the first outcome that waiting does not
-// change.
+// keepLeading leads readers to what the record says, until ctx ends. If the store has ended, it leads them to nothing
+// then. It tells the first outcome that waiting does not change.
 func (gd *guide[V]) keepLeading(ctx context.Context, led chan<- error) {
 	tell := func(err error) {
 		select {
@@ -106,6 +106,9 @@ func (gd *guide[V]) keepLeading(ctx context.Context, led chan<- error) {
 		default:
 			_ = now.await(ctx, runner.Restarts.Delay(failures)) // ended by ctx alone
 		}
+	}
+	if err := gd.ended(); err != nil {
+		tell(errors.Join(err, gd.serving.end(err)))
 	}
 }
 
@@ -277,8 +280,12 @@ func (gd *guide[V]) recheck(ctx context.Context) {
 }
 
 // acquire returns the generation to read from, which the caller releases. It returns an error that matches ErrNotReady
-// if there is none, or ErrStale if nobody knows whether it is still the one that serves.
+// if there is none, or ErrStale if nobody knows whether it is still the one that serves, or the error with which the
+// store has ended.
 func (gd *guide[V]) acquire() (*served[V], error) {
+	if err := gd.ended(); err != nil {
+		return nil, gd.failed(err)
+	}
 	g, _, err := gd.serving.acquire()
 	switch {
 	case g == nil && err == nil:

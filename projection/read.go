@@ -30,7 +30,7 @@ func At(position eventstore.Position) GetOption { return func(o *getOptions) { o
 // Get returns the document under a key. It returns an error that matches ErrNotFound if there is none, and ErrNotReady
 // while no version of the view is built. With [At] it returns an error that matches ErrPositionAhead if the log does
 // not have the position, or ErrParked if the key is parked and so will not come there. With At it blocks until the view
-// is there or ctx ends.
+// is there or ctx ends. Once the store has ended, as with ErrLogRewound, all reads end with its error.
 func (v *View[V]) Get(ctx context.Context, key string, options ...GetOption) (V, error) {
 	var o getOptions
 	for _, option := range options {

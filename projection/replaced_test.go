@@ -2,6 +2,7 @@ package projection_test
 
 import (
 	"bytes"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -144,4 +145,59 @@ func TestAViewEndsWithALogThatIsReplaced(t *testing.T) {
 	}
 	<-eventstore.Inside(inside.Pass{}, store).Done()
 	require.ErrorIs(t, eventstore.Inside(inside.Pass{}, store).Err(), eventstore.ErrLogRewound)
+}
+
+// A process that only reads a view asks nothing of the log. It notices all the same that the store was made anew.
+func TestReadersEndWithAStoreThatIsMadeAnew(t *testing.T) {
+	ctx := t.Context()
+	server := eventstoretest.NewServer(t)
+	js := server.JetStream(t)
+	builder := openAt(t, js)
+	last := deposit(t, builder, "1", 1)
+	require.NoError(t, sums(t, builder, 1, quick).Rebuild(ctx, nil))
+	store := openAt(t, server.JetStream(t))
+	reader := sums(t, store, 1, quick)
+	_, err := reader.Get(ctx, "1")
+	require.NoError(t, err)
+	changes, stop := iter.Pull2(reader.Watch(ctx))
+	defer stop()
+	for synced := false; !synced; {
+		change, err, ok := changes()
+		require.True(t, ok)
+		require.NoError(t, err)
+		synced = change.Synced
+	}
+	waited := make(chan error, 1)
+	go func() {
+		// The log has this position, and the view has not.
+		if _, err := builder.Append(ctx, account("2"), eventstore.Head{}, deposited{Amount: 1}); err != nil {
+			waited <- err
+			return
+		}
+		waited <- reader.WaitFor(soon(t), last+1)
+	}()
+	eventually(t, func() bool { end, err := builder.End(ctx); return err == nil && end == last+1 }, "it waits")
+
+	control, err := js.KeyValue(ctx, reader.Control())
+	require.NoError(t, err)
+	require.NoError(t, js.DeleteStream(ctx, "bank"))
+	require.NoError(t, control.Purge(ctx, "mark"))
+	deposit(t, openAt(t, server.JetStream(t)), "1", 1, 1, 1)
+	eventually(t, func() bool { return eventstore.Inside(inside.Pass{}, store).Err() != nil }, "the store has noticed")
+	_, err = reader.Get(ctx, "1")
+	require.ErrorIs(t, err, projection.ErrLogRewound)
+	require.NotContains(t, err.Error(), "commit  at")
+	_, err = reader.Get(ctx, "1", projection.At(1))
+	require.ErrorIs(t, err, projection.ErrLogRewound)
+	_, err = reader.GetMany(ctx, "1")
+	require.ErrorIs(t, err, projection.ErrLogRewound)
+	for _, err := range reader.List(ctx) {
+		require.ErrorIs(t, err, projection.ErrLogRewound)
+	}
+	require.ErrorIs(t, reader.WaitFor(ctx, 1), projection.ErrLogRewound)
+	require.ErrorIs(t, <-waited, projection.ErrLogRewound)
+	_, err, _ = changes()
+	require.ErrorIs(t, err, projection.ErrLogRewound)
+	_, err = projection.Open(ctx, store, "sums", 1, quick, projection.On(func(b balance, _ deposited) balance { return b }))
+	require.ErrorIs(t, err, projection.ErrLogRewound)
 }

@@ -2,7 +2,6 @@ package projection
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"sync"
 	"time"
@@ -19,15 +18,16 @@ type serving[V any] struct {
 	floor   eventstore.Position // what serves next must have come to, so that readers do not step back
 	held    chan struct{}       // not nil while readers wait for a move to another fold version; closed at its end
 	err     error               // why there is nothing to read, if that is not ErrNotReady
+	ended   bool                // readers are not led anywhere any more
 	changed chan struct{}       // closed when one of them changes
 }
 
 // served is a generation with its readers, which finish on the one that they began with.
 type served[V any] struct {
 	*generation[V]
-	until   <-chan struct{} // closed when readers are led elsewhere
-	end     func()
-	readers int // guarded by serving.mu
+	until   chan struct{} // closed when readers are led elsewhere
+	why     error         // what their watches end with, once until is closed
+	readers int           // guarded by serving.mu
 	retired bool
 
 	follow  sync.Once // begins to follow the checkpoint
@@ -89,15 +89,15 @@ func (g *served[V]) close() error {
 	return g.generation.close()
 }
 
-// whileServed returns a context that ends with ctx, or with ErrVersionChanged when readers are led elsewhere. The
-// caller ends it, which waits for its goroutine.
+// whileServed returns a context that ends with ctx, or when readers are led elsewhere: with ErrVersionChanged, or with
+// the reason why there is nothing to read. The caller ends it, which waits for its goroutine.
 func (g *served[V]) whileServed(ctx context.Context) (context.Context, func()) {
 	reading, cancel := context.WithCancelCause(ctx)
 	var waiter sync.WaitGroup
 	waiter.Go(func() {
 		select {
 		case <-g.until:
-			cancel(ErrVersionChanged)
+			cancel(g.why)
 		case <-reading.Done():
 		}
 	})
@@ -166,16 +166,21 @@ func (s *serving[V]) good(g *served[V]) bool {
 func (s *serving[V]) lead(to *generation[V], err error) error {
 	s.mu.Lock()
 	old := s.current
-	s.current, s.err = nil, err
+	s.current = nil
+	if !s.ended {
+		s.err = err
+	}
 	if to != nil {
-		until := make(chan struct{})
-		s.current = &served[V]{generation: to, until: until, end: func() { close(until) }, changed: make(chan struct{})}
+		s.current = &served[V]{generation: to, until: make(chan struct{}), why: ErrVersionChanged, changed: make(chan struct{})}
 	}
 	s.unholdLocked()
 	s.changeLocked()
 	last := false
 	if old != nil {
-		old.end()
+		if err != nil {
+			old.why = err
+		}
+		close(old.until)
 		old.retired = true
 		last = old.readers == 0
 	}
@@ -184,6 +189,16 @@ func (s *serving[V]) lead(to *generation[V], err error) error {
 		return old.close()
 	}
 	return nil
+}
+
+// end leads readers to nothing, for good.
+func (s *serving[V]) end(err error) error {
+	s.mu.Lock()
+	if !s.ended {
+		s.ended, s.err = true, err
+	}
+	s.mu.Unlock()
+	return s.lead(nil, err)
 }
 
 // demand makes readers wait for a generation that has come to a position.
@@ -207,16 +222,16 @@ func (s *serving[V]) hear(revision uint64) {
 	s.changeLocked()
 }
 
-// await blocks until current goes by the record as it is at a revision or later, or the view is closed.
+// await blocks until current goes by the record as it is at a revision or later, or readers are not led any more.
 func (s *serving[V]) await(ctx context.Context, revision uint64) error {
 	for {
 		s.mu.Lock()
-		heard, err, changed := s.heard, s.err, s.changed
+		heard, ended, err, changed := s.heard, s.ended, s.err, s.changed
 		s.mu.Unlock()
 		switch {
 		case heard >= revision:
 			return nil
-		case errors.Is(err, errClosed):
+		case ended:
 			return err
 		}
 		select {

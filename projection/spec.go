@@ -7,6 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/plain"
 )
 
@@ -33,6 +34,9 @@ func (s *spec[V]) conn() *nats.Conn { return s.store.JetStream().Conn() }
 // server is the id of the server that the connection is to, or empty if there is no connection. A server that was
 // restarted has another id. It may have come up from a power cut, so what it lost, or has half of, is looked for.
 func (s *spec[V]) server() string { return s.conn().ConnectedServerId() }
+
+// ended returns the error with which everything of the store has ended, or nil. It asks no server.
+func (s *spec[V]) ended() error { return eventstore.Inside(inside.Pass{}, s.store).Err() }
 
 // failed says which view an error is of.
 func (s *spec[V]) failed(err error) error {

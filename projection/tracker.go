@@ -8,12 +8,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
 
 // tracker knows the record of a view, for as long as the View is open. It watches the record, and it also asks the
-// leader now and then, because a watch may be late. Neither ends before the View does.
+// leader now and then, because a watch may be late. Neither ends before the View or the store does. Each time that it
+// asks, the store looks at its log as well.
 type tracker struct {
 	records *records
 	every   time.Duration // how often the leader is asked
@@ -93,6 +96,7 @@ func (t *tracker) track(ctx context.Context) {
 		_, err := t.ask(ctx)
 		if err == nil {
 			failures = 0
+			eventstore.Inside(inside.Pass{}, t.records.store).Look() // readers ask nothing of the log
 			select {
 			case <-ask.C:
 			case <-ctx.Done():

@@ -60,6 +60,9 @@ func (r *reader[V]) await(ctx context.Context, position eventstore.Position) (*s
 // acquireOwn returns the present generation if it is of this fold version, or nil, and what is closed when there is
 // another. The caller releases it.
 func (r *reader[V]) acquireOwn() (g *served[V], changed <-chan struct{}, err error) {
+	if err := r.ended(); err != nil {
+		return nil, nil, err
+	}
 	g, changed, err = r.guide.serving.acquire()
 	if g != nil && (err != nil || g.version.FoldVersion != r.foldVersion) {
 		r.guide.release(g)

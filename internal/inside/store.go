@@ -23,6 +23,9 @@ type Log interface {
 	// Err returns nil until Done is closed, and then an error that matches eventstore.ErrLogRewound or
 	// eventstore.ErrSettings.
 	Err() error
+	// Look makes the store compare its log soon with what it has seen of the log, as it does while it is used. It
+	// neither blocks nor returns what the store finds: Done and Err do.
+	Look()
 	// Clocks returns the time by the clock that is behind and by the clock that is ahead, of this program's and the
 	// servers'. Both are this program's unless the clocks differ by more than five seconds. The store then compares
 	// them again soon.
