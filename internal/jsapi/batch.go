@@ -41,8 +41,9 @@ func (r *requests) PublishBatch(ctx context.Context, writes []Write, timeout tim
 // publishBatch is one try of PublishBatch. It asks for an answer to each message if the caller wants to know each.
 func (r *requests) publishBatch(ctx context.Context, writes []Write, timeout time.Duration, each bool) Answer {
 	var between string // the reply subject of the messages between the first and the last
-	replies := make(chan *nats.Msg, len(writes))
+	var replies chan *nats.Msg
 	if each {
+		replies = make(chan *nats.Msg, len(writes))
 		number, err := r.expectMany(replies)
 		if err != nil {
 			return unsent(err)
