@@ -56,8 +56,8 @@ func TestATransactionWhereBatchesWereSwitchedOffSaysSo(t *testing.T) {
 	_, err = js.UpdateStream(t.Context(), cfg)
 	require.NoError(t, err)
 	_, err = store.AppendAll(t.Context(), writesTo(2)...)
-	require.ErrorIs(t, err, eventstore.ErrRefused)
-	require.ErrorContains(t, err, "allow_atomic")
+	require.ErrorIs(t, err, eventstore.ErrSettings)
+	require.ErrorContains(t, err, "allow atomic publish")
 }
 
 func TestAnImportFitsItsBatchesToTheServer(t *testing.T) {

@@ -122,7 +122,7 @@ func TestANoToALaterTryIsNotBelievedOfTheFirst(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, eventstore.Position(1), c.Position)
 	_, err = d.Append(t.Context(), account("1"), c.Head(), deposited{2})
-	require.ErrorIs(t, err, eventstore.ErrRefused, "it is refused indeed")
+	require.ErrorIs(t, err, eventstore.ErrSettings, "it is refused indeed")
 }
 
 func TestNoErrorSaysThatACommitInDoubtWasNotStored(t *testing.T) {

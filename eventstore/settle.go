@@ -42,8 +42,10 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		if errors.Is(answer.Err, jsapi.ErrOtherStream) || refusedBySettings(answer.Class) {
 			wr.seen.distrust()
 		}
-		if err := wr.trust.trusted(ctx); isDamage(err) {
-			return nil, a.hindered(err, answer.Err)
+		wrong := wr.trust.trusted(ctx)
+		drifted := errors.Is(wrong, errDrifted)
+		if isDamage(wrong) && !(drifted && a.doubt) { // the log still says what became of a try in doubt
+			return nil, a.hindered(wrong, answer.Err)
 		}
 		no := a.refusal(ctx, answer)
 		// A missing permission is inferred from silence and an older complaint, so it is looked into as well.
@@ -62,6 +64,8 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 			return nil, a.hindered(err, answer.Err)
 		case denied && !a.doubt && (err == nil || errors.Is(err, nats.ErrPermissionViolation)):
 			return nil, no
+		case drifted:
+			return nil, a.hindered(wrong, answer.Err)
 		}
 		if err := wr.conn.api.Pause(ctx, retries, try); err != nil {
 			return nil, a.undecided(err, answer.Err)
