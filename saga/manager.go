@@ -23,7 +23,7 @@ type Config struct {
 	Workers int
 	// Claim is after how long without a sign of life another runner takes over: a saga, the view, or the search for
 	// awaited events. A runner that works on a step renews its claim three times as often. It must be the same in all
-	// runners. Defaults to 5 seconds.
+	// runners, and is 10 milliseconds at least and a day at most. Defaults to 5 seconds.
 	Claim time.Duration
 	// Replicas is how many servers keep each bucket that is made for the view. Defaults to as many as keep the store.
 	Replicas int
@@ -44,7 +44,7 @@ func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 	}
 	return full, errors.Join(
 		defaults.Set("Workers", &full.Workers, 64),
-		defaults.Set("Claim", &full.Claim, 5*time.Second),
+		defaults.SetWithin("Claim", &full.Claim, 10*time.Millisecond, 5*time.Second, 24*time.Hour),
 		defaults.Replicas(full.Replicas),
 	)
 }

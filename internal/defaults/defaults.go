@@ -30,6 +30,17 @@ func Set[T number](field string, value *T, usual T) error {
 	return nil
 }
 
+// SetWithin is Set for a field that has bounds.
+func SetWithin[T number](field string, value *T, least, usual, most T) error {
+	if err := Set(field, value, usual); err != nil {
+		return err
+	}
+	if *value < least || *value > most {
+		return fmt.Errorf("%s is %v: set %v to %v, or 0 for the default of %v", field, *value, least, most, usual)
+	}
+	return nil
+}
+
 // SetOr is Set for a field that may also have one special value.
 func SetOr[T number](field string, value *T, special, usual T) error {
 	if *value == special {

@@ -1,6 +1,7 @@
 package defaults_test
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -18,4 +19,21 @@ func TestZeroIsTheDefaultAndANegativeNumberIsRefused(t *testing.T) {
 	wait = -time.Second
 	require.EqualError(t, defaults.Set("Wait", &wait, time.Minute), "Wait is -1s: set a positive value, or 0 for the default of 1m0s")
 	require.Equal(t, -time.Second, wait, "a wrong value is not replaced")
+}
+
+func TestAValueOutOfBoundsIsRefused(t *testing.T) {
+	for value, problem := range map[time.Duration]string{
+		0: "", time.Second: "", time.Hour: "", -time.Second: "Wait is -1s: set a positive value, or 0 for the default of 1m0s",
+		time.Second - 1: "Wait is 999.999999ms: set 1s to 1h0m0s, or 0 for the default of 1m0s",
+		time.Hour + 1:   "Wait is 1h0m0.000000001s: set 1s to 1h0m0s, or 0 for the default of 1m0s",
+	} {
+		wait := value
+		err := defaults.SetWithin("Wait", &wait, time.Second, time.Minute, time.Hour)
+		if problem == "" {
+			require.NoError(t, err)
+			require.Equal(t, cmp.Or(value, time.Minute), wait)
+		} else {
+			require.EqualError(t, err, problem)
+		}
+	}
 }
