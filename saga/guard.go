@@ -52,7 +52,7 @@ func plainly(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &said{text: textOf(err), final: final(err)}
+	return &said{text: readable(err.Error()), final: final(err)}
 }
 
 // pure calls a function of the definition that can only say yes or no: what it says does not change by itself.

@@ -2,6 +2,7 @@ package saga
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -191,7 +192,7 @@ func (s Status) after(event eventstore.Event, r eventstore.Recorded) Status {
 	case sagaevent.Completed:
 		s = s.end(StateCompleted)
 	case sagaevent.Compensating:
-		s.State, s.Back, s.Error, s.Failures, s.Again = StateCompensating, true, e.Error, 0, time.Time{}
+		s.State, s.Back, s.Error, s.Failures, s.Again = StateCompensating, true, readable(e.Error), 0, time.Time{}
 	case sagaevent.UndoBegun:
 		s = s.step(e.Step, func(one *StepStatus) { one.State, one.Begun = Undoing, r.Position })
 		s.At, s.Failures = s.index(e.Step), 0
@@ -203,7 +204,7 @@ func (s Status) after(event eventstore.Event, r eventstore.Recorded) Status {
 		s = s.end(StateCompensated)
 	case sagaevent.Stuck:
 		s = s.end(StateStuck)
-		s.At, s.Error = s.index(e.Step), e.Error
+		s.At, s.Error = s.index(e.Step), readable(e.Error)
 	case sagaevent.Retried:
 		s.State, s.Failures = StateRunning, 0
 		if s.Back {
@@ -260,7 +261,7 @@ func (s Status) awake(step string) Status {
 
 func (s Status) fail(reason string, again time.Time) Status {
 	s.Failures++
-	s.Error, s.Again, s.Runner = reason, storable(again), ""
+	s.Error, s.Again, s.Runner = readable(reason), storable(again), ""
 	return s
 }
 
@@ -286,4 +287,18 @@ func storable(t time.Time) time.Time {
 		return latest
 	}
 	return t.UTC()
+}
+
+// maxText is how many bytes of an error, or of a reason that a person states, are written down.
+const maxText = 1000
+
+// readable returns a text that every store and every view can hold: UTF-8 of maxText bytes at most. It returns a text
+// unchanged that it has returned before.
+func readable(text string) string {
+	const more = "..."
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText-len(more)], "") + more // without the half of a letter
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/runnel-go/runnel/aggregate"
@@ -17,17 +16,6 @@ import (
 // This file decides what happens next to a saga. Each function returns the events that follow from a status, and
 // machine.go has the last word on whether they may happen. All of it is pure, but for due, which calls a function of
 // the definition.
-
-// maxError is how many bytes of an error are written down.
-const maxError = 1000
-
-func textOf(err error) string {
-	text := err.Error()
-	if len(text) > maxError {
-		text = text[:maxError] + "..."
-	}
-	return strings.ToValidUTF8(text, "\uFFFD") // a store that encodes in JSON refuses other text
-}
 
 // due is the deadline of the step that comes next, or why it cannot be set. It is zero if that step awaits nothing.
 type due struct {
@@ -67,7 +55,7 @@ func (d *Definition[S]) onward(s *Status, from int, next due) []eventstore.Event
 	case from == len(s.Steps):
 		return []eventstore.Event{sagaevent.Completed{}}
 	case next.err != nil:
-		return d.giveUp(s, from, textOf(next.err))
+		return d.giveUp(s, from, readable(next.err.Error()))
 	}
 	return []eventstore.Event{sagaevent.StepBegun{Step: s.Steps[from].Name, Deadline: next.at}}
 }
@@ -201,13 +189,13 @@ func (d *Definition[S]) settle(s *Status, o outcome[S], now time.Time) []eventst
 	case o.failed == nil:
 		return append([]eventstore.Event{sagaevent.StepDone{Step: current.Name, Data: o.changed}}, d.onward(s, s.At+1, o.next)...)
 	case final(o.failed) || s.Failures+1 >= o.retry.Tries:
-		return d.giveUp(s, s.At, textOf(o.failed))
+		return d.giveUp(s, s.At, readable(o.failed.Error()))
 	}
 	again := now.Add(backoff.Policy{Base: o.retry.Backoff, Max: o.retry.MaxBackoff}.Delay(s.Failures + 1)).UTC()
 	if undo {
-		return []eventstore.Event{sagaevent.UndoFailed{Step: current.Name, Error: textOf(o.failed), Again: again}}
+		return []eventstore.Event{sagaevent.UndoFailed{Step: current.Name, Error: readable(o.failed.Error()), Again: again}}
 	}
-	return []eventstore.Event{sagaevent.StepFailed{Step: current.Name, Error: textOf(o.failed), Again: again}}
+	return []eventstore.Event{sagaevent.StepFailed{Step: current.Name, Error: readable(o.failed.Error()), Again: again}}
 }
 
 // final reports whether no other try helps against an error.
@@ -235,7 +223,7 @@ func (d *Definition[S]) cancel(reason string) transition {
 		if s.Runner != "" {
 			events = append(events, sagaevent.Released{Runner: s.Runner})
 		}
-		events = append(events, sagaevent.Compensating{Error: "cancelled: " + reason})
+		events = append(events, sagaevent.Compensating{Error: readable("cancelled: " + reason)})
 		return append(events, d.backward(&s, s.At)...), nil
 	}
 }

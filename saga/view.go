@@ -13,7 +13,7 @@ import (
 )
 
 // viewVersion is raised when Status or what it is folded from changes.
-const viewVersion = 3
+const viewVersion = 4
 
 // viewInterval is how far writes of the view are apart. A saga that goes through several states within it is written
 // once.
