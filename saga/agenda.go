@@ -28,6 +28,7 @@ type item[S any] struct {
 	index int    // in the queue, or -1 if it is never due by itself
 	left  string // why it cannot be run here, or ""
 	told  bool   // somebody was told so
+	news  bool   // something was learnt of it since a runner took it up
 }
 
 func newAgenda[S any]() *agenda[S] { return &agenda[S]{sagas: make(map[string]*item[S])} }
@@ -52,27 +53,32 @@ func (a *agenda[S]) set(in instance[S], now time.Time) (news bool) {
 		it = &item[S]{index: -1}
 		a.sagas[in.id] = it
 	}
-	it.saga, it.left = in, ""
+	it.saga, it.left, it.news = in, "", true
 	a.schedule(it, dueAt(in.status, now))
 	return true
 }
 
-// leave makes a saga never due before it changes, since it cannot be run here. It reports whether somebody was told.
-func (a *agenda[S]) leave(id, reason string) (told bool) {
+// leave makes a saga never due before it changes, since it cannot be run here. If it may have changed since it was
+// looked at, it is due at once. It reports whether somebody was told.
+func (a *agenda[S]) leave(id, reason string, now time.Time) (told bool) {
 	it, known := a.sagas[id]
 	if !known {
 		it = &item[S]{saga: instance[S]{id: id}, index: -1}
 		a.sagas[id] = it
 	}
 	told, it.left, it.told = it.told, reason, true
-	a.schedule(it, time.Time{})
+	if it.news {
+		a.look(id, now)
+	} else {
+		a.schedule(it, time.Time{})
+	}
 	return told
 }
 
 // look makes a saga due that was left alone, once it has changed. Its known state must not be relied on.
 func (a *agenda[S]) look(id string, now time.Time) {
 	it := a.sagas[id]
-	it.saga.head = eventstore.Head{}
+	it.saga.head, it.news = eventstore.Head{}, true
 	a.schedule(it, now)
 }
 
@@ -123,6 +129,13 @@ func (a *agenda[S]) first() (in instance[S], due time.Time, found bool) {
 		return instance[S]{}, time.Time{}, false
 	}
 	return a.due[0].saga, a.due[0].due, true
+}
+
+// take says that a runner takes a saga up as it is known.
+func (a *agenda[S]) take(id string) {
+	if it, known := a.sagas[id]; known {
+		it.news = false
+	}
 }
 
 // postpone makes a saga due at another time.

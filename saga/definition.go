@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/internal/plain"
 	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/internal/token"
@@ -31,6 +32,10 @@ type step[S any] struct {
 	name  string
 	do    *DoStep[S] // one of both
 	await *AwaitStep[S]
+
+	// Of a definition that is opened on a store: the names of the types that are awaited, and the names under which their
+	// events may stand in the log.
+	awaits, stored []string
 }
 
 // The lengths that keep every [Call.Key] below 256 bytes.
@@ -42,8 +47,8 @@ const (
 // Define makes the definition of a kind of sagas. The name is the category of the streams that hold their histories, so
 // nothing else may be written there. S is plain data: every field of it is exported, and msgpack keeps all of it. The
 // steps run in the order of the parts. A saga keeps the steps with which it was started. A later release may add steps
-// and change what they do. A step that is taken out must stay defined, under another name of the definition, until no
-// saga has it ahead. It returns an error that matches ErrInvalidDefinition.
+// and change what they do, and an Await may gain events. A step that is taken out must stay defined, under another
+// name of the definition, until no saga has it ahead. It returns an error that matches ErrInvalidDefinition.
 func Define[S any](name string, parts ...Part[S]) (*Definition[S], error) {
 	d := &Definition[S]{name: name}
 	if err := d.define(parts); err != nil {
@@ -114,6 +119,7 @@ func (d *Definition[S]) started(data []byte, cause place) sagaevent.Started {
 	started := sagaevent.Started{Data: data, Cause: cause.position, CauseIndex: cause.index}
 	for _, s := range d.steps {
 		started.Steps, started.Kinds = append(started.Steps, s.name), append(started.Kinds, s.kind())
+		started.Awaits = append(started.Awaits, s.awaits)
 	}
 	return started
 }
@@ -134,8 +140,19 @@ func (s step[S]) kind() string {
 	return kindDo
 }
 
-// fits returns nil if a saga can be run with the definition, or says why not: it was started with a step that is not
-// defined here, or is of another kind.
+// undone says what becomes of the step, once it has begun, when the saga goes back: "" for nothing.
+func (s step[S]) undone() string {
+	switch {
+	case s.do != nil && s.do.undo != nil:
+		return undoDue
+	case s.do != nil && s.do.retriable:
+		return undoNever
+	}
+	return ""
+}
+
+// fits returns nil if a saga can be run with the definition, or says why not. Then a step of it is not defined here, or
+// is of another kind. Or it awaits an event that it does not await here, or has to be undone and has no Undo here.
 func (d *Definition[S]) fits(s *Status) error {
 	for _, one := range s.Steps {
 		step, found := d.find(one.Name)
@@ -144,36 +161,52 @@ func (d *Definition[S]) fits(s *Status) error {
 			return fmt.Errorf("its step %q is not defined here", one.Name)
 		case one.Kind != "" && one.Kind != step.kind():
 			return fmt.Errorf("its step %q is of the kind %q, and is defined as %q here", one.Name, one.Kind, step.kind())
+		case s.Back && one.owed() && step.undone() != undoDue:
+			return fmt.Errorf("its step %q has to be undone, and has no Undo here", one.Name)
+		case s.Back || one.State != Ahead && one.State != UnderWay:
+			continue // it awaits nothing any more
+		}
+		for _, name := range one.Awaits {
+			if !slices.Contains(step.stored, name) {
+				return fmt.Errorf("its step %q awaits the event %q, which it does not await here", one.Name, name)
+			}
 		}
 	}
 	return nil
 }
 
-// rules are what the definition awaits or starts with, by the name of the event as the store knows it.
-func (d *Definition[S]) rules(store *eventstore.Store) (map[string][]listener[S], error) {
+// on returns the definition as it is on a store, and what it awaits or starts with, by the name of the event as the
+// store knows it.
+func (d *Definition[S]) on(store *eventstore.Store) (*Definition[S], map[string][]listener[S], error) {
 	rules := make(map[string][]listener[S])
-	add := func(l listener[S]) error {
+	add := func(l listener[S]) (string, error) {
 		name, err := l.source.eventType(store)
 		if err != nil {
-			return err
+			return "", err
 		}
 		rules[name] = append(rules[name], l)
-		return nil
+		return name, nil
 	}
 	for _, s := range d.starts {
-		if err := add(listener[S]{source: s, start: s.start}); err != nil {
-			return nil, err
+		if _, err := add(listener[S]{source: s, start: s.start}); err != nil {
+			return nil, nil, err
 		}
 	}
-	for _, s := range d.steps {
+	opened := *d
+	opened.steps = slices.Clone(d.steps)
+	for i, s := range d.steps {
 		if s.await == nil {
 			continue
 		}
+		one := &opened.steps[i]
 		for _, event := range s.await.events {
-			if err := add(listener[S]{source: event, step: s.name, key: event.key, take: event.take}); err != nil {
-				return nil, err
+			name, err := add(listener[S]{source: event, step: s.name, key: event.key, take: event.take})
+			if err != nil {
+				return nil, nil, err
 			}
+			one.awaits = append(one.awaits, name)
+			one.stored = append(one.stored, eventstore.Inside(inside.Pass{}, store).StoredAs(name)...)
 		}
 	}
-	return rules, nil
+	return &opened, rules, nil
 }

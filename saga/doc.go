@@ -99,8 +99,8 @@
 // # Releases
 //
 // Runners of two releases may share the work. One that cannot run a saga leaves it alone: it does not know a step,
-// the step is of another kind, or the data or the history cannot be decoded. It says so in its log and in
-// [Status.LeftAlone].
+// the step is of another kind, awaits more events, or has to be undone without an Undo here, or what is stored cannot
+// be decoded. It says so in its log and in [Status.LeftAlone].
 //
 // # Errors
 //

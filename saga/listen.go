@@ -143,6 +143,28 @@ func (m *Manager[S]) loadToReceive(ctx context.Context, id string, received saga
 	return m.load(ctx, id) // it may have been started before the event was kept
 }
 
+// heard returns the event that the current step of a saga has received, and its listener. It returns an unfitError if
+// this release cannot take the event: the one that brought it can.
+func (m *Manager[S]) heard(ctx context.Context, in *instance[S]) (event eventstore.Event, by listener[S], err error) {
+	current := in.status.Current()
+	position := current.Received
+	c, err := m.store.At(ctx, position)
+	if err != nil {
+		return nil, by, fmt.Errorf("the event at position %d cannot be read: %w", position, err)
+	}
+	if c == nil {
+		return nil, by, Permanent(fmt.Errorf("the log ends before the event at position %d", position))
+	}
+	event, by, err = m.awaited(eventstore.Recorded{Commit: c, Index: current.ReceivedIndex}, in.id, current.Name)
+	switch what := fmt.Sprintf("its step %q has received the event at position %d", current.Name, position); {
+	case err != nil:
+		return nil, by, &unfitError{fmt.Errorf("%s, which cannot be taken here: %w", what, err)}
+	case event == nil:
+		return nil, by, &unfitError{fmt.Errorf("%s, which it does not await here", what)}
+	}
+	return event, by, nil
+}
+
 // awaited returns what an event in the log decodes to that a saga's step awaits, and its listener.
 func (m *Manager[S]) awaited(recorded eventstore.Recorded, id, step string) (event eventstore.Event, by listener[S], err error) {
 	err = m.each(recorded, func(l listener[S], one eventstore.Event) error {

@@ -43,8 +43,10 @@ func (s Status) permits(event eventstore.Event) bool {
 // permitsForwards is permits for a saga on its way forwards. It runs, or it waits.
 func (s Status) permitsForwards(event eventstore.Event, running bool) bool {
 	switch e := event.(type) {
-	case sagaevent.Claimed, sagaevent.Compensating:
+	case sagaevent.Claimed:
 		return true
+	case sagaevent.Compensating:
+		return s.mayReturn()
 	case sagaevent.Released:
 		return s.claimedBy(e.Runner)
 	case sagaevent.StepBegun:
@@ -79,7 +81,7 @@ func (s Status) permitsBackwards(event eventstore.Event) bool {
 	case sagaevent.Undone:
 		return s.at(e.Step, Undoing)
 	case sagaevent.Compensated:
-		return s.Current().State != Undoing
+		return !slices.ContainsFunc(s.Steps, StepStatus.owed)
 	case sagaevent.Stuck:
 		return s.at(e.Step, Undoing)
 	}
@@ -92,7 +94,7 @@ func (s Status) permitsStuck(event eventstore.Event) bool {
 	case sagaevent.EventReceived:
 		return !s.Back && s.awaits(e)
 	case sagaevent.Compensating:
-		return !s.Back
+		return !s.Back && s.mayReturn()
 	case sagaevent.Retried, sagaevent.Resolved:
 		return true
 	}
@@ -127,10 +129,15 @@ func (s Status) ahead(step string) bool {
 	return s.nextStep(step) && s.Steps[s.unfinished()].State == Ahead
 }
 
+// mayReturn reports whether no step has begun from which there is no way back.
+func (s Status) mayReturn() bool {
+	return !slices.ContainsFunc(s.Steps, func(one StepStatus) bool { return one.Undo == undoNever })
+}
+
 // mayUndo reports whether the Undo of a step may begin: the steps behind it are undone, or have nothing to undo.
 func (s Status) mayUndo(step string) bool {
 	i := s.index(step)
-	if i < 0 || i > s.At || s.Current().State == Undoing {
+	if i < 0 || i > s.At || slices.ContainsFunc(s.Steps[i+1:], StepStatus.owed) {
 		return false
 	}
 	return s.Steps[i].State == UnderWay || s.Steps[i].State == Finished
@@ -224,6 +231,9 @@ func (s Status) start(e sagaevent.Started, r eventstore.Recorded) Status {
 		if i < len(e.Kinds) {
 			one.Kind = e.Kinds[i]
 		}
+		if i < len(e.Awaits) {
+			one.Awaits = e.Awaits[i]
+		}
 		s.Steps = append(s.Steps, one)
 	}
 	return s
@@ -243,6 +253,10 @@ func (s Status) begin(e sagaevent.StepBegun, position eventstore.Position) Statu
 	}
 	s = s.step(e.Step, func(one *StepStatus) {
 		one.State, one.Kind, one.Begun, one.Deadline = UnderWay, kind, position, storable(e.Deadline)
+		one.Undo = e.Undo
+		if len(e.Awaits) > 0 {
+			one.Awaits = e.Awaits
+		}
 	})
 	s.At, s.Failures = s.index(e.Step), 0
 	if kind == kindAwait && s.Current().Received == 0 {

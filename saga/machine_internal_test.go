@@ -50,6 +50,9 @@ func tableEvents() []eventstore.Event {
 		if step == "await" || step == "last" {
 			begun.Deadline = time.Unix(1, 0)
 		}
+		if step == "do" {
+			events = append(events, sagaevent.StepBegun{Step: step, Undo: undoDue}, sagaevent.StepBegun{Step: step, Undo: undoNever})
+		}
 		events = append(events, begun, sagaevent.StepFailed{Step: step}, sagaevent.StepDone{Step: step}, sagaevent.DeadlinePassed{Step: step},
 			sagaevent.UndoBegun{Step: step}, sagaevent.UndoFailed{Step: step}, sagaevent.Undone{Step: step}, sagaevent.Stuck{Step: step})
 		for _, at := range []eventstore.Position{startsAt - 1, startsAt + 1, passesAt + 1} {
@@ -82,12 +85,13 @@ type stepKey struct {
 	kind     string
 	passed   bool
 	received eventstore.Position
+	undo     string
 }
 
 func keyOf(s Status) statusKey {
 	key := statusKey{state: s.State, back: s.Back, at: s.At, runner: s.Runner}
 	for i, one := range s.Steps {
-		key.steps[i] = stepKey{state: one.State, kind: one.Kind, passed: one.Passed, received: one.Received}
+		key.steps[i] = stepKey{state: one.State, kind: one.Kind, passed: one.Passed, received: one.Received, undo: one.Undo}
 	}
 	return key
 }
@@ -173,6 +177,10 @@ func wrong(s, after Status, permitted bool) string {
 		return "a saga is completed that is not done"
 	case after.State == StateCompensated && !after.Back:
 		return "a saga is compensated that did not go back"
+	case after.State == StateCompensated && slices.ContainsFunc(after.Steps, func(one StepStatus) bool { return one.Undo == undoDue && one.State != Reverted }):
+		return "a saga is compensated that leaves a step as it is"
+	case after.Back && slices.ContainsFunc(after.Steps, func(one StepStatus) bool { return one.Undo == undoNever }):
+		return "a saga goes back from a step from which there is no way back"
 	case after.State == StateWaiting && (after.Current().State != UnderWay || after.Current().Kind != kindAwait || after.Current().Received > 0):
 		return "a saga waits for nothing"
 	}
@@ -184,20 +192,38 @@ func TestDecisionsKeepToTheStateMachine(t *testing.T) {
 	type data struct{ N int }
 	action := func(_ context.Context, _ Call, d data) (data, error) { return d, nil }
 	nothing := func(d data) (data, error) { return d, nil }
-	definition, err := Define("c",
-		Step("do", action).Undo(action), Await[data]("await").Within(time.Second).Else(nothing), Await[data]("last").Within(time.Second))
-	require.NoError(t, err)
+	for name, do := range map[string]*DoStep[data]{
+		"Undo": Step("do", action).Undo(action), "NoUndo": Step("do", action).NoUndo(), "Retriable": Step("do", action).Retriable(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			definition, err := Define("c",
+				do, Await[data]("await").Within(time.Second).Else(nothing), Await[data]("last").Within(time.Second).Else(nothing))
+			require.NoError(t, err)
+			requireDecisionsFit(t, definition)
+		})
+	}
+}
+
+// requireDecisionsFit makes all decisions of a definition in all statuses.
+func requireDecisionsFit[S any](t *testing.T, definition *Definition[S]) {
+	t.Helper()
 	failed := errors.New("no")
 	decisions := map[string]transition{
 		"expire": expire(sagaevent.Claimed{Runner: "a"}, "await"), "cancel": definition.cancel("why"),
 		"retry": definition.whenStuck(sagaevent.Retried{}, ""), "resolve": definition.whenStuck(sagaevent.Resolved{}, ""),
+		"go on back": owned("a", func(s Status) ([]eventstore.Event, error) {
+			if s.State != StateCompensating || s.Current().State == Undoing {
+				return nil, errNotOurs
+			}
+			return definition.backward(&s, s.At), nil
+		}),
 		"give back": owned("a", only(sagaevent.Released{Runner: "a"})),
 		"claim": func(s Status) ([]eventstore.Event, error) {
 			return definition.claim(sagaevent.Claimed{Runner: "a"}, s.Claims)(s)
 		},
 		"receive": receive(sagaevent.EventReceived{Step: "await", Position: startsAt + 1}, &sagaevent.Claimed{Runner: "a"}),
 	}
-	for name, o := range map[string]outcome[data]{"done": {}, "fails": {failed: failed}, "fails for good": {failed: Permanent(failed)}} {
+	for name, o := range map[string]outcome[S]{"done": {}, "fails": {failed: failed}, "fails for good": {failed: Permanent(failed)}} {
 		decisions[name] = owned("a", func(s Status) ([]eventstore.Event, error) {
 			current := s.Current().State
 			if (s.State != StateRunning || current != UnderWay) && (s.State != StateCompensating || current != Undoing) {

@@ -77,9 +77,9 @@ func Open[S any](ctx context.Context, store *eventstore.Store, definition *Defin
 	if err != nil {
 		return nil, fmt.Errorf("saga: %s: %w: %w", definition.name, ErrInvalidDefinition, err)
 	}
-	m := &Manager[S]{store: store, definition: definition, cfg: full, search: newSearch(), early: newEarly()}
+	m := &Manager[S]{store: store, cfg: full, search: newSearch(), early: newEarly()}
 	m.logger = full.Logger.With("saga", definition.name)
-	if m.listening, err = m.check(); err != nil {
+	if m.definition, m.listening, err = definition.check(store); err != nil {
 		return nil, fmt.Errorf("saga: %s: %w: %w", definition.name, ErrInvalidDefinition, err)
 	}
 	if m.view, err = openView(ctx, store, definition.name, m.cfg); err != nil {
@@ -91,13 +91,14 @@ func Open[S any](ctx context.Context, store *eventstore.Store, definition *Defin
 	return m, nil
 }
 
-func (m *Manager[S]) check() (map[string][]listener[S], error) {
+// check is on for a store that must know the events of sagas.
+func (d *Definition[S]) check(store *eventstore.Store) (*Definition[S], map[string][]listener[S], error) {
 	for _, event := range Events() {
-		if _, err := eventstore.Inside(inside.Pass{}, m.store).TypeOf(event); err != nil {
-			return nil, fmt.Errorf("open the store with saga.Events() among its events: %w", err)
+		if _, err := eventstore.Inside(inside.Pass{}, store).TypeOf(event); err != nil {
+			return nil, nil, fmt.Errorf("open the store with saga.Events() among its events: %w", err)
 		}
 	}
-	return m.definition.rules(m.store)
+	return d.on(store)
 }
 
 // Close ends the subscriptions of the view and of the events. End Run first.

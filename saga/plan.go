@@ -57,17 +57,22 @@ func (d *Definition[S]) onward(s *Status, from int, next due) []eventstore.Event
 	case next.err != nil:
 		return d.giveUp(s, from, readable(next.err.Error()))
 	}
-	return []eventstore.Event{sagaevent.StepBegun{Step: s.Steps[from].Name, Deadline: next.at}}
+	step, _ := d.find(s.Steps[from].Name)
+	return []eventstore.Event{sagaevent.StepBegun{Step: step.name, Deadline: next.at, Awaits: step.awaits, Undo: step.undone()}}
 }
 
 // backward returns what follows once the steps behind one are undone: that step is undone if it has begun and can be,
-// or one before it is. If there is none, the saga is compensated.
+// or one before it is. If there is none, the saga is compensated. Nothing follows if a step comes first that has to be
+// undone and has no Undo here: a release that has it goes on.
 func (d *Definition[S]) backward(s *Status, from int) []eventstore.Event {
 	for i := from; i >= 0; i-- {
 		one := s.Steps[i]
 		step, _ := d.find(one.Name)
-		if one.State != Ahead && one.State != Reverted && step.do != nil && step.do.undo != nil {
+		switch {
+		case one.State != Ahead && one.State != Reverted && step.undone() == undoDue:
 			return []eventstore.Event{sagaevent.UndoBegun{Step: one.Name}}
+		case one.owed():
+			return nil
 		}
 	}
 	return []eventstore.Event{sagaevent.Compensated{}}
@@ -83,14 +88,15 @@ func (d *Definition[S]) giveUp(s *Status, at int, reason string) []eventstore.Ev
 	return append([]eventstore.Event{sagaevent.Compensating{Error: reason}}, d.backward(s, at)...)
 }
 
-// mayReturn reports whether no step has begun from which there is no way back.
+// mayReturn reports whether no step has begun from which there is no way back, by this definition or by the one with
+// which it began.
 func (d *Definition[S]) mayReturn(s *Status) bool {
 	for _, one := range s.Steps {
-		if step, _ := d.find(one.Name); one.State != Ahead && step.do != nil && step.do.retriable {
+		if step, _ := d.find(one.Name); one.State != Ahead && step.undone() == undoNever {
 			return false
 		}
 	}
-	return true
+	return s.mayReturn()
 }
 
 // starting starts a saga that was not started. If a runner has room for the saga, it claims the saga in the same
@@ -218,6 +224,11 @@ func (d *Definition[S]) cancel(reason string) transition {
 			return nil, d.stateError(s, "it goes back already")
 		case !d.mayReturn(&s):
 			return nil, d.stateError(s, fmt.Sprintf("step %q has begun, from which there is no way back", s.Current().Name))
+		}
+		back := s
+		back.Back = true
+		if err := d.fits(&back); err != nil {
+			return nil, d.stateError(s, err.Error())
 		}
 		var events []eventstore.Event
 		if s.Runner != "" {

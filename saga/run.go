@@ -180,7 +180,7 @@ func (r *runner[S]) ended(ctx context.Context, id string, err error) {
 // leaveAlone takes a saga from the agenda that cannot be run here, until something happens to it, and says so once.
 func (r *runner[S]) leaveAlone(id, reason string) {
 	r.mu.Lock()
-	told := r.agenda.leave(id, reason)
+	told := r.agenda.leave(id, reason, time.Now())
 	r.mu.Unlock()
 	if !told {
 		r.logger.Warn("saga: left alone: this release cannot run it", "id", id, "error", reason)
@@ -364,6 +364,7 @@ func (r *runner[S]) takeUp(ctx context.Context, now time.Time) (next time.Time, 
 		// Whatever comes of it, it is not due again before something is learnt of it, or a while has passed.
 		r.agenda.postpone(in.id, now.Add(r.m.cfg.Claim/2))
 		if r.admitLocked(in.id) {
+			r.agenda.take(in.id)
 			r.pick(ctx, in)
 		}
 	}

@@ -44,6 +44,12 @@ const (
 	kindAwait = "await" // made by Await
 )
 
+// The values of StepStatus.Undo.
+const (
+	undoDue   = "due"   // its Undo has to be called
+	undoNever = "never" // the saga does not go back
+)
+
 // Status is what a saga's history amounts to, without its data. It is also the document of the saga, in JSON, in the
 // view of all sagas of its definition. Times before 1970 and after 9999 are shown as the nearest of those.
 type Status struct {
@@ -83,6 +89,12 @@ type StepStatus struct {
 	Passed   bool                `json:"passed,omitempty"`   // the deadline has
 	PassedAt eventstore.Position `json:"passedAt,omitempty"` // where: events that stand behind it are too late
 
+	// Awaits are the names of the types that it awaits, as the release says that began it, or that started the saga.
+	Awaits []string `json:"awaits,omitempty"`
+	// Undo is "due" if the step's Undo has to be called when the saga goes back, and "never" if there is no way back.
+	// The release says it that begins the step.
+	Undo string `json:"undo,omitempty"`
+
 	Received      eventstore.Position `json:"received,omitempty"`      // of the awaited event, or 0; also before Begun
 	ReceivedIndex int                 `json:"receivedIndex,omitempty"` // of that event in its commit
 }
@@ -93,6 +105,11 @@ func (s Status) Current() StepStatus {
 		return StepStatus{}
 	}
 	return s.Steps[s.At]
+}
+
+// owed reports whether the saga cannot be compensated before the step's Undo was called.
+func (s StepStatus) owed() bool {
+	return s.State == Undoing || s.Undo == undoDue && (s.State == UnderWay || s.State == Finished)
 }
 
 // open reports whether a runner can have something to do for the saga, now or later.

@@ -29,9 +29,6 @@ func (r *runner[S]) claim(ctx context.Context, in *instance[S]) error {
 	if due.State == StateWaiting && !r.m.passed(due.Current().Deadline) {
 		return errNotOurs // it is looked at again
 	}
-	if err := r.m.definition.fits(&due); err != nil {
-		return &unfitError{err}
-	}
 	if in.head.Version == 0 { // all that is known of it is its status
 		whole, err := r.m.load(ctx, in.id)
 		if err != nil {
@@ -43,14 +40,39 @@ func (r *runner[S]) claim(ctx context.Context, in *instance[S]) error {
 		r.note(*in)
 		return errNotOurs
 	}
-	if _, err := r.m.definition.decode(in); err != nil {
-		return &unfitError{err}
+	if err := r.fits(ctx, in); err != nil {
+		return err
+	}
+	if in.status.Version > due.Version {
+		r.note(*in) // what it is now says when it is due
+		return errNotOurs
 	}
 	claimed := *r.m.claimFor(r)
 	if due.State == StateWaiting {
 		return r.change(ctx, in, expire(claimed, due.Current().Name))
 	}
 	return r.change(ctx, in, r.m.definition.claim(claimed, due.Claims))
+}
+
+// fits returns an unfitError if this release cannot run a saga as it is, or cannot take the event that its step has
+// received.
+func (r *runner[S]) fits(ctx context.Context, in *instance[S]) error {
+	d := r.m.definition
+	if err := d.fits(&in.status); err != nil {
+		return &unfitError{err}
+	}
+	if _, err := d.decode(in); err != nil {
+		return &unfitError{err}
+	}
+	current := in.status.Current()
+	if in.status.State != StateRunning || current.State != UnderWay || current.Received == 0 {
+		return nil
+	}
+	_, _, err := r.m.heard(ctx, in)
+	if _, unfit := errors.AsType[*unfitError](err); unfit {
+		return err
+	}
+	return nil // the work on the saga meets any other error again
 }
 
 // orUnfit is an error of loading a saga: an unfitError if a later release has written what this one does not know.
@@ -129,6 +151,8 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 	current := in.status.Current()
 	step, _ := d.find(current.Name)
 	switch {
+	case in.status.Back && current.State != Undoing: // a release stopped there that has no Undo for what comes next
+		return r.change(ctx, in, owned(r.id, func(s Status) ([]eventstore.Event, error) { return d.backward(&s, s.At), nil }))
 	case current.State == Ahead: // its deadline is yet to be set
 		return r.beginStep(ctx, in, data)
 	case step.await != nil && current.Received == 0:
@@ -136,7 +160,7 @@ func (r *runner[S]) act(ctx context.Context, in *instance[S]) error {
 	case step.await != nil:
 		whole := *in
 		data, err = holding(ctx, r, in, 0, func(ctx context.Context) (S, error) { return r.take(ctx, &whole, data) })
-		if nothingKnown(ctx, err) || err != nil && !reactor.IsPermanent(err) && runners.Passing(err) {
+		if _, unfit := errors.AsType[*unfitError](err); unfit || nothingKnown(ctx, err) || err != nil && !reactor.IsPermanent(err) && runners.Passing(err) {
 			return err // nothing is known against the event
 		}
 		return r.settle(ctx, in, outcome[S]{data: data, failed: err})
@@ -264,23 +288,11 @@ func (r *runner[S]) ask(ctx context.Context, in *instance[S]) ([]sagaevent.Event
 
 // take returns the data after the event that a step awaited.
 func (r *runner[S]) take(ctx context.Context, in *instance[S], data S) (S, error) {
-	current := in.status.Current()
-	position := current.Received
-	c, err := r.m.store.At(ctx, position)
+	event, by, err := r.m.heard(ctx, in)
 	if err != nil {
-		return data, fmt.Errorf("the event at position %d cannot be read: %w", position, err)
+		return data, err
 	}
-	if c == nil {
-		return data, Permanent(fmt.Errorf("the log ends before the event at position %d", position))
-	}
-	event, by, err := r.m.awaited(eventstore.Recorded{Commit: c, Index: current.ReceivedIndex}, in.id, current.Name)
-	if err != nil {
-		return data, fmt.Errorf("the event at position %d cannot be decoded: %w", position, err)
-	}
-	if event == nil {
-		return data, Permanent(fmt.Errorf("the event at position %d is not awaited by the step any more", position))
-	}
-	return r.m.definition.pure(in.id, current.Name, "what takes the event", data, func() (S, error) { return by.take(data, event) })
+	return r.m.definition.pure(in.id, in.status.Current().Name, "what takes the event", data, func() (S, error) { return by.take(data, event) })
 }
 
 // perform runs an action. The action's context ends with the runner, when the action's time is over, and when the

@@ -22,6 +22,8 @@ type Started struct {
 	Kinds []string // of the steps; empty in sagas of older releases
 	Data  []byte   // in msgpack
 
+	Awaits [][]string // the names of the types that each step awaits; empty in sagas of older releases
+
 	Cause      eventstore.Position // of the event that started the saga; 0 if Start was called
 	CauseIndex int                 // of that event in its commit
 }
@@ -40,6 +42,8 @@ type Released struct{ Runner string }
 type StepBegun struct {
 	Step     string
 	Deadline time.Time // until when the event is awaited; zero for a Do
+	Awaits   []string  // the names of the types that are awaited; empty if an older release began the step
+	Undo     string    // "due" if the saga goes back, or "never" if it must not; else "", as in older releases
 }
 
 // StepFailed says that a try of Do failed. The saga is claimed by nobody until it is tried again.
