@@ -33,8 +33,8 @@ type step[S any] struct {
 	do    *DoStep[S] // one of both
 	await *AwaitStep[S]
 
-	// Of a definition that is opened on a store: the names of the types that are awaited, and the names under which their
-	// events may stand in the log.
+	// Of a definition that is opened on a store: the names of the types that are awaited, and the names under which
+	// their events may stand in the log.
 	awaits, stored []string
 }
 

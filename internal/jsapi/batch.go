@@ -130,7 +130,7 @@ func (call *Call) answerToBatch(ctx context.Context, timeout time.Duration) Answ
 			answer, _ := call.classify(msg, err)
 			return answer
 		}
-		r.doubt()
+		r.doubts.raise()
 		if question == nil {
 			if question, err = r.neverBegun(call.subject, MaxBatch); err != nil {
 				question = &Call{} // which nobody answers

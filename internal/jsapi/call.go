@@ -122,7 +122,7 @@ func (s *Session) wait(ctx context.Context, w wait) (*nats.Msg, error) {
 	}
 	select {
 	case msg := <-w.replies:
-		s.requests.tookBeat()
+		s.requests.took.beat()
 		return replied(msg)
 	case <-s.requests.pulse.while():
 		return s.waitOn(ctx, w)
@@ -147,7 +147,7 @@ func (s *Session) waitOn(ctx context.Context, w wait) (*nats.Msg, error) {
 			return nil, lost()
 		}
 		if time.Since(begin) > doubtAfter {
-			s.requests.doubt()
+			s.requests.doubts.raise()
 		}
 		look = min(2*look, interrupted, w.timeout)
 		w.timer.Reset(look)

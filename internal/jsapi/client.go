@@ -49,8 +49,8 @@ type requests struct {
 	back    chan struct{}           // closed when the connection is back
 
 	pulse  *pulse
-	doubts chan struct{} // holds one if a reply is missing for a while
-	took   atomic.Int64  // nanoseconds that the last reply took, or 0 for no more than a beat
+	doubts doubts
+	took   latency
 
 	mu      sync.Mutex // guards the fields below
 	next    uint64
@@ -62,7 +62,7 @@ type requests struct {
 // New subscribes to an inbox of its own on the connection of js. Close ends the subscription, and so does
 // closing the connection. New returns the server's complaint if the connection may not subscribe to the inbox.
 func New(ctx context.Context, js jetstream.JetStream) (*Client, error) {
-	r := &requests{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{}), pulse: newPulse(), doubts: make(chan struct{}, 1)}
+	r := &requests{nc: js.Conn(), prefix: prefixOf(js), back: make(chan struct{}), pulse: newPulse(), doubts: make(doubts, 1)}
 	r.waiting, r.several = make(map[uint64]*Call), make(map[uint64]chan *nats.Msg)
 	r.others.found = make(chan struct{})
 	r.inbox = r.nc.NewInbox() + "."

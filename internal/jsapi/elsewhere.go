@@ -55,10 +55,13 @@ func (c *Client) LeaveIfCutOff(stream string, tell func(server string)) {
 // looks spaces looks at the leader.
 var looks = backoff.Policy{Base: time.Second, Max: time.Second}
 
-// doubt has it looked into that a reply is missing, or that calls fail.
-func (r *requests) doubt() {
+// doubts holds one if a reply has been missing for a while, or calls fail, and nobody has looked into that.
+type doubts chan struct{}
+
+// raise has it looked into.
+func (d doubts) raise() {
 	select {
-	case r.doubts <- struct{}{}:
+	case d <- struct{}{}:
 	default:
 	}
 }

@@ -138,7 +138,7 @@ func (r *requests) Back() <-chan struct{} {
 // Pause waits before try n of a failed call, as long as the policy says, or until the connection comes back.
 func (r *requests) Pause(ctx context.Context, policy backoff.Policy, n int) error {
 	if n > 2 {
-		r.doubt()
+		r.doubts.raise()
 	}
 	back := r.Back()
 	timer := time.NewTimer(policy.Delay(n))

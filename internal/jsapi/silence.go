@@ -3,6 +3,7 @@ package jsapi
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,10 +27,13 @@ func (s *Session) replicaTime() time.Duration {
 	return min(max(replicaTime, replicaFactor*time.Duration(s.requests.took.Load())), getTimeout)
 }
 
-// tookBeat notes that a reply came within a beat.
-func (r *requests) tookBeat() {
-	if r.took.Load() != 0 { // or all callers would write to the same memory
-		r.took.Store(0)
+// latency is how long the last reply took, in nanoseconds, or 0 for no more than a beat.
+type latency struct{ atomic.Int64 }
+
+// beat notes that a reply came within a beat.
+func (l *latency) beat() {
+	if l.Load() != 0 { // or all callers would write to the same memory
+		l.Store(0)
 	}
 }
 
