@@ -44,7 +44,7 @@ func (a *attempt) settle(ctx context.Context, answer jsapi.Answer) ([]*Commit, e
 		}
 		wrong := wr.trust.trusted(ctx)
 		drifted := errors.Is(wrong, errDrifted)
-		if isDamage(wrong) && !(drifted && a.doubt) { // the log still says what became of a try in doubt
+		if isDamage(wrong) && (!drifted || !a.doubt) { // the log still says what became of a try in doubt
 			return nil, a.hindered(wrong, answer.Err)
 		}
 		no := a.refusal(ctx, answer)
