@@ -23,6 +23,17 @@ func (t trial) String() string {
 	return fmt.Sprintf("%s, %s, %s", t.fault.name, plural(t.nodes, "node"), plural(t.banks, "bank"))
 }
 
+// lacks returns what the case needs and does not have, or "".
+func (t trial) lacks(p programs) string {
+	if t.fault.root && os.Geteuid() != 0 {
+		return "root"
+	}
+	if _, err := os.Stat(p.older); t.fault.older && err != nil {
+		return p.older
+	}
+	return ""
+}
+
 func plural(n int, what string) string {
 	if n != 1 {
 		what += "s"

@@ -120,8 +120,8 @@ func run(ctx context.Context, out io.Writer) error {
 func (s *settings) each(ctx context.Context, out io.Writer, cases []trial, total *tally) error {
 	wrong := 0
 	for i, t := range cases {
-		if t.fault.root && os.Geteuid() != 0 {
-			_, _ = fmt.Fprintf(out, "%3d/%d %s: left out, because it needs root\n", i+1, len(cases), t)
+		if lacks := t.lacks(s.programs); lacks != "" {
+			_, _ = fmt.Fprintf(out, "%3d/%d %s: left out, because it needs %s\n", i+1, len(cases), t, lacks)
 			continue
 		}
 		dir, err := newDir(s.dir, fmt.Sprintf("case-%d", i+1))
