@@ -260,9 +260,14 @@ func TestInfoCountsMessagesAndSubjects(t *testing.T) {
 	require.WithinDuration(t, time.Now(), info.Created, time.Minute)
 	require.WithinDuration(t, time.Now(), info.Time, time.Minute)
 	require.Contains(t, info.Metadata, "_nats.ver")
-	info.Subjects, info.Total, info.Limit, info.Created, info.Time, info.Metadata = nil, 0, 0, time.Time{}, time.Time{}, nil
-	require.Equal(t, jsapi.Info{Last: 3, Messages: 3, Replicas: 1,
-		Leader: js.Conn().ConnectedServerName(), Version: js.Conn().ConnectedServerVersion()}, info)
+	require.Equal(t, []uint64{3, 3, 1}, []uint64{info.Last, info.Messages, uint64(info.Replicas)})
+	require.Equal(t, js.Conn().ConnectedServerName(), info.Leader)
+	require.Equal(t, js.Conn().ConnectedServerVersion(), info.Version)
+	require.Zero(t, info.Heard)
+	require.Empty(t, info.Domain)
+	settings, err := info.Settings()
+	require.NoError(t, err)
+	require.True(t, settings.AllowDirect)
 }
 
 // After ten seconds, a replica that is left alone also describes the stream.
