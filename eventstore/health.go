@@ -23,8 +23,8 @@ const (
 	unheard = 2 * time.Second
 )
 
-// Health asks the log's leader and stores a small message beside the log, unless an append of this store was
-// acknowledged within the last half second. It blocks for a second at most, so it notices within two seconds that
+// Health asks the log's leader and stores a small message beside the log, unless an append of this store began within
+// the last half second and was acknowledged. It blocks for a second at most, so it notices within two seconds that
 // nothing can be stored, and that something can be again. It asks the servers once a second at most, however often it
 // is called, and otherwise returns what it found last.
 //

@@ -10,8 +10,8 @@ import (
 // ErrReplicaSilent means that a replica did not reply as soon as others do. It matches ErrNoReply.
 var ErrReplicaSilent = fmt.Errorf("%w: a replica is silent", ErrNoReply)
 
-// A cluster chooses the replica that answers a direct get, and for a minute or longer it also chooses one that stands
-// still. After another has become leader, half of the gets may go there. So they are given up soon.
+// A cluster chooses the replica that answers a direct get, and goes on choosing one that stands still. After another
+// had become leader, half of the gets went there for as long as was measured, 14 seconds. So they are given up soon.
 const (
 	// replicaTime is the least time that a replica has for a reply.
 	replicaTime = 200 * time.Millisecond
