@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -172,7 +174,8 @@ func (wr *writer) prepare(ctx context.Context, writes []Write) (*attempt, error)
 		c.First, c.ID, c.Time, c.decoder = 1, newID(now), now, wr.decoder
 		if !w.Guard {
 			c.First, c.links = head.Version+1, head.links
-			c.Metadata, c.Key, c.KeyHash = metadata, w.Key, w.KeyHash
+			c.Metadata, c.Key, c.KeyHash = metadata, w.Key, slices.Clone(w.KeyHash)
+			c.User = maps.Clone(metadata.User)
 		}
 		if len(writes) > 1 {
 			c.Transaction = &Transaction{ID: tx, Index: indexOf(writes, i), Count: len(writes)}

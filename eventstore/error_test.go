@@ -170,6 +170,9 @@ func TestRefusalsSayWhatWhereAndWhatToDo(t *testing.T) {
 	require.ErrorContains(t, err, "each stream once")
 	_, err = store.Load(t.Context(), account(""))
 	require.ErrorIs(t, err, eventstore.ErrInvalidID)
+	_, err = store.At(t.Context(), 0)
+	require.ErrorIs(t, err, eventstore.ErrRefused)
+	require.ErrorContains(t, err, "positions begin at 1")
 }
 
 func TestTheLargestCommitTheServerTakesIsTaken(t *testing.T) {

@@ -106,10 +106,14 @@ func (f *fetcher) leaderNext(ctx context.Context, subject string, from Position)
 
 // At returns the commit at a position, from the leader. It returns an error that matches ErrErased if the commit was
 // erased, ErrForeign if another program's message stands there, and ErrCorrupt if the position is missing or damaged
-// though the log goes on behind it. It returns nil, nil if the log ends before the position.
+// though the log goes on behind it. It returns nil, nil if the log ends before the position. Positions begin at 1; the
+// error of position 0 matches ErrRefused.
 //
 // Interruptions are waited out for Config.ReadTimeout. It also fails like [Store.End].
 func (s *Store) At(ctx context.Context, position Position) (c *Commit, err error) {
+	if position == 0 {
+		return nil, fmt.Errorf("eventstore: commit at position 0 of %s: %w: positions begin at 1", s.Name(), ErrRefused)
+	}
 	return s.log.at(ctx, position)
 }
 

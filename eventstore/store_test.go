@@ -70,6 +70,24 @@ func TestAppendAndReadBack(t *testing.T) {
 	require.Equal(t, second.Head(), history.Head)
 }
 
+// What a caller gave to an append is the caller's: changing it changes no commit, and changing a commit changes nothing
+// else.
+func TestACommitSharesNoMemoryWithItsWriteOrOtherCommits(t *testing.T) {
+	store := open(t, nil)
+	user := map[string]string{"via": "web"}
+	ctx := eventstore.WithMetadata(t.Context(), eventstore.Metadata{User: user})
+	hash := []byte{1, 2, 3}
+	write := func(id string) eventstore.Write {
+		return eventstore.Write{Stream: account(id), Events: []eventstore.Event{deposited{1}}, Key: "k", KeyHash: hash}
+	}
+	commits, err := store.AppendAll(ctx, write("a"), write("b"))
+	require.NoError(t, err)
+	hash[0], user["via"] = 9, "mail"
+	commits[0].KeyHash[1], commits[0].User["via"] = 9, "fax"
+	require.Equal(t, []byte{1, 2, 3}, commits[1].KeyHash)
+	require.Equal(t, map[string]string{"via": "web"}, commits[1].User)
+}
+
 func TestAConflictNamesBothVersions(t *testing.T) {
 	store := open(t, nil)
 	first, err := store.Append(t.Context(), account("1"), eventstore.Head{}, deposited{1})

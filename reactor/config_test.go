@@ -2,8 +2,12 @@ package reactor_test
 
 import (
 	"context"
+	"errors"
+	"math"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/defaults/defaultstest"
@@ -26,6 +30,40 @@ func TestWrongValuesOfAConfigAreRefused(t *testing.T) {
 		"Interval":   {{Interval: -1}, {Interval: 3 * time.Second}},
 		"Heartbeat":  {{Heartbeat: -1}, {Heartbeat: 99 * time.Millisecond}},
 	})
+}
+
+// A program that never wants to give up, or to take over, may say so with the longest duration there is. One that
+// wants everything at once may use the shortest.
+func TestTheLongestAndTheShortestDurationsAreTaken(t *testing.T) {
+	const forever = math.MaxInt64
+	for name, cfg := range map[string]*reactor.Config{
+		"longest":  {Workers: 1, Timeout: forever, MaxBackoff: forever, Heartbeat: forever},
+		"shortest": {Workers: 1, Backoff: 1, MaxBackoff: 1, Interval: 1, Heartbeat: 1},
+	} {
+		t.Run(name, func(t *testing.T) { handlesAll(t, cfg) })
+	}
+}
+
+func handlesAll(t *testing.T, cfg *reactor.Config) {
+	t.Helper()
+	store := open(t)
+	handled := make(chan int64)
+	failed := false
+	reaction := reactor.On(func(_ context.Context, e deposited, _ eventstore.Recorded) error {
+		if !failed {
+			failed = true
+			return errors.New("once")
+		}
+		handled <- e.Amount
+		return nil
+	})
+	mails, err := reactor.Open(t.Context(), store, "mails", cfg, reaction)
+	require.NoError(t, err)
+	react(t, mails)
+	for i := range int64(3) {
+		deposit(t, store, "a", i)
+		require.Equal(t, i, <-handled)
+	}
 }
 
 func TestWrongValuesOfABreakerAreRefused(t *testing.T) {

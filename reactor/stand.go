@@ -78,7 +78,7 @@ func (c checkpoint) free(id string, types []string) bool {
 // must be, because its disk may be slow. The disk of this one may be slow as well.
 func (r *Reactor) silence(seen stand) time.Duration {
 	wait := max(seen.For, r.lease())
-	return wait + rand.N(wait/4)
+	return wait + rand.N(wait/4+1)
 }
 
 // longestLease bounds what a slow disk does to the time after which others take over.

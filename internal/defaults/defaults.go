@@ -19,6 +19,10 @@ func Of[C any](cfg *C) C {
 	return full
 }
 
+// Forever is what longer durations are cut to. So a program may set the longest duration there is, and its multiples and
+// the times so long after now do not overflow.
+const Forever = 10 * 365 * 24 * time.Hour
+
 // Set puts the default into a field that is zero. It refuses a negative number.
 func Set[T number](field string, value *T, usual T) error {
 	switch {
@@ -27,16 +31,20 @@ func Set[T number](field string, value *T, usual T) error {
 	case *value == 0:
 		*value = usual
 	}
+	if duration, ok := any(value).(*time.Duration); ok {
+		*duration = min(*duration, Forever)
+	}
 	return nil
 }
 
 // SetWithin is Set for a field that has bounds.
 func SetWithin[T number](field string, value *T, least, usual, most T) error {
+	given := *value
 	if err := Set(field, value, usual); err != nil {
 		return err
 	}
 	if *value < least || *value > most {
-		return fmt.Errorf("%s is %v: set %v to %v, or 0 for the default of %v", field, *value, least, most, usual)
+		return fmt.Errorf("%s is %v: set %v to %v, or 0 for the default of %v", field, given, least, most, usual)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package defaults_test
 
 import (
 	"cmp"
+	"math"
 	"testing"
 	"time"
 
@@ -19,6 +20,15 @@ func TestZeroIsTheDefaultAndANegativeNumberIsRefused(t *testing.T) {
 	wait = -time.Second
 	require.EqualError(t, defaults.Set("Wait", &wait, time.Minute), "Wait is -1s: set a positive value, or 0 for the default of 1m0s")
 	require.Equal(t, -time.Second, wait, "a wrong value is not replaced")
+}
+
+func TestMultiplesOfTheLongestDurationDoNotOverflow(t *testing.T) {
+	wait, count := time.Duration(math.MaxInt64), int64(math.MaxInt64)
+	require.NoError(t, defaults.Set("Wait", &wait, time.Minute))
+	require.Greater(t, 10*wait, wait)
+	require.True(t, time.Now().Add(10*wait).After(time.Now()))
+	require.NoError(t, defaults.Set("Count", &count, 1))
+	require.EqualValues(t, math.MaxInt64, count, "only durations are cut")
 }
 
 func TestAValueOutOfBoundsIsRefused(t *testing.T) {
