@@ -101,7 +101,9 @@ func All(sizes Sizes) []measure.Figure {
 		},
 		{
 			Name: "saga", Title: "Sagas", Take: sizes.saga,
-			About: "Sagas of three steps with a command each, 64 at a time, until each is completed. nats.go publishes the seven messages that such a saga needs.",
+			About: "Sagas of three steps with a command each, 64 at a time: the next is started when one is completed. Then all are " +
+				"started at once, so most of them wait for one of 64 workers. nats.go publishes the seven messages that such a saga " +
+				"needs, 64 sagas at a time.",
 		},
 		{
 			Name: "memory", Title: "Memory", Take: sizes.memory,
