@@ -70,8 +70,7 @@ func TestAppendAndReadBack(t *testing.T) {
 	require.Equal(t, second.Head(), history.Head)
 }
 
-// What a caller gave to an append is the caller's: changing it changes no commit, and changing a commit changes nothing
-// else.
+// A caller may use the memory of a write again, and change a commit, without changing other commits.
 func TestACommitSharesNoMemoryWithItsWriteOrOtherCommits(t *testing.T) {
 	store := open(t, nil)
 	user := map[string]string{"via": "web"}

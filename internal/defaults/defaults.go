@@ -19,8 +19,8 @@ func Of[C any](cfg *C) C {
 	return full
 }
 
-// Forever is what longer durations are cut to. So a program may set the longest duration there is, and its multiples and
-// the times so long after now do not overflow.
+// Forever is what longer durations are cut to. So a program may set the longest duration there is, and its multiples
+// and the times so long after now do not overflow.
 const Forever = 10 * 365 * 24 * time.Hour
 
 // Set puts the default into a field that is zero. It refuses a negative number.
