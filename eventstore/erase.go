@@ -63,29 +63,28 @@ func (wr *writer) erase(ctx context.Context, stream StreamID, reason string) err
 
 // endErased appends the record that ends the stream, so that nothing can follow, and returns it. It returns nil if the
 // stream has no events.
-func (wr *writer) endErased(ctx context.Context, stream StreamID, reason string) (*Commit, error) {
-	for try := 1; ; try++ {
+func (wr *writer) endErased(ctx context.Context, stream StreamID, reason string) (record *Commit, err error) {
+	err = retries.Retry(ctx, isConflict, func() error {
 		history, err := wr.log.load(ctx, stream, readOptions{from: ^Version(0), leader: true})
 		if before, ok := errors.AsType[*ReadError](err); ok && errors.Is(err, ErrErased) {
-			return wr.log.at(ctx, before.Position)
+			record, err = wr.log.at(ctx, before.Position)
+			return err
 		}
 		if err != nil || history.Head.Position == 0 {
-			return nil, err
+			return err
 		}
 		head := history.Head
 		head.end = streamOpen // a closed stream can be erased
 		commits, err := wr.appendAll(ctx, []Write{{Stream: stream, Expected: head, Events: []Event{StreamErased{reason}}, system: true}})
 		if err == nil {
-			return commits[0], nil
+			record = commits[0]
 		}
-		if !errors.Is(err, ErrConflict) {
-			return nil, err
-		}
-		if err := retries.Wait(ctx, try); err != nil {
-			return nil, err
-		}
-	}
+		return err
+	})
+	return record, err
 }
+
+func isConflict(err error) bool { return errors.Is(err, ErrConflict) }
 
 // leftBefore returns the commits on the record's subject before it that are not deleted yet. Among them are remainders
 // of torn transactions, and placeholders for foreign messages, which may be copies.

@@ -14,7 +14,6 @@ import (
 	"github.com/runnel-go/runnel/internal/lru"
 	"github.com/runnel-go/runnel/internal/protocol"
 	"github.com/runnel-go/runnel/internal/runner"
-	"github.com/runnel-go/runnel/kv"
 )
 
 const (
@@ -282,7 +281,7 @@ func (b *build[V]) catchUp(ctx context.Context) error {
 
 // foldTo folds up to a position, or up to the log's end if that is 0. It goes on after interruptions.
 func (b *build[V]) foldTo(ctx context.Context, position eventstore.Position) error {
-	for try := 1; ; try++ {
+	return runner.Restarts.Retry(ctx, b.passing, func() error {
 		s := newSession(b.spec, b.tracker, b.reached, b.generation)
 		s.runner, s.server = b.runner, b.server
 		err := s.load(ctx)
@@ -290,14 +289,17 @@ func (b *build[V]) foldTo(ctx context.Context, position eventstore.Position) err
 			err = s.catchUp(ctx, position)
 		}
 		b.progress.Position = max(b.progress.Position, s.at.Position)
-		if err == nil || !runner.Passing(err) {
-			return err
-		}
-		b.spec.logger.WarnContext(ctx, "projection: a build cannot go on, trying again", "bucket", b.bucket, "error", err)
-		if err := runner.Restarts.Wait(ctx, try); err != nil {
-			return err
-		}
+		return err
+	})
+}
+
+// passing reports whether an error passes by itself, and says so in the log.
+func (b *build[V]) passing(err error) bool {
+	passes := runner.Passing(err)
+	if passes {
+		b.spec.logger.Warn("projection: a build cannot go on, trying again", "bucket", b.bucket, "error", err)
 	}
+	return passes
 }
 
 // nearEnd is how many positions a build may have come on in one catching up to be near enough to the log's end.
@@ -327,30 +329,27 @@ func (b *build[V]) flip(ctx context.Context) (uint64, error) {
 
 // retire forbids the runner of what serves to write, and returns the position at which that has ended, or 0 if
 // nothing serves.
-func (b *build[V]) retire(ctx context.Context) (eventstore.Position, error) {
+func (b *build[V]) retire(ctx context.Context) (reached eventstore.Position, err error) {
 	of := b.spec
-	for try := 1; ; try++ {
+	err = runner.Restarts.Retry(ctx, runner.Conflicts, func() error {
 		r, _, err := b.records.change(ctx, func(r record) (record, bool) { return r.close(of.foldVersion, b.bucket) })
 		if err != nil {
-			return 0, of.failed(err)
+			return of.failed(err)
 		}
 		serving, ok := r.version(of.foldVersion)
 		switch {
 		case r.slot(of.foldVersion).Building != b.bucket:
-			return 0, errTaken
+			return errTaken
 		case !ok:
-			return 0, nil
+			return nil
 		}
 		at, err := b.buckets.touch(ctx, serving, func(at *checkpoint) {
 			at.Retired = protocol.Fence[string]{}.Retire(b.bucket).Retired
 		})
-		if !errors.Is(err, kv.ErrConflict) {
-			return at.reach(), err
-		}
-		if err := runner.Restarts.Wait(ctx, try); err != nil {
-			return 0, err
-		}
-	}
+		reached = at.reach()
+		return err
+	})
+	return reached, err
 }
 
 // abandon leaves the place of the build and deletes its bucket, unless the build serves after all. If the

@@ -161,16 +161,11 @@ func (b *build[V]) writeParked(ctx context.Context) error {
 // writeAll is write, again if the servers were away for a while. That is possible as long as memory had room for
 // all documents.
 func (b *build[V]) writeAll(ctx context.Context) error {
-	spilled := len(b.evicted) > 0
-	for try := 1; ; try++ {
-		err := b.write(ctx)
-		if err == nil || spilled || !runner.Passing(err) {
-			return err
-		}
-		b.spec.logger.WarnContext(ctx, "projection: the documents of a build cannot be written, trying again", "error", err)
-		if err := runner.Restarts.Wait(ctx, try); err != nil {
-			return err
-		}
-		b.bulk = within(b.generation.documents).Bulk()
+	if spilled := len(b.evicted) > 0; spilled {
+		return b.write(ctx)
 	}
+	return runner.Restarts.Retry(ctx, b.passing, func() error {
+		b.bulk = within(b.generation.documents).Bulk()
+		return b.write(ctx)
+	})
 }

@@ -112,19 +112,15 @@ func (o *operator[V]) wishOn(ctx context.Context, g *served[V], wish string, key
 // wish notes the wish in one parked document, against a runner that counts its events up at the same time. A wish that
 // is noted already stays as it is, since a runner that is about to fulfil it would have to begin again.
 func (g *generation[V]) wish(ctx context.Context, wish, key string) error {
-	for try := 1; ; try++ {
+	return runner.Restarts.Retry(ctx, runner.Conflicts, func() error {
 		entry, err := g.parked.GetLeader(ctx, key)
 		if err != nil || entry.Value.Wish == wish {
 			return err
 		}
 		entry.Value.Wish = wish
-		if _, err = g.parked.Update(ctx, key, entry.Value, entry.Revision); !errors.Is(err, kv.ErrConflict) {
-			return err
-		}
-		if err := runner.Restarts.Wait(ctx, try); err != nil {
-			return err
-		}
-	}
+		_, err = g.parked.Update(ctx, key, entry.Value, entry.Revision)
+		return err
+	})
 }
 
 // Pause stops the view's runners, wherever they run and whatever their fold version, until Resume. Once it has
@@ -158,7 +154,7 @@ func (o *operator[V]) pause(ctx context.Context, paused bool) (record, error) {
 // halt makes the next write of a fold version's runner fail, once the record says that the view is paused. A build that
 // serves from now on needs none, since no runner claims it.
 func (o *operator[V]) halt(ctx context.Context, foldVersion int) error {
-	for try := 1; ; try++ {
+	return runner.Restarts.Retry(ctx, runner.Conflicts, func() error {
 		r, _, err := o.records.read(ctx)
 		if err != nil {
 			return err
@@ -167,11 +163,7 @@ func (o *operator[V]) halt(ctx context.Context, foldVersion int) error {
 		if !ok || !r.Paused {
 			return nil
 		}
-		if _, err = o.buckets.touch(ctx, serving, func(*checkpoint) {}); !errors.Is(err, kv.ErrConflict) {
-			return err
-		}
-		if err := runner.Restarts.Wait(ctx, try); err != nil {
-			return err
-		}
-	}
+		_, err = o.buckets.touch(ctx, serving, func(*checkpoint) {})
+		return err
+	})
 }

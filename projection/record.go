@@ -211,25 +211,21 @@ func (c *records) compare(r record) error {
 // change changes the record, and returns it as it is then, with its revision. The function is called again if somebody
 // else has changed the record meanwhile, or if it is not known whether the change was stored. It returns false if there
 // is nothing to change.
-func (c *records) change(ctx context.Context, change func(record) (record, bool)) (record, uint64, error) {
-	for try := 1; ; try++ {
-		now, revision, err := c.read(ctx)
-		if err != nil {
-			return now, revision, err
+func (c *records) change(ctx context.Context, change func(record) (record, bool)) (r record, revision uint64, err error) {
+	err = runner.Restarts.Retry(ctx, runner.Unsettled, func() (err error) {
+		if r, revision, err = c.read(ctx); err != nil {
+			return err
 		}
-		next, wanted := change(now)
+		next, wanted := change(r)
 		if !wanted {
-			return now, revision, nil
+			return nil
 		}
-		next.Term = now.Term + 1
+		next.Term = r.Term + 1
+		r = next
 		revision, err = c.bucket.Update(ctx, c.key, next, revision)
-		if !errors.Is(err, kv.ErrConflict) && !errors.Is(err, kv.ErrUnknownOutcome) {
-			return next, revision, err
-		}
-		if err := runner.Restarts.Wait(ctx, try); err != nil {
-			return now, revision, err
-		}
-	}
+		return err
+	})
+	return r, revision, err
 }
 
 // abort takes the place of a fold version from a build. It reports whether the build has not got it any more and does

@@ -125,7 +125,7 @@ func (r *Reactor) announce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
+	return runner.Restarts.Retry(ctx, runner.Unsettled, func() error {
 		at, err := r.read(ctx)
 		if err != nil {
 			return err
@@ -139,13 +139,8 @@ func (r *Reactor) announce(ctx context.Context) error {
 		}
 		next.Write = uuid.NewString()
 		_, err = r.documents.Update(ctx, r.key(checkpointName), document{Checkpoint: &next}, at.revision)
-		if !errors.Is(err, kv.ErrConflict) && !errors.Is(err, kv.ErrUnknownOutcome) {
-			return err
-		}
-		if err := runner.Restarts.Wait(ctx, try); err != nil {
-			return err
-		}
-	}
+		return err
+	})
 }
 
 // verify refuses a checkpoint that was not made from this log as it is.

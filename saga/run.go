@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/runnel-go/runnel/eventstore"
-	"github.com/runnel-go/runnel/internal/backoff"
 	runners "github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/projection"
 )
@@ -219,12 +218,9 @@ func (r *runner[S]) follow(ctx context.Context) error {
 			return err
 		}
 		r.logger.Warn("saga: begins to follow the log again", "error", err)
-		_ = restarts.Wait(ctx, failures) // ended by ctx alone, which Log looks at
+		_ = runners.Restarts.Wait(ctx, failures) // ended by ctx alone, which Log looks at
 	}
 }
-
-// restarts spaces the tries to follow the log while the server is away.
-var restarts = backoff.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second}
 
 // errBegin marks that the view could not be read. It is tried again, maxBegins times in a row at most.
 var errBegin = errors.New("the open sagas cannot be read")

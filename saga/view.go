@@ -7,6 +7,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/control"
+	runners "github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/internal/sagaevent"
 	"github.com/runnel-go/runnel/kv"
 	"github.com/runnel-go/runnel/projection"
@@ -64,6 +65,6 @@ func (m *Manager[S]) runView(ctx context.Context) error {
 			return err
 		}
 		m.logger.WarnContext(ctx, "saga: the view of all sagas has moved to another bucket", "error", err)
-		_ = restarts.Wait(ctx, failures) // ended by ctx alone, at which Run looks
+		_ = runners.Restarts.Wait(ctx, failures) // ended by ctx alone, at which Run looks
 	}
 }

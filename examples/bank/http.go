@@ -177,7 +177,7 @@ func (s *server) ready(w http.ResponseWriter, r *http.Request) error {
 	}{Health: s.health(), Building: s.bank.building()}
 	answer.Survives = answer.Durability.String()
 	// The leader of all of JetStream may be missing while the log has one.
-	if answer.State == natsrun.Connected && (answer.JetStream || answer.Server != "embedded") {
+	if answer.State == natsrun.Connected && (answer.JetStream || !answer.Durability.Embedded) {
 		skew, err := s.bank.store.Health(r.Context())
 		if err != nil {
 			answer.Reason = err.Error()

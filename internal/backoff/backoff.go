@@ -39,3 +39,18 @@ func (p Policy) Wait(ctx context.Context, n int) error {
 		return context.Cause(ctx)
 	}
 }
+
+// Retry calls do until it returns nil, or an error for which again reports false, and returns that. It waits for
+// Delay(1) after the first call, for Delay(2) after the second, and so on. If ctx ends in a wait, Retry returns the
+// cause of ctx.
+func (p Policy) Retry(ctx context.Context, again func(error) bool, do func() error) error {
+	for try := 1; ; try++ {
+		err := do()
+		if err == nil || !again(err) {
+			return err
+		}
+		if err := p.Wait(ctx, try); err != nil {
+			return err
+		}
+	}
+}

@@ -49,3 +49,30 @@ func TestWaitEndsWithTheContextAndGivesItsCause(t *testing.T) {
 		require.NoError(t, backoff.Policy{}.Wait(t.Context(), 1))
 	})
 }
+
+func TestRetryCallsAsLongAsTheErrorAllows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		passing, final := errors.New("passing"), errors.New("final")
+		hourly := backoff.Policy{Base: time.Hour, Max: time.Hour}
+		again := func(err error) bool { return errors.Is(err, passing) }
+		for _, last := range []error{nil, final} {
+			begun, calls := time.Now(), 0
+			err := hourly.Retry(t.Context(), again, func() error {
+				if calls++; calls < 4 {
+					return passing
+				}
+				return last
+			})
+			require.Equal(t, last, err)
+			require.Equal(t, 4, calls)
+			require.Positive(t, time.Since(begun))
+		}
+		stopped := errors.New("stopped")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		err := hourly.Retry(ctx, again, func() error {
+			cancel(stopped)
+			return passing
+		})
+		require.ErrorIs(t, err, stopped)
+	})
+}

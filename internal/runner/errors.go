@@ -32,6 +32,13 @@ func Passing(err error) bool {
 	return unavailable || errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || jsapi.Transient(err)
 }
 
+// Conflicts reports whether somebody else has written the document meanwhile, so that it has to be read again.
+func Conflicts(err error) bool { return errors.Is(err, kv.ErrConflict) }
+
+// Unsettled reports whether a document has to be read again because somebody else has written it, or because it is not
+// known whether the write was stored.
+func Unsettled(err error) bool { return Conflicts(err) || errors.Is(err, kv.ErrUnknownOutcome) }
+
 // OfTheLog reports whether an error is about the state of the log. Such an error stays, however often the log
 // is read.
 func OfTheLog(err error) bool {
