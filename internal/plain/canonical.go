@@ -107,6 +107,9 @@ func itself(b []byte, v reflect.Value) (_ []byte, err error) {
 	if nilable := v.Kind() == reflect.Pointer || v.Kind() == reflect.Map || v.Kind() == reflect.Slice; nilable && v.IsNil() {
 		return b, nil
 	}
+	for wraps(v.Type()) {
+		v = v.Field(0)
+	}
 	var data []byte
 	switch m := v.Interface().(type) {
 	case time.Time:
@@ -117,6 +120,13 @@ func itself(b []byte, v reflect.Value) (_ []byte, err error) {
 		data, err = m.MarshalText()
 	}
 	return text(b, string(data)), err
+}
+
+// wraps reports whether a struct has the methods by which it encodes itself from the one field that it embeds, so that
+// a time in it is an instant as well.
+func wraps(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && t.NumField() == 1 && t.Field(0).Anonymous && t.Field(0).IsExported() &&
+		!declares(t, textMarshaler) && !declares(t, binaryMarshaler)
 }
 
 func (f form) elements(b []byte, v reflect.Value, depth int) (_ []byte, err error) {
@@ -169,7 +179,7 @@ func blank(v reflect.Value) bool {
 	case v.Kind() == reflect.Slice, v.Kind() == reflect.Map:
 		return v.Len() == 0
 	case EncodesItself(v.Type()), saysItself(v.Type()):
-		return v.IsZero()
+		return v.IsZero() || v.Kind() == reflect.Struct && saysZero(v)
 	case v.Kind() == reflect.Array:
 		for i := range v.Len() {
 			if !blank(v.Index(i)) {
@@ -187,6 +197,13 @@ func blank(v reflect.Value) bool {
 	default:
 		return v.IsZero()
 	}
+}
+
+// saysZero reports whether a struct encodes itself as its zero value does, such as a number that was computed.
+func saysZero(v reflect.Value) bool {
+	said, err := form{}.value(nil, v, 0)
+	zero, errZero := form{}.value(nil, reflect.Zero(v.Type()), 0)
+	return err == nil && errZero == nil && bytes.Equal(said, zero)
 }
 
 // leftOut reports whether the tag prevents a field from being stored.

@@ -24,12 +24,14 @@ type listed struct {
 }
 
 // list returns the fields of a struct in the order in which msgpack stores them. Msgpack does not store an embedded
-// struct inline if a name in it was there before.
+// struct inline if a name in it was there before, unless the tag demands it.
 func (f Format) list(fields []field) (all []listed) {
 	names := make(map[string]bool)
 	for i := range fields {
 		below := []listed{{&fields[i], "." + fields[i].Name}}
-		if embedded := fields[i].inlined(); embedded != nil && (f == JSON || !named(names, embedded.list)) {
+		_, options := f.tagOf(fields[i].StructField)
+		demanded := f == JSON || slices.Contains(options, "inline")
+		if embedded := fields[i].inlined(); embedded != nil && (demanded || !named(names, embedded.list)) {
 			below = nil
 			for _, inner := range embedded.list {
 				below = append(below, listed{inner.field, "." + fields[i].Name + inner.path})
@@ -74,6 +76,19 @@ func (b *builder) fields(n *node, path string, at place) {
 		n.fields = append(n.fields, below)
 	}
 	n.list = b.format.list(n.fields)
+	b.distinct(n, path)
+}
+
+// distinct refuses two fields that are stored under one name, also of embedded structs, because only one of them
+// comes back, or none.
+func (b *builder) distinct(n *node, path string) {
+	paths := make(map[string]string)
+	for _, f := range n.list {
+		if other, twice := paths[f.stored]; twice {
+			b.refuse("%s%s and %s%s are both stored as %q: give each a name of its own", path, other, path, f.path, f.stored)
+		}
+		paths[f.stored] = f.path
+	}
 }
 
 // stores reports whether a field of a struct is stored. It refuses a field that would be lost without a tag
@@ -151,7 +166,7 @@ func (b *builder) tagged(n *node, f *field, path string, options []string) {
 	if !slices.Contains(options, asked) {
 		return
 	}
-	asks := f.Type.Implements(isZeroer)
+	asks := f.Type.Implements(isZeroer) || b.format == JSON && reflect.PointerTo(f.Type).Implements(isZeroer)
 	switch {
 	case asks && promoted(t, isZeroer):
 		embedded, lost := lostTo(t, isZeroer)

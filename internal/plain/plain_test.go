@@ -167,6 +167,28 @@ func TestWhatOnlyMethodsAndEmbeddedStructsSayIsCompared(t *testing.T) {
 	require.Equal(t, string(old), canonical(base()), "a zero number that was added says nothing")
 }
 
+// A number that was computed keeps memory that a number of the zero value has not, and a time has a zone. Neither makes
+// another command of a command.
+func TestHowAValueCameToBeSaysNothing(t *testing.T) {
+	canonical := func(p payment) string {
+		data, err := plain.Canonical(p)
+		require.NoError(t, err)
+		return string(data)
+	}
+	var computed payment
+	computed.Fee.Sub(big.NewInt(1), big.NewInt(1))
+	require.Equal(t, canonical(payment{}), canonical(computed))
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	require.Equal(t, canonical(payment{At: stamp{at}}), canonical(payment{At: stamp{at.In(time.FixedZone("", 3600))}}))
+	require.NotEqual(t, canonical(payment{}), canonical(payment{Fee: *big.NewInt(1)}))
+	require.NotEqual(t, canonical(payment{At: stamp{at}}), canonical(payment{At: stamp{at.Add(1)}}))
+}
+
+type payment struct {
+	Fee big.Int
+	At  stamp
+}
+
 func TestTheWholeOfAValueHasNothingThatIsNotStored(t *testing.T) {
 	base := func() priced { return priced{hiddenBase: hiddenBase{"anna"}, Price: big.NewInt(5)} }
 	require.True(t, plain.Equal(base(), base()))

@@ -76,7 +76,7 @@ func (f Format) shape(t reflect.Type) (*Shape, error) {
 	b := builder{format: f, nodes: make(map[site]*node), open: make(map[*node]bool)}
 	s := &Shape{format: f, root: b.node(t, t.String(), addressed)}
 	s.ByPointer, s.own, s.raw, s.Zoned = b.byPointer, b.own, b.raw, b.zoned
-	s.Picky = f == Msgpack && b.recursive || f == JSON && b.zoned || b.asks || b.userless
+	s.Picky = f == Msgpack && b.recursive || f == JSON && b.zoned || b.asks || b.userless || b.vanishes
 	s.narrow = s.root.any(f.narrows, make(map[*node]bool))
 	s.fits = s.root.numbers(make(map[*node]bool))
 	return s, b.err
@@ -95,7 +95,9 @@ type node struct {
 	transparent bool
 	time        bool
 	// userless is a pointer to the user of a URL, which JSON loses, so it must be nil.
-	userless  bool
+	userless bool
+	// vanishes is a pointer to a value that may encode itself as nil, and then the pointer would come back as nil.
+	vanishes  bool
 	fields    []field
 	list      []listed // the fields as the decoder sees them
 	key, elem *node
@@ -120,6 +122,7 @@ type builder struct {
 	raw       bool
 	asks      bool
 	userless  bool
+	vanishes  bool
 }
 
 func (b *builder) refuse(format string, args ...any) {
@@ -213,6 +216,10 @@ func (b *builder) composite(n *node, path string, at place) {
 			}
 		}
 		n.elem = b.node(t.Elem(), path+"[]", addressed)
+		use := b.format.encodes(t.Elem(), addressed)
+		textInJSON := b.format == JSON && use.way == byText // is never nil
+		n.vanishes = use.by != nil && !n.elem.time && !textInJSON
+		b.vanishes = b.vanishes || n.vanishes
 	case reflect.Slice:
 		n.elem = b.node(t.Elem(), path+"[]", addressed)
 	case reflect.Array:

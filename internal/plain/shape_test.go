@@ -117,11 +117,26 @@ type (
 		Named
 		Titled
 	}
-	Percent  struct{ Of int64 }
+	Percent struct{ Of int64 }
+	// Home and Work have a value of which no sample is known.
+	Home         struct{ Addr netip.Addr }
+	Work         struct{ Addr netip.Addr }
+	twoAddresses struct {
+		Home
+		Work
+	}
+	// Counted says through its pointer whether it is zero.
+	Counted struct{ N int }
+	noted   struct {
+		Counted
+		Note string
+	}
 	Optional struct {
 		Of int64 `json:",omitempty" msgpack:",omitempty"`
 	}
 )
+
+func (c *Counted) IsZero() bool { return c.N == 0 }
 
 // These are embedded, and not exported.
 type (
@@ -192,7 +207,24 @@ func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
 		{struct{ F forgetful }{}, ".F.N comes back as another value", ".F.N comes back as another value"},
 		{struct{ M map[lowered]int }{}, "-", ".M key comes back as another"},
 		{twice, `.B are both stored as "x": give each a name of its own`, `.B are both stored as "x"`},
-		{both{}, "-", "both.Named.Name comes back as another value"},
+		{both{}, "-", `both.Named.Name and plain_test.both.Titled.Name are both stored as "Name"`},
+		{twoAddresses{}, "-", `.Home.Addr and plain_test.twoAddresses.Work.Addr are both stored as "Addr"`},
+		{struct {
+			Home
+			Addr netip.Addr
+		}{}, `.Home.Addr and struct { plain_test.Home; Addr netip.Addr }.Addr are both stored as "Addr"`, `.Addr are both stored as "Addr"`},
+		{struct {
+			Addr netip.Addr
+			Home `msgpack:",inline"`
+		}{}, `.Home.Addr are both stored as "Addr"`, `.Home.Addr are both stored as "Addr"`},
+		{struct {
+			Long [400]int
+			Named
+			Titled
+		}{}, "-", `.Titled.Name are both stored as "Name"`},
+		{struct {
+			N noted `json:",omitzero" msgpack:",omitempty"`
+		}{}, "-", ".N is left out, with its Note, if the embedded Counted is zero"},
 		{struct {
 			*Percent
 			Item string
@@ -306,6 +338,9 @@ func TestAValueThatAFormatCannotHoldIsRefused(t *testing.T) {
 		"ring":     {ring, "is nested too deep to be stored", "json: unsupported value: encountered a cycle"},
 		"far off":  {struct{ T []time.Time }{[]time.Time{time.Date(2026, 1, 1, 0, 0, 0, 0, time.FixedZone("", 24*3600))}}, "-", ".T[]: json"},
 		"zero":     {optional{&zero}, ".At points to a zero value, which its tag leaves out", ".At points to a zero value"},
+		"nil":      {struct{ M map[string]*maybe }{map[string]*maybe{"a": {}}}, ".M[] points to a value that encodes itself as nil", ".M[] points to a value"},
+		"not nil":  {struct{ M []*maybe }{[]*maybe{{5}, nil}}, "-", "-"},
+		"no link":  {struct{ U *url.URL }{&url.URL{}}, ".U points to a value that encodes itself as nil", "-"},
 		"user":     {struct{ U []*url.URL }{[]*url.URL{{User: url.User("anna")}}}, "-", ".U[].User is the user of a URL, which JSON loses"},
 		"inner":    {struct{ lowerTimes }{lowerTimes{time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)}}, "-", ".lowerTimes.At is a time outside"},
 		"base":     {struct{ lowerRate }{lowerRate{"", nan()}}, "-", ".lowerRate.Rate: json: unsupported value: NaN"},
@@ -353,6 +388,29 @@ func (c chatty) EncodeMsgpack(e *msgpack.Encoder) error {
 
 func (c *chatty) DecodeMsgpack(d *msgpack.Decoder) (err error) {
 	c.More, err = d.DecodeInt()
+	return err
+}
+
+// maybe encodes itself as nil if it has no number.
+type maybe struct{ N int }
+
+func (m maybe) MarshalJSON() ([]byte, error) {
+	if m.N == 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(m.N)
+}
+func (m *maybe) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &m.N) }
+
+func (m maybe) EncodeMsgpack(e *msgpack.Encoder) error {
+	if m.N == 0 {
+		return e.EncodeNil()
+	}
+	return e.EncodeInt(int64(m.N))
+}
+
+func (m *maybe) DecodeMsgpack(d *msgpack.Decoder) (err error) {
+	m.N, err = d.DecodeInt()
 	return err
 }
 

@@ -70,6 +70,8 @@ var (
 	errYear = errors.New("is a time outside of the years 0 to 9999 in UTC, which JSON cannot hold: use a number, or msgpack")
 	// errUser is for a URL of which JSON would lose a part.
 	errUser = errors.New("is the user of a URL, which JSON loses: store the URL as text, or without the user")
+	// errNil is for a pointer to a value that encodes itself as if there were none.
+	errNil = errors.New("points to a value that encodes itself as nil, so it would come back as nil: use nil, or no pointer")
 	// errZero is for a pointer that its tag leaves out.
 	errZero = errors.New("points to a zero value, which its tag leaves out, so it would come back as nil: use nil, or another tag")
 )
@@ -92,9 +94,13 @@ func (s *Shape) refuse(v reflect.Value, n *node, depth int) (where string, err e
 	case reflect.Struct:
 		return s.refuseField(v, n, depth)
 	case reflect.Pointer:
-		if !v.IsNil() {
-			return s.refuse(v.Elem(), n.elem, depth)
+		switch {
+		case v.IsNil():
+			return "", nil
+		case n.vanishes && s.format.absent(v):
+			return "", errNil
 		}
+		return s.refuse(v.Elem(), n.elem, depth)
 	case reflect.Slice, reflect.Array:
 		if basic(n.elem) {
 			return "", nil
@@ -150,6 +156,12 @@ func jsonHolds(t time.Time) error {
 		return errYear
 	}
 	return nil
+}
+
+// absent reports whether the value that a pointer leads to encodes itself as nil.
+func (f Format) absent(pointer reflect.Value) bool {
+	data, err := f.Encode(pointer.Interface())
+	return err == nil && (f == JSON && string(data) == "null" || f == Msgpack && len(data) == 1 && data[0] == msgpack.Nil)
 }
 
 // basic reports whether a type has no parts to look at.
