@@ -177,7 +177,7 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) error {
 }
 
 func (op *Op[S, E]) repeated(c *eventstore.Commit) error {
-	if op.options.key != "" && c.Key == op.options.key && string(c.KeyHash) != string(op.hash) {
+	if op.options.key != c.Key || string(c.KeyHash) != string(op.hash) {
 		return &KeyError{Stream: c.Stream, Key: c.Key, Version: c.First, Err: ErrKeyReused}
 	}
 	op.result = op.repository.result(op.entry)

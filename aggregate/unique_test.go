@@ -203,3 +203,18 @@ func TestARepeatedTransactionMayHoldWhatHadNothingToDo(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, balance{5}, account.State)
 }
+
+func TestATransactionIsRepeatedOnlyUnderTheKeysThatItHad(t *testing.T) {
+	store := open(t)
+	accounts := repository(t, store, nil)
+	transact := func(second int64, options ...aggregate.Option) error {
+		return aggregate.Transact(t.Context(), store, nil,
+			accounts.On("1", deposit{5}, aggregate.Key("k")), accounts.On("2", deposit{second}, options...))
+	}
+	require.NoError(t, transact(7))
+	require.NoError(t, transact(7), "it is the same")
+	require.ErrorIs(t, transact(8, aggregate.Key("z")), aggregate.ErrKeyReused, "nothing was done under this key")
+	account, err := accounts.Load(t.Context(), "2")
+	require.NoError(t, err)
+	require.Equal(t, balance{7}, account.State)
+}
