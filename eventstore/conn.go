@@ -29,13 +29,13 @@ type conn struct {
 	verdict verdict // ends all that is under way, and all that is begun after it
 
 	drifted atomic.Pointer[error] // what the last look at the settings found; nil before the first
+	copies  atomic.Int64          // how many servers keep the log, as its leader said last
 }
 
 // opened says which JetStream stream Open found.
 type opened struct {
 	identity string
 	storage  jetstream.StorageType
-	replicas int
 	imported Position  // up to which an import has stored the log, or 0
 	domain   string    // of JetStream
 	created  time.Time // when the stream was made

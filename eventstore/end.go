@@ -102,6 +102,7 @@ func (t *trust) end(ctx context.Context) (Position, error) {
 	case err != nil:
 		return 0, err
 	}
+	t.conn.copies.Store(int64(info.Replicas))
 	return Position(info.Last), t.conn.onDisk(ctx, Position(info.Last))
 }
 
@@ -145,7 +146,7 @@ func (t *trust) reaches(ctx context.Context, after Position) error {
 			return err
 		}
 		ahead := positionAhead(t.conn.store, after, end)
-		if t.conn.opened.replicas < 2 || time.Now().After(deadline) {
+		if t.conn.copies.Load() < 2 || time.Now().After(deadline) {
 			return ahead
 		}
 		if err := recheck.Wait(ctx, try); err != nil {

@@ -2,6 +2,7 @@ package eventstore_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -31,4 +32,35 @@ func TestAClusterKeepsAStoreThreeTimes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A store knows that an operator has given its log more replicas: then a leader may not have caught up yet, and a
+// position behind its end may still come.
+func TestAPositionAheadOfALogThatWasRaisedIsWaitedFor(t *testing.T) {
+	js := eventstoretest.NewCluster(t, 3, eventstoretest.Memory()).JetStream(t)
+	reader, err := eventstore.Open(t.Context(), js, "bank", events, &eventstore.Config{Replicas: 1})
+	require.NoError(t, err)
+	defer reader.Close()
+	writer, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+	require.NoError(t, err)
+	defer writer.Close()
+	end := grow(t, writer, "a", 1, 1)[1].Position
+	stream, err := js.Stream(t.Context(), "bank")
+	require.NoError(t, err)
+	cfg := stream.CachedInfo().Config
+	cfg.Replicas = 3
+	_, err = js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+
+	read := make(chan error, 1)
+	go func() {
+		for _, err := range reader.All(t.Context(), eventstore.After(end+1)) {
+			read <- err
+			return
+		}
+		read <- nil
+	}()
+	require.Never(t, func() bool { return len(read) > 0 }, 200*time.Millisecond, 10*time.Millisecond)
+	grow(t, writer, "a", 1, 1)
+	require.NoError(t, <-read)
 }

@@ -111,9 +111,10 @@ func (c *conn) bind(ctx context.Context, seen mark) error {
 		return settingsDiffer(c.store, differences)
 	}
 	c.opened = opened{
-		identity: have.Metadata[metaIdentity], storage: have.Storage, replicas: have.Replicas, imported: importedUpTo(have.Metadata),
+		identity: have.Metadata[metaIdentity], storage: have.Storage, imported: importedUpTo(have.Metadata),
 		domain: info.Domain, created: info.Created,
 	}
+	c.copies.Store(int64(have.Replicas))
 	c.api.Expect(jsapi.Source{Stream: c.store, Domain: c.opened.domain})
 	return nil
 }

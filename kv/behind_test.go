@@ -25,7 +25,7 @@ type behind struct {
 func (b *behind) between(t *testing.T, js jetstream.JetStream) jetstream.JetStream {
 	t.Helper()
 	nc := js.Conn()
-	_, err := nc.Subscribe("behind.>", func(msg *nats.Msg) {
+	between, err := nc.Subscribe("behind.>", func(msg *nats.Msg) {
 		request := strings.TrimPrefix(msg.Subject, "behind.")
 		data := msg.Data
 		if strings.HasPrefix(request, "DIRECT.GET.") && b.left.Add(-1) >= 0 {
@@ -34,9 +34,25 @@ func (b *behind) between(t *testing.T, js jetstream.JetStream) jetstream.JetStre
 		require.NoError(t, nc.PublishRequest("$JS.API."+request, msg.Reply, data))
 	})
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, between.Unsubscribe()) })
 	prefixed, err := jetstream.NewWithAPIPrefix(nc, "behind")
 	require.NoError(t, err)
 	return prefixed
+}
+
+// raise gives a stream three replicas, and waits until they are up to date.
+func raise(t *testing.T, js jetstream.JetStream, stream string) {
+	t.Helper()
+	s, err := js.Stream(t.Context(), stream)
+	require.NoError(t, err)
+	cfg := s.CachedInfo().Config
+	cfg.Replicas = 3
+	_, err = js.UpdateStream(t.Context(), cfg)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		info, err := s.Info(t.Context())
+		return err == nil && info.Cluster != nil && len(info.Cluster.Replicas) == 2 && info.Cluster.Replicas[0].Current && info.Cluster.Replicas[1].Current
+	}, 30*time.Second, 20*time.Millisecond)
 }
 
 // upToSequence makes a request for last messages one for those up to a sequence.
@@ -54,9 +70,13 @@ func upToSequence(t *testing.T, data []byte, upTo uint64) []byte {
 	return edited
 }
 
-func missesNothing(t *testing.T, js jetstream.JetStream) {
+// missesNothing opens a bucket that is made with some replicas, and raises it to three while it is open.
+func missesNothing(t *testing.T, js jetstream.JetStream, bucket string, replicas int) {
 	replica := &behind{}
-	b := open[doc](t, replica.between(t, js), "missed", &kv.Config{Replicas: 3, Timeout: 2 * time.Second})
+	b := open[doc](t, replica.between(t, js), bucket, &kv.Config{Replicas: replicas, Timeout: 2 * time.Second})
+	if replicas < 3 {
+		raise(t, js, "KV_"+bucket)
+	}
 	_, err := b.Put(t.Context(), "replaced", doc{N: 1})
 	require.NoError(t, err)
 	replica.upTo, err = b.Put(t.Context(), "other", doc{})

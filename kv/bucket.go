@@ -84,7 +84,7 @@ type shared struct {
 	log     *slog.Logger
 	timeout time.Duration
 	created time.Time // when the JetStream stream was created
-	single  bool      // it had one replica when it was opened
+	alone   bool      // its server belongs to no cluster, so the bucket has one replica and never more
 	maxSize int       // of a message in bytes, by the stream's settings; -1 for no limit
 	// manyBytes bounds one answer to GetMany: half of what a server lets be pending on a connection.
 	manyBytes int
@@ -130,7 +130,7 @@ func openWith(ctx context.Context, client *jsapi.Client, bucket string, cfg Conf
 		log:       cfg.Logger.With("bucket", bucket),
 		timeout:   cfg.Timeout,
 		created:   info.Created,
-		single:    info.Config.Replicas == 1,
+		alone:     info.Cluster == nil,
 		maxSize:   int(settings.MaxMsgSize),
 		manyBytes: 32 << 20,
 	}}

@@ -39,12 +39,11 @@ var errGap = errors.New("a message was lost on the way")
 //
 // The feed is a chain of consumers. The first one begins with the newest message of each subject. Each other one
 // begins after the last message that the reader has seen. A consumer ends at the first sign that a message may be
-// lost: a gap in its numbers, a missing heartbeat, a new connection.
+// lost: a gap in its numbers, a missing heartbeat, a new connection. So the feed may leave out what is overwritten
+// between two consumers, but never the newest value.
 //
-// So the feed may leave out what is overwritten
-// between two consumers, but never the newest value. A consumer of the type
-// OrderedConsumer of nats.go works alike. But it waits up to ten seconds for an answer that was lost with a connection,
-// and ignores ctx meanwhile.
+// A consumer of the type OrderedConsumer of nats.go works alike. But it waits up to ten seconds for an answer that was
+// lost with a connection, and ignores ctx meanwhile.
 func (c *core) feed(ctx context.Context, op string, filters []string) iter.Seq2[event, error] {
 	return func(yield func(event, error) bool) {
 		f := &feed{core: c, filters: filters, yield: yield, outage: outage{log: c.log, op: op}}

@@ -59,7 +59,7 @@ func (c *core) many(ctx context.Context, subjects []string) (found []jsapi.Messa
 // settled is many, repeated until the leader has nothing that the replica does not have.
 func (c *core) settled(ctx context.Context, subjects []string) (found []jsapi.Message, whole bool, err error) {
 	return c.manyThat(ctx, subjects, func(ctx context.Context, part jsapi.Part) error {
-		if c.single || part.Pending > 0 {
+		if c.alone || part.Pending > 0 {
 			return nil
 		}
 		return c.confirmAbsent(ctx, part, without(subjects, part.Found))

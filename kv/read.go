@@ -35,7 +35,7 @@ type getter func(ctx context.Context, subject string) (jsapi.Message, error)
 // what replaces it.
 func (c *core) direct(ctx context.Context, subject string) (jsapi.Message, error) {
 	m, err := c.client.DirectLast(ctx, c.stream, subject)
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jsapi.ErrNotFound) && !c.single {
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jsapi.ErrNotFound) && !c.alone {
 		return c.leader(ctx, subject)
 	}
 	return m, err

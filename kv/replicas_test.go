@@ -34,7 +34,12 @@ func TestRulesOnOneReplica(t *testing.T) { checkRules(t, eventstoretest.JetStrea
 func TestRulesOnThreeReplicas(t *testing.T) {
 	js := eventstoretest.NewCluster(t, 3).JetStream(t)
 	checkRules(t, js, 3)
-	t.Run("a document that is there is never missing", func(t *testing.T) { missesNothing(t, js) })
+	t.Run("a document that is there is never missing", func(t *testing.T) {
+		missesNothing(t, js, "kept-three-times", 3)
+	})
+	t.Run("a document is never missing in a bucket that was raised to three replicas", func(t *testing.T) {
+		missesNothing(t, js, "raised", 1)
+	})
 }
 
 func checkRules(t *testing.T, js jetstream.JetStream, replicas int) {
