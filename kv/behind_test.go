@@ -40,7 +40,7 @@ func (b *behind) between(t *testing.T, js jetstream.JetStream) jetstream.JetStre
 	return prefixed
 }
 
-// raise gives a stream three replicas, and waits until they are up to date.
+// raise raises a stream to three replicas, and waits until they are up to date.
 func raise(t *testing.T, js jetstream.JetStream, stream string) {
 	t.Helper()
 	s, err := js.Stream(t.Context(), stream)
