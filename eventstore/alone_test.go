@@ -1,6 +1,7 @@
 package eventstore_test
 
 import (
+	"bytes"
 	"net"
 	"net/url"
 	"strconv"
@@ -291,4 +292,28 @@ func TestStreamsOfTheToolkitAreNotErased(t *testing.T) {
 		require.ErrorIs(t, err, eventstore.ErrInvalidID)
 	}
 	require.Empty(t, decode(t, store.All(t.Context(), eventstore.Categories("account"), eventstore.Types("account.deposited"))))
+}
+
+// A server alone may name a cluster, for the leaf nodes that it takes. It keeps no three replicas.
+func TestAServerAloneThatNamesAClusterKeepsOneReplica(t *testing.T) {
+	hub := eventstoretest.NewServer(t, eventstoretest.Options(func(o *server.Options) { o.Cluster.Name = "hub" })).JetStream(t)
+	require.NotEmpty(t, hub.Conn().ConnectedClusterName())
+	store := open(t, nil)
+	grow(t, store, "a", 1, 2)
+	var archive bytes.Buffer
+	_, err := store.Export(t.Context(), &archive, nil)
+	require.NoError(t, err)
+	_, err = eventstore.Import(t.Context(), hub, &archive, nil)
+	require.NoError(t, err)
+	imported, err := eventstore.Open(t.Context(), hub, "bank", events, nil)
+	require.NoError(t, err)
+	defer imported.Close()
+	made, err := eventstore.Open(t.Context(), hub, "other", events, nil)
+	require.NoError(t, err)
+	defer made.Close()
+	for _, name := range []string{"bank", "other", "KV_other_control"} {
+		stream, err := hub.Stream(t.Context(), name)
+		require.NoError(t, err)
+		require.Equal(t, 1, stream.CachedInfo().Config.Replicas)
+	}
 }

@@ -50,11 +50,13 @@ func (i *importer) checkTargets(ctx context.Context) error {
 // create makes a JetStream stream. If it was made meanwhile, by a try whose answer was lost or by another import of the
 // same archive, that is not an error.
 func (i *importer) create(ctx context.Context, cfg jetstream.StreamConfig) (info jetstream.StreamInfo, err error) {
-	info, err = answered(ctx, i.conn, func() (jetstream.StreamInfo, error) {
-		if cfg.Name == i.conn.store { // the caller sets the log's bound
-			return i.conn.api.CreateStream(ctx, cfg)
-		}
-		return i.conn.api.CreateBounded(ctx, cfg, 0)
+	info, err = i.conn.create(cfg, func(cfg jetstream.StreamConfig) (jetstream.StreamInfo, error) {
+		return answered(ctx, i.conn, func() (jetstream.StreamInfo, error) {
+			if cfg.Name == i.conn.store { // the caller sets the log's bound
+				return i.conn.api.CreateStream(ctx, cfg)
+			}
+			return i.conn.api.CreateBounded(ctx, cfg, 0)
+		})
 	})
 	if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		return info, err

@@ -130,12 +130,9 @@ func (c *conn) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, err
 			return have, rewound(c.store, seen, 0, "its JetStream stream is gone")
 		}
 		identity := uuid.NewString()
-		cfg := c.streamConfig(identity)
-		have, err = ask(func() (jetstream.StreamInfo, error) { return c.api.CreateStream(ctx, cfg) })
-		if c.cfg.Replicas == 0 && jsapi.IsAlone(err) { // a server alone that has a cluster's name, to take leaf nodes
-			cfg.Replicas = 1
-			have, err = ask(func() (jetstream.StreamInfo, error) { return c.api.CreateStream(ctx, cfg) })
-		}
+		have, err = c.create(c.streamConfig(identity), func(cfg jetstream.StreamConfig) (jetstream.StreamInfo, error) {
+			return ask(func() (jetstream.StreamInfo, error) { return c.api.CreateStream(ctx, cfg) })
+		})
 		// The answer lacks the domain, and another process may have been faster.
 		if err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			have, err = ask(func() (jetstream.StreamInfo, error) { return c.api.MadeInfo(ctx, c.store) })
@@ -146,6 +143,19 @@ func (c *conn) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, err
 		err = c.overlapping(ctx, err)
 	}
 	return have, err
+}
+
+// create makes a JetStream stream of those settings. A server alone that has a cluster's name, to take leaf nodes, keeps
+// one replica unless Config.Replicas says otherwise.
+func (c *conn) create(
+	cfg jetstream.StreamConfig, made func(jetstream.StreamConfig) (jetstream.StreamInfo, error),
+) (jetstream.StreamInfo, error) {
+	info, err := made(cfg)
+	if c.cfg.Replicas == 0 && jsapi.IsAlone(err) {
+		cfg.Replicas = 1
+		info, err = made(cfg)
+	}
+	return info, err
 }
 
 // differences lists settings that are not as they must be.

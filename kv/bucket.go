@@ -130,7 +130,7 @@ func openWith(ctx context.Context, client *jsapi.Client, bucket string, cfg Conf
 		log:       cfg.Logger.With("bucket", bucket),
 		timeout:   cfg.Timeout,
 		created:   info.Created,
-		alone:     info.Cluster == nil,
+		alone:     info.Cluster == nil || info.Cluster.Name == "",
 		maxSize:   int(settings.MaxMsgSize),
 		manyBytes: 32 << 20,
 	}}

@@ -338,3 +338,16 @@ func TestOtherClientsReadAndWriteTheBucket(t *testing.T) {
 	_, err = b.Get(t.Context(), "42.eur")
 	require.ErrorIs(t, err, kv.ErrNotFound)
 }
+
+// A server alone cannot be behind anybody, so what is not there costs one question.
+func TestWhatIsNotThereCostsOneQuestionOnAServerAlone(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	b := open[doc](t, js, "empty", nil)
+	before := js.Conn().Stats().OutMsgs
+	_, err := b.Get(t.Context(), "never")
+	require.ErrorIs(t, err, kv.ErrNotFound)
+	require.Equal(t, uint64(1), js.Conn().Stats().OutMsgs-before)
+	_, err = b.GetMany(t.Context(), "never", "neither")
+	require.NoError(t, err)
+	require.Equal(t, uint64(2), js.Conn().Stats().OutMsgs-before)
+}

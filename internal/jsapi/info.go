@@ -121,7 +121,7 @@ func readInfo(data []byte) (Info, error) {
 const never = time.Duration(math.MaxInt64)
 
 // heard returns how long ago a majority of the replicas, the leader among them, was last heard of by the leader that
-// described a stream. A server alone has no ClusterInfo.
+// described a stream. A server alone has no other replicas.
 func heard(cluster *jetstream.ClusterInfo) time.Duration {
 	if cluster == nil || len(cluster.Replicas) == 0 {
 		return 0
