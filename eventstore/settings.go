@@ -145,8 +145,8 @@ func (c *conn) ensure(ctx context.Context, seen mark) (jetstream.StreamInfo, err
 	return have, err
 }
 
-// create makes a JetStream stream of those settings. A server alone that has a cluster's name, to take leaf nodes, keeps
-// one replica unless Config.Replicas says otherwise.
+// create makes a JetStream stream of those settings. A server alone may have a cluster's name, to take leaf nodes. Then
+// it keeps one replica unless Config.Replicas says otherwise.
 func (c *conn) create(
 	cfg jetstream.StreamConfig, made func(jetstream.StreamConfig) (jetstream.StreamInfo, error),
 ) (jetstream.StreamInfo, error) {
