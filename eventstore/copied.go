@@ -17,7 +17,8 @@ import (
 //	the header expects               the newest link leads   it is
 //	nothing                          anywhere                a commit if an import has stored it, else a copy
 //	what the newest link leads to    there                   a commit
-//	0                                anywhere                no copy, because nothing is there
+//	0                                nowhere                 a commit, because nothing is there
+//	0                                anywhere                a copy, because nothing was there to follow
 //	another message                  anywhere                a copy if a commit below has its version, see original
 //
 // A copy is damage for readers until an operator accepts it as another program's message.
@@ -30,10 +31,12 @@ func (d *decoder) fits(header nats.Header, c *Commit) bool {
 	expected, ok := expectedBy(header)
 	switch {
 	case c.isGuard(): // it expects something of another stream, and counts only if its transaction is whole
-		return true
+		return c.Transaction != nil
 	case !ok:
 		return c.Position <= d.opened.imported
-	case expected == 0, len(c.links) > 0 && c.links[0] == expected:
+	case expected == 0:
+		return len(c.links) == 0
+	case len(c.links) > 0 && c.links[0] == expected:
 		return true
 	}
 	_, known := d.originals.Load(c.Position)
@@ -54,7 +57,7 @@ func expectedBy(header nats.Header) (Position, bool) {
 // returns the error that says that the message is a copy.
 func (f *fetcher) original(ctx context.Context, msg jsapi.Message, copied error) (*Commit, error) {
 	c, err := f.decoder.decode(new(room), msg.Subject, Position(msg.Sequence), msg.Data)
-	if err != nil {
+	if err != nil || c.isGuard() {
 		return nil, copied
 	}
 	expected, ok := expectedBy(msg.Header)
@@ -71,10 +74,10 @@ func (f *fetcher) original(ctx context.Context, msg jsapi.Message, copied error)
 	return c, nil
 }
 
-// onTop returns the error that says that c is a copy if it expects a later message, or if a commit below has its
-// version.
+// onTop returns the error that says that c is a copy if it expects a later message or none, or if a commit below has
+// its version.
 func (f *fetcher) onTop(ctx context.Context, subject string, c *Commit, expected Position, copied error) error {
-	if expected >= c.Position {
+	if expected == 0 || expected >= c.Position {
 		return copied
 	}
 	below, err := f.below(ctx, subject, c, expected)

@@ -136,3 +136,24 @@ func requireNotAppliedTwice(t *testing.T, js jetstream.JetStream, header string,
 	again := stray(t, imported, copies("bank.account.a", payloadAt(t, imported, original), last.Position, end)[header])
 	require.Equal(t, again, firstError(t, imported).Position)
 }
+
+// A commit is published to the subject of another stream, to which nothing was published before. Only the first commit
+// of a stream can have been stored there.
+func TestACopyOfALaterCommitBeginsNoStream(t *testing.T) {
+	store := open(t, nil)
+	c, err := store.Append(t.Context(), account("a"), eventstore.Head{}, opened{})
+	require.NoError(t, err)
+	c, err = store.Append(t.Context(), account("a"), c.Head(), deposited{1})
+	require.NoError(t, err)
+	for i, subject := range []string{"bank.account.b", "bank.runnel.erased", "bank.runnel.guards"} {
+		copied := stray(t, store, copies(subject, payloadAt(t, store, c.Position), 0, 0)["append"])
+		require.Equal(t, copied, firstError(t, store).Position)
+		require.NoError(t, store.AcceptForeign(t.Context(), copied, "published by a script"))
+		require.Equal(t, []eventstore.Event{opened{}, deposited{1}}, decode(t, store.All(t.Context(), eventstore.Categories("account"))))
+		report, err := store.Verify(t.Context(), nil)
+		require.NoError(t, err)
+		require.EqualValues(t, i+1, report.Foreign)
+	}
+	_, err = store.Append(t.Context(), account("b"), eventstore.Head{}, opened{})
+	require.NoError(t, err)
+}

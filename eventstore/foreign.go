@@ -154,8 +154,7 @@ func (f *fetcher) judge(ctx context.Context, msg jsapi.Message, err error) (*Com
 	if errors.Is(err, errCopied) {
 		c, err = f.original(ctx, msg, err)
 	}
-	damaged, ok := errors.AsType[*ReadError](err)
-	if !ok || damaged.Stream == acceptedStream {
+	if _, damaged := errors.AsType[*ReadError](err); !damaged {
 		return c, err
 	}
 	accepted, asked := f.accepted(ctx, msg)
@@ -194,14 +193,77 @@ func sumOf(msg jsapi.Message) []byte {
 // acceptedStream is the stream of the records that say which messages were accepted.
 var acceptedStream = StreamID{Category: system.Category, ID: "foreign"}
 
-// refresh reads the records that came since the last time, and returns the head of their stream.
+// refresh reads the records that came since the last time, and returns the head of their stream. Another program may
+// have published to that stream as well, and only its records say so. So each message is read from the leader, and one
+// that does not continue the records is passed over. If a record is missing, the versions show that.
 func (f *foreign) refresh(ctx context.Context, from *fetcher) (Head, error) {
-	return f.records.refresh(ctx, from, acceptedStream, func(_ *Commit, event Event) error {
-		if record, ok := event.(foreignAccepted); ok {
-			f.accepted[record.Position] = record
+	subject, err := acceptedStream.subject(from.conn.store)
+	if err != nil {
+		return Head{}, err
+	}
+	head := f.upTo()
+	for {
+		var msg jsapi.Message
+		err := from.conn.patiently(ctx, "load "+acceptedStream.String(), func() (err error) {
+			msg, err = from.conn.api.LeaderNext(ctx, from.conn.store, subject, uint64(head.Position)+1)
+			return err
+		})
+		if errors.Is(err, jsapi.ErrNotFound) {
+			return from.decoder.origin.give(acceptedStream, head), from.conn.onDisk(ctx, head.Position)
 		}
-		return nil
-	})
+		c, err := from.decoder.recordIn(msg, err, head.Version+1)
+		if err != nil {
+			return Head{}, err
+		}
+		if c != nil {
+			head = c.Head()
+		}
+		head.Position = Position(msg.Sequence)
+		if err := f.add(c, head); err != nil {
+			return Head{}, err
+		}
+	}
+}
+
+// recordIn returns the commit in a message of acceptedStream, or nil if it is not the one with the next version.
+func (d *decoder) recordIn(msg jsapi.Message, err error, next Version) (*Commit, error) {
+	c, err := d.parse(msg, err)
+	switch {
+	case errors.Is(err, errCopied):
+		// The header of a record on top of another program's message does not fit it.
+		c, err = d.decode(new(room), msg.Subject, Position(msg.Sequence), msg.Data)
+		if expected, ok := expectedBy(msg.Header); err != nil || !ok || expected == 0 || c.First != next {
+			return nil, nil
+		}
+	case errors.Is(err, ErrForeign), errors.Is(err, ErrCorrupt):
+		return nil, nil
+	case err == nil && c.First != next:
+		return nil, &ReadError{Store: d.store, Reason: ErrCorrupt, Stream: c.Stream, Position: c.Position,
+			Err: fmt.Errorf("version %d stands where version %d should", c.First, next)}
+	}
+	return c, err
+}
+
+// add takes over the records of a commit, or of none, behind which the stream has a head.
+func (f *foreign) add(c *Commit, head Head) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if head.Position <= f.head.Position {
+		return nil // another goroutine has read it as well
+	}
+	if c != nil {
+		for recorded := range c.Events() {
+			decoded, err := recorded.Decode()
+			if err != nil {
+				return err
+			}
+			if record, ok := decoded[0].(foreignAccepted); ok {
+				f.accepted[record.Position] = record
+			}
+		}
+	}
+	f.head = head
+	return nil
 }
 
 // AcceptForeign records that the message at a position, at which a read ended with ErrCorrupt, is not a damaged commit

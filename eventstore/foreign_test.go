@@ -17,6 +17,7 @@ import (
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
 	"github.com/runnel-go/runnel/internal/inside"
+	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // strays are messages that another program may publish to a subject of a store. The payload is copied from a commit of
@@ -254,6 +255,49 @@ func TestWhatLooksLikeADamagedCommitIsPassedOverOnceItIsAccepted(t *testing.T) {
 			require.ErrorIs(t, err, eventstore.ErrRefused)
 			require.ErrorContains(t, err, "nothing stands there")
 		})
+	}
+}
+
+// The records of what was accepted stand in a stream to which another program may publish as well.
+func TestWhatStandsAmongTheRecordsOfWhatWasAcceptedIsAcceptedToo(t *testing.T) {
+	for name := range strays("", []byte("xx")) {
+		for header, value := range map[string]string{
+			jetstream.ExpectedLastSubjSeqHeader: "", jetstream.ExpectedLastSeqHeader: "", jsapi.HeaderBatchID: "1",
+		} {
+			t.Run(name+"/"+header, func(t *testing.T) {
+				t.Parallel()
+				store := open(t, nil)
+				c, err := store.Append(t.Context(), account("a"), eventstore.Head{}, opened{})
+				require.NoError(t, err)
+				other := open2(t, store)
+				end := c.Position
+				for _, tail := range []eventstore.Position{0, 3} { // the second stands on top of a record
+					msg := strays("bank.runnel.foreign", payloadAt(t, store, 1))[name]
+					switch msg.Header = (nats.Header{header: {value}}); header {
+					case jetstream.ExpectedLastSubjSeqHeader:
+						if tail == 0 && name == "a copy of a commit" {
+							return // the first commit of a stream, by all that it says
+						}
+						msg.Header[header] = []string{fmt.Sprint(tail)}
+					case jetstream.ExpectedLastSeqHeader:
+						msg.Header[header] = []string{fmt.Sprint(end)}
+					case jsapi.HeaderBatchID:
+						msg.Header[jsapi.HeaderBatchSequence], msg.Header[jsapi.HeaderBatchCommit] = []string{"1"}, []string{"1"}
+					}
+					position := stray(t, store, msg)
+					require.Equal(t, position, firstError(t, other).Position)
+					require.NoError(t, store.AcceptForeign(t.Context(), position, "published by a script"))
+					end = position + 1
+				}
+				for _, s := range []*eventstore.Store{store, other, open2(t, store)} {
+					require.Equal(t, []eventstore.Event{opened{}}, decode(t, s.Stream(t.Context(), account("a"))))
+					report, err := s.Verify(t.Context(), nil)
+					require.NoError(t, err)
+					require.EqualValues(t, 2, report.Foreign)
+					require.EqualValues(t, 3, report.Commits, "those of the records among them")
+				}
+			})
+		}
 	}
 }
 

@@ -40,9 +40,9 @@ func (r *records) refresh(ctx context.Context, f *fetcher, stream StreamID, add 
 	return history.Head, nil
 }
 
-// upTo is the position up to which the records are known.
-func (r *records) upTo() Position {
+// upTo is the head of the stream up to which the records are known.
+func (r *records) upTo() Head {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.head.Position
+	return r.head
 }

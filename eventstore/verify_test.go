@@ -52,8 +52,13 @@ func TestVerifyNamesEachKindOfFault(t *testing.T) {
 	for _, id := range []string{"a", "b"} {
 		lengthen(t, store, id, id, 2)
 	}
-	replay(t, js, 2, "b")  // version 2 once more, with the id of another's commit and a link to it
-	replay(t, js, 4, "on") // version 2 of a stream that has no version 1
+	replay(t, js, 2, "b") // a copy
+	on, err := store.Append(t.Context(), account("on"), eventstore.Head{}, opened{"on"})
+	require.NoError(t, err)
+	forged := eventstore.Head{Version: 4, Position: on.Position}.WithLinks(on.Position, 3) // 3 is of another stream
+	_, err = store.Append(t.Context(), account("on"), store.Give(account("on"), forged), deposited{1})
+	require.NoError(t, err)
+	replay(t, js, 1, "again") // the first commit of a stream, by all that it says, with the id of another
 	publishAsACommit(t, js, "bank.account.a", []byte("not ours"))
 	report, err := store.Verify(t.Context(), nil)
 	require.ErrorIs(t, err, eventstore.ErrCorrupt)
@@ -61,10 +66,10 @@ func TestVerifyNamesEachKindOfFault(t *testing.T) {
 	for _, f := range report.Faults {
 		kinds[f.Kind] = append(kinds[f.Kind], f.Position)
 	}
-	require.Equal(t, []eventstore.Position{6}, kinds["version"])
-	require.Equal(t, []eventstore.Position{6}, kinds["duplicate"])
-	require.Equal(t, []eventstore.Position{6}, kinds["link"])
-	require.Equal(t, []eventstore.Position{5, 7}, kinds["unreadable"])
+	require.Equal(t, []eventstore.Position{7}, kinds["version"])
+	require.Equal(t, []eventstore.Position{8}, kinds["duplicate"])
+	require.Equal(t, []eventstore.Position{7}, kinds["link"])
+	require.Equal(t, []eventstore.Position{5, 9}, kinds["unreadable"])
 	require.Empty(t, kinds["count"])
 	require.Contains(t, report.String(), "5 FAULTS")
 
