@@ -12,6 +12,7 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -26,6 +27,7 @@ type Error struct {
 	Lasted time.Duration // it has not returned for at least this time, and its goroutine goes on
 	Stack  []byte        // of the call, if it panicked
 	text   string        // of Panic, since that may have methods of the user
+	cause  *tamed        // Panic, if that is an error
 }
 
 // Error says what happened, as the rest of a sentence that begins with the name of the call. It calls no code of the
@@ -40,11 +42,11 @@ func (e *Error) Error() string {
 	return "panicked: " + e.text
 }
 
-// Unwrap returns the error that the call panicked with, or nil if it panicked with another value.
-func (e *Error) Unwrap() error {
-	err, _ := e.Panic.(error)
-	return err
-}
+// Is reports whether the call panicked with an error that matches target.
+func (e *Error) Is(target error) bool { return e.cause != nil && e.cause.Is(target) }
+
+// As finds target in the error that the call panicked with.
+func (e *Error) As(target any) bool { return e.cause != nil && e.cause.As(target) }
 
 // Call runs f on a goroutine of its own, and blocks until f returns, panics, or ends its goroutine. It returns nil or
 // an [*Error].
@@ -136,7 +138,11 @@ func (c *Calls) Call(f func()) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			// The text is made here, because here the methods of p are guarded as well.
-			err = &Error{Panic: p, Stack: debug.Stack(), text: fmt.Sprint(p)}
+			failed := &Error{Panic: p, Stack: debug.Stack(), text: textOf(p)}
+			if cause, ok := p.(error); ok {
+				failed.cause = &tamed{text: failed.text, err: cause}
+			}
+			err = failed
 		}
 		if !c.turn.CompareAndSwap(turn, turn+1) {
 			runtime.Goexit()
@@ -146,9 +152,12 @@ func (c *Calls) Call(f func()) (err error) {
 	return nil
 }
 
-// Recover turns a panic into the error of the function that defers it.
+// Recover turns a panic into the error of the function that defers it, and tames any other error of that function. The
+// function calls code of the user, so the error may be the user's.
 func Recover(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %v", p)
+		*err = errors.New("panic: " + textOf(p))
+		return
 	}
+	*err = tame(*err)
 }

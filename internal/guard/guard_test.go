@@ -2,7 +2,9 @@ package guard_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 	"testing"
 	"time"
@@ -137,11 +139,69 @@ func TestManyShortCallsAreNotOneLong(t *testing.T) {
 }
 
 func TestErrorsOfThePanicAreFound(t *testing.T) {
-	cause := errors.New("cause")
-	var failed *guard.Error
-	require.ErrorAs(t, guard.Call(func() { panic(cause) }), &failed)
-	require.Equal(t, cause, failed.Unwrap())
-	require.NoError(t, (&guard.Error{Panic: "text"}).Unwrap())
+	cause := &fs.PathError{Op: "open", Path: "x", Err: io.ErrUnexpectedEOF}
+	err := guard.Call(func() { panic(fmt.Errorf("because: %w", cause)) })
+	var found *fs.PathError
+	require.ErrorAs(t, err, &found)
+	require.Equal(t, cause, found)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.NotErrorIs(t, err, io.EOF)
+	err = guard.Call(func() { panic("text") })
+	require.NotErrorIs(t, err, io.EOF)
+	require.False(t, errors.As(err, &found))
+}
+
+// nested is an error whose text panics, and so does the text of that panic.
+type nested struct{}
+
+func (nested) Error() string { panic(nested{}) }
+
+// badError is an error whose methods do harm when they are asked what it matches.
+type badError struct{ harm func() }
+
+func (badError) Error() string { return "no money" }
+
+func (b badError) Is(error) bool {
+	b.harm()
+	return true
+}
+
+func (b badError) As(any) bool {
+	b.harm()
+	return true
+}
+
+// returned runs a function whose error is tamed as a decoder's is.
+func returned(f func() error) (err error) {
+	defer guard.Recover(&err)
+	return f()
+}
+
+func TestATextThatPanicsTwiceIsGuarded(t *testing.T) {
+	require.ErrorContains(t, guard.Call(func() { panic(nested{}) }), "panicked: a guard_test.nested")
+	require.ErrorContains(t, returned(func() error { panic(nested{}) }), "panic: a guard_test.nested")
+	require.ErrorContains(t, returned(func() error { return nested{} }), "a guard_test.nested")
+}
+
+// A caller that looks at an error calls its methods, and has no guard itself.
+func TestTheMethodsOfAnErrorAreGuarded(t *testing.T) {
+	for what, harms := range map[string][2]func(){
+		"panics":             {func() { panic(nested{}) }, func() { panic(nested{}) }},
+		"ends its goroutine": {runtime.Goexit, runtime.Goexit},
+		"does not return":    {hung(t), hung(t)},
+	} {
+		for where, err := range map[string]error{
+			"in a panic": guard.Call(func() { panic(badError{harms[0]}) }),
+			"returned":   returned(func() error { return fmt.Errorf("decode: %w", badError{harms[1]}) }),
+		} {
+			require.ErrorContains(t, err, "no money", where)
+			require.NotErrorIs(t, err, io.EOF, "%s, %s", what, where)
+			var found *fs.PathError
+			require.False(t, errors.As(err, &found), "%s, %s", what, where)
+		}
+	}
+	require.ErrorIs(t, returned(func() error { return io.ErrUnexpectedEOF }), io.ErrUnexpectedEOF)
+	require.NoError(t, returned(func() error { return nil }))
 }
 
 func BenchmarkCalls(b *testing.B) {

@@ -6,6 +6,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/guard"
 	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -24,7 +25,7 @@ var (
 // Passing reports whether an error passes by itself: the servers could not be asked for a while, or a server takes
 // smaller batches than the one before it. The caller waits and tries again.
 func Passing(err error) bool {
-	if OfTheLog(err) {
+	if OfTheLog(err) || ofTheUser(err) {
 		return false
 	}
 	// A connection that its owner has closed does not come back.
@@ -38,6 +39,15 @@ func Conflicts(err error) bool { return errors.Is(err, kv.ErrConflict) }
 // Unsettled reports whether a document has to be read again because somebody else has written it, or because it is not
 // known whether the write was stored.
 func Unsettled(err error) bool { return Conflicts(err) || errors.Is(err, kv.ErrUnknownOutcome) }
+
+// ofTheUser reports whether code of the user has failed. That does not pass by itself, whatever the error of the user
+// matches: a decoder may have returned an error of its own connection.
+func ofTheUser(err error) bool {
+	if _, stopped := errors.AsType[*guard.Error](err); stopped {
+		return true
+	}
+	return errors.Is(err, eventstore.ErrUndecodable) || errors.Is(err, kv.ErrEncode) || errors.Is(err, kv.ErrDecode)
+}
 
 // OfTheLog reports whether an error is about the state of the log. Such an error stays, however often the log
 // is read.

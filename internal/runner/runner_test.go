@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/guard"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -34,6 +35,8 @@ func TestWhatPassesIsToldFromWhatTheLogIsLike(t *testing.T) {
 		nil, eventstore.ErrCorrupt, eventstore.ErrLogRewound, eventstore.ErrSettings, runner.ErrOtherStore, nats.ErrConnectionClosed,
 		errors.Join(kv.ErrUnavailable, eventstore.ErrLogRewound), runner.Unavailable(eventstore.ErrNoPermission),
 		fmt.Errorf("%w: %w", eventstore.ErrUnavailable, nats.ErrConnectionClosed),
+		guard.Call(func() { panic(nats.ErrTimeout) }), &eventstore.ReadError{Reason: eventstore.ErrUndecodable, Err: nats.ErrTimeout},
+		&kv.Error{Reason: kv.ErrEncode, Err: context.DeadlineExceeded}, &kv.Error{Reason: kv.ErrDecode, Err: nats.ErrTimeout},
 	} {
 		require.False(t, runner.Passing(final), final)
 	}
