@@ -8,6 +8,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/guard"
+	"github.com/runnel-go/runnel/internal/inside"
 	"github.com/runnel-go/runnel/kv"
 )
 
@@ -93,6 +94,9 @@ func (s *spec[V]) blamed(ctx context.Context, err error, changed func(key string
 // store sends a document to the bucket of a build. A codec of the user is tried first, since it may hang, and the
 // server may be slow.
 func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
+	if d.opaque {
+		return b.storeEncoded(ctx, key, d.encoded)
+	}
 	var err error
 	if b.spec.shape == nil {
 		err = b.tried(key, b.spec.cfg.FoldTimeout, func() error { _, err := within(b.sink).Encode(key, d.value); return err })
@@ -107,6 +111,17 @@ func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
 		other, ok := b.docs.Get(of) // it was sent before
 		return other.document, ok
 	})
+}
+
+// storeEncoded stores a document that does not decode, behind what was sent before.
+func (b *build[V]) storeEncoded(ctx context.Context, key string, encoded []byte) error {
+	if err := b.bulk.Flush(ctx); err != nil {
+		return err
+	}
+	batch := b.sink.Batch()
+	kv.PutEncoded(inside.Pass{}, batch, key, encoded)
+	_, err := batch.Commit(ctx)
+	return err
 }
 
 // tried runs what encodes a document. It returns an error that matches kv.ErrEncode if that does not return.

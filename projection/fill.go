@@ -80,7 +80,9 @@ func (b *build[V]) get(ctx context.Context, key string) (document[V], error) {
 }
 
 func (b *build[V]) set(ctx context.Context, key string, d document[V]) error {
-	d.encoded = nil // a build keeps so many documents that this would take too much memory
+	if !d.opaque {
+		d.encoded = nil // a build keeps so many documents that this would take too much memory
+	}
 	old, dropped, ok := b.docs.Push(key, built[V]{document: d, dirty: true})
 	if !ok || !dropped.dirty {
 		return nil

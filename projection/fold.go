@@ -18,6 +18,7 @@ type document[V any] struct {
 	at      eventstore.Position // of the event that changed it last, 0 if it was read from the bucket
 	index   int32               // of that event in its commit
 	encoded []byte              // the value as it is written, or nil
+	opaque  bool                // there is only encoded, since that does not decode
 	deleted bool
 }
 
@@ -314,11 +315,18 @@ func (f *folder[V]) settleOne(ctx context.Context, docs documents[V], t *touched
 	if t.saved == nil {
 		return nil
 	}
-	before := document[V]{encoded: t.saved}
-	if err := f.spec.unmarshal(t.saved, &before.value); err != nil {
-		return err
+	return docs.set(ctx, t.key, f.restored(t.saved))
+}
+
+// restored returns a document as it was encoded. The methods with which it decodes itself are the user's.
+func (f *folder[V]) restored(saved []byte) document[V] {
+	var value V
+	var err error
+	failed := guard.CallWithin(f.spec.cfg.FoldTimeout, func() { err = f.spec.unmarshal(saved, &value) })
+	if failed != nil || err != nil {
+		return document[V]{encoded: saved, opaque: true}
 	}
-	return docs.set(ctx, t.key, before)
+	return document[V]{value: value, encoded: saved}
 }
 
 func (f *folder[V]) park(ctx context.Context, t *touched[V]) {
