@@ -61,9 +61,18 @@ func (i insider[T]) Into(key string, found *inside.Found[T]) inside.Reading {
 	subject, err := i.core.subject("get", key)
 	return inside.Reading{Subject: subject, Err: err, Take: func(m jsapi.Message) error {
 		entry, err := decode[T](i.core, "get", key, m)
-		*found = inside.Found[T]{Value: entry.Value, Revision: entry.Revision}
+		*found = inside.Found[T]{Value: entry.Value, Revision: entry.Revision, Time: entry.Time}
 		return err
 	}}
+}
+
+func (i insider[T]) GetMany(ctx context.Context, since uint64, keys ...string) (map[string]inside.Found[T], error) {
+	entries, err := getMany[T](ctx, i.core, since, keys)
+	found := make(map[string]inside.Found[T], len(entries))
+	for key, entry := range entries {
+		found[key] = inside.Found[T]{Value: entry.Value, Revision: entry.Revision, Time: entry.Time}
+	}
+	return found, err
 }
 
 func (i insider[T]) Read(ctx context.Context, readings ...inside.Reading) error {

@@ -16,10 +16,15 @@ import (
 // time, and so are documents that exceed 32 MiB together. If the leader has one of the documents that the replica does
 // not have, the replica is asked again. GetMany fails like Get, but never with ErrNotFound.
 func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Entry[T], error) {
+	return getMany[T](ctx, b.core, 0, keys)
+}
+
+// getMany is GetMany, answered by replicas that have the bucket up to a revision.
+func getMany[T any](ctx context.Context, c *core, since uint64, keys []string) (map[string]Entry[T], error) {
 	wanted := make(map[string]string, len(keys)) // keys by subject
 	subjects := make([]string, 0, len(keys))
 	for _, key := range keys {
-		subject, err := b.core.subject("get", key)
+		subject, err := c.subject("get", key)
 		if err != nil {
 			return nil, err
 		}
@@ -30,16 +35,16 @@ func (b *Bucket[T]) GetMany(ctx context.Context, keys ...string) (map[string]Ent
 	}
 	entries := make(map[string]Entry[T], len(subjects))
 	for len(subjects) > 0 {
-		part := subjects[:b.core.fitting(subjects)]
-		found, whole, err := b.core.settled(ctx, part)
+		part := subjects[:c.fitting(subjects)]
+		found, whole, err := c.settled(ctx, part, since)
 		if err != nil {
-			return nil, b.core.readError("get", "", err)
+			return nil, c.readError("get", "", err)
 		}
 		for _, m := range found {
 			if deleted(m.Header) {
 				continue
 			}
-			entry, err := decode[T](b.core, "get", wanted[m.Subject], m)
+			entry, err := decode[T](c, "get", wanted[m.Subject], m)
 			if err != nil {
 				return nil, err
 			}
@@ -56,10 +61,16 @@ func (c *core) many(ctx context.Context, subjects []string) (found []jsapi.Messa
 	return c.manyThat(ctx, subjects, func(context.Context, jsapi.Part) error { return nil })
 }
 
-// settled is many, repeated until the leader has nothing that the replica does not have.
-func (c *core) settled(ctx context.Context, subjects []string) (found []jsapi.Message, whole bool, err error) {
+// settled is many, repeated until the replica has the bucket up to a revision, and the leader has nothing that the
+// replica does not have.
+func (c *core) settled(ctx context.Context, subjects []string, since uint64) (found []jsapi.Message, whole bool, err error) {
 	return c.manyThat(ctx, subjects, func(ctx context.Context, part jsapi.Part) error {
-		if c.alone || part.Pending > 0 {
+		switch {
+		case c.alone:
+			return nil
+		case part.UpTo > 0 && part.UpTo < since: // an empty answer does not say it
+			return errBehind
+		case part.Pending > 0:
 			return nil
 		}
 		return c.confirmAbsent(ctx, part, without(subjects, part.Found))
@@ -87,7 +98,7 @@ func (c *core) manyThat(
 	return part.Found, part.Pending == 0, c.disk.Wait(ctx, lastOf(part.Found))
 }
 
-// errBehind says that the leader has something that the replica does not have. That passes.
+// errBehind says that a replica does not have something that it should have. That passes.
 var errBehind = fmt.Errorf("%w: a replica is behind the leader", jsapi.ErrNoReply)
 
 // confirmAbsent returns errBehind if the leader has a message of one of the subjects, of which a replica had none.

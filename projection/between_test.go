@@ -13,9 +13,9 @@ import (
 )
 
 // openBetween opens a store whose requests to JetStream pass through a function, which may change them or answer them.
-func openBetween(t *testing.T, pass func(nc *nats.Conn, subject string, msg *nats.Msg) (answered bool)) *eventstore.Store {
+func openBetween(t *testing.T, pass func(nc *nats.Conn, subject string, msg *nats.Msg) (answered bool), options ...eventstoretest.Option) *eventstore.Store {
 	t.Helper()
-	nc := eventstoretest.JetStream(t).Conn()
+	nc := eventstoretest.NewServer(t, options...).JetStream(t).Conn()
 	sub, err := nc.Subscribe("between.>", func(msg *nats.Msg) {
 		subject := strings.TrimPrefix(msg.Subject, "between.")
 		if pass(nc, subject, msg) {

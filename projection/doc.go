@@ -125,7 +125,7 @@
 // The keys between which one transaction moves documents are written in one batch, so there may be no more of them than
 // fit.
 //
-// A document read without [At] may lag behind the log, and behind the bucket's leader if there are replicas. List and
-// GetMany may lag behind what Get has read. A program whose fold version is not built yet gets documents of the version
-// before from plain reads, so keep their JSON readable, or read with At.
+// A document read without [At] may lag behind the log, and behind the bucket's leader if there are replicas, but never
+// behind what the same View has read before. A program whose fold version is not built yet gets documents of the
+// version before from plain reads, so keep their JSON readable, or read with At.
 package projection

@@ -144,6 +144,7 @@ func (r *reader[V]) readSince(
 		// A server that deletes the bucket says at first that nothing is there, so a missing checkpoint proves nothing.
 		seen := r.seen.Load()
 		if at.Revision != 0 && at.Value.Position >= max(position, seen.Position) {
+			g.know(stand{checkpoint: at.Value, revision: at.Revision})
 			r.seen.raise(at.Value)
 			sure := position == 0 || !at.Value.Parked || parked.Revision != 0 || r.buckets.unparked(ctx, g.generation, name, at.Revision)
 			if sure && (err == nil || g.absent(ctx, name)) {
@@ -180,16 +181,51 @@ func (r *reader[V]) forget(ctx context.Context, g *served[V], seen *checkpoint) 
 }
 
 // GetMany returns the documents under several keys, as they were at one point in time; those that are not there are
-// absent. See [kv.Bucket.GetMany]. It fails like [View.Get].
+// absent. That point is not before anything that this View has read, or that [View.WaitFor] has waited for. See
+// [kv.Bucket.GetMany]. It fails like [View.Get].
 func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.Entry[V], error) {
 	var entries map[string]kv.Entry[V]
-	err := v.reader.onCurrent(ctx, func(g *served[V]) (err error) {
-		if entries, err = g.documents.GetMany(ctx, keys...); err == nil && len(entries) < len(keys) {
+	err := v.reader.onCurrent(ctx, func(g *served[V]) error {
+		since, err := v.reader.since(ctx, g)
+		if err != nil {
+			return err
+		}
+		found, err := within(g.documents).GetMany(ctx, since, keys...)
+		if err == nil && len(found) < len(keys) {
 			err = g.still(ctx)
+		}
+		entries = make(map[string]kv.Entry[V], len(found))
+		for key, one := range found {
+			entries[key] = kv.Entry[V]{Key: key, Value: one.Value, Revision: one.Revision, Time: one.Time}
 		}
 		return err
 	})
 	return entries, err
+}
+
+// since returns a revision of a bucket from which on it has all that this View has read, or waited for.
+func (r *reader[V]) since(ctx context.Context, g *served[V]) (revision uint64, err error) {
+	for try := 1; ; try++ {
+		seen := r.seen.Load().Position
+		if known := g.known.Load(); known != nil && known.Position >= seen {
+			return known.revision, nil
+		}
+		at, err := g.stand(ctx)
+		switch {
+		case err != nil:
+			return 0, err
+		case at.revision != 0 && at.Position >= seen:
+			g.know(at)
+			return at.revision, nil
+		case !r.guide.serving.good(g):
+			return 0, errMoved
+		case at.revision == 0 && r.buckets.gone(ctx, g.generation):
+			return 0, errGone
+		}
+		if err := runner.Restarts.Wait(ctx, try); err != nil {
+			return 0, err
+		}
+	}
 }
 
 // List returns the documents whose keys match one of the patterns, or all, least recently changed first. A pattern is a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -29,6 +30,8 @@ type served[V any] struct {
 	why     error         // what their watches end with, once until is closed
 	readers int           // guarded by serving.mu
 	retired bool
+
+	known atomic.Pointer[stand] // the newest checkpoint that a reader has read here, or nil
 
 	follow  sync.Once // begins to follow the checkpoint
 	follows sync.WaitGroup
@@ -69,6 +72,16 @@ func (g *served[V]) followCheckpoint(of *spec[V]) {
 		}
 		if at, err := g.stand(ctx); err == nil {
 			g.heard(at.checkpoint)
+		}
+	}
+}
+
+// know notes that a reader has read a checkpoint.
+func (g *served[V]) know(at stand) {
+	for now := g.known.Load(); now == nil || now.revision < at.revision; now = g.known.Load() {
+		next := at
+		if g.known.CompareAndSwap(now, &next) {
+			return
 		}
 	}
 }

@@ -6,15 +6,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/eventstoretest"
 	"github.com/runnel-go/runnel/projection"
 )
 
 // lagging answers reads of a view's documents, each of several messages, as it has answered one before. A replica that
-// lags behind does that.
+// lags behind does that. Its server names a cluster, so it may have replicas.
 type lagging struct {
 	t       *testing.T
 	lags    atomic.Int64 // so many reads get the old answer
@@ -39,7 +41,7 @@ func (l *lagging) open() *eventstore.Store {
 			_ = nc.PublishMsg(&nats.Msg{Subject: msg.Reply, Header: one.Header, Data: one.Data})
 		}
 		return true
-	})
+	}, eventstoretest.Options(func(o *server.Options) { o.Cluster.Name = "lagging" }))
 }
 
 // ask returns what the server answers, or nothing once the test has ended.
@@ -79,5 +81,34 @@ func TestNothingOlderIsReadThanWhatWasWaitedFor(t *testing.T) {
 		got, err := view.Get(t.Context(), "a")
 		require.NoError(t, err)
 		require.Equal(t, 2*(round+1), got.Events)
+	}
+}
+
+func TestNothingOlderIsReadOfManyThanWhatWasReadBefore(t *testing.T) {
+	l := &lagging{t: t}
+	store := l.open()
+	runner, elsewhere := balances(t, store), balances(t, store)
+	run(t, runner)
+	before := map[string]func(*projection.View[balance], eventstore.Position) error{
+		"waited for": func(v *projection.View[balance], at eventstore.Position) error { return v.WaitFor(t.Context(), at) },
+		"read": func(v *projection.View[balance], at eventstore.Position) error {
+			_, err := v.Get(t.Context(), "a", projection.At(at))
+			return err
+		},
+	}
+	events := 0
+	for name, before := range before {
+		for _, view := range []*projection.View[balance]{runner, elsewhere} {
+			require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+			l.records.Store(true)
+			_, err := view.GetMany(t.Context(), "a", "b")
+			require.NoError(t, err)
+			require.NoError(t, before(view, deposit(t, store, "a", 1)))
+			l.lags.Store(3)
+			got, err := view.GetMany(t.Context(), "a", "b")
+			require.NoError(t, err)
+			events += 2
+			require.Equal(t, events, got["a"].Value.Events, name)
+		}
 	}
 }

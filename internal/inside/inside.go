@@ -11,6 +11,7 @@ package inside
 
 import (
 	"context"
+	"time"
 
 	"github.com/runnel-go/runnel/internal/jsapi"
 )
@@ -46,6 +47,8 @@ type Bucket[T any] interface {
 	// batch whole or not at all. Any replica may answer. The error matches kv.ErrInvalidKey, kv.ErrDecode,
 	// kv.ErrNoBucket, kv.ErrRefused or kv.ErrUnavailable.
 	Read(ctx context.Context, readings ...Reading) error
+	// GetMany is GetMany of a kv.Bucket, answered by replicas that have the bucket up to a revision.
+	GetMany(ctx context.Context, since uint64, keys ...string) (map[string]Found[T], error)
 	// Torn reports whether the newest message of the bucket belongs to a batch whose end is missing. A power cut does
 	// that on a server that holds the only replica and does not sync each write. Torn returns the revision of that
 	// message, or 0 if the bucket is whole. The error matches kv.ErrRefused or kv.ErrUnavailable, or is the cause of
@@ -72,6 +75,7 @@ type Bulk[T any] interface {
 type Found[T any] struct {
 	Value    T
 	Revision uint64 // never 0 if there is a document
+	Time     time.Time
 }
 
 // Reading is one document for Bucket.Read. Bucket.Into returns it.
