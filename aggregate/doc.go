@@ -36,6 +36,10 @@
 //   - A struct with unexported fields counts as its methods MarshalText or MarshalBinary write it, if it has the
 //     methods to read it again. Otherwise the command is refused with ErrInvalidCommand.
 //
+// A key of one operation is the key of its whole transaction, which is taken for repeated only with the same commands
+// under the same keys. The key is kept with the events of its operation. If that decides none, it is kept with the
+// first events that another operation decides.
+//
 // Keys that begin with "runnel." are the toolkit's own, such as the keys of sagas, and are refused. So a program may
 // accept keys from strangers. It keeps its own keys apart from theirs by a prefix.
 //

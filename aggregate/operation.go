@@ -20,8 +20,14 @@ type Operation interface {
 	given() []given
 	// lock returns the lock that the operation holds while it runs.
 	lock() *lock
-	// begin loads the state to decide on.
-	begin(ctx context.Context, store *eventstore.Store) error
+	// key returns the idempotency key of the operation, or "".
+	key() string
+	// borrow lends the key of another operation to this one. If this one was done under it before, borrow returns the
+	// position of that commit.
+	borrow(key string) eventstore.Position
+	// begin loads the state to decide on. If some operation of the transaction has a key, the commands of all are
+	// compared when it is repeated.
+	begin(ctx context.Context, store *eventstore.Store, keyed bool) error
 	// refresh loads the commits that the leader has beyond that state, and reports whether there were any.
 	refresh(ctx context.Context) (changed bool, err error)
 	// search looks for a key with a known time of issue, beyond the keys that the state remembers.
@@ -43,12 +49,13 @@ type Op[S State[S, E], E eventstore.Event] struct {
 	command    Command[S, E]
 	options    options
 
-	hash    []byte
-	entry   entry[S]
-	earlier *snapshots.Key // an earlier use of the command's key that the entry does not remember
-	decided []E
-	result  Result[S, E]
-	one     [1]eventstore.Event // memory for the events to append: most commands decide one
+	hash     []byte
+	borrowed string // the key of another operation, or ""
+	entry    entry[S]
+	earlier  *snapshots.Key // an earlier use of the command's key that the entry does not remember
+	decided  []E
+	result   Result[S, E]
+	one      [1]eventstore.Event // memory for the events to append: most commands decide one
 }
 
 // On returns the operation of a command on the aggregate of that id, for [Transact]. It does nothing by itself.
@@ -83,7 +90,17 @@ func (op *Op[S, E]) around(ctx context.Context, do func(ctx context.Context) err
 	return err
 }
 
-func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store) error {
+func (op *Op[S, E]) key() string { return op.options.key }
+
+func (op *Op[S, E]) borrow(key string) eventstore.Position {
+	op.borrowed = key
+	if before, ok := op.entry.keys.find(key); ok && !before.Closed && string(before.Hash) == string(op.hash) {
+		return before.Position
+	}
+	return 0
+}
+
+func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store, keyed bool) error {
 	if store != op.repository.store {
 		return fmt.Errorf("aggregate: %s: the transaction is over another store than the repository", op.streamID())
 	}
@@ -95,13 +112,13 @@ func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store) error {
 	if err := op.options.badKey; err != nil {
 		return fmt.Errorf("aggregate: %s: %w", op.streamID(), err)
 	}
-	if op.options.key != "" {
-		var err error
-		if op.hash, err = hashCommand(op.command, &op.repository.plainTypes); err != nil {
+	var err error
+	if keyed {
+		op.hash, err = hashCommand(op.command, &op.repository.plainTypes)
+		if err != nil && op.key() != "" { // without a key of its own, the command may be one that cannot be compared
 			return fmt.Errorf("aggregate: %s: %w", op.streamID(), err)
 		}
 	}
-	var err error
 	if op.entry, _, err = op.repository.recall(ctx, op.id); err != nil {
 		return err
 	}
@@ -177,7 +194,9 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) error {
 }
 
 func (op *Op[S, E]) repeated(c *eventstore.Commit) error {
-	if op.options.key != c.Key || string(c.KeyHash) != string(op.hash) {
+	compared := op.key() != "" || len(op.hash) > 0 && len(c.KeyHash) > 0 // an older release kept no hash without a key
+	same := c.Key == op.key() || op.key() == "" && c.Key == op.borrowed
+	if !same || compared && string(c.KeyHash) != string(op.hash) {
 		return &KeyError{Stream: c.Stream, Key: c.Key, Version: c.First, Err: ErrKeyReused}
 	}
 	op.result = op.repository.result(op.entry)

@@ -168,10 +168,11 @@ func ended(writes []eventstore.Write) bool {
 
 func beginAll(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 	if len(ops) == 1 {
-		return ops[0].begin(ctx, store)
+		return ops[0].begin(ctx, store, ops[0].key() != "")
 	}
 	all := slices.Clone(ops) // so that a command's single operation stays on the stack of Do
-	_, err := abreast.Do(len(all), func(i int) error { return all[i].begin(ctx, store) })
+	keyed := transactionKey(all) != ""
+	_, err := abreast.Do(len(all), func(i int) error { return all[i].begin(ctx, store, keyed) })
 	return err
 }
 
@@ -224,7 +225,32 @@ func decideAll(ops []Operation, memory []eventstore.Write) (d decision, err erro
 			d.writes = append(d.writes, write)
 		}
 	}
+	if err == nil && d.events {
+		d.repeated = d.keepKey(ops)
+	}
 	return d, err
+}
+
+// transactionKey returns the first key of an operation, or "" if none has one.
+func transactionKey(ops []Operation) string {
+	for _, op := range ops {
+		if key := op.key(); key != "" {
+			return key
+		}
+	}
+	return ""
+}
+
+// keepKey makes sure that the key of a transaction is stored. An operation that decides no events keeps none, so the
+// first one that decides some borrows its key. It returns the position of the commit in which that was done before.
+func (d *decision) keepKey(ops []Operation) eventstore.Position {
+	key := transactionKey(ops)
+	first := slices.IndexFunc(d.writes, func(w eventstore.Write) bool { return !w.Guard })
+	if key == "" || slices.ContainsFunc(d.writes, func(w eventstore.Write) bool { return w.Key != "" }) {
+		return 0
+	}
+	d.writes[first].Key = key
+	return ops[first].borrow(key)
 }
 
 // isGuard reports whether a conflict is about a stream that is only guarded.

@@ -134,11 +134,11 @@ type uniqueOp struct {
 	invalid error
 }
 
-func (op *uniqueOp) begin(ctx context.Context, store *eventstore.Store) error {
+func (op *uniqueOp) begin(ctx context.Context, store *eventstore.Store, keyed bool) error {
 	if op.invalid != nil {
 		return op.invalid
 	}
-	return op.Op.begin(ctx, store)
+	return op.Op.begin(ctx, store, keyed)
 }
 
 type claimValue struct{ Category, Owner string }

@@ -214,7 +214,26 @@ func TestATransactionIsRepeatedOnlyUnderTheKeysThatItHad(t *testing.T) {
 	require.NoError(t, transact(7))
 	require.NoError(t, transact(7), "it is the same")
 	require.ErrorIs(t, transact(8, aggregate.Key("z")), aggregate.ErrKeyReused, "nothing was done under this key")
+	require.ErrorIs(t, transact(8), aggregate.ErrKeyReused, "this is another transaction")
+	require.ErrorIs(t, transact(0), aggregate.ErrKeyReused, "and so is one with nothing to do")
 	account, err := accounts.Load(t.Context(), "2")
 	require.NoError(t, err)
 	require.Equal(t, balance{7}, account.State)
+}
+
+func TestATransactionIsRepeatedUnderTheKeyOfAnOperationThatHadNothingToDo(t *testing.T) {
+	store := open(t)
+	accounts := repository(t, store, nil)
+	for i := range 3 {
+		first, third := accounts.On("1", deposit{0}, aggregate.Key("k")), accounts.On("3", deposit{5})
+		require.NoError(t, aggregate.Transact(t.Context(), store, nil, first, accounts.On("2", deposit{0}), third))
+		require.Equal(t, i > 0, third.Result().Repeated)
+		require.Equal(t, balance{5}, third.Result().State)
+	}
+	accounts = repository(t, store, nil) // without what was remembered
+	err := aggregate.Transact(t.Context(), store, nil, accounts.On("1", deposit{0}, aggregate.Key("k")), accounts.On("3", deposit{6}))
+	require.NoError(t, err, "another transaction is done")
+	account, err := accounts.Load(t.Context(), "3")
+	require.NoError(t, err)
+	require.Equal(t, balance{11}, account.State)
 }
