@@ -23,6 +23,8 @@ type reader struct {
 	program *program
 	random  *rand.Rand
 	seen    map[string]eventstore.Position // by key, the newest that was seen
+	view    *projection.View[stormDoc]     // the one that was read last
+	here    map[string]eventstore.Position // what was seen through it
 	fold    int                            // the newest fold version that was seen
 }
 
@@ -91,11 +93,15 @@ func (r *reader) checkAll(view *projection.View[stormDoc], docs map[string]kv.En
 	return nil
 }
 
-// check compares what was read with what this reader has seen before, and with the position that it asked for.
-// Any of several replicas may answer a read without a position, a moment late, so such a read is not a step
-// back.
+// check compares what was read with what this reader has seen before, and with the position that it asked for. A reader
+// has another View after each restart. Then any of several replicas may answer a read without a position, a moment
+// late, so such a read is not a step back.
 func (r *reader) check(view *projection.View[stormDoc], key string, doc stormDoc, err error, at eventstore.Position) error {
-	before, sure := r.seen[key], at > 0 || r.storm.sky.replicas() == 1
+	if r.view != view {
+		r.view, r.here = view, make(map[string]eventstore.Position)
+	}
+	before := r.seen[key]
+	sure := at > 0 || r.storm.sky.replicas() == 1 || r.here[key] == before
 	parked := strings.HasPrefix(key, victim)
 	switch {
 	case errors.Is(err, projection.ErrNotFound):
@@ -130,6 +136,7 @@ func (r *reader) check(view *projection.View[stormDoc], key string, doc stormDoc
 	}
 	r.fold = max(r.fold, doc.Fold)
 	r.seen[key] = max(before, doc.Position)
+	r.here[key] = max(r.here[key], doc.Position)
 	return nil
 }
 
