@@ -60,6 +60,7 @@ func (b *Bucket[T]) List(ctx context.Context, patterns ...string) iter.Seq2[Entr
 //	up to 1024 messages  one answer of a replica that has all that the leader had when the list began
 //	more, or larger      parts, each from any replica; the leader says when there is no more
 //	20,000 and more      a consumer, as of a watch, until it is synced
+//	a history            a consumer as well if there is more than one answer, because the parts would hold old values
 func (c *core) list(ctx context.Context, op string, filters []string) iter.Seq2[jsapi.Message, error] {
 	return func(yield func(jsapi.Message, error) bool) {
 		l := lister{core: c, op: op, filters: filters}
@@ -75,6 +76,7 @@ type lister struct {
 	*core
 	op      string
 	filters []string
+	begun   jsapi.Info // the bucket when the list began
 }
 
 func (l *lister) run(ctx context.Context, show func(jsapi.Message) bool) error {
@@ -83,7 +85,7 @@ func (l *lister) run(ctx context.Context, show func(jsapi.Message) bool) error {
 	case err != nil:
 		return err
 	case !whole:
-		return l.merge(ctx, show)
+		return l.parts(ctx, show)
 	}
 	if err := l.disk.Wait(ctx, lastOf(found)); err != nil {
 		return err
@@ -99,15 +101,26 @@ func (l *lister) run(ctx context.Context, show func(jsapi.Message) bool) error {
 	return nil
 }
 
+// parts reads in parts, or through a consumer if another client made the bucket with a history of each document.
+func (l *lister) parts(ctx context.Context, show func(jsapi.Message) bool) error {
+	settings, err := l.begun.Settings()
+	switch {
+	case err != nil:
+		return err
+	case settings.MaxMsgsPerSubject != 1:
+		return l.follow(ctx, show)
+	}
+	return l.merge(ctx, show)
+}
+
 // atOnce asks one replica for everything. The result is not whole if there is too much for one answer, or if the
 // replicas are behind.
 func (l *lister) atOnce(ctx context.Context) (found []jsapi.Message, whole bool, err error) {
-	var leader jsapi.Info
 	err = l.retry(ctx, l.op, func(ctx context.Context) (err error) {
-		leader, err = l.client.LeaderInfo(ctx, l.stream, "", 0)
+		l.begun, err = l.client.LeaderInfo(ctx, l.stream, "", 0)
 		return err
 	})
-	if err != nil || leader.Last == 0 {
+	if err != nil || l.begun.Last == 0 {
 		return nil, err == nil, err
 	}
 	for try := 1; try <= atOnceTries; try++ {
@@ -120,7 +133,7 @@ func (l *lister) atOnce(ctx context.Context) (found []jsapi.Message, whole bool,
 			return nil, false, nil
 		case err != nil:
 			return nil, false, err
-		case part.UpTo >= leader.Last:
+		case part.UpTo >= l.begun.Last:
 			return part.Found, true, nil
 		}
 		if err := l.client.Pause(ctx, retryWait, try); err != nil {

@@ -181,6 +181,31 @@ func TestALongListReadsThroughAConsumer(t *testing.T) {
 	require.Equal(t, documents, found)
 }
 
+// Another client has made the bucket, and keeps earlier values of each document.
+func TestAListOfABucketWithAHistoryReturnsTheNewestValues(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	_, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "docs", History: 3})
+	require.NoError(t, err)
+	b := open[doc](t, js, "docs", nil)
+	bulk := within(b).Bulk()
+	const documents, newest = 1500, 2
+	for n := range newest + 1 {
+		for i := range documents {
+			require.NoError(t, bulk.Put(t.Context(), fmt.Sprint(i), doc{N: n}))
+		}
+	}
+	require.NoError(t, bulk.Flush(t.Context()))
+	require.NoError(t, b.Delete(t.Context(), "7"))
+	found := make(map[string]bool)
+	for entry, err := range b.List(t.Context()) {
+		require.NoError(t, err)
+		require.Equal(t, newest, entry.Value.N, entry.Key)
+		require.False(t, found[entry.Key], entry.Key)
+		found[entry.Key] = true
+	}
+	require.Len(t, found, documents-1)
+}
+
 func TestAListIsReadInPartsOfBytes(t *testing.T) {
 	b := open[string](t, eventstoretest.JetStream(t), "docs", nil)
 	large := strings.Repeat("x", 1<<19)
