@@ -189,6 +189,23 @@ type payment struct {
 	At  stamp
 }
 
+// password shows stars, as in a log.
+type password string
+
+func (password) MarshalText() ([]byte, error)       { return []byte("***"), nil }
+func (p *password) UnmarshalText(text []byte) error { *p = password(text); return nil }
+
+func TestSecretsThatShowStarsAreToldApart(t *testing.T) {
+	type login struct{ With password }
+	require.False(t, plain.Equal(login{"one"}, login{"two"}))
+	require.True(t, plain.Equal(login{"one"}, login{"one"}))
+	one, err := plain.Canonical(map[password]int{"one": 1, "two": 1})
+	require.NoError(t, err)
+	other, err := plain.Canonical(map[password]int{"one": 1, "three": 1})
+	require.NoError(t, err)
+	require.NotEqual(t, one, other)
+}
+
 func TestTheWholeOfAValueHasNothingThatIsNotStored(t *testing.T) {
 	base := func() priced { return priced{hiddenBase: hiddenBase{"anna"}, Price: big.NewInt(5)} }
 	require.True(t, plain.Equal(base(), base()))
