@@ -389,6 +389,19 @@ func TestAClosedViewSaysSo(t *testing.T) {
 	_, err = view.Get(t.Context(), "a")
 	require.ErrorContains(t, err, "the view is closed")
 	require.ErrorContains(t, view.WaitFor(t.Context(), 0), "the view is closed")
+	require.ErrorContains(t, view.Run(soon(t)), "closed")
+	require.ErrorContains(t, view.Rebuild(soon(t), nil), "closed")
+}
+
+// What is closed does not come back, so nothing is waited for.
+func TestAViewThatIsClosedWhileItRunsEnds(t *testing.T) {
+	store := open(t)
+	view := balances(t, store)
+	ended := make(chan error, 1)
+	go func() { ended <- view.Run(soon(t)) }()
+	require.NoError(t, view.WaitFor(soon(t), deposit(t, store, "a", 1)))
+	require.NoError(t, view.Close())
+	require.ErrorContains(t, <-ended, "closed")
 }
 
 // A document that was read ahead is outdated once the batch was written in the middle.

@@ -452,3 +452,18 @@ func TestAReactorRunsOnceAtATime(t *testing.T) {
 	eventually(t, func() bool { s, err := mails.Status(t.Context()); return err == nil && s.Runner != "" }, "it runs")
 	require.ErrorIs(t, mails.Run(t.Context()), reactor.ErrRunning)
 }
+
+// What is closed does not come back, so nothing is waited for.
+func TestAReactorThatIsClosedEnds(t *testing.T) {
+	store := open(t)
+	mails, err := reactor.Open(t.Context(), store, "mails", quick(), newJournal().reaction())
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	go func() { ended <- mails.Run(ctx) }()
+	settled(t, mails, deposit(t, store, "a", 1))
+	require.NoError(t, mails.Close())
+	require.ErrorContains(t, <-ended, "closed")
+	require.ErrorContains(t, mails.Run(ctx), "closed")
+}

@@ -155,7 +155,7 @@ func (w *writer) settle(ctx context.Context, a answer) error {
 	case errors.Is(a.err, kv.ErrConflict), errors.Is(a.err, kv.ErrUnknownOutcome), errors.Is(a.err, context.Canceled):
 		w.doubts[a.part.checkpoint.Write] = a.part.begun
 		return w.resolve(ctx, a.part, a.err)
-	case errors.Is(a.err, kv.ErrUnavailable):
+	case away(a.err):
 		w.writeLater(ctx, a.err)
 		return nil
 	}
@@ -182,7 +182,7 @@ func (w *writer) stored(p *writePart, revision uint64) {
 func (w *writer) resolve(ctx context.Context, p *writePart, cause error) error {
 	now, err := w.reactor.read(ctx)
 	switch {
-	case errors.Is(err, kv.ErrUnavailable):
+	case away(err):
 		w.writeLater(ctx, err)
 		return nil
 	case err != nil:
@@ -197,7 +197,7 @@ func (w *writer) resolve(ctx context.Context, p *writePart, cause error) error {
 	w.adopt(now)
 	for _, l := range p.lanes {
 		err := w.parking.reread(ctx, l)
-		if errors.Is(err, kv.ErrUnavailable) {
+		if away(err) {
 			w.writeLater(ctx, err)
 			return nil
 		}
@@ -220,6 +220,9 @@ func (w *writer) adopt(now stand) {
 	w.at = now
 	w.leaving = w.leaving || now.Next != ""
 }
+
+// away reports whether the server is away for a while, and not closed to this reactor by its owner.
+func away(err error) bool { return errors.Is(err, kv.ErrUnavailable) && runner.Passing(err) }
 
 // writeLater spaces writes while the server is away.
 func (w *writer) writeLater(ctx context.Context, err error) {

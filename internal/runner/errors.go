@@ -25,12 +25,10 @@ var (
 // Passing reports whether an error passes by itself: the servers could not be asked for a while, or a server takes
 // smaller batches than the one before it. The caller waits and tries again.
 func Passing(err error) bool {
-	if OfTheLog(err) || ofTheUser(err) {
+	if OfTheLog(err) || ofTheUser(err) || ofTheOwner(err) {
 		return false
 	}
-	// A connection that its owner has closed does not come back.
-	unavailable := errors.Is(err, eventstore.ErrUnavailable) && !errors.Is(err, nats.ErrConnectionClosed)
-	return unavailable || errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || jsapi.Transient(err)
+	return errors.Is(err, eventstore.ErrUnavailable) || errors.Is(err, kv.ErrBatchTooLarge) || errors.Is(err, kv.ErrUnavailable) || jsapi.Transient(err)
 }
 
 // Conflicts reports whether somebody else has written the document meanwhile, so that it has to be read again.
@@ -47,6 +45,11 @@ func ofTheUser(err error) bool {
 		return true
 	}
 	return errors.Is(err, eventstore.ErrUndecodable) || errors.Is(err, kv.ErrEncode) || errors.Is(err, kv.ErrDecode)
+}
+
+// ofTheOwner reports whether the owner of a connection, a store or a bucket has closed it. It does not come back.
+func ofTheOwner(err error) bool {
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, jsapi.ErrClosed)
 }
 
 // OfTheLog reports whether an error is about the state of the log. Such an error stays, however often the log

@@ -17,6 +17,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/guard"
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/kv"
 )
@@ -34,7 +35,8 @@ func TestWhatPassesIsToldFromWhatTheLogIsLike(t *testing.T) {
 	for _, final := range []error{
 		nil, eventstore.ErrCorrupt, eventstore.ErrLogRewound, eventstore.ErrSettings, runner.ErrOtherStore, nats.ErrConnectionClosed,
 		errors.Join(kv.ErrUnavailable, eventstore.ErrLogRewound), runner.Unavailable(eventstore.ErrNoPermission),
-		fmt.Errorf("%w: %w", eventstore.ErrUnavailable, nats.ErrConnectionClosed),
+		fmt.Errorf("%w: %w", eventstore.ErrUnavailable, nats.ErrConnectionClosed), runner.Unavailable(nats.ErrConnectionClosed),
+		fmt.Errorf("%w: %w", kv.ErrUnavailable, jsapi.ErrClosed),
 		guard.Call(func() { panic(nats.ErrTimeout) }), &eventstore.ReadError{Reason: eventstore.ErrUndecodable, Err: nats.ErrTimeout},
 		&kv.Error{Reason: kv.ErrEncode, Err: context.DeadlineExceeded}, &kv.Error{Reason: kv.ErrDecode, Err: nats.ErrTimeout},
 	} {
