@@ -128,15 +128,15 @@ func (b *Breaker) Do(ctx context.Context, call func(ctx context.Context) error) 
 		return err
 	}
 	defer b.watch(ctx, a)()
-	returned := false
+	counted := false
 	defer func() {
-		if !returned {
+		if !counted { // the call has panicked, or a method of its error
 			_ = b.leave(ctx, a, errors.New("the call panicked"))
 		}
 	}()
-	err = call(ctx)
-	returned = true
-	return b.leave(ctx, a, err)
+	err = b.leave(ctx, a, call(ctx))
+	counted = true
+	return err
 }
 
 func (b *Breaker) enter() (*attempt, error) {
@@ -179,14 +179,15 @@ func (b *Breaker) watch(ctx context.Context, a *attempt) (end func() bool) {
 
 // leave counts the outcome of a call, unless it was counted already.
 func (b *Breaker) leave(ctx context.Context, a *attempt, err error) error {
+	failed := err != nil && !IsPermanent(err) // methods of the user, which may not return, are called without the lock
+	canceled := failed && errors.Is(ctx.Err(), context.Canceled)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	failed := err != nil && !IsPermanent(err)
 	counts := !a.over && a.period == b.period
 	a.over = true
 	switch {
 	case !counts:
-	case failed && errors.Is(ctx.Err(), context.Canceled):
+	case canceled:
 		b.probe = nil
 		return err
 	case failed:

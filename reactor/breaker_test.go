@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -184,6 +185,46 @@ func TestACallThatIsCanceledAndDoesNotReturnIsGivenUp(t *testing.T) {
 		require.ErrorIs(t, <-answer, errDown)
 		require.Equal(t, reactor.BreakerClosed, b.State())
 	})
+}
+
+// spiteful is an error that harms a caller that asks what it is.
+type spiteful struct{ harm func() }
+
+func (spiteful) Error() string { return "no answer" }
+
+func (s spiteful) As(any) bool {
+	s.harm()
+	return false
+}
+
+// The breaker asks the error of a call whether it is permanent, which calls a method of the user.
+func TestAnErrorOfACallLeavesItsBreakerUsable(t *testing.T) {
+	for name, harm := range map[string]func(){"panics": func() { panic("no luck") }, "exits": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			b := newBreaker(t, &reactor.BreakerConfig{Failures: 1, Cooldown: time.Millisecond})
+			require.Error(t, b.Do(t.Context(), fails))
+			eventually(t, func() bool { return b.State() == reactor.BreakerHalfOpen }, "it lets a call through")
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				defer func() { _ = recover() }()
+				_ = b.Do(t.Context(), func(context.Context) error { return spiteful{harm} })
+			}()
+			<-ended
+			eventually(t, func() bool { return b.Do(t.Context(), succeeds) == nil }, "it lets another call through")
+		})
+	}
+	b := newBreaker(t, nil)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- b.Do(t.Context(), func(context.Context) error { return spiteful{func() { b.State() }} })
+	}()
+	select {
+	case err := <-ended:
+		require.ErrorContains(t, err, "no answer")
+	case <-time.After(20 * time.Second):
+		t.Fatal("the breaker waits for itself")
+	}
 }
 
 // The one call that is let through to a downstream never returns. The other streams do not wait for it.
