@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -175,6 +176,35 @@ func TestAReplayThatIsAskedForAgainAndAgainIsDone(t *testing.T) {
 	got, err := view.Get(t.Context(), "a")
 	require.NoError(t, err)
 	require.Equal(t, balance{16, 3}, got)
+}
+
+// More large documents are wished for than one batch takes, among small ones.
+func TestAReplayOfManyLargeDocumentsIsDone(t *testing.T) {
+	store := cupStore(t)
+	var mended atomic.Bool
+	view, err := projection.Open(t.Context(), store, "cups", 1, &projection.Config{Park: true},
+		projection.On(func(c cup, e filled) cup {
+			if !mended.Load() {
+				panic("not yet")
+			}
+			return cup{N: c.N + 1, Text: strings.Repeat("x", map[bool]int{true: 900_000}[e.Wrong == "large"])}
+		}).By(func(e filled) string { return e.Key }))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, view.Close()) }()
+	var all []filled
+	for i := range 20 {
+		all = append(all, filled{fmt.Sprint("large", i), "large"})
+	}
+	for i := range 470 {
+		all = append(all, filled{fmt.Sprint("small", i), ""})
+	}
+	end := fill(t, store, "a", all...)
+	run(t, view)
+	require.NoError(t, view.WaitFor(soon(t), end))
+	mended.Store(true)
+	require.NoError(t, view.Replay(t.Context()))
+	eventually(t, func() bool { return len(parkedIn(t, view)) == 0 }, "they are folded again")
+	require.Len(t, listed(t, view), len(all))
 }
 
 // A replica that catches up has lost the older of two versions of what says that a key is parked, and has not got the

@@ -2,6 +2,7 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -37,9 +38,8 @@ func (s *session[V]) attend(ctx context.Context) error {
 // the wishes.
 func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs memory[V], again map[string]Parked) error {
 	granted, size := make(map[string]document[V]), 0
-	batch := s.generation.documents.Batch()
 	for key := range wishes {
-		if 2*len(granted)+2 > s.room || size >= batchBytes {
+		if 2*len(granted)+2 > s.room || len(granted) >= s.few || size >= batchBytes {
 			break
 		}
 		d, err := docs.get(ctx, key)
@@ -47,15 +47,20 @@ func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs m
 			return err
 		}
 		granted[key], size = d, size+len(d.encoded)
+	}
+	batch := s.generation.documents.Batch()
+	if err := s.putAll(batch, granted); errors.Is(err, errHeavy) {
+		return nil // the next batch has fewer
+	} else if err != nil {
+		return err
+	}
+	for key := range granted {
 		if p, failed := again[key]; failed {
 			joined(batch, s.generation.parked).Update(key, p, s.revisions[key])
 		} else {
 			joined(batch, s.generation.parked).DeleteRevision(key, s.revisions[key])
 			delete(s.parked, key)
 		}
-	}
-	if err := s.putAll(batch, granted); err != nil {
-		return err
 	}
 	next := s.at.checkpoint
 	next.Parked = len(s.parked) > 0
