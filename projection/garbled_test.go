@@ -64,6 +64,20 @@ func TestAViewWhoseCheckpointCannotBeReadIsRebuilt(t *testing.T) {
 	}
 }
 
+func TestAViewWhoseParkedDocumentCannotBeReadIsRebuilt(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	store := openAt(t, js)
+	view := sums(t, store, 1, nil)
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	garble(t, js, view.Bucket(), "=parked.1")
+	requireRemedy(t, view.Run(soon(t)), "rebuild the view")
+	_, err := view.Status(t.Context())
+	requireRemedy(t, err, "rebuild the view")
+	require.NoError(t, view.Rebuild(soon(t), nil))
+	run(t, view)
+	require.NoError(t, view.WaitFor(soon(t), deposit(t, store, "1", 10)))
+}
+
 // The checkpoint is garbled under a view that runs and is read.
 func TestAViewWhoseCheckpointIsGarbledMeanwhileSaysWhatToDo(t *testing.T) {
 	js := eventstoretest.JetStream(t)

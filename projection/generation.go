@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -21,10 +22,13 @@ var errDamaged = errors.New("the view's bucket is damaged")
 // errUnreadable says that a build's bucket cannot be read with Config.Codec, and what to do.
 var errUnreadable = errors.New("what serves cannot be read: rebuild the view, or open it with the codec of its bucket")
 
-// unreadable adds errUnreadable to the error of a checkpoint that does not decode.
+// unreadable adds errUnreadable to the error of a checkpoint, or of what is parked, that does not decode.
 func unreadable(err error) error {
 	failed, ok := errors.AsType[*kv.Error](err)
-	if ok && errors.Is(err, kv.ErrDecode) && failed.Key == inside.Single().Prefix()+checkpointKey {
+	if !ok || !errors.Is(err, kv.ErrDecode) {
+		return err
+	}
+	if failed.Key == inside.Single().Prefix()+checkpointKey || strings.HasPrefix(failed.Key, inside.Named("parked").Prefix()) {
 		return fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	return err

@@ -94,7 +94,7 @@ func (s *session[V]) loadParked(ctx context.Context) error {
 	clear(s.revisions)
 	for entry, err := range s.generation.parked.List(ctx) {
 		if err != nil {
-			return err
+			return unreadable(err)
 		}
 		s.parked[entry.Key], s.revisions[entry.Key] = entry.Value, entry.Revision
 	}

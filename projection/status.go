@@ -92,7 +92,7 @@ func (o *operator[V]) status(ctx context.Context) (s Status, err error) {
 	}
 	for _, err := range g.parked.List(ctx) {
 		if err != nil {
-			return s, o.failed(err)
+			return s, o.failed(unreadable(err))
 		}
 		s.Parked++
 	}
