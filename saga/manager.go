@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -122,10 +123,10 @@ func (m *Manager[S]) stream(id string) eventstore.StreamID {
 // with the same data, is left as it is. So Start may be repeated, also by another release. Fields of the data that one
 // of the two releases does not know are not compared.
 //
-// Ids are UTF-8 of 1 to 128 bytes. / and % count three times. Start returns an error that matches ErrInvalidID,
-// ErrInvalidData or ErrOtherData, or the error of appending: see eventstore.Store.Append. The metadata of ctx goes
-// into the saga's first commit, and its correlation, or else the saga's stream, is the correlation of all that its
-// steps append.
+// Ids are UTF-8 of 1 to 128 bytes, and do not begin with U+FFFD. / and % count three times. Start returns an error that
+// matches ErrInvalidID, ErrInvalidData or ErrOtherData, or the error of appending: see eventstore.Store.Append. The
+// metadata of ctx goes into the saga's first commit, and its correlation, or else the saga's stream, is the correlation
+// of all that its steps append.
 func (m *Manager[S]) Start(ctx context.Context, id string, data S) (eventstore.Position, error) {
 	return m.start(ctx, id, data, place{})
 }
@@ -143,11 +144,18 @@ func (m *Manager[S]) passed(deadline time.Time) bool {
 	return !behind.Before(deadline)
 }
 
+// unread begins text that cannot be the key of a document. A saga with such an id would not be in the view of all
+// sagas, from which runners begin.
+const unread = "\uFFFD"
+
 // start starts a saga because of an event at a place, or because of no event.
 func (m *Manager[S]) start(ctx context.Context, id string, data S, cause place) (eventstore.Position, error) {
 	d := m.definition
 	if escaped := escape.Replace(id); id == "" || len(escaped) > maxID {
 		return 0, fmt.Errorf("saga: %s/%q: %w: it has %d bytes with / and %% escaped, 1 to %d are allowed", d.name, id, ErrInvalidID, len(escaped), maxID)
+	}
+	if strings.HasPrefix(id, unread) {
+		return 0, fmt.Errorf("saga: %s/%q: %w: it begins with U+FFFD, which stands for text that could not be read", d.name, id, ErrInvalidID)
 	}
 	encoded, err := d.encode(id, data)
 	if err != nil {
