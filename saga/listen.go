@@ -93,7 +93,13 @@ func (m *Manager[S]) startOn(ctx context.Context, l listener[S], event eventstor
 	if err != nil || id == "" {
 		return err
 	}
-	if _, err = m.start(ctx, id, data, place{recorded.Position, recorded.Index}); err != nil {
+	_, err = m.start(ctx, id, data, place{recorded.Position, recorded.Index})
+	if _, unfit := errors.AsType[*unfitError](orUnfit(err)); unfit {
+		m.logger.WarnContext(ctx, "saga: left alone: it was started before, and another release went on with it", "id", id,
+			"position", recorded.Position, "type", recorded.Type(), "error", err)
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	for _, received := range m.early.take(id) {

@@ -280,3 +280,30 @@ func TestAReleaseThatLacksAStepBringsEventsOnly(t *testing.T) {
 }
 
 var errNotNow = errors.New("not now")
+
+// An event that starts a saga is handled again after the saga was started, and a later release went on with it.
+func TestAnEventThatStartedASagaOfALaterReleaseIsPassed(t *testing.T) {
+	js := eventstoretest.JetStream(t)
+	b := openBank(t, js)
+	m := open(t, b, define(t, "payment",
+		saga.StartOn(func(e ordered) (string, payment) { return e.Payment.From, e.Payment }),
+		saga.Step("note", noted("noted")).NoUndo()), nil)
+	_, err := m.Start(t.Context(), "a", payment{From: "a"})
+	require.NoError(t, err)
+	later, err := eventstore.Open(t.Context(), js, "bank", []eventstore.Event{paused{}}, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, later.Close()) })
+	stream := eventstore.StreamID{Category: "payment", ID: "a"}
+	head, err := later.Head(t.Context(), stream)
+	require.NoError(t, err)
+	_, err = later.Append(t.Context(), stream, head, paused{})
+	require.NoError(t, err)
+	run(t, m)
+	_, err = b.store.Append(t.Context(), eventstore.StreamID{Category: "order", ID: "1"}, eventstore.Head{},
+		ordered{payment{From: "a"}}, ordered{payment{From: "b"}})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		in, err := m.Get(t.Context(), "b")
+		return err == nil && in.State == saga.StateCompleted
+	}, 10*time.Second, 5*time.Millisecond, "what comes behind it in its stream goes on")
+}
