@@ -393,7 +393,7 @@ func TestAClosedViewSaysSo(t *testing.T) {
 	require.ErrorContains(t, view.Rebuild(soon(t), nil), "closed")
 }
 
-// What is closed does not come back, so nothing is waited for.
+// A bucket that its owner has closed does not come back, so Run waits for nothing.
 func TestAViewThatIsClosedWhileItRunsEnds(t *testing.T) {
 	store := open(t)
 	view := balances(t, store)

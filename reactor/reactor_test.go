@@ -453,7 +453,7 @@ func TestAReactorRunsOnceAtATime(t *testing.T) {
 	require.ErrorIs(t, mails.Run(t.Context()), reactor.ErrRunning)
 }
 
-// What is closed does not come back, so nothing is waited for.
+// A bucket that its owner has closed does not come back, so Run waits for nothing.
 func TestAReactorThatIsClosedEnds(t *testing.T) {
 	store := open(t)
 	mails, err := reactor.Open(t.Context(), store, "mails", quick(), newJournal().reaction())
