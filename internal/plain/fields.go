@@ -80,12 +80,19 @@ func (b *builder) fields(n *node, path string, at place) {
 }
 
 // distinct refuses two fields that are stored under one name, also of embedded structs, because only one of them
-// comes back, or none.
+// comes back, or none. It also refuses an alias that hides a field before it, and one that msgpack does not read.
 func (b *builder) distinct(n *node, path string) {
 	paths := make(map[string]string)
 	for _, f := range n.list {
 		if other, twice := paths[f.stored]; twice {
 			b.refuse("%s%s and %s%s are both stored as %q: give each a name of its own", path, other, path, f.path, f.stored)
+		}
+		if other, hidden := paths[f.alias]; hidden && b.format == Msgpack && f.alias != "" {
+			b.refuse("%s%s has the alias %q, under which %s%s is stored: give it another alias", path, f.path, f.alias, path, other)
+		}
+		if b.format == Msgpack && f.alias != "" && f.path != "."+f.Name {
+			b.refuse("%s%s is not read under its alias %q, because its struct is embedded: put the field into %s itself, or upcast",
+				path, f.path, f.alias, n.t)
 		}
 		paths[f.stored] = f.path
 	}

@@ -119,8 +119,11 @@ type (
 	}
 	Percent struct{ Of int64 }
 	// Home and Work have a value of which no sample is known.
-	Home         struct{ Addr netip.Addr }
-	Work         struct{ Addr netip.Addr }
+	Home    struct{ Addr netip.Addr }
+	Work    struct{ Addr netip.Addr }
+	Renamed struct {
+		Addr netip.Addr `msgpack:"addr,alias:home"`
+	}
 	twoAddresses struct {
 		Home
 		Work
@@ -217,6 +220,11 @@ func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
 			Addr netip.Addr
 			Home `msgpack:",inline"`
 		}{}, `.Home.Addr are both stored as "Addr"`, `.Home.Addr are both stored as "Addr"`},
+		{struct {
+			Addr netip.Addr `msgpack:"home"`
+			Next netip.Addr `msgpack:"next,alias:home"`
+		}{}, `.Next has the alias "home", under which`, "-"},
+		{struct{ Renamed }{}, `.Renamed.Addr is not read under its alias "home"`, "-"},
 		{struct {
 			Long [400]int
 			Named
