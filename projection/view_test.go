@@ -393,17 +393,6 @@ func TestAClosedViewSaysSo(t *testing.T) {
 	require.ErrorContains(t, view.Rebuild(soon(t), nil), "closed")
 }
 
-// A bucket that its owner has closed does not come back, so Run waits for nothing.
-func TestAViewThatIsClosedWhileItRunsEnds(t *testing.T) {
-	store := open(t)
-	view := balances(t, store)
-	ended := make(chan error, 1)
-	go func() { ended <- view.Run(soon(t)) }()
-	require.NoError(t, view.WaitFor(soon(t), deposit(t, store, "a", 1)))
-	require.NoError(t, view.Close())
-	require.ErrorContains(t, <-ended, "closed")
-}
-
 // A document that was read ahead is outdated once the batch was written in the middle.
 func TestADocumentReadAheadIsNotUsedOnceItIsWritten(t *testing.T) {
 	store := open(t)
