@@ -48,7 +48,7 @@ func (g given) conflict(actual eventstore.Version) error {
 // allGiven returns the streams that the operations rely on.
 func allGiven(ops []Operation) (all []given) {
 	for _, op := range ops {
-		all = append(all, op.given()...)
+		all = append(all, op.said().given...)
 	}
 	return all
 }

@@ -16,22 +16,19 @@ type Operation interface {
 	streamID() eventstore.StreamID
 	// hook returns a function that runs do within the Around of the operation's repository, or nil without an Around.
 	hook() func(ctx context.Context, do func(ctx context.Context) error) error
-	// given returns the streams of other aggregates that the operation relies on.
-	given() []given
+	// said returns what the caller's options say. It must not be changed.
+	said() *options
 	// lock returns the lock that the operation holds while it runs.
 	lock() *lock
-	// key returns the idempotency key of the operation, or "".
-	key() string
 	// borrow lends the key of another operation to this one. If this one was done under it before, borrow returns the
 	// position of that commit.
 	borrow(key string) eventstore.Position
-	// begin loads the state to decide on. If some operation of the transaction has a key, the commands of all are
-	// compared when it is repeated.
+	// begin loads the state to decide on, and looks for a key with a known time of issue beyond the keys that the state
+	// remembers. If some operation of the transaction has a key, the commands of all are compared when it is repeated.
 	begin(ctx context.Context, store *eventstore.Store, keyed bool) error
-	// refresh loads the commits that the leader has beyond that state, and reports whether there were any.
+	// refresh loads the commits that the leader has beyond that state, and reports whether there were any. If there
+	// were, it looks for the key again.
 	refresh(ctx context.Context) (changed bool, err error)
-	// search looks for a key with a known time of issue, beyond the keys that the state remembers.
-	search(ctx context.Context) error
 	// decide returns the write that follows from the state. If the operation was done before, under the same key, it
 	// returns the position of that commit instead.
 	decide() (eventstore.Write, eventstore.Position, error)
@@ -71,7 +68,7 @@ func (r *Repository[S, E]) On(id string, command Command[S, E], opts ...Option) 
 func (op *Op[S, E]) Result() Result[S, E] { return op.result }
 
 func (op *Op[S, E]) streamID() eventstore.StreamID { return op.repository.stream(op.id) }
-func (op *Op[S, E]) given() []given                { return op.options.given }
+func (op *Op[S, E]) said() *options                { return &op.options }
 func (op *Op[S, E]) lock() *lock                   { return op.repository.locks.of(op.id) }
 
 func (op *Op[S, E]) hook() func(ctx context.Context, do func(ctx context.Context) error) error {
@@ -89,8 +86,6 @@ func (op *Op[S, E]) around(ctx context.Context, do func(ctx context.Context) err
 	}
 	return err
 }
-
-func (op *Op[S, E]) key() string { return op.options.key }
 
 func (op *Op[S, E]) borrow(key string) eventstore.Position {
 	op.borrowed = key
@@ -115,19 +110,25 @@ func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store, keyed bo
 	var err error
 	if keyed {
 		op.hash, err = hashCommand(op.command, &op.repository.plainTypes)
-		if err != nil && op.key() != "" { // without a key of its own, the command may be one that cannot be compared
+		if err != nil && op.options.key != "" { // without a key of its own, the command may be one that cannot be compared
 			return fmt.Errorf("aggregate: %s: %w", op.streamID(), err)
 		}
 	}
 	if op.entry, _, err = op.repository.recall(ctx, op.id); err != nil {
 		return err
 	}
-	return op.checkIssued(ctx)
+	if err := op.checkIssued(ctx); err != nil {
+		return err
+	}
+	return op.search(ctx)
 }
 
 func (op *Op[S, E]) refresh(ctx context.Context) (changed bool, err error) {
 	op.entry, changed, err = op.repository.refresh(ctx, op.id, op.entry)
-	return changed, err
+	if err != nil || !changed {
+		return false, err
+	}
+	return true, op.search(ctx)
 }
 
 func (op *Op[S, E]) decide() (eventstore.Write, eventstore.Position, error) {
@@ -194,8 +195,8 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) error {
 }
 
 func (op *Op[S, E]) repeated(c *eventstore.Commit) error {
-	compared := op.key() != "" || len(op.hash) > 0 && len(c.KeyHash) > 0 // an older release kept no hash without a key
-	same := c.Key == op.key() || op.key() == "" && c.Key == op.borrowed
+	compared := op.options.key != "" || len(op.hash) > 0 && len(c.KeyHash) > 0 // an older release kept no hash without a key
+	same := c.Key == op.options.key || op.options.key == "" && c.Key == op.borrowed
 	if !same || compared && string(c.KeyHash) != string(op.hash) {
 		return &KeyError{Stream: c.Stream, Key: c.Key, Version: c.First, Err: ErrKeyReused}
 	}

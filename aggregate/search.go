@@ -33,7 +33,7 @@ func (op *Op[S, E]) checkIssued(ctx context.Context) error {
 }
 
 // search reads the commits after the position at which the command was issued, unless all their keys are remembered.
-// It runs before each try, because a conflict may bring more commits than are remembered.
+// It runs whenever there are new commits, because there may be more than are remembered.
 func (op *Op[S, E]) search(ctx context.Context) error {
 	issued := op.issuedAt()
 	if issued == nil || op.earlier != nil || op.entry.keys.remembers(*issued) {

@@ -112,9 +112,6 @@ func run(ctx context.Context, store *eventstore.Store, ops []Operation, maxTries
 	var conflict error          // of the try before
 	fresh := false              // the states are the leader's, and not only cached
 	for tries, looks := 0, 0; ; {
-		if err := searchAll(ctx, ops); err != nil {
-			return err
-		}
 		d, no := decideAll(ops, one[:])
 		writing, confirmed := d.events && no == nil && d.repeated == 0, false
 		if !writing && looks < maxLooks {
@@ -168,20 +165,11 @@ func ended(writes []eventstore.Write) bool {
 
 func beginAll(ctx context.Context, store *eventstore.Store, ops []Operation) error {
 	if len(ops) == 1 {
-		return ops[0].begin(ctx, store, ops[0].key() != "")
+		return ops[0].begin(ctx, store, ops[0].said().key != "")
 	}
 	all := slices.Clone(ops) // so that a command's single operation stays on the stack of Do
 	keyed := transactionKey(all) != ""
 	_, err := abreast.Do(len(all), func(i int) error { return all[i].begin(ctx, store, keyed) })
-	return err
-}
-
-func searchAll(ctx context.Context, ops []Operation) error {
-	if len(ops) == 1 {
-		return ops[0].search(ctx)
-	}
-	all := slices.Clone(ops) // as in beginAll
-	_, err := abreast.Do(len(all), func(i int) error { return all[i].search(ctx) })
 	return err
 }
 
@@ -234,7 +222,7 @@ func decideAll(ops []Operation, memory []eventstore.Write) (d decision, err erro
 // transactionKey returns the first key of an operation, or "" if none has one.
 func transactionKey(ops []Operation) string {
 	for _, op := range ops {
-		if key := op.key(); key != "" {
+		if key := op.said().key; key != "" {
 			return key
 		}
 	}

@@ -231,10 +231,11 @@ func (d *decoder) recordIn(msg jsapi.Message, err error, next Version) (*Commit,
 	switch {
 	case errors.Is(err, errCopied):
 		// The header of a record on top of another program's message does not fit it.
-		c, err = d.decode(new(room), msg.Subject, Position(msg.Sequence), msg.Data)
-		if expected, ok := expectedBy(msg.Header); err != nil || !ok || expected == 0 || c.First != next {
-			return nil, nil
+		record, failed := d.decode(new(room), msg.Subject, Position(msg.Sequence), msg.Data)
+		if expected, ok := expectedBy(msg.Header); failed == nil && ok && expected > 0 && record.First == next {
+			return record, nil
 		}
+		return nil, nil
 	case errors.Is(err, ErrForeign), errors.Is(err, ErrCorrupt):
 		return nil, nil
 	case err == nil && c.First != next:

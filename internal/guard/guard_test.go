@@ -1,7 +1,6 @@
 package guard_test
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -148,7 +147,7 @@ func TestErrorsOfThePanicAreFound(t *testing.T) {
 	require.NotErrorIs(t, err, io.EOF)
 	err = guard.Call(func() { panic("text") })
 	require.NotErrorIs(t, err, io.EOF)
-	require.False(t, errors.As(err, &found))
+	require.NotErrorAs(t, err, &found)
 }
 
 // nested is an error whose text panics, and so does the text of that panic.
@@ -197,7 +196,7 @@ func TestTheMethodsOfAnErrorAreGuarded(t *testing.T) {
 			require.ErrorContains(t, err, "no money", where)
 			require.NotErrorIs(t, err, io.EOF, "%s, %s", what, where)
 			var found *fs.PathError
-			require.False(t, errors.As(err, &found), "%s, %s", what, where)
+			require.NotErrorAs(t, err, &found, "%s, %s", what, where)
 		}
 	}
 	require.ErrorIs(t, returned(func() error { return io.ErrUnexpectedEOF }), io.ErrUnexpectedEOF)

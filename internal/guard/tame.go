@@ -21,9 +21,6 @@ func tame(err error) error {
 	if err == nil {
 		return nil
 	}
-	if already, ok := err.(*tamed); ok {
-		return already
-	}
 	return &tamed{text: textOf(err), err: err}
 }
 

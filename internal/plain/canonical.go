@@ -136,7 +136,7 @@ func masked(v reflect.Value) (is bool) {
 	defer func() { is = recover() != nil || is }()
 	back := reflect.New(v.Type())
 	var err error
-	if m, ok := v.Interface().(encoding.BinaryMarshaler); ok {
+	if m, ok := reflect.TypeAssert[encoding.BinaryMarshaler](v); ok {
 		data, _ := m.MarshalBinary() // itself has called it without an error
 		err = back.Interface().(encoding.BinaryUnmarshaler).UnmarshalBinary(data)
 	} else {
