@@ -110,7 +110,7 @@ func (op *Op[S, E]) begin(ctx context.Context, store *eventstore.Store, keyed bo
 	var err error
 	if keyed {
 		op.hash, err = hashCommand(op.command, &op.repository.plainTypes)
-		if err != nil && op.options.key != "" { // without a key of its own, the command may be one that cannot be compared
+		if err != nil && op.options.key != "" { // else the command may be one that cannot be compared
 			return fmt.Errorf("aggregate: %s: %w", op.streamID(), err)
 		}
 	}
@@ -195,7 +195,8 @@ func (op *Op[S, E]) stored(c *eventstore.Commit) error {
 }
 
 func (op *Op[S, E]) repeated(c *eventstore.Commit) error {
-	compared := op.options.key != "" || len(op.hash) > 0 && len(c.KeyHash) > 0 // an older release kept no hash without a key
+	// An older release kept no hash of a command without a key.
+	compared := op.options.key != "" || len(op.hash) > 0 && len(c.KeyHash) > 0
 	same := c.Key == op.options.key || op.options.key == "" && c.Key == op.borrowed
 	if !same || compared && string(c.KeyHash) != string(op.hash) {
 		return &KeyError{Stream: c.Stream, Key: c.Key, Version: c.First, Err: ErrKeyReused}

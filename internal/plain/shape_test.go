@@ -181,17 +181,29 @@ type sparse struct {
 	T        *time.Time
 }
 
+// lossy is a value of a type of which a format would lose something.
+type lossy struct {
+	value   any
+	msgpack string // the text of the error, or "-" for none
+	json    string
+}
+
+func requireRefused(t *testing.T, values []lossy) {
+	t.Helper()
+	for _, c := range values {
+		for format, want := range map[plain.Format]string{plain.Msgpack: c.msgpack, plain.JSON: c.json} {
+			_, err := format.Of(reflect.TypeOf(c.value))
+			if want == "-" {
+				require.NoError(t, err, "%s %T", format, c.value)
+				continue
+			}
+			require.ErrorContains(t, err, want, "%s %T", format, c.value)
+		}
+	}
+}
+
 func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
-	// Vet refuses to compile it.
-	twice := reflect.Zero(reflect.StructOf([]reflect.StructField{
-		{Name: "A", Type: reflect.TypeFor[string](), Tag: `json:"x" msgpack:"x"`},
-		{Name: "B", Type: reflect.TypeFor[string](), Tag: `json:"x" msgpack:"x"`},
-	})).Interface()
-	for _, c := range []struct {
-		value   any
-		msgpack string // the text of the error
-		json    string
-	}{
+	requireRefused(t, []lossy{
 		{stampedText{}, "stampedText.Note would be lost: plain_test.stampedText is encoded or decoded by a method of the embedded Time", "stampedText.Note"},
 		{generic[string]{}, "].V would be lost", "].V would be lost"},
 		{[]map[string]stampedText{}, "[][].Note would be lost", "[][].Note would be lost"},
@@ -209,27 +221,6 @@ func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
 		{struct{ S secret }{}, ".S comes back as another value when msgpack has stored it", ".S comes back as another value when json has stored it"},
 		{struct{ F forgetful }{}, ".F.N comes back as another value", ".F.N comes back as another value"},
 		{struct{ M map[lowered]int }{}, "-", ".M key comes back as another"},
-		{twice, `.B are both stored as "x": give each a name of its own`, `.B are both stored as "x"`},
-		{both{}, "-", `both.Named.Name and plain_test.both.Titled.Name are both stored as "Name"`},
-		{twoAddresses{}, "-", `.Home.Addr and plain_test.twoAddresses.Work.Addr are both stored as "Addr"`},
-		{struct {
-			Home
-			Addr netip.Addr
-		}{}, `.Home.Addr and struct { plain_test.Home; Addr netip.Addr }.Addr are both stored as "Addr"`, `.Addr are both stored as "Addr"`},
-		{struct {
-			Addr netip.Addr
-			Home `msgpack:",inline"`
-		}{}, `.Home.Addr are both stored as "Addr"`, `.Home.Addr are both stored as "Addr"`},
-		{struct {
-			Addr netip.Addr `msgpack:"home"`
-			Next netip.Addr `msgpack:"next,alias:home"`
-		}{}, `.Next has the alias "home", under which`, "-"},
-		{struct{ Renamed }{}, `.Renamed.Addr is not read under its alias "home"`, "-"},
-		{struct {
-			Long [400]int
-			Named
-			Titled
-		}{}, "-", `.Titled.Name are both stored as "Name"`},
 		{struct {
 			N noted `json:",omitzero" msgpack:",omitempty"`
 		}{}, "-", ".N is left out, with its Note, if the embedded Counted is zero"},
@@ -270,16 +261,38 @@ func TestWhatAFormatWouldLoseIsRefused(t *testing.T) {
 		{struct{ M map[string][2]secret }{}, "comes back as another value", "comes back as another value"},
 		{struct{ A []any }{}, "A[] is a interface", "A[] is a interface"},
 		{hidden{}, "Amounts[].amount is not exported", "Amounts[].amount is not exported"},
-	} {
-		for format, want := range map[plain.Format]string{plain.Msgpack: c.msgpack, plain.JSON: c.json} {
-			_, err := format.Of(reflect.TypeOf(c.value))
-			if want == "-" {
-				require.NoError(t, err, "%s %T", format, c.value)
-				continue
-			}
-			require.ErrorContains(t, err, want, "%s %T", format, c.value)
-		}
-	}
+	})
+}
+
+func TestFieldsOfOneNameAreRefused(t *testing.T) {
+	// Vet refuses to compile it.
+	twice := reflect.Zero(reflect.StructOf([]reflect.StructField{
+		{Name: "A", Type: reflect.TypeFor[string](), Tag: `json:"x" msgpack:"x"`},
+		{Name: "B", Type: reflect.TypeFor[string](), Tag: `json:"x" msgpack:"x"`},
+	})).Interface()
+	requireRefused(t, []lossy{
+		{twice, `.B are both stored as "x": give each a name of its own`, `.B are both stored as "x"`},
+		{both{}, "-", `both.Named.Name and plain_test.both.Titled.Name are both stored as "Name"`},
+		{twoAddresses{}, "-", `.Home.Addr and plain_test.twoAddresses.Work.Addr are both stored as "Addr"`},
+		{struct {
+			Home
+			Addr netip.Addr
+		}{}, `.Home.Addr and struct { plain_test.Home; Addr netip.Addr }.Addr are both stored as "Addr"`, `.Addr are both stored as "Addr"`},
+		{struct {
+			Addr netip.Addr
+			Home `msgpack:",inline"`
+		}{}, `.Home.Addr are both stored as "Addr"`, `.Home.Addr are both stored as "Addr"`},
+		{struct {
+			Addr netip.Addr `msgpack:"home"`
+			Next netip.Addr `msgpack:"next,alias:home"`
+		}{}, `.Next has the alias "home", under which`, "-"},
+		{struct{ Renamed }{}, `.Renamed.Addr is not read under its alias "home"`, "-"},
+		{struct {
+			Long [400]int
+			Named
+			Titled
+		}{}, "-", `.Titled.Name are both stored as "Name"`},
+	})
 }
 
 func TestWhatAFormatKeepsIsAccepted(t *testing.T) {
