@@ -42,7 +42,7 @@ func (c Call) DoKey() string { return c.key(false) }
 
 func (c Call) key(undo bool) string {
 	key := c.prefix(undo)
-	if c.nth > 0 {
+	if c.nth != 0 {
 		key += "/" + strconv.Itoa(c.nth)
 	}
 	return key

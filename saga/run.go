@@ -210,11 +210,15 @@ func (r *runner[S]) nudge() {
 
 // follow keeps the agenda up to date: from the view, and then from the log.
 func (r *runner[S]) follow(ctx context.Context) error {
-	for failures := 1; ; failures++ {
-		err := r.followOnce(ctx, func() { failures = 1 })
-		// The view may be replaced while it is read, before we are told.
-		replaced := errors.Is(err, errBegin) && !errors.Is(err, eventstore.ErrLogRewound) && failures < maxBegins
-		if ctx.Err() != nil || !runners.Passing(err) && !replaced {
+	for failures, begins := 1, 1; ; failures++ {
+		err := r.followOnce(ctx, func() { failures, begins = 1, 1 })
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case runners.Passing(err), errors.Is(err, projection.ErrStale):
+		case errors.Is(err, errBegin) && !errors.Is(err, eventstore.ErrLogRewound) && begins < maxBegins:
+			begins++ // the view may be replaced while it is read, before we are told
+		default:
 			return err
 		}
 		r.logger.Warn("saga: begins to follow the log again", "error", err)
