@@ -321,6 +321,9 @@ func TestAKeyThatNoDocumentCanHaveIsNotFound(t *testing.T) {
 			require.ErrorIs(t, err, projection.ErrNotFound)
 			require.ErrorIs(t, err, kv.ErrInvalidKey)
 		}
+		many, err := view.GetMany(soon(t), key, "good")
+		require.NoError(t, err)
+		require.Len(t, many, 1)
 	}
 }
 

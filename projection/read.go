@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -168,6 +169,7 @@ func (r *reader[V]) readSince(
 // [kv.Bucket.GetMany]. It fails like [View.Get].
 func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.Entry[V], error) {
 	var entries map[string]kv.Entry[V]
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return checkKey(key) != nil }) // of no document
 	err := v.reader.onCurrent(ctx, func(g *served[V]) error {
 		since, err := v.reader.since(ctx, g)
 		if err != nil {
