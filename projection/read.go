@@ -161,6 +161,23 @@ func (r *reader[V]) readSince(
 		if err := runner.Restarts.Wait(ctx, try); err != nil {
 			return document, parked, err
 		}
+		if try >= laggingTries && at.Value.Position < seen.Position {
+			r.forget(ctx, g, seen)
+		}
+	}
+}
+
+// laggingTries is how often a document is read again before the log is asked whether it still has what was read.
+const laggingTries = 4
+
+// forget takes back that a checkpoint was read if the log has lost the commit there. Then readers begin where the
+// bucket is now.
+func (r *reader[V]) forget(ctx context.Context, g *served[V], seen *checkpoint) {
+	if !errors.Is(verify(ctx, r.store, r.name, *seen), ErrLogRewound) {
+		return
+	}
+	if at, err := g.stand(ctx); err == nil && r.seen.CompareAndSwap(seen, &at.checkpoint) {
+		r.logger.WarnContext(ctx, "projection: the log has lost what readers have seen", "position", uint64(seen.Position), "now", uint64(at.Position))
 	}
 }
 
