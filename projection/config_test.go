@@ -23,7 +23,7 @@ func TestWrongValuesOfAConfigAreRefused(t *testing.T) {
 		"BuildCacheSize": {{BuildCacheSize: -1}},
 		"FoldTimeout":    {{FoldTimeout: -1}},
 		"Heartbeat":      {{Heartbeat: -1}, {Heartbeat: 5 * time.Second}, {Heartbeat: time.Second, StandBy: 999 * time.Millisecond}},
-		"StandBy":        {{StandBy: -1}, {StandBy: time.Second}, {Heartbeat: 1, StandBy: 9 * time.Millisecond}},
+		"StandBy":        {{StandBy: -1}, {StandBy: time.Second}, {Heartbeat: 1, StandBy: 4 * time.Millisecond}},
 		"StallAfter":     {{StallAfter: -1}},
 		"Replicas":       {{Replicas: -1}, {Replicas: 6}},
 		"MaxBytes":       {{MaxBytes: -1}},
@@ -36,7 +36,7 @@ func TestTheLongestAndTheShortestDurationsAreTaken(t *testing.T) {
 	const forever = math.MaxInt64
 	for name, cfg := range map[string]*projection.Config{
 		"longest":  {FoldTimeout: forever, Heartbeat: forever, StandBy: forever, StallAfter: forever},
-		"shortest": {Interval: 1, Heartbeat: 1, StandBy: 10 * time.Millisecond, StallAfter: 1},
+		"shortest": {Interval: 1, Heartbeat: 1, StandBy: 5 * time.Millisecond, StallAfter: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := open(t)

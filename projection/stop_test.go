@@ -60,7 +60,7 @@ func stoppedAt(t *testing.T, server *eventstoretest.Server, n int64) bool {
 	stop()
 	require.NoError(t, <-ended)
 
-	run(t, second)
+	defer run(t, second)() // before the store is closed
 	end = deposit(t, store, "a", 3)
 	within, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

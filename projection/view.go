@@ -43,7 +43,7 @@ type Config struct {
 	FoldTimeout time.Duration
 	// Heartbeat is how often a runner, or a build, without news writes its checkpoint. Defaults to 1.5 seconds.
 	Heartbeat time.Duration
-	// StandBy is after how long without a heartbeat another instance takes over. It is at least 10 milliseconds, and
+	// StandBy is after how long without a heartbeat another instance takes over. It is at least 5 milliseconds, and
 	// should be much longer than a write takes. Defaults to 4 seconds.
 	StandBy time.Duration
 	// StallAfter is how old the oldest event that is not folded may be before [Status] calls the view stalled. Defaults
@@ -85,7 +85,7 @@ func (c *Config) withDefaults(store *eventstore.Store) (Config, error) {
 		defaults.Set("BuildCacheSize", &full.BuildCacheSize, 1_000_000),
 		defaults.Set("FoldTimeout", &full.FoldTimeout, time.Minute),
 		defaults.Set("Heartbeat", &full.Heartbeat, 1500*time.Millisecond),
-		defaults.SetWithin("StandBy", &full.StandBy, 10*time.Millisecond, 4*time.Second, defaults.Forever),
+		defaults.SetWithin("StandBy", &full.StandBy, 5*time.Millisecond, 4*time.Second, defaults.Forever),
 		defaults.Ordered("Heartbeat", &full.Heartbeat, "StandBy", &full.StandBy),
 		defaults.Set("StallAfter", &full.StallAfter, 30*time.Second),
 		defaults.Replicas(full.Replicas),

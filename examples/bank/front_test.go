@@ -58,7 +58,7 @@ func startOn(t *testing.T, url string) *starting {
 		return "", false
 	}}
 	go func() { s.code <- run(ctx, []string{"serve", "--addr", addr}, env) }()
-	require.Eventually(t, func() bool { return listens(addr) }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.code) > 0 || listens(addr) }, time.Minute, time.Millisecond)
 	return s
 }
 
