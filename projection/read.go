@@ -186,7 +186,8 @@ func (r *reader[V]) forget(ctx context.Context, g *served[V], seen *checkpoint) 
 // [kv.Bucket.GetMany]. It fails like [View.Get].
 func (v *View[V]) GetMany(ctx context.Context, keys ...string) (map[string]kv.Entry[V], error) {
 	var entries map[string]kv.Entry[V]
-	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return checkKey(key) != nil }) // of no document
+	// No document can have the other keys.
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return checkKey(key) != nil })
 	err := v.reader.onCurrent(ctx, func(g *served[V]) error {
 		since, err := v.reader.since(ctx, g)
 		if err != nil {
