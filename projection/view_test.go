@@ -12,6 +12,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/proptest"
 	"github.com/runnel-go/runnel/projection"
 )
@@ -72,13 +73,14 @@ func longer(short, long time.Duration) time.Duration {
 	return short
 }
 
-// run starts a view and returns what stops it and waits.
+// run starts a view and returns what stops it and waits. A test that ends may close the view, or its store, first. Then
+// Run ends with that.
 func run[V any](t *testing.T, view *projection.View[V]) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var runner sync.WaitGroup
 	runner.Go(func() {
-		if err := view.Run(ctx); err != nil {
+		if err := view.Run(ctx); err != nil && !errors.Is(err, jsapi.ErrClosed) {
 			t.Errorf("view ended: %v", err)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/reactor"
 )
 
@@ -76,7 +77,8 @@ func newReactor(t *testing.T, store *eventstore.Store, cfg *reactor.Config, reac
 	return mails
 }
 
-// react starts a reactor and returns what stops it and waits.
+// react starts a reactor and returns what stops it and waits. A test that ends may close the reactor, or its store,
+// first. Then Run ends with that.
 func react(t *testing.T, mails *reactor.Reactor) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -84,7 +86,7 @@ func react(t *testing.T, mails *reactor.Reactor) (stop func()) {
 	go func() { ended <- mails.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := <-ended; err != nil && !errors.Is(err, jsapi.ErrClosed) {
 			t.Errorf("reactor ended: %v", err)
 		}
 	})

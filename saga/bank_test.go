@@ -12,6 +12,7 @@ import (
 
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/saga"
 )
 
@@ -205,7 +206,8 @@ func open[S any](t testing.TB, b *bank, d *saga.Definition[S], cfg *saga.Config)
 	return m
 }
 
-// run runs a manager until the test, or the function that is given back, ends it.
+// run runs a manager until the test, or the function that is given back, ends it. A test that ends may close the
+// manager, or its store, first. Then Run ends with that.
 func run[S any](t testing.TB, m *saga.Manager[S]) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -218,7 +220,9 @@ func run[S any](t testing.TB, m *saga.Manager[S]) (stop func()) {
 		}
 		stopped = true
 		cancel()
-		require.NoError(t, <-ended)
+		if err := <-ended; !errors.Is(err, jsapi.ErrClosed) {
+			require.NoError(t, err)
+		}
 	}
 	t.Cleanup(stop)
 	return stop
