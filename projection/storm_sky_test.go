@@ -4,6 +4,7 @@ package projection_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -75,11 +76,26 @@ func (s *sky) start() {
 func (s *sky) clear() {
 	s.t.Helper()
 	s.start()
-	for _, stream := range s.streams() {
-		if s.cluster != nil {
-			s.cluster.WaitForLeader(s.t, stream)
-		}
+	if s.cluster == nil {
+		return
 	}
+	for _, stream := range s.streams() {
+		require.Eventually(s.t, func() bool { return s.current(stream) }, 2*time.Minute, 50*time.Millisecond, stream)
+	}
+}
+
+// current reports whether a stream has a leader with which all its replicas have caught up. Programs go on meanwhile,
+// and may have deleted it.
+func (s *sky) current(name string) bool {
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
+	defer cancel()
+	stream, err := s.js.Stream(ctx, name)
+	if err != nil {
+		return errors.Is(err, jetstream.ErrStreamNotFound)
+	}
+	cluster := stream.CachedInfo().Cluster
+	return cluster != nil && cluster.Leader != "" &&
+		!slices.ContainsFunc(cluster.Replicas, func(p *jetstream.PeerInfo) bool { return !p.Current })
 }
 
 // streams lists the streams, once the servers can say.
