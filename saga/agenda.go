@@ -4,8 +4,6 @@ import (
 	"container/heap"
 	"math/rand/v2"
 	"time"
-
-	"github.com/runnel-go/runnel/eventstore"
 )
 
 // The longest random waits that keep runners from taking up one saga at the same moment.
@@ -53,7 +51,7 @@ func (a *agenda[S]) set(in instance[S], now time.Time) (news bool) {
 		it = &item[S]{index: -1}
 		a.sagas[in.id] = it
 	}
-	it.saga, it.left, it.news = in, "", true
+	it.saga, it.news = in, true
 	a.schedule(it, dueAt(in.status, now))
 	return true
 }
@@ -75,14 +73,22 @@ func (a *agenda[S]) leave(id, reason string, now time.Time) (told bool) {
 	return told
 }
 
-// look makes a saga due that was left alone, once it has changed. Its known state must not be relied on.
+// look makes a saga due that was left alone, once it has changed. Nothing that was known of it is kept, because it may
+// not hold any more.
 func (a *agenda[S]) look(id string, now time.Time) {
 	it := a.sagas[id]
-	it.saga.head, it.news = eventstore.Head{}, true
+	it.saga, it.news = instance[S]{id: id}, true
 	a.schedule(it, now)
 }
 
-// left returns why a saga cannot be run here, or "".
+// fits says that a saga can be run here as it is, however it was before.
+func (a *agenda[S]) fits(id string) {
+	if it, known := a.sagas[id]; known {
+		it.left = ""
+	}
+}
+
+// left returns why a saga cannot be run here, or "". News of it alone do not change that: see fits.
 func (a *agenda[S]) left(id string) string {
 	if it, known := a.sagas[id]; known {
 		return it.left

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -36,23 +37,26 @@ func everything(t *testing.T, store *eventstore.Store, word string) *projection.
 	return view
 }
 
-// replicas returns how many replicas each JetStream stream has that belongs to the store bank.
-func replicas(t *testing.T, js jetstream.JetStream) map[string]int {
+// replicas returns how many replicas each JetStream stream has, once there are so many streams.
+func replicas(t *testing.T, js jetstream.JetStream, atLeast int) map[string]int {
 	t.Helper()
-	all := make(map[string]int)
-	streams := js.ListStreams(t.Context())
-	for info := range streams.Info() {
-		all[info.Config.Name] = info.Config.Replicas
-	}
-	require.NoError(t, streams.Err())
+	var all map[string]int
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		all = make(map[string]int)
+		streams := js.ListStreams(t.Context())
+		for info := range streams.Info() {
+			all[info.Config.Name] = info.Config.Replicas
+		}
+		require.NoError(c, streams.Err()) // passes: the connection may have broken
+		require.GreaterOrEqual(c, len(all), atLeast)
+	}, 30*time.Second, 20*time.Millisecond)
 	return all
 }
 
 // requireReplicas makes sure that at least so many streams are there, and that all have that many replicas.
 func requireReplicas(t *testing.T, js jetstream.JetStream, streams, want int) {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(replicas(t, js)) >= streams }, 30*time.Second, 20*time.Millisecond)
-	for name, n := range replicas(t, js) {
+	for name, n := range replicas(t, js, streams) {
 		require.Equal(t, want, n, name)
 	}
 }
@@ -85,7 +89,7 @@ func TestBucketsHaveTheReplicasOfTheirStore(t *testing.T) {
 	view := everything(t, store, "first")
 	requireReplicas(t, js, 5, 1) // the log, the control bucket, snapshots, a view, and the view of sagas
 
-	for name := range replicas(t, js) {
+	for name := range replicas(t, js, 5) {
 		require.Regexp(t, chosen, name, "all belong to the store")
 		raise(t, js, name, 3)
 	}
@@ -108,7 +112,7 @@ func TestBucketsHaveTheReplicasOfTheirStore(t *testing.T) {
 	defer func() { require.NoError(t, one.Close()) }()
 	for _, want := range []int{1, 3} { // its Config says otherwise, and then an operator
 		require.NoError(t, one.Rebuild(t.Context(), nil))
-		require.Equal(t, want, replicas(t, js)["KV_"+one.Bucket()])
+		require.Equal(t, want, replicas(t, js, 10)["KV_"+one.Bucket()])
 		raise(t, js, "KV_"+one.Bucket(), 3)
 	}
 }

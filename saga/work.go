@@ -36,14 +36,16 @@ func (r *runner[S]) claim(ctx context.Context, in *instance[S]) error {
 		}
 		*in = whole
 	}
-	if in.status.State.Final() {
-		r.note(*in)
-		return errNotOurs
+	final := in.status.State.Final()
+	if !final {
+		if err := r.fits(ctx, in); err != nil {
+			return err
+		}
 	}
-	if err := r.fits(ctx, in); err != nil {
-		return err
-	}
-	if in.status.Version > due.Version {
+	r.mu.Lock()
+	r.agenda.fits(in.id)
+	r.mu.Unlock()
+	if final || in.status.Version > due.Version {
 		r.note(*in) // what it is now says when it is due
 		return errNotOurs
 	}
