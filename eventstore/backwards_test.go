@@ -87,8 +87,10 @@ func TestBackwardsIsForwardsReversed(t *testing.T) {
 		}
 		require.Equal(r, up[min(int(from)-1, len(up)):], versions(r, store.Stream(t.Context(), stream, eventstore.From(from))))
 	})
-	require.Positive(t, store.Counters().Torn)
-	require.Positive(t, store.Counters().LinkMisses)
+	if !testing.Short() { // a few draws may have neither
+		require.Positive(t, store.Counters().Torn)
+		require.Positive(t, store.Counters().LinkMisses)
+	}
 }
 
 func TestBackwardsReadsNoMoreThanIsPulled(t *testing.T) {
