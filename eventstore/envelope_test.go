@@ -233,3 +233,7 @@ func FuzzEnvelope(f *testing.F) {
 		}
 	})
 }
+
+func decodeEnvelope(payload []byte, known *registry) (*Commit, error) {
+	return new(room).decode(payload, known)
+}

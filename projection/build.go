@@ -200,7 +200,7 @@ func (b *build[V]) run(ctx context.Context) (flipped uint64, err error) {
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer end(nil)
-	owned.Go(func() { b.live(ctx) })
+	owned.Go(func() { b.showLife(ctx) })
 	owned.Go(func() { b.heed(ctx, end) })
 	if err := b.fill(ctx); err != nil {
 		return 0, because(ctx, err)
@@ -223,8 +223,8 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// live writes a sign of life each heartbeat until ctx ends.
-func (b *build[V]) live(ctx context.Context) {
+// showLife writes a sign of life each heartbeat until ctx ends.
+func (b *build[V]) showLife(ctx context.Context) {
 	beat := time.NewTicker(b.spec.cfg.Heartbeat)
 	defer beat.Stop()
 	for ctx.Err() == nil {

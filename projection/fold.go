@@ -333,10 +333,10 @@ func (f *folder[V]) park(ctx context.Context, t *touched[V]) {
 	r := t.recorded
 	p := Parked{
 		Stream: r.Stream, Version: r.Version(), Position: r.Position, Index: r.Index,
-		Type: r.Type(), Error: runner.Shortened(t.err.Error()), Since: time.Now().UTC(), Source: t.source, Skipped: f.skipped[t.key].Skipped,
+		Type: r.Type(), Error: runner.Shortened(t.err.Error(), runner.MaxText), Since: time.Now().UTC(), Source: t.source, Skipped: f.skipped[t.key].Skipped,
 	}
 	if fold, ok := errors.AsType[*FoldError](t.err); ok {
-		p.Error = runner.Shortened(fold.reason())
+		p.Error = runner.Shortened(fold.reason(), runner.MaxText)
 		if fold.Key != t.key {
 			p.Key = shownKey(fold.Key)
 		}
@@ -345,8 +345,8 @@ func (f *folder[V]) park(ctx context.Context, t *touched[V]) {
 	f.spec.logger.ErrorContext(ctx, "projection: key parked", "key", t.key, "position", uint64(p.Position), "error", t.err)
 }
 
-// settle makes of a document in memory what is read of it.
-func (s *spec[V]) settle(d document[V]) document[V] {
+// asRead makes of a document in memory what is read of it.
+func (s *spec[V]) asRead(d document[V]) document[V] {
 	if s.shape != nil {
 		s.shape.Settle(reflect.ValueOf(&d.value).Elem())
 	}

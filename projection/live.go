@@ -137,7 +137,7 @@ func (s *session[V]) flush(ctx context.Context) error {
 	}
 	s.traced.finish(s.at.Position, len(s.dirty), nil)
 	for key, d := range s.dirty {
-		s.clean.Put(key, s.spec.settle(d))
+		s.clean.Put(key, s.spec.asRead(d))
 	}
 	clear(s.dirty)
 	clear(s.newly)

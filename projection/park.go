@@ -17,24 +17,24 @@ import (
 // under "=parked." and the key, which any NATS client reads. It is written in the batch that passes the event, so it
 // and the checkpoint always agree.
 type Parked struct {
-	Stream   eventstore.StreamID // of the first event that could not be folded
-	Version  eventstore.Version
-	Position eventstore.Position
-	Index    int // of the event in its commit
-	Type     string
-	Error    string
-	Since    time.Time
-	Waiting  int64      // events of the key that came after it
-	Key      string     `json:",omitempty"` // quoted; only if it cannot be stored, and so is parked under another name
-	Source   string     `json:",omitempty"` // the parked key from which the document would have moved here
-	Skipped  []EventRef `json:",omitempty"` // discarded before: left out when the key is folded again
-	Wish     string     `json:",omitempty"` // "replay" or "discard", until a runner has done it
+	Stream   eventstore.StreamID `json:"stream"` // of the first event that could not be folded
+	Version  eventstore.Version  `json:"version"`
+	Position eventstore.Position `json:"position"`
+	Index    int                 `json:"index"` // of the event in its commit
+	Type     string              `json:"type"`
+	Error    string              `json:"error"`
+	Since    time.Time           `json:"since"`
+	Waiting  int64               `json:"waiting"`           // events of the key that came after it
+	Key      string              `json:"key,omitempty"`     // quoted; only if it cannot be stored, and so is parked under another name
+	Source   string              `json:"source,omitempty"`  // the parked key from which the document would have moved here
+	Skipped  []EventRef          `json:"skipped,omitempty"` // discarded before: left out when the key is folded again
+	Wish     string              `json:"wish,omitempty"`    // "replay" or "discard", until a runner has done it
 }
 
 // EventRef names one event of the log.
 type EventRef struct {
-	Position eventstore.Position
-	Index    int
+	Position eventstore.Position `json:"position"`
+	Index    int                 `json:"index"`
 }
 
 // The wishes.

@@ -69,7 +69,7 @@ func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs m
 	}
 	for key, d := range granted {
 		delete(wishes, key)
-		s.clean.Put(key, s.spec.settle(d))
+		s.clean.Put(key, s.spec.asRead(d))
 		s.spec.logger.InfoContext(ctx, "projection: parked key folded again", "key", key, "parked", again[key].Error != "")
 	}
 	return nil

@@ -122,7 +122,7 @@ func (s *session[V]) run(ctx context.Context) error {
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer lost(nil)
-	owned.Go(func() { s.live(ctx, lost) })
+	owned.Go(func() { s.showLife(ctx, lost) })
 	err := s.complete(ctx)
 	if err == nil {
 		err = s.follow(ctx)
@@ -195,9 +195,9 @@ func (s *session[V]) goBy(term uint64) {
 	s.term = term
 }
 
-// live writes the checkpoint, without any change, whenever nothing else has written it for a heartbeat, until ctx
+// showLife writes the checkpoint, without any change, whenever nothing else has written it for a heartbeat, until ctx
 // ends. It ends the session once the checkpoint is not this runner's any more.
-func (s *session[V]) live(ctx context.Context, lost context.CancelCauseFunc) {
+func (s *session[V]) showLife(ctx context.Context, lost context.CancelCauseFunc) {
 	beat := time.NewTicker(s.spec.cfg.Heartbeat)
 	defer beat.Stop()
 	for {
@@ -274,7 +274,7 @@ func (s *session[V]) writeLocked(ctx context.Context, next checkpoint, batch *kv
 	sent := time.Now()
 	revision, err := s.commit(ctx, batch)
 	if errors.Is(err, kv.ErrUnknownOutcome) {
-		revision, err = s.settle(ctx, next, err)
+		revision, err = s.outcome(ctx, next, err)
 	}
 	switch {
 	case errors.Is(err, kv.ErrConflict):
@@ -293,10 +293,10 @@ func (s *session[V]) commit(ctx context.Context, batch *kv.Batch[V]) (uint64, er
 	return batch.Commit(ctx)
 }
 
-// settle finds out what became of a batch without an answer: the checkpoint in the bucket says whose it is. If it
+// outcome finds out what became of a batch without an answer: the checkpoint in the bucket says whose it is. If it
 // is still the old one, the session ends, since the batch may yet arrive: the next one reads the checkpoint and
 // goes on from whatever it finds, and the expectation lets at most one of the two through.
-func (s *session[V]) settle(ctx context.Context, next checkpoint, unknown error) (uint64, error) {
+func (s *session[V]) outcome(ctx context.Context, next checkpoint, unknown error) (uint64, error) {
 	now, err := s.generation.stand(ctx)
 	switch {
 	case err != nil:

@@ -94,7 +94,7 @@ func (d document) discarded(at time.Time) Discarded {
 // failedAt returns the document with the event that failed.
 func (d document) failedAt(event eventstore.Recorded, cause error) *document {
 	d.Category, d.ID, d.Version, d.Position = event.Stream.Category, event.Stream.ID, event.Version(), event.Position
-	d.Type, d.EventID, d.Error = event.Type(), event.EventID(), runner.Shortened(cause.Error())
+	d.Type, d.EventID, d.Error = event.Type(), event.EventID(), runner.Shortened(cause.Error(), runner.MaxText)
 	return &d
 }
 

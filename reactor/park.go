@@ -175,7 +175,7 @@ func (p *parking) replay(ctx context.Context, loaded loadedLane, since map[strin
 		p.replays = append(p.replays, l)
 	case err != nil:
 		p.replaying--
-		l.document.State, l.document.Error, l.document.Last = stateParked, runner.Shortened(err.Error()), time.Now()
+		l.document.State, l.document.Error, l.document.Last = stateParked, runner.Shortened(err.Error(), runner.MaxText), time.Now()
 		p.dirty[l] = true
 	default:
 		p.replayCommits(ctx, l, loaded.history.Commits, since)

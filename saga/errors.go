@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	runners "github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/reactor"
 )
 
@@ -22,7 +23,7 @@ var (
 	// ErrState means that what was asked for cannot be done to the saga as it is. See [StateError].
 	ErrState = errors.New("not possible in this state")
 	// ErrRunning means that the manager runs already.
-	ErrRunning = errors.New("already running")
+	ErrRunning = runners.ErrRunning
 
 	// errNotOurs ends the work on a saga that another runner may have: the claim is over, or the history went on
 	// without us.

@@ -2,10 +2,10 @@ package saga
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/runnel-go/runnel/eventstore"
+	runners "github.com/runnel-go/runnel/internal/runner"
 	"github.com/runnel-go/runnel/internal/sagaevent"
 )
 
@@ -306,13 +306,5 @@ func storable(t time.Time) time.Time {
 // maxText is how many bytes of an error, or of a reason that a person states, are written down.
 const maxText = 1000
 
-// readable returns a text that every store and every view can hold: UTF-8 of maxText bytes at most. It returns a text
-// unchanged that it has returned before.
-func readable(text string) string {
-	const more = "..."
-	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) <= maxText {
-		return text
-	}
-	return strings.ToValidUTF8(text[:maxText-len(more)], "") + more // without the half of a letter
-}
+// readable returns a text of maxText bytes at most that every store and every view can hold.
+func readable(text string) string { return runners.Shortened(text, maxText) }

@@ -63,7 +63,7 @@ type Status struct {
 	Error    string        `json:"error,omitempty"`  // why it is tried again, goes back or is stuck
 	Runner   string        `json:"runner,omitempty"` // the id of the run that has claimed it
 	Claims   int           `json:"claims"`           // how often it was claimed; what names a claim
-	ClaimFor time.Duration `json:"claim_for"`        // in nanoseconds
+	ClaimFor time.Duration `json:"claimFor"`         // in nanoseconds
 	Started  time.Time     `json:"started"`          // by the clock of the process that started it
 	Changed  time.Time     `json:"changed"`          // by the clock of the process that wrote the last event
 

@@ -14,7 +14,7 @@ import (
 )
 
 // viewVersion is raised when Status or what it is folded from changes.
-const viewVersion = 4
+const viewVersion = 5
 
 // viewInterval is how far writes of the view are apart. A saga that goes through several states within it is written
 // once.

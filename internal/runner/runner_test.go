@@ -87,9 +87,10 @@ func TestAFeedThatIsStoppedLeavesNothingBehind(t *testing.T) {
 }
 
 func TestTextIsShortenedToWhatADocumentTakes(t *testing.T) {
-	require.Equal(t, "short", runner.Shortened("short"))
-	long := runner.Shortened(strings.Repeat("é", 5000))
+	require.Equal(t, "short", runner.Shortened("short", 5))
+	long := runner.Shortened(strings.Repeat("é", 5000), 2048)
 	require.True(t, utf8.ValidString(long))
-	require.Less(t, len(long), 2100)
-	require.Equal(t, "caf\uFFFD", runner.Shortened("caf\xe9"))
+	require.Len(t, long, 2047, "without half of a letter")
+	require.Equal(t, long, runner.Shortened(long, 2048))
+	require.Equal(t, "caf\uFFFD", runner.Shortened("caf\xe9", 10))
 }

@@ -2,13 +2,16 @@ package runner
 
 import "strings"
 
-// maxText bounds the error text in a document, because bodies of answers end up in errors.
-const maxText = 2048
+// MaxText bounds the error text in a document, in bytes, because bodies of answers end up in errors.
+const MaxText = 2048
 
-// Shortened returns an error's text for a document: valid UTF-8 of about 2 KiB at most.
-func Shortened(text string) string {
-	if len(text) > maxText {
-		text = text[:maxText] + " ..."
+// Shortened returns a text that every store and every document can hold: valid UTF-8 of most bytes at most. A text that
+// it has returned before stays as it is.
+func Shortened(text string, most int) string {
+	const more = "..."
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= most {
+		return text
 	}
-	return strings.ToValidUTF8(text, "\uFFFD")
+	return strings.ToValidUTF8(text[:most-len(more)], "") + more // without the half of a letter
 }
