@@ -49,7 +49,7 @@ func (c Withdraw) Decide(a Account) ([]Event, error) {
 }
 
 func bank(ctx context.Context, rt *natsrun.Runtime) error {
-	store, err := eventstore.Open(ctx, rt.Commands(), "bank", []eventstore.Event{Deposited{}, Withdrawn{}}, nil)
+	store, err := eventstore.Open(ctx, rt.Commands(), "readme", []eventstore.Event{Deposited{}, Withdrawn{}}, nil)
 	if err != nil {
 		return err
 	}
@@ -72,8 +72,8 @@ func bank(ctx context.Context, rt *natsrun.Runtime) error {
 	if err != nil {
 		return err
 	}
-	if _, err := accounts.Do(ctx, "42", Withdraw{500}); !errors.Is(err, ErrFunds) {
-		return fmt.Errorf("a withdrawal of 500 must be rejected: %w", err)
+	if _, err := accounts.Do(ctx, "42", Withdraw{account.State.Balance + 1}); !errors.Is(err, ErrFunds) {
+		return fmt.Errorf("a withdrawal above the balance must be rejected: %w", err)
 	}
 	balance, err := balances.Get(ctx, "42", projection.At(account.Position)) // reads what was just written
 	fmt.Println("balance", balance, "at version", account.Version)
@@ -82,7 +82,8 @@ func bank(ctx context.Context, rt *natsrun.Runtime) error {
 }
 
 func Example() {
-	if err := natsrun.Run(context.Background(), nil, bank); err != nil { // embedded, in ./data, or NATS_URL
+	// A nil Config starts an embedded server, with its data in ./data; natsrun.FromEnv reads NATS_URL.
+	if err := natsrun.Run(context.Background(), nil, bank); err != nil {
 		fmt.Println(err)
 	}
 	// Output: balance 100 at version 1
