@@ -83,7 +83,8 @@ func pageOf(results []measure.Result) page {
 			}
 		}
 	}
-	p.From, p.To = first.Format("2006-01-02 15:04"), last.Format("15:04")
+	const minute = "2006-01-02 15:04" // figures may be taken over several days
+	p.From, p.To = first.Format(minute), last.Format(minute)
 	return p
 }
 
