@@ -62,11 +62,11 @@
 //	[SyncNone]     the server syncs every two minutes, and nothing waits
 //
 // With SyncGroup, packages eventstore and kv wait for the disk. They pass an acknowledgement on after a sync of the
-// file system (syncfs(2)) that began later than the acknowledgement. One sync serves all callers that wait at the
-// same time. Reads wait as well: loads, live readers, views, reactors and sagas pass on nothing that is not on
-// disk. With one writer, SyncGroup is about as fast as SyncAlways, with 16 writers three times as fast, with 64
-// more than five times. Stores and buckets recognize such a server by their connection. On other servers they wait
-// for nothing and promise nothing.
+// file system (syncfs(2)) that began later than the acknowledgement. One sync serves all callers that wait at the same
+// time. Reads wait as well: loads, live readers, views, reactors and sagas pass on nothing that is not on disk. With
+// one writer, SyncGroup is about as fast as SyncAlways, with 16 writers three times as fast, with 64 seven times.
+// Stores and buckets recognize such a server by their connection. On other servers they wait for nothing and promise
+// nothing.
 //
 // SyncGroup needs Linux 5.8 or later, on amd64 or arm64, and a data directory on ext4, XFS or Btrfs. Older kernels
 // do not report failed writes. Other file systems may not reach a disk, or do not report failures below them.
