@@ -82,8 +82,8 @@ func (p picker) picks(event Recorded) bool {
 }
 
 // Log yields commits as [Store.All] yields events, but of all categories and types. It is for readers that keep a
-// checkpoint: a checkpoint may stand behind a commit that is [Commit.Whole]. Log yields neither erased commits nor the
-// guards of transactions.
+// checkpoint: a checkpoint may stand after a commit that is [Commit.Whole]. Log yields neither erased commits nor the
+// guards of transactions. It fails like [Store.All].
 func (s *Store) Log(ctx context.Context, options ...LogOption) iter.Seq2[*Commit, error] {
 	return s.log.commits(ctx, readOptionsOf(options))
 }

@@ -20,9 +20,9 @@ func (b *Bucket[T]) Get(ctx context.Context, key string) (Entry[T], error) {
 	return read[T](ctx, b.core, key, b.core.direct)
 }
 
-// GetLeader is Get, answered by the leader of the bucket's replicas. It sees every write that was acknowledged
-// before. The leader alone bears its cost, while the replicas share the cost of a Get. A leader that was cut off
-// from the others may answer from what it knows until it steps down.
+// GetLeader is Get, answered by the leader of the bucket's replicas. It sees every write that was acknowledged before.
+// The leader alone bears its cost, while the replicas share the cost of a Get. A leader that was cut off from the
+// others may answer from what it knows until it steps down. GetLeader blocks and fails like Get.
 func (b *Bucket[T]) GetLeader(ctx context.Context, key string) (Entry[T], error) {
 	return read[T](ctx, b.core, key, b.core.leader)
 }

@@ -12,7 +12,8 @@ import (
 var (
 	// ErrInvalidRule means that a rule cannot be used as it is.
 	ErrInvalidRule = errors.New("invalid rule")
-	// ErrInvalidView means that the view's name, its fold version or the type of its documents cannot be used.
+	// ErrInvalidView means that the view's name, its fold version, the type of its documents or a value of its Config
+	// cannot be used.
 	ErrInvalidView = errors.New("invalid view")
 )
 

@@ -56,13 +56,13 @@ func (v *View[V]) Parked(ctx context.Context) iter.Seq2[kv.Entry[Parked], error]
 // Replay asks the view's runner to fold parked keys again, from the start of the log with the rules of today. If no key
 // is named, it asks for all parked keys. It returns once that is noted in the parked documents. The runner does it
 // within a second, or as soon as one runs, and folds nothing else meanwhile. A key that fails again stays parked. It
-// returns an error that matches ErrNotFound for a key that is not parked.
+// returns an error that matches ErrNotFound for a key that is not parked. Otherwise it fails like [View.Get].
 func (v *View[V]) Replay(ctx context.Context, keys ...string) error {
 	return v.operator.wish(ctx, wishReplay, keys)
 }
 
 // Discard is Replay without the event that the key is parked for. Once the key is folded again, the event is not
-// remembered, so a later build of the view meets it again.
+// remembered, so a later build of the view meets it again. It fails like [View.Replay].
 func (v *View[V]) Discard(ctx context.Context, keys ...string) error {
 	return v.operator.wish(ctx, wishDiscard, keys)
 }
@@ -125,7 +125,8 @@ func (g *generation[V]) wish(ctx context.Context, wish, key string) error {
 
 // Pause stops the view's runners, wherever they run and whatever their fold version, until Resume. Once it has
 // returned, none folds any more. Readers go on, and so does a build, which serves once it is done, but is not kept up
-// to date.
+// to date. Pause returns an error that matches ErrOtherStore if the view's record belongs to another store. After any
+// other error, which is the error of asking the servers, call it again.
 func (v *View[V]) Pause(ctx context.Context) error {
 	r, err := v.operator.pause(ctx, true)
 	for foldVersion := range r.Folds {
@@ -136,7 +137,7 @@ func (v *View[V]) Pause(ctx context.Context) error {
 	return v.spec.failed(err)
 }
 
-// Resume takes Pause back.
+// Resume takes Pause back. It fails like [View.Pause].
 func (v *View[V]) Resume(ctx context.Context) error {
 	_, err := v.operator.pause(ctx, false)
 	return v.spec.failed(err)

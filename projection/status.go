@@ -46,7 +46,7 @@ type Building struct {
 	Progress eventstore.Progress
 }
 
-// Status reads how the view is: who runs it, how far it is, and what is parked. It reads the log behind the checkpoint,
+// Status reads how the view is: who runs it, how far it is, and what is parked. It reads the log after the checkpoint,
 // at most 1000 commits. It returns what the servers said if they cannot be asked.
 func (v *View[V]) Status(ctx context.Context) (Status, error) {
 	s, err := v.operator.status(ctx)
@@ -154,7 +154,9 @@ func (v *View[V]) Position(ctx context.Context) (eventstore.Position, error) {
 // Prune deletes the buckets of the view that nothing leads to any more: buckets of fold versions below this one once it
 // serves, buckets that a rebuild has replaced, and buckets of builds that failed. It returns their names. A fold
 // version that a program of an older release still runs or builds is kept, and Config.Logger says so. To see that,
-// Prune blocks for three times Config.StandBy if there is an older fold version or a build.
+// Prune blocks for three times Config.StandBy if there is an older fold version or a build. It returns an error that
+// matches ErrNotReady while this fold version is not built, or ErrOtherStore if the view's record belongs to another
+// store. Otherwise it returns the error of asking the servers.
 func (v *View[V]) Prune(ctx context.Context) ([]string, error) { return v.operator.prune(ctx) }
 
 func (o *operator[V]) prune(ctx context.Context) ([]string, error) {

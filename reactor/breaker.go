@@ -20,7 +20,7 @@ var ErrOpen = errors.New("breaker open")
 // other.
 type OpenError struct {
 	Breaker string
-	Until   time.Time // when it is worth to try again
+	Until   time.Time // when it is worth trying again
 	Err     error     // the failure that opened the breaker; nil if the call was not made
 	breaker *Breaker
 	made    time.Time
@@ -152,7 +152,7 @@ func (b *Breaker) enter() (*attempt, error) {
 	return a, nil
 }
 
-// refuses reports whether the next call is refused, and when it is worth to try again.
+// refuses reports whether the next call is refused, and when it is worth trying again.
 func (b *Breaker) refuses() (refuses bool, until time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

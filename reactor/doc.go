@@ -7,7 +7,7 @@
 //		}))
 //	go mails.Run(ctx)
 //
-// A reactor begins behind the log's end when it is opened for the first time, unless [Config.From] says otherwise. It
+// A reactor begins after the log's end when it is opened for the first time, unless [Config.From] says otherwise. It
 // has nothing to do with views: building or replaying a view calls no reaction.
 //
 // # What is stored
@@ -63,6 +63,21 @@
 //
 // [Config.Around] wraps each reaction, for logging, metrics and tracing. Commands and the actions of sagas have a hook
 // of the same shape.
+//
+// # Errors
+//
+// Open returns an error that matches
+//
+//   - ErrInvalid if the name, the reactions or a value of [Config] cannot be used, or if the checkpoint was deleted,
+//   - ErrOtherStore if the checkpoint belongs to a store that had the name before,
+//   - eventstore.ErrPositionAhead if Config.From is beyond the log's end.
+//
+// Run returns ErrRunning if it runs already, and ErrInvalid if the checkpoint was deleted. It returns an error that
+// matches ErrOtherStore or eventstore.ErrLogRewound if the checkpoint does not fit the log, or eventstore.ErrCorrupt if
+// the log is damaged. Both also return what the server refused. Run waits out what passes.
+//
+// The errors of reactions are in [Parked], and the logger reports them. A breaker refuses a call with an [OpenError],
+// which matches ErrOpen. A request about a stream that is not parked ends with an error that matches ErrNotParked.
 //
 // # Concurrency
 //

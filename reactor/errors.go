@@ -7,7 +7,8 @@ import (
 	"github.com/runnel-go/runnel/internal/runner"
 )
 
-// ErrInvalid means that the reactor's name or its reactions cannot be used, or that its checkpoint is lost.
+// ErrInvalid means that the name, the reactions or a value of a Config cannot be used, or that the checkpoint was
+// deleted or holds something else.
 var ErrInvalid = errors.New("invalid reactor")
 
 // Errors of Run.

@@ -27,7 +27,9 @@ type Status struct {
 	Waiting map[string]eventstore.Position
 }
 
-// Status asks the server how the reactor stands. Any process may ask.
+// Status asks the server how the reactor stands. Any process may ask. It returns an error that matches kv.ErrNotFound
+// if the checkpoint was deleted, and kv.ErrDecode or ErrInvalid if its key holds something else. Otherwise it returns
+// the error of asking the servers.
 func (r *Reactor) Status(ctx context.Context) (Status, error) {
 	entry, err := r.documents.GetLeader(ctx, r.key(checkpointName))
 	if err != nil {
@@ -105,7 +107,9 @@ func (r *Reactor) ReplayParked(ctx context.Context, stream eventstore.StreamID) 
 	})
 }
 
-// ReplayAllParked is [Reactor.ReplayParked] for every stream that is parked now. It returns how many those are.
+// ReplayAllParked is [Reactor.ReplayParked] for every stream that is parked now. It returns for how many streams it has
+// asked, also if it then fails. It passes over a stream that is not parked any more. It fails like [Reactor.Parked] and
+// [Reactor.ReplayParked].
 func (r *Reactor) ReplayAllParked(ctx context.Context) (int, error) {
 	n := 0
 	for parked, err := range r.Parked(ctx) {
@@ -127,8 +131,8 @@ func (r *Reactor) ReplayAllParked(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// Discard asks that the event at which a stream is parked is left out for good, and that the stream goes on behind
-// it. The caller names the event by its version, as [Parked] has it, so that no other event is left out. The event is
+// Discard asks that the event at which a stream is parked is left out for good, and that the stream goes on after it.
+// The caller names the event by its version, as [Parked] has it, so that no other event is left out. The event is
 // recorded; see [Reactor.Discarded]. Discard returns once the wish is stored, as [Reactor.ReplayParked] does, or an
 // error that matches ErrNotParked if the stream is not parked at that version.
 func (r *Reactor) Discard(ctx context.Context, stream eventstore.StreamID, version eventstore.Version) error {

@@ -21,9 +21,10 @@ type Reaction struct {
 //		return mail.Send(ctx, e.Amount, r.EventID())
 //	})
 //
-// It is called at least once for each event, and may be called again for one that it has handled: see the chapter on
-// reactors. It must end when its context does. An error, or a panic, makes the event's stream wait; see [Permanent] and
-// [Breaker]. Its appends with that context carry the event's correlation and trace, and the event's id as causation.
+// It is called at least once for each event, and may be called again for one that it has handled: see the package
+// documentation. It must end when its context does. An error, or a panic, makes the event's stream wait; see
+// [Permanent] and [Breaker]. Its appends with that context carry the event's correlation and trace, and the event's id
+// as causation.
 func On[E eventstore.Event](react func(ctx context.Context, event E, recorded eventstore.Recorded) error) Reaction {
 	return Reaction{
 		prototype: func() (eventstore.Event, error) {

@@ -40,7 +40,7 @@ func TestDataThatPanicsStopsNobody(t *testing.T) {
 	_, err = m.Start(t.Context(), "bad", brittleData{})
 	require.NoError(t, err)
 	_, err = m.Wait(soon(t), "bad")
-	require.ErrorContains(t, err, "its data is no saga_test.brittleData any more: panic: ")
+	require.ErrorContains(t, err, "its data does not decode as saga_test.brittleData: panic: ")
 }
 
 // The text of an error may be any bytes. It is written down in the store's codec, which may be JSON.

@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// ErrInvalidDefinition means that a definition cannot be used as it is, or that the store does not know what it
-	// needs.
+	// ErrInvalidDefinition means that a definition or a value of its Config cannot be used, or that the store does not
+	// know what the definition needs.
 	ErrInvalidDefinition = errors.New("invalid definition")
 	// ErrInvalidID means that the id cannot name a saga.
 	ErrInvalidID = errors.New("invalid id of a saga")

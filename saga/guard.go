@@ -82,7 +82,7 @@ func (d *Definition[S]) decode(in *instance[S]) (S, error) {
 	encoded := in.data
 	err := d.coded(in.id, "decode its data", func() error { return d.shape.Unmarshal(encoded, &data) })
 	if err != nil {
-		return *new(S), fmt.Errorf("saga: %s: its data is no %s any more: %w", in.id, reflect.TypeFor[S](), err)
+		return *new(S), fmt.Errorf("saga: %s: its data does not decode as %s: %w", in.id, reflect.TypeFor[S](), err)
 	}
 	return data, nil
 }

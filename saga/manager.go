@@ -22,9 +22,9 @@ import (
 type Config struct {
 	// Workers is how many sagas a runner works on at the same time. Sagas that wait need no worker. Defaults to 64.
 	Workers int
-	// Claim is after how long without a sign of life another runner takes over: a saga, the view, or the search for
-	// awaited events. A runner that works on a step renews its claim three times as often. It must be the same in all
-	// runners, and is 10 milliseconds at least and a day at most. Defaults to 5 seconds.
+	// Claim is how long a runner may show no sign of life before another takes over its sagas, the view or the search
+	// for awaited events. A runner renews its claim after a third of that time. It must be the same in all runners, and
+	// is 10 milliseconds at least and a day at most. Defaults to 5 seconds.
 	Claim time.Duration
 	// Replicas is how many servers keep each bucket that is made for the view. Defaults to as many as keep the store.
 	Replicas int

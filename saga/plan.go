@@ -61,7 +61,7 @@ func (d *Definition[S]) onward(s *Status, from int, next due) []eventstore.Event
 	return []eventstore.Event{sagaevent.StepBegun{Step: step.name, Deadline: next.at, Awaits: step.awaits, Undo: step.undone()}}
 }
 
-// backward returns what follows once the steps behind one are undone: that step is undone if it has begun and can be,
+// backward returns what follows once the steps after one are undone: that step is undone if it has begun and can be,
 // or one before it is. If there is none, the saga is compensated. Nothing follows if a step comes first that has to be
 // undone and has no Undo here: a release that has it goes on.
 func (d *Definition[S]) backward(s *Status, from int) []eventstore.Event {
@@ -151,7 +151,7 @@ func only(event eventstore.Event) transition {
 }
 
 // expire decides that the deadline of a step has passed, and claims the saga for what follows. From then on it is
-// settled which events are in time: those that stand before this decision in the log. See runner.answer.
+// settled which events are in time: those that stand before this decision in the log. See runner.late.
 func expire(claimed sagaevent.Claimed, step string) transition {
 	return func(s Status) ([]eventstore.Event, error) {
 		if s.State != StateWaiting || s.Current().Name != step {

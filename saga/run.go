@@ -159,8 +159,8 @@ func (r *runner[S]) pick(ctx context.Context, in instance[S]) {
 	})
 }
 
-// ended returns back the room of a saga after the work on it. A saga that failed is left alone for a while, and one
-// that cannot be run here until something happens to it.
+// ended gives up the room of a saga after the work on it. A saga that failed is left alone for a while, and one that
+// cannot be run here until something happens to it.
 func (r *runner[S]) ended(ctx context.Context, id string, err error) {
 	var unfit *unfitError
 	switch {
@@ -193,7 +193,7 @@ func (r *runner[S]) leftAlone(id string) string {
 	return r.agenda.left(id)
 }
 
-// dismiss returns back the room that was kept for a saga.
+// dismiss gives up the room that was kept for a saga.
 func (r *runner[S]) dismiss(id string) {
 	r.mu.Lock()
 	delete(r.busy, id)
@@ -250,7 +250,7 @@ func (r *runner[S]) followOnce(ctx context.Context, learnt func()) error {
 	return nil
 }
 
-// begin takes the open sagas from the view, and returns the position behind which the log has to be read. If there is
+// begin takes the open sagas from the view, and returns the position after which the log has to be read. If there is
 // no view yet, that is 0.
 func (r *runner[S]) begin(ctx context.Context) (eventstore.Position, error) {
 	after, err := r.m.view.Position(ctx)

@@ -52,6 +52,9 @@ const (
 
 // Status is what a saga's history amounts to, without its data. It is also the document of the saga, in JSON, in the
 // view of all sagas of its definition. Times before 1970 and after 9999 are shown as the nearest of those.
+//
+// Error says why a Do is tried again, why the saga goes back, or why it is stuck. The errors of an Undo's tries are in
+// the history.
 type Status struct {
 	ID       string        `json:"id"`
 	State    State         `json:"state"`
@@ -60,7 +63,7 @@ type Status struct {
 	Back     bool          `json:"back,omitempty"`   // it goes back, or has gone back
 	Failures int           `json:"failures"`         // of the tries of what is under way
 	Again    time.Time     `json:"again,omitzero"`   // when it is tried again
-	Error    string        `json:"error,omitempty"`  // why it is tried again, goes back or is stuck
+	Error    string        `json:"error,omitempty"`  // see above
 	Runner   string        `json:"runner,omitempty"` // the id of the run that has claimed it
 	Claims   int           `json:"claims"`           // how often it was claimed; what names a claim
 	ClaimFor time.Duration `json:"claimFor"`         // in nanoseconds
@@ -87,7 +90,7 @@ type StepStatus struct {
 	Begun    eventstore.Position `json:"begun,omitempty"`    // where the step began, or its Undo once that has
 	Deadline time.Time           `json:"deadline,omitzero"`  // until when its event is awaited
 	Passed   bool                `json:"passed,omitempty"`   // the deadline has
-	PassedAt eventstore.Position `json:"passedAt,omitempty"` // where: events that stand behind it are too late
+	PassedAt eventstore.Position `json:"passedAt,omitempty"` // where: events that stand after it are too late
 
 	// Awaits are the names of the types that it awaits, as the release says that began it, or that started the saga.
 	Awaits []string `json:"awaits,omitempty"`

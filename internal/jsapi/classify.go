@@ -86,9 +86,9 @@ const (
 	codeMaxStreamBytes        jetstream.ErrorCode = 10122
 )
 
-// Classify decides the meaning of the reply to one publish. It is the only function that reads error codes. Its
-// result holds for that one try: after a try without an answer, the caller must read the stream, whatever the
-// answer to a later try is.
+// Classify decides the meaning of the reply to one publish. Other files of the package ask for single codes, such as
+// bound.go and limit.go. Its result holds for that one try: after a try without an answer, the caller must read the
+// stream, whatever the answer to a later try is.
 func Classify(msg *nats.Msg) Answer { return Source{}.classify(msg) }
 
 // classify is Classify for publishes that this stream should answer. The answer of another stream says nothing

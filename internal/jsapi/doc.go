@@ -9,5 +9,6 @@
 //
 // A [Session] is the status of the connection. It is asked for once a millisecond and not for each request.
 //
-// One function, [Classify], decides the meaning of an answer, by its code and not by its text.
+// [Classify] decides the meaning of an answer to a publish, by its code. Only a server that is ending has to be told by
+// its text.
 package jsapi
