@@ -80,7 +80,7 @@ type bucketFrame struct {
 
 // messageFrame is a document, or the marker of a deletion.
 type messageFrame struct {
-	Key    string   // as in the subject, behind $KV.<bucket>.
+	Key    string   // as in the subject, after $KV.<bucket>.
 	Header []string // names and values in turn, by the names
 	Data   []byte
 }
@@ -174,7 +174,7 @@ func (f trailerFrame) appendTo(b []byte) []byte {
 	return msgpack.AppendBytes(msgpack.AppendUint(msgpack.AppendUint(msgpack.AppendUint(b, f.Commits), f.Erased), f.Messages), f.Sum)
 }
 
-// appendFrame appends a frame as it stands in an archive, behind its length and its checksum.
+// appendFrame appends a frame as it stands in an archive, after its length and its checksum.
 func appendFrame(b []byte, f frame) []byte {
 	return f.appendTo(msgpack.AppendUint(msgpack.AppendArray(b, 1+f.fields()), uint64(f.kind())))
 }

@@ -16,7 +16,7 @@ type attempt struct {
 	commits  []*Commit // the commit of a guard says which stream it guards, and at which version
 	expected []Head
 	writes   []jsapi.Write
-	seen     *Commit // the highest before the first try, behind which an acknowledgement must be, or nil
+	seen     *Commit // the highest before the first try, after which an acknowledgement must be, or nil
 
 	named int // the first write that is not a guard: it names the append in errors
 
@@ -26,7 +26,7 @@ type attempt struct {
 	// leader's tail settles that, no error says that nothing was stored.
 	doubt bool
 	// torn is set once the log had a part of our transaction only. A server that restarts may store the rest, as long
-	// as nothing stands behind that part.
+	// as nothing stands after that part.
 	torn bool
 
 	rooms []appended // of the commits

@@ -207,7 +207,7 @@ func (e *eraser) Write(p []byte) (int, error) {
 	return e.Buffer.Write(p)
 }
 
-// A commit that is erased while the log is read leaves a hole whose record stands behind the end that the log had when
+// A commit that is erased while the log is read leaves a hole whose record stands after the end that the log had when
 // the export began. Without the record they would be damage.
 func TestWhatIsErasedWhileItIsExportedIsRecordedInTheArchive(t *testing.T) {
 	js := eventstoretest.JetStream(t, eventstoretest.Memory())

@@ -17,7 +17,7 @@ func (l *load) reached(ctx context.Context, c *Commit) (bool, error) {
 	return before != nil, err
 }
 
-// behind returns the links, newest first, that lead behind position after.
+// behind returns the links, newest first, that lead beyond position after.
 func (l *load) behind(links []Position) []Position {
 	for i, link := range links {
 		if link <= l.after {
@@ -41,7 +41,7 @@ func (l *load) vouching(ctx context.Context, c *Commit) (*Commit, error) {
 	return before, nil
 }
 
-// begin returns the position behind which a filtered read begins, and the version with which the commits up to there
+// begin returns the position after which a filtered read begins, and the version with which the commits up to there
 // end. That is position after, if the stream's commits on both sides of it fit together. Otherwise it is the log's
 // start, which needs no such proof.
 func (l *load) begin(ctx context.Context) (Position, Version, error) {

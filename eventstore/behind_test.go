@@ -39,7 +39,7 @@ func ids(commits []*eventstore.Commit) []string {
 	return all
 }
 
-// behind returns the commits that a load from a version and behind a position must give.
+// behind returns the commits that a load from a version and after a position must give.
 func behind(commits []*eventstore.Commit, from eventstore.Version, after eventstore.Position) []*eventstore.Commit {
 	var want []*eventstore.Commit
 	for _, c := range commits {

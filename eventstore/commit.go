@@ -37,7 +37,7 @@ type Commit struct {
 }
 
 // Transaction is the place of one commit in its transaction. The commits of a transaction stand next to each other in
-// the log, behind its guards: see [Write].Guard.
+// the log, after its guards: see [Write].Guard.
 type Transaction struct {
 	ID    uuid.UUID
 	Index int // of this commit, counted from 0 with the first guard

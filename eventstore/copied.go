@@ -98,7 +98,7 @@ func (f *fetcher) importedSince(ctx context.Context, c *Commit, copied error) er
 }
 
 // below returns the commit that the header of c expects. If the message there is no commit of the log, because it is
-// another program's, was erased or is torn, it returns the first one behind the newest link of c, or nil if that is c.
+// another program's, was erased or is torn, it returns the first one after the newest link of c, or nil if that is c.
 func (f *fetcher) below(ctx context.Context, subject string, c *Commit, expected Position) (*Commit, error) {
 	below, err := f.place(ctx, expected)
 	if err != nil {

@@ -253,8 +253,8 @@ func TestAnyFlippedBitIsToldOfOrHarmless(t *testing.T) {
 	t.Logf("told of first by: %v; flipped in: %v", first, parts)
 }
 
-// A block is 4 MiB. The server drops the messages behind a flipped bit up to the end of the block. So the log goes on
-// behind the hole, and its end looks right.
+// A block is 4 MiB. The server drops the messages after a flipped bit up to the end of the block. So the log goes on
+// after the hole, and its end looks right.
 func TestAHoleInsideTheLogIsRefused(t *testing.T) {
 	server := eventstoretest.NewServer(t, eventstoretest.Memory())
 	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)

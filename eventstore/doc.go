@@ -122,7 +122,7 @@
 // # Damage
 //
 // A server does not say that its disk is damaged. It passes over a message whose checksum does not hold. If it rebuilt
-// its index, it also passes over everything behind that message in the same file, and uses those positions a second
+// its index, it also passes over everything after that message in the same file, and uses those positions a second
 // time. So the store checks for itself. Readers of the log see each gap. Loads see versions that do not follow each
 // other, and compare how many messages of a stream they found with the number that the server counts. A stream is empty
 // only if the leader counts no message. The highest position that was acknowledged or read is kept outside the log:
@@ -134,7 +134,7 @@
 // another identity is refused with ErrLogRewound. An acknowledgement at a position that was seen before is a proof,
 // too. From the first proof on, everything that the store does ends with that error, views, reactors and sagas
 // included, until the store is opened again. The mark is raised every half second while positions rise, and by
-// [Store.Close]. It is raised only after the log was compared, so that it always belongs to the log. A read behind a
+// [Store.Close]. It is raised only after the log was compared, so that it always belongs to the log. A read after a
 // position that the log does not have ends with ErrPositionAhead. docs/guides/operations.md says what to do about each
 // error.
 //

@@ -11,7 +11,7 @@ import (
 )
 
 // End returns the position of the log's newest commit, as the stream's leader knows it, or 0 for a log without commits.
-// Messages of other programs and remainders of torn transactions behind that commit do not count. A damaged message
+// Messages of other programs and remainders of torn transactions after that commit do not count. A damaged message
 // does. Interruptions are waited out for Config.ReadTimeout. It returns an error that matches ErrNoPermission,
 // ErrUnavailable, ErrRefused, ErrLogRewound or ErrSettings, or the cause of ctx.
 func (s *Store) End(ctx context.Context) (end Position, err error) {
@@ -25,7 +25,7 @@ func (s *Store) End(ctx context.Context) (end Position, err error) {
 	})
 }
 
-// passed says that readers pass over all messages behind a commit, up to a position.
+// passed says that readers pass over all messages after a commit, up to a position.
 type passed struct{ commit, upTo Position }
 
 // newest returns the position of the newest commit up to the log's end.
@@ -133,7 +133,7 @@ func (t *trust) awaitEnd(ctx context.Context) (Position, error) {
 	}
 }
 
-// reaches makes sure that the log has a position behind which a read is to begin. Otherwise the read would pass over
+// reaches makes sure that the log has a position after which a read is to begin. Otherwise the read would pass over
 // commits until the log is as long.
 func (t *trust) reaches(ctx context.Context, after Position) error {
 	if after == 0 || after <= t.seen.highest() {

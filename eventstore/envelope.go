@@ -33,7 +33,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // scratch is what encoding one commit needs, kept between commits.
 type scratch struct {
-	data             bytes.Buffer // the events, one behind the other
+	data             bytes.Buffer // the events, one after the other
 	events           *msgpack.Encoder
 	body, compressed []byte
 }

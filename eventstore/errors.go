@@ -65,7 +65,7 @@ var (
 	ErrUndecodable = errors.New("undecodable event")
 	// ErrCorrupt means that the log is damaged: a checksum, a version or a position does not hold. See [ReadError].
 	ErrCorrupt = errors.New("log corrupt")
-	// ErrPositionAhead means that a read was to begin behind a position which the log does not have.
+	// ErrPositionAhead means that a read was to begin after a position which the log does not have.
 	ErrPositionAhead = errors.New("position beyond the log's end")
 	// ErrForeign means that another program published the message at a position. Only [Store.At] returns it, because
 	// all other reads pass over such a message.
@@ -217,10 +217,10 @@ func (e *LogRewoundError) Error() string {
 // Is reports whether target is ErrLogRewound.
 func (e *LogRewoundError) Is(target error) bool { return target == ErrLogRewound }
 
-// positionAhead is the error of a read that was to begin behind a position which the log does not have. The reader's
+// positionAhead is the error of a read that was to begin after a position which the log does not have. The reader's
 // checkpoint belongs to another store, or to a log that has lost its end since.
 func positionAhead(store string, after, end Position) error {
-	return fmt.Errorf("eventstore: read %s behind position %d: %w, which is at %d: restore the log, or begin behind a position that it has",
+	return fmt.Errorf("eventstore: read %s after position %d: %w, which is at %d: restore the log, or begin after a position that it has",
 		store, after, ErrPositionAhead, end)
 }
 

@@ -133,7 +133,7 @@ func (e *exporter) writeLog(ctx context.Context) error {
 			return err
 		}
 		e.summary.End = end
-		// If a commit is erased while we read, its record stands behind the end. The record is exported as well,
+		// If a commit is erased while we read, its record stands beyond the end. The record is exported as well,
 		// because otherwise the hole would be damage.
 		if e.summary.Erased > 0 && e.fetcher.erasures.upTo().Position > end {
 			if end, err = e.log.end(ctx); err != nil {

@@ -245,7 +245,7 @@ func (d *decoder) recordIn(msg jsapi.Message, err error, next Version) (*Commit,
 	return c, err
 }
 
-// add takes over the records of a commit, or of none, behind which the stream has a head.
+// add takes over the records of a commit, or of none, after which the stream has a head.
 func (f *foreign) add(c *Commit, head Head) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -124,7 +124,7 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit
 }
 
 // confirmTorn makes sure that a commit on the subject is among the commits that were found, newest first, or is a
-// remainder of a torn transaction. Otherwise the links of the commits behind it leave out a part of the history.
+// remainder of a torn transaction. Otherwise the links of the commits after it leave out a part of the history.
 func (l *load) confirmTorn(ctx context.Context, c *Commit, commits []*Commit) error {
 	_, found := slices.BinarySearchFunc(commits, c.Position, func(c *Commit, p Position) int { return cmp.Compare(p, c.Position) })
 	if found {

@@ -126,7 +126,7 @@ func (t *target) expect(ctx context.Context, m restored) error {
 //	      -> anything else: ask the leader where the stream ends
 //	             before the batch -----------------------------------------> back off and send it again
 //	             in the batch, with the archive's message there -------------> send the rest
-//	             behind it, likewise: another import is faster --------------> go on behind its end
+//	             after it, likewise: another import is faster ---------------> go on after its end
 //	             another message there --------------------------------------> another program writes: error
 func (t *target) flush(ctx context.Context) error {
 	for try := 1; len(t.pending) > 0; try++ {

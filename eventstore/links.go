@@ -12,7 +12,7 @@ import (
 // million, they take 1.7 ms. A filtered read, for which the server searches everything in between, takes 27 ms.
 const maxHops = 64
 
-// byLinks returns the commits from newest back to the one that holds version from, or to the first behind position
+// byLinks returns the commits from newest back to the one that holds version from, or to the first after position
 // after. It reports false if the links do not lead there, or not soon enough.
 func (l *load) byLinks(ctx context.Context, newest *Commit) (commits []*Commit, ok bool, err error) {
 	if newest.Position <= l.after {

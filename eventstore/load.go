@@ -314,7 +314,7 @@ func (l *load) belowForeign(ctx context.Context, tail *Commit) (newest *Commit, 
 	return newest, nil
 }
 
-// filtered reads the subject from its start, or from behind position after, up to and with newest, and verifies that
+// filtered reads the subject from its start, or from beyond position after, up to and with newest, and verifies that
 // versions have no gaps. It returns the commits newest first.
 func (l *load) filtered(ctx context.Context, newest *Commit) ([]*Commit, error) {
 	after, before, err := l.begin(ctx)

@@ -106,7 +106,7 @@ func (f *fetcher) leaderNext(ctx context.Context, subject string, from Position)
 
 // At returns the commit at a position, from the leader. It returns an error that matches ErrErased if the commit was
 // erased, ErrForeign if another program's message stands there, and ErrCorrupt if the position is missing or damaged
-// though the log goes on behind it. It returns nil, nil if the log ends before the position. Positions begin at 1; the
+// though the log goes on after it. It returns nil, nil if the log ends before the position. Positions begin at 1; the
 // error of position 0 matches ErrRefused.
 //
 // Interruptions are waited out for Config.ReadTimeout. It also fails like [Store.End].

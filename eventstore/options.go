@@ -82,7 +82,7 @@ func Leader() interface {
 	return option(func(o *readOptions) { o.leader = true })
 }
 
-// After makes [Store.All], [Store.Log] and [Store.Replay] begin behind a position, which may be inside a transaction.
+// After makes [Store.All], [Store.Log] and [Store.Replay] begin after a position, which may be inside a transaction.
 // By default they begin with the log. [Store.Stream] and [Store.Load] pass over the stream's commits up to the position
 // without reading them. So the cost depends on what came since, and not on the length of the stream.
 func After(position Position) interface {
@@ -112,7 +112,7 @@ func FromTime(t time.Time) interface {
 }
 
 // Until makes [Store.All], [Store.Log] and [Store.Replay] end with the commit at a position, [Live] or not. A
-// transaction that begins there or before and ends behind it is read whole. The default is the log's end at the time of
+// transaction that begins there or before and ends after it is read whole. The default is the log's end at the time of
 // the call. With [Live] there is no default.
 func Until(position Position) interface {
 	LogOption
@@ -165,7 +165,7 @@ func OnProgress(report func(Progress)) ReplayOption {
 	return option(func(o *readOptions) { o.progress = report })
 }
 
-// Behind makes [Store.Streams] begin with the first stream behind this one. The stream need not exist.
+// Behind makes [Store.Streams] begin with the first stream after this one. The stream need not exist.
 func Behind(stream StreamID) StreamsOption {
 	return option(func(o *readOptions) { o.behind = &stream })
 }

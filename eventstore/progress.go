@@ -4,7 +4,7 @@ import "time"
 
 // Progress says how far long work on the log has come.
 type Progress struct {
-	Begin    Position // behind which the work began
+	Begin    Position // after which the work began
 	Position Position // up to where the work is done
 	End      Position // where the work ends, as far as is known now
 	Commits  int64    // done so far

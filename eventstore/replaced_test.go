@@ -48,7 +48,7 @@ type end struct {
 	at  time.Time
 }
 
-// launch opens the store, fills it and waits until the mark stands behind the archive's end.
+// launch opens the store, fills it and waits until the mark stands beyond the archive's end.
 func launch(t *testing.T, js, operator jetstream.JetStream, name string, replicas int) *program {
 	t.Helper()
 	p := &program{
@@ -553,7 +553,7 @@ func TestAPositionThatTheLogDoesNotHaveIsNotReadBehind(t *testing.T) {
 		require.NoError(t, read(20), what)
 		err := read(21)
 		require.ErrorIs(t, err, eventstore.ErrPositionAhead, what)
-		require.ErrorContains(t, err, "read bank behind position 21: position beyond the log's end, which is at 20", what)
+		require.ErrorContains(t, err, "read bank after position 21: position beyond the log's end, which is at 20", what)
 	}
 }
 

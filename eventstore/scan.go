@@ -132,7 +132,7 @@ func (r *scanner) run(ctx context.Context) {
 // one exception: a server may have as many consumers as it allows because it still keeps the consumers of a lost
 // connection.
 func (r *scanner) final(err error) error {
-	c, what := r.fetcher.conn, fmt.Sprintf("read %s behind position %d", r.fetcher.conn.store, r.position)
+	c, what := r.fetcher.conn, fmt.Sprintf("read %s after position %d", r.fetcher.conn.store, r.position)
 	failing := time.Since(r.failing)
 	switch {
 	case c.reads.Session().Closed():

@@ -197,7 +197,7 @@ func (a *attempt) hindered(err, last error) error {
 	return err
 }
 
-// look reads, from the stream's leader, what stands on each subject behind the expected position. It reports whether
+// look reads, from the stream's leader, what stands on each subject after the expected position. It reports whether
 // our commits stand there, and where the last of them is. It returns a ConflictError if they do not and never will. If
 // nothing is there, it reports false without an error. Any other error means that the leader did not answer, or that
 // the log does not say.
@@ -229,7 +229,7 @@ func (a *attempt) look(ctx context.Context, answer jsapi.Answer) (found bool, la
 	return false, 0, a.moved(ctx, answer)
 }
 
-// taken returns why our commits are not stored, if next is the first commit behind the expected position on one of the
+// taken returns why our commits are not stored, if next is the first commit after the expected position on one of the
 // subjects and is not ours. It returns nil if they may still be stored. If next begins at our version, none of our
 // tries is stored, or ever will be. If it begins later, the commit at our version is gone, and may have been ours.
 func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
@@ -251,12 +251,12 @@ func (a *attempt) taken(ctx context.Context, i int, next *Commit) error {
 	}
 	if a.doubt {
 		return &ReadError{Store: a.writer.conn.store, Reason: ErrCorrupt, Stream: c.Stream, Position: next.Position,
-			Err: fmt.Errorf("version %d stands behind position %d, where version %d should", next.First, a.expected[i].Position, c.First)}
+			Err: fmt.Errorf("version %d stands after position %d, where version %d should", next.First, a.expected[i].Position, c.First)}
 	}
 	return a.firstConflict(ctx, i, &ConflictError{Stream: c.Stream, Expected: a.expected[i].Version, Actual: head.Version})
 }
 
-// checkExpectation is called after a conflict with nothing behind the expected position. It tells a write in flight
+// checkExpectation is called after a conflict with nothing after the expected position. It tells a write in flight
 // from an expectation that does not hold, because the subject's last message stands elsewhere. If a try is in doubt,
 // that message may be ours and have come between the two questions, or the leader may be another that has not caught
 // up. Then what stands there is looked at again.

@@ -53,7 +53,7 @@ func (l *log) spanOf(ctx context.Context, o readOptions) (span, error) {
 	return p, nil
 }
 
-// behindTime returns the position behind which a read of commits stored at or after a time begins. It reports pending
+// behindTime returns the position after which a read of commits stored at or after a time begins. It reports pending
 // if no such commit was stored yet. end is where the log ended before the time was asked for.
 func (l *log) behindTime(ctx context.Context, t time.Time, end Position) (after Position, pending bool, err error) {
 	// The server counts nanoseconds since 1970 in 64 bits.

@@ -100,7 +100,7 @@ type subjectTotal struct {
 	messages uint64
 }
 
-// subjects yields the subjects behind l.last in the order of their bytes. Pages are cut by number, so a subject that
+// subjects yields the subjects after l.last in the order of their bytes. Pages are cut by number, so a subject that
 // comes or goes between two pages moves the rest. Each page overlaps the one before. If it does not reach back that
 // far, because earlier subjects have gone, it is asked for again from further before.
 func (l *listing) subjects(ctx context.Context) iter.Seq2[subjectTotal, error] {

@@ -11,7 +11,7 @@ func systemEvents() []Event {
 }
 
 // StreamClosed ends a stream: it is the last event of its last commit, and appends on top of it are refused with
-// ErrClosed. It is appended like any other event, alone or behind others:
+// ErrClosed. It is appended like any other event, alone or after others:
 //
 //	store.Append(ctx, account, head, BooksClosed{2026}, eventstore.StreamClosed{Reason: "goes on as account/42-2027"})
 //

@@ -26,7 +26,7 @@ type tail struct {
 	shared *sharedScan
 }
 
-// follow yields the commits behind a position as scan does, until ctx ends.
+// follow yields the commits after a position as scan does, until ctx ends.
 func (t *tail) follow(ctx context.Context, after Position) iter.Seq2[*Commit, error] {
 	return func(yield func(*Commit, error) bool) {
 		shared, wake := t.join(ctx, after)
@@ -161,7 +161,7 @@ func (s *sharedScan) take(c *Commit, err error) {
 // at returns the place of a commit that is kept.
 func (s *sharedScan) at(position Position) **Commit { return &s.kept[position%Position(len(s.kept))] }
 
-// behind appends the next commits behind a position to room. It returns no commits if they are not kept any more, which
+// behind appends the next commits after a position to room. It returns no commits if they are not kept any more, which
 // first says, if the scan has not come to them yet, or if it has ended before them, with the error.
 func (s *sharedScan) behind(position Position, room []*Commit) (commits []*Commit, first Position, err error) {
 	s.mu.Lock()

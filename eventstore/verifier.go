@@ -55,7 +55,7 @@ type verified struct {
 	links    uint64   // hash of the links that the next commit must have
 }
 
-// walk verifies the positions behind after, up to end.
+// walk verifies the positions beyond after, up to end.
 func (v *verifier) walk(ctx context.Context, after, end Position, progress *tracker) error {
 	if end <= after {
 		return nil
@@ -325,7 +325,7 @@ func (v *verifier) miscounted(stream StreamID, counted, found uint64) {
 		Err: fmt.Errorf("the server counts %d messages of the stream, %d were found, the last one here", counted, found)})
 }
 
-// later counts the messages of each stream behind a position.
+// later counts the messages of each stream after a position.
 func (v *verifier) later(ctx context.Context, after, end Position) (map[StreamID]uint64, error) {
 	later := make(map[StreamID]uint64)
 	if end <= after {

@@ -13,7 +13,7 @@ import (
 )
 
 // A frame is one operation of the NATS client protocol: a line, and for the
-// four operations that carry a message, the message behind it.
+// four operations that carry a message, the message after it.
 //
 //	PUB  <subject> [reply] <bytes>                   client to server
 //	HPUB <subject> [reply] <header bytes> <bytes>

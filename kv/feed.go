@@ -188,7 +188,7 @@ func (f *feed) show(ctx context.Context, msg *nats.Msg, meta *nats.MsgMetadata) 
 	return f.end(ctx)
 }
 
-// end shows the reader the event that is synced, if the leader has nothing behind the last message. The consumer
+// end shows the reader the event that is synced, if the leader has nothing after the last message. The consumer
 // does not know it: for a moment its count of pending messages leaves out a message that replaces another, while the
 // other is not delivered any more.
 func (f *feed) end(ctx context.Context) (goOn bool, err error) {

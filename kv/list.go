@@ -221,14 +221,14 @@ func lowest(ctx context.Context, scans []scan) (first *jsapi.Message, err error)
 //
 // A write moves a document to the end of the bucket, at one replica earlier than at another. If the other one is
 // asked for the next part, it still has the document at its old place, which the scan has passed, and the scan would
-// miss it. So the scan is at its end in two cases only. Either the leader has nothing behind it. Or one replica has
+// miss it. So the scan is at its end in two cases only. Either the leader has nothing after it. Or one replica has
 // returned all it has, and that is not older than what the leader had after all parts before.
 type scan struct {
 	*lister
 	filter  string
 	next    uint64          // the sequence at which the next part begins
 	part    []jsapi.Message // what the reader has not seen yet of the last one
-	pending uint64          // how many messages are behind it
+	pending uint64          // how many messages come after it
 	sure    uint64          // the newest sequence that the leader had after all parts so far, 0 if it was not asked
 	done    bool
 }

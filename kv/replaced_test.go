@@ -13,7 +13,7 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// In a bucket that was deleted and created again, revisions begin again. A watch that goes on behind its last revision
+// In a bucket that was deleted and created again, revisions begin again. A watch that goes on after its last revision
 // would skip all that the new bucket holds up to there.
 func TestAWatchOfABucketThatWasCreatedAgainEnds(t *testing.T) {
 	server := eventstoretest.NewServer(t)

@@ -72,7 +72,7 @@ func parse(name string, patch []byte) (mutant, error) {
 	m := mutant{name: name, patch: patch}
 	header, _, ok := bytes.Cut(patch, []byte("\n\n"))
 	if !ok {
-		return mutant{}, errors.New("no blank line behind a header")
+		return mutant{}, errors.New("no blank line after a header")
 	}
 	for line := range strings.Lines(string(header)) {
 		field, value, _ := strings.Cut(strings.TrimSpace(line), ": ")

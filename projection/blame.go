@@ -113,7 +113,7 @@ func (b *build[V]) store(ctx context.Context, key string, d document[V]) error {
 	})
 }
 
-// storeEncoded stores a document that does not decode, behind what was sent before.
+// storeEncoded stores a document that does not decode, after what was sent before.
 func (b *build[V]) storeEncoded(ctx context.Context, key string, encoded []byte) error {
 	if err := b.bulk.Flush(ctx); err != nil {
 		return err

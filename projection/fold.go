@@ -36,7 +36,7 @@ type documents[V any] interface {
 // A careful folder encodes each document after each event, so it knows the event after which a document cannot be
 // stored, and how the document was before. One that is not careful returns errUnsure instead of parking a key.
 //
-// All code of the user runs under guard. If it ends the goroutine or does not return, the folder goes on behind it on
+// All code of the user runs under guard. If it ends the goroutine or does not return, the folder goes on after it on
 // another goroutine, from where next and touched say that it stands.
 type folder[V any] struct {
 	spec    *spec[V]

@@ -69,7 +69,7 @@ type follower struct {
 	*runner.Feed[[]*eventstore.Commit]
 }
 
-// follow begins to read behind a position. The caller stops it.
+// follow begins to read after a position. The caller stops it.
 func follow(ctx context.Context, store *eventstore.Store, after eventstore.Position) follower {
 	return follower{runner.Read(ctx, func(ctx context.Context) iter.Seq2[[]*eventstore.Commit, error] {
 		return transactions(store.Log(ctx, eventstore.After(after), eventstore.Live()), 0)
@@ -121,7 +121,7 @@ type pace struct {
 	hurries  bool                // a reader waits for it
 }
 
-// paceBehind returns the pace of a batch behind a position. The batch before was written at a time, which is over if
+// paceBehind returns the pace of a batch after a position. The batch before was written at a time, which is over if
 // there was a pause.
 func (s *session[V]) paceBehind(before time.Time) *pace {
 	cfg := &s.spec.cfg

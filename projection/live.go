@@ -27,7 +27,7 @@ func (s *session[V]) gather(ctx context.Context, log follower, first []*eventsto
 	return s.again(ctx, s.flush(ctx))
 }
 
-// catchUp folds what the log holds now behind the checkpoint, or as much of it as is needed to come to a position, if
+// catchUp folds what the log holds now after the checkpoint, or as much of it as is needed to come to a position, if
 // that is not 0.
 func (s *session[V]) catchUp(ctx context.Context, upTo eventstore.Position) (err error) {
 	defer func() { s.traced.finish(s.at.Position, 0, err) }()

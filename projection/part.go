@@ -18,7 +18,7 @@ import (
 //	batch 2  units l to t         checkpoint at 41, part {43, "t"}
 //	batch 3  units u to z         checkpoint at 43
 //
-// The runner that goes on from a part folds the commits behind the checkpoint again, for the units that come after it.
+// The runner that goes on from a part folds the commits after the checkpoint again, for the units that come after it.
 // So each event counts once in each document, and a reader that waits for the position sees all of them. One that does
 // not wait may see some. A unit is one document, or those between which the commits move documents.
 

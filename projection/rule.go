@@ -119,7 +119,7 @@ type moveRule[V any, E eventstore.Event] struct {
 // Move makes the rule that moves a document to another key: an event of type E says from which key to which. The
 // document under the second key is replaced. If there is none under the first, or one of the keys is empty, or both are
 // the same, nothing changes. Both keys are written in one batch. Further rules for the same event may change the
-// document before or behind the move:
+// document before or after the move:
 //
 //	projection.Move[Profile](func(e EmailChanged) (from, to string) { return e.Old, e.New }),
 //	projection.On(func(p Profile, e EmailChanged) Profile { p.Email = e.New; return p }).

@@ -47,7 +47,7 @@ type session[V any] struct {
 	ahead      map[string]document[V]          // the same, of what is about to be folded
 	dirty      map[string]document[V]          // documents changed since the last batch
 	folded     *eventstore.Commit              // the last commit folded, or nil when it is in the bucket
-	half       *unit[V]                        // the last unit folded of the commits behind, or nil
+	half       *unit[V]                        // the last unit folded of the commits so far, or nil
 	begun      time.Time                       // when the first unit since the last batch was folded
 	revisions  map[string]uint64               // of the parked documents in the bucket
 	traced     tracedBatch                     // as Config.Trace knows it

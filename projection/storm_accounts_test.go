@@ -248,7 +248,7 @@ func (p *past) at(key string, position eventstore.Position) (stormDoc, bool) {
 	return p.states[key][i].doc, true
 }
 
-// deletedBehind reports whether the key's document was deleted behind a position.
+// deletedBehind reports whether the key's document was deleted after a position.
 func (p *past) deletedBehind(key string, position eventstore.Position) bool {
 	return slices.ContainsFunc(p.states[key], func(s state) bool { return s.deleted && s.from > position })
 }

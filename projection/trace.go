@@ -10,7 +10,7 @@ import (
 // can be made of them. Each function, and each function that it returns, may be nil. The goroutine that works calls
 // them, so they must return soon and must not panic. One Trace may serve several views, whose calls may overlap.
 type Trace struct {
-	// Batch is called when the first event of a batch is about to be folded, with the position behind which the batch
+	// Batch is called when the first event of a batch is about to be folded, with the position after which the batch
 	// begins. A runner writes batches, and so does a build that catches up with the log. A batch without an error is
 	// written when end is called, and the view is complete up to the position. If a write takes several batches, the
 	// last of them brings the position and the events. Events without a rule do not count. Documents are the ones that

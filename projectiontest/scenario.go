@@ -35,7 +35,7 @@ func For[V any](t testing.TB, events []eventstore.Event, rules ...projection.Rul
 	return &Scenario[V]{t: t, events: events, rules: rules}
 }
 
-// Given stores a commit on a stream, "category/id", behind the commits of earlier calls.
+// Given stores a commit on a stream, "category/id", after the commits of earlier calls.
 func (s *Scenario[V]) Given(stream string, events ...eventstore.Event) *Scenario[V] {
 	s.history, s.folded = append(s.history, Commit{Stream: stream, Events: events}), nil
 	return s

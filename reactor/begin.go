@@ -72,7 +72,7 @@ func (r *Reactor) create(ctx context.Context) error {
 	if r.cfg.From > 0 {
 		after = r.cfg.From - 1
 	}
-	// Another program's message may stand behind the newest commit, so the log may go on behind its end.
+	// Another program's message may stand after the newest commit, so the log may go on beyond its end.
 	reached, err := eventstore.Inside(inside.Pass{}, r.store).Reaches(ctx, uint64(after))
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ import (
 //	since c: 70                              all events of c up to 70 are done; the runner has no reaction to c
 //
 // A release announces its types when it opens the reactor: a type that is in none of both lists is added to since, at
-// the log's end. A release that takes over moves the types that it lacks to since. Then it reads the log behind the
+// the log's end. A release that takes over moves the types that it lacks to since. Then it reads the log after the
 // lowest position of its own types, and leaves out what is done.
 type checkpoint struct {
 	Store    string                         `json:"store"` // its identity

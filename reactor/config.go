@@ -15,7 +15,7 @@ import (
 // impossible values, such as negative ones, with ErrInvalid.
 type Config struct {
 	// From is the position to begin at when the reactor is made for the first time; 1 is the first position of the log.
-	// It changes nothing later. Defaults to behind the log's end at that moment: history has no effects unless it is
+	// It changes nothing later. Defaults to after the log's end at that moment: history has no effects unless it is
 	// asked for.
 	From eventstore.Position
 	// Workers is how many events are handled at the same time, each of another stream. Defaults to 16.

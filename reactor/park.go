@@ -68,7 +68,7 @@ func (p *parking) park(ctx context.Context, l *lane, cause error) {
 		"version", event.Version(), "position", event.Position, "type", event.Type(), "attempts", document.Attempts, "error", cause)
 }
 
-// count notes an event that comes behind a parked one.
+// count notes an event that comes after a parked one.
 func (p *parking) count(l *lane, event eventstore.Recorded) {
 	if event.Version() <= l.document.Until {
 		return // it is counted, and read again after a crash

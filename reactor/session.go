@@ -105,7 +105,7 @@ func (s *session) run(ctx context.Context) error {
 	return errors.Join(err, released)
 }
 
-// begin sets where the session reads on: behind the lowest position of its types, which may be below the
+// begin sets where the session reads on: after the lowest position of its types, which may be below the
 // checkpoint's.
 func (s *session) begin() error {
 	behind := logMark{position: s.from.lowest(s.from.Types)}

@@ -42,7 +42,7 @@ type writer struct {
 
 // known reports whether the session knows all that is parked: all that the watch has found, and all up to the claim,
 // which a replica may not have at first. The claim alone would not do, because a wish moves the document that it
-// changes behind the claim.
+// changes after the claim.
 func (w *writer) known() bool { return w.parking.synced && w.claimed }
 
 // note takes in a checkpoint that the watch has found. Others change the one of this session to announce a release, or

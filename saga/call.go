@@ -71,7 +71,7 @@ var escape = strings.NewReplacer("%", "%25", "/", "%2F")
 // The aggregate may be in another store than the saga. There the whole stream is searched for the key, unless the
 // repository remembers it, so the stream should be short.
 //
-// In the stream the key is [Call.Key] behind "runnel.saga/". No key of a program, or of strangers, can begin so.
+// In the stream the key is [Call.Key] after "runnel.saga/". No key of a program, or of strangers, can begin so.
 func (c Call) Once() aggregate.Option {
 	var closes ownkey.Key
 	if c.undo {

@@ -79,7 +79,7 @@ func (d *Definition[S]) define(parts []Part[S]) error {
 	return d.checkReturn()
 }
 
-// checkReturn refuses a step that may send the saga back behind one from which there is no return.
+// checkReturn refuses a step that may send the saga back past one from which there is no return.
 func (d *Definition[S]) checkReturn() error {
 	pivot := ""
 	for _, s := range d.steps {

@@ -91,7 +91,7 @@
 // let one of them.
 //
 // A deadline is a time in the saga's history. A runner that sees it pass commits that to the history first. That
-// commit draws the line: an awaited event that stands before it in the log is in time, and one behind it is too late.
+// commit draws the line: an awaited event that stands before it in the log is in time, and one after it is too late.
 // Then the runner reads the log from what started the saga up to that line. So an event counts also if no runner was
 // there to see it, if an older release passed over it, and if it waits in a parked stream. Deadlines survive restarts
 // of everything, since runners begin with the view and the log.

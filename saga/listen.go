@@ -190,6 +190,6 @@ func (m *Manager[S]) awaited(recorded eventstore.Recorded, id, step string) (eve
 // and for its parked streams. [Manager.Run] runs it.
 //
 // If the function that says for which saga an event is fails, or returns an id that no saga can have, the stream of
-// the event is parked, and what comes behind it waits. A saga that awaits such an event is given it when its deadline
+// the event is parked, and what comes after it waits. A saga that awaits such an event is given it when its deadline
 // passes, at the latest.
 func (m *Manager[S]) Reactor() *reactor.Reactor { return m.events }

@@ -134,7 +134,7 @@ func (s Status) mayReturn() bool {
 	return !slices.ContainsFunc(s.Steps, func(one StepStatus) bool { return one.Undo == undoNever })
 }
 
-// mayUndo reports whether the Undo of a step may begin: the steps behind it are undone, or have nothing to undo.
+// mayUndo reports whether the Undo of a step may begin: the steps after it are undone, or have nothing to undo.
 func (s Status) mayUndo(step string) bool {
 	i := s.index(step)
 	if i < 0 || i > s.At || slices.ContainsFunc(s.Steps[i+1:], StepStatus.owed) {

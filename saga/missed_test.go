@@ -32,8 +32,8 @@ func (b *bank) append(t testing.TB, category string, events ...eventstore.Event)
 	require.NoError(t, err)
 }
 
-// An answer counts wherever it stands behind the event that starts the saga, though the saga's own history begins
-// behind it.
+// An answer counts wherever it stands after the event that starts the saga, though the saga's own history begins
+// after it.
 func TestAnAnswerRightBehindTheStartIsReceived(t *testing.T) {
 	order := ordered{payment{From: "1"}}
 	for name, appends := range map[string]func(b *bank){

@@ -129,7 +129,7 @@ func (m *Manager[S]) Retry(ctx context.Context, id string) error {
 }
 
 // Resolve ends a saga that is stuck. It is for a person who has done, or undone, by hand what the saga could not. The
-// reason is cut off behind 1,000 bytes. It fails like [Manager.Retry].
+// reason is cut off after 1,000 bytes. It fails like [Manager.Retry].
 func (m *Manager[S]) Resolve(ctx context.Context, id, reason string) error {
 	resolved := sagaevent.Resolved{Reason: readable(reason)}
 	return m.operate(ctx, id, m.definition.whenStuck(resolved, "only a saga that is stuck can be resolved: retry or cancel it, or wait"))
@@ -138,7 +138,7 @@ func (m *Manager[S]) Resolve(ctx context.Context, id, reason string) error {
 // Cancel makes a saga go back that runs, waits, or is stuck on its way forwards. It returns once that is written
 // down; a runner does the rest. An action that is under way sees its context end. A saga that goes back already, has
 // ended, or has begun a step from which there is no return, is left as it is, with an error that matches ErrState. The
-// reason is cut off behind 1,000 bytes. It fails like [Manager.Retry] otherwise.
+// reason is cut off after 1,000 bytes. It fails like [Manager.Retry] otherwise.
 func (m *Manager[S]) Cancel(ctx context.Context, id, reason string) error {
 	return m.operate(ctx, id, m.definition.cancel(reason))
 }

@@ -225,7 +225,7 @@ func (m *Manager[S]) keyOf(l listener[S], event eventstore.Event, recorded event
 }
 
 // early keeps events that came before the saga was started that they are for. If an event starts the saga, the
-// reactor may handle an event behind that one first, since it is in another stream. Those used last are kept; a
+// reactor may handle an event after that one first, since it is in another stream. Those used last are kept; a
 // search finds the others.
 type early struct {
 	mu    sync.Mutex // guards sagas

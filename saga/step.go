@@ -49,7 +49,7 @@ func (s *DoStep[S]) NoUndo() *DoStep[S] {
 }
 
 // Retriable says that there is no return from the step on: once it has begun, the saga only goes forwards. When Do has
-// failed as often as [DoStep.Retry] allows, or for good, the saga is stuck. All steps behind it are retriable too.
+// failed as often as [DoStep.Retry] allows, or for good, the saga is stuck. All steps after it are retriable too.
 func (s *DoStep[S]) Retriable() *DoStep[S] {
 	s.retriable = true
 	return s

@@ -86,7 +86,7 @@ func (f *fold) message(m *message) {
 	}
 	stream := m.category + "/" + m.id
 	if m.First != f.versions[stream]+1 {
-		f.faultf("%s goes on at version %d behind version %d, at position %d", stream, m.First, f.versions[stream], m.position)
+		f.faultf("%s goes on at version %d after version %d, at position %d", stream, m.First, f.versions[stream], m.position)
 	}
 	f.versions[stream] = m.First + uint64(len(m.Events)) - 1
 	if key, ok := strings.CutPrefix(m.Key, clientKey); ok {

@@ -102,7 +102,7 @@ func (r *rig) mount(ctx context.Context, image, name string) error {
 		return err
 	}
 	if err := run(ctx, "mount", "-o", "loop", image, point); err != nil {
-		_ = run(ctx, "umount", "-l", point) // mount may have been interrupted behind its work
+		_ = run(ctx, "umount", "-l", point) // mount may have been interrupted after its work
 		return errors.Join(err, os.Remove(point))
 	}
 	r.mounted = append(r.mounted, point)

@@ -140,7 +140,7 @@ func newFlags(name string) (flags *flag.FlagSet, data *string) {
 	return flags, flags.String("data", "./data", "directory of the server inside this process")
 }
 
-// parseFlags parses flags before, between and behind the other arguments, which it returns.
+// parseFlags parses flags before, between and after the other arguments, which it returns.
 func parseFlags(flags *flag.FlagSet, args []string, stdout io.Writer) (rest []string, help bool, err error) {
 	for len(args) > 0 {
 		err := flags.Parse(args)

@@ -23,7 +23,7 @@ const (
 	maxKey  = 256 - len(clientKeys) // bytes of an Idempotency-Key
 )
 
-// readBody decodes the request's JSON document. It refuses bytes behind it.
+// readBody decodes the request's JSON document. It refuses bytes after it.
 func readBody(w http.ResponseWriter, r *http.Request, document any) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return newProblem(http.StatusUnsupportedMediaType, "send Content-Type: application/json")
@@ -33,7 +33,7 @@ func readBody(w http.ResponseWriter, r *http.Request, document any) error {
 	err := decoder.Decode(document)
 	if err == nil {
 		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
-			err = fmt.Errorf("there is more behind the document: %w", cmp.Or(more, errTrailing))
+			err = fmt.Errorf("there is more after the document: %w", cmp.Or(more, errTrailing))
 		}
 	}
 	return bodyProblem(err)

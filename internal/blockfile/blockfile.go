@@ -6,7 +6,7 @@
 //	length      4 bytes   of the whole record; the highest bit says that there is a header
 //	sequence    8 bytes   the highest bit marks an erased message, the next one a tombstone
 //	time        8 bytes   nanoseconds since 1970
-//	subject     2 bytes of length, and with a header 4 bytes of its length behind the subject
+//	subject     2 bytes of length, and with a header 4 bytes of its length after the subject
 //	payload     header and data
 //	checksum    8 bytes
 //

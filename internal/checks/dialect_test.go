@@ -86,6 +86,13 @@ var dialect = []pattern{
 		match:   regexp.MustCompile(`(?i)\b(tell|tells|told) of\b`),
 		instead: `"reports" or "names", with its subject`,
 	},
+	{
+		name: "behind for after",
+		match: regexp.MustCompile(`(?i)\b(begins?|began|stands?|stood|goes on|go on|went on|cut off|appended|comes?|came) behind\b` +
+			`|\bbehind ((a|the|that|this|its) (position|checkpoint)|position)\b`),
+		except:  regexp.MustCompile(`(?i)\bfar behind\b`),
+		instead: `"after" or "beyond": "behind" is for lag`,
+	},
 }
 
 func TestProseOfTheDialectIsFound(t *testing.T) {
@@ -130,6 +137,11 @@ func TestProseOfTheDialectIsFound(t *testing.T) {
 		"told of": {
 			[]string{"The caller is told of the loss.", "It tells of damage."},
 			[]string{"The caller is told that it is lost."},
+		},
+		"behind for after": {
+			[]string{"It begins behind the log's end.", "A read behind a position fails.", "It reads from behind position 7.", "It stands behind it."},
+			[]string{"The replica is behind.", "The view lags behind the log.", "It is far behind a position.", "The stream waits behind it.",
+				"Its goroutine is left behind.", "It begins after the log's end."},
 		},
 	}
 	for _, d := range dialect {

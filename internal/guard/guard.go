@@ -7,7 +7,7 @@
 //	goroutine      \- work: Call(f1), Call(f2), ... ------------------------------/
 //
 // After a call that panics, the work goes on: Calls.Call returns the error. A call that ends its goroutine, or
-// lasts too long, ends the work as well. Then Run returns the error, and its caller begins another Run behind
+// lasts too long, ends the work as well. Then Run returns the error, and its caller begins another Run after
 // that call.
 package guard
 
@@ -84,7 +84,7 @@ const givenUp = 1 << 63
 
 // Run runs work on a goroutine of its own, and blocks until it returns. It returns an [*Error] if a call of the
 // work has ended the goroutine, or has lasted for limit or up to a quarter longer. Then the work has stopped
-// within that call and never goes on behind it. So the caller may use everything that the work has changed
+// within that call and never goes on after it. So the caller may use everything that the work has changed
 // before. 0 means no limit. A panic of the work outside its calls is a mistake of this module, and ends the
 // process.
 func Run(limit time.Duration, work func(*Calls)) error {

@@ -20,7 +20,7 @@ import (
 type Pass struct{}
 
 // Place names the keys of documents that are kept beside the documents of a bucket. The encoding of keys continues "="
-// with an upper-case digit, a dot or nothing. So a lower-case letter behind it marks a key that no document of the
+// with an upper-case digit, a dot or nothing. So a lower-case letter after it marks a key that no document of the
 // bucket has.
 type Place struct{ prefix string }
 

@@ -17,7 +17,7 @@ import (
 var ErrUnanswered = fmt.Errorf("%w: the server stopped in the middle of the batch, which may be stored in part; "+
 	"that happens when the account reaches its storage limit", ErrNoReply)
 
-// unansweredAfter is how long the answer to a batch may be missing before the server is asked a question behind it.
+// unansweredAfter is how long the answer to a batch may be missing before the server is asked a question after it.
 const unansweredAfter = 200 * time.Millisecond
 
 // PublishBatch sends the writes as one atomic batch: all are stored, next to each other and in this order, or
@@ -111,7 +111,7 @@ func (r *requests) firstReason(answer Answer, earlier <-chan *nats.Msg) Answer {
 }
 
 // answerToBatch waits for the answer to the last message of a batch, and classifies it. If none comes, it asks a
-// question behind the batch:
+// question after the batch:
 //
 //	question -> the batch is answered ---------------> that answer
 //	         -> answered, and the batch is not: one replica handles messages in their order -> ErrUnanswered

@@ -37,7 +37,7 @@ type Message struct {
 	Header   nats.Header // its stored header; a direct get adds headers of its own
 	Data     []byte
 
-	// Pending is the number of messages on the subject behind this one, if [Gets.AskFirst] asked for it.
+	// Pending is the number of messages on the subject after this one, if [Gets.AskFirst] asked for it.
 	Pending uint64
 	counted bool // Pending was asked for
 }

@@ -139,7 +139,7 @@ func (g *Gets) AskLast(subject string) {
 	g.ask(0)
 }
 
-// AskFirst asks for the first message of a literal subject, and for the number of messages behind it. The
+// AskFirst asks for the first message of a literal subject, and for the number of messages after it. The
 // number comes from the replica's index and includes messages that are damaged on its disk.
 func (g *Gets) AskFirst(subject string) {
 	g.first, g.text = subject, firstRequest(g.text[:0], subject)

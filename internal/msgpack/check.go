@@ -128,7 +128,7 @@ func header(b []byte) (skip int, children uint64, err error) {
 	}
 }
 
-// sized is a value of fixed bytes and a number of further bytes. The number stands in width bytes behind the
+// sized is a value of fixed bytes and a number of further bytes. The number stands in width bytes after the
 // first byte; it is 0 if width is 0.
 func sized(b []byte, width, fixed int) (skip int, children uint64, err error) {
 	body := uint64(0)

@@ -68,7 +68,7 @@ type EventReceived struct {
 }
 
 // DeadlinePassed says that the deadline of a step has passed. An awaited event that stands before it in the log is in
-// time, also if it is received later. One that stands behind it is too late.
+// time, also if it is received later. One that stands after it is too late.
 type DeadlinePassed struct{ Step string }
 
 // Completed is the last event of a saga whose steps are all done.
