@@ -155,8 +155,8 @@ func (m *room) roomFor(n int) []event {
 }
 
 // decode returns the commit in a payload, without Stream, Position and store. It never panics. It allocates in
-// proportion to the payload or, if the payload is compressed, to the size that it claims, which is bounded. The commit's
-// data points into the payload, or into the decompressed body. The room must not be used again.
+// proportion to the payload or, if the payload is compressed, to the size that it claims, which is bounded. The data of
+// the commit points into the payload, or into the decompressed body. The room must not be used again.
 func (m *room) decode(payload []byte, known *registry) (*Commit, error) {
 	if err := msgpack.Check(payload); err != nil {
 		return nil, err

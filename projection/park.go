@@ -25,7 +25,7 @@ type Parked struct {
 	Error    string              `json:"error"`
 	Since    time.Time           `json:"since"`
 	Waiting  int64               `json:"waiting"`           // events of the key that came after it
-	Key      string              `json:"key,omitempty"`     // quoted; only if it cannot be stored: parked under another name
+	Key      string              `json:"key,omitempty"`     // quoted; only if it cannot be stored
 	Source   string              `json:"source,omitempty"`  // the parked key from which the document would have come
 	Skipped  []EventRef          `json:"skipped,omitempty"` // discarded before: left out when the key is folded again
 	Wish     string              `json:"wish,omitempty"`    // "replay" or "discard", until a runner has done it
