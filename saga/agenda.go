@@ -119,7 +119,9 @@ func dueAt(s Status, now time.Time) time.Time {
 	case s.State == StateWaiting:
 		return s.Current().Deadline.Add(rand.N(spreadDeadline))
 	case s.Runner == "" && s.Again.After(now):
-		return s.Again.Add(rand.N(spreadWork))
+		// Both times are by the clock of the runner that failed, which may be ahead of this one.
+		wait := min(s.Again.Sub(s.Changed), s.Again.Sub(now))
+		return now.Add(max(wait, 0) + rand.N(spreadWork))
 	case s.Runner == "":
 		return now.Add(rand.N(spreadWork))
 	default:

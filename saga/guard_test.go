@@ -236,3 +236,19 @@ func TestADecoderThatEndsItsGoroutineLeavesItsSagaAlone(t *testing.T) {
 		return err != nil && in.LeftAlone != "" && in.Runner == ""
 	}, 10*time.Second, 10*time.Millisecond)
 }
+
+// No saga can have the id that is said to await the event. Another try cannot help, so the event's stream is parked.
+func TestAnEventForAnImpossibleSagaParksItsStream(t *testing.T) {
+	for name, id := range map[string]string{"too long": strings.Repeat("x", 257), "not UTF-8": "caf\xc3"} {
+		t.Run(name, func(t *testing.T) {
+			b := openBank(t, eventstoretest.JetStream(t))
+			m := open(t, b, define(t, "payment", saga.Await("answer", onAnswer().By(func(answered) string { return id })).Within(time.Hour)), nil)
+			run(t, m)
+			b.append(t, "order", answered{"1", true})
+			require.Eventually(t, func() bool {
+				status, err := m.Reactor().Status(t.Context())
+				return err == nil && status.Parked == 1
+			}, 15*time.Second, 10*time.Millisecond)
+		})
+	}
+}

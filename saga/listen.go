@@ -55,7 +55,7 @@ func (m *Manager[S]) openEvents(ctx context.Context) (*reactor.Reactor, error) {
 // orFinal is an error of bringing an event, permanent if no other try helps: then its stream is parked.
 func orFinal(err error) error {
 	for _, final := range []error{
-		ErrInvalidID, ErrInvalidData, ErrOtherData, eventstore.ErrInvalidEvents, eventstore.ErrTooLarge, eventstore.ErrClosed,
+		ErrInvalidID, ErrInvalidData, ErrOtherData, eventstore.ErrInvalidID, eventstore.ErrInvalidEvents, eventstore.ErrTooLarge, eventstore.ErrClosed,
 		eventstore.ErrErased, eventstore.ErrCorrupt, eventstore.ErrForeign, eventstore.ErrNoPermission, eventstore.ErrRefused,
 	} {
 		if errors.Is(err, final) {
@@ -102,11 +102,12 @@ func (m *Manager[S]) startOn(ctx context.Context, l listener[S], event eventstor
 	if err != nil {
 		return err
 	}
-	for _, received := range m.early.take(id) {
+	for _, received := range m.early.of(id) {
 		if err := m.receive(ctx, id, received); err != nil {
-			return err
+			return err // the others are brought at the next try
 		}
 	}
+	m.early.forget(id)
 	return nil
 }
 

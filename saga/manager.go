@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/internal/defaults"
@@ -153,6 +154,9 @@ func (m *Manager[S]) start(ctx context.Context, id string, data S, cause place) 
 	d := m.definition
 	if escaped := escape.Replace(id); id == "" || len(escaped) > maxID {
 		return 0, fmt.Errorf("saga: %s/%q: %w: it has %d bytes with / and %% escaped, 1 to %d are allowed", d.name, id, ErrInvalidID, len(escaped), maxID)
+	}
+	if !utf8.ValidString(id) {
+		return 0, fmt.Errorf("saga: %s/%q: %w: it is not valid UTF-8", d.name, id, ErrInvalidID)
 	}
 	if strings.HasPrefix(id, unread) {
 		return 0, fmt.Errorf("saga: %s/%q: %w: it begins with U+FFFD, which stands for text that could not be read", d.name, id, ErrInvalidID)

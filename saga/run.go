@@ -310,6 +310,11 @@ func (r *runner[S]) learn(c *eventstore.Commit) {
 	if known || !in.status.State.Final() {
 		r.note(in)
 	}
+	if in.status.State.Final() {
+		r.mu.Lock()
+		r.agenda.forget(in.id) // nothing follows
+		r.mu.Unlock()
+	}
 }
 
 // note takes over what a saga is, and tells the goroutine that works on it here if it is another's by now.

@@ -250,13 +250,19 @@ func (e *early) keep(saga string, received sagaevent.EventReceived) {
 // maxEarlyEach is how many early events are kept for one saga.
 const maxEarlyEach = 100
 
-// take returns the events of a saga, and forgets them.
-func (e *early) take(saga string) []sagaevent.EventReceived {
+// of returns the events of a saga.
+func (e *early) of(saga string) []sagaevent.EventReceived {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	events, _ := e.sagas.Get(saga)
-	if len(events) > 0 {
+	return events
+}
+
+// forget forgets the events of a saga.
+func (e *early) forget(saga string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if events, _ := e.sagas.Get(saga); len(events) > 0 {
 		e.sagas.Put(saga, nil)
 	}
-	return events
 }

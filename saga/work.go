@@ -262,8 +262,9 @@ func (r *runner[S]) late(ctx context.Context, in *instance[S], step step[S], dat
 		missed := fmt.Errorf("no answer until %s", in.status.Current().Deadline.Format(time.RFC3339))
 		return r.settle(ctx, in, outcome[S]{data: data, failed: Permanent(missed)})
 	}
+	id := in.id // the claim in it is renewed beside the call
 	data, err := holding(ctx, r, in, 0, func(context.Context) (S, error) {
-		return r.m.definition.pure(in.id, step.name, "Else", data, func() (S, error) { return step.await.otherwise(data) })
+		return r.m.definition.pure(id, step.name, "Else", data, func() (S, error) { return step.await.otherwise(data) })
 	})
 	if nothingKnown(ctx, err) {
 		return err
