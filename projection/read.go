@@ -126,13 +126,15 @@ func (r *reader[V]) getAt(ctx context.Context, key string, position eventstore.P
 
 // readSince reads a document, and whether its key is parked, as of one point in time that is not before a position, nor
 // before what this View has read already. A replica may be behind, and so may a leader that was elected a moment ago,
-// so the checkpoint is read with the document, and if it is behind, both are read again. A key that no document can
-// have may be parked, so it is looked up under the name under which it is parked then.
+// so the checkpoint is read with the document, and if it is behind, both are read again. A replay, and a part of a
+// write, change documents at an unchanged position, so revisions are compared as well. A key that no document can have
+// may be parked, so it is looked up under the name under which it is parked then.
 func (r *reader[V]) readSince(
 	ctx context.Context, g *served[V], key string, position eventstore.Position,
 ) (document inside.Found[V], parked inside.Found[Parked], err error) {
 	bucket, name := within(g.documents), standIn(key)
 	for try := 1; ; try++ {
+		known := g.last()
 		var at inside.Found[checkpoint]
 		document, parked = inside.Found[V]{}, inside.Found[Parked]{}
 		err = bucket.Read(ctx, bucket.Into(name, &document), within(g.checkpoint).Into(checkpointKey, &at), within(g.parked).Into(name, &parked))
@@ -144,7 +146,7 @@ func (r *reader[V]) readSince(
 		}
 		// A server that deletes the bucket says at first that nothing is there, so a missing checkpoint proves nothing.
 		seen := r.seen.Load()
-		if at.Revision != 0 && at.Value.Position >= max(position, seen.Position) {
+		if at.Revision >= max(known.revision, 1) && at.Value.Position >= max(position, seen.Position) {
 			g.know(stand{checkpoint: at.Value, revision: at.Revision})
 			r.seen.raise(at.Value)
 			sure := position == 0 || !at.Value.Parked || parked.Revision != 0 || r.buckets.unparked(ctx, g.generation, name, at.Revision)
@@ -163,6 +165,9 @@ func (r *reader[V]) readSince(
 		}
 		if try >= laggingTries && at.Value.Position < seen.Position {
 			r.forget(ctx, g, seen)
+		}
+		if try >= 2*laggingTries && at.Revision < known.revision {
+			g.rewind(ctx, known)
 		}
 	}
 }

@@ -86,6 +86,22 @@ func (g *served[V]) know(at stand) {
 	}
 }
 
+// last returns the newest checkpoint that a reader has read here, or the zero one.
+func (g *served[V]) last() *stand {
+	if known := g.known.Load(); known != nil {
+		return known
+	}
+	return &stand{}
+}
+
+// rewind takes back that a checkpoint was read if the leader has an older one, because a power cut has taken what came
+// after that.
+func (g *served[V]) rewind(ctx context.Context, known *stand) {
+	if at, err := g.stand(ctx); err == nil && at.revision != 0 && at.revision < known.revision {
+		g.known.CompareAndSwap(known, &at)
+	}
+}
+
 func (g *served[V]) heard(at checkpoint) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,6 +1,7 @@
 package projection_test
 
 import (
+	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,9 +25,10 @@ type lagging struct {
 	records atomic.Bool
 }
 
-func (l *lagging) open() *eventstore.Store {
+// open opens a store whose view of a name lags.
+func (l *lagging) open(view string) *eventstore.Store {
 	return openBetween(l.t, func(nc *nats.Conn, subject string, msg *nats.Msg) (answered bool) {
-		if !strings.HasPrefix(subject, "DIRECT.GET.KV_bank_balances") || !strings.Contains(string(msg.Data), "multi_last") {
+		if !strings.HasPrefix(subject, "DIRECT.GET.KV_bank_"+view) || !strings.Contains(string(msg.Data), "multi_last") {
 			return false
 		}
 		answer := l.answer
@@ -66,7 +68,7 @@ func (l *lagging) ask(nc *nats.Conn, subject string, request []byte) (answer []*
 
 func TestNothingOlderIsReadThanWhatWasWaitedFor(t *testing.T) {
 	l := &lagging{t: t}
-	store := l.open()
+	store := l.open("balances")
 	runner, elsewhere := balances(t, store), balances(t, store)
 	run(t, runner)
 	// The first View runs in this process, and the second follows the checkpoint in the bucket.
@@ -86,7 +88,7 @@ func TestNothingOlderIsReadThanWhatWasWaitedFor(t *testing.T) {
 
 func TestNothingOlderIsReadOfManyThanWhatWasReadBefore(t *testing.T) {
 	l := &lagging{t: t}
-	store := l.open()
+	store := l.open("balances")
 	runner, elsewhere := balances(t, store), balances(t, store)
 	run(t, runner)
 	before := map[string]func(*projection.View[balance], eventstore.Position) error{
@@ -111,4 +113,55 @@ func TestNothingOlderIsReadOfManyThanWhatWasReadBefore(t *testing.T) {
 			require.Equal(t, events, got["a"].Value.Events, name)
 		}
 	}
+}
+
+// A replay changes documents at an unchanged position, so a replica that lags has the position already.
+func TestGetNeverStepsBackBehindAReplay(t *testing.T) {
+	l := &lagging{t: t}
+	store := l.open("sums")
+	var mended atomic.Bool
+	view := parking(t, store, func(amount int64) bool { return unlucky(amount) && !mended.Load() })
+	run(t, view)
+	deposit(t, store, "a", 1)
+	deposit(t, store, "a", 13)
+	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "b", 1)))
+	l.records.Store(true)
+	requireRead := func(want balance) {
+		t.Helper()
+		got, err := view.Get(t.Context(), "a")
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	requireRead(balance{1, 1})
+	mended.Store(true)
+	require.NoError(t, view.Replay(t.Context(), "a"))
+	eventually(t, func() bool { return len(parked(t, view)) == 0 }, "folded again")
+	requireRead(balance{14, 2})
+	l.lags.Store(2) // a replica answers that has not got the replay yet
+	requireRead(balance{14, 2})
+}
+
+// A power cut takes signs of life that a reader has seen, and nobody runs the view that would write new ones.
+func TestAReaderGoesOnWithWhatAPowerCutHasLeft(t *testing.T) {
+	t.Parallel()
+	server := eventstoretest.NewServer(t, eventstoretest.Options(func(o *server.Options) { o.Cluster.Name = "alone" }))
+	store, _ := openOn(t, server)
+	view := sums(t, store, 1, quick)
+	stop := run(t, view)
+	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	first := beatOf(t, view)
+	eventually(t, func() bool { return beatOf(t, view).Sub(first) > 3*quick.Heartbeat }, "the runner shows life")
+	_, err := view.Get(t.Context(), "a")
+	require.NoError(t, err)
+	stop()
+	bucket, err := store.JetStream().KeyValue(t.Context(), view.Bucket())
+	require.NoError(t, err)
+	at, err := bucket.Get(t.Context(), "=checkpoint")
+	require.NoError(t, err)
+	cutView(t, server, view.Bucket(), at.Revision()-3)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	got, err := view.Get(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, balance{1, 1}, got)
 }
