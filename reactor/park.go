@@ -26,6 +26,7 @@ import (
 type parking struct {
 	reactor *Reactor
 	lanes   *lanes
+	from    checkpoint                     // as in the session
 	synced  bool                           // the watch has given all documents that it found
 	parked  map[string]*lane               // those with a document in the bucket, or to be, by its key
 	passed  map[string]eventstore.Position // passed events of types without a reaction: before the first
@@ -33,8 +34,9 @@ type parking struct {
 	dirty     map[*lane]bool // whose document is not in the bucket as it should be
 	discarded []document     // records that are not in the bucket yet
 
-	replays   []*lane // that wait for their turn to be replayed
-	replaying int     // lanes that are replayed
+	replays   []*lane             // that wait for their turn to be replayed
+	replaying int                 // lanes that are replayed
+	notBefore eventstore.Position // no replay begins before the log is read up to here
 	loaded    chan loadedLane
 	loaders   sync.WaitGroup // goroutines that send to loaded
 }
@@ -148,6 +150,9 @@ func (p *parking) replayed(l *lane, version eventstore.Version) {
 
 // startReplays reads streams that are to be handled again, as many at a time as there are workers.
 func (p *parking) startReplays(ctx context.Context) {
+	if p.lanes.log.frontier < p.notBefore {
+		return
+	}
 	for len(p.replays) > 0 && p.replaying < p.reactor.cfg.Workers {
 		l := p.replays[0]
 		p.replays = p.replays[1:]
@@ -170,7 +175,8 @@ func (p *parking) replay(ctx context.Context, loaded loadedLane, since map[strin
 		p.unpark(ctx, l) // there is nothing left to handle
 	case errors.Is(err, eventstore.ErrLogRewound):
 		p.replaying-- // the log's reader ends the session with it
-	case errors.Is(err, eventstore.ErrUnavailable), err == nil && loaded.history.Head.Version < l.document.Until:
+	case errors.Is(err, eventstore.ErrUnavailable), err == nil && loaded.history.Head.Version < l.document.Until,
+		err == nil && p.tooEarly(l, loaded.history.Commits):
 		p.replaying--
 		p.replays = append(p.replays, l)
 	case err != nil:
@@ -180,6 +186,23 @@ func (p *parking) replay(ctx context.Context, loaded loadedLane, since map[strin
 	default:
 		p.replayCommits(ctx, l, loaded.history.Commits, since)
 	}
+}
+
+// tooEarly reports whether the log is read on before the lane is replayed. A replay leaves to the log what comes after
+// the frontier. But the log passes over events there that were done when the session began, and a lane was parked then.
+func (p *parking) tooEarly(l *lane, commits []*eventstore.Commit) bool {
+	for _, c := range commits {
+		if c.Position <= max(p.lanes.log.frontier, p.notBefore) {
+			continue
+		}
+		for event := range c.Events() {
+			_, wanted := p.from.wants(event.Type(), event.Position, event.Index)
+			if !wanted && event.Version() >= l.document.Version && p.reactor.handles(event.Type()) {
+				p.notBefore = c.Position
+			}
+		}
+	}
+	return p.notBefore > p.lanes.log.frontier
 }
 
 func (p *parking) replayCommits(ctx context.Context, l *lane, commits []*eventstore.Commit, since map[string]eventstore.Position) {

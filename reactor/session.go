@@ -51,7 +51,7 @@ func newSession(r *Reactor, id string, at stand) *session {
 	lanes := &lanes{byStream: make(map[eventstore.StreamID]*lane), held: make(map[*Breaker]*hold)}
 	// No channel ever blocks its sender: no more are under way than there are workers, and one write.
 	parking := &parking{
-		reactor: r, lanes: lanes, parked: make(map[string]*lane), passed: make(map[string]eventstore.Position),
+		reactor: r, lanes: lanes, from: at.checkpoint, parked: make(map[string]*lane), passed: make(map[string]eventstore.Position),
 		dirty: make(map[*lane]bool), loaded: make(chan loadedLane, r.cfg.Workers),
 	}
 	writer := &writer{
