@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/runnel-go/runnel/internal/jsapi"
 	"github.com/runnel-go/runnel/internal/system"
 )
 
@@ -58,6 +59,9 @@ func (wr *writer) erase(ctx context.Context, stream StreamID, reason string) err
 			return fmt.Errorf("eventstore: erase %s: position %d: %w: erase it again to go on", stream, c.Position, err)
 		}
 	}
+	if err := wr.nothingBefore(ctx, record); err != nil {
+		return err
+	}
 	return wr.conn.synced(wr.conn.disk.Sync(ctx))
 }
 
@@ -103,6 +107,23 @@ func (wr *writer) leftBefore(ctx context.Context, record *Commit) ([]*Commit, er
 		}
 	}
 	return left, nil
+}
+
+// nothingBefore returns an error if the leader has a message on the record's subject before it. A replica whose copy is
+// damaged does not list a message.
+func (wr *writer) nothingBefore(ctx context.Context, record *Commit) error {
+	subject, err := record.Stream.subject(wr.conn.store)
+	if err != nil {
+		return err
+	}
+	return wr.conn.patiently(ctx, fmt.Sprintf("see what is left of %s", record.Stream), func() error {
+		first, err := wr.conn.api.LeaderNext(ctx, wr.conn.store, subject, 1)
+		if err == nil && Position(first.Sequence) < record.Position {
+			return fmt.Errorf("position %d is still there: erase it again, and see Store.Verify if that does not help: %w",
+				first.Sequence, jsapi.ErrNoReply) // it passes if a new leader has not deleted it yet
+		}
+		return err
+	})
 }
 
 // recordErased makes sure that each of the commits is recorded as erased. It runs before the first is deleted, so that
