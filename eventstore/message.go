@@ -198,10 +198,39 @@ func (f *fetcher) whole(ctx context.Context, c *Commit) (bool, error) {
 	if ofReplica(err) {
 		end, err = f.place(ctx, c.end())
 	}
+	if err == nil && end == nil {
+		end, err = f.placeLater(ctx, c)
+	}
 	if err != nil || end == nil || end.Transaction == nil || end.Transaction.ID != c.Transaction.ID {
 		return false, err
 	}
 	return true, f.conn.onDisk(ctx, end.Position)
+}
+
+// errLags says that the leader has not applied yet what a replica has. That passes.
+var errLags = fmt.Errorf("%w: the leader has not applied yet what a replica has", jsapi.ErrNoReply)
+
+// reaches returns errLags if the leader's log ends before a position at which another replica has a message.
+func (f *fetcher) reaches(ctx context.Context, position Position) error {
+	end, err := f.conn.end(ctx)
+	if err == nil && end < position {
+		err = errLags
+	}
+	return err
+}
+
+// placeLater is place for the end of the transaction of c, after the leader's log ended before it. The leader may lag
+// behind the replica that has c, or may have been asked for its end while it applied the transaction. It does not
+// answer a get meanwhile. Another leader may answer each question, so that the log must reach c afterwards as well.
+func (f *fetcher) placeLater(ctx context.Context, c *Commit) (*Commit, error) {
+	if err := f.reaches(ctx, c.Position); err != nil {
+		return nil, err
+	}
+	end, err := f.place(ctx, c.end())
+	if err != nil || end != nil {
+		return end, err
+	}
+	return nil, f.reaches(ctx, c.Position)
 }
 
 // wholeForSure is whole, but waits interruptions out.
