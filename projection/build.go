@@ -72,7 +72,7 @@ func (w *worker[V]) rebuild(ctx context.Context, report func(eventstore.Progress
 // nothing serves is done once something does: the revision is 0 then.
 func (w *worker[V]) build(ctx context.Context, by string, report func(eventstore.Progress)) (flipped uint64, err error) {
 	b := &build[V]{
-		folder: newFolder(w.spec), buckets: w.buckets, records: w.records, tracker: w.tracker, reached: w.progress,
+		folder: newFolder(w.spec), buckets: w.buckets, records: w.records, tracker: w.tracker, reached: w.progress, budget: w.budget,
 		runner: by, server: w.server(), begun: time.Now(), tell: w.guardedReport(report),
 	}
 	taken, err := b.take(ctx)
@@ -102,6 +102,7 @@ type build[V any] struct {
 	records  *records
 	tracker  *tracker
 	reached  *progress // of the runner that goes on with the build
+	budget   *budget   // of the sessions
 	id       string
 	bucket   string
 	runner   string
@@ -283,7 +284,7 @@ func (b *build[V]) catchUp(ctx context.Context) error {
 func (b *build[V]) foldTo(ctx context.Context, position eventstore.Position) error {
 	return runner.Restarts.Retry(ctx, b.passing, func() error {
 		s := newSession(b.spec, b.tracker, b.reached, b.generation)
-		s.runner, s.server = b.runner, b.server
+		s.runner, s.server, s.budget = b.runner, b.server, b.budget
 		err := s.load(ctx)
 		if err == nil {
 			err = s.catchUp(ctx, position)

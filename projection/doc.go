@@ -119,11 +119,11 @@
 // runner is not connected to, is looked at only when a write to it has failed.
 //
 // A batch changes 999 documents at most, and fewer if the operator of the server has set max_batch_size. It is also
-// written once its documents have 16 MiB together, or its folds have lasted for half a [Config.Heartbeat]. One commit
-// or transaction whose events change more is written in several batches. Each event still counts once, and a reader
-// that waits for the position sees all of it. Another reader may see some of the documents changed and others not yet.
-// The keys between which one transaction moves documents are written in one batch, so there may be no more of them than
-// fit.
+// written once its documents have 16 MiB together, or as many bytes as a slow link takes in half a [Config.Heartbeat],
+// or once its folds have lasted for half a Heartbeat. One commit or transaction whose events change more is written in
+// several batches. Each event still counts once, and a reader that waits for the position sees all of it. Another
+// reader may see some of the documents changed and others not yet. The keys between which one transaction moves
+// documents are written in one batch, so there may be no more of them than fit.
 //
 // A document read without [At] may lag behind the log, and behind the bucket's leader if there are replicas, but never
 // behind what the same View has read before. A program whose fold version is not built yet gets documents of the

@@ -186,7 +186,7 @@ func (s *session[V]) putParked(batch *kv.Batch[V]) (order []string, parks bool) 
 // putAll adds documents to a batch. It encodes those that are not encoded yet. It returns errHeavy if they are too
 // large together, and then a batch will have fewer of them from now on.
 func (s *session[V]) putAll(batch *kv.Batch[V], docs map[string]document[V]) error {
-	under, put, size := "", 0, 0
+	under, put, size, limit := "", 0, 0, s.budget.limit()
 	broken, err := s.guarded(func() error {
 		for key, d := range docs {
 			under = key
@@ -202,19 +202,22 @@ func (s *session[V]) putAll(batch *kv.Batch[V], docs map[string]document[V]) err
 			}
 			kv.PutEncoded(inside.Pass{}, batch, key, d.encoded)
 			put, size = put+1, size+len(d.encoded)
-			if size > batchBytes && put < len(docs) && s.few > 1 {
+			if size > limit && put < len(docs) && s.few > 1 {
 				return errHeavy
 			}
 		}
 		return nil
 	})
+	if broken == nil && err == nil {
+		s.size = size
+	}
 	switch {
 	case errors.Is(err, errHeavy):
 		s.few = max(1, min(s.few/2, put))
 		return err
 	case broken != nil || err != nil && keyOf(err) == "":
 		return &kv.Error{Op: "put", Bucket: s.sink.Name(), Key: under, Reason: kv.ErrEncode, Err: errors.Join(broken, err)}
-	case err == nil && size < batchBytes/4:
+	case err == nil && size < limit/4:
 		s.few = min(2*s.few, s.room)
 	}
 	return err

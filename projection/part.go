@@ -29,10 +29,6 @@ type part struct {
 	Through  string              `json:"through" msgpack:"through"`   // the last unit that was written, by bytes
 }
 
-// batchBytes is how large the documents of a batch may be together before it is written, with one unit more. The server
-// holds 128 MiB of a stream's messages that it has not stored yet, and drops what is beyond.
-const batchBytes = 16 << 20
-
 // errHeavy says that the documents of a batch are too large together.
 var errHeavy = errors.New("the batch is too large")
 

@@ -39,7 +39,7 @@ func (s *session[V]) attend(ctx context.Context) error {
 func (s *session[V]) grant(ctx context.Context, wishes map[string]Parked, docs memory[V], again map[string]Parked) error {
 	granted, size := make(map[string]document[V]), 0
 	for key := range wishes {
-		if 2*len(granted)+2 > s.room || len(granted) >= s.few || size >= batchBytes {
+		if 2*len(granted)+2 > s.room || len(granted) >= s.few || size >= s.budget.limit() {
 			break
 		}
 		d, err := docs.get(ctx, key)

@@ -37,6 +37,7 @@ type worker[V any] struct {
 	records  *records
 	tracker  *tracker
 	progress *progress // for the readers of this process
+	budget   *budget   // of the sessions
 	running  atomic.Bool
 	torn     atomic.Int64 // times that the view was built anew because a power cut had left half of a batch
 }
@@ -248,7 +249,7 @@ func (w *worker[V]) free(ctx context.Context, silent *vigil, g *generation[V], a
 // that.
 func (w *worker[V]) claim(ctx context.Context, g *generation[V], server string, read stand, term uint64) (worked bool, err error) {
 	s := newSession(w.spec, w.tracker, w.progress, g)
-	s.runner, s.server, s.term = w.runner, server, term
+	s.runner, s.server, s.term, s.budget = w.runner, server, term, w.budget
 	if err := s.load(ctx); err != nil {
 		return false, err
 	}

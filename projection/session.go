@@ -54,6 +54,8 @@ type session[V any] struct {
 	flushed    bool                            // a batch was written
 	room       int                             // documents in a batch, parked ones included
 	few        int                             // documents in a batch, as large as they are at present
+	budget     *budget                         // bytes in a batch
+	size       int                             // bytes of the documents in the batch that is written next
 	reached    eventstore.Position             // up to which the log was given to the folder
 
 	writing sync.Mutex // held while the checkpoint is written; guards wrote, term and at.revision
@@ -64,7 +66,8 @@ type session[V any] struct {
 func newSession[V any](of *spec[V], tracker *tracker, progress *progress, g *generation[V]) *session[V] {
 	s := &session[V]{
 		folder: newFolder(of), generation: g, tracker: tracker, progress: progress, server: of.server(),
-		clean: lru.New[string, document[V]](of.cfg.CacheSize), traced: tracedBatch{trace: of.cfg.Trace},
+		budget: newBudget(of.cfg.Heartbeat),
+		clean:  lru.New[string, document[V]](of.cfg.CacheSize), traced: tracedBatch{trace: of.cfg.Trace},
 		ahead: make(map[string]document[V]), dirty: make(map[string]document[V]), revisions: make(map[string]uint64),
 	}
 	s.sink, s.careful = g.documents, false
@@ -252,7 +255,10 @@ func (s *session[V]) release(ctx context.Context) {
 func (s *session[V]) write(ctx context.Context, next checkpoint, batch *kv.Batch[V]) (uint64, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	begun := time.Now()
 	written, err := s.writeLocked(ctx, next, batch)
+	s.budget.note(s.size, time.Since(begun), err == nil)
+	s.size = 0
 	if err != nil {
 		return 0, err
 	}

@@ -188,7 +188,7 @@ func open[V any](ctx context.Context, of *spec[V]) (*View[V], error) {
 	v := &View[V]{
 		spec: of, buckets: buckets, records: records, guide: guide,
 		reader:   &reader[V]{spec: of, buckets: buckets, tracker: tracker, guide: guide, progress: progress},
-		worker:   &worker[V]{spec: of, buckets: buckets, records: records, tracker: tracker, progress: progress},
+		worker:   &worker[V]{spec: of, buckets: buckets, records: records, tracker: tracker, progress: progress, budget: newBudget(of.cfg.Heartbeat)},
 		operator: &operator[V]{spec: of, buckets: buckets, records: records, guide: guide},
 	}
 	v.reader.seen.Store(new(checkpoint))
