@@ -112,13 +112,51 @@ func (c checkpoint) wants(name string, position eventstore.Position, index int) 
 		if position > s.Frontier || !slices.Contains(s.Types, name) {
 			continue
 		}
-		open := slices.IndexFunc(s.Open, func(o openEvent) bool { return o.Position == position && o.Index == index })
+		open := s.find(position, index)
 		if open < 0 {
 			return 0, false
 		}
 		done = max(done, s.Open[open].Done)
 	}
 	return done, true
+}
+
+// mostPassed bounds the events that a checkpoint lists because replays have passed them.
+const mostPassed = 1000
+
+// without returns the checkpoint after replays have passed events that it called done. The next runner with reactions
+// to them handles them. If there are too many to list, it also repeats others.
+func (c checkpoint) without(passed []openEvent) checkpoint {
+	for _, event := range passed {
+		if at, apart := c.Since[event.Type]; apart && event.Position <= at {
+			c.Since = withSince(c.Since, event.Type, event.Position-1)
+		}
+	}
+	c.Stops = slices.Clone(c.Stops)
+	for i, s := range c.Stops {
+		s.Types, s.Open = slices.Clone(s.Types), slices.Clone(s.Open)
+		for _, event := range passed {
+			switch {
+			case !event.within(s) || s.find(event.Position, event.Index) >= 0:
+			case len(passed) > mostPassed:
+				s.Types = slices.DeleteFunc(s.Types, func(name string) bool { return name == event.Type })
+			default:
+				s.Open = append(s.Open, event)
+			}
+		}
+		c.Stops[i] = s
+	}
+	return c.pruned()
+}
+
+// within reports whether an event is one that a stop calls done unless it is open.
+func (e openEvent) within(s stop) bool {
+	return e.Position <= s.Frontier && slices.Contains(s.Types, e.Type)
+}
+
+// find returns where an event is among the open ones of a stop, or -1.
+func (s stop) find(position eventstore.Position, index int) int {
+	return slices.IndexFunc(s.Open, func(o openEvent) bool { return o.Position == position && o.Index == index })
 }
 
 // announce adds types that the checkpoint does not know, from the log's end on. It reports whether there were any.

@@ -12,7 +12,7 @@ import (
 	"github.com/runnel-go/runnel/kv"
 )
 
-// A parked stream's lane has a document, and no queue but while it is replayed:
+// A parked stream's lane has a document, and a queue while it is replayed:
 //
 //	park -> parked -> the document says replay -> startReplays: the log is read -> replay: queue -> complete ... -+
 //	          ^  |                                  ^                                |                            |
@@ -20,16 +20,17 @@ import (
 //	          +------------------------------ failed again -------------------------------------------------------+
 //
 // Events that come from the log meanwhile are counted, because the stream is read again, from the stream's leader,
-// until all that were counted have been read.
+// until all that were counted have been read. Events before the parked one are handled meanwhile: another release has
+// parked the stream, or a crash made the session read them again. A replay waits for them.
 
 // parking is the parked lanes of a session, and the documents that the bucket lacks of them.
 type parking struct {
 	reactor *Reactor
 	lanes   *lanes
-	from    checkpoint                     // as in the session
-	synced  bool                           // the watch has given all documents that it found
-	parked  map[string]*lane               // those with a document in the bucket, or to be, by its key
-	passed  map[string]eventstore.Position // passed events of types without a reaction: before the first
+	from    checkpoint       // as in the session
+	synced  bool             // the watch has given all documents that it found
+	parked  map[string]*lane // those with a document in the bucket, or to be, by its key
+	passed  []openEvent      // that replays have passed, of types without a reaction
 
 	dirty     map[*lane]bool // whose document is not in the bucket as it should be
 	discarded []document     // records that are not in the bucket yet
@@ -44,6 +45,7 @@ type parking struct {
 // loadedLane is what reading a parked stream gave.
 type loadedLane struct {
 	lane    *lane
+	from    eventstore.Version
 	history eventstore.History
 	err     error
 }
@@ -52,12 +54,16 @@ type loadedLane struct {
 func (p *parking) park(ctx context.Context, l *lane, cause error) {
 	event := l.queue[0].event
 	document := document{State: stateParked, Attempts: max(l.attempts, 1), First: l.first, Last: time.Now()}.failedAt(event, cause)
-	if l.document == nil {
+	switch {
+	case l.document == nil:
 		document.Waiting = len(l.queue)
 		document.Until = l.queue[len(l.queue)-1].event.Version()
-	} else {
+	case l.queue[0].passage == nil: // it is replayed
 		document.Waiting, document.Until = l.document.Waiting, l.document.Until
 		p.replaying--
+	default: // the event comes before the one for which the stream is parked
+		document.Waiting, document.Until = l.document.Waiting+len(l.queue), l.document.Until
+		p.replays = slices.DeleteFunc(p.replays, func(other *lane) bool { return other == l })
 	}
 	l.document = document
 	p.parked[p.reactor.parkedKey(l.stream)] = l
@@ -153,38 +159,56 @@ func (p *parking) startReplays(ctx context.Context) {
 	if p.lanes.log.frontier < p.notBefore {
 		return
 	}
-	for len(p.replays) > 0 && p.replaying < p.reactor.cfg.Workers {
+	for range p.replays {
+		if p.replaying == p.reactor.cfg.Workers {
+			return
+		}
 		l := p.replays[0]
 		p.replays = p.replays[1:]
+		if len(l.queue) > 0 {
+			p.replays = append(p.replays, l)
+			continue
+		}
 		p.replaying++
 		from := l.document.Version
 		p.loaders.Go(func() {
 			history, err := p.reactor.store.Load(ctx, l.stream, eventstore.From(from), eventstore.Leader())
-			p.loaded <- loadedLane{l, history, err}
+			p.loaded <- loadedLane{l, from, history, err}
 		})
 	}
 }
 
 // replay queues what is to be handled again, or unparks the lane when nothing is left. Events that the log has not
-// yielded yet are left to the log. Events of the types in since are noted, because another release reacts to them.
-func (p *parking) replay(ctx context.Context, loaded loadedLane, since map[string]eventstore.Position) {
+// yielded yet are left to the log. Events to which another release reacts, as the checkpoint says, are noted.
+func (p *parking) replay(ctx context.Context, loaded loadedLane, at checkpoint) {
 	l := loaded.lane
 	switch err := loaded.err; {
 	case ctx.Err() != nil:
+	case l.document.State != stateReplay: // it is parked at an earlier event since
+		p.replaying--
+	case len(l.queue) > 0, l.document.Version != loaded.from: // the log has yielded an earlier event since
+		p.putOff(l)
 	case errors.Is(err, eventstore.ErrErased):
 		p.unpark(ctx, l) // there is nothing left to handle
 	case errors.Is(err, eventstore.ErrLogRewound):
 		p.replaying-- // the log's reader ends the session with it
 	case errors.Is(err, eventstore.ErrUnavailable), err == nil && loaded.history.Head.Version < l.document.Until,
 		err == nil && p.tooEarly(l, loaded.history.Commits):
-		p.replaying--
-		p.replays = append(p.replays, l)
+		p.putOff(l)
 	case err != nil:
 		p.replaying--
 		l.document.State, l.document.Error, l.document.Last = stateParked, runner.Shortened(err.Error(), runner.MaxText), time.Now()
 		p.dirty[l] = true
 	default:
-		p.replayCommits(ctx, l, loaded.history.Commits, since)
+		p.replayCommits(ctx, l, loaded.history.Commits, at)
+	}
+}
+
+// putOff makes a lane wait for its turn once more.
+func (p *parking) putOff(l *lane) {
+	p.replaying--
+	if !slices.Contains(p.replays, l) {
+		p.replays = append(p.replays, l)
 	}
 }
 
@@ -205,7 +229,7 @@ func (p *parking) tooEarly(l *lane, commits []*eventstore.Commit) bool {
 	return p.notBefore > p.lanes.log.frontier
 }
 
-func (p *parking) replayCommits(ctx context.Context, l *lane, commits []*eventstore.Commit, since map[string]eventstore.Position) {
+func (p *parking) replayCommits(ctx context.Context, l *lane, commits []*eventstore.Commit, at checkpoint) {
 	for _, c := range commits {
 		if c.Position > p.lanes.log.frontier {
 			break
@@ -217,7 +241,7 @@ func (p *parking) replayCommits(ctx context.Context, l *lane, commits []*eventst
 			if p.reactor.handles(event.Type()) {
 				l.queue = append(l.queue, task{event: event})
 			} else {
-				p.passBy(event, since)
+				p.passBy(event, at)
 			}
 		}
 	}
@@ -229,13 +253,11 @@ func (p *parking) replayCommits(ctx context.Context, l *lane, commits []*eventst
 }
 
 // passBy notes that a replay has passed an event of a type to which another release reacts.
-func (p *parking) passBy(event eventstore.Recorded, since map[string]eventstore.Position) {
-	at, apart := since[event.Type()]
-	if before, noted := p.passed[event.Type()]; noted {
-		at = min(at, before)
-	}
-	if apart && event.Position <= at {
-		p.passed[event.Type()] = event.Position - 1
+func (p *parking) passBy(event eventstore.Recorded, at checkpoint) {
+	passed := openEvent{Position: event.Position, Index: event.Index, Type: event.Type()}
+	isBefore := func(other openEvent) bool { return other.Type == passed.Type && other.Position <= passed.Position }
+	if _, apart := at.Since[passed.Type]; apart && (slices.ContainsFunc(at.Stops, passed.within) || !slices.ContainsFunc(p.passed, isBefore)) {
+		p.passed = append(p.passed, passed)
 	}
 }
 

@@ -51,7 +51,7 @@ func newSession(r *Reactor, id string, at stand) *session {
 	lanes := &lanes{byStream: make(map[eventstore.StreamID]*lane), held: make(map[*Breaker]*hold)}
 	// No channel ever blocks its sender: no more are under way than there are workers, and one write.
 	parking := &parking{
-		reactor: r, lanes: lanes, from: at.checkpoint, parked: make(map[string]*lane), passed: make(map[string]eventstore.Position),
+		reactor: r, lanes: lanes, from: at.checkpoint, parked: make(map[string]*lane),
 		dirty: make(map[*lane]bool), loaded: make(chan loadedLane, r.cfg.Workers),
 	}
 	writer := &writer{
@@ -160,7 +160,7 @@ func (s *session) step(ctx context.Context, commits *runner.Feed[*eventstore.Com
 	case o := <-s.results:
 		s.finish(ctx, o)
 	case l := <-s.parking.loaded:
-		s.parking.replay(ctx, l, s.writer.at.Since)
+		s.parking.replay(ctx, l, s.writer.at.checkpoint)
 	case a := <-s.writer.answers:
 		return s.writer.settle(ctx, a)
 	case <-s.timer.C:
@@ -227,7 +227,7 @@ func (s *session) take(c *eventstore.Commit) {
 			continue
 		}
 		l := s.lanes.of(c.Stream)
-		if l.document != nil {
+		if l.document != nil && event.Version() >= l.document.Version {
 			s.parking.count(l, event)
 			continue
 		}

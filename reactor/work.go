@@ -210,9 +210,9 @@ func (s *session) retryOrPark(ctx context.Context, l *lane, failed *failure) {
 // complete goes on with the next event of a lane, because the first is done.
 func (s *session) complete(l *lane) {
 	s.handled = true
-	version := s.lanes.pop(l).event.Version()
-	if l.document != nil {
-		s.parking.replayed(l, version)
+	done := s.lanes.pop(l)
+	if done.passage == nil {
+		s.parking.replayed(l, done.event.Version())
 		return
 	}
 	s.lanes.makeReady(l)

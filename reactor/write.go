@@ -119,10 +119,8 @@ func (w *writer) describe(c *checkpoint) {
 	if w.known() {
 		c.Parked = len(w.parking.parked)
 	}
-	for name, before := range w.parking.passed {
-		if at, apart := c.Since[name]; apart && before < at {
-			c.Since = withSince(c.Since, name, before)
-		}
+	if len(w.parking.passed) > 0 {
+		*c = c.without(w.parking.passed)
 	}
 }
 
