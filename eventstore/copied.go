@@ -104,7 +104,10 @@ func (f *fetcher) below(ctx context.Context, subject string, c *Commit, expected
 	if err != nil {
 		return nil, err
 	}
-	if below != nil && !below.absent() {
+	if below == nil {
+		return nil, errLags // the leader has changed since it had c
+	}
+	if !below.absent() {
 		if whole, err := f.wholeBelow(ctx, below, c); whole || err != nil {
 			return below, err
 		}

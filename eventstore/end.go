@@ -68,7 +68,7 @@ func (f *fetcher) passedAt(ctx context.Context, position Position) (Position, er
 	case err != nil:
 		return 0, err
 	case c == nil: // the leader has changed since it said where the log ends
-		return 0, f.missing(position)
+		return 0, errLags
 	case c.absent():
 		return position - 1, nil
 	}

@@ -96,7 +96,9 @@ func (l *load) confirmCount(ctx context.Context, tail *Commit, commits []*Commit
 	}
 	now, err := l.tail(ctx, true)
 	if errors.Is(err, jsapi.ErrNotFound) {
-		return false, l.hidden(tail, counted, found)
+		if err = l.fetcher.reaches(ctx, tail.Position); err == nil {
+			err = l.hidden(tail, counted, found)
+		}
 	}
 	if err != nil {
 		return false, err

@@ -171,3 +171,61 @@ func TestATransactionThatTheLeaderHasNotAppliedYetIsNotTorn(t *testing.T) {
 		})
 	}
 }
+
+// A leader that has not applied a position says that its log ends before it. Then nothing is missing.
+func TestAPositionThatTheLeaderHasNotAppliedYetIsNotMissing(t *testing.T) {
+	const lags, applied = true, false
+	// The log holds two commits of stream a, a message of another program after the first, and a torn commit on top.
+	for name, read := range map[string]struct {
+		lacks   eventstore.Position // and the first answer is that to a get of it
+		answers []bool
+		read    func(t *testing.T, store *eventstore.Store)
+	}{
+		"a commit that is applied meanwhile": {3, []bool{lags, applied}, func(t *testing.T, store *eventstore.Store) {
+			c, err := store.At(t.Context(), 3)
+			require.NoError(t, err)
+			require.Equal(t, eventstore.Version(2), c.First)
+		}},
+		"a message that is applied meanwhile": {2, []bool{lags, applied}, func(t *testing.T, store *eventstore.Store) {
+			_, err := store.At(t.Context(), 2)
+			require.ErrorIs(t, err, eventstore.ErrForeign)
+		}},
+		"a message that a reader was sent": {2, []bool{lags, lags}, func(t *testing.T, store *eventstore.Store) {
+			require.Equal(t, []eventstore.Event{deposited{1}, deposited{2}}, decode(t, store.All(t.Context())))
+		}},
+		"a commit that a torn one links": {3, []bool{lags, lags}, func(t *testing.T, store *eventstore.Store) {
+			history, err := store.Load(t.Context(), account("a"))
+			require.NoError(t, err)
+			require.Len(t, history.Commits, 2)
+		}},
+		"a linked commit that is applied meanwhile": {3, []bool{lags, applied}, func(t *testing.T, store *eventstore.Store) {
+			history, err := store.Load(t.Context(), account("a"))
+			require.NoError(t, err)
+			require.Len(t, history.Commits, 2)
+		}},
+		"a torn commit at the end": {4, []bool{lags, lags}, func(t *testing.T, store *eventstore.Store) {
+			end, err := store.End(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, eventstore.Position(3), end)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			js := eventstoretest.JetStream(t)
+			writer, err := eventstore.Open(t.Context(), js, "bank", events, nil)
+			require.NoError(t, err)
+			defer writer.Close()
+			between, store := openBehind(t, js)
+			c, err := writer.Append(t.Context(), account("a"), eventstore.Head{}, deposited{1})
+			require.NoError(t, err)
+			stray(t, writer, &nats.Msg{Subject: "bank.account.stray", Data: []byte("x")})
+			c, err = writer.Append(t.Context(), account("a"), c.Head(), deposited{2})
+			require.NoError(t, err)
+			_, err = writer.AppendTorn(t.Context(), account("a"), c.Head(), deposited{3})
+			require.NoError(t, err)
+
+			between.lag(read.lacks, read.lacks, read.answers...)
+			read.read(t, store)
+			require.True(t, between.done())
+		})
+	}
+}

@@ -250,11 +250,7 @@ func (l *load) erased(newest *Commit) error {
 func (l *load) tail(ctx context.Context, leader bool) (*Commit, error) {
 	if leader {
 		msg, err := l.fetcher.conn.api.LeaderLast(ctx, l.fetcher.conn.store, l.subject)
-		c, err := l.fetcher.judge(ctx, msg, err)
-		if foreign, ok := errors.AsType[*foreignError](err); ok {
-			return foreign.placeholder(l.fetcher.decoder), nil
-		}
-		return c, err
+		return l.fetcher.orForeign(l.fetcher.judge(ctx, msg, err))
 	}
 	l.gets.AskLast(l.subject)
 	return l.fetcher.decoder.parse(l.gets.Last(ctx))
@@ -278,11 +274,7 @@ func (l *load) newestWhole(ctx context.Context, c *Commit) (*Commit, error) {
 		if len(c.links) == 0 {
 			return nil, nil
 		}
-		link := c.links[0]
-		if c, err = l.fetcher.at(ctx, link); errors.Is(err, jsapi.ErrNotFound) {
-			err = l.fetcher.missing(link)
-		}
-		if err != nil {
+		if c, err = l.fetcher.atBefore(ctx, c.links[0]); err != nil {
 			return nil, err
 		}
 	}
@@ -296,7 +288,7 @@ func (l *load) belowForeign(ctx context.Context, tail *Commit) (newest *Commit, 
 		if commit == 0 {
 			return nil, nil
 		}
-		return l.fetcher.at(ctx, commit)
+		return l.fetcher.atBefore(ctx, commit)
 	}
 	for c, err := range l.fetcher.scan(ctx, scanOptions{watch: l.watch, subject: l.subject, upTo: tail.Position, patience: l.fetcher.conn.cfg.ReadTimeout}) {
 		if err != nil {

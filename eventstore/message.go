@@ -157,10 +157,7 @@ func (l *log) placeAsSeen(ctx context.Context, position Position) (*Commit, erro
 
 // place is At, but returns a placeholder for a commit that was erased, and for a message of another program.
 func (f *fetcher) place(ctx context.Context, position Position) (*Commit, error) {
-	c, err := f.at(ctx, position)
-	if foreign, ok := errors.AsType[*foreignError](err); ok {
-		return foreign.placeholder(f.decoder), nil
-	}
+	c, err := f.orForeign(f.at(ctx, position))
 	if !errors.Is(err, jsapi.ErrNotFound) {
 		return c, err
 	}
@@ -172,7 +169,37 @@ func (f *fetcher) place(ctx context.Context, position Position) (*Commit, error)
 	if err != nil || c != nil {
 		return c, err
 	}
-	return nil, f.missing(position)
+	return f.orForeign(f.atLast(ctx, position))
+}
+
+// orForeign returns a placeholder in place of the error for a message of another program.
+func (f *fetcher) orForeign(c *Commit, err error) (*Commit, error) {
+	if foreign, ok := errors.AsType[*foreignError](err); ok {
+		return foreign.placeholder(f.decoder), nil
+	}
+	return c, err
+}
+
+// atLast is at for a position that the leader lacked before it said that its log goes as far. It may have applied the
+// position between the two questions. Otherwise the position is missing.
+func (f *fetcher) atLast(ctx context.Context, position Position) (*Commit, error) {
+	c, err := f.at(ctx, position)
+	if errors.Is(err, jsapi.ErrNotFound) {
+		err = f.missing(position)
+	}
+	return c, err
+}
+
+// atBefore is at for a position before a message that any replica has. If the leader lags, that passes.
+func (f *fetcher) atBefore(ctx context.Context, position Position) (*Commit, error) {
+	c, err := f.at(ctx, position)
+	if !errors.Is(err, jsapi.ErrNotFound) {
+		return c, err
+	}
+	if err := f.reaches(ctx, position); err != nil {
+		return nil, err
+	}
+	return f.atLast(ctx, position)
 }
 
 // errMissing means that nothing stands at a position.

@@ -302,7 +302,10 @@ func (r *scanner) refetch(ctx context.Context, upTo Position) (more bool, err er
 	for r.position < upTo {
 		missing := r.position + 1
 		c, err := r.fetcher.place(ctx, missing)
-		if err == nil && c == nil {
+		switch {
+		case err == nil && c == nil && r.damage == nil:
+			err = errLags // the server that feeds the reader had a message there or behind it
+		case err == nil && c == nil:
 			err = r.fetcher.missing(missing)
 		}
 		switch {

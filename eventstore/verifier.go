@@ -257,7 +257,13 @@ func (v *verifier) hash(links []Position) uint64 {
 // links follows the links of a commit if they are not those that follow from the stream's commits before it.
 func (v *verifier) links(ctx context.Context, c *Commit) error {
 	for _, link := range c.links {
-		before, err := patiently(ctx, v.conn, "verify "+v.conn.store, func() (*Commit, error) { return v.fetcher.place(ctx, link) })
+		before, err := patiently(ctx, v.conn, "verify "+v.conn.store, func() (*Commit, error) {
+			before, err := v.fetcher.place(ctx, link)
+			if err == nil && before == nil && link < c.Position {
+				err = errLags
+			}
+			return before, err
+		})
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			continue // which is a fault of that position
