@@ -30,6 +30,7 @@ type parking struct {
 	from    checkpoint       // as in the session
 	synced  bool             // the watch has given all documents that it found
 	parked  map[string]*lane // those with a document in the bucket, or to be, by its key
+	left    map[string]bool  // the ids of the events that were discarded, also by earlier runners
 	passed  []openEvent      // that replays have passed, of types without a reaction
 
 	dirty     map[*lane]bool // whose document is not in the bucket as it should be
@@ -128,6 +129,7 @@ func (p *parking) act(ctx context.Context, l *lane) {
 		record := *d
 		record.State = stateDiscarded
 		p.discarded = append(p.discarded, record)
+		p.leaveOut(record)
 		p.reactor.logger.WarnContext(ctx, "reactor: event discarded", "stream", l.stream.String(), "version", d.Version, "error", d.Error)
 		d.State = stateReplay
 		p.replayedTo(l, d.Version)
@@ -135,6 +137,19 @@ func (p *parking) act(ctx context.Context, l *lane) {
 		return
 	}
 	p.replays = append(p.replays, l)
+}
+
+// leaveOut notes the record of an event that was discarded. A crash, or a replay, may have the session read the event
+// again.
+func (p *parking) leaveOut(record document) {
+	if record.EventID != "" {
+		p.left[record.EventID] = true
+	}
+}
+
+// leavesOut reports whether an event was discarded.
+func (p *parking) leavesOut(event eventstore.Recorded) bool {
+	return len(p.left) > 0 && p.left[event.EventID()]
 }
 
 // replayedTo notes that the version was handled, or discarded.
@@ -235,7 +250,7 @@ func (p *parking) replayCommits(ctx context.Context, l *lane, commits []*eventst
 			break
 		}
 		for event := range c.Events() {
-			if event.Version() < l.document.Version {
+			if event.Version() < l.document.Version || p.leavesOut(event) {
 				continue
 			}
 			if p.reactor.handles(event.Type()) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +53,7 @@ func newSession(r *Reactor, id string, at stand) *session {
 	// No channel ever blocks its sender: no more are under way than there are workers, and one write.
 	parking := &parking{
 		reactor: r, lanes: lanes, from: at.checkpoint, parked: make(map[string]*lane),
-		dirty: make(map[*lane]bool), loaded: make(chan loadedLane, r.cfg.Workers),
+		left: make(map[string]bool), dirty: make(map[*lane]bool), loaded: make(chan loadedLane, r.cfg.Workers),
 	}
 	writer := &writer{
 		reactor: r, lanes: lanes, parking: parking, runner: id, at: at,
@@ -121,7 +122,7 @@ func (s *session) begin() error {
 
 func (s *session) watch(ctx context.Context) iter.Seq2[kv.Change[document], error] {
 	r := s.reactor
-	return r.documents.Watch(ctx, r.key(parkedPrefix)+".>", r.key(checkpointName))
+	return r.documents.Watch(ctx, r.key(parkedPrefix)+".>", r.key(discardedPrefix)+".>", r.key(checkpointName))
 }
 
 func (s *session) read(ctx context.Context) iter.Seq2[*eventstore.Commit, error] {
@@ -212,6 +213,8 @@ func (s *session) note(ctx context.Context, change kv.Change[document]) error {
 		s.parking.synced = true
 	case change.Key == s.reactor.key(checkpointName):
 		return s.writer.note(change)
+	case strings.HasPrefix(change.Key, s.reactor.key(discardedPrefix)+"."):
+		s.parking.leaveOut(change.Value)
 	default:
 		s.parking.note(ctx, change, s.writer.known())
 	}
@@ -240,7 +243,7 @@ func (s *session) take(c *eventstore.Commit) {
 
 // wants reports whether this session has to handle an event of the log, and how much of it is done.
 func (s *session) wants(event eventstore.Recorded) (done int, wanted bool) {
-	if !s.reactor.handles(event.Type()) {
+	if !s.reactor.handles(event.Type()) || s.parking.leavesOut(event) {
 		return 0, false
 	}
 	return s.from.wants(event.Type(), event.Position, event.Index)
