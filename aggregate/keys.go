@@ -24,11 +24,13 @@ type keyring struct {
 	index     map[string]int // of the newest use of each key, counted with those that were forgotten
 	forgotten int
 	lost      eventstore.Position // the newest position of which a key may have been forgotten
+	forgot    int64               // the newest time of a key that was forgotten; 0 for none
 }
 
-// newKeyring returns the keys of a stream of so many commits.
-func (r *Repository[S, E]) newKeyring(commits uint64, keys []snapshots.Key, lost eventstore.Position) *keyring {
-	k := &keyring{window: r.window, age: int64(r.cfg.KeyAge), commits: commits, lost: lost}
+// newKeyring returns the keys of a stream of so many commits. The keys up to position lost and time forgot may be
+// forgotten.
+func (r *Repository[S, E]) newKeyring(commits uint64, keys []snapshots.Key, lost eventstore.Position, forgot int64) *keyring {
+	k := &keyring{window: r.window, age: int64(r.cfg.KeyAge), commits: commits, lost: lost, forgot: forgot}
 	for _, key := range keys {
 		k.putLocked(key)
 	}
@@ -40,13 +42,13 @@ func (r *Repository[S, E]) newKeyring(commits uint64, keys []snapshots.Key, lost
 func (r *Repository[S, E]) restoreKeys(ctx context.Context, id string, s *snapshots.Snapshot[S]) (*keyring, error) {
 	first := s.Left.First
 	if first.Commit == 0 || time.Now().UnixNano()-s.Left.Until > int64(r.cfg.KeyAge) {
-		return r.newKeyring(s.Commits, s.Keys, s.Left.Last), nil
+		return r.newKeyring(s.Commits, s.Keys, s.Left.Last, max(s.Left.Until, s.Left.Forgot)), nil
 	}
 	since, err := r.store.Load(ctx, r.stream(id), eventstore.From(first.Version), eventstore.After(first.Position-1), eventstore.Leader())
 	if err != nil {
 		return nil, err
 	}
-	keys := r.newKeyring(first.Commit-1, nil, first.Position-1)
+	keys := r.newKeyring(first.Commit-1, nil, first.Position-1, s.Left.Forgot)
 	for _, c := range since.Commits {
 		closed, err := closedBy(c)
 		if err != nil {
@@ -93,7 +95,7 @@ func (k *keyring) forgetLocked() {
 	k.keys[0] = snapshots.Key{}
 	k.keys = k.keys[1:]
 	k.forgotten++
-	k.lost = oldest.Position
+	k.lost, k.forgot = oldest.Position, max(k.forgot, oldest.Time)
 }
 
 // find returns the newest use of a key, or its closing. It finds nothing for the empty key.
@@ -129,7 +131,7 @@ func (k *keyring) remembers(after eventstore.Position) bool {
 func (k *keyring) saved(commits uint64) (keys []snapshots.Key, left snapshots.Left) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	left.Last = k.lost
+	left.Last, left.Forgot = k.lost, k.forgot
 	for _, key := range k.keys {
 		switch {
 		case key.Commit > commits:

@@ -20,7 +20,7 @@ func (r *Repository[S, E]) openSnapshots(cloneable bool) (err error) {
 		return fmt.Errorf("%w: state %T holds maps, slices or pointers, which a snapshot would share with callers: give it a method Clone() %T",
 			ErrInvalid, r.initial, r.initial)
 	}
-	if r.snapshots, err = snapshots.For[S, E](cache, r.initial, r.clone, r.window); err != nil {
+	if r.snapshots, err = snapshots.For[S, E](cache, r.initial, r.clone, r.window, r.cfg.KeyAge); err != nil {
 		return fmt.Errorf("%w: state of %w", ErrInvalid, err)
 	}
 	return nil
@@ -66,7 +66,7 @@ func (r *Repository[S, E]) replay(ctx context.Context, id string, options ...eve
 		return entry[S]{}, err
 	}
 	r.counters.replayed.Add(1)
-	e, err := r.fold(entry[S]{state: r.initial, keys: r.newKeyring(0, nil, 0)}, history)
+	e, err := r.fold(entry[S]{state: r.initial, keys: r.newKeyring(0, nil, 0, 0)}, history)
 	if err != nil {
 		return entry[S]{}, err
 	}

@@ -17,12 +17,15 @@
 // # What is stored
 //
 //	bucket   bank_account_snapshots   <store>_<category>_snapshots, a NATS KV bucket
-//	key 42   [1, crc, [store, fold version, fingerprint, "account/42", version, position, commit,
-//	          commits, window, keys, state]]
+//	key 42   [4, crc, [store, fold version, fingerprint, "account/42", version, position, commit,
+//	          commits, window, age, keys, left, state]]
 //
-// All of it is msgpack. The store is the identity of the log, and the commit is the id of the commit that led to the
-// state. The keys are the idempotency keys among the last commits of the stream. The window says how many commits that
-// are. So a command that is sent again gets the same answer from a snapshot as from the log.
+// All of it is msgpack, and the first number is the format. The store is the identity of the log, and the commit is the
+// id of the commit that led to the state. The keys are the idempotency keys among the last commits of the stream. The
+// window says how many commits that are. The age is the KeyAge of the program that saved the snapshot, and left says
+// which keys of earlier commits are left out or were forgotten. A program with a longer KeyAge does not use a snapshot
+// that may have forgotten a key which the program must find. So a command that is sent again gets the same answer from
+// a snapshot as from the log.
 //
 // # When a snapshot is used
 //

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/runnel-go/runnel/eventstoretest"
 )
@@ -27,7 +28,7 @@ func ledgerOf(entries int) ledger {
 func BenchmarkSave(b *testing.B) {
 	c := openCache(b, openStore(b, eventstoretest.JetStream(b), nil), func(cfg *Config) { cfg.Queue = 1 })
 	for _, entries := range []int{10, 1000, 100_000} {
-		states, err := For[ledger, event](c, ledgerOf(0), ledger.Clone, 4)
+		states, err := For[ledger, event](c, ledgerOf(0), ledger.Clone, 4, time.Hour)
 		if err != nil {
 			b.Fatal(err)
 		}

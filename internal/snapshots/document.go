@@ -10,7 +10,7 @@ import (
 )
 
 // documentFormat is raised whenever a document changes in any way. Documents of other formats are not read.
-const documentFormat = 3
+const documentFormat = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -33,6 +33,7 @@ type document struct {
 	Commit   []byte // the UUID of the commit at that position
 	Commits  uint64 // how many commits the stream has up to that position
 	Window   uint64 // how many of the last commits Keys covers
+	Age      int64  // for how long the program that saved it remembers the keys of earlier commits, in nanoseconds
 	Keys     []Key
 	Left     Left
 	State    []byte // in msgpack
@@ -54,6 +55,8 @@ type Left struct {
 	First Key                 // the oldest that was still remembered; the zero Key for none
 	Last  eventstore.Position // of the newest that is left out or was forgotten; 0 for none
 	Until int64               // the time of the newest that was still remembered
+	// Forgot is the time of the newest that was forgotten; 0 for none.
+	Forgot int64
 }
 
 func (d *document) encode() ([]byte, error) {

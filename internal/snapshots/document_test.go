@@ -13,9 +13,9 @@ func sampleDocument() *document {
 	commit := uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057")
 	return &document{
 		Store: "store", FoldVersion: 1, Fingerprint: []byte{1, 2}, Stream: "account/1", Version: 9, Position: 12,
-		Commit: commit[:], Commits: 5, Window: 3,
+		Commit: commit[:], Commits: 5, Window: 3, Age: 6,
 		Keys:  []Key{{Key: "a", Hash: []byte{1}, Commit: 3, Version: 4, Position: 8}, {Key: "b", Commit: 5, Version: 9, Position: 12, Time: 7}},
-		Left:  Left{First: Key{Key: "z", Hash: []byte{}, Commit: 1, Version: 1, Position: 2}, Last: 3, Until: 4},
+		Left:  Left{First: Key{Key: "z", Hash: []byte{}, Commit: 1, Version: 1, Position: 2}, Last: 3, Until: 4, Forgot: 1},
 		State: []byte{0xc0},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"reflect"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -32,15 +33,18 @@ type States[S any] struct {
 	cache       *Cache
 	clone       func(S) S
 	window      uint64
+	age         time.Duration
 	fingerprint []byte
 	shape       *plain.Shape // of the states
 	off         atomic.Bool  // a state did not survive being stored
 }
 
 // For returns the snapshots of states that are folded from initial and copied by clone. The window is how many of a
-// stream's last commits are searched for keys. For refuses a state type that would not be stored whole, and names the
-// field.
-func For[S interface{ Evolve(event E) S }, E eventstore.Event](c *Cache, initial S, clone func(S) S, window uint64) (*States[S], error) {
+// stream's last commits are searched for keys, and the age is for how long the keys of earlier commits are remembered.
+// For refuses a state type that would not be stored whole, and names the field.
+func For[S interface{ Evolve(event E) S }, E eventstore.Event](
+	c *Cache, initial S, clone func(S) S, window uint64, age time.Duration,
+) (*States[S], error) {
 	shape, err := shapeOf[S]()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.category, err)
@@ -49,7 +53,7 @@ func For[S interface{ Evolve(event E) S }, E eventstore.Event](c *Cache, initial
 	if err != nil {
 		return nil, fmt.Errorf("%s: the initial state %w", c.category, err)
 	}
-	return &States[S]{cache: c, clone: clone, window: window, fingerprint: sum, shape: shape}, nil
+	return &States[S]{cache: c, clone: clone, window: window, age: age, fingerprint: sum, shape: shape}, nil
 }
 
 // shapeOf refuses a state type that would lose a field, or that cannot be compared with its stored form.
@@ -156,6 +160,8 @@ func (s *States[S]) decode(id string, data []byte) (*Snapshot[S], error) {
 		return nil, errors.New("the types of the state or of its events have changed since it was saved")
 	case d.Window < s.window && d.Window < d.Commits:
 		return nil, fmt.Errorf("it has the keys of %d commits, not of %d", d.Window, s.window)
+	case d.Age < int64(s.age) && d.Left.Forgot != 0 && time.Now().UnixNano()-d.Left.Forgot <= int64(s.age):
+		return nil, fmt.Errorf("it has forgotten keys after %v, not %v", time.Duration(d.Age), s.age)
 	}
 	snapshot := &Snapshot[S]{
 		Version: d.Version, Position: d.Position, Commit: uuid.UUID(d.Commit), Commits: d.Commits, Keys: d.Keys, Left: d.Left,
@@ -181,7 +187,7 @@ func (s *States[S]) encode(ctx context.Context, id string, snapshot Snapshot[S])
 	d := document{
 		Store: s.cache.store.Identity(), FoldVersion: s.cache.cfg.FoldVersion, Fingerprint: s.fingerprint,
 		Stream: s.cache.stream(id).String(), Version: snapshot.Version, Position: snapshot.Position, Commit: snapshot.Commit[:],
-		Commits: snapshot.Commits, Window: s.window, Keys: snapshot.Keys, Left: snapshot.Left, State: state,
+		Commits: snapshot.Commits, Window: s.window, Age: int64(s.age), Keys: snapshot.Keys, Left: snapshot.Left, State: state,
 	}
 	return d.encode()
 }

@@ -101,7 +101,7 @@ func fill(t *testing.T, store *eventstore.Store, id string, commits int) Snapsho
 
 func statesOf(t testing.TB, c *Cache) *States[balance] {
 	t.Helper()
-	states, err := For[balance, event](c, balance{}, itself[balance], 4)
+	states, err := For[balance, event](c, balance{}, itself[balance], 4, time.Hour)
 	require.NoError(t, err)
 	return states
 }
@@ -224,7 +224,7 @@ func TestAStateOfNumbersThatEncodeThemselvesIsRestored(t *testing.T) {
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	saved := fill(t, store, "1", 5)
 	c := openCache(t, store)
-	states, err := For[worth, event](c, worth{}, itself[worth], 4)
+	states, err := For[worth, event](c, worth{}, itself[worth], 4, time.Hour)
 	require.NoError(t, err)
 	price, ok := new(big.Int).SetString("-123456789012345678901234567890", 10)
 	require.True(t, ok)
@@ -234,7 +234,7 @@ func TestAStateOfNumbersThatEncodeThemselvesIsRestored(t *testing.T) {
 	require.Equal(t, int64(1), c.Counters().Saved)
 
 	c = openCache(t, store)
-	states, err = For[worth, event](c, worth{}, itself[worth], 4)
+	states, err = For[worth, event](c, worth{}, itself[worth], 4, time.Hour)
 	require.NoError(t, err)
 	found, _, err := states.Restore(t.Context(), "1")
 	require.NoError(t, err)
@@ -292,7 +292,7 @@ func switchesOff[S interface{ Evolve(e event) S }](t *testing.T, initial, state 
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	var log safeBuffer
 	c := openCache(t, store, func(cfg *Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	states, err := For[S, event](c, initial, itself[S], 4)
+	states, err := For[S, event](c, initial, itself[S], 4, time.Hour)
 	require.NoError(t, err)
 	require.True(t, states.Due(50, 0))
 	for _, id := range []string{"1", "2", "3"} {
@@ -384,7 +384,7 @@ func TestASnapshotSharesNothingWithItsCaller(t *testing.T) {
 	store := openStore(t, eventstoretest.JetStream(t), nil)
 	at := fill(t, store, "1", 3)
 	c := openCache(t, store)
-	states, err := For[basket, event](c, basket{Items: map[string]int{}}, basket.Clone, 4)
+	states, err := For[basket, event](c, basket{Items: map[string]int{}}, basket.Clone, 4, time.Hour)
 	require.NoError(t, err)
 	state := basket{Items: map[string]int{"x": 1}}
 	for range 50 {
@@ -393,7 +393,7 @@ func TestASnapshotSharesNothingWithItsCaller(t *testing.T) {
 	}
 	require.NoError(t, c.Close())
 	c = openCache(t, store)
-	states, err = For[basket, event](c, basket{Items: map[string]int{}}, basket.Clone, 4)
+	states, err = For[basket, event](c, basket{Items: map[string]int{}}, basket.Clone, 4, time.Hour)
 	require.NoError(t, err)
 	found, _, err := states.Restore(t.Context(), "1")
 	require.NoError(t, err)
