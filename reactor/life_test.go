@@ -1,6 +1,7 @@
 package reactor_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 	"github.com/runnel-go/runnel/internal/ondisk/ondisktest"
 	"github.com/runnel-go/runnel/internal/proptest"
+	"github.com/runnel-go/runnel/reactor"
 )
 
 // slow makes each sync of a disk take a time, until the test ends.
@@ -90,4 +92,30 @@ func TestASlowReactionDoesNotLookDead(t *testing.T) {
 	react(t, newReactor(t, storeOn(t, s), cfg, j.reaction()))
 	settled(t, mails, deposit(t, store, "a", 1))
 	require.Equal(t, 1, calls)
+}
+
+// A reaction takes longer than the lease to come to its end.
+func TestAnInstanceThatStopsInGoodOrderLeavesNothingToRepeat(t *testing.T) {
+	store, j := open(t), newJournal()
+	begun, end := make(chan struct{}, 2), make(chan struct{})
+	holds := reactor.On(func(_ context.Context, _ deposited, r eventstore.Recorded) error {
+		begun <- struct{}{}
+		<-end
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.handled[r.Stream.ID] = append(j.handled[r.Stream.ID], r.Version())
+		return nil
+	})
+	first, second := newReactor(t, store, quick(), holds), newReactor(t, store, quick(), holds)
+	stop := react(t, first)
+	at := deposit(t, store, "a", 1)
+	<-begun
+	react(t, second)
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); stop() }()
+	beats(t, first, 10, func() bool { return len(begun) > 0 })
+	close(end)
+	<-stopped
+	settled(t, second, at)
+	require.Equal(t, upTo(1), j.of("a"))
 }

@@ -87,6 +87,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	cancel()
 	close(s.assignments)
+	if !errors.Is(err, errReplaced) {
+		err = errors.Join(err, s.drain(ctx))
+	}
 	s.workers.Wait()
 	s.parking.loaders.Wait()
 	s.writer.sending.Wait()
@@ -104,6 +107,30 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(err, released)
+}
+
+// drain shows life until no reaction is under way any more. Without that another instance takes over, and calls them
+// beside this one.
+func (s *session) drain(ended context.Context) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ended))
+	defer cancel()
+	for s.idle < s.reactor.cfg.Workers {
+		now := time.Now()
+		if s.writer.writing == nil && !now.Before(s.writer.writeAt()) {
+			s.writer.write(ctx, s.writer.nextPart(s.writer.runner))
+		}
+		s.timer.Reset(s.writer.writeAt().Sub(now))
+		select {
+		case o := <-s.results:
+			s.finish(ended, o)
+		case a := <-s.writer.answers:
+			if err := s.writer.settle(ctx, a); err != nil {
+				return err
+			}
+		case <-s.timer.C:
+		}
+	}
+	return nil
 }
 
 // begin sets where the session reads on: after the lowest position of its types, which may be below the
