@@ -267,16 +267,20 @@ func (b *build[V]) heed(ctx context.Context, end context.CancelCauseFunc) {
 	}
 }
 
-// catchUp folds in batches what the log has got meanwhile, until the build is near the log's end.
+// catchUp folds in batches what the log has got meanwhile, until the build is near the log's end, or does not come
+// nearer. Over a long link a round takes some time however little it folds, and the log grows meanwhile.
 func (b *build[V]) catchUp(ctx context.Context) error {
-	for {
-		before := b.progress.Position
+	before := eventstore.Position(0)
+	for round := 1; ; round++ {
+		from := b.progress.Position
 		if err := b.foldTo(ctx, 0); err != nil {
 			return err
 		}
-		if b.progress.Position-before < nearEnd {
+		came := b.progress.Position - from
+		if came < nearEnd || round > 1 && came >= before || round == mostRounds {
 			return nil
 		}
+		before = came
 	}
 }
 
@@ -305,6 +309,9 @@ func (b *build[V]) passing(err error) bool {
 
 // nearEnd is how many positions a build may have come on in one catching up to be near enough to the log's end.
 const nearEnd = 1000
+
+// mostRounds is how often a build catches up before it retires what serves, wherever the log ends by then.
+const mostRounds = 20
 
 // flip retires what serves, catches up with where that ended, and leads readers to the build.
 func (b *build[V]) flip(ctx context.Context) (uint64, error) {

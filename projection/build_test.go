@@ -8,9 +8,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -308,4 +311,46 @@ func TestPruningTouchesNoViewOfASimilarName(t *testing.T) {
 	require.Empty(t, pruned)
 	_, err = other.Get(t.Context(), "a")
 	require.NoError(t, err)
+}
+
+// The log grows by as much in each round, as it does over a long link while others append.
+func TestABuildThatComesNoNearerToTheEndOfTheLogEnds(t *testing.T) {
+	const growth, atMost = 1100, 12
+	var writer atomic.Pointer[eventstore.Store]
+	var rounds atomic.Int64
+	store := openBetween(t, func(_ *nats.Conn, subject string, msg *nats.Msg) (answered bool) {
+		round := strings.HasPrefix(subject, "STREAM.MSG.GET.KV_bank_sums") && strings.Contains(string(msg.Data), "=checkpoint")
+		if n := rounds.Load(); round && n < atMost {
+			grow(t, writer.Load(), n, growth)
+			rounds.CompareAndSwap(n, n+1)
+		}
+		return false
+	})
+	js, err := jetstream.New(store.JetStream().Conn())
+	require.NoError(t, err)
+	writer.Store(openAt(t, js))
+	deposit(t, store, "a", 1)
+	view := sums(t, store, 1, nil)
+	require.NoError(t, view.Rebuild(t.Context(), nil))
+	took := rounds.Swap(atMost)
+	require.Less(t, took, int64(atMost/2))
+	require.Greater(t, took, int64(1))
+	run(t, view)
+	require.NoError(t, view.WaitFor(t.Context(), deposit(t, store, "a", 1)))
+	requireFolded(t, store, view)
+}
+
+// grow appends commits to streams of their own.
+func grow(t *testing.T, store *eventstore.Store, round int64, commits int) {
+	t.Helper()
+	for part := range 2 {
+		writes := make([]eventstore.Write, commits/2)
+		for i := range writes {
+			id := account(fmt.Sprintf("%d.%d.%d", round, part, i))
+			writes[i] = eventstore.Write{Stream: id, Events: []eventstore.Event{deposited{Amount: 1}}}
+		}
+		if _, err := store.AppendAll(t.Context(), writes...); err != nil {
+			t.Errorf("append: %v", err)
+		}
+	}
 }
