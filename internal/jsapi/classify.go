@@ -166,13 +166,20 @@ func isPlain(name []byte) bool {
 	return len(name) > 0 && !bytes.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == '"' || r == '\\' })
 }
 
-// storeClosed is the description with which a server that is ending says that it could not store a message.
-const storeClosed = "store is closed"
+// isLimit reports whether a server could not store a message because of a limit, at which its peers refuse the message
+// too. The texts are those of versions 2.12 to 2.15.
+func isLimit(description string) bool {
+	switch description {
+	case "maximum messages exceeded", "maximum bytes exceeded", "maximum messages per subject exceeded", "message too large":
+		return true
+	}
+	return false
+}
 
-// classOfRefusal is classOf for a refusal with its text. A leader that is ending cannot store a message that
-// its peers may have agreed to store.
+// classOfRefusal is classOf for a refusal with its text. A leader that is ending, or whose disk failed, cannot store a
+// message that its peers may have agreed to store. Servers before 2.14 answer with the text of the disk's error.
 func classOfRefusal(refusal *jetstream.APIError) Class {
-	if refusal.ErrorCode == codeStoreFailed && refusal.Description == storeClosed {
+	if refusal.ErrorCode == codeStoreFailed && !isLimit(refusal.Description) {
 		return Unknown
 	}
 	return classOf(refusal.ErrorCode)

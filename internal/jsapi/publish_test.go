@@ -43,7 +43,6 @@ func TestEveryReplyHasAClass(t *testing.T) {
 		failed("10008"):                              jsapi.Unavailable,
 		failed("10096"):                              jsapi.Unavailable,
 		failed("10023"):                              jsapi.Full,
-		failed("10077"):                              jsapi.Full,
 		failed("10054"):                              jsapi.TooLarge,
 		failed("10199"):                              jsapi.TooMany,
 		failed("10174"):                              jsapi.NoBatches,

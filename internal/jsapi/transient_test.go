@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -52,7 +53,17 @@ func TestWhatPassesIsToldFromWhatStays(t *testing.T) {
 	}
 }
 
-func TestAServerThatEndsDoesNotSayWhetherItsPeersStoreAMessage(t *testing.T) {
-	const reply = `{"error":{"code":503,"err_code":10077,"description":"store is closed"},"stream":"docs","seq":0}`
-	require.Equal(t, jsapi.Unknown, jsapi.Classify(&nats.Msg{Data: []byte(reply)}).Class)
+func TestALeaderThatCannotStoreDoesNotSayWhetherItsPeersStoreAMessage(t *testing.T) {
+	for description, class := range map[string]jsapi.Class{
+		"store is closed":                      jsapi.Unknown,
+		"write 1.blk: no space left on device": jsapi.Unknown,
+		"":                                     jsapi.Unknown,
+		server.ErrMaxMsgs.Error():              jsapi.Full,
+		server.ErrMaxBytes.Error():             jsapi.Full,
+		server.ErrMaxMsgsPerSubject.Error():    jsapi.Full,
+		server.ErrMsgTooLarge.Error():          jsapi.Full,
+	} {
+		reply := `{"error":{"code":503,"err_code":10077,"description":"` + description + `"},"stream":"docs","seq":0}`
+		require.Equal(t, class, jsapi.Classify(&nats.Msg{Data: []byte(reply)}).Class, description)
+	}
 }
