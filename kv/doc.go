@@ -99,8 +99,8 @@
 //   - On a bucket with one replica and file storage each batch costs the server about 4 ms, whatever its size, and
 //     other writes of the bucket wait for it. On three replicas and in memory a batch costs no more than its writes.
 //   - Plain subscribers of the subjects see messages of a batch before it is stored or refused. Consumers do not.
-//   - Get and GetMany do not ask the leader in a bucket that had one replica when it was opened. If it has got more,
-//     open it again.
+//   - Get and GetMany do not ask the leader if the bucket's server belonged to no cluster when the bucket was opened.
+//     If the server has joined a cluster since, open the bucket again.
 //   - Each deleted key leaves a marker of about 100 bytes in the bucket.
 //   - A power cut can leave half of a batch on a server that holds the only replica and does not sync each write
 //     (sync_interval: always). The server then serves that half.
