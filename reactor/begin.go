@@ -137,6 +137,11 @@ func (r *Reactor) announce(ctx context.Context) error {
 		if !added {
 			return nil
 		}
+		id, err := r.idAt(ctx, end)
+		if err != nil {
+			return err
+		}
+		next = next.raised(end, id)
 		next.Write = uuid.NewString()
 		_, err = r.documents.Update(ctx, r.key(checkpointName), document{Checkpoint: &next}, at.revision)
 		return err
@@ -147,4 +152,35 @@ func (r *Reactor) announce(ctx context.Context) error {
 func (r *Reactor) verify(ctx context.Context, at checkpoint) error {
 	mark := runner.Mark{Store: at.Store, Position: at.Position, Commit: at.Commit}
 	return runner.Verify(ctx, r.store, mark, r.anew())
+}
+
+// sound returns what holds of a checkpoint in the log as it is. If the log has lost commits after the checkpoint's
+// position, and an operator has accepted that, other commits may have their positions.
+func (r *Reactor) sound(ctx context.Context, at checkpoint) (checkpoint, error) {
+	if err := r.verify(ctx, at); err != nil || at.Top == nil {
+		return at, err
+	}
+	err := r.verify(ctx, checkpoint{Store: at.Store, Position: at.Top.Position, Commit: at.Top.Commit})
+	if !errors.Is(err, eventstore.ErrLogRewound) {
+		return at, err
+	}
+	r.logger.WarnContext(ctx, "reactor: the log has lost commits that were handled: what was handled after the checkpoint is repeated",
+		"position", at.Position, "lost", at.Top.Position)
+	return at.lowered(), nil
+}
+
+// idAt returns the id of the commit at a position, also of an erased one, or "" if there is none.
+func (r *Reactor) idAt(ctx context.Context, position eventstore.Position) (string, error) {
+	if position == 0 {
+		return "", nil
+	}
+	c, err := r.store.At(ctx, position)
+	erased, ok := errors.AsType[*eventstore.ReadError](err)
+	switch {
+	case ok && errors.Is(err, eventstore.ErrErased):
+		return erased.CommitID, nil
+	case err != nil || c == nil:
+		return "", err
+	}
+	return c.ID.String(), nil
 }

@@ -29,6 +29,7 @@ type checkpoint struct {
 	Types    []string                       `json:"types"`           // that the last runner handles, in order
 	Since    map[string]eventstore.Position `json:"since,omitempty"` // the types that do not stand at Position
 	Stops    []stop                         `json:"stops,omitempty"` // what is done beyond that
+	Top      *top                           `json:"top,omitempty"`   // nothing beyond it is called done; nil for Position
 
 	Runner string        `json:"runner"`         // the one that runs, or ""
 	Next   string        `json:"next,omitempty"` // a runner that handles more and asks the present one to stop, or ""
@@ -38,6 +39,12 @@ type checkpoint struct {
 	UnderWay int            `json:"underWay"` // events that were read and are not done
 	Parked   int            `json:"parked"`   // streams
 	Held     map[string]int `json:"held,omitempty"`
+}
+
+// top is a commit up to which the log must be the same, or Since and Stops say too much.
+type top struct {
+	Position eventstore.Position `json:"position"`
+	Commit   string              `json:"commit"`
 }
 
 // stop says what a runner that stopped in good order has done beyond the positions of its types: all events of them up
@@ -247,14 +254,41 @@ func (c checkpoint) pruned() checkpoint {
 		}
 	}
 	c.Stops = stops
+	if c.Top != nil && c.Top.Position <= c.Position {
+		c.Top = nil
+	}
 	return c
+}
+
+// raised returns the checkpoint for which the log must have a commit.
+func (c checkpoint) raised(position eventstore.Position, commit string) checkpoint {
+	if commit != "" && position > c.Position && (c.Top == nil || position > c.Top.Position) {
+		c.Top = &top{position, commit}
+	}
+	return c
+}
+
+// lowered returns the checkpoint without what it says about the log after its position, where the log has lost commits.
+func (c checkpoint) lowered() checkpoint {
+	c.Since = maps.Clone(c.Since)
+	for name, at := range c.Since {
+		c.Since[name] = min(at, c.Position)
+	}
+	c.Stops = slices.Clone(c.Stops)
+	for i, s := range c.Stops {
+		lost := func(o openEvent) bool { return o.Position > c.Position }
+		c.Stops[i] = stop{min(s.Frontier, c.Position), s.Types, slices.DeleteFunc(slices.Clone(s.Open), lost)}
+	}
+	c.Top = nil
+	return c.pruned()
 }
 
 // stopped returns the checkpoint of a runner that stops in good order. It has read up to the frontier, and all that
 // it has read is done except the open events.
-func (c checkpoint) stopped(frontier eventstore.Position, open []openEvent) checkpoint {
+func (c checkpoint) stopped(frontier logMark, open []openEvent) checkpoint {
+	c = c.raised(frontier.position, frontier.commitID())
 	c.Runner, c.For = "", 0
-	last := stop{Frontier: frontier, Types: c.Types, Open: open}
+	last := stop{Frontier: frontier.position, Types: c.Types, Open: open}
 	stops := []stop{last}
 	for _, s := range c.Stops {
 		if !last.implies(s) {

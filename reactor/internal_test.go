@@ -107,7 +107,7 @@ func (r *releases) run(types []string, read int, becomes func() fate, write, cra
 		r.repeats = true
 		return
 	}
-	r.at = r.at.reached(mark()).stopped(frontier, open)
+	r.at = r.at.reached(mark()).stopped(logMark{frontier, uuid.New()}, open)
 }
 
 func TestReleasesLoseNothingAndRepeatNothingInGoodOrder(t *testing.T) {

@@ -3,6 +3,8 @@ package reactor
 import (
 	"container/list"
 
+	"github.com/google/uuid"
+
 	"github.com/runnel-go/runnel/eventstore"
 )
 
@@ -10,6 +12,7 @@ import (
 type progress struct {
 	behind   logMark             // the last place in what was read where a checkpoint may stand
 	frontier eventstore.Position // of the last commit read
+	last     uuid.UUID           // the id of that commit
 	underWay list.List           // of *passage, the commits with events that are not done, in the log's order
 	pending  int                 // events in them
 }
@@ -33,7 +36,7 @@ func (p *progress) add(in *list.Element) *list.Element {
 
 // read notes that all events of a commit that are not done are added.
 func (p *progress) read(c *eventstore.Commit) {
-	p.frontier = c.Position
+	p.frontier, p.last = c.Position, c.ID
 	if c.Whole() {
 		p.behind = logMark{c.Position, c.ID}
 	}

@@ -108,10 +108,11 @@ func (r *Reactor) ask(ctx context.Context, id string, seen stand) error {
 
 // claim makes this instance the one that runs, if nobody has written the checkpoint since it was seen.
 func (r *Reactor) claim(ctx context.Context, id string, seen stand) (at stand, won bool, err error) {
-	if err := r.verify(ctx, seen.checkpoint); err != nil {
+	sound, err := r.sound(ctx, seen.checkpoint)
+	if err != nil {
 		return at, false, err
 	}
-	at = stand{checkpoint: seen.takenBy(r.types), written: time.Now()}
+	at = stand{checkpoint: sound.takenBy(r.types), written: time.Now()}
 	at.Runner, at.Next, at.Write, at.For = id, "", uuid.NewString(), r.lease()
 	at.revision, err = r.documents.Update(ctx, r.key(checkpointName), document{Checkpoint: &at.checkpoint}, seen.revision)
 	r.pace.Store(int64(time.Since(at.written)))

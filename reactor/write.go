@@ -104,7 +104,7 @@ func (w *writer) nextPart(id string) *writePart {
 		low := w.lanes.log.mark()
 		p.low, p.checkpoint = low.position, p.checkpoint.reached(low)
 		if id == "" {
-			p.checkpoint = p.checkpoint.stopped(w.lanes.log.frontier, w.lanes.open())
+			p.checkpoint = p.checkpoint.stopped(logMark{w.lanes.log.frontier, w.lanes.log.last}, w.lanes.open())
 		}
 	}
 	next := p.checkpoint
