@@ -102,9 +102,16 @@ func (c *Cache) Counters() Counters {
 	}
 }
 
-// Delete removes the snapshot of an aggregate from the queue and from the bucket.
+// Delete removes the snapshot of an aggregate from the queue and from the bucket. First it waits for a save of the
+// aggregate that is under way, because the save would bring the snapshot back.
 func (c *Cache) Delete(ctx context.Context, id string) error {
-	c.queue.drop(id)
+	if saved := c.queue.drop(id); saved != nil {
+		select {
+		case <-saved:
+		case <-ctx.Done():
+			return fmt.Errorf("%s: its snapshot is being saved: %w", c.stream(id), context.Cause(ctx))
+		}
+	}
 	if err := c.bucket.Delete(ctx, id); err != nil {
 		return fmt.Errorf("%s: %w", c.stream(id), err)
 	}

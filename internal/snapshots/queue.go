@@ -16,6 +16,8 @@ type queue struct {
 	waiting map[string]encoder
 	order   []string // the ids that wait, oldest first
 	closed  bool
+	saving  string        // the id of the snapshot that is being saved
+	saved   chan struct{} // closed when that snapshot is saved; nil if none is being saved
 }
 
 // encoder returns the document of a snapshot. It runs on the goroutine that saves.
@@ -50,20 +52,31 @@ func (q *queue) put(id string, e encoder) bool {
 	return false
 }
 
-// drop removes the waiting snapshot of an aggregate.
-func (q *queue) drop(id string) {
+// drop removes the waiting snapshot of an aggregate. If another one of the aggregate is being saved, drop returns a
+// channel that is closed when it is saved, and else nil.
+func (q *queue) drop(id string) <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.waiting, id)
 	q.order = slices.DeleteFunc(q.order, func(other string) bool { return other == id })
+	if q.saved == nil || q.saving != id {
+		return nil
+	}
+	return q.saved
 }
 
-// all yields the queued snapshots, and blocks for more until the queue is closed.
+// all yields the queued snapshots, and blocks for more until the queue is closed. A snapshot is taken for saved when the
+// loop asks for the next one.
 func (q *queue) all() iter.Seq2[string, encoder] {
 	return func(yield func(string, encoder) bool) {
 		for {
 			id, e, ok := q.next()
-			if !ok || !yield(id, e) {
+			if !ok {
+				return
+			}
+			more := yield(id, e)
+			q.done()
+			if !more {
 				return
 			}
 		}
@@ -83,7 +96,16 @@ func (q *queue) next() (id string, e encoder, ok bool) {
 	e = q.waiting[id]
 	delete(q.waiting, id)
 	q.order = q.order[1:]
+	q.saving, q.saved = id, make(chan struct{})
 	return id, e, true
+}
+
+// done notes that no snapshot is being saved.
+func (q *queue) done() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	close(q.saved)
+	q.saved = nil
 }
 
 func (q *queue) close() {

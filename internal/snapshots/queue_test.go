@@ -3,8 +3,11 @@ package snapshots
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/runnel-go/runnel/eventstoretest"
 )
 
 func content(text string) encoder {
@@ -41,4 +44,57 @@ func TestAFullQueueDropsWhatWaitsLongest(t *testing.T) {
 	q.drop("b")
 	require.True(t, q.put("d", content("1")))
 	require.Equal(t, []string{"c1", "d1"}, drain(t, q))
+}
+
+func TestDroppingTellsOfASaveUnderWay(t *testing.T) {
+	q := newQueue(2)
+	require.True(t, q.put("a", content("1")))
+	require.Nil(t, q.drop("b"))
+	require.True(t, q.put("b", content("1")))
+	var saved <-chan struct{}
+	q.close()
+	for id := range q.all() {
+		if id == "a" {
+			require.Nil(t, q.drop("other"))
+			saved = q.drop("a")
+			require.NotNil(t, saved)
+			select {
+			case <-saved:
+				require.Fail(t, "it is not saved yet")
+			default:
+			}
+			continue
+		}
+		<-saved
+		require.Nil(t, q.drop("a"))
+	}
+	require.Nil(t, q.drop("b"))
+}
+
+// A save that has begun would bring a deleted snapshot back.
+func TestADeletedSnapshotStaysDeleted(t *testing.T) {
+	store := openStore(t, eventstoretest.JetStream(t), nil)
+	saved := fill(t, store, "1", 5)
+	c := openCache(t, store)
+	states := statesOf(t, c)
+	began, release := make(chan struct{}), make(chan struct{})
+	c.queue.put("1", func(ctx context.Context) ([]byte, error) {
+		close(began)
+		<-release
+		return states.encode(ctx, "1", saved)
+	})
+	<-began
+	require.NoError(t, c.Delete(t.Context(), "2"), "the snapshot of another aggregate is saved")
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	err := c.Delete(short, "1")
+	close(release)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "its snapshot is being saved")
+
+	require.NoError(t, c.Delete(t.Context(), "1"))
+	require.Equal(t, int64(1), c.Counters().Saved, "Delete has waited")
+	found, _, err := states.Restore(t.Context(), "1")
+	require.NoError(t, err)
+	require.Nil(t, found)
 }
