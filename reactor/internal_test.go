@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/runnel-go/runnel/eventstore"
+	"github.com/runnel-go/runnel/kv"
 )
 
 // releases is a log of which each position has one event, and releases that take the checkpoint from each other.
@@ -155,4 +157,30 @@ func TestAWorkerThatIsLateBeginsNothing(t *testing.T) {
 	close(s.assignments)
 	s.work(t.Context())
 	require.Equal(t, outcome{lane: given, done: 2, late: true}, <-s.results)
+}
+
+// The watch of a session that begins may be served by a replica that lags. It then has documents of the time before
+// another runner changed or deleted them.
+func TestOldDocumentsOfAReplicaThatLagsAreNotPutBack(t *testing.T) {
+	r := &Reactor{name: "mails", cfg: Config{Workers: 1}, logger: slog.New(slog.DiscardHandler)}
+	s := newSession(r, "me", stand{checkpoint: checkpoint{Runner: "me"}, revision: 20})
+	note := func(change kv.Change[document]) { require.NoError(t, s.note(t.Context(), change)) }
+	parked := func(id, state string, version eventstore.Version, revision uint64) {
+		value := document{State: state, Category: "account", ID: id, Version: version, Until: 5, Waiting: 3}
+		note(kv.Change[document]{Entry: kv.Entry[document]{Key: r.parkedKey(value.stream()), Value: value, Revision: revision}})
+	}
+	parked("deleted", stateDiscard, 3, 10)
+	parked("changed", stateParked, 3, 11)
+	parked("changed", stateParked, 4, 13)
+	parked("changed", stateParked, 3, 12)
+	deleted := eventstore.StreamID{Category: "account", ID: "deleted"}
+	note(kv.Change[document]{Entry: kv.Entry[document]{Key: r.parkedKey(deleted), Revision: 15}, Deleted: true})
+	s.parking.begin(t.Context())
+	require.Len(t, s.parking.parked, 1)
+	changed := s.parking.lanes.of(eventstore.StreamID{Category: "account", ID: "changed"})
+	require.EqualValues(t, 4, changed.document.Version)
+	require.EqualValues(t, 13, changed.revision)
+	require.NotContains(t, s.parking.lanes.byStream, deleted)
+	require.Empty(t, s.parking.dirty, "nothing is put back")
+	require.Empty(t, s.parking.discarded)
 }

@@ -28,6 +28,7 @@ type parking struct {
 	reactor *Reactor
 	lanes   *lanes
 	from    checkpoint       // as in the session
+	begun   bool             // the session knows all documents, and does what they say
 	synced  bool             // the watch has given all documents that it found
 	parked  map[string]*lane // those with a document in the bucket, or to be, by its key
 	left    map[string]bool  // the ids of the events that were discarded, also by earlier runners
@@ -87,18 +88,43 @@ func (p *parking) count(l *lane, event eventstore.Recorded) {
 	p.dirty[l] = true
 }
 
-// note takes in the document of a parked stream. Once all of them are known, only this session writes new ones.
-func (p *parking) note(ctx context.Context, change kv.Change[document], known bool) {
+// learn takes in a document that was written before this session began, by whomever. A replica that lags may have older
+// ones first.
+func (p *parking) learn(change kv.Change[document]) {
 	l := p.parked[change.Key]
 	switch {
-	case l == nil && (change.Deleted || known):
-		// This session writes the documents, so it has deleted those that it does not know any more.
-	case l == nil:
+	case l != nil && change.Revision <= l.revision, l == nil && change.Deleted:
+	case change.Deleted:
+		delete(p.parked, change.Key)
+		l.document, l.revision = nil, 0
+		p.forget(l)
+	default:
 		l = p.lanes.of(change.Value.stream())
 		document := change.Value
 		l.document, l.revision = &document, change.Revision
 		p.parked[change.Key] = l
+	}
+}
+
+// begin does what the documents say, once all of them are known.
+func (p *parking) begin(ctx context.Context) {
+	if p.begun {
+		return
+	}
+	p.begun = true
+	for _, l := range p.parked {
 		p.act(ctx, l)
+	}
+}
+
+// note takes in the document of a parked stream. Once all of them are known, only this session writes new ones.
+func (p *parking) note(ctx context.Context, change kv.Change[document]) {
+	l := p.parked[change.Key]
+	switch {
+	case !p.begun:
+		p.learn(change)
+	case l == nil:
+		// This session writes the documents, so it has deleted those that it does not know any more.
 	case change.Revision <= l.revision, change.Deleted && l.revision == 0: // it is this session's own, or older
 	case change.Deleted:
 		p.reactor.logger.WarnContext(ctx, "reactor: the document of a parked stream was deleted: it is put back: use Discard", "key", change.Key)

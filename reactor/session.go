@@ -167,6 +167,7 @@ func (s *session) step(ctx context.Context, commits *runner.Feed[*eventstore.Com
 		s.writer.write(ctx, s.writer.nextPart(s.writer.runner))
 	}
 	if s.writer.known() && !s.writer.leaving {
+		s.parking.begin(ctx)
 		s.parking.startReplays(ctx)
 		s.assign(now)
 	}
@@ -243,7 +244,7 @@ func (s *session) note(ctx context.Context, change kv.Change[document]) error {
 	case strings.HasPrefix(change.Key, s.reactor.key(discardedPrefix)+"."):
 		s.parking.leaveOut(change.Value)
 	default:
-		s.parking.note(ctx, change, s.writer.known())
+		s.parking.note(ctx, change)
 	}
 	return nil
 }
