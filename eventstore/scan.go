@@ -24,9 +24,11 @@ const (
 	// fetchWait is how long the next message is waited for. If none comes, the leader is asked whether the log has
 	// more.
 	fetchWait = 5 * time.Second
-	// boundedWait is the same for a reader that knows that the log goes on. Both bound the wait for one message only:
-	// messages still on their way are lost if a reader gives up, and each must be fetched again.
+	// boundedWait is the same, over a short link, for a reader that knows that the log goes on. Both bound the wait for
+	// one message only: messages still on their way are lost if a reader gives up, and each must be fetched again.
 	boundedWait = 100 * time.Millisecond
+	// boundedFactor is how many times as long as the last reply the same reader waits at least.
+	boundedFactor = 4
 	// roomsAtOnce is how many commits memory is allocated for at once.
 	roomsAtOnce = 32
 	// refetchAtOnce is how many positions are fetched from the leader before a new consumer is tried.
@@ -192,11 +194,7 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 		}
 		return true, err
 	}
-	wait := fetchWait
-	if r.position < r.sure {
-		wait = boundedWait
-	}
-	msg, err := r.pull.Next(ctx, wait)
+	msg, err := r.pull.Next(ctx, r.wait())
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return r.fail(context.Cause(ctx))
@@ -208,6 +206,14 @@ func (r *scanner) fetch(ctx context.Context) (more bool, err error) {
 	}
 	r.quiets = 0
 	return r.message(ctx, msg)
+}
+
+// wait is how long the next message is waited for. Over a long link, even the first one takes a round trip.
+func (r *scanner) wait() time.Duration {
+	if r.position >= r.sure {
+		return fetchWait
+	}
+	return min(max(boundedWait, boundedFactor*r.fetcher.conn.reads.Latency()), fetchWait)
 }
 
 func (r *scanner) fail(err error) (bool, error) {

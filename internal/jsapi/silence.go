@@ -30,6 +30,9 @@ func (s *Session) replicaTime() time.Duration {
 // latency is how long the last reply took, in nanoseconds, or 0 for no more than a beat.
 type latency struct{ atomic.Int64 }
 
+// Latency is how long the last reply took, or 0 if it came at once.
+func (r *requests) Latency() time.Duration { return time.Duration(r.took.Load()) }
+
 // beat notes that a reply came within a beat.
 func (l *latency) beat() {
 	if l.Load() != 0 { // or all callers would write to the same memory
