@@ -17,6 +17,7 @@ import (
 type dataDir struct {
 	path string
 	lock *os.File
+	self *os.File // the directory, locked as well, because the lock file can be deleted while it is held
 }
 
 // lockDataDir creates the directory if it does not exist, and takes its lock. It opens the lock file for writing, so it
@@ -39,7 +40,15 @@ func lockDataDir(path string) (*dataDir, error) {
 	if err != nil {
 		return nil, errors.Join(unusable(path, err), lock.Close())
 	}
-	return &dataDir{path: path, lock: lock}, nil
+	self, err := os.Open(path)
+	if err != nil {
+		return nil, errors.Join(unusable(path, err), lock.Close())
+	}
+	// Any other error is of a system that locks no directories.
+	if err := tryLock(self); errors.Is(err, ErrDataDirInUse) {
+		return nil, errors.Join(inUse(path, 0), self.Close(), lock.Close())
+	}
+	return &dataDir{path: path, lock: lock, self: self}, nil
 }
 
 func unusable(path string, err error) error {
@@ -56,7 +65,7 @@ func inUse(path string, pid int) error {
 
 // close releases the lock. It leaves the file, because two processes could otherwise lock two files of one
 // name.
-func (d *dataDir) close() error { return d.lock.Close() }
+func (d *dataDir) close() error { return errors.Join(d.self.Close(), d.lock.Close()) }
 
 // writePID writes the holder's process id for the error message of others. The lock does not depend on it.
 func writePID(lock *os.File) error {

@@ -156,3 +156,17 @@ func TestErrorsMatchTheirSentinelsAndCausesAndSayWhatToDo(t *testing.T) {
 		require.ErrorIs(t, err, cause)
 	}
 }
+
+// Somebody deletes the lock file under the process that holds it.
+func TestADataDirectoryStaysLockedWithoutItsLockFile(t *testing.T) {
+	dir := t.TempDir()
+	held, err := lockDataDir(dir)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(filepath.Join(dir, "LOCK")))
+	_, err = lockDataDir(dir)
+	require.ErrorIs(t, err, ErrDataDirInUse)
+	require.NoError(t, held.close())
+	held, err = lockDataDir(dir)
+	require.NoError(t, err)
+	require.NoError(t, held.close())
+}

@@ -13,6 +13,13 @@ import (
 
 // backup writes the log, the views and the store's control bucket to a new file. Others may book meanwhile.
 func (b *Bank) backup(ctx context.Context, path string, w io.Writer) (err error) {
+	end, err := b.store.End(ctx)
+	if err != nil {
+		return err
+	}
+	if end == 0 {
+		return errors.New("bank: there is nothing to back up: see whether --data or NATS_URL is right")
+	}
 	// A file that exists may be the only good backup.
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

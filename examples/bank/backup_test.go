@@ -100,6 +100,11 @@ func TestTheProgramBacksUpAndRestores(t *testing.T) {
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "choose the name of a file that does not exist")
 
+	code, _, stderr = runWith(t, nil, "backup", file+".empty", "--data", t.TempDir())
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "there is nothing to back up: see whether --data")
+	require.NoFileExists(t, file+".empty")
+
 	code, _, stderr = runWith(t, nil, "restore", file+".not", "--data", data)
 	require.Equal(t, exitFailed, code)
 	require.Contains(t, stderr, "no such file")

@@ -53,7 +53,9 @@ func openFraud(ctx context.Context, store *eventstore.Store, webhook string, cfg
 	}
 	f := &Fraud{
 		store: store, webhook: webhook, log: log, breaker: breaker,
-		client: &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}, Timeout: 10 * time.Second},
+		client: &http.Client{
+			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}, Timeout: 10 * time.Second, CheckRedirect: refuseRedirect,
+		},
 	}
 	reactor, err := reactor.Open(ctx, store, "fraud", cfg, reactor.On(f.withdrawn))
 	if err != nil {

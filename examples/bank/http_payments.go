@@ -32,7 +32,7 @@ func (s *server) orderPayment(w http.ResponseWriter, r *http.Request) error {
 	}
 	document, err := s.payment(ctx, body.ID)
 	if err != nil {
-		return err
+		return doneUnread(err)
 	}
 	w.Header().Set("Location", "/payments/"+body.ID)
 	writePayment(w, http.StatusAccepted, document)
@@ -104,10 +104,16 @@ func (s *server) operate(w http.ResponseWriter, r *http.Request, do func(ctx con
 	}
 	document, err := s.payment(ctx, id)
 	if err != nil {
-		return err
+		return doneUnread(err)
 	}
 	writePayment(w, http.StatusOK, document)
 	return nil
+}
+
+// doneUnread is the problem with a payment that cannot be read after what was asked for is done.
+func doneUnread(err error) error {
+	return newProblem(http.StatusServiceUnavailable, "it is done, but the payment cannot be read at the moment: ask for it later").
+		because(err).retryLater()
 }
 
 // answerPayment answers POST /payments/{id}/answer, by which another bank says how a payment ended. The first answer

@@ -22,8 +22,11 @@ type others struct {
 
 func newOthers(url string) *others {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 64}
-	return &others{url: url, client: &http.Client{Transport: transport, Timeout: 10 * time.Second}}
+	return &others{url: url, client: &http.Client{Transport: transport, Timeout: 10 * time.Second, CheckRedirect: refuseRedirect}}
 }
+
+// refuseRedirect makes a redirect an answer. A POST or a DELETE that follows one becomes a GET, whose 200 says nothing.
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // close closes the connections.
 func (o *others) close() {

@@ -96,6 +96,8 @@ func problemOf(err error) *problem {
 		return newProblem(http.StatusServiceUnavailable, "the store does not answer, nothing was booked: send it again").because(err).retryLater()
 	case errors.Is(err, projection.ErrNotReady):
 		return newProblem(http.StatusServiceUnavailable, "the view is still being built: ask again").because(err).retryLater()
+	case errors.Is(err, projection.ErrStale), errors.Is(err, projection.ErrVersionChanged):
+		return newProblem(http.StatusServiceUnavailable, "the view cannot be read at the moment: ask again").because(err).retryLater()
 	case errors.Is(err, kv.ErrNotFound):
 		return newProblem(http.StatusNotFound, "there is no such account")
 	}

@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,6 +15,7 @@ import (
 	"github.com/runnel-go/runnel/aggregate"
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/kv"
+	"github.com/runnel-go/runnel/projection"
 )
 
 func TestEveryErrorHasItsStatus(t *testing.T) {
@@ -27,6 +32,8 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		{refused(eventstore.ErrUnavailable), 503, "nothing was booked"},
 		{context.DeadlineExceeded, 503, "does not answer"},
 		{fmt.Errorf("list: %w", kv.ErrUnavailable), 503, "does not answer"},
+		{fmt.Errorf("list: %w", projection.ErrStale), 503, "ask again"},
+		{fmt.Errorf("list: %w", projection.ErrVersionChanged), 503, "ask again"},
 		{kv.ErrNotFound, 404, "no such account"},
 		{refused(eventstore.ErrNoPermission), 500, "its log says why"},
 		{errors.New("secret"), 500, "its log says why"},
@@ -37,5 +44,23 @@ func TestEveryErrorHasItsStatus(t *testing.T) {
 		require.Equal(t, c.status, p.Status, "%v", c.err)
 		require.Contains(t, p.Detail, c.says)
 		require.NotContains(t, p.Detail, "secret")
+	}
+}
+
+// A redirect says nothing of a payment, and the page behind it answers 200.
+func TestARedirectIsNoAnswerOfAnotherBank(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1); !strings.HasPrefix(r.URL.Path, "/login") {
+				http.Redirect(w, r, "/login"+r.URL.Path, status)
+			}
+		}))
+		defer server.Close()
+		other := newOthers(server.URL)
+		defer other.close()
+		require.Error(t, other.pay(t.Context(), "1", "k", Payment{}))
+		require.Error(t, other.cancel(t.Context(), "k"))
+		require.Equal(t, int64(2), asked.Load(), "status %d", status)
 	}
 }
