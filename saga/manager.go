@@ -122,7 +122,8 @@ func (m *Manager[S]) stream(id string) eventstore.StreamID {
 // Start starts a saga under an id, which names it for ever, and returns the position at which it began. A manager that
 // runs works on it at once, if it has room; else a runner anywhere does. A saga that was started under the id before,
 // with the same data, is left as it is. So Start may be repeated, also by another release. Fields of the data that one
-// of the two releases does not know are not compared.
+// of the two releases does not know are not compared, unless this release leaves the field out when it is zero: then it
+// must be zero if the first start did not have it.
 //
 // Ids are UTF-8 of 1 to 128 bytes, and do not begin with U+FFFD. / and % count three times. Start returns an error that
 // matches ErrInvalidID, ErrInvalidData or ErrOtherData, or the error of appending: see eventstore.Store.Append. The

@@ -3,6 +3,7 @@ package plain
 import (
 	"bytes"
 	"reflect"
+	"slices"
 
 	"github.com/runnel-go/runnel/internal/msgpack"
 )
@@ -12,7 +13,8 @@ func (s *Shape) Calls() bool { return s.own }
 
 // Agrees reports whether two encodings of values in msgpack agree in the fields that both have. A field that
 // only one of them has does not count, unless the type leaves it out if it is zero. So a value that was stored
-// by one release agrees with the same value of a release with a further field. Both must be well-formed.
+// by one release agrees with the same value of a release with a further field. If that field is left out when it is
+// zero, it must be zero, because nothing tells whether the other release knew it. Both must be well-formed.
 func (s *Shape) Agrees(stored, given []byte) bool {
 	if msgpack.Check(stored) != nil || msgpack.Check(given) != nil {
 		return false
@@ -64,7 +66,7 @@ func next(c *msgpack.Cursor) []byte {
 }
 
 // fieldsAgree compares the fields of two encodings of a struct. If only stored has a field of the type, given
-// left it out because it is zero.
+// left it out because it is zero. If only given has it, either stored left it out, or an older release did not know it.
 func fieldsAgree(stored, given map[string][]byte, n *node) bool {
 	for key, before := range stored {
 		name := msgpack.Cursor(key)
@@ -74,7 +76,22 @@ func fieldsAgree(stored, given map[string][]byte, n *node) bool {
 			return false
 		}
 	}
+	for key := range given {
+		name := msgpack.Cursor(key)
+		if _, has := stored[key]; !has && n.leavesOut(name.Text()) {
+			return false
+		}
+	}
 	return true
+}
+
+// leavesOut reports whether a struct is sometimes stored without a field: if the field is zero, or if it stands in an
+// embedded pointer that is nil. Msgpack leaves out the latter only from structs that leave out fields which are zero.
+func (n *node) leavesOut(name []byte) bool {
+	empty := slices.ContainsFunc(n.list, func(f listed) bool { return f.empty })
+	return slices.ContainsFunc(n.list, func(f listed) bool {
+		return f.stored == string(name) && (f.empty || f.pointed && empty)
+	})
 }
 
 // keysAgree compares maps, which must have the same keys.

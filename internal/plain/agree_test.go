@@ -76,6 +76,49 @@ func TestValuesOfTwoReleasesAgree(t *testing.T) {
 	require.False(t, newer.Agrees(order(1, "a", "x"), orderNow(1, "a", "y")))
 }
 
+// AgreedPart stands in a pointer that may be nil.
+type AgreedPart struct{ Part int64 }
+
+func TestAFieldThatIsLeftOutWhenItIsZeroCounts(t *testing.T) {
+	type noted struct {
+		Cents int64
+		Note  string `msgpack:",omitempty"`
+	}
+	type allNoted struct {
+		_msgpack struct{} `msgpack:",omitempty"`
+		Cents    int64
+		Note     string
+	}
+	type embedding struct {
+		Cents int64
+		Note  string `msgpack:",omitempty"`
+		*AgreedPart
+	}
+	type unnoted struct{ Cents int64 }
+	for name, test := range map[string]struct {
+		without, with any
+		agree         bool
+	}{
+		"by its tag":                  {&noted{Cents: 1}, &noted{Cents: 1, Note: "x"}, false},
+		"by a tag of the struct":      {&allNoted{Cents: 1}, &allNoted{Cents: 1, Note: "x"}, false},
+		"with its pointer":            {&embedding{Cents: 1}, &embedding{Cents: 1, AgreedPart: &AgreedPart{Part: 2}}, false},
+		"not known, but set":          {&unnoted{Cents: 1}, &noted{Cents: 1, Note: "x"}, false},
+		"not known, and zero":         {&unnoted{Cents: 1}, &noted{Cents: 1}, true},
+		"not known, in a nil pointer": {&unnoted{Cents: 1}, &embedding{Cents: 1}, true},
+	} {
+		shape, err := plain.Msgpack.Of(reflect.TypeOf(test.with).Elem())
+		require.NoError(t, err, name)
+		without, with := encodedFor(t, test.without), encodedFor(t, test.with)
+		require.Equal(t, test.agree, shape.Agrees(without, with), name)
+		if reflect.TypeOf(test.with) == reflect.TypeOf(test.without) {
+			require.False(t, shape.Agrees(with, without), name)
+		}
+	}
+	older, err := plain.Msgpack.Of(reflect.TypeFor[unnoted]())
+	require.NoError(t, err)
+	require.True(t, older.Agrees(encodedFor(t, &noted{Cents: 1, Note: "x"}), encodedFor(t, &unnoted{Cents: 1})))
+}
+
 func TestCallsOfTheUserAreKnown(t *testing.T) {
 	for value, calls := range map[reflect.Type]bool{
 		reflect.TypeFor[agreedOrder](): false, reflect.TypeFor[time.Time](): false,

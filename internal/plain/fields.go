@@ -13,6 +13,7 @@ type field struct {
 	alias  string // another name under which msgpack reads it
 	inline bool   // its own fields stand beside it
 	asks   bool   // a pointer, which is also left out if its value says that it is zero
+	empty  bool   // it is left out if it is zero
 	node   *node
 }
 
@@ -20,7 +21,8 @@ type field struct {
 // others.
 type listed struct {
 	*field
-	path string
+	path    string
+	pointed bool // it stands in an embedded pointer, which may be nil
 }
 
 // list returns the fields of a struct in the order in which msgpack stores them. Msgpack does not store an embedded
@@ -28,13 +30,14 @@ type listed struct {
 func (f Format) list(fields []field) (all []listed) {
 	names := make(map[string]bool)
 	for i := range fields {
-		below := []listed{{&fields[i], "." + fields[i].Name}}
+		below := []listed{{field: &fields[i], path: "." + fields[i].Name}}
 		_, options := f.tagOf(fields[i].StructField)
 		demanded := f == JSON || slices.Contains(options, "inline")
 		if embedded := fields[i].inlined(); embedded != nil && (demanded || !named(names, embedded.list)) {
 			below = nil
 			for _, inner := range embedded.list {
-				below = append(below, listed{inner.field, "." + fields[i].Name + inner.path})
+				pointed := inner.pointed || fields[i].Type.Kind() == reflect.Pointer
+				below = append(below, listed{field: inner.field, path: "." + fields[i].Name + inner.path, pointed: pointed})
 			}
 		}
 		for _, one := range below {
@@ -72,7 +75,9 @@ func (b *builder) fields(n *node, path string, at place) {
 		}
 		names[name] = f.Name
 		below := field{StructField: f, stored: name, alias: aliasOf(options), node: b.node(f.Type, path+"."+f.Name, at), inline: inline}
-		b.tagged(n, &below, path+"."+f.Name, append(options, forAll...))
+		options = append(options, forAll...)
+		below.empty = slices.Contains(options, "omitempty")
+		b.tagged(n, &below, path+"."+f.Name, options)
 		n.fields = append(n.fields, below)
 	}
 	n.list = b.format.list(n.fields)
