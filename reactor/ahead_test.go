@@ -31,12 +31,12 @@ func refuse(ids ...string) func(id string) error {
 	}
 }
 
-// parkedAt waits until a stream is parked at a version.
-func parkedAt(t *testing.T, mails *reactor.Reactor, id string, version eventstore.Version) (parked reactor.Parked) {
+// parkedAt waits until stream a is parked at a version.
+func parkedAt(t *testing.T, mails *reactor.Reactor, version eventstore.Version) (parked reactor.Parked) {
 	t.Helper()
 	eventually(t, func() bool {
 		var err error
-		parked, err = mails.ShowParked(t.Context(), account(id))
+		parked, err = mails.ShowParked(t.Context(), account("a"))
 		return err == nil && parked.Version == version && !parked.Replaying
 	}, "the stream is parked there")
 	return parked
@@ -56,7 +56,7 @@ func TestAnEventBeforeTheParkedOneIsHandledByTheReleaseThatHandlesIt(t *testing.
 	react(t, newer)
 	settled(t, newer, both(t, store, "b"))
 	require.Equal(t, 1, c.times("a/1"), "it does not wait for the replay")
-	parkedAt(t, newer, "a", 2)
+	parkedAt(t, newer, 2)
 	c.failWith(nil)
 	require.NoError(t, newer.ReplayParked(t.Context(), account("a")))
 	nothingParked(t, newer)
@@ -75,11 +75,11 @@ func TestAStreamIsParkedAtItsFirstEventThatFails(t *testing.T) {
 	newer := newReactor(t, store, quick(), c.onDeposits("newer"), c.onWithdrawals())
 	at := appendTo(t, store, "a", withdrawn{1}, withdrawn{1}, deposited{Amount: 1})
 	require.Equal(t, 1, settled(t, older, at).Parked)
-	parkedAt(t, older, "a", 3)
+	parkedAt(t, older, 3)
 	stop()
 
 	react(t, newer)
-	require.Equal(t, 2, parkedAt(t, newer, "a", 2).Waiting)
+	require.Equal(t, 2, parkedAt(t, newer, 2).Waiting)
 	settled(t, newer, both(t, store, "b"))
 	c.failWith(nil)
 	require.NoError(t, newer.ReplayParked(t.Context(), account("a")))
@@ -103,7 +103,7 @@ func TestWhatAReplayPassesBeforeItParksAgainIsHandled(t *testing.T) {
 	stop = react(t, older)
 	settled(t, older, both(t, store, "b"))
 	require.NoError(t, older.ReplayParked(t.Context(), account("a")))
-	parkedAt(t, older, "a", 3)
+	parkedAt(t, older, 3)
 	settled(t, older, both(t, store, "b"))
 	stop()
 
@@ -132,7 +132,7 @@ func TestWhatAReplayPassesIsHandledThoughItWasCalledDone(t *testing.T) {
 	appendTo(t, store, "slow", withdrawn{1})
 	appendTo(t, store, "a", deposited{Amount: 1}, withdrawn{1})
 	appendTo(t, store, "fast", deposited{Amount: 1}, withdrawn{1})
-	eventually(t, func() bool { return c.times("fast/2") == 1 && isParked(t, newer, "a") }, "handled, or parked")
+	eventually(t, func() bool { return c.times("fast/2") == 1 && isParked(t, newer) }, "handled, or parked")
 	stop()
 	c.failWith(nil)
 	older := newReactor(t, store, quick(), c.onDeposits("older"))

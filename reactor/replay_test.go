@@ -30,9 +30,10 @@ func beats(t *testing.T, mails *reactor.Reactor, heartbeats int, or func() bool)
 	}, "it shows life")
 }
 
-func isParked(t *testing.T, mails *reactor.Reactor, id string) bool {
+// isParked reports whether stream a is parked.
+func isParked(t *testing.T, mails *reactor.Reactor) bool {
 	t.Helper()
-	_, err := mails.ShowParked(t.Context(), account(id))
+	_, err := mails.ShowParked(t.Context(), account("a"))
 	if !errors.Is(err, reactor.ErrNotParked) {
 		require.NoError(t, err)
 	}
@@ -57,7 +58,7 @@ func TestAReplayAtTheBeginningOfARunLosesNothing(t *testing.T) {
 	deposit(t, store, "slow", 1) // the checkpoint stays before it
 	deposit(t, store, "a", 1, 2)
 	deposit(t, store, "b", 1)
-	eventually(t, func() bool { return len(j.of("b")) == 1 && isParked(t, mails, "a") }, "a is parked, b is handled")
+	eventually(t, func() bool { return len(j.of("b")) == 1 && isParked(t, mails) }, "a is parked, b is handled")
 	stop()
 	require.NoError(t, mails.ReplayParked(t.Context(), account("a")))
 
@@ -78,7 +79,7 @@ func TestAReplayAtTheBeginningOfARunLosesNothing(t *testing.T) {
 		return nil
 	}))
 	react(t, again)
-	beats(t, again, 5, func() bool { return !isParked(t, again, "a") })
+	beats(t, again, 5, func() bool { return !isParked(t, again) })
 	close(goOn)
 	settled(t, again, deposit(t, store, "c", 1))
 	nothingParked(t, again)
