@@ -87,9 +87,14 @@ func (o *operator[V]) status(ctx context.Context) (s Status, err error) {
 		return s, err
 	}
 	defer o.guide.release(g)
-	if err := s.read(ctx, o.cfg.StandBy, g.version, g.checkpoint); err != nil {
+	if err := s.read(ctx, g.version, g.checkpoint); err != nil {
 		return s, o.failed(err)
 	}
+	silent, err := o.buckets.age(ctx, g.version.Bucket, s.Beat)
+	if err != nil {
+		return s, o.failed(err)
+	}
+	s.Running = silent < o.cfg.StandBy
 	for _, err := range g.parked.List(ctx) {
 		if err != nil {
 			return s, o.failed(unreadable(err))
@@ -101,14 +106,13 @@ func (o *operator[V]) status(ctx context.Context) (s Status, err error) {
 	return s, o.failed(err)
 }
 
-func (s *Status) read(ctx context.Context, standBy time.Duration, serving Version, checkpoints *kv.Bucket[checkpoint]) error {
+func (s *Status) read(ctx context.Context, serving Version, checkpoints *kv.Bucket[checkpoint]) error {
 	entry, err := checkpoints.GetLeader(ctx, checkpointKey)
 	if err != nil {
 		return unreadable(err)
 	}
 	s.Serving, s.Position = serving, entry.Value.Position
 	s.Runner, s.Beat = entry.Value.Runner, entry.Time
-	s.Running = time.Since(entry.Time) < standBy
 	return nil
 }
 
