@@ -1,10 +1,10 @@
 package eventstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,7 +43,7 @@ type trust struct {
 	seen    *seen
 	fetcher *fetcher
 
-	mu sync.Mutex // held while the log is looked at
+	looks shared // at the log
 }
 
 // condemn makes an error the verdict, unless there is one, and returns the verdict.
@@ -64,31 +64,42 @@ func (t *trust) trusted(ctx context.Context) error {
 		return nil
 	}
 	t.seen.used()
-	connection := t.conn.api.Session().Number()
-	if t.seen.comparedOn(connection) {
-		return nil
-	}
-	return t.lookOnce(ctx, func() bool { return t.seen.comparedOn(connection) }, connection)
+	return t.look(ctx, false)
 }
 
-// suspect looks at the log even if that was done on this connection, because something speaks against the log.
+// suspect looks at the log even if that was done on this connection, because something speaks against the log. A look
+// that was begun before does not count.
 func (t *trust) suspect(ctx context.Context) error {
 	if t.conn.cfg.Salvage {
 		return nil
 	}
-	return t.lookOnce(ctx, func() bool { return false }, t.conn.api.Session().Number())
+	return t.look(ctx, true)
 }
 
-// lookOnce looks at the log, unless another goroutine has done so while this one waited for its turn.
-func (t *trust) lookOnce(ctx context.Context, done func() bool, connection uint64) error {
-	if err := t.conn.verdict.get(); err != nil {
-		return err
+// look looks at the log, or shares a look that is under way. A look that was begun before this call may have been made
+// on another connection. If a fresh one is needed, or the log was not found right on this connection, another follows.
+func (t *trust) look(ctx context.Context, fresh bool) error {
+	before := t.looks.count()
+	for {
+		if err := t.conn.verdict.get(); err != nil {
+			return err
+		}
+		connection := t.conn.api.Session().Number()
+		if !fresh && t.seen.comparedOn(connection) {
+			return nil
+		}
+		number, err := t.looks.join(ctx, func(ctx context.Context) error { return t.compareOn(ctx, connection) })
+		if number > before || number > 0 && err != nil && !fresh {
+			return err
+		}
+		if number == 0 {
+			return cmp.Or(t.conn.verdict.get(), err) // the verdict ends contexts as well
+		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if done() {
-		return nil
-	}
+}
+
+// compareOn compares the log with what is known of it, and notes on which connection.
+func (t *trust) compareOn(ctx context.Context, connection uint64) error {
 	if err := t.checkLog(ctx, t.seen.known(t.conn.opened.identity)); err != nil {
 		return err
 	}
