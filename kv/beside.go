@@ -54,7 +54,10 @@ func (i insider[T]) Encode(key string, value T) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.data, i.core.checkSizes("encode", []write{w, {}}) // as in a batch, which adds more headers
+	if limit, fits := i.core.fits(w, w.overhead(true)); !fits { // as in a batch, which adds more headers
+		return w.data, i.core.tooLarge("encode", w.key, len(w.data), limit)
+	}
+	return w.data, nil
 }
 
 func (i insider[T]) Into(key string, found *inside.Found[T]) inside.Reading {

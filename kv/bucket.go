@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -85,7 +86,8 @@ type shared struct {
 	timeout time.Duration
 	created time.Time // when the JetStream stream was created
 	alone   bool      // its server belongs to no cluster, so the bucket has one replica and never more
-	maxSize int       // of a message in bytes, by the stream's settings; -1 for no limit
+	// maxSize is of a message in bytes, by the stream's settings when they were last read; -1 for no limit.
+	maxSize atomic.Int64
 	// manyBytes bounds one answer to GetMany: half of what a server lets be pending on a connection.
 	manyBytes int
 }
@@ -131,9 +133,9 @@ func openWith(ctx context.Context, client *jsapi.Client, bucket string, cfg Conf
 		timeout:   cfg.Timeout,
 		created:   info.Created,
 		alone:     info.Cluster == nil || info.Cluster.Name == "",
-		maxSize:   int(settings.MaxMsgSize),
 		manyBytes: 32 << 20,
 	}}
+	c.maxSize.Store(int64(settings.MaxMsgSize))
 	return c, c.restore(ctx, settings)
 }
 

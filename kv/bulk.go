@@ -35,8 +35,8 @@ func (w *bulk[T]) Put(ctx context.Context, key string, value T) error {
 	if err != nil {
 		return w.fail(err)
 	}
-	if limit := w.core.maxSize; limit > 0 && len(one.data) > limit { // it is sent without headers
-		return w.fail(w.core.tooLarge("put", one.key, len(one.data), limit))
+	if err := w.core.checkSize(ctx, "put", one, 0); err != nil { // it is sent without headers
+		return w.fail(err)
 	}
 	if len(w.calls) >= bulkWindow {
 		if err := w.await(ctx, len(w.calls)-bulkWindow+1); err != nil {

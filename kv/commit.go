@@ -39,7 +39,7 @@ func (c *core) commit(ctx context.Context, op string, writes []write) (uint64, e
 	if err := context.Cause(ctx); err != nil {
 		return 0, a.failed(nil, err)
 	}
-	if err := c.checkSizes(op, writes); err != nil {
+	if err := c.checkSizes(ctx, op, writes); err != nil {
 		return 0, err
 	}
 	if err := c.disk.Failed(); err != nil {

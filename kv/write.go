@@ -155,14 +155,34 @@ func (w write) overhead(batched bool) int {
 }
 
 // checkSizes refuses a value that is larger than the bucket's settings allow.
-func (c *core) checkSizes(op string, writes []write) error {
-	if c.maxSize <= 0 {
-		return nil
-	}
+func (c *core) checkSizes(ctx context.Context, op string, writes []write) error {
 	for _, w := range writes {
-		if limit := c.maxSize - w.overhead(len(writes) > 1); len(w.data) > limit {
-			return c.tooLarge(op, w.key, len(w.data), limit)
+		if err := c.checkSize(ctx, op, w, w.overhead(len(writes) > 1)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// checkSize refuses a write whose value is larger than the bucket's settings allow with so many bytes beside it. Before
+// it refuses, it reads the settings again, because the limit may have been raised.
+func (c *core) checkSize(ctx context.Context, op string, w write, beside int) error {
+	if _, fits := c.fits(w, beside); fits {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
+	defer cancel()
+	if info, err := c.client.StreamInfo(ctx, c.stream); err == nil {
+		c.maxSize.Store(int64(info.Config.MaxMsgSize))
+	}
+	if limit, fits := c.fits(w, beside); !fits {
+		return c.tooLarge(op, w.key, len(w.data), limit)
+	}
+	return nil
+}
+
+// fits reports whether a value is within the known limit, less so many bytes, and returns the limit.
+func (c *core) fits(w write, beside int) (limit int, fits bool) {
+	size := int(c.maxSize.Load())
+	return size - beside, size <= 0 || len(w.data) <= size-beside
 }
