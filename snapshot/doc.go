@@ -66,8 +66,8 @@
 // # Caveats
 //
 // A snapshot is a copy of data in the log. After a stream is erased, erase its snapshot with [Cache.Delete].
-// A save that is under way in another process may bring the snapshot back, so delete it again when all processes know of
-// the erasure.
+// A save that is under way in another process may bring the snapshot back, so delete it again when all processes know
+// of the erasure.
 //
 // A state larger than the server's max_payload cannot be saved. Each attempt is logged.
 package snapshot

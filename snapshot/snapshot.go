@@ -79,9 +79,9 @@ func Open(ctx context.Context, store *eventstore.Store, category string, cfg *Co
 }
 
 // Delete removes the snapshot of an aggregate, as must be done after its stream is erased. Delete it after the stream:
-// until then, commands under way may save another. Delete blocks until a save of the aggregate that is under way in this
-// Cache has ended and the server has answered, or ctx ends. It returns the errors of kv.Bucket.Delete, or the cause of
-// the end of ctx.
+// until then, commands under way may save another. Delete blocks until a save of the aggregate that is under way in
+// this Cache has ended and the server has answered, or ctx ends. It returns the errors of kv.Bucket.Delete, or the
+// cause of the end of ctx.
 //
 // Other processes may have read the state before the erasure, and may save it after Delete has returned. Delete the
 // snapshot again when they all know of the erasure, or after they have ended.

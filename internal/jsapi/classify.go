@@ -167,7 +167,7 @@ func isPlain(name []byte) bool {
 }
 
 // isLimit reports whether a server could not store a message because of a limit, at which its peers refuse the message
-// too. The texts are those of versions 2.12 to 2.15.
+// too. The texts are the same in versions 2.12 to 2.15.
 func isLimit(description string) bool {
 	switch description {
 	case "maximum messages exceeded", "maximum bytes exceeded", "maximum messages per subject exceeded", "message too large":

@@ -65,8 +65,8 @@ func (q *queue) drop(id string) <-chan struct{} {
 	return q.saved
 }
 
-// all yields the queued snapshots, and blocks for more until the queue is closed. A snapshot is taken for saved when the
-// loop asks for the next one.
+// all yields the queued snapshots, and blocks for more until the queue is closed. A snapshot counts as saved when
+// the loop asks for the next one.
 func (q *queue) all() iter.Seq2[string, encoder] {
 	return func(yield func(string, encoder) bool) {
 		for {
