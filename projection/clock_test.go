@@ -13,7 +13,7 @@ import (
 // serverTime is a time in an answer that the server's clock has made.
 var serverTime = regexp.MustCompile(`("ts":\s?"|"time":\s?")([^"]*)`)
 
-// The server's clock is an hour behind. What it says of a beat and of now is an hour behind as well.
+// The server's clock is an hour behind, and so are all times in its answers.
 func TestAStatusDoesNotGoByTheLocalClock(t *testing.T) {
 	store := openBetween(t, func(nc *nats.Conn, subject string, msg *nats.Msg) (answered bool) {
 		if !strings.HasPrefix(subject, "STREAM.INFO.KV_bank_sums") && !strings.HasPrefix(subject, "STREAM.MSG.GET.KV_bank_sums") {
