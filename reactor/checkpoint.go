@@ -29,7 +29,7 @@ type checkpoint struct {
 	Types    []string                       `json:"types"`           // that the last runner handles, in order
 	Since    map[string]eventstore.Position `json:"since,omitempty"` // the types that do not stand at Position
 	Stops    []stop                         `json:"stops,omitempty"` // what is done beyond that
-	Top      *top                           `json:"top,omitempty"`   // nothing beyond it is called done; nil for Position
+	Top      *top                           `json:"top,omitempty"`   // nothing beyond is called done; nil for Position
 
 	Runner string        `json:"runner"`         // the one that runs, or ""
 	Next   string        `json:"next,omitempty"` // a runner that handles more and asks the present one to stop, or ""
@@ -161,7 +161,7 @@ func (e openEvent) within(s stop) bool {
 	return e.Position <= s.Frontier && slices.Contains(s.Types, e.Type)
 }
 
-// find returns where an event is among the open ones of a stop, or -1.
+// find returns the index of an event among the open ones of a stop, or -1.
 func (s stop) find(position eventstore.Position, index int) int {
 	return slices.IndexFunc(s.Open, func(o openEvent) bool { return o.Position == position && o.Index == index })
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// The checkpoint stands before what the log loses. What the last runner noted as done after that does not.
+// The checkpoint stands before what the log loses. The last runner noted as done what comes after it.
 func TestEventsAtPositionsThatTheLogHasLostAreHandled(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	opened := func() *eventstore.Store {
