@@ -61,6 +61,7 @@ func (r *Repository[S, E]) On(id string, command Command[S, E], opts ...Option) 
 	for _, option := range opts {
 		option(&op.options)
 	}
+	op.options.within(r.store.Identity())
 	return op
 }
 

@@ -14,7 +14,8 @@ type Option func(*options)
 type options struct {
 	key       string
 	issuedAt  *eventstore.Position
-	issuedIn  string // the identity of the store that issuedAt is a position of; "" for the repository's own
+	issuedIn  string        // the identity of the store that issuedAt is a position of; "" for the repository's own
+	own       [2]ownkey.Key // that OwnKey has set, and the one that is closed with it
 	closing   *eventstore.StreamClosed
 	closeKey  string
 	ifVersion *eventstore.Version
@@ -43,6 +44,19 @@ func KeyIssuedAt(key string, position eventstore.Position) Option {
 func OwnKey(key, closes ownkey.Key, store string, issued eventstore.Position) Option {
 	return func(o *options) {
 		o.key, o.closeKey, o.issuedAt, o.issuedIn = key.String(), closes.String(), &issued, store
+		o.own = [2]ownkey.Key{key, closes}
+	}
+}
+
+// within makes the options those of a command in the store with that identity.
+func (o *options) within(store string) {
+	if o.issuedIn == "" || o.issuedIn == store {
+		return
+	}
+	for i, key := range []*string{&o.key, &o.closeKey} {
+		if *key == o.own[i].String() {
+			*key = o.own[i].From(o.issuedIn)
+		}
 	}
 }
 

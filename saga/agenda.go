@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"math/rand/v2"
 	"time"
+
+	"github.com/runnel-go/runnel/eventstore"
 )
 
 // The longest random waits that keep runners from taking up one saga at the same moment.
@@ -27,6 +29,8 @@ type item[S any] struct {
 	left  string // why it cannot be run here, or ""
 	told  bool   // somebody was told so
 	news  bool   // something was learnt of it since a runner took it up
+
+	heard eventstore.Version // of the newest commit that was not taken in: nothing older is believed
 }
 
 func newAgenda[S any]() *agenda[S] { return &agenda[S]{sagas: make(map[string]*item[S])} }
@@ -45,7 +49,7 @@ func (a *agenda[S]) get(id string) (in instance[S], known bool) {
 func (a *agenda[S]) set(in instance[S], now time.Time) (news bool) {
 	it, known := a.sagas[in.id]
 	switch {
-	case known && in.status.Version <= it.saga.status.Version || !known && in.status.State.Final():
+	case known && (in.status.Version <= it.saga.status.Version || in.status.Version < it.heard), !known && in.status.State.Final():
 		return false
 	case !known:
 		it = &item[S]{index: -1}
@@ -66,19 +70,26 @@ func (a *agenda[S]) leave(id, reason string, now time.Time) (told bool) {
 	}
 	told, it.left, it.told = it.told, reason, true
 	if it.news {
-		a.look(id, now)
+		a.look(id, it.heard, now)
 	} else {
 		a.schedule(it, time.Time{})
 	}
 	return told
 }
 
-// look makes a saga due that was left alone, once it has changed. Nothing that was known of it is kept, because it may
-// not hold any more.
-func (a *agenda[S]) look(id string, now time.Time) {
+// look makes a saga due that has changed, up to a version, without that being taken in. Nothing that was known of it is
+// kept, because it may not hold any more.
+func (a *agenda[S]) look(id string, heard eventstore.Version, now time.Time) {
 	it := a.sagas[id]
-	it.saga, it.news = instance[S]{id: id}, true
+	it.saga, it.news, it.heard = instance[S]{id: id}, true, max(it.heard, heard)
 	a.schedule(it, now)
+}
+
+// again makes a saga due that has changed since a runner took it up, without that being taken in.
+func (a *agenda[S]) again(id string, now time.Time) {
+	if it, known := a.sagas[id]; known && it.news && it.saga.status.Version == 0 {
+		a.schedule(it, now)
+	}
 }
 
 // fits says that a saga can be run here as it is, however it was before.

@@ -45,7 +45,7 @@ func TestASagaThatIsLeftAloneIsLookedAtOnceItHasChanged(t *testing.T) {
 	a.set(instance[int]{id: "1", status: waiting}, now)
 	a.take("1")
 	a.leave("1", "unknown", now)
-	a.look("1", now)
+	a.look("1", 0, now)
 	in, due, found := a.first()
 	require.True(t, found)
 	require.Equal(t, now, due)

@@ -20,7 +20,8 @@ type AwaitStep[S any] struct {
 
 // Await makes a step that waits until one of the events happens, or until its deadline, which it must have: see
 // [AwaitStep.Within] and [AwaitStep.Until]. The first event counts, even if it happens before the step begins. An event
-// from before the saga was started does not count. Without events it waits for the deadline.
+// from before the saga was started does not count. Without events it waits for the deadline. An event that several
+// steps await counts for each of them.
 func Await[S any](name string, events ...Event[S]) *AwaitStep[S] {
 	return &AwaitStep[S]{name: name, events: events}
 }

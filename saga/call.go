@@ -33,8 +33,8 @@ func (c Call) Nth(n int) Call {
 }
 
 // Key is the idempotency key of the effect: the same at each try and for each runner, another one for each saga,
-// step, direction and number. It has at most 256 bytes, none of them a blank or a control character unless the saga's
-// id has such.
+// step, direction and number. Sagas of two stores may have the same key. It has at most 256 bytes, none of them a blank
+// or a control character unless the saga's id has such.
 func (c Call) Key() string { return c.key(c.undo) }
 
 // DoKey is the Key of what an Undo undoes: the receiver must refuse it from now on. In a Do it is the Key itself.

@@ -197,6 +197,7 @@ func (r *runner[S]) leftAlone(id string) string {
 func (r *runner[S]) dismiss(id string) {
 	r.mu.Lock()
 	delete(r.busy, id)
+	r.agenda.again(id, time.Now())
 	r.mu.Unlock()
 	r.nudge()
 }
@@ -279,12 +280,14 @@ func (r *runner[S]) learn(c *eventstore.Commit) {
 	if known && c.Last() >= in.status.Version && in.status.State.Final() {
 		r.agenda.forget(in.id)
 	}
-	left := r.agenda.left(c.Stream.ID) != ""
-	if left {
-		r.agenda.look(c.Stream.ID, time.Now())
+	// A commit is taken in on top of the one before it only: what is known may have been loaded before that came.
+	gap := known && !in.status.State.Final() && c.First > in.status.Version+1
+	look := gap || r.agenda.left(c.Stream.ID) != ""
+	if look {
+		r.agenda.look(c.Stream.ID, c.Last(), time.Now())
 	}
 	r.mu.Unlock()
-	if left {
+	if look {
 		r.nudge()
 		return
 	}

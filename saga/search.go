@@ -49,14 +49,20 @@ type search struct {
 
 	mu      sync.Mutex // guards what follows
 	waiting []*question
-	broken  *lru.Cache[place, struct{}] // events for which the definition could not say whose they are
+	broken  *lru.Cache[asked, struct{}] // what the definition could not say
 }
 
-// maxBroken is how many events are remembered that nobody need ask the definition about again.
+// asked is what the definition was asked about an event: to decode it, which is call 0, or for whom it is.
+type asked struct {
+	place
+	call int
+}
+
+// maxBroken is how many answers are remembered that nobody need ask the definition for again.
 const maxBroken = 1000
 
 func newSearch() *search {
-	return &search{turn: make(chan struct{}, 1), broken: lru.New[place, struct{}](maxBroken)}
+	return &search{turn: make(chan struct{}, 1), broken: lru.New[asked, struct{}](maxBroken)}
 }
 
 // ask answers a question, on this goroutine or on the goroutine of another question. It returns the error of reading
@@ -144,30 +150,41 @@ func received(step string, recorded eventstore.Recorded) sagaevent.EventReceived
 }
 
 // match says for which sagas and steps an event is. One that does not decode, or whose key function fails, is for
-// none: it must not keep the other sagas from their deadlines.
+// none: it must not keep the other sagas from their deadlines. The other key functions still count.
 func (m *Manager[S]) match(ctx context.Context, recorded eventstore.Recorded, found func(saga, step string)) {
-	at := place{recorded.Position, recorded.Index}
-	if m.search.knows(at) {
+	ask := asked{place: place{recorded.Position, recorded.Index}}
+	if m.search.knows(ask) {
 		return
 	}
+	decode := ask
 	err := m.each(recorded, func(l listener[S], event eventstore.Event) error {
+		if ask.call++; m.search.knows(ask) {
+			return nil
+		}
 		id, err := m.keyOf(l, event, recorded)
-		if err == nil && id != "" {
+		switch {
+		case err != nil:
+			m.leaveOut(ctx, recorded, ask, err)
+		case id != "":
 			found(id, l.step)
 		}
-		return err
+		return nil
 	})
-	if err == nil {
-		return
+	if err != nil {
+		m.leaveOut(ctx, recorded, decode, err)
 	}
+}
+
+// leaveOut leaves out what the definition could not say of an event, and does not ask for it again.
+func (m *Manager[S]) leaveOut(ctx context.Context, recorded eventstore.Recorded, ask asked, err error) {
 	m.logger.ErrorContext(ctx, "saga: an event is left out of the search for awaited events", "event", recorded.EventID(),
 		"stream", recorded.Stream.String(), "position", recorded.Position, "type", recorded.Type(), "error", err)
 	m.search.mu.Lock()
 	defer m.search.mu.Unlock()
-	m.search.broken.Put(at, struct{}{})
+	m.search.broken.Put(ask, struct{}{})
 }
 
-func (s *search) knows(broken place) bool {
+func (s *search) knows(broken asked) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, known := s.broken.Get(broken)

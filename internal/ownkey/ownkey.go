@@ -16,6 +16,15 @@ type Key struct{ text string }
 // Saga returns the key of an effect of a saga.
 func Saga(effect string) Key { return Key{text: prefix + "saga/" + effect} }
 
+// From returns a key as it is stored in another store than the saga's, which has that identity: the sagas of two stores
+// may have one name. It is "" for the zero Key.
+func (k Key) From(store string) string {
+	if k.text == "" {
+		return ""
+	}
+	return prefix + "saga/" + store + "/" + strings.TrimPrefix(k.text, prefix+"saga/")
+}
+
 // String returns the key as it is stored, or "" for the zero Key.
 func (k Key) String() string { return k.text }
 
