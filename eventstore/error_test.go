@@ -40,6 +40,7 @@ func TestPrototypesThatCannotBeStoredAreRefusedAtOpen(t *testing.T) {
 	js := eventstoretest.JetStream(t)
 	for name, prototypes := range map[string][]eventstore.Event{
 		"nil":                 {nil},
+		"a nil pointer":       {(*deposited)(nil)},
 		"an unexported field": {private{amount: 1}},
 		"a function":          {function{}},
 		"a name with a blank": {badName{}},

@@ -63,12 +63,13 @@ func newRegistry(codec Codec, prototypes []Event, upcasters []Upcaster) (*regist
 
 // add registers one type of the user, and finds out its shape.
 func (r *registry) add(p Event, shapeOf func(reflect.Type) (*plain.Shape, error)) error {
-	t, name := reflect.TypeOf(p), p.EventType()
+	t := reflect.TypeOf(p)
+	if t.Kind() == reflect.Pointer { // perhaps nil, so that its methods panic
+		return fmt.Errorf("%w: %s: register the value type, not a pointer", ErrInvalidEvents, t)
+	}
+	name := p.EventType()
 	if err := checkTypeName(name); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrInvalidEvents, t, err)
-	}
-	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
-		return fmt.Errorf("%w: %s: register the value type, not a pointer", ErrInvalidEvents, t)
 	}
 	shape, err := shapeOf(t)
 	if err != nil {

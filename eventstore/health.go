@@ -33,7 +33,9 @@ const (
 //
 // The error says why nothing can be stored. It matches ErrUnavailable if the servers do not answer or do not store, or
 // if the leader of the log has heard nothing from a majority of its replicas for two seconds. It matches ErrDisk if the
-// disk has failed, and ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails.
+// disk has failed, and ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails. It is the cause
+// of ctx if that ends before there is an answer.
+//
 // Without the control bucket, or without permission to write to it, only the leader is asked. A log that has come to
 // Config.MaxBytes is not noticed.
 func (s *Store) Health(ctx context.Context) (skew time.Duration, err error) {
@@ -43,6 +45,8 @@ func (s *Store) Health(ctx context.Context) (skew time.Duration, err error) {
 
 // prober makes one probe for all callers that ask within a second.
 type prober struct {
+	probes shared
+
 	mu    sync.Mutex // guards the fields below
 	next  time.Time  // when the next probe may begin
 	found error      // by the last probe
@@ -50,17 +54,35 @@ type prober struct {
 
 // ask returns what a probe finds that is not older than probeTime. Callers wait for the probe that is under way.
 func (p *prober) ask(ctx context.Context, probe func(ctx context.Context) error) error {
+	if found, recent := p.last(); recent {
+		return found
+	}
+	_, err := p.probes.join(ctx, func(ctx context.Context) error {
+		if found, recent := p.last(); recent {
+			return found
+		}
+		timed, cancel := context.WithTimeoutCause(ctx, probeTime, jsapi.ErrNoReply)
+		defer cancel()
+		found := probe(timed)
+		if ctx.Err() == nil { // callers that have left must not make others believe that nothing is stored
+			p.note(found)
+		}
+		return found
+	})
+	return err
+}
+
+// last returns what the last probe found, and whether it is not older than probeTime.
+func (p *prober) last() (found error, recent bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Now().Before(p.next) {
-		return p.found
-	}
-	// A caller that leaves must not make the others believe that nothing is stored.
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), probeTime, jsapi.ErrNoReply)
-	defer cancel()
-	p.found = probe(ctx)
-	p.next = time.Now().Add(probeTime)
-	return p.found
+	return p.found, time.Now().Before(p.next)
+}
+
+func (p *prober) note(found error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.found, p.next = found, time.Now().Add(probeTime)
 }
 
 // probe returns nil if the log has a leader, and messages are stored and come to disk.

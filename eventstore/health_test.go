@@ -64,3 +64,19 @@ func health(ctx context.Context, store *eventstore.Store) error {
 	_, err := store.Health(ctx)
 	return err
 }
+
+func TestHealthEndsWithItsContext(t *testing.T) {
+	proxy := eventstoretest.NewServer(t).Proxy(t)
+	store, err := eventstore.Open(t.Context(), proxy.JetStream(t), "bank", events, nil)
+	require.NoError(t, err)
+	defer store.Close()
+	proxy.Silence()
+	defer proxy.Resume()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = store.Health(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	proxy.Resume()
+	_, err = store.Health(t.Context())
+	require.NoError(t, err, "a caller that leaves says nothing to others")
+}
