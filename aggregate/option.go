@@ -48,7 +48,7 @@ func OwnKey(key, closes ownkey.Key, store string, issued eventstore.Position) Op
 	}
 }
 
-// within makes the options those of a command in the store with that identity.
+// within says that the command is for the store with that identity. Keys of sagas of another store name that store.
 func (o *options) within(store string) {
 	if o.issuedIn == "" || o.issuedIn == store {
 		return

@@ -12,7 +12,7 @@ import (
 	"github.com/runnel-go/runnel/eventstoretest"
 )
 
-// The messages of a long link arrive later than those of a short one, and none of them is fetched again.
+// Messages arrive later over a long link than over a short one, and none of them is fetched again.
 func TestALogIsReadOverALongLinkAsItIsSent(t *testing.T) {
 	server := eventstoretest.NewServer(t)
 	store, err := eventstore.Open(t.Context(), server.JetStream(t), "bank", events, nil)

@@ -58,7 +58,7 @@ func lookedAt(t *testing.T, b *bank, m *saga.Manager[slowData], log *journal, ev
 
 func same(_ context.Context, _ saga.Call, d slowData) (slowData, error) { return d, nil }
 
-// Another process cancels and undoes a saga while it is loaded here. What was loaded is older than what the log tells.
+// Another process cancels and undoes a saga while it is loaded here. The saga that was loaded is older than the log's.
 func TestNothingIsDoneAfterASagaWasCompensatedWhileItWasLookedAt(t *testing.T) {
 	b := openBank(t, eventstoretest.JetStream(t))
 	var effects atomic.Int32
