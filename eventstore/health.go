@@ -33,8 +33,8 @@ const (
 //
 // The error says why nothing can be stored. It matches ErrUnavailable if the servers do not answer or do not store, or
 // if the leader of the log has heard nothing from a majority of its replicas for two seconds. It matches ErrDisk if the
-// disk has failed, and ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails. It is the cause
-// of ctx if that ends before there is an answer.
+// disk has failed, and ErrLogRewound, ErrCorrupt or ErrSettings if everything that the store does fails. If ctx ends
+// before there is an answer, the error is its cause.
 //
 // Without the control bucket, or without permission to write to it, only the leader is asked. A log that has come to
 // Config.MaxBytes is not noticed.

@@ -3,14 +3,19 @@ package eventstore
 import (
 	"context"
 	"sync"
+
+	"github.com/runnel-go/runnel/internal/jsapi"
 )
 
 // shared asks the servers one question at a time. All callers that wait for the answer share it, also a failure. Each
 // waits no longer than its own context, and the question ends when nobody waits any more.
 type shared struct {
+	running sync.WaitGroup // goroutines that ask
+
 	mu    sync.Mutex // guards the fields below, and the callers of now
 	now   *asking    // under way, or nil
 	begun uint64     // how many questions were begun
+	ended bool       // no more are begun
 }
 
 // asking is one question.
@@ -48,11 +53,17 @@ func (s *shared) join(ctx context.Context, ask func(context.Context) error) (num
 func (s *shared) enter(ctx context.Context, ask func(context.Context) error) *asking {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.now == nil && s.ended {
+		none := &asking{callers: 1, cancel: func() {}, done: make(chan struct{}), err: jsapi.ErrClosed}
+		close(none.done)
+		return none
+	}
 	if s.now == nil {
 		s.begun++
 		s.now = &asking{number: s.begun, done: make(chan struct{})}
 		ctx, s.now.cancel = context.WithCancel(context.WithoutCancel(ctx))
-		go s.run(ctx, s.now, ask)
+		asking := s.now
+		s.running.Go(func() { s.run(ctx, asking, ask) })
 	}
 	s.now.callers++
 	return s.now
@@ -63,6 +74,14 @@ func (s *shared) run(ctx context.Context, a *asking, ask func(context.Context) e
 	a.err = ask(ctx)
 	a.cancel()
 	s.forget(a)
+}
+
+// end lets nobody ask any more, and waits for the question that is under way.
+func (s *shared) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.running.Wait()
 }
 
 // leave takes a caller away from a question.

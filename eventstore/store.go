@@ -181,5 +181,8 @@ func (s *Store) Counters() Counters {
 // goroutines and the subscription for replies. Appends and reads under way fail. The connection stays open.
 func (s *Store) Close() error {
 	s.closed.Do(s.marker.close)
-	return s.conn.close()
+	err := s.conn.close()
+	s.trust.looks.end()
+	s.prober.probes.end()
+	return err
 }

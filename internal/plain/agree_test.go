@@ -100,7 +100,7 @@ func TestAFieldThatIsLeftOutWhenItIsZeroCounts(t *testing.T) {
 		agree         bool
 	}{
 		"by its tag":                  {&noted{Cents: 1}, &noted{Cents: 1, Note: "x"}, false},
-		"by a tag of the struct":      {&allNoted{Cents: 1}, &allNoted{Cents: 1, Note: "x"}, false},
+		"by a tag of the struct":      {&allNoted{_msgpack: struct{}{}, Cents: 1}, &allNoted{Cents: 1, Note: "x"}, false},
 		"with its pointer":            {&embedding{Cents: 1}, &embedding{Cents: 1, AgreedPart: &AgreedPart{Part: 2}}, false},
 		"not known, but set":          {&unnoted{Cents: 1}, &noted{Cents: 1, Note: "x"}, false},
 		"not known, and zero":         {&unnoted{Cents: 1}, &noted{Cents: 1}, true},
