@@ -54,11 +54,11 @@ type prober struct {
 
 // ask returns what a probe finds that is not older than probeTime. Callers wait for the probe that is under way.
 func (p *prober) ask(ctx context.Context, probe func(ctx context.Context) error) error {
-	if found, recent := p.last(); recent {
+	if recent, found := p.last(); recent {
 		return found
 	}
 	_, err := p.probes.join(ctx, func(ctx context.Context) error {
-		if found, recent := p.last(); recent {
+		if recent, found := p.last(); recent {
 			return found
 		}
 		timed, cancel := context.WithTimeoutCause(ctx, probeTime, jsapi.ErrNoReply)
@@ -72,11 +72,11 @@ func (p *prober) ask(ctx context.Context, probe func(ctx context.Context) error)
 	return err
 }
 
-// last returns what the last probe found, and whether it is not older than probeTime.
-func (p *prober) last() (found error, recent bool) {
+// last reports whether the last probe is not older than probeTime, and returns what it found.
+func (p *prober) last() (recent bool, found error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.found, time.Now().Before(p.next)
+	return time.Now().Before(p.next), p.found
 }
 
 func (p *prober) note(found error) {

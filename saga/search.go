@@ -3,6 +3,7 @@ package saga
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/runnel-go/runnel/eventstore"
@@ -164,24 +165,24 @@ func (m *Manager[S]) match(ctx context.Context, recorded eventstore.Recorded, fo
 		id, err := m.keyOf(l, event, recorded)
 		switch {
 		case err != nil:
-			m.leaveOut(ctx, recorded, ask, err)
+			m.search.leaveOut(ctx, m.logger, recorded, ask, err)
 		case id != "":
 			found(id, l.step)
 		}
 		return nil
 	})
 	if err != nil {
-		m.leaveOut(ctx, recorded, decode, err)
+		m.search.leaveOut(ctx, m.logger, recorded, decode, err)
 	}
 }
 
 // leaveOut leaves out what the definition could not say of an event, and does not ask for it again.
-func (m *Manager[S]) leaveOut(ctx context.Context, recorded eventstore.Recorded, ask asked, err error) {
-	m.logger.ErrorContext(ctx, "saga: an event is left out of the search for awaited events", "event", recorded.EventID(),
+func (s *search) leaveOut(ctx context.Context, logger *slog.Logger, recorded eventstore.Recorded, ask asked, err error) {
+	logger.ErrorContext(ctx, "saga: an event is left out of the search for awaited events", "event", recorded.EventID(),
 		"stream", recorded.Stream.String(), "position", recorded.Position, "type", recorded.Type(), "error", err)
-	m.search.mu.Lock()
-	defer m.search.mu.Unlock()
-	m.search.broken.Put(ask, struct{}{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken.Put(ask, struct{}{})
 }
 
 func (s *search) knows(broken asked) bool {
