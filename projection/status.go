@@ -46,8 +46,8 @@ type Building struct {
 	Progress eventstore.Progress
 }
 
-// Status reads how the view is: who runs it, how far it is, and what is parked. It reads the log after the checkpoint,
-// at most 1000 commits. It returns what the servers said if they cannot be asked.
+// Status reads how the view is: which runner it has, how far it is, and what is parked. It reads the log after the
+// checkpoint, at most 1000 commits. It returns what the servers said if they cannot be asked.
 func (v *View[V]) Status(ctx context.Context) (Status, error) {
 	s, err := v.operator.status(ctx)
 	s.Torn = v.worker.torn.Load()

@@ -268,7 +268,7 @@ func (c checkpoint) raised(position eventstore.Position, commit string) checkpoi
 	return c
 }
 
-// lowered returns the checkpoint without what it says about the log after its position, where the log has lost commits.
+// lowered returns the checkpoint without all that it says of the log after its position. Commits are lost there.
 func (c checkpoint) lowered() checkpoint {
 	c.Since = maps.Clone(c.Since)
 	for name, at := range c.Since {

@@ -99,7 +99,7 @@ func (a *agenda[S]) fits(id string) {
 	}
 }
 
-// left returns why a saga cannot be run here, or "". News of it alone do not change that: see fits.
+// left returns why a saga cannot be run here, or "". News of the saga alone does not change that: see fits.
 func (a *agenda[S]) left(id string) string {
 	if it, known := a.sagas[id]; known {
 		return it.left

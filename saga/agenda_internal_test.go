@@ -11,10 +11,11 @@ import (
 
 	"github.com/runnel-go/runnel/eventstore"
 	"github.com/runnel-go/runnel/eventstoretest"
+	"github.com/runnel-go/runnel/internal/sagaevent"
 )
 
-// News of a saga that cannot be run here do not make it one that can. So its status says why it is left alone until a
-// runner has looked at it again.
+// A saga that cannot be run here may have changed. Its status says why it is left alone until a runner has looked at it
+// again.
 func TestASagaThatIsLeftAloneStaysSoUntilItIsLookedAt(t *testing.T) {
 	now := time.Now()
 	at := func(status Status) instance[int] { return instance[int]{id: "1", status: status} }
@@ -101,4 +102,45 @@ func TestRunnersForgetTheSagasThatOthersHaveEnded(t *testing.T) {
 			return len(r.agenda.sagas) == 0
 		}, 10*time.Second, 5*time.Millisecond)
 	}
+}
+
+// A runner that knows an older state does not apply a commit to it if another commit came in between.
+func TestACommitAfterOneThatIsMissingIsNotTakenIn(t *testing.T) {
+	store, err := eventstore.Open(t.Context(), eventstoretest.JetStream(t), "bank", Events(), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	definition, err := Define("wait", Step("a", func(context.Context, Call, struct{}) (struct{}, error) { return struct{}{}, nil }).NoUndo())
+	require.NoError(t, err)
+	m, err := Open(t.Context(), store, definition, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, m.Close()) })
+	_, err = m.Start(t.Context(), "1", struct{}{})
+	require.NoError(t, err)
+	in, err := m.load(t.Context(), "1")
+	require.NoError(t, err)
+	claimed := func(head eventstore.Head) *eventstore.Commit {
+		c, err := store.Append(t.Context(), m.stream("1"), head, sagaevent.Claimed{Runner: "a", For: time.Hour})
+		require.NoError(t, err)
+		return c
+	}
+	next := claimed(in.head)
+	afterNext := claimed(next.Head())
+
+	r := &runner[struct{}]{m: m, agenda: newAgenda[struct{}](), wake: make(chan struct{}, 1)}
+	r.note(in)
+	r.learn(afterNext)
+	known, _ := r.agenda.get("1")
+	require.Zero(t, known.status.Version, "it is loaded")
+	_, due, _ := r.agenda.first()
+	require.WithinDuration(t, time.Now(), due, time.Second)
+	r.note(in)
+	known, _ = r.agenda.get("1")
+	require.Zero(t, known.status.Version, "what is older is not believed")
+
+	r = &runner[struct{}]{m: m, agenda: newAgenda[struct{}](), wake: make(chan struct{}, 1)}
+	r.note(in)
+	r.learn(next)
+	r.learn(afterNext)
+	known, _ = r.agenda.get("1")
+	require.Equal(t, afterNext.Last(), known.status.Version)
 }
